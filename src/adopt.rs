@@ -1,0 +1,200 @@
+//! Opening for writing: claiming a stream, and taking over what dead processes left.
+//!
+//! A stream whose lock is free and whose folder has journal files belonged to a process that
+//! died. Its facts are read and handed to the flush; its journal files go when the ledger covers
+//! them. The opener goes on with the stream, unless the machine has restarted since: then facts
+//! that were never synced may be gone, and with them numbers that somebody has seen. So that no
+//! number names two facts, such a stream ends.
+//!
+//! A stream with a damaged journal is left alone, for `recover`.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use crate::buffer::{Buffer, Chunk};
+use crate::disk::Disk;
+use crate::error::{Error, ErrorKind, Result};
+use crate::fact::{Seq, StreamId, UnixNanos};
+use crate::journal::append::Journal;
+use crate::journal::claim::{self, Claim, JournalFile};
+use crate::journal::frame::{FileHeader, verified_frames};
+use crate::journal::replay::{self, Contents, Ending};
+use crate::ledger::{Ledger, State, StoreId};
+use crate::metrics::count;
+use crate::recorder::Sealed;
+
+/// More bytes in one journal file are not read: no writer makes such a file.
+const MAX_JOURNAL_BYTES: u64 = 8 << 30;
+
+/// A stream to append to, and what has to be flushed first.
+pub(crate) struct Opened {
+    pub(crate) claim: Claim,
+    pub(crate) journal: Journal,
+    /// The newest fact of the stream.
+    pub(crate) last: Seq,
+    pub(crate) last_recorded_at: UnixNanos,
+    pub(crate) sealed: VecDeque<Arc<Sealed>>,
+}
+
+/// Claims a free stream and takes over what was left.
+pub(crate) fn open_stream(disk: &Disk, root: &Path, ledger: &Ledger, replayed: &AtomicU64) -> Result<Opened> {
+    let mut sealed = VecDeque::new();
+    let mut own = None;
+    let mut newest = ledger.known().streams.keys().next_back().map_or(0, |stream| stream.0);
+    for stream in claim::streams(root)? {
+        newest = newest.max(stream.0);
+        let files = claim::files(&claim::folder(root, stream))?;
+        if own.is_some() && files.is_empty() {
+            continue;
+        }
+        let Some(claim) = claim::try_claim(disk, root, stream)? else { continue };
+        // Only now: the last owner may have committed, and removed files, until it let go.
+        let state = ledger.refresh()?;
+        let files = claim::files(&claim.folder)?;
+        let left = match leftovers(disk, &state, stream, &files) {
+            Ok(left) => left,
+            Err(error) if error.kind() == ErrorKind::Damaged => {
+                tracing::warn!(%error, %stream, "the stream is left for recover");
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        count(replayed, left.chunks.iter().map(|chunk| chunk.facts()).sum());
+        let ended = state.streams.get(&stream).is_some_and(|stream| stream.ended);
+        let usable = own.is_none() && !ended && left.same_boot;
+        let (last, last_recorded_at) = (left.last, left.last_recorded_at);
+        let mut remains = Sealed {
+            stream,
+            chunks: left.chunks,
+            journals: files.iter().map(|file| file.path.clone()).collect(),
+            last_recorded_at,
+            ends_stream: !left.same_boot && !ended,
+            claim: None,
+        };
+        if usable {
+            let next_number = files.last().map_or(1, |file| file.number + 1);
+            let header = FileHeader { stream, store: state.store };
+            let journal = Journal::new(disk.clone(), claim.folder.clone(), header, next_number);
+            own = Some((claim, journal, last, last_recorded_at));
+        } else {
+            remains.claim = Some(claim);
+        }
+        if !remains.journals.is_empty() {
+            sealed.push_back(Arc::new(remains));
+        }
+    }
+    let (claim, journal, last, last_recorded_at) = match own {
+        Some(own) => own,
+        None => new_stream(disk, root, ledger, newest)?,
+    };
+    Ok(Opened { claim, journal, last, last_recorded_at, sealed })
+}
+
+fn new_stream(
+    disk: &Disk,
+    root: &Path,
+    ledger: &Ledger,
+    mut newest: u32,
+) -> Result<(Claim, Journal, Seq, UnixNanos)> {
+    loop {
+        newest = newest.checked_add(1).filter(|n| i32::try_from(*n).is_ok()).ok_or_else(|| {
+            Error::new(ErrorKind::Damaged, "the store has no stream numbers left; its journal folder is not sound")
+        })?;
+        let stream = StreamId(newest);
+        let Some(claim) = claim::try_claim(disk, root, stream)? else { continue };
+        // Another process may have had it, and left, between the listing and the claim.
+        let state = ledger.refresh()?;
+        if state.streams.contains_key(&stream) || !claim::files(&claim.folder)?.is_empty() {
+            continue;
+        }
+        let header = FileHeader { stream, store: state.store };
+        let journal = Journal::new(disk.clone(), claim.folder.clone(), header, 1);
+        return Ok((claim, journal, Seq(0), UnixNanos::default()));
+    }
+}
+
+/// What a stream's journal files hold beyond the ledger.
+struct Leftovers {
+    chunks: Vec<Arc<Chunk>>,
+    last: Seq,
+    last_recorded_at: UnixNanos,
+    /// No file was begun before the machine last started.
+    same_boot: bool,
+}
+
+fn leftovers(disk: &Disk, state: &State, stream: StreamId, files: &[JournalFile]) -> Result<Leftovers> {
+    let known = state.streams.get(&stream);
+    let mut tail = TailReader::new(state.store, stream, known.map_or(Seq(0), |known| known.committed));
+    for file in files {
+        let attempt = |error| Error::io("read the journal", &file.path, error);
+        let size = std::fs::metadata(&file.path).map_err(attempt)?.len();
+        let bytes = if size > MAX_JOURNAL_BYTES {
+            return Err(Error::damaged(&file.path, format_args!("it has {size} bytes")));
+        } else {
+            std::fs::read(&file.path).map_err(attempt)?
+        };
+        tail.add(&file.path, &bytes, claim::same_boot(disk, file))?;
+    }
+    let recorded_at = known.map_or_else(UnixNanos::default, |known| known.last_recorded_at);
+    Ok(Leftovers {
+        last: tail.last,
+        last_recorded_at: tail.last_recorded_at.max(recorded_at),
+        chunks: tail.finish(),
+        same_boot: files.iter().all(|file| claim::same_boot(disk, file)),
+    })
+}
+
+/// Puts a stream's tail together from its journal files, oldest first.
+pub(crate) struct TailReader {
+    header: FileHeader,
+    buffer: Buffer,
+    pub(crate) last: Seq,
+    pub(crate) last_recorded_at: UnixNanos,
+}
+
+impl TailReader {
+    /// A tail that begins behind what the ledger covers.
+    pub(crate) fn new(store: StoreId, stream: StreamId, committed: Seq) -> Self {
+        Self {
+            header: FileHeader { stream, store: store },
+            buffer: Buffer::new(stream),
+            last: committed,
+            last_recorded_at: UnixNanos::default(),
+        }
+    }
+
+    /// Adds the facts of a file. Damage, and a gap before its first fact, are errors.
+    pub(crate) fn add(&mut self, path: &Path, bytes: &[u8], same_boot: bool) -> Result<()> {
+        let Contents { sound, facts, ending } = replay::read(bytes, &self.header, same_boot);
+        if let Ending::Damaged { offset, reason } = ending {
+            return Err(Error::damaged(
+                path,
+                format_args!("{reason} (at offset {offset}); facts of stream {} after {} may be affected, and `ostracon recover` will deal with it", self.header.stream, self.last.max(facts.map_or(Seq(0), |facts| facts.last))),
+            ));
+        }
+        let Some(facts) = facts.filter(|facts| facts.last > self.last) else { return Ok(()) };
+        if facts.first > self.last.next() {
+            return Err(Error::damaged(
+                path,
+                format_args!(
+                    "it begins with fact {} of stream {}, and the facts after {} are nowhere",
+                    facts.first, self.header.stream, self.last
+                ),
+            ));
+        }
+        for frame in verified_frames(bytes.get(sound).unwrap_or_default()) {
+            if frame.seq > self.last {
+                self.buffer.push(frame.seq, frame.raw);
+                self.last = frame.seq;
+            }
+        }
+        self.last_recorded_at = facts.last_recorded_at;
+        Ok(())
+    }
+
+    pub(crate) fn finish(mut self) -> Vec<Arc<Chunk>> {
+        self.buffer.seal()
+    }
+}

@@ -1,0 +1,65 @@
+//! The operations of a disk, and the ways in which they fail.
+
+use std::io;
+
+/// One of the things that [`Disk`](super::Disk) does, and a plan counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Op {
+    /// Create a directory (also if it is there already).
+    CreateDir,
+    /// Create a file that is to be written.
+    CreateNew,
+    /// Append to a file.
+    Append,
+    /// Sync a file's content.
+    SyncData,
+    /// Sync a directory's names.
+    SyncDir,
+    /// Give a file a further name.
+    Link,
+    /// Remove a name of a file.
+    Remove,
+    /// Open or create a lock file.
+    LockFile,
+}
+
+impl Op {
+    /// How an error message says it: "cannot … `path`".
+    pub(super) fn verb(self) -> &'static str {
+        match self {
+            Self::CreateDir => "create directory",
+            Self::CreateNew => "create",
+            Self::Append => "append to",
+            Self::SyncData => "sync",
+            Self::SyncDir => "sync directory",
+            Self::Link => "link a file as",
+            Self::Remove => "remove",
+            Self::LockFile => "open lock file",
+        }
+    }
+}
+
+/// How an operation fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fault {
+    /// The disk could not (`EIO`); nothing was done.
+    Io,
+    /// The disk is full (`ENOSPC`); nothing was done.
+    NoSpace,
+    /// The disk became full in the middle of an append: some of the bytes, but not all, are in the
+    /// file. How many is the same in every run. Any other operation fails as with [`Fault::Io`].
+    ShortWrite,
+}
+
+impl Fault {
+    pub(super) fn error(self, op: Op) -> io::Error {
+        const EIO: i32 = 5;
+        const ENOSPC: i32 = 28;
+        io::Error::from_raw_os_error(match (self, op) {
+            (Self::NoSpace, _) | (Self::ShortWrite, Op::Append) => ENOSPC,
+            (Self::Io | Self::ShortWrite, _) => EIO,
+        })
+    }
+}

@@ -1,0 +1,284 @@
+//! The disk: the only module that writes, syncs, links and removes files, and the place where a
+//! test moves them.
+//!
+//! A store's promises are about the moments when the disk lets it down, and those do not come when
+//! a test calls. So all the store does to files goes through a [`Disk`], in eight operations
+//! ([`Op`]) and no others: create a directory, create a file, append to it, sync it, sync a
+//! directory, link, remove, open a lock file. There is no overwriting, no truncating and no
+//! renaming over something, because nothing in a store is ever modified in place. Reading is not
+//! here: reading needs no care but that of the reader.
+//!
+//! # What it guarantees
+//!
+//! - `Disk::publish` makes a whole file appear or none, never replaces one, and when it returns
+//!   `Ok`, content and name are on the disk. `Disk::publish_link` is its last step alone, for a
+//!   file that was streamed into place.
+//! - `DiskFile::append` writes all bytes, or says whether it left a part of them behind.
+//! - An error names the operation, the path and the reason, and keeps the reason's kind and number
+//!   ([`DiskError`]).
+//! - Nothing is retried here, least of all a sync.
+//!
+//! # What a name needs
+//!
+//! A file has content and names, and a sync makes durable one of the two. `DiskFile::sync_data` is
+//! for the content; a name, new or removed, is durable after `Disk::sync_dir` of the directory it
+//! stands in; and that directory's own name after `sync_dir` of *its* parent. Some file systems are
+//! kinder. None has to be.
+//!
+//! # Moving the disk in a test
+//!
+//! A test builds the store on [`Disk::with_plan`] and keeps a clone of the [`FaultPlan`]:
+//!
+//! - *fault*: [`fail_at`](FaultPlan::fail_at) the n-th operation once, or
+//!   [`fail_from`](FaultPlan::fail_from) there on;
+//! - *death*: [`halt_at`](FaultPlan::halt_at) stops the disk within a living process,
+//!   [`abort_at`](FaultPlan::abort_at) kills the process;
+//! - *power failure*: [`record_for_power_failure`](FaultPlan::record_for_power_failure), then
+//!   [`power_failure`](FaultPlan::power_failure) lays out beside it a store as the disk might hold
+//!   it, with what was not synced dropped, torn or reordered. Reopen that one with
+//!   [`Disk::after_power_failure`].
+//!
+//! The usual test runs once on a plan without faults to learn how many operations there are, then
+//! once for each n:
+//!
+//! ```
+//! use ostracon::disk::{Disk, Fault, FaultPlan, Op};
+//!
+//! let rehearsal = FaultPlan::new();
+//! // ... Store::builder().disk(Disk::with_plan(rehearsal.clone())), record, flush, close ...
+//! for n in 1..=rehearsal.operations() {
+//!     let plan = FaultPlan::new().fail_at(n, Fault::NoSpace);
+//!     let disk = Disk::with_plan(plan.clone());
+//!     // ... the same again on `disk`; reopen, expect every acknowledged fact exactly once ...
+//! }
+//!
+//! // Or: the third fdatasync fails, and so does every later one.
+//! let plan = FaultPlan::new().only(Op::SyncData).fail_from(3, Fault::Io);
+//! # assert_eq!(plan.operations(), 0);
+//! ```
+//!
+//! Without a plan, all this costs one look at an `Option` per operation.
+//!
+//! # The parts
+//!
+//! `file` is the growing file; `fault` names operations and failures, and `plan` decides which
+//! meet; `record` remembers what was synced; `power` makes of that a disk after the power failed.
+//! What this is not: a file system in memory. Every operation that is let through happens on the
+//! real disk, and tests run against real directories.
+
+mod error;
+mod fault;
+mod file;
+mod plan;
+mod power;
+mod random;
+mod record;
+#[cfg(test)]
+mod tests;
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::Path;
+
+pub use error::DiskError;
+pub use fault::{Fault, Op};
+pub use file::DiskFile;
+pub(crate) use file::Syncer;
+pub use plan::FaultPlan;
+pub use power::PowerFailure;
+use record::{FileId, Record};
+
+/// The boot id of a machine that has been through a simulated power failure.
+const BOOT_ID_AFTER_POWER_FAILURE: &str = "00000000-0000-4000-8000-706f7765726f";
+
+/// Where a store writes: the real disk, or one that goes by a [`FaultPlan`]. Cheap to clone; clones
+/// share the plan.
+#[derive(Clone, Debug, Default)]
+pub struct Disk {
+    plan: Option<FaultPlan>,
+    rebooted: bool,
+}
+
+impl Disk {
+    /// The real disk.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The real disk, with the faults that `plan` holds in store. Keep a clone of the plan to count
+    /// and heal.
+    pub fn with_plan(plan: FaultPlan) -> Self {
+        Self {
+            plan: Some(plan),
+            rebooted: false,
+        }
+    }
+
+    /// The real disk, on a machine that has been started anew: it has another boot id. For
+    /// reopening what [`FaultPlan::power_failure`] has left.
+    pub fn after_power_failure() -> Self {
+        Self {
+            plan: None,
+            rebooted: true,
+        }
+    }
+
+    /// Creates the directory `path`, one level; `Ok` if it is there already. Durable after a sync
+    /// of its parent.
+    pub(crate) fn create_dir(&self, path: &Path) -> io::Result<()> {
+        let create = || match fs::create_dir(path) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        };
+        self.perform(Op::CreateDir, path, create, |record, &created| {
+            record.directory_created(path, created);
+        })?;
+        Ok(())
+    }
+
+    /// Creates the file `path` for appending; [`io::ErrorKind::AlreadyExists`] if there is anything
+    /// of that name.
+    pub(crate) fn create_new(&self, path: &Path) -> io::Result<DiskFile> {
+        let id = FileId::fresh();
+        let create = || {
+            OpenOptions::new()
+                .read(true)
+                .append(true)
+                .create_new(true)
+                .open(path)
+        };
+        let file = self.perform(Op::CreateNew, path, create, |record, _| {
+            record.file_created(path, id);
+        })?;
+        Ok(DiskFile::new(file, path, self.plan.clone(), id))
+    }
+
+    /// Waits until the disk has all changes of names in the directory `path` that were made before
+    /// this call.
+    pub(crate) fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        let sync = || File::open(path)?.sync_all();
+        let result = match &self.plan {
+            None => sync(),
+            Some(plan) => plan.sync(
+                Op::SyncDir,
+                path,
+                |record| record.name_changes(),
+                sync,
+                |record, before, done| record.directory_synced(path, before, done),
+            ),
+        };
+        result.map_err(|reason| DiskError::wrap(Op::SyncDir, path, reason))
+    }
+
+    /// Gives the file `from` the further name `to`; [`io::ErrorKind::AlreadyExists`] if there is
+    /// anything of that name, which is left as it is. Durable after a sync of the directory of
+    /// `to`.
+    pub(crate) fn publish_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.perform(
+            Op::Link,
+            to,
+            || fs::hard_link(from, to),
+            |record, ()| record.linked(from, to),
+        )
+    }
+
+    /// Removes the name `path` of a file; durable after a sync of its directory.
+    pub(crate) fn remove(&self, path: &Path) -> io::Result<()> {
+        self.perform(
+            Op::Remove,
+            path,
+            || fs::remove_file(path),
+            |record, ()| record.removed(path),
+        )
+    }
+
+    /// Publishes a whole file: `bytes` are at `target`, content and name on the disk, or nothing
+    /// is.
+    ///
+    /// 1. creates `temp`, which is to be a fresh name in the directory of `target`, and writes and
+    ///    syncs `bytes` there;
+    /// 2. links it to `target`, which fails if somebody else was there first;
+    /// 3. removes `temp`;
+    /// 4. syncs the directory.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::AlreadyExists`] always means that `target` was there already (a `temp` that
+    /// is there already is of kind `Other`, and is left alone).
+    ///
+    /// Before step 2 succeeded, nothing was published, and `temp` is removed if the disk still can.
+    /// After it, there is no way back, for others may have read the file: that step 3 failed is
+    /// then no error, as a name that nothing refers to does no harm, and a failure of step 4, told
+    /// from the others by [`DiskError::op`] being [`Op::SyncDir`], means *published, but perhaps
+    /// not for ever*.
+    pub(crate) fn publish(&self, temp: &Path, target: &Path, bytes: &[u8]) -> io::Result<()> {
+        let mut file = self.create_new(temp).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => DiskError::without_kind(error),
+            _ => error,
+        })?;
+        let linked = file
+            .append(bytes)
+            .and_then(|()| file.sync_data())
+            .and_then(|()| self.publish_link(temp, target));
+        drop(self.remove(temp));
+        linked?;
+        self.sync_dir(directory_of(target))
+    }
+
+    /// Opens the lock file `path`, and creates it empty if it is not there. No lock is taken.
+    pub(crate) fn lock_file(&self, path: &Path) -> io::Result<File> {
+        let open = || {
+            let existed = self.plan.is_some() && path.exists();
+            let file = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(path)?;
+            Ok((file, existed))
+        };
+        let note = |record: &mut Record, &(_, existed): &(File, bool)| {
+            record.lock_file_opened(path, existed);
+        };
+        let (file, _) = self.perform(Op::LockFile, path, open, note)?;
+        Ok(file)
+    }
+
+    /// What names this run of the machine: after another boot it is another text. Empty where the
+    /// system has none.
+    pub(crate) fn boot_id(&self) -> String {
+        if self.rebooted || self.plan.as_ref().is_some_and(FaultPlan::power_has_failed) {
+            return BOOT_ID_AFTER_POWER_FAILURE.to_owned();
+        }
+        let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        text.trim().to_owned()
+    }
+
+    /// One operation on names: `act` does it, and `note` tells the plan's record, if there is one,
+    /// that it was done.
+    fn perform<T>(
+        &self,
+        op: Op,
+        path: &Path,
+        act: impl FnOnce() -> io::Result<T>,
+        note: impl FnOnce(&mut Record, &T),
+    ) -> io::Result<T> {
+        let result = match &self.plan {
+            None => act(),
+            Some(plan) => plan.perform(op, path, act, note),
+        };
+        result.map_err(|reason| DiskError::wrap(op, path, reason))
+    }
+}
+
+/// The directory that `path` stands in; a bare name's is the current one.
+fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        Some(_) => Path::new("."),
+        None => path,
+    }
+}

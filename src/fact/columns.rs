@@ -1,0 +1,397 @@
+//! Facts in columns: the Arrow schema of each kind, and the way there and back.
+//!
+//! Two columns are for machines only and hidden from SQL: `timestamp_bits` (a float that its
+//! nanosecond does not lead back to) and `wall_time` (the wall time of a fact whose clock's start
+//! was given on import). Hot keys of an event's payload have columns of their own: `error`,
+//! `error_type` (the exception's class) and `reason`.
+
+use std::borrow::Cow;
+use std::sync::{Arc, LazyLock};
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, Int32Array, Int64Array, Int64Builder, ListBuilder, RecordBatch, StringArray,
+    StringBuilder, StringViewBuilder, TimestampNanosecondArray,
+};
+use arrow::datatypes::{
+    DataType, Field, Int32Type, Int64Type, Schema, SchemaRef, TimeUnit, TimestampNanosecondType,
+};
+
+use super::{
+    Audit, DeadLetter, Event, Fact, Json, Kind, Position, Recorded, Seq, StreamId, Timestamp, UnixNanos,
+};
+
+/// The type of all instants.
+pub(crate) fn instant_type() -> DataType {
+    DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into()))
+}
+
+/// The columns of a segment of this kind, in their order.
+pub(crate) fn schema(kind: Kind) -> SchemaRef {
+    static SCHEMAS: LazyLock<[SchemaRef; 3]> = LazyLock::new(|| Kind::ALL.map(build_schema));
+    Arc::clone(&SCHEMAS[kind.index()])
+}
+
+fn build_schema(kind: Kind) -> SchemaRef {
+    let text = |name: &str| Field::new(name, DataType::Utf8View, false);
+    let maybe = |name: &str| Field::new(name, DataType::Utf8View, true);
+    let counter = |name: &str| Field::new(name, DataType::Int64, false);
+    let list = |name: &str| {
+        Field::new(name, DataType::List(Arc::new(Field::new("element", DataType::Utf8, false))), false)
+    };
+    let mut fields = vec![
+        Field::new("recorded_at", instant_type(), false),
+        Field::new("stream", DataType::Int32, false),
+        Field::new("seq", DataType::Int64, false),
+        Field::new("timestamp", instant_type(), true),
+        Field::new("timestamp_bits", DataType::Int64, true),
+        Field::new("wall_time", instant_type(), true),
+        text("system_id"),
+    ];
+    fields.extend(match kind {
+        Kind::Event => vec![
+            text("actor_address"),
+            text("event_type"),
+            maybe("error"),
+            maybe("error_type"),
+            maybe("reason"),
+            text("payload"),
+        ],
+        Kind::Audit => vec![
+            counter("total_actors"),
+            counter("alive_actors"),
+            counter("stopping_actors"),
+            counter("restarting_actors"),
+            counter("registry_size"),
+            list("registry_orphans"),
+            list("registry_dead"),
+            counter("dead_letters_count"),
+        ],
+        Kind::DeadLetter => vec![maybe("target"), text("message_type"), text("payload")],
+    });
+    fields.push(maybe("extra"));
+    Arc::new(Schema::new(fields))
+}
+
+/// The exception's class in an error's text: `KeyError` of `KeyError: 'sku'`.
+pub(crate) fn error_type(error: &str) -> Option<&str> {
+    let (class, bare) = match error.split_once(':') {
+        Some((class, rest)) if rest.is_empty() || rest.starts_with(' ') => (class, false),
+        Some(_) => return None,
+        None => (error, true),
+    };
+    let mut chars = class.chars();
+    let first = chars.next()?;
+    let named = if bare { first.is_uppercase() } else { first.is_alphabetic() || first == '_' };
+    (named && chars.all(|c| c.is_alphanumeric() || c == '_' || c == '.')).then_some(class)
+}
+
+/// Rows of one kind, and the sum of their facts' sizes.
+#[derive(Clone, Debug)]
+pub(crate) struct Rows {
+    pub(crate) batch: RecordBatch,
+    /// Bytes of the facts' JSON lines.
+    pub(crate) fact_bytes: u64,
+}
+
+/// Builds the rows of one kind.
+pub(crate) struct RowsBuilder {
+    kind: Kind,
+    recorded_at: Vec<i64>,
+    seq: Vec<i64>,
+    timestamp: Vec<Option<i64>>,
+    timestamp_bits: Int64Builder,
+    wall_time: Int64Builder,
+    system_id: StringViewBuilder,
+    /// `actor_address` or `target`.
+    address: StringViewBuilder,
+    /// `event_type` or `message_type`.
+    class: StringViewBuilder,
+    payload: StringViewBuilder,
+    error: StringViewBuilder,
+    error_type: StringViewBuilder,
+    reason: StringViewBuilder,
+    counters: [Vec<i64>; 6],
+    orphans: ListBuilder<StringBuilder>,
+    dead: ListBuilder<StringBuilder>,
+    extra: StringViewBuilder,
+    fact_bytes: u64,
+}
+
+impl RowsBuilder {
+    pub(crate) fn new(kind: Kind) -> Self {
+        let list =
+            || ListBuilder::new(StringBuilder::new()).with_field(Field::new("element", DataType::Utf8, false));
+        Self {
+            kind,
+            recorded_at: Vec::new(),
+            seq: Vec::new(),
+            timestamp: Vec::new(),
+            timestamp_bits: Int64Builder::new(),
+            wall_time: Int64Builder::new(),
+            system_id: StringViewBuilder::new(),
+            address: StringViewBuilder::new(),
+            class: StringViewBuilder::new(),
+            payload: StringViewBuilder::new(),
+            error: StringViewBuilder::new(),
+            error_type: StringViewBuilder::new(),
+            reason: StringViewBuilder::new(),
+            counters: Default::default(),
+            orphans: list(),
+            dead: list(),
+            extra: StringViewBuilder::new(),
+            fact_bytes: 0,
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.seq.is_empty()
+    }
+
+    /// Adds a fact, which must be of the builder's kind. `wall_time` is given only where the
+    /// start of its clock is known.
+    pub(crate) fn push(&mut self, seq: Seq, recorded_at: UnixNanos, fact: &Fact<'_>, wall_time: Option<UnixNanos>) {
+        debug_assert_eq!(fact.kind(), self.kind);
+        let (nanos, bits) = fact.timestamp().to_columns();
+        self.recorded_at.push(recorded_at.0);
+        self.seq.push(seq.0 as i64);
+        self.timestamp.push(nanos);
+        self.timestamp_bits.append_option(bits);
+        self.wall_time.append_option(wall_time.map(UnixNanos::get));
+        self.fact_bytes += fact.line_len();
+        match fact {
+            Fact::Event(event) => {
+                self.common(&event.system_id, event.extra.as_ref());
+                self.address.append_value(&event.actor_address);
+                self.class.append_value(&event.event_type);
+                self.payload.append_value(event.payload.as_str());
+                self.hot_keys(&event.payload);
+            }
+            Fact::Audit(audit) => {
+                self.common(&audit.system_id, audit.extra.as_ref());
+                let values = [
+                    audit.total_actors,
+                    audit.alive_actors,
+                    audit.stopping_actors,
+                    audit.restarting_actors,
+                    audit.registry_size,
+                    audit.dead_letters_count,
+                ];
+                for (column, value) in self.counters.iter_mut().zip(values) {
+                    column.push(value);
+                }
+                self.orphans.append_value(audit.registry_orphans.iter().map(Some));
+                self.dead.append_value(audit.registry_dead.iter().map(Some));
+            }
+            Fact::DeadLetter(letter) => {
+                self.common(&letter.system_id, letter.extra.as_ref());
+                self.address.append_option(letter.target.as_deref());
+                self.class.append_value(&letter.message_type);
+                self.payload.append_value(letter.payload.as_str());
+            }
+        }
+    }
+
+    fn common(&mut self, system_id: &str, extra: Option<&Json<'_>>) {
+        self.system_id.append_value(system_id);
+        self.extra.append_option(extra.map(Json::as_str));
+    }
+
+    fn hot_keys(&mut self, payload: &Json<'_>) {
+        let error = payload.text_of("error");
+        self.error_type.append_option(error.as_deref().and_then(error_type));
+        self.error.append_option(error);
+        self.reason.append_option(payload.text_of("reason"));
+    }
+
+    /// The rows of this stream; the builder is empty again. `first` is added to every `seq`, for
+    /// facts that were numbered before their place was known.
+    pub(crate) fn finish(&mut self, stream: StreamId, first: Seq) -> Rows {
+        let built = std::mem::replace(self, Self::new(self.kind));
+        let rows = built.seq.len();
+        let mut seq = built.seq;
+        if first.0 != 0 {
+            seq.iter_mut().for_each(|seq| *seq += first.0 as i64);
+        }
+        let instants = |values: TimestampNanosecondArray| Arc::new(values.with_timezone("UTC")) as ArrayRef;
+        let mut wall_time = built.wall_time;
+        let mut timestamp_bits = built.timestamp_bits;
+        let mut columns: Vec<ArrayRef> = vec![
+            instants(built.recorded_at.into()),
+            Arc::new(Int32Array::from_value(stream.0 as i32, rows)),
+            Arc::new(Int64Array::from(seq)),
+            instants(built.timestamp.into()),
+            Arc::new(timestamp_bits.finish()),
+            instants(wall_time.finish().reinterpret_cast()),
+        ];
+        let text = |mut builder: StringViewBuilder| Arc::new(builder.finish()) as ArrayRef;
+        columns.push(text(built.system_id));
+        match built.kind {
+            Kind::Event => columns.extend(
+                [built.address, built.class, built.error, built.error_type, built.reason, built.payload].map(text),
+            ),
+            Kind::Audit => {
+                let [total, alive, stopping, restarting, registry, letters] =
+                    built.counters.map(|values| Arc::new(Int64Array::from(values)) as ArrayRef);
+                let [orphans, dead] =
+                    [built.orphans, built.dead].map(|mut list| Arc::new(list.finish()) as ArrayRef);
+                columns.extend([total, alive, stopping, restarting, registry, orphans, dead, letters]);
+            }
+            Kind::DeadLetter => columns.extend([built.address, built.class, built.payload].map(text)),
+        }
+        columns.push(text(built.extra));
+        #[expect(clippy::expect_used, reason = "the builder and the schema are written to match")]
+        let batch = RecordBatch::try_new(schema(built.kind), columns).expect("columns match the schema");
+        Rows { batch, fact_bytes: built.fact_bytes }
+    }
+}
+
+/// The facts in a batch that has the columns of [`schema`]; `None` if it has not.
+pub(crate) fn facts(kind: Kind, batch: &RecordBatch) -> Option<Vec<Recorded<Fact<'_>>>> {
+    let text = |name: &str| batch.column_by_name(name)?.as_string_view_opt();
+    let instant = |name: &str| batch.column_by_name(name)?.as_primitive_opt::<TimestampNanosecondType>();
+    let integer = |name: &str| batch.column_by_name(name)?.as_primitive_opt::<Int64Type>();
+    let list = |name: &str| batch.column_by_name(name)?.as_list_opt::<i32>();
+
+    let stream = batch.column_by_name("stream")?.as_primitive_opt::<Int32Type>()?;
+    let seq = integer("seq")?;
+    let recorded_at = instant("recorded_at")?;
+    let timestamp = instant("timestamp")?;
+    let bits = integer("timestamp_bits")?;
+    let system_id = text("system_id")?;
+    let extra = text("extra")?;
+
+    let positions = (0..batch.num_rows()).map(|row| Position {
+        stream: StreamId(stream.value(row) as u32),
+        seq: Seq(seq.value(row) as u64),
+        recorded_at: UnixNanos(recorded_at.value(row)),
+    });
+    let stamp = |row: usize| {
+        Timestamp::from_columns(
+            timestamp.is_valid(row).then(|| timestamp.value(row)),
+            bits.is_valid(row).then(|| bits.value(row)),
+        )
+    };
+    let json = |text: &'_ str| -> Json<'static> { Json::trusted(Cow::Owned(text.to_owned())) };
+    let extra = |row: usize| extra.is_valid(row).then(|| json(extra.value(row)));
+    let rows: Box<dyn Iterator<Item = Fact<'_>>> = match kind {
+        Kind::Event => {
+            let (address, class) = (text("actor_address")?, text("event_type")?);
+            let payload = text("payload")?;
+            Box::new((0..batch.num_rows()).map(move |row| {
+                Fact::Event(Event {
+                    system_id: Cow::Borrowed(system_id.value(row)),
+                    actor_address: Cow::Borrowed(address.value(row)),
+                    event_type: Cow::Borrowed(class.value(row)),
+                    payload: Json::trusted(Cow::Borrowed(payload.value(row))),
+                    timestamp: stamp(row),
+                    extra: extra(row),
+                })
+            }))
+        }
+        Kind::Audit => {
+            let counters = [
+                integer("total_actors")?,
+                integer("alive_actors")?,
+                integer("stopping_actors")?,
+                integer("restarting_actors")?,
+                integer("registry_size")?,
+                integer("dead_letters_count")?,
+            ];
+            let (orphans, dead) = (list("registry_orphans")?, list("registry_dead")?);
+            let names = |list: &arrow::array::ListArray, row: usize| -> Option<Vec<Cow<'static, str>>> {
+                let names = list.value(row);
+                let names: &StringArray = names.as_string_opt()?;
+                Some(names.iter().flatten().map(|name| Cow::Owned(name.to_owned())).collect())
+            };
+            Box::new((0..batch.num_rows()).map(move |row| {
+                let [total, alive, stopping, restarting, registry, letters] = counters.map(|c| c.value(row));
+                Fact::Audit(Audit {
+                    system_id: Cow::Borrowed(system_id.value(row)),
+                    timestamp: stamp(row),
+                    total_actors: total,
+                    alive_actors: alive,
+                    stopping_actors: stopping,
+                    restarting_actors: restarting,
+                    registry_size: registry,
+                    dead_letters_count: letters,
+                    registry_orphans: names(orphans, row).unwrap_or_default(),
+                    registry_dead: names(dead, row).unwrap_or_default(),
+                    extra: extra(row),
+                })
+            }))
+        }
+        Kind::DeadLetter => {
+            let (target, class) = (text("target")?, text("message_type")?);
+            let payload = text("payload")?;
+            Box::new((0..batch.num_rows()).map(move |row| {
+                Fact::DeadLetter(DeadLetter {
+                    system_id: Cow::Borrowed(system_id.value(row)),
+                    target: target.is_valid(row).then(|| Cow::Borrowed(target.value(row))),
+                    message_type: Cow::Borrowed(class.value(row)),
+                    payload: Json::trusted(Cow::Borrowed(payload.value(row))),
+                    timestamp: stamp(row),
+                    extra: extra(row),
+                })
+            }))
+        }
+    };
+    Some(positions.zip(rows).map(|(position, fact)| Recorded { position, fact }).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::codec::tests::any_fact;
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_class_of_an_exception() {
+        for (error, class) in [
+            ("KeyError: 'sku'", Some("KeyError")),
+            ("ValueError: ", Some("ValueError")),
+            ("StopIteration", Some("StopIteration")),
+            ("asyncio.TimeoutError: late", Some("asyncio.TimeoutError")),
+            ("connection refused", None),
+            ("http://host: no", None),
+            ("not a class: no", None),
+            ("boom", None),
+            ("", None),
+            (": x", None),
+        ] {
+            assert_eq!(error_type(error), class, "{error:?}");
+        }
+    }
+
+    #[test]
+    fn hot_keys_are_what_the_json_operator_gives() {
+        let payload = |text: &'static str| Json::parse(text).unwrap();
+        let hot = |text| payload(text).text_of("error").map(Cow::into_owned);
+        assert_eq!(hot(r#"{"error": "a\nb"}"#).as_deref(), Some("a\nb"));
+        assert_eq!(hot(r#"{"error": {"code": 1}}"#).as_deref(), Some(r#"{"code": 1}"#));
+        assert_eq!(hot(r#"{"error": 1, "error": 2}"#).as_deref(), Some("2"));
+        assert_eq!(hot(r#"{"error": null}"#), None);
+        assert_eq!(hot(r#""error""#), None);
+    }
+
+    proptest! {
+        #[test]
+        fn facts_come_back_from_their_columns(given in prop::collection::vec(any_fact(), 0..20)) {
+            for kind in Kind::ALL {
+                let mut rows = RowsBuilder::new(kind);
+                let of_kind: Vec<_> = given.iter().filter(|fact| fact.kind() == kind).collect();
+                for (at, fact) in of_kind.iter().enumerate() {
+                    rows.push(Seq(at as u64), UnixNanos(at as i64 * 3), fact, None);
+                }
+                let rows = rows.finish(StreamId(7), Seq(100));
+                prop_assert_eq!(rows.fact_bytes, of_kind.iter().map(|fact| fact.line_len()).sum::<u64>());
+                let back = facts(kind, &rows.batch).unwrap();
+                prop_assert_eq!(back.len(), of_kind.len());
+                for (at, (back, fact)) in back.iter().zip(&of_kind).enumerate() {
+                    prop_assert_eq!(back.position.stream, StreamId(7));
+                    prop_assert_eq!(back.position.seq, Seq(100 + at as u64));
+                    prop_assert_eq!(&&back.fact, fact);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Group commit: recorders that wait for the disk at the same time share one `fdatasync`.
+//!
+//! The first to come leads: it notes what was appended so far, syncs, and tells everybody whose
+//! fact that covered. Those who append in the meantime wait for the next round, which one of
+//! them leads.
+//!
+//! Woken recorders usually come straight back with their next fact. Were the next leader to sync
+//! at once, it would sync one fact, and all others would wait for two syncs. So a leader first
+//! gives way for as long as facts keep coming, at most a quarter of what the last sync took.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::fact::Seq;
+
+/// Who waits for whom.
+#[derive(Default)]
+pub(crate) struct GroupCommit {
+    round: Mutex<Round>,
+    over: Condvar,
+}
+
+#[derive(Default)]
+struct Round {
+    /// Everything up to here is on the disk.
+    synced: Seq,
+    led: bool,
+    last_sync: Duration,
+    failed: Option<String>,
+}
+
+impl GroupCommit {
+    fn lock(&self) -> MutexGuard<'_, Round> {
+        self.round.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns when everything up to `seq` is on the disk. `appended` tells what was appended so
+    /// far; `sync` makes it durable and returns up to where.
+    pub(crate) fn wait(
+        &self,
+        seq: Seq,
+        appended: impl Fn() -> Seq,
+        sync: impl FnOnce() -> Result<Seq>,
+    ) -> Result<()> {
+        let mut round = self.lock();
+        loop {
+            if let Some(why) = &round.failed {
+                return Err(poisoned(why));
+            }
+            if round.synced >= seq {
+                return Ok(());
+            }
+            if !round.led {
+                break;
+            }
+            round = self.over.wait(round).unwrap_or_else(PoisonError::into_inner);
+        }
+        round.led = true;
+        let patience = round.last_sync / 4;
+        drop(round);
+
+        give_way(patience, appended);
+        let begun = Instant::now();
+        let result = sync();
+
+        let mut round = self.lock();
+        round.led = false;
+        round.last_sync = begun.elapsed();
+        let result = match result {
+            Ok(synced) => {
+                round.synced = round.synced.max(synced);
+                Ok(())
+            }
+            Err(error) => {
+                round.failed = Some(error.to_string());
+                Err(error)
+            }
+        };
+        drop(round);
+        self.over.notify_all();
+        result
+    }
+}
+
+/// Lets others append first, while they do.
+fn give_way(patience: Duration, appended: impl Fn() -> Seq) {
+    let begun = Instant::now();
+    let mut before = appended();
+    let mut quiet = 0;
+    while quiet < 3 && begun.elapsed() < patience {
+        std::thread::yield_now();
+        let now = appended();
+        quiet = if now == before { quiet + 1 } else { 0 };
+        before = now;
+    }
+}
+
+/// What everybody hears after a sync has failed.
+pub(crate) fn poisoned(why: &str) -> Error {
+    Error::new(
+        ErrorKind::Poisoned,
+        format!("the journal cannot be trusted since a sync failed ({why}); open the store again"),
+    )
+}

@@ -1,0 +1,172 @@
+//! Reading a journal file: which facts it holds, and how it ends.
+//!
+//! A crash cuts a file's tail; anything else is damage. The two are told apart so that a fact is
+//! never dropped in silence:
+//!
+//! - zeros, or nothing, after the last sound frame: a **clean** end;
+//! - bytes that are no frame, and no sound frame after them: a **torn** tail, if a crash explains
+//!   it. A process that is killed leaves a frame that is cut short; only when the machine itself
+//!   stopped in between may a whole frame be wrong;
+//! - a sound frame somewhere behind bytes that are none: **damage** — unless the machine has
+//!   restarted since and no mark says that those bytes were synced. Then the power failed and the
+//!   disk kept later bytes but not earlier ones: nobody was promised more, the tail is torn.
+
+use super::frame::{FILE_HEADER_BYTES, FileHeader, Frame, HeaderError, Unsound};
+use crate::fact::{Seq, UnixNanos, codec};
+
+/// What a journal file holds.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Contents {
+    /// Where the sound frames begin and end.
+    pub(crate) sound: std::ops::Range<usize>,
+    /// First and last fact, and when the last was recorded. `None` without facts.
+    pub(crate) facts: Option<Facts>,
+    pub(crate) ending: Ending,
+}
+
+/// The facts of a journal file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Facts {
+    pub(crate) first: Seq,
+    pub(crate) last: Seq,
+    pub(crate) last_recorded_at: UnixNanos,
+}
+
+/// How a journal file ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// With its last frame.
+    Clean,
+    /// With what a crash left of a frame that was not acknowledged.
+    Torn {
+        /// Where the tail begins.
+        offset: usize,
+    },
+    /// Not by a crash: facts may be missing.
+    Damaged {
+        /// Where the damage begins.
+        offset: usize,
+        /// What is wrong there.
+        reason: String,
+    },
+}
+
+/// Reads a file's bytes. `expected` is the header it must have; `same_boot` says whether the
+/// machine is still running as it was when the file was begun.
+pub(crate) fn read(bytes: &[u8], expected: &FileHeader, same_boot: bool) -> Contents {
+    let nothing = |ending| Contents { sound: 0..0, facts: None, ending };
+    match FileHeader::decode(bytes) {
+        Ok(header) if header == *expected => {}
+        Ok(header) => {
+            let reason = format!("it belongs to stream {} of store {}", header.stream, header.store);
+            return nothing(Ending::Damaged { offset: 0, reason });
+        }
+        Err(HeaderError::NewerFormat(version)) => {
+            let reason = format!("it has format version {version}, which is newer than this program");
+            return nothing(Ending::Damaged { offset: 0, reason });
+        }
+        Err(HeaderError::Unsound) => {
+            let cut = bytes.len() < FILE_HEADER_BYTES || bytes.iter().all(|&b| b == 0);
+            return nothing(tail(bytes, 0, Seq(0), cut, same_boot, 0, "its header is not sound"));
+        }
+    }
+
+    let mut offset = FILE_HEADER_BYTES;
+    let mut facts: Option<Facts> = None;
+    let mut synced = 0;
+    let ending = loop {
+        let rest = bytes.get(offset..).unwrap_or_default();
+        let last = facts.map_or(Seq(0), |facts| facts.last);
+        let (cut, reason) = match Frame::decode(rest) {
+            Ok(frame) if let Some(mark) = frame.mark() => {
+                synced = synced.max(mark);
+                offset += frame.bytes();
+                continue;
+            }
+            Ok(frame) if facts.is_some_and(|facts| frame.seq != facts.last.next()) => {
+                (false, format!("fact {} follows fact {last}", frame.seq))
+            }
+            Ok(frame) if codec::decode(frame.body).is_none() => {
+                (false, format!("the frame of fact {} holds no fact", frame.seq))
+            }
+            Ok(frame) => {
+                let first = facts.map_or(frame.seq, |facts| facts.first);
+                facts = Some(Facts { first, last: frame.seq, last_recorded_at: frame.recorded_at });
+                offset += frame.bytes();
+                continue;
+            }
+            Err(_) if rest.iter().all(|&b| b == 0) => break Ending::Clean,
+            Err(Unsound::Cut) => (true, "the file ends within a frame".to_owned()),
+            Err(Unsound::Length) => (false, "there is no frame of that length".to_owned()),
+            Err(Unsound::Checksum) => (false, "a frame does not match its checksum".to_owned()),
+        };
+        break tail(bytes, offset, last, cut, same_boot, synced, &reason);
+    };
+    Contents { sound: FILE_HEADER_BYTES..offset, facts, ending }
+}
+
+/// How a file ends whose bytes from `offset` on are no frame.
+fn tail(
+    bytes: &[u8],
+    offset: usize,
+    last: Seq,
+    cut: bool,
+    same_boot: bool,
+    mut synced: u64,
+    reason: &str,
+) -> Ending {
+    let rest = bytes.get(offset..).unwrap_or_default();
+    let damaged = |reason: String| Ending::Damaged { offset, reason };
+    match frames_behind(rest, last) {
+        Behind::None if cut || !same_boot => Ending::Torn { offset },
+        Behind::None => damaged(reason.to_owned()),
+        Behind::Unknown => damaged(format!("{reason}, and too much follows to tell what it is")),
+        Behind::Some { at, mark } => {
+            synced = synced.max(mark);
+            if !same_boot && synced <= offset as u64 {
+                Ending::Torn { offset }
+            } else {
+                damaged(format!("{reason}, and sound frames follow at offset {}", offset + at))
+            }
+        }
+    }
+}
+
+enum Behind {
+    None,
+    /// The first sound frame, and the furthest mark in any.
+    Some { at: usize, mark: u64 },
+    /// Looking further would take too long.
+    Unknown,
+}
+
+/// Looks for sound frames behind the first byte. A file made to be slow is not looked at for ever:
+/// the bytes summed up for checksums are bounded by four times the file, and some.
+fn frames_behind(rest: &[u8], last: Seq) -> Behind {
+    let mut budget = rest.len().saturating_mul(4) + (64 << 20);
+    let mut found = None;
+    let mut at = 1;
+    while let Some(candidate) = rest.get(at..) {
+        let Ok(frame) = Frame::decode_unverified(candidate) else {
+            if candidate.len() < super::frame::FRAME_HEADER_BYTES {
+                break;
+            }
+            at += 1;
+            continue;
+        };
+        if frame.mark().is_none() && frame.seq <= last {
+            at += 1;
+            continue;
+        }
+        let Some(left) = budget.checked_sub(frame.bytes()) else { return Behind::Unknown };
+        budget = left;
+        if Frame::decode(candidate).is_ok() {
+            let (first, mark) = found.unwrap_or((at, 0));
+            found = Some((first, mark.max(frame.mark().unwrap_or(0))));
+            at += frame.bytes();
+        } else {
+            at += 1;
+        }
+    }
+    found.map_or(Behind::None, |(at, mark)| Behind::Some { at, mark })
+}

@@ -1,0 +1,263 @@
+//! One commit: its content and its form on disk.
+
+use std::path::{Path, PathBuf};
+use std::{fmt, io};
+
+use serde::{Deserialize, Serialize};
+
+use super::state::State;
+use crate::error::{Error, ErrorKind, Result};
+use crate::fact::{Kind, Seq, StreamId, UnixNanos};
+
+/// The version of the store's format. A store with a higher one is not opened.
+pub(crate) const FORMAT: u32 = 1;
+
+/// The name of a store, drawn when it is created: what keeps files of two stores apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub(crate) struct StoreId(uuid::Uuid);
+
+impl StoreId {
+    pub(crate) const fn to_bytes(self) -> [u8; 16] {
+        *self.0.as_bytes()
+    }
+
+    pub(crate) const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(uuid::Uuid::from_bytes(bytes))
+    }
+}
+
+impl fmt::Display for StoreId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl From<StoreId> for String {
+    fn from(id: StoreId) -> Self {
+        id.to_string()
+    }
+}
+
+impl TryFrom<String> for StoreId {
+    type Error = uuid::Error;
+
+    fn try_from(text: String) -> Result<Self, uuid::Error> {
+        uuid::Uuid::try_parse(&text).map(Self)
+    }
+}
+
+/// A commit is never larger; a longer file is not one.
+const MAX_COMMIT_BYTES: u64 = 1 << 30;
+
+/// The place of a commit in the ledger: 0, 1, 2, ….
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct CommitNumber(pub(crate) u64);
+
+impl CommitNumber {
+    pub(crate) const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+impl fmt::Display for CommitNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The file of a commit.
+pub(crate) fn commit_path(folder: &Path, number: CommitNumber) -> PathBuf {
+    folder.join(format!("{:020}.json", number.0))
+}
+
+/// A commit as it is on disk.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Commit {
+    pub(crate) format: u32,
+    pub(crate) store: StoreId,
+    pub(crate) number: CommitNumber,
+    /// BLAKE3 of the file of the commit before, in hex; empty for the first.
+    pub(crate) parent: String,
+    /// When it was made, by the clock of the process that made it.
+    pub(crate) at: UnixNanos,
+    /// The process that made it.
+    pub(crate) by: String,
+    #[serde(flatten)]
+    pub(crate) action: Action,
+}
+
+/// What a commit does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "snake_case")]
+pub(crate) enum Action {
+    /// The store begins.
+    Create,
+    /// The facts of a gapless range of one stream are now in segments.
+    Flush {
+        range: StreamRange,
+        /// When the last of them was recorded.
+        last_recorded_at: UnixNanos,
+        /// The stream will not go on: after a power failure some of its numbers may have been
+        /// given out that nobody finds again.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        ends_stream: bool,
+        /// Where a file was imported up to, if that is where the facts came from.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        import: Option<ImportMark>,
+        add: Vec<Segment>,
+    },
+}
+
+/// A gapless range of a stream's facts, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StreamRange {
+    pub(crate) stream: StreamId,
+    pub(crate) first_seq: Seq,
+    pub(crate) last_seq: Seq,
+}
+
+/// How much of a file was imported, recognised by its content.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ImportMark {
+    /// The file's name, for people.
+    pub(crate) name: String,
+    /// Length and BLAKE3 of the file's beginning: whether it may be the same file.
+    pub(crate) head_bytes: u64,
+    pub(crate) head_blake3: String,
+    /// Length and BLAKE3 of all that was imported: whether it is the same file.
+    pub(crate) bytes: u64,
+    pub(crate) blake3: String,
+    /// Lines in that, sound and malformed ones.
+    pub(crate) lines: u64,
+    pub(crate) rejected: u64,
+}
+
+/// The smallest and the largest of some instants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct TimeRange {
+    pub(crate) min: UnixNanos,
+    pub(crate) max: UnixNanos,
+}
+
+impl TimeRange {
+    /// The range that also covers this one.
+    pub(crate) fn cover(range: &mut Option<Self>, other: Self) {
+        *range = Some(match *range {
+            None => other,
+            Some(range) => Self { min: range.min.min(other.min), max: range.max.max(other.max) },
+        });
+    }
+}
+
+/// A segment as the ledger knows it: enough to plan a query without opening it, and to tell
+/// whether it is still what was committed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Segment {
+    /// Below the store's root, `events/….parquet`.
+    pub(crate) path: String,
+    pub(crate) kind: Kind,
+    pub(crate) rows: u64,
+    /// The file's size.
+    pub(crate) bytes: u64,
+    /// The file's digest, in hex.
+    pub(crate) blake3: String,
+    /// The sum of the sizes of the facts' JSON lines.
+    pub(crate) fact_bytes: u64,
+    /// The smallest and largest `seq` in it, of each stream.
+    pub(crate) streams: Vec<StreamRange>,
+    pub(crate) recorded_at: TimeRange,
+    /// Of the timestamps that have a nanosecond; none if none has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) timestamp: Option<TimeRange>,
+    /// Rows whose timestamp has no nanosecond.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) timestamp_nulls: u64,
+    /// Of the wall times.
+    pub(crate) at: TimeRange,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+fn is_zero(n: &u64) -> bool {
+    *n == 0
+}
+
+impl Commit {
+    pub(crate) fn first() -> Self {
+        Self {
+            format: FORMAT,
+            store: StoreId(uuid::Uuid::new_v4()),
+            number: CommitNumber(0),
+            parent: String::new(),
+            at: UnixNanos::now(),
+            by: author(),
+            action: Action::Create,
+        }
+    }
+
+    pub(crate) fn after(state: &State, action: Action, at: UnixNanos) -> Self {
+        Self {
+            format: FORMAT,
+            store: state.store,
+            number: state.head.number.next(),
+            parent: state.head.blake3.clone(),
+            at,
+            by: author(),
+            action,
+        }
+    }
+
+    pub(crate) fn to_bytes(&self) -> Result<Vec<u8>> {
+        let mut bytes = serde_json::to_vec_pretty(self)
+            .map_err(|error| Error::with_source(ErrorKind::Damaged, "cannot write a commit as JSON", error))?;
+        bytes.push(b'\n');
+        Ok(bytes)
+    }
+}
+
+fn author() -> String {
+    format!("ostracon {} (process {})", env!("CARGO_PKG_VERSION"), std::process::id())
+}
+
+/// The digest by which the next commit names a commit.
+pub(crate) fn digest(bytes: &[u8]) -> String {
+    blake3::hash(bytes).to_hex().to_string()
+}
+
+/// Reads a file that must not be larger than `most` bytes; `None` if there is none.
+pub(super) fn read_file(path: &Path, most: u64) -> Result<Option<Vec<u8>>> {
+    let attempt = |error| Error::io("read", path, error);
+    let size = match std::fs::metadata(path) {
+        Ok(metadata) => metadata.len(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(attempt(error)),
+    };
+    if size > most {
+        return Err(Error::damaged(path, format_args!("it has {size} bytes, and more than {most} are not believed")));
+    }
+    std::fs::read(path).map(Some).map_err(attempt)
+}
+
+/// Reads a commit and its digest; `None` if there is none of that name.
+pub(crate) fn read(path: &Path) -> Result<Option<(Commit, String)>> {
+    /// Only what must be understood of a commit of any version.
+    #[derive(Deserialize)]
+    struct Version {
+        format: u32,
+    }
+    let Some(bytes) = read_file(path, MAX_COMMIT_BYTES)? else { return Ok(None) };
+    let not_a_commit = |error: serde_json::Error| Error::damaged(path, format_args!("it is not a commit: {error}"));
+    let version: Version = serde_json::from_slice(&bytes).map_err(not_a_commit)?;
+    if version.format > FORMAT {
+        return Err(Error::new(
+            ErrorKind::NewerFormat,
+            format!(
+                "{} has store format {}, and this program knows formats up to {FORMAT}; use a newer ostracon",
+                path.display(),
+                version.format
+            ),
+        ));
+    }
+    let commit: Commit = serde_json::from_slice(&bytes).map_err(not_a_commit)?;
+    Ok(Some((commit, digest(&bytes))))
+}

@@ -1,0 +1,22 @@
+//! An embedded columnar store for the facts of an actor system.
+
+pub mod disk;
+mod error;
+pub(crate) mod fact;
+mod adopt;
+mod buffer;
+mod flush;
+mod journal;
+mod ledger;
+mod metrics;
+mod recorder;
+mod segment;
+mod settings;
+mod snapshot;
+mod store;
+
+pub use error::{Error, ErrorKind, Result};
+pub use fact::{Audit, DeadLetter, Event, Fact, Json, Kind, LineError, Position, Recorded, Seq, StreamId, Timestamp, UnixNanos};
+pub use metrics::MetricsSnapshot;
+pub use settings::Durability;
+pub use store::{Store, StoreBuilder};

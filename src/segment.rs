@@ -1,0 +1,325 @@
+//! Segments: immutable Parquet files of one kind.
+//!
+//! A segment is written beside its place, synced, opened again and checked, and linked into place;
+//! it becomes part of the store only when a commit names it. It opens in any program that reads
+//! Parquet, and says in its footer what it is: `ostracon.format`, `.store`, `.kind`, `.streams`.
+//!
+//! Parquet has no checksums here, and readers trust its lengths. So the ledger keeps a BLAKE3
+//! digest of every segment.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::compute::{max, min};
+use arrow::datatypes::{Int64Type, TimestampNanosecondType};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
+use parquet::schema::types::ColumnPath;
+
+use crate::disk::{Disk, DiskFile};
+use crate::error::{Error, ErrorKind, Result};
+use crate::fact::columns::{Rows, schema};
+use crate::fact::{Kind, UnixNanos};
+use crate::ledger::{FORMAT, Segment, StoreId, StreamRange, TimeRange};
+
+/// Rows of a row group: what a query can skip or read apart.
+const ROW_GROUP_ROWS: usize = 128 << 10;
+/// Bloom filters are laid out for so many different values of a row group.
+const BLOOM_VALUES: u64 = 16 << 10;
+
+/// How a segment of this kind is written.
+fn properties(kind: Kind, store: StoreId, range: StreamRange) -> WriterProperties {
+    let column = |name: &str| ColumnPath::from(name);
+    let mut properties = WriterProperties::builder()
+        .set_writer_version(WriterVersion::PARQUET_1_0)
+        .set_created_by(format!("ostracon {}", env!("CARGO_PKG_VERSION")))
+        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_statistics_enabled(EnabledStatistics::Page)
+        // Columns of few different values gain nothing from compression, and decode faster without.
+        .set_compression(Compression::UNCOMPRESSED)
+        .set_key_value_metadata(Some(vec![
+            KeyValue::new("ostracon.format".to_owned(), FORMAT.to_string()),
+            KeyValue::new("ostracon.store".to_owned(), store.to_string()),
+            KeyValue::new("ostracon.kind".to_owned(), kind.tag().to_owned()),
+            KeyValue::new(
+                "ostracon.streams".to_owned(),
+                format!("{}:{}-{}", range.stream, range.first_seq, range.last_seq),
+            ),
+        ]));
+    for name in ["recorded_at", "seq", "timestamp", "wall_time"] {
+        properties = properties
+            .set_column_dictionary_enabled(column(name), false)
+            .set_column_encoding(column(name), Encoding::DELTA_BINARY_PACKED);
+    }
+    let zstd = Compression::ZSTD(ZstdLevel::try_new(3).unwrap_or_default());
+    for name in ["payload", "error", "reason", "extra"] {
+        properties = properties
+            .set_column_compression(column(name), zstd)
+            .set_column_statistics_enabled(column(name), EnabledStatistics::Chunk);
+    }
+    for name in ["actor_address", "target"] {
+        if schema(kind).field_with_name(name).is_ok() {
+            properties = properties
+                .set_column_bloom_filter_enabled(column(name), true)
+                .set_column_bloom_filter_max_ndv(column(name), BLOOM_VALUES);
+        }
+    }
+    properties.build()
+}
+
+/// A segment in the making.
+pub(crate) struct SegmentWriter<'a> {
+    disk: &'a Disk,
+    root: &'a Path,
+    kind: Kind,
+    store: StoreId,
+    range: StreamRange,
+    temp: std::path::PathBuf,
+    name: String,
+    writer: ArrowWriter<Hashing>,
+    rows: u64,
+    fact_bytes: u64,
+    seq: Option<(i64, i64)>,
+    recorded_at: Option<TimeRange>,
+    timestamp: Option<TimeRange>,
+    timestamp_nulls: u64,
+    at: Option<TimeRange>,
+}
+
+impl<'a> SegmentWriter<'a> {
+    /// Begins a segment for the facts of one kind in this range.
+    pub(crate) fn begin(
+        disk: &'a Disk,
+        root: &'a Path,
+        kind: Kind,
+        store: StoreId,
+        range: StreamRange,
+    ) -> Result<Self> {
+        let unique = uuid::Uuid::new_v4().simple().to_string();
+        let unique = unique.get(..8).unwrap_or_default();
+        let name = format!("{}-{}-{}-{unique}", range.stream, range.first_seq, range.last_seq);
+        let temp = root.join(kind.table()).join(format!("{name}.tmp"));
+        let file = disk.create_new(&temp).map_err(|error| Error::io("begin the segment", &temp, error))?;
+        let options = ArrowWriterOptions::new()
+            .with_properties(properties(kind, store, range))
+            .with_skip_arrow_metadata(true);
+        let writer = ArrowWriter::try_new_with_options(Hashing::new(file), schema(kind), options)
+            .map_err(|error| parquet_error("begin the segment", &temp, error))?;
+        Ok(Self {
+            disk,
+            root,
+            kind,
+            store,
+            range,
+            temp,
+            name,
+            writer,
+            rows: 0,
+            fact_bytes: 0,
+            seq: None,
+            recorded_at: None,
+            timestamp: None,
+            timestamp_nulls: 0,
+            at: None,
+        })
+    }
+
+    /// Adds rows, in the order of their `seq`.
+    pub(crate) fn write(&mut self, rows: &Rows) -> Result<()> {
+        let batch = &rows.batch;
+        self.writer.write(batch).map_err(|error| parquet_error("write the segment", &self.temp, error))?;
+        self.rows += batch.num_rows() as u64;
+        self.fact_bytes += rows.fact_bytes;
+        self.describe(batch);
+        Ok(())
+    }
+
+    fn describe(&mut self, batch: &RecordBatch) {
+        let instants = |name| batch.column_by_name(name)?.as_primitive_opt::<TimestampNanosecondType>();
+        let (Some(recorded_at), Some(timestamp), Some(wall_time)) =
+            (instants("recorded_at"), instants("timestamp"), instants("wall_time"))
+        else {
+            return;
+        };
+        let range = |min: Option<i64>, max: Option<i64>| {
+            Some(TimeRange { min: UnixNanos(min?), max: UnixNanos(max?) })
+        };
+        for (known, found) in [
+            (&mut self.recorded_at, range(min(recorded_at), max(recorded_at))),
+            (&mut self.timestamp, range(min(timestamp), max(timestamp))),
+        ] {
+            if let Some(found) = found {
+                TimeRange::cover(known, found);
+            }
+        }
+        self.timestamp_nulls += timestamp.null_count() as u64;
+        for ((recorded, timestamp), wall) in recorded_at.iter().zip(timestamp).zip(wall_time) {
+            if let Some(at) = crate::fact::wall_time(wall, timestamp, recorded) {
+                TimeRange::cover(&mut self.at, TimeRange { min: UnixNanos(at), max: UnixNanos(at) });
+            }
+        }
+        if let Some(seq) = batch.column_by_name("seq").and_then(|seq| seq.as_primitive_opt::<Int64Type>())
+            && let (Some(low), Some(high)) = (min(seq), max(seq))
+        {
+            let (first, last) = self.seq.unwrap_or((low, high));
+            self.seq = Some((first.min(low), last.max(high)));
+        }
+    }
+
+    /// Completes the file, has the disk keep it, checks it and links it into place.
+    pub(crate) fn finish(self) -> Result<Segment> {
+        let temp = self.temp.clone();
+        let (disk, root) = (self.disk, self.root);
+        let result = self.finish_file();
+        if result.is_err() {
+            let _ = disk.remove(&temp);
+            return result;
+        }
+        let segment = result?;
+        let path = root.join(&segment.path);
+        let attempt = |error| Error::io("publish the segment", &path, error);
+        disk.publish_link(&temp, &path).map_err(attempt)?;
+        // A temporary name that stays behind does no harm.
+        let _ = disk.remove(&temp);
+        disk.sync_dir(path.parent().unwrap_or(root)).map_err(attempt)?;
+        Ok(segment)
+    }
+
+    fn finish_file(self) -> Result<Segment> {
+        let temp = self.temp.as_path();
+        let hashing = self.writer.into_inner().map_err(|error| parquet_error("complete the segment", temp, error))?;
+        let bytes = hashing.file.len();
+        hashing.file.sync_data().map_err(|error| Error::io("sync the segment", temp, error))?;
+        let blake3 = hashing.hasher.finalize().to_hex().to_string();
+        let (Some((first, last)), Some(recorded_at), Some(at)) = (self.seq, self.recorded_at, self.at) else {
+            return Err(Error::damaged(temp, "it would be a segment without rows"));
+        };
+        let segment = Segment {
+            path: format!("{}/{}.parquet", self.kind.table(), self.name),
+            kind: self.kind,
+            rows: self.rows,
+            bytes,
+            blake3,
+            fact_bytes: self.fact_bytes,
+            streams: vec![StreamRange {
+                stream: self.range.stream,
+                first_seq: crate::fact::Seq(first as u64),
+                last_seq: crate::fact::Seq(last as u64),
+            }],
+            recorded_at,
+            timestamp: self.timestamp,
+            timestamp_nulls: self.timestamp_nulls,
+            at,
+        };
+        verify(temp, &segment, self.store)?;
+        Ok(segment)
+    }
+}
+
+/// Reads a segment's file again: size, digest, footer, rows and names are what the ledger will say.
+fn verify(path: &Path, segment: &Segment, store: StoreId) -> Result<()> {
+    let mut file = File::open(path).map_err(|error| Error::io("open the segment again", path, error))?;
+    let mut hasher = blake3::Hasher::new();
+    let mut piece = vec![0; 256 << 10];
+    let mut bytes = 0;
+    loop {
+        let read = file.read(&mut piece).map_err(|error| Error::io("read the segment again", path, error))?;
+        if read == 0 {
+            break;
+        }
+        bytes += read as u64;
+        hasher.update(piece.get(..read).unwrap_or_default());
+    }
+    if bytes != segment.bytes || hasher.finalize().to_hex().as_str() != segment.blake3 {
+        return Err(Error::damaged(path, "what was read back is not what was written"));
+    }
+    let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
+        .map_err(|error| parquet_error("read the footer of", path, error))?;
+    let footer = metadata.metadata().file_metadata();
+    let said = |key: &str| {
+        footer.key_value_metadata()?.iter().find(|entry| entry.key == key).and_then(|entry| entry.value.clone())
+    };
+    if footer.num_rows() != segment.rows as i64
+        || said("ostracon.store") != Some(store.to_string())
+        || said("ostracon.kind").as_deref() != Some(segment.kind.tag())
+    {
+        return Err(Error::damaged(path, "its footer does not say what was written"));
+    }
+    Ok(())
+}
+
+fn parquet_error(attempt: &'static str, path: &Path, error: parquet::errors::ParquetError) -> Error {
+    // An operating system's error keeps its kind: a full disk must be told from a bad file.
+    match error {
+        parquet::errors::ParquetError::External(source) => match source.downcast::<io::Error>() {
+            Ok(error) => Error::io(attempt, path, *error),
+            Err(source) => Error::with_source(ErrorKind::Io, format!("cannot {attempt} {}", path.display()), source),
+        },
+        error => Error::with_source(ErrorKind::Damaged, format!("cannot {attempt} {}", path.display()), error),
+    }
+}
+
+/// A file whose digest is taken while it is written.
+struct Hashing {
+    file: DiskFile,
+    hasher: blake3::Hasher,
+}
+
+impl Hashing {
+    fn new(file: DiskFile) -> Self {
+        Self { file, hasher: blake3::Hasher::new() }
+    }
+}
+
+impl Write for Hashing {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.append(bytes)?;
+        self.hasher.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Writes the rows of each kind, in order, as one segment per kind that has any.
+pub(crate) fn write_all<'r>(
+    disk: &Disk,
+    root: &Path,
+    store: StoreId,
+    range: StreamRange,
+    rows: impl Fn(Kind) -> Box<dyn Iterator<Item = &'r Rows> + 'r>,
+) -> Result<Vec<Segment>> {
+    let mut segments = Vec::new();
+    for kind in Kind::ALL {
+        let mut writer = None;
+        for rows in rows(kind) {
+            if writer.is_none() {
+                writer = Some(SegmentWriter::begin(disk, root, kind, store, range)?);
+            }
+            if let Some(writer) = &mut writer
+                && let Err(error) = writer.write(rows)
+            {
+                let _ = disk.remove(&writer.temp);
+                return Err(error);
+            }
+        }
+        if let Some(writer) = writer {
+            segments.push(writer.finish()?);
+        }
+    }
+    Ok(segments)
+}
+
+/// Opens a segment for reading with the columns of its kind.
+pub(crate) fn reader_options(kind: Kind) -> ArrowReaderOptions {
+    ArrowReaderOptions::new().with_schema(Arc::clone(&schema(kind)))
+}

@@ -1,0 +1,201 @@
+//! Settings: what `ostracon.toml` and the builder decide.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// The name of the settings' file in a store.
+pub(crate) const FILE: &str = "ostracon.toml";
+
+/// What a new store's settings file says: every setting, at its default, to be changed by people.
+pub(crate) const TEMPLATE: &str = "\
+# Settings of this Ostracon store. Every process that opens the store reads them.
+
+# How safe a fact is when recording it returns:
+#   \"buffered\"   in memory; a crash of the process may lose the last second
+#   \"journaled\"  the operating system has it; it survives kill -9
+#   \"synced\"     the disk has it; it survives a power failure
+#durability = \"journaled\"
+
+[flush]
+# Facts go from the journal into Parquet files when there are so many of them,
+#rows = 500_000
+# so many bytes of them,
+#bytes = 67_108_864
+# or when the oldest has waited so long.
+#age_seconds = 300
+
+[buffer]
+# Recording is refused while so much waits to be flushed,
+#max_bytes = 268_435_456
+# after waiting so long for it to become less.
+#max_wait_ms = 100
+
+[query]
+# What one query may use; more goes to temporary files, or fails.
+#memory_bytes = 2_147_483_648
+#spill_bytes = 10_737_418_240
+# When a query is stopped; 0 for never.
+#timeout_seconds = 0
+";
+
+/// How safe a fact is when `record` returns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Durability {
+    /// In memory. It reaches the journal within about a second; a crash of the process may lose
+    /// it.
+    Buffered,
+    /// With the operating system: it survives the death of the process, also by `kill -9`, but
+    /// not a power failure.
+    #[default]
+    Journaled,
+    /// On the disk. Recorders that wait at the same time share one `fdatasync`.
+    Synced,
+}
+
+impl std::str::FromStr for Durability {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "buffered" => Ok(Self::Buffered),
+            "journaled" => Ok(Self::Journaled),
+            "synced" => Ok(Self::Synced),
+            _ => Err(Error::new(
+                ErrorKind::Settings,
+                format!("durability {text:?} is none of buffered, journaled, synced"),
+            )),
+        }
+    }
+}
+
+/// All settings of a store.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Settings {
+    pub(crate) durability: Durability,
+    pub(crate) flush: FlushSettings,
+    pub(crate) buffer: BufferSettings,
+    pub(crate) query: QuerySettings,
+}
+
+/// When the buffer is flushed.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct FlushSettings {
+    pub(crate) rows: u64,
+    pub(crate) bytes: usize,
+    pub(crate) age_seconds: u64,
+}
+
+impl Default for FlushSettings {
+    fn default() -> Self {
+        Self { rows: 500_000, bytes: 64 << 20, age_seconds: 300 }
+    }
+}
+
+/// How much may wait to be flushed.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct BufferSettings {
+    pub(crate) max_bytes: usize,
+    pub(crate) max_wait_ms: u64,
+}
+
+impl Default for BufferSettings {
+    fn default() -> Self {
+        Self { max_bytes: 256 << 20, max_wait_ms: 100 }
+    }
+}
+
+/// What a query may use.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct QuerySettings {
+    pub(crate) memory_bytes: usize,
+    pub(crate) spill_bytes: u64,
+    /// When a query is stopped, if ever.
+    #[serde(rename = "timeout_seconds", deserialize_with = "seconds")]
+    pub(crate) timeout: Option<Duration>,
+}
+
+fn seconds<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Option<Duration>, D::Error> {
+    let seconds = u64::deserialize(input)?;
+    Ok((seconds > 0).then(|| Duration::from_secs(seconds)))
+}
+
+impl Default for QuerySettings {
+    fn default() -> Self {
+        Self { memory_bytes: 2 << 30, spill_bytes: 10 << 30, timeout: None }
+    }
+}
+
+impl Settings {
+    /// Reads a store's settings; a store without the file has the defaults.
+    pub(crate) fn load(root: &Path) -> Result<Self> {
+        let path = root.join(FILE);
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(error) => return Err(Error::io("read the settings in", &path, error)),
+        };
+        let settings: Self = toml::from_str(&text).map_err(|error| {
+            Error::new(
+                ErrorKind::Settings,
+                format!("the settings in {} are not understood: {}", path.display(), error.to_string().trim_end()),
+            )
+        })?;
+        settings.check().map_err(|error| error.context(format_args!("the settings in {}", path.display())))?;
+        Ok(settings)
+    }
+
+    /// Refuses what cannot work.
+    pub(crate) fn check(&self) -> Result<()> {
+        let wrong = |what: &str| Err(Error::new(ErrorKind::Settings, what.to_owned()));
+        if self.flush.rows == 0 || self.flush.bytes == 0 || self.flush.age_seconds == 0 {
+            return wrong("flush.rows, flush.bytes and flush.age_seconds must be at least 1");
+        }
+        if self.buffer.max_bytes < self.flush.bytes {
+            return wrong("buffer.max_bytes must not be less than flush.bytes: recording would stop before a flush");
+        }
+        if self.query.memory_bytes < 1 << 20 {
+            return wrong("query.memory_bytes must be at least 1048576");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_template_says_the_defaults() {
+        let uncommented: String = TEMPLATE
+            .lines()
+            .map(|line| line.strip_prefix('#').filter(|rest| rest.contains(" = ")).unwrap_or(line))
+            .flat_map(|line| [line, "\n"])
+            .collect();
+        assert!(uncommented.contains("\nmax_wait_ms = 100\n"));
+        assert_eq!(toml::from_str::<Settings>(&uncommented).unwrap(), Settings::default());
+        assert_eq!(toml::from_str::<Settings>(TEMPLATE).unwrap(), Settings::default());
+    }
+
+    #[test]
+    fn an_unknown_setting_is_named() {
+        let error = toml::from_str::<Settings>("[flush]\nrowz = 1\n").unwrap_err().to_string();
+        assert!(error.contains("rowz") && error.contains("line 2"), "{error}");
+    }
+
+    #[test]
+    fn a_bound_below_the_flush_is_refused() {
+        let mut settings = Settings::default();
+        settings.buffer.max_bytes = 1;
+        assert_eq!(settings.check().unwrap_err().kind(), ErrorKind::Settings);
+    }
+}
