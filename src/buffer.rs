@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use crate::fact::columns::{Rows, RowsBuilder};
-use crate::fact::{Kind, Seq, StreamId, codec};
+use crate::fact::{Kind, Seq, StreamId, UnixNanos, codec};
 use crate::journal::frame::verified_frames;
 
 /// How large a chunk grows: small enough to copy the unfinished one for every query.
@@ -36,6 +36,11 @@ impl Chunk {
 
     pub(crate) const fn bytes(&self) -> usize {
         self.frames.len()
+    }
+
+    /// When its last fact was recorded.
+    pub(crate) fn last_recorded_at(&self) -> UnixNanos {
+        verified_frames(&self.frames).last().map(|frame| frame.recorded_at).unwrap_or_default()
     }
 
     /// Its rows of a kind; `None` if it has none.

@@ -80,10 +80,22 @@ pub(crate) fn flush_sealed(shared: &Shared, recorder: &Recorder) -> Result<()> {
         count(if result.is_ok() { &shared.metrics.flushes } else { &shared.metrics.flush_errors }, 1);
         result?;
         recorder.committed(&sealed);
-        for journal in sealed.iter().flat_map(|sealed| &sealed.journals) {
-            if let Err(error) = shared.disk.remove(journal) {
-                tracing::warn!(%error, "a journal file whose facts are in the ledger stays behind");
-            }
+        retire(shared, &sealed);
+    }
+}
+
+/// Flushes what a dead process left in one stream.
+pub(crate) fn flush_left(shared: &Shared, sealed: &Arc<Sealed>) -> Result<()> {
+    flush(shared, std::slice::from_ref(sealed))?;
+    retire(shared, std::slice::from_ref(sealed));
+    Ok(())
+}
+
+/// Removes the journal files of facts that the ledger covers.
+fn retire(shared: &Shared, sealed: &[Arc<Sealed>]) {
+    for journal in sealed.iter().flat_map(|sealed| &sealed.journals) {
+        if let Err(error) = shared.disk.remove(journal) {
+            tracing::warn!(%error, "a journal file whose facts are in the ledger stays behind");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use crate::fact::{Fact, Kind, Position, UnixNanos};
 use crate::flush;
 use crate::ledger::{FORMAT, Ledger};
 use crate::metrics::{Metrics, MetricsSnapshot, count};
+use crate::query::Engine;
 use crate::recorder::{Clock, Recorder};
 use crate::settings::{self, Durability, Settings};
 use crate::snapshot::Snapshot;
@@ -50,6 +51,8 @@ pub(crate) struct Shared {
     pub(crate) recorder: Option<Recorder>,
     /// Held by the flush that is going on.
     pub(crate) flushing: Mutex<()>,
+    /// Made when the first query comes.
+    pub(crate) engine: OnceLock<Result<Engine, String>>,
 }
 
 impl Shared {
@@ -208,6 +211,7 @@ impl StoreBuilder {
             metrics,
             recorder,
             flushing: Mutex::new(()),
+            engine: OnceLock::new(),
         });
         let flusher = match shared.recorder {
             None => None,

@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 pub(crate) use commit::{
     Action, Commit, CommitNumber, FORMAT, ImportMark, Segment, StoreId, StreamRange, TimeRange, commit_path,
+    read as read_commit,
 };
 pub(crate) use state::{Head, State};
 

@@ -38,10 +38,7 @@ fn run_len(bytes: &[u8], from: usize, belongs: impl Fn(&u8) -> bool) -> usize {
 
 /// Whether `text` goes on with something that belongs to no word after `len` bytes.
 pub(super) fn ends_word(text: &str, len: usize) -> bool {
-    !text
-        .get(len..)
-        .and_then(|rest| rest.chars().next())
-        .is_some_and(joins)
+    !text.get(len..).and_then(|rest| rest.chars().next()).is_some_and(joins)
 }
 
 /// Whether a number of `len` bytes ends there: `1` does in `status 1.`, not in `1.5`, `1_000` or `1e5`.
@@ -55,12 +52,7 @@ pub(super) fn ends_number(text: &str, len: usize) -> bool {
 /// The letters that `text` ends with.
 pub(super) fn last_word(text: &str) -> &str {
     // The longest word looked for has ten letters: more need not be counted.
-    let letters = text
-        .bytes()
-        .rev()
-        .take(12)
-        .take_while(u8::is_ascii_alphabetic)
-        .count();
+    let letters = text.bytes().rev().take(12).take_while(u8::is_ascii_alphabetic).count();
     text.get(text.len() - letters..).unwrap_or_default()
 }
 
@@ -75,9 +67,7 @@ pub(super) fn class_name_len(text: &str) -> usize {
     let (name, after) = text.split_at_checked(len).unwrap_or_default();
     let last = name.rsplit('.').next().unwrap_or_default();
     let follows = after.is_empty()
-        || after
-            .strip_prefix(':')
-            .is_some_and(|s| s.is_empty() || s.starts_with(char::is_whitespace));
+        || after.strip_prefix(':').is_some_and(|s| s.is_empty() || s.starts_with(char::is_whitespace));
     let is_class = len <= MAX_CLASS_BYTES
         && follows
         && last.starts_with(|c: char| c.is_ascii_uppercase())
@@ -88,24 +78,14 @@ pub(super) fn class_name_len(text: &str) -> usize {
 /// `someone@example.org`.
 pub(super) fn email_len(text: &str) -> Option<usize> {
     let bytes = text.as_bytes();
-    let in_local =
-        |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'%' | b'+' | b'-');
-    let local = bytes
-        .iter()
-        .take(MAX_LOCAL_BYTES + 1)
-        .take_while(|b| in_local(b))
-        .count();
+    let in_local = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'%' | b'+' | b'-');
+    let local = bytes.iter().take(MAX_LOCAL_BYTES + 1).take_while(|b| in_local(b)).count();
     if local > MAX_LOCAL_BYTES || bytes.get(local) != Some(&b'@') {
         return None;
     }
     let in_domain = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-');
     let start = local + 1;
-    let run = bytes
-        .iter()
-        .skip(start)
-        .take(MAX_DOMAIN_BYTES + 1)
-        .take_while(|b| in_domain(b))
-        .count();
+    let run = bytes.iter().skip(start).take(MAX_DOMAIN_BYTES + 1).take_while(|b| in_domain(b)).count();
     if run > MAX_DOMAIN_BYTES
         || !ends_word(text, start + run)
         || matches!(bytes.get(start + run), Some(b'_' | b'@'))
@@ -134,14 +114,11 @@ pub(super) fn uuid_len(text: &str) -> Option<usize> {
 pub(super) fn time_len(text: &str) -> Option<usize> {
     let bytes = text.as_bytes();
     let fits = |from: usize, pattern: &str| {
-        let fits = pattern
-            .bytes()
-            .enumerate()
-            .all(|(i, p)| match bytes.get(from + i) {
-                Some(b) if p == b'0' => b.is_ascii_digit(),
-                Some(b) => *b == p,
-                None => false,
-            });
+        let fits = pattern.bytes().enumerate().all(|(i, p)| match bytes.get(from + i) {
+            Some(b) if p == b'0' => b.is_ascii_digit(),
+            Some(b) => *b == p,
+            None => false,
+        });
         fits && !is_digit(bytes, from + pattern.len())
     };
     if !fits(0, "0000-00-00") {
@@ -175,27 +152,16 @@ pub(super) fn ip_len(text: &str) -> Option<usize> {
             (bytes.get(len) == Some(&b'.')).then_some(())?;
             len += 1;
         }
-        let digits = bytes
-            .iter()
-            .skip(len)
-            .take(4)
-            .take_while(|b| b.is_ascii_digit())
-            .count();
+        let digits = bytes.iter().skip(len).take(4).take_while(|b| b.is_ascii_digit()).count();
         text.get(len..len + digits)?.parse::<u8>().ok()?;
         len += digits;
     }
     if !ends_number(text, len) {
         return None;
     }
-    let port = bytes
-        .iter()
-        .skip(len + 1)
-        .take(6)
-        .take_while(|b| b.is_ascii_digit())
-        .count();
-    let has_port = bytes.get(len) == Some(&b':')
-        && (1..=5).contains(&port)
-        && ends_number(text, len + 1 + port);
+    let port = bytes.iter().skip(len + 1).take(6).take_while(|b| b.is_ascii_digit()).count();
+    let has_port =
+        bytes.get(len) == Some(&b':') && (1..=5).contains(&port) && ends_number(text, len + 1 + port);
     Some(if has_port { len + 1 + port } else { len })
 }
 
@@ -206,11 +172,7 @@ pub(super) fn hex_len(text: &str) -> Option<usize> {
         return Some(len);
     }
     let len = run_len(bytes, 0, u8::is_ascii_hexdigit);
-    let digits = bytes
-        .iter()
-        .take(len)
-        .filter(|b| b.is_ascii_digit())
-        .count();
+    let digits = bytes.iter().take(len).filter(|b| b.is_ascii_digit()).count();
     (len >= 8 && digits > 0 && digits < len && ends_word(text, len)).then_some(len)
 }
 
@@ -230,10 +192,7 @@ pub(super) fn closing_quote(inside: &str, quote: char) -> Option<usize> {
         if c == '\n' || c == '\r' {
             return None;
         }
-        if c == quote
-            && before != Some('\\')
-            && !chars.peek().is_some_and(|(_, next)| is_wordlike(*next))
-        {
+        if c == quote && before != Some('\\') && !chars.peek().is_some_and(|(_, next)| is_wordlike(*next)) {
             return Some(i);
         }
         before = Some(c);
@@ -245,7 +204,5 @@ pub(super) fn closing_quote(inside: &str, quote: char) -> Option<usize> {
 pub(super) fn is_name(text: &str) -> bool {
     text.len() <= MAX_NAME_BYTES
         && text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_alphabetic() || matches!(b, b'_' | b'.'))
+        && text.bytes().all(|b| b.is_ascii_alphabetic() || matches!(b, b'_' | b'.'))
 }

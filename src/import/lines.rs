@@ -1,0 +1,151 @@
+//! Cutting an input into parts of whole lines.
+
+use std::io::{self, Read};
+
+use crate::fact::MAX_LINE_BYTES;
+
+/// How much text is parsed, written and committed at once.
+const PART_BYTES: usize = 64 << 20;
+const READ_BYTES: usize = 1 << 20;
+
+/// Reads whole lines, a part at a time.
+pub(super) struct Lines<R> {
+    input: R,
+    /// Read, but not part of a part yet: the beginning of a line.
+    carry: Vec<u8>,
+    ended: bool,
+}
+
+/// A piece of the input.
+pub(super) enum Part {
+    /// Whole lines, each with its line break.
+    Lines(Vec<u8>),
+    /// The last line, without a line break.
+    Unfinished(Vec<u8>),
+    /// The beginning of a line that is too long. The rest is to be read with [`Lines::rest_of_line`].
+    TooLong(Vec<u8>),
+    /// Nothing is left.
+    End,
+}
+
+impl<R: Read> Lines<R> {
+    /// Goes on with an input of which this much was read.
+    pub(super) const fn new(input: R, read: Vec<u8>) -> Self {
+        Self { input, carry: read, ended: false }
+    }
+
+    pub(super) fn next(&mut self) -> io::Result<Part> {
+        let mut text = std::mem::take(&mut self.carry);
+        // No line break lies before here.
+        let mut searched = 0;
+        loop {
+            if text.len() >= PART_BYTES || self.ended {
+                if let Some(end) = memchr::memrchr(b'\n', &text) {
+                    self.carry = text.split_off(end + 1);
+                    return Ok(Part::Lines(text));
+                }
+            }
+            if self.ended {
+                return Ok(if text.is_empty() { Part::End } else { Part::Unfinished(text) });
+            }
+            let unseen = text.get(searched..).unwrap_or_default();
+            if memchr::memchr(b'\n', unseen).is_none() {
+                searched = text.len();
+                if text.len() > MAX_LINE_BYTES {
+                    return Ok(Part::TooLong(text));
+                }
+            }
+            self.ended = !fill(&mut self.input, &mut text)?;
+        }
+    }
+
+    /// The next bytes of a line that is too long; `None` behind its end.
+    pub(super) fn rest_of_line(&mut self) -> io::Result<Option<(Vec<u8>, bool)>> {
+        let mut text = std::mem::take(&mut self.carry);
+        if text.is_empty() {
+            self.ended = !fill(&mut self.input, &mut text)?;
+            if self.ended {
+                return Ok(None);
+            }
+        }
+        match memchr::memchr(b'\n', &text) {
+            Some(end) => {
+                self.carry = text.split_off(end + 1);
+                Ok(Some((text, true)))
+            }
+            None => Ok(Some((text, false))),
+        }
+    }
+}
+
+/// Reads some more. `false` at the end of the input.
+pub(super) fn fill(input: &mut impl Read, text: &mut Vec<u8>) -> io::Result<bool> {
+    let read = input.take(READ_BYTES as u64).read_to_end(text)?;
+    Ok(read > 0)
+}
+
+/// Cuts whole lines into about so many pieces of whole lines, for parsing in parallel.
+pub(super) fn cut(text: &[u8], pieces: usize) -> Vec<&[u8]> {
+    let target = text.len().div_ceil(pieces.max(1)).max(1);
+    let mut cut = Vec::new();
+    let mut rest = text;
+    while rest.len() > target {
+        let (_, behind) = rest.split_at(target - 1);
+        let Some(end) = memchr::memchr(b'\n', behind).map(|at| at + target) else { break };
+        let (piece, remaining) = rest.split_at(end);
+        cut.push(piece);
+        rest = remaining;
+    }
+    if !rest.is_empty() {
+        cut.push(rest);
+    }
+    cut
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn pieces_are_whole_lines_in_order(lines in prop::collection::vec("[a-c]{0,5}", 0..40), pieces in 1_usize..9) {
+            let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+            let cut = cut(text.as_bytes(), pieces);
+            prop_assert!(cut.iter().all(|piece| piece.ends_with(b"\n")));
+            prop_assert_eq!(cut.concat(), text.as_bytes());
+        }
+    }
+
+    #[test]
+    fn an_unfinished_line_comes_last() {
+        let mut lines = Lines::new(&b"a\nb\nrest"[..], Vec::new());
+        assert!(matches!(lines.next().unwrap(), Part::Lines(text) if text == b"a\nb\n"));
+        assert!(matches!(lines.next().unwrap(), Part::Unfinished(text) if text == b"rest"));
+        assert!(matches!(lines.next().unwrap(), Part::End));
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_not_kept_in_memory() {
+        let input = [b"x\n".to_vec(), vec![b'y'; MAX_LINE_BYTES + (3 << 20)], b"\nz\n".to_vec()].concat();
+        let mut lines = Lines::new(input.as_slice(), Vec::new());
+        let (mut seen, mut long) = (Vec::new(), 0);
+        loop {
+            match lines.next().unwrap() {
+                Part::Lines(text) => seen.extend(text),
+                Part::TooLong(begun) => {
+                    long += begun.len();
+                    while let Some((more, ended)) = lines.rest_of_line().unwrap() {
+                        long += more.len();
+                        if ended {
+                            break;
+                        }
+                    }
+                }
+                Part::Unfinished(_) => panic!("the last line is finished"),
+                Part::End => break,
+            }
+        }
+        assert_eq!((seen.as_slice(), long), (&b"x\nz\n"[..], MAX_LINE_BYTES + (3 << 20) + 1));
+    }
+}

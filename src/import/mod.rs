@@ -1,0 +1,150 @@
+//! Import: many facts at once, from text of one JSON line each.
+//!
+//! An import has a stream of its own and no journal: its facts are in the file that they come
+//! from until they are committed. It goes part by part ([`lines`]): the lines of a part are
+//! parsed in parallel, numbered, and written as segments while the next part is parsed; each part
+//! is one commit. So after a crash the store holds a prefix of the file. Every commit says how far
+//! into the file it reaches, and by which content that file is known ([`resume`]): importing it
+//! again goes on from there.
+
+mod lines;
+mod parts;
+mod resume;
+
+use std::io::{Read, Write};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::fact::{Kind, UnixNanos};
+use crate::store::Store;
+
+/// How a file is imported.
+#[derive(Default)]
+#[must_use]
+pub struct Import<'a> {
+    name: String,
+    epoch: Option<UnixNanos>,
+    again: bool,
+    rejects: Option<&'a mut dyn Write>,
+    on_reject: Option<Box<dyn FnMut(&Reject<'_>) + 'a>>,
+    on_progress: Option<Box<dyn FnMut(&ImportReport) + 'a>>,
+}
+
+/// A line that was not imported.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Reject<'a> {
+    /// Its number in the file, from 1.
+    pub line: u64,
+    /// Why.
+    pub reason: &'a str,
+}
+
+/// What an import did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ImportReport {
+    /// Lines read, sound and malformed ones, without those of an earlier import.
+    pub lines: u64,
+    /// Bytes read, with those of an earlier import.
+    pub bytes: u64,
+    /// Facts committed, of each kind in the order of [`Kind::ALL`].
+    pub facts: [u64; 3],
+    /// Lines that are no facts.
+    pub rejected: u64,
+    /// Lines at the file's beginning that an earlier import had taken.
+    pub resumed_after: u64,
+}
+
+impl ImportReport {
+    /// Facts of all kinds.
+    pub fn total(&self) -> u64 {
+        self.facts.iter().sum()
+    }
+
+    /// Facts of one kind.
+    pub fn of(&self, kind: Kind) -> u64 {
+        self.facts.get(kind.index()).copied().unwrap_or_default()
+    }
+}
+
+impl<'a> Import<'a> {
+    /// An import of something with this name; the name is for people, in the ledger.
+    pub fn named(name: impl Into<String>) -> Self {
+        Self { name: name.into(), ..Self::default() }
+    }
+
+    /// The actor system's clock started at this instant: `at` is that plus the timestamp.
+    pub const fn epoch(mut self, epoch: UnixNanos) -> Self {
+        self.epoch = Some(epoch);
+        self
+    }
+
+    /// Imports everything, also what an earlier import has taken.
+    pub const fn again(mut self, again: bool) -> Self {
+        self.again = again;
+        self
+    }
+
+    /// Keeps malformed lines aside, byte for byte.
+    pub fn rejects(mut self, rejects: &'a mut dyn Write) -> Self {
+        self.rejects = Some(rejects);
+        self
+    }
+
+    /// Called for every malformed line, in order.
+    pub fn on_reject(mut self, call: impl FnMut(&Reject<'_>) + 'a) -> Self {
+        self.on_reject = Some(Box::new(call));
+        self
+    }
+
+    /// Called now and then with what has been read so far.
+    pub fn on_progress(mut self, call: impl FnMut(&ImportReport) + 'a) -> Self {
+        self.on_progress = Some(Box::new(call));
+        self
+    }
+
+    fn reject(&mut self, line: u64, reason: &str, text: &[u8]) -> Result<()> {
+        if let Some(call) = &mut self.on_reject {
+            call(&Reject { line, reason });
+        }
+        self.keep_aside(text)?;
+        self.keep_aside(b"\n")
+    }
+
+    fn keep_aside(&mut self, text: &[u8]) -> Result<()> {
+        let Some(rejects) = &mut self.rejects else { return Ok(()) };
+        rejects
+            .write_all(text)
+            .map_err(|error| Error::with_source(ErrorKind::Io, "cannot keep a malformed line aside", error))
+    }
+}
+
+impl Store {
+    /// Imports facts, one JSON line each, as Papyra's JSON backend writes them.
+    ///
+    /// What was committed of the same content by an earlier import, whole or cut short, is not
+    /// imported twice. When this returns, every fact is in a committed segment.
+    ///
+    /// ```
+    /// # use ostracon::{Import, Store};
+    /// # let folder = tempfile::tempdir()?;
+    /// let store = Store::open(folder.path().join("facts"))?;
+    /// let lines = r#"{"kind": "event", "system_id": "shop", "actor_address": "shop:1", "event_type": "ActorStarted", "payload": {}, "timestamp": 4093.2}
+    /// not a fact
+    /// "#;
+    /// let report = store.import(lines.as_bytes(), Import::named("example"))?;
+    /// assert_eq!((report.total(), report.rejected), (1, 1));
+    /// let report = store.import(lines.as_bytes(), Import::named("example"))?;
+    /// assert_eq!((report.total(), report.resumed_after), (0, 2));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of writing to the store, and of reading the input. What was committed before stays.
+    pub fn import(&self, input: impl Read + Send, import: Import<'_>) -> Result<ImportReport> {
+        if self.shared().recorder.is_none() {
+            return Err(Error::new(ErrorKind::Closed, "the store is open for reading only; nothing was imported"));
+        }
+        parts::run(self.shared(), input, import)
+    }
+}

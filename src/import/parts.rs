@@ -1,0 +1,297 @@
+//! The import's work: parse a part in parallel, write it beside the parsing of the next, commit
+//! in order.
+
+use std::io::Read;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::{Scope, ScopedJoinHandle};
+
+use super::lines::{Lines, Part, cut};
+use super::resume::{self, Begin, Progress};
+use super::{Import, ImportReport};
+use crate::adopt;
+use crate::error::{Error, ErrorKind, Result};
+use crate::fact::columns::{Rows, RowsBuilder};
+use crate::fact::{Fact, Kind, LineParser, Seq, StreamId, UnixNanos};
+use crate::flush;
+use crate::journal::claim::Claim;
+use crate::ledger::{Action, ImportMark, Segment, StreamRange};
+use crate::metrics::count;
+use crate::segment;
+use crate::store::Shared;
+
+/// How many parts are written at the same time, and how many more may wait.
+const WRITERS: usize = 2;
+
+/// Imports an input, part by part.
+pub(super) fn run(shared: &Shared, mut input: impl Read + Send, mut import: Import<'_>) -> Result<ImportReport> {
+    let Begin { mut progress, read } =
+        resume::begin(std::mem::take(&mut import.name), &mut input, &*shared.ledger.refresh()?, import.again)?;
+    let mut report =
+        ImportReport { resumed_after: progress.lines, bytes: progress.bytes, ..ImportReport::default() };
+    let mut numbering = Numbering::claim(shared)?;
+    let mut lines = Lines::new(input, read);
+    let attempt = |error| Error::with_source(ErrorKind::Io, "cannot read the input", error);
+
+    std::thread::scope(|scope| {
+        let mut committer = Committer::new(shared, scope, numbering.stream());
+        let result = (|| {
+            loop {
+                let (text, finished) = match lines.next().map_err(attempt)? {
+                    Part::End => return Ok(()),
+                    Part::Lines(text) => (text, true),
+                    Part::Unfinished(text) => (text, false),
+                    Part::TooLong(begun) => {
+                        skip_line(&mut lines, begun, &mut import, &mut progress, &mut report)?;
+                        continue;
+                    }
+                };
+                let parsed = parse(&text, &numbering, import.epoch)?;
+                let rejected = parsed.iter().map(|piece| piece.rejects.len() as u64).sum();
+                let count: u64 = parsed.iter().map(|piece| piece.lines).sum();
+                let mut line = progress.lines;
+                for piece in &parsed {
+                    for (at, reason, text) in &piece.rejects {
+                        import.reject(line + at + 1, reason, text)?;
+                    }
+                    line += piece.lines;
+                }
+                // A line that was cut off is looked at again when the file has grown.
+                if finished || rejected == 0 {
+                    progress.add(&text, count, rejected);
+                }
+                report.lines += count;
+                report.rejected += rejected;
+                report.bytes += text.len() as u64;
+                if let Some(job) = numbering.job(parsed, &mut report, progress.mark()) {
+                    committer.submit(job)?;
+                }
+                if let Some(call) = &mut import.on_progress {
+                    call(&report);
+                }
+            }
+        })();
+        committer.finish().and(result)
+    })?;
+    Ok(report)
+}
+
+/// Passes over a line that is too long, without keeping it in memory.
+fn skip_line(
+    lines: &mut Lines<impl Read>,
+    begun: Vec<u8>,
+    import: &mut Import<'_>,
+    progress: &mut Progress,
+    report: &mut ImportReport,
+) -> Result<()> {
+    let reason = crate::fact::LineError::TooLong.to_string();
+    if let Some(call) = &mut import.on_reject {
+        call(&super::Reject { line: progress.lines + 1, reason: &reason });
+    }
+    let mut more = Some((begun, false));
+    while let Some((text, ended)) = more {
+        import.keep_aside(&text)?;
+        progress.add(&text, 0, 0);
+        report.bytes += text.len() as u64;
+        if ended {
+            break;
+        }
+        more = lines
+            .rest_of_line()
+            .map_err(|error| Error::with_source(ErrorKind::Io, "cannot read the input", error))?;
+    }
+    progress.add(&[], 1, 1);
+    report.lines += 1;
+    report.rejected += 1;
+    Ok(())
+}
+
+/// Facts of some lines, numbered from 0.
+struct Parsed {
+    rows: [RowsBuilder; 3],
+    facts: u64,
+    lines: u64,
+    /// Line within the piece, from 0; reason; text.
+    rejects: Vec<(u64, String, Vec<u8>)>,
+}
+
+fn parse(text: &[u8], numbering: &Numbering, epoch: Option<UnixNanos>) -> Result<Vec<Parsed>> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let recorded_at = numbering.recorded_at;
+    if text.len() < 64 << 10 {
+        return Ok(vec![parse_piece(text, recorded_at, epoch)]);
+    }
+    std::thread::scope(|scope| {
+        let pieces: Vec<ScopedJoinHandle<'_, Parsed>> = cut(text, threads)
+            .into_iter()
+            .map(|piece| scope.spawn(move || parse_piece(piece, recorded_at, epoch)))
+            .collect();
+        pieces.into_iter().map(|piece| piece.join().map_err(|_| panicked("parsing"))).collect()
+    })
+}
+
+fn panicked(what: &str) -> Error {
+    Error::new(ErrorKind::Io, format!("{what} the import's lines failed within"))
+}
+
+fn parse_piece(text: &[u8], recorded_at: UnixNanos, epoch: Option<UnixNanos>) -> Parsed {
+    let mut parsed = Parsed { rows: Kind::ALL.map(RowsBuilder::new), facts: 0, lines: 0, rejects: Vec::new() };
+    let mut parser = LineParser::default();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (line, behind) = match memchr::memchr(b'\n', rest) {
+            Some(end) => (rest.get(..end).unwrap_or_default(), rest.get(end + 1..).unwrap_or_default()),
+            None => (rest, &[][..]),
+        };
+        rest = behind;
+        let number = parsed.lines;
+        parsed.lines += 1;
+        if line.trim_ascii().is_empty() {
+            continue;
+        }
+        match parser.parse(line) {
+            Ok(fact) => {
+                let wall_time = epoch.and_then(|epoch| clock_time(epoch, &fact));
+                if let Some(rows) = parsed.rows.get_mut(fact.kind().index()) {
+                    rows.push(Seq(parsed.facts), recorded_at, &fact, wall_time);
+                }
+                parsed.facts += 1;
+            }
+            Err(reason) => parsed.rejects.push((number, reason.to_string(), line.to_vec())),
+        }
+    }
+    parsed
+}
+
+/// The wall time of a fact whose clock started at this instant.
+fn clock_time(epoch: UnixNanos, fact: &Fact<'_>) -> Option<UnixNanos> {
+    epoch.get().checked_add(fact.timestamp().to_nanos()?).map(UnixNanos::new)
+}
+
+/// Gives an import's facts their places in a stream of its own.
+struct Numbering {
+    claim: Claim,
+    next: Seq,
+    recorded_at: UnixNanos,
+}
+
+impl Numbering {
+    fn claim(shared: &Shared) -> Result<Self> {
+        let opened = adopt::open_stream(&shared.disk, &shared.root, &shared.ledger, &shared.metrics.replayed)?;
+        for sealed in &opened.sealed {
+            flush::flush_left(shared, sealed)?;
+        }
+        Ok(Self {
+            next: opened.last.next(),
+            recorded_at: UnixNanos::now().max(opened.last_recorded_at),
+            claim: opened.claim,
+        })
+    }
+
+    const fn stream(&self) -> StreamId {
+        self.claim.stream
+    }
+
+    /// What is to be written and committed for a part; nothing if it has no facts.
+    fn job(&mut self, parsed: Vec<Parsed>, report: &mut ImportReport, mark: ImportMark) -> Option<Job> {
+        let mut rows = [Vec::new(), Vec::new(), Vec::new()];
+        let first_seq = self.next;
+        for piece in parsed {
+            for ((mut builder, rows), total) in piece.rows.into_iter().zip(&mut rows).zip(&mut report.facts) {
+                if !builder.is_empty() {
+                    let built = builder.finish(self.claim.stream, self.next);
+                    *total += built.batch.num_rows() as u64;
+                    rows.push(built);
+                }
+            }
+            self.next = Seq(self.next.0 + piece.facts);
+        }
+        if self.next == first_seq {
+            return None;
+        }
+        let range =
+            StreamRange { stream: self.claim.stream, first_seq, last_seq: Seq(self.next.0 - 1) };
+        Some(Job { range, rows, mark, recorded_at: self.recorded_at })
+    }
+}
+
+/// A part to be written and committed.
+struct Job {
+    range: StreamRange,
+    rows: [Vec<Rows>; 3],
+    mark: ImportMark,
+    recorded_at: UnixNanos,
+}
+
+/// A part that was written, or why not.
+type Written = Result<Action>;
+
+/// Writes parts beside each other, and commits them one after the other.
+struct Committer<'scope, 'env> {
+    shared: &'env Shared,
+    scope: &'scope Scope<'scope, 'env>,
+    stream: StreamId,
+    writing: std::collections::VecDeque<Receiver<Written>>,
+}
+
+impl<'scope, 'env> Committer<'scope, 'env> {
+    fn new(shared: &'env Shared, scope: &'scope Scope<'scope, 'env>, stream: StreamId) -> Self {
+        Self { shared, scope, stream, writing: std::collections::VecDeque::new() }
+    }
+
+    fn submit(&mut self, job: Job) -> Result<()> {
+        if self.writing.len() >= WRITERS {
+            self.commit_oldest()?;
+        }
+        let (sender, receiver): (SyncSender<Written>, _) = sync_channel(1);
+        let shared = self.shared;
+        self.scope.spawn(move || {
+            // If nobody receives any more, the import has failed already.
+            let _ = sender.send(write(shared, job));
+        });
+        self.writing.push_back(receiver);
+        Ok(())
+    }
+
+    fn commit_oldest(&mut self) -> Result<()> {
+        let Some(oldest) = self.writing.pop_front() else { return Ok(()) };
+        let action = oldest.recv().map_err(|_| panicked("writing"))??;
+        let Action::Flush { range, .. } = &action else { return Ok(()) };
+        let (stream, before) = (self.stream, Seq(range.first_seq.0 - 1));
+        self.shared.ledger.commit(|state| {
+            if state.committed(stream) == before {
+                return Ok(Some(action.clone()));
+            }
+            let why = format!("another process has written to stream {stream}, which this one holds the lock of");
+            Err(Error::new(ErrorKind::Damaged, why))
+        })?;
+        count(&self.shared.metrics.flushes, 1);
+        count(&self.shared.metrics.records_written, range.last_seq.0 - before.0);
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<()> {
+        while !self.writing.is_empty() {
+            self.commit_oldest()?;
+        }
+        Ok(())
+    }
+}
+
+fn write(shared: &Shared, job: Job) -> Written {
+    let store = shared.ledger.known().store;
+    let rows = Arc::new(job.rows);
+    let add: Vec<Segment> = segment::write_all(&shared.disk, &shared.root, store, job.range, |kind| {
+        let rows = rows.get(kind.index()).map(Vec::as_slice).unwrap_or_default();
+        Box::new(rows.iter())
+    })?;
+    count(&shared.metrics.segments_written, add.len() as u64);
+    count(&shared.metrics.segment_bytes_written, add.iter().map(|segment| segment.bytes).sum());
+    Ok(Action::Flush {
+        range: job.range,
+        last_recorded_at: job.recorded_at,
+        ends_stream: false,
+        import: Some(job.mark),
+        add,
+    })
+}

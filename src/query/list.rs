@@ -1,0 +1,147 @@
+//! The newest facts of a kind, straight from the segments' ends.
+//!
+//! What a backend's `list_events(limit, since)` asks is always the same question, and it is asked
+//! often: so it is answered without SQL. Segments are read backwards, newest first, a window of
+//! rows at a time, and no further than the answer reaches.
+
+use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use arrow::array::RecordBatch;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ParquetRecordBatchReaderBuilder, RowSelection, RowSelector,
+};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::fact::{Fact, Kind, Recorded, columns};
+use crate::ledger::Segment;
+use crate::segment::reader_options;
+use crate::store::Store;
+
+/// The smallest window of rows that is read at once.
+const WINDOW_ROWS: usize = 1024;
+
+type Found = Recorded<Fact<'static>>;
+
+impl Store {
+    /// The newest `limit` facts of a kind whose timestamp is at least `since` seconds, in order of
+    /// recording; all of them without a limit.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Damaged`] and the operating system's errors.
+    pub fn list(&self, kind: Kind, limit: Option<usize>, since: Option<f64>) -> Result<Vec<Found>> {
+        let limit = limit.unwrap_or(usize::MAX);
+        let snapshot = self.snapshot()?;
+        let mut newest = Newest { limit, since, found: Vec::new() };
+        if limit == 0 {
+            return Ok(newest.found);
+        }
+        for chunk in snapshot.tail()?.iter().rev() {
+            if let Some(rows) = chunk.rows(kind) {
+                newest.add(kind, &rows.batch)?;
+            }
+        }
+        let mut segments = snapshot.state.segments(kind).to_vec();
+        segments.sort_by_key(|segment| std::cmp::Reverse(segment.recorded_at.max));
+        for segment in segments {
+            if newest.is_complete_before(&segment) {
+                // All that follow end earlier still.
+                break;
+            }
+            if newest.may_match(&segment) {
+                let path = self.path().join(&segment.path);
+                newest.read(kind, &segment, &path)?;
+            }
+        }
+        newest.trim();
+        Ok(newest.found)
+    }
+}
+
+struct Newest {
+    limit: usize,
+    since: Option<f64>,
+    found: Vec<Found>,
+}
+
+impl Newest {
+    /// Keeps the newest of what was found, in order.
+    fn trim(&mut self) {
+        self.found.sort_by_key(|found| {
+            (found.position.recorded_at, found.position.stream, found.position.seq)
+        });
+        let surplus = self.found.len().saturating_sub(self.limit);
+        self.found.drain(..surplus);
+    }
+
+    /// Adds the matching rows of a batch, and returns how many match.
+    fn add(&mut self, kind: Kind, batch: &RecordBatch) -> Result<usize> {
+        let facts = columns::facts(kind, batch)
+            .ok_or_else(|| Error::new(ErrorKind::Damaged, format!("rows of {kind} lack columns that belong there")))?;
+        let matching = facts
+            .into_iter()
+            .rev()
+            .filter(|found| self.since.is_none_or(|since| found.fact.timestamp().seconds() >= since));
+        let before = self.found.len();
+        self.found.extend(
+            matching.take(self.limit).map(|found| Recorded { position: found.position, fact: found.fact.into_owned() }),
+        );
+        let added = self.found.len() - before;
+        if self.found.len() / 2 > self.limit {
+            self.trim();
+        }
+        Ok(added)
+    }
+
+    /// Whether there are enough facts, all newer than any in this segment.
+    fn is_complete_before(&mut self, segment: &Segment) -> bool {
+        self.trim();
+        self.found.len() == self.limit
+            && self.found.first().is_some_and(|oldest| oldest.position.recorded_at > segment.recorded_at.max)
+    }
+
+    fn may_match(&self, segment: &Segment) -> bool {
+        let Some(since) = self.since else { return true };
+        // A second of grace for what rounding to nanoseconds may do.
+        let newest = segment.timestamp.map(|range| range.max.get() as f64 / 1e9 + 1.0);
+        segment.timestamp_nulls > 0 || newest.is_some_and(|newest| newest >= since)
+    }
+
+    /// Reads a segment from its end until it has given as many facts as are asked for.
+    fn read(&mut self, kind: Kind, segment: &Segment, path: &std::path::Path) -> Result<()> {
+        let read = AssertUnwindSafe(|| self.read_backwards(kind, segment, path));
+        // A decoder may panic on damaged bytes.
+        catch_unwind(read).unwrap_or_else(|_| Err(Error::damaged(path, "its pages cannot be decoded")))
+    }
+
+    fn read_backwards(&mut self, kind: Kind, segment: &Segment, path: &std::path::Path) -> Result<()> {
+        let damaged = |error: &dyn std::fmt::Display| Error::damaged(path, error);
+        let file = File::open(path).map_err(|error| Error::io("open the segment", path, error))?;
+        let options = reader_options(kind).with_page_index(true);
+        let metadata = ArrowReaderMetadata::load(&file, options).map_err(|error| damaged(&error))?;
+        let rows = usize::try_from(metadata.metadata().file_metadata().num_rows()).unwrap_or_default();
+        if rows as u64 != segment.rows {
+            return Err(damaged(&format_args!("it has {rows} rows, and the ledger says {}", segment.rows)));
+        }
+        let mut end = rows;
+        let mut window = self.limit.clamp(WINDOW_ROWS, rows.max(WINDOW_ROWS));
+        let mut given = 0;
+        while end > 0 && given < self.limit {
+            let begin = end.saturating_sub(window);
+            let file = file.try_clone().map_err(|error| Error::io("open the segment", path, error))?;
+            let selection = RowSelection::from(vec![RowSelector::skip(begin), RowSelector::select(end - begin)]);
+            let batches = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata.clone())
+                .with_row_selection(selection)
+                .with_batch_size(end - begin)
+                .build()
+                .map_err(|error| damaged(&error))?;
+            let batches = batches.collect::<Result<Vec<_>, _>>().map_err(|error| damaged(&error))?;
+            for batch in batches.iter().rev() {
+                given += self.add(kind, batch)?;
+            }
+            end = begin;
+            window = window.saturating_mul(4);
+        }
+        Ok(())
+    }
+}

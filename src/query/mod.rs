@@ -1,0 +1,147 @@
+//! SQL over a snapshot: read-only by construction, bounded in memory and time.
+//!
+//! 1. [`guard`] turns away text that would be too deep to plan, and statements that do anything
+//!    but read.
+//! 2. [`session`] makes a DataFusion session over one [`Snapshot`](crate::snapshot::Snapshot):
+//!    tables, views and system tables of that moment, and nothing else. It has no way to files,
+//!    or to settings, outside the store.
+//! 3. [`promoted`] answers `payload->>'error'` from the column `error`.
+//! 4. [`table`] plans a scan from the ledger's numbers: segments that cannot match are left out
+//!    without being opened ([`prune`]), and the unflushed tail is one more input ([`tail`]).
+//!    [`wall_time`] makes the column `at` out of the stored ones.
+//! 5. [`newest_first`] lets `ORDER BY … DESC LIMIT n` begin with the newest segments.
+//! 6. [`watch`] stands at the root of every plan: it stops at the deadline, and turns a panic
+//!    that damaged bytes cause in a decoder into an error.
+
+mod error_group;
+mod functions;
+mod guard;
+mod list;
+mod newest_first;
+mod promoted;
+mod prune;
+mod saved;
+mod session;
+mod system;
+mod table;
+mod tail;
+mod views;
+mod wall_time;
+mod watch;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use datafusion::common::ParamValues;
+use datafusion::dataframe::DataFrame;
+use datafusion::error::DataFusionError;
+
+pub use saved::{Parameter, SavedQuery};
+pub(crate) use session::Engine;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::metrics::count;
+use crate::store::Store;
+
+/// What one query is given, beside its text.
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct QueryOptions {
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) params: Vec<(String, datafusion::common::ScalarValue)>,
+    pub(crate) prune: Option<bool>,
+}
+
+impl QueryOptions {
+    /// Nothing but the store's settings.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Stops the query so long after its first row was asked for.
+    pub const fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Gives the placeholder `$name` a value.
+    pub fn param(mut self, name: impl Into<String>, value: impl Into<datafusion::common::ScalarValue>) -> Self {
+        self.params.push((name.into(), value.into()));
+        self
+    }
+
+    /// Reads everything, and filters afterwards: a test compares that with the usual way.
+    #[doc(hidden)]
+    pub const fn without_pruning(mut self) -> Self {
+        self.prune = Some(false);
+        self
+    }
+}
+
+impl Store {
+    /// Asks the store a question in SQL. The answer is computed when the [`DataFrame`] is
+    /// collected or streamed, over the facts that are there now, flushed or not; dropping its
+    /// future or stream cancels it.
+    ///
+    /// Tables are `events`, `audits` and `dead_letters`, with the views `crashes`, `restarts` and
+    /// `actors`, and `store.segments`, `store.commits`, `store.streams` and `store.metrics`. A
+    /// query cannot write, nor reach anything outside the store.
+    ///
+    /// ```
+    /// # use ostracon::{Event, Json, Store};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// let store = Store::open(folder.path().join("facts"))?;
+    /// let crash = Json::parse(r#"{"error": "KeyError: 'sku'"}"#)?;
+    /// store.record(Event::new("shop", "shop:5", "ActorCrashed", crash, 1_795_404_290.4))?;
+    ///
+    /// let answer = store.sql("SELECT error_type, count(*) AS n FROM crashes GROUP BY 1").await?;
+    /// let batches = answer.collect().await?;
+    /// assert_eq!(batches[0].num_rows(), 1);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::Query`] for SQL that is wrong or not allowed, [`ErrorKind::Damaged`] if the
+    /// store is.
+    pub async fn sql(&self, sql: &str) -> Result<DataFrame> {
+        self.sql_with(sql, QueryOptions::new()).await
+    }
+
+    /// [`Store::sql`] with a timeout or parameters.
+    ///
+    /// # Errors
+    /// Those of [`Store::sql`].
+    pub async fn sql_with(&self, sql: &str, options: QueryOptions) -> Result<DataFrame> {
+        count(&self.shared().metrics.queries, 1);
+        guard::check_text(sql)?;
+        let snapshot = Arc::new(self.snapshot()?);
+        let context = self.engine()?.session(self.shared(), &snapshot, &options)?;
+        let plan = context.state().create_logical_plan(sql).await.map_err(query_error)?;
+        guard::check_plan(&plan)?;
+        let answer = context.execute_logical_plan(plan).await.map_err(query_error)?;
+        if options.params.is_empty() {
+            return Ok(answer);
+        }
+        let params: Vec<_> = options.params.iter().map(|(n, v)| (n.as_str(), v.clone())).collect();
+        answer.with_param_values(ParamValues::from(params)).map_err(query_error)
+    }
+}
+
+/// A query's failure as ours: what kind it is, and the text that helps.
+pub fn query_error(error: DataFusionError) -> Error {
+    let root = error.find_root();
+    if let DataFusionError::External(source) = root
+        && let Some(known) = source.downcast_ref::<Error>()
+    {
+        return Error::new(known.kind(), known.to_string());
+    }
+    let kind = match root {
+        DataFusionError::ResourcesExhausted(_) => ErrorKind::OutOfMemory,
+        DataFusionError::ParquetError(_) | DataFusionError::ObjectStore(_) | DataFusionError::IoError(_) => {
+            ErrorKind::Damaged
+        }
+        _ => ErrorKind::Query,
+    };
+    Error::new(kind, error.strip_backtrace())
+}

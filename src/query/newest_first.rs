@@ -1,0 +1,102 @@
+//! `ORDER BY recorded_at DESC LIMIT n` without reading the store.
+//!
+//! A sort with a limit keeps its n best rows, and tells the scans below what a row must beat;
+//! scans leave out files and row groups that cannot. That saves most when the best come first.
+//! DataFusion has its Parquet source begin with the files and row groups that have the best
+//! values, but only where it stands directly below the sort. This rule hands the order on through
+//! filters and projections, and to every input of a union; the sort itself stays.
+
+use std::sync::Arc;
+
+use datafusion::common::Result;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::physical_expr::PhysicalSortExpr;
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
+use datafusion::physical_plan::coop::CooperativeExec;
+use datafusion::physical_plan::filter::FilterExec;
+use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::physical_plan::repartition::RepartitionExec;
+use datafusion::physical_plan::sorts::sort::SortExec;
+use datafusion::physical_plan::union::UnionExec;
+use datafusion::physical_plan::{ExecutionPlan, SortOrderPushdownResult, replace_children_if_necessary};
+
+/// The rule.
+#[derive(Debug)]
+pub(super) struct NewestFirst;
+
+impl PhysicalOptimizerRule for NewestFirst {
+    fn name(&self) -> &'static str {
+        "newest_first"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+        let plan = plan.transform_down(|plan| {
+            let Some(sort) = plan.downcast_ref::<SortExec>().filter(|sort| sort.fetch().is_some()) else {
+                return Ok(Transformed::no(plan));
+            };
+            match best_first(sort.input(), sort.expr())? {
+                Some(input) => Ok(Transformed::yes(replace_children_if_necessary(plan, vec![input])?)),
+                None => Ok(Transformed::no(plan)),
+            }
+        })?;
+        Ok(plan.data)
+    }
+}
+
+/// The same plan with scans that begin with what this order puts first; `None` if nothing changes.
+fn best_first(
+    plan: &Arc<dyn ExecutionPlan>,
+    order: &[PhysicalSortExpr],
+) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    if plan.is::<DataSourceExec>() {
+        return Ok(match plan.try_pushdown_sort(order)? {
+            SortOrderPushdownResult::Exact { inner } | SortOrderPushdownResult::Inexact { inner } => Some(inner),
+            SortOrderPushdownResult::Unsupported => None,
+        });
+    }
+    let order = match plan.downcast_ref::<ProjectionExec>() {
+        Some(projection) => match below(projection, order) {
+            Some(order) => order,
+            None => return Ok(None),
+        },
+        None if hands_on(plan) => order.to_vec(),
+        None => return Ok(None),
+    };
+    let mut changed = false;
+    let mut children = Vec::new();
+    for child in plan.children() {
+        let better = best_first(child, &order)?;
+        changed |= better.is_some();
+        children.push(better.unwrap_or_else(|| Arc::clone(child)));
+    }
+    changed.then(|| replace_children_if_necessary(Arc::clone(plan), children)).transpose()
+}
+
+/// Whether a node's rows are its input's, column by column.
+fn hands_on(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    plan.is::<UnionExec>()
+        || plan.is::<CooperativeExec>()
+        || plan.is::<RepartitionExec>()
+        || plan.is::<CoalescePartitionsExec>()
+        || plan.downcast_ref::<FilterExec>().is_some_and(|filter| filter.projection().is_none())
+}
+
+/// The order in terms of a projection's input; `None` if it is not by plain columns.
+fn below(projection: &ProjectionExec, order: &[PhysicalSortExpr]) -> Option<Vec<PhysicalSortExpr>> {
+    order
+        .iter()
+        .map(|sort| {
+            let output = sort.expr.downcast_ref::<Column>()?;
+            let input = &projection.expr().get(output.index())?.expr;
+            input.is::<Column>().then(|| PhysicalSortExpr::new(Arc::clone(input), sort.options))
+        })
+        .collect()
+}

@@ -1,0 +1,190 @@
+//! Saved queries: questions with a name, kept in `queries/`.
+//!
+//! The leading comment of a file says what it is:
+//!
+//! ```sql
+//! -- title: Crashes by day
+//! -- question: On which days did actors crash, and how many different actors?
+//! -- param: since = 1970-01-01 -- only facts at or after this instant
+//! SELECT … WHERE at >= CAST($since AS TIMESTAMP) …
+//! ```
+//!
+//! Parameters are bound as values, never pasted into the text. A parameter has the type of its
+//! default: a whole number, a number, or else text.
+
+use datafusion::common::ScalarValue;
+use datafusion::dataframe::DataFrame;
+
+use super::QueryOptions;
+use crate::error::{Error, ErrorKind, Result};
+use crate::store::Store;
+
+macro_rules! saved {
+    ($($name:literal),* $(,)?) => {
+        const FILES: &[(&str, &str)] = &[$(($name, include_str!(concat!("../../queries/", $name, ".sql")))),*];
+    };
+}
+
+saved![
+    "actor_growth",
+    "actor_history",
+    "audit_trend",
+    "before_the_crash",
+    "busiest_hours",
+    "crash_loops",
+    "crash_summary",
+    "crashes_by_day",
+    "dead_letter_hotspots",
+    "dead_letters_after_crash",
+    "error_groups",
+    "error_types",
+    "ingest_lag",
+    "last_crashes",
+    "mtbf",
+    "registry_problems",
+    "restart_latency",
+    "silent_actors",
+    "system_overview",
+    "top_crashers",
+];
+
+/// A question with a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SavedQuery {
+    /// What it is called by.
+    pub name: &'static str,
+    /// What it is.
+    pub title: &'static str,
+    /// What it answers.
+    pub question: &'static str,
+    /// What may be set.
+    pub parameters: Vec<Parameter>,
+    /// Its SQL.
+    pub sql: &'static str,
+}
+
+/// What may be set in a saved query.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Parameter {
+    /// Its name.
+    pub name: &'static str,
+    /// Its value if it is not set; empty for none.
+    pub default: &'static str,
+    /// What it does.
+    pub meaning: &'static str,
+}
+
+impl SavedQuery {
+    /// All of them, by name.
+    pub fn all() -> Vec<Self> {
+        FILES.iter().map(|(name, text)| Self::parse(name, text)).collect()
+    }
+
+    /// The one of that name.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Query`] if there is none.
+    pub fn find(name: &str) -> Result<Self> {
+        let wanted = name.replace('-', "_");
+        FILES.iter().find(|(known, _)| *known == wanted).map(|(name, text)| Self::parse(name, text)).ok_or_else(
+            || {
+                let names: Vec<_> = FILES.iter().map(|(name, _)| *name).collect();
+                let message = format!("there is no saved query {name:?}; there are: {}", names.join(", "));
+                Error::new(ErrorKind::Query, message)
+            },
+        )
+    }
+
+    fn parse(name: &'static str, text: &'static str) -> Self {
+        let mut query = Self { name, title: name, question: "", parameters: Vec::new(), sql: text };
+        for line in text.lines().map_while(|line| line.strip_prefix("-- ")) {
+            match line.split_once(": ") {
+                Some(("title", title)) => query.title = title,
+                Some(("question", question)) => query.question = question,
+                Some(("param", param)) => {
+                    let (setting, meaning) = param.split_once(" -- ").unwrap_or((param, ""));
+                    let (name, default) = setting.split_once('=').unwrap_or((setting, ""));
+                    query.parameters.push(Parameter { name: name.trim(), default: default.trim(), meaning });
+                }
+                _ => {}
+            }
+        }
+        query
+    }
+
+    /// The values of all parameters, with some of them set.
+    fn values(&self, set: &[(String, String)]) -> Result<Vec<(String, ScalarValue)>> {
+        if let Some((unknown, _)) = set.iter().find(|(name, _)| self.parameters.iter().all(|p| p.name != name)) {
+            let names: Vec<_> = self.parameters.iter().map(|parameter| parameter.name).collect();
+            return Err(Error::new(
+                ErrorKind::Query,
+                format!("query {} has no parameter {unknown:?}; it has: {}", self.name, names.join(", ")),
+            ));
+        }
+        self.parameters
+            .iter()
+            .map(|parameter| {
+                let given = set.iter().rev().find(|(name, _)| name == parameter.name);
+                let text = given.map_or(parameter.default, |(_, value)| value);
+                Ok((parameter.name.to_owned(), parameter.value(text)?))
+            })
+            .collect()
+    }
+}
+
+impl Parameter {
+    /// A text as a value of the type of the default.
+    fn value(&self, text: &str) -> Result<ScalarValue> {
+        let wrong = |expected: &str| {
+            Error::new(ErrorKind::Query, format!("parameter {} must be {expected}, not {text:?}", self.name))
+        };
+        if self.default.parse::<i64>().is_ok() {
+            text.parse().map(|n| ScalarValue::Int64(Some(n))).map_err(|_| wrong("a whole number"))
+        } else if self.default.parse::<f64>().is_ok() {
+            text.parse().map(|x| ScalarValue::Float64(Some(x))).map_err(|_| wrong("a number"))
+        } else {
+            Ok(ScalarValue::Utf8(Some(text.to_owned())))
+        }
+    }
+}
+
+impl Store {
+    /// Asks a saved query, with some of its parameters set.
+    ///
+    /// # Errors
+    /// Those of [`Store::sql`]; [`ErrorKind::Query`] for an unknown query or parameter, or a
+    /// value of the wrong type.
+    pub async fn saved_query(&self, name: &str, set: &[(String, String)], options: QueryOptions) -> Result<DataFrame> {
+        let query = SavedQuery::find(name)?;
+        let options = QueryOptions { params: query.values(set)?, ..options };
+        self.sql_with(query.sql, options).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_saved_query_says_what_it_is() {
+        for query in SavedQuery::all() {
+            assert!(query.title != query.name && query.question.ends_with('?'), "{query:?}");
+            assert!(query.parameters.iter().all(|p| !p.meaning.is_empty() && !p.name.contains(' ')), "{query:?}");
+            for parameter in &query.parameters {
+                assert!(query.sql.contains(&format!("${}", parameter.name)), "{}: {parameter:?}", query.name);
+            }
+        }
+    }
+
+    #[test]
+    fn parameters_have_the_type_of_their_default() {
+        let query = SavedQuery::find("top-crashers").unwrap();
+        let values = query.values(&[("limit".to_owned(), "3".to_owned())]).unwrap();
+        assert!(values.contains(&("limit".to_owned(), ScalarValue::Int64(Some(3)))));
+        assert!(query.values(&[("limit".to_owned(), "many".to_owned())]).is_err());
+        assert!(query.values(&[("lim".to_owned(), "3".to_owned())]).unwrap_err().to_string().contains("limit"));
+        assert!(SavedQuery::find("nothing").unwrap_err().to_string().contains("top_crashers"));
+    }
+}

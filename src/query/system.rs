@@ -1,0 +1,262 @@
+//! System tables: what the store says about itself, in the schema `store`.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, BooleanArray, Int32Array, Int64Array, RecordBatch, StringArray, TimestampNanosecondArray,
+};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use async_trait::async_trait;
+use datafusion::catalog::{MemTable, Session, TableProvider};
+use datafusion::common::{DataFusionError, Result};
+use datafusion::logical_expr::{Expr, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+
+use crate::fact::columns::instant_type;
+use crate::fact::{Kind, Seq, UnixNanos};
+use crate::ledger::{Action, Commit, CommitNumber, commit_path, read_commit};
+use crate::snapshot::Snapshot;
+use crate::store::Shared;
+
+/// Their names.
+pub(super) const NAMES: [&str; 4] = ["segments", "commits", "streams", "metrics"];
+
+/// One of them. Its rows are gathered when it is scanned.
+pub(super) struct SystemTable {
+    which: Which,
+    schema: SchemaRef,
+    shared: Arc<Shared>,
+    snapshot: Arc<Snapshot>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Which {
+    Segments,
+    Commits,
+    Streams,
+    Metrics,
+}
+
+impl SystemTable {
+    pub(super) fn find(name: &str, shared: Arc<Shared>, snapshot: Arc<Snapshot>) -> Option<Self> {
+        let which = match name {
+            "segments" => Which::Segments,
+            "commits" => Which::Commits,
+            "streams" => Which::Streams,
+            "metrics" => Which::Metrics,
+            _ => return None,
+        };
+        Some(Self { which, schema: which.schema(), shared, snapshot })
+    }
+
+    fn columns(&self) -> crate::Result<Vec<ArrayRef>> {
+        match self.which {
+            Which::Segments => Ok(segments(&self.snapshot)),
+            Which::Commits => commits(&self.shared, &self.snapshot),
+            Which::Streams => streams(&self.snapshot),
+            Which::Metrics => Ok(metrics(&self.shared)),
+        }
+    }
+}
+
+impl Which {
+    fn schema(self) -> SchemaRef {
+        let text = |name| Field::new(name, DataType::Utf8, true);
+        let number = |name| Field::new(name, DataType::Int64, true);
+        let stream = || Field::new("stream", DataType::Int32, true);
+        let instant = |name| Field::new(name, instant_type(), true);
+        let fields = match self {
+            Self::Segments => vec![
+                text("path"),
+                text("kind"),
+                number("rows"),
+                number("bytes"),
+                number("fact_bytes"),
+                stream(),
+                number("first_seq"),
+                number("last_seq"),
+                instant("first_recorded_at"),
+                instant("last_recorded_at"),
+                instant("first_at"),
+                instant("last_at"),
+                text("blake3"),
+            ],
+            Self::Commits => vec![
+                number("number"),
+                instant("at"),
+                text("action"),
+                text("by"),
+                stream(),
+                number("first_seq"),
+                number("last_seq"),
+                number("segments_added"),
+                number("rows_added"),
+                number("bytes_added"),
+                text("imported_from"),
+                text("parent"),
+            ],
+            Self::Streams => vec![
+                stream(),
+                number("committed_seq"),
+                number("last_seq"),
+                number("unflushed"),
+                instant("last_recorded_at"),
+                Field::new("ended", DataType::Boolean, false),
+            ],
+            Self::Metrics => vec![text("name"), number("value"), text("meaning")],
+        };
+        Arc::new(Schema::new(fields))
+    }
+}
+
+fn numbers(values: impl Iterator<Item = u64>) -> ArrayRef {
+    Arc::new(values.map(|value| value as i64).collect::<Int64Array>())
+}
+
+fn texts(values: impl Iterator<Item = String>) -> ArrayRef {
+    Arc::new(StringArray::from_iter_values(values))
+}
+
+fn instants(values: impl Iterator<Item = UnixNanos>) -> ArrayRef {
+    Arc::new(values.map(|nanos| Some(nanos.get())).collect::<TimestampNanosecondArray>().with_timezone("UTC"))
+}
+
+fn segments(snapshot: &Snapshot) -> Vec<ArrayRef> {
+    let all: Vec<_> = Kind::ALL.iter().flat_map(|kind| snapshot.state.segments(*kind)).collect();
+    let each = || all.iter().copied();
+    let single = |pick: fn(&crate::ledger::StreamRange) -> u64| {
+        // Of several streams there is no one range.
+        Arc::new(
+            each()
+                .map(|segment| match segment.streams.as_slice() {
+                    [only] => Some(pick(only) as i64),
+                    _ => None,
+                })
+                .collect::<Int64Array>(),
+        ) as ArrayRef
+    };
+    let stream: Int32Array = each()
+        .map(|segment| match segment.streams.as_slice() {
+            [only] => Some(only.stream.get() as i32),
+            _ => None,
+        })
+        .collect();
+    vec![
+        texts(each().map(|segment| segment.path.clone())),
+        texts(each().map(|segment| segment.kind.table().to_owned())),
+        numbers(each().map(|segment| segment.rows)),
+        numbers(each().map(|segment| segment.bytes)),
+        numbers(each().map(|segment| segment.fact_bytes)),
+        Arc::new(stream),
+        single(|range| range.first_seq.get()),
+        single(|range| range.last_seq.get()),
+        instants(each().map(|segment| segment.recorded_at.min)),
+        instants(each().map(|segment| segment.recorded_at.max)),
+        instants(each().map(|segment| segment.at.min)),
+        instants(each().map(|segment| segment.at.max)),
+        texts(each().map(|segment| segment.blake3.clone())),
+    ]
+}
+
+fn commits(shared: &Shared, snapshot: &Snapshot) -> crate::Result<Vec<ArrayRef>> {
+    let mut all: Vec<Commit> = Vec::new();
+    for number in 0..=snapshot.state.head.number.0 {
+        let path = commit_path(shared.ledger.folder(), CommitNumber(number));
+        match read_commit(&path)? {
+            Some((commit, _)) => all.push(commit),
+            None => return Err(crate::Error::damaged(&path, "the commit is missing")),
+        }
+    }
+    let flushes = || {
+        all.iter().map(|commit| match &commit.action {
+            Action::Flush { range, add, import, .. } => Some((range, add, import)),
+            Action::Create => None,
+        })
+    };
+    let integers = |pick: &dyn Fn((&crate::ledger::StreamRange, &Vec<crate::ledger::Segment>)) -> u64| {
+        let values = flushes().map(|flush| flush.map(|(range, add, _)| pick((range, add)) as i64));
+        Arc::new(values.collect::<Int64Array>()) as ArrayRef
+    };
+    let imported = flushes().map(|flush| flush.and_then(|(_, _, import)| import.as_ref()).map(|mark| &mark.name));
+    Ok(vec![
+        numbers(all.iter().map(|commit| commit.number.0)),
+        instants(all.iter().map(|commit| commit.at)),
+        texts(flushes().map(|flush| if flush.is_some() { "flush" } else { "create" }.to_owned())),
+        texts(all.iter().map(|commit| commit.by.clone())),
+        Arc::new(
+            flushes().map(|flush| flush.map(|(range, ..)| range.stream.get() as i32)).collect::<Int32Array>(),
+        ),
+        integers(&|(range, _)| range.first_seq.get()),
+        integers(&|(range, _)| range.last_seq.get()),
+        integers(&|(_, add)| add.len() as u64),
+        integers(&|(_, add)| add.iter().map(|segment| segment.rows).sum()),
+        integers(&|(_, add)| add.iter().map(|segment| segment.bytes).sum()),
+        Arc::new(imported.collect::<StringArray>()),
+        texts(all.iter().map(|commit| commit.parent.clone())),
+    ])
+}
+
+fn streams(snapshot: &Snapshot) -> crate::Result<Vec<ArrayRef>> {
+    let tail = snapshot.tail()?;
+    let newest = snapshot.newest()?;
+    let known = |stream| snapshot.state.streams.get(stream);
+    let committed = |stream| snapshot.state.committed(stream);
+    let last_recorded = newest.iter().map(|(stream, _)| {
+        let unflushed = tail.iter().rfind(|chunk| chunk.stream == *stream).map(|chunk| chunk.last_recorded_at());
+        unflushed.or_else(|| known(stream).map(|known| known.last_recorded_at)).unwrap_or_default()
+    });
+    let unflushed = |stream, last: Seq| last.get().saturating_sub(committed(stream).get());
+    Ok(vec![
+        Arc::new(newest.iter().map(|(stream, _)| Some(stream.get() as i32)).collect::<Int32Array>()),
+        numbers(newest.iter().map(|(stream, _)| committed(*stream).get())),
+        numbers(newest.iter().map(|(_, last)| last.get())),
+        numbers(newest.iter().map(|(stream, last)| unflushed(*stream, *last))),
+        instants(last_recorded),
+        Arc::new(
+            newest
+                .iter()
+                .map(|(stream, _)| Some(known(stream).is_some_and(|known| known.ended)))
+                .collect::<BooleanArray>(),
+        ),
+    ])
+}
+
+fn metrics(shared: &Shared) -> Vec<ArrayRef> {
+    let counters = shared.metrics.snapshot().counters();
+    vec![
+        texts(counters.iter().map(|(name, ..)| (*name).to_owned())),
+        numbers(counters.iter().map(|(.., value)| *value)),
+        texts(counters.iter().map(|(_, meaning, _)| (*meaning).to_owned())),
+    ]
+}
+
+impl fmt::Debug for SystemTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SystemTable").field("which", &self.which).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl TableProvider for SystemTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let columns = self.columns().map_err(|error| DataFusionError::External(Box::new(error)))?;
+        let batch = RecordBatch::try_new(self.schema(), columns)?;
+        let rows = MemTable::try_new(self.schema(), vec![vec![batch]])?;
+        rows.scan(state, projection, filters, limit).await
+    }
+}

@@ -1,0 +1,205 @@
+//! A kind's table: its live segments, and its unflushed tail.
+
+use std::fmt;
+use std::sync::{Arc, LazyLock};
+
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::{DFSchema, DataFusionError, Result};
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::logical_expr::utils::conjunction;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_optimizer::pruning::PruningPredicate;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::empty::EmptyExec;
+use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::physical_plan::union::UnionExec;
+
+use super::prune::{Known, statistics};
+use super::tail::TailExec;
+use super::wall_time::{self, AT};
+use crate::fact::Kind;
+use crate::fact::columns;
+use crate::ledger::Segment;
+use crate::snapshot::Snapshot;
+
+/// One of `events`, `audits`, `dead_letters`, over one snapshot.
+pub(super) struct FactTable {
+    kind: Kind,
+    snapshot: Arc<Snapshot>,
+    url: ObjectStoreUrl,
+    /// Off only in a test that compares.
+    prune: bool,
+}
+
+/// Columns that SQL shows, of the stored ones: `at` first, what a fact says next, then its place.
+pub(super) fn sql_schema(kind: Kind) -> SchemaRef {
+    static SCHEMAS: LazyLock<[SchemaRef; 3]> = LazyLock::new(|| Kind::ALL.map(build_schema));
+    Arc::clone(&SCHEMAS[kind.index()])
+}
+
+fn build_schema(kind: Kind) -> SchemaRef {
+    const PLACE: [&str; 5] = ["recorded_at", "timestamp", "stream", "seq", "extra"];
+    const HIDDEN: [&str; 2] = ["timestamp_bits", "wall_time"];
+    let stored = columns::schema(kind);
+    let mut fields = vec![Arc::new(Field::new(AT, columns::instant_type(), false))];
+    let shown = |name: &String| !PLACE.contains(&name.as_str()) && !HIDDEN.contains(&name.as_str());
+    fields.extend(stored.fields().iter().filter(|field| shown(field.name())).cloned());
+    fields.extend(PLACE.iter().filter_map(|name| stored.fields().find(name)).map(|(_, field)| Arc::clone(field)));
+    Arc::new(Schema::new(fields))
+}
+
+impl FactTable {
+    pub(super) const fn new(kind: Kind, snapshot: Arc<Snapshot>, url: ObjectStoreUrl, prune: bool) -> Self {
+        Self { kind, snapshot, url, prune }
+    }
+
+    pub(super) const fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The live segments that may have rows for these filters.
+    fn matching(&self, state: &dyn Session, filters: &[Expr]) -> Result<Vec<Arc<Segment>>> {
+        let segments = self.snapshot.state.segments(self.kind);
+        let Some(filter) = conjunction(filters.iter().cloned()).filter(|_| self.prune) else {
+            return Ok(segments.to_vec());
+        };
+        let schema = sql_schema(self.kind);
+        let filter = unqualified(filter)?;
+        let filter = state.create_physical_expr(filter, &DFSchema::try_from(Arc::clone(&schema))?)?;
+        let Ok(predicate) = PruningPredicate::try_new(filter, schema) else { return Ok(segments.to_vec()) };
+        let kept = predicate.prune(&Known(segments))?;
+        Ok(segments.iter().zip(kept).filter(|(_, kept)| *kept).map(|(segment, _)| Arc::clone(segment)).collect())
+    }
+
+    /// A scan of segments that gives these stored columns.
+    fn scan_segments(
+        &self,
+        state: &dyn Session,
+        segments: &[Arc<Segment>],
+        stored: &[usize],
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let schema = columns::schema(self.kind);
+        let store = state.runtime_env().object_store(&self.url)?;
+        let footers = state.runtime_env().cache_manager.get_file_metadata_cache();
+        let mut source = ParquetSource::new(Arc::clone(&schema))
+            .with_table_parquet_options(state.default_table_options().parquet)
+            .with_parquet_file_reader_factory(Arc::new(CachedParquetFileReaderFactory::new(store, footers)))
+            .with_pushdown_filters(self.prune && state.config_options().execution.parquet.pushdown_filters);
+        if let Some(filter) = conjunction(filters.iter().cloned()).filter(|_| self.prune) {
+            let filter = wall_time::to_stored(filter)?;
+            let filter = state.create_physical_expr(filter, &DFSchema::try_from(Arc::clone(&schema))?)?;
+            source = source.with_predicate(filter);
+        }
+        let files = segments.iter().map(|segment| {
+            PartitionedFile::new(segment.path.clone(), segment.bytes)
+                .with_statistics(Arc::new(statistics(self.kind, segment)))
+        });
+        let groups = FileGroup::new(files.collect()).split_files(state.config().target_partitions());
+        let config = FileScanConfigBuilder::new(self.url.clone(), Arc::new(source))
+            .with_file_groups(groups)
+            .with_projection_indices(Some(stored.to_vec()))?
+            .with_limit(limit)
+            .build();
+        Ok(DataSourceExec::from_data_source(config))
+    }
+}
+
+/// The same expression with columns of no relation.
+fn unqualified(expr: Expr) -> Result<Expr> {
+    use datafusion::common::tree_node::{Transformed, TreeNode};
+    let expr = expr.transform(|expr| {
+        Ok(match expr {
+            Expr::Column(column) if column.relation.is_some() => {
+                Transformed::yes(Expr::Column(datafusion::common::Column::from_name(column.name)))
+            }
+            other => Transformed::no(other),
+        })
+    })?;
+    Ok(expr.data)
+}
+
+impl fmt::Debug for FactTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FactTable").field("kind", &self.kind).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl TableProvider for FactTable {
+    fn schema(&self) -> SchemaRef {
+        sql_schema(self.kind)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        // Statistics leave out what cannot match; the filter itself stays in the plan.
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let sql = sql_schema(self.kind);
+        let schema = columns::schema(self.kind);
+        let asked: Vec<usize> = projection.cloned().unwrap_or_else(|| (0..sql.fields().len()).collect());
+        let names: Vec<&str> = asked.iter().map(|column| sql.field(*column).name().as_str()).collect();
+
+        // The stored columns to read: those asked for, and what `at` is made of.
+        let mut read: Vec<&str> = names.iter().copied().filter(|name| *name != AT).collect();
+        let computes_at = names.contains(&AT);
+        if computes_at {
+            for part in ["wall_time", "timestamp", "recorded_at"] {
+                if !read.contains(&part) {
+                    read.push(part);
+                }
+            }
+        }
+        let stored = read.iter().map(|name| Ok(schema.index_of(name)?)).collect::<Result<Vec<_>>>()?;
+
+        let segments = self.matching(state, filters)?;
+        let chunks = self.snapshot.tail().map_err(|error| DataFusionError::External(Box::new(error)))?;
+        let tail = chunks.iter().filter_map(|chunk| chunk.rows(self.kind));
+        let tail = tail.map(|rows| Ok(rows.batch.project(&stored)?)).collect::<Result<Vec<_>>>()?;
+
+        let mut inputs: Vec<Arc<dyn ExecutionPlan>> = Vec::new();
+        if !segments.is_empty() {
+            inputs.push(self.scan_segments(state, &segments, &stored, filters, limit)?);
+        }
+        let read_schema = Arc::new(schema.project(&stored)?);
+        if !tail.is_empty() {
+            inputs.push(Arc::new(TailExec::new(Arc::clone(&read_schema), tail)));
+        }
+        let rows: Arc<dyn ExecutionPlan> = match inputs.len() {
+            0 => Arc::new(EmptyExec::new(Arc::clone(&read_schema))),
+            1 => inputs.remove(0),
+            _ => UnionExec::try_new(inputs)?,
+        };
+        if !computes_at {
+            return Ok(rows);
+        }
+        let at = state.create_physical_expr(wall_time::expression()?, &DFSchema::try_from(Arc::clone(&read_schema))?)?;
+        let expressions = names.iter().map(|name| {
+            let expression: Arc<dyn PhysicalExpr> =
+                if *name == AT { Arc::clone(&at) } else { Arc::new(Column::new_with_schema(name, &read_schema)?) };
+            Ok((expression, (*name).to_owned()))
+        });
+        Ok(Arc::new(ProjectionExec::try_new(expressions.collect::<Result<Vec<_>>>()?, rows)?))
+    }
+}

@@ -1,0 +1,92 @@
+//! `at`: the wall time that people mean, computed from stored columns.
+//!
+//! No column of its own, for it would double what a timestamp costs. As an expression alone it
+//! would be opaque to statistics, so a comparison of `at` with a constant is also told in terms of
+//! the stored columns:
+//!
+//! ```text
+//! at >= X   =    wall_time >= X
+//!             OR wall_time IS NULL AND timestamp >= 2000-01-01 AND timestamp >= X
+//!             OR wall_time IS NULL AND (timestamp IS NULL OR timestamp < 2000-01-01) AND recorded_at >= X
+//! ```
+//!
+//! of which statistics decide every part.
+
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{Column, Result, ScalarValue};
+use datafusion::logical_expr::{BinaryExpr, Expr, Operator, expr::Between, lit, when};
+
+use crate::fact::FIRST_EPOCH_NANOS;
+
+/// The name of the column in SQL.
+pub(super) const AT: &str = "at";
+
+fn column(name: &str) -> Expr {
+    Expr::Column(Column::from_name(name))
+}
+
+fn first_epoch() -> Expr {
+    lit(ScalarValue::TimestampNanosecond(Some(FIRST_EPOCH_NANOS), Some("UTC".into())))
+}
+
+/// `at` as an expression over the stored columns.
+pub(super) fn expression() -> Result<Expr> {
+    when(column("wall_time").is_not_null(), column("wall_time"))
+        .when(column("timestamp").gt_eq(first_epoch()), column("timestamp"))
+        .otherwise(column("recorded_at"))
+}
+
+/// A filter over the SQL columns as one over the stored columns.
+pub(super) fn to_stored(filter: Expr) -> Result<Expr> {
+    let compared = filter.transform_down(|expr| {
+        Ok(match expr {
+            Expr::BinaryExpr(BinaryExpr { left, op, right }) if is_at(&left) && decides(op, &right) => {
+                Transformed::new(compare(op, &right), true, datafusion::common::tree_node::TreeNodeRecursion::Jump)
+            }
+            Expr::BinaryExpr(BinaryExpr { left, op, right }) if is_at(&right) => {
+                match op.swap().filter(|op| decides(*op, &left)) {
+                    Some(op) => Transformed::new(
+                        compare(op, &left),
+                        true,
+                        datafusion::common::tree_node::TreeNodeRecursion::Jump,
+                    ),
+                    None => Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right })),
+                }
+            }
+            Expr::Between(Between { expr, negated: false, low, high }) if is_at(&expr) => Transformed::yes(
+                (*expr).clone().gt_eq(*low).and(expr.lt_eq(*high)),
+            ),
+            other => Transformed::no(other),
+        })
+    })?;
+    let whole = expression()?;
+    let stored = compared.data.transform_up(|expr| {
+        Ok(match expr {
+            Expr::Column(ref found) if found.name == AT => Transformed::yes(whole.clone()),
+            // The stored columns belong to no relation.
+            Expr::Column(found) => Transformed::yes(column(&found.name)),
+            other => Transformed::no(other),
+        })
+    })?;
+    Ok(stored.data)
+}
+
+fn is_at(expr: &Expr) -> bool {
+    matches!(expr, Expr::Column(column) if column.name == AT)
+}
+
+fn decides(op: Operator, constant: &Expr) -> bool {
+    matches!(op, Operator::Eq | Operator::Gt | Operator::GtEq | Operator::Lt | Operator::LtEq)
+        && matches!(constant, Expr::Literal(value, _) if !value.is_null())
+}
+
+fn compare(op: Operator, constant: &Expr) -> Expr {
+    let with = |name: &str| {
+        Expr::BinaryExpr(BinaryExpr::new(Box::new(column(name)), op, Box::new(constant.clone())))
+    };
+    let not_given = || column("wall_time").is_null();
+    let no_epoch = column("timestamp").is_null().or(column("timestamp").lt(first_epoch()));
+    with("wall_time")
+        .or(not_given().and(column("timestamp").gt_eq(first_epoch())).and(with("timestamp")))
+        .or(not_given().and(no_epoch).and(with("recorded_at")))
+}
