@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use super::json::{self, JsonError, RawKey, RawValue, Shape};
-use super::{Audit, DeadLetter, Event, Fact, Json, Kind, Timestamp};
+use super::{Audit, DeadLetter, Event, Fact, Json, Kind, Position, Recorded, Timestamp};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A longer line is refused: 16 MiB.
@@ -80,8 +80,16 @@ impl<'a> Fact<'a> {
     /// # Errors
     /// [`ErrorKind::InvalidFact`], with a [`LineError`] as its source.
     pub fn from_line(line: &'a str) -> Result<Self> {
+        Self::from_json(line.as_bytes())
+    }
+
+    /// [`Fact::from_line`] for bytes that may not be UTF-8.
+    ///
+    /// # Errors
+    /// Those of [`Fact::from_line`].
+    pub fn from_json(line: &'a [u8]) -> Result<Self> {
         LineParser::default()
-            .parse(line.as_bytes())
+            .parse(line)
             .map_err(|why| Error::with_source(ErrorKind::InvalidFact, "this line is not a fact", why))
     }
 }
@@ -308,13 +316,8 @@ impl Fact<'_> {
     /// A line that Papyra wrote comes back byte for byte.
     pub fn to_line(&self) -> String {
         let mut line = String::with_capacity(200);
-        self.write_line(&mut line);
+        self.put_line(&mut line);
         line
-    }
-
-    /// Appends the JSON line to `out`.
-    pub(crate) fn write_line(&self, out: &mut String) {
-        self.put_line(out);
     }
 
     /// The length of the JSON line in bytes: what is meant by a fact's size.
@@ -365,6 +368,17 @@ impl Fact<'_> {
                 line.finish();
             }
         }
+    }
+}
+
+impl Recorded<Fact<'_>> {
+    /// The fact's line with its place in the store added: `"stream": 1, "seq": 5, "recorded_at": "…"`.
+    pub fn to_line(&self) -> String {
+        let mut line = self.fact.to_line();
+        line.pop();
+        let Position { stream, seq, recorded_at } = self.position;
+        line.push_str(&format!(", \"stream\": {stream}, \"seq\": {seq}, \"recorded_at\": \"{recorded_at}\"}}"));
+        line
     }
 }
 

@@ -1,0 +1,188 @@
+//! The persistence backend's contract, as a trait.
+//!
+//! An actor system hands its facts to a backend and must never suffer for it: the `record_*`
+//! methods do not fail. What could not be recorded is counted in
+//! [`MetricsSnapshot::write_errors`]; who wants to know why calls [`Store::record`].
+//!
+//! `scan`, `recover` and `compact` belong to the contract, too. They will join the trait with the
+//! reports that they return.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::fact::{Audit, DeadLetter, Event, Fact, Kind, Recorded};
+use crate::metrics::MetricsSnapshot;
+use crate::store::Store;
+
+/// Takes the observable facts of an actor system, and gives them back.
+///
+/// Lists come in the order of recording: `since` (inclusive, in seconds of the facts' own clock)
+/// counts first, then `limit`, which keeps the newest.
+pub trait PersistenceBackend: Send + Sync {
+    /// Records an event. It is appended before the future is first suspended.
+    fn record_event(&self, event: Event<'_>) -> impl Future<Output = ()> + Send;
+
+    /// Records an audit. It is appended before the future is first suspended.
+    fn record_audit(&self, audit: Audit<'_>) -> impl Future<Output = ()> + Send;
+
+    /// Records a dead letter. It is appended before the future is first suspended.
+    fn record_dead_letter(&self, letter: DeadLetter<'_>) -> impl Future<Output = ()> + Send;
+
+    /// Takes no more facts: later ones are dropped. Reading goes on. May be called again.
+    fn close(&self) -> impl Future<Output = Result<()>> + Send;
+
+    /// The newest events.
+    fn list_events(
+        &self,
+        limit: Option<usize>,
+        since: Option<f64>,
+    ) -> impl Future<Output = Result<Vec<Recorded<Event<'static>>>>> + Send;
+
+    /// The newest audits.
+    fn list_audits(
+        &self,
+        limit: Option<usize>,
+        since: Option<f64>,
+    ) -> impl Future<Output = Result<Vec<Recorded<Audit<'static>>>>> + Send;
+
+    /// The newest dead letters.
+    fn list_dead_letters(
+        &self,
+        limit: Option<usize>,
+        since: Option<f64>,
+    ) -> impl Future<Output = Result<Vec<Recorded<DeadLetter<'static>>>>> + Send;
+
+    /// The counters. Never fails.
+    fn metrics(&self) -> MetricsSnapshot;
+
+    /// Sets all counters to zero.
+    fn reset_metrics(&self);
+}
+
+impl Store {
+    /// Facts of one kind as their own type.
+    fn list_as<T>(
+        &self,
+        kind: Kind,
+        limit: Option<usize>,
+        since: Option<f64>,
+        pick: fn(Fact<'static>) -> Option<T>,
+    ) -> Result<Vec<Recorded<T>>> {
+        let facts = self.list(kind, limit, since)?;
+        let picked = facts
+            .into_iter()
+            .filter_map(|found| Some(Recorded { position: found.position, fact: pick(found.fact)? }));
+        Ok(picked.collect())
+    }
+}
+
+impl PersistenceBackend for Store {
+    async fn record_event(&self, event: Event<'_>) {
+        // Counted; an actor system has no use for it.
+        let _ = self.record(event);
+    }
+
+    async fn record_audit(&self, audit: Audit<'_>) {
+        let _ = self.record(audit);
+    }
+
+    async fn record_dead_letter(&self, letter: DeadLetter<'_>) {
+        let _ = self.record(letter);
+    }
+
+    async fn close(&self) -> Result<()> {
+        Self::close(self)
+    }
+
+    async fn list_events(
+        &self,
+        limit: Option<usize>,
+        since: Option<f64>,
+    ) -> Result<Vec<Recorded<Event<'static>>>> {
+        self.list_as(Kind::Event, limit, since, |fact| match fact {
+            Fact::Event(event) => Some(event),
+            _ => None,
+        })
+    }
+
+    async fn list_audits(
+        &self,
+        limit: Option<usize>,
+        since: Option<f64>,
+    ) -> Result<Vec<Recorded<Audit<'static>>>> {
+        self.list_as(Kind::Audit, limit, since, |fact| match fact {
+            Fact::Audit(audit) => Some(audit),
+            _ => None,
+        })
+    }
+
+    async fn list_dead_letters(
+        &self,
+        limit: Option<usize>,
+        since: Option<f64>,
+    ) -> Result<Vec<Recorded<DeadLetter<'static>>>> {
+        self.list_as(Kind::DeadLetter, limit, since, |fact| match fact {
+            Fact::DeadLetter(letter) => Some(letter),
+            _ => None,
+        })
+    }
+
+    fn metrics(&self) -> MetricsSnapshot {
+        Self::metrics(self)
+    }
+
+    fn reset_metrics(&self) {
+        Self::reset_metrics(self);
+    }
+}
+
+impl<B: PersistenceBackend> PersistenceBackend for Arc<B> {
+    async fn record_event(&self, event: Event<'_>) {
+        B::record_event(self, event).await;
+    }
+
+    async fn record_audit(&self, audit: Audit<'_>) {
+        B::record_audit(self, audit).await;
+    }
+
+    async fn record_dead_letter(&self, letter: DeadLetter<'_>) {
+        B::record_dead_letter(self, letter).await;
+    }
+
+    async fn close(&self) -> Result<()> {
+        B::close(self).await
+    }
+
+    async fn list_events(
+        &self,
+        limit: Option<usize>,
+        since: Option<f64>,
+    ) -> Result<Vec<Recorded<Event<'static>>>> {
+        B::list_events(self, limit, since).await
+    }
+
+    async fn list_audits(
+        &self,
+        limit: Option<usize>,
+        since: Option<f64>,
+    ) -> Result<Vec<Recorded<Audit<'static>>>> {
+        B::list_audits(self, limit, since).await
+    }
+
+    async fn list_dead_letters(
+        &self,
+        limit: Option<usize>,
+        since: Option<f64>,
+    ) -> Result<Vec<Recorded<DeadLetter<'static>>>> {
+        B::list_dead_letters(self, limit, since).await
+    }
+
+    fn metrics(&self) -> MetricsSnapshot {
+        B::metrics(self)
+    }
+
+    fn reset_metrics(&self) {
+        B::reset_metrics(self);
+    }
+}

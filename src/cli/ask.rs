@@ -1,0 +1,148 @@
+//! `ostracon sql`, `query` and `queries`: questions and their answers.
+
+use std::io::{self, Read, Write};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use ostracon::{QueryOptions, SavedQuery};
+
+use super::output::{Answer, Format, Target};
+use super::{StoreArg, grouped, open_to_read, runtime, say};
+
+/// Ask a question in SQL.
+///
+/// Tables: events, audits, dead_letters. Views: crashes, restarts, actors. About the store itself:
+/// store.segments, store.commits, store.streams, store.metrics. Facts count as soon as they are
+/// recorded, by whatever process. SQL only reads.
+#[derive(clap::Args)]
+#[command(
+    after_help = "Example:\n  ostracon sql facts/ -c \"SELECT error_type, count(*) AS crashes FROM crashes GROUP BY 1 ORDER BY 2 DESC\""
+)]
+pub(super) struct SqlArgs {
+    #[command(flatten)]
+    store: StoreArg,
+    /// The question
+    #[arg(short, long, value_name = "SQL", required_unless_present = "file")]
+    command: Option<String>,
+    /// A file with the question; - for standard input
+    #[arg(short, long, conflicts_with = "command")]
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    answer: AnswerArgs,
+}
+
+/// How an answer is given.
+#[derive(clap::Args)]
+struct AnswerArgs {
+    /// How the answer is written on stdout
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    /// Write the answer into this file instead: .parquet, .csv, .json or .arrow
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Stop after so long, as 500ms, 30s or 5m
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    timeout: Option<Duration>,
+}
+
+/// Ask a saved query.
+///
+/// `ostracon queries` lists them, with what can be set.
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  ostracon query facts/ top_crashers --set limit=5 --set since=2026-11-01")]
+pub(super) struct QueryArgs {
+    #[command(flatten)]
+    store: StoreArg,
+    /// The query's name
+    name: String,
+    /// Set a parameter
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting)]
+    set: Vec<(String, String)>,
+    #[command(flatten)]
+    answer: AnswerArgs,
+}
+
+/// List the saved queries, or show one of them.
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  ostracon queries crash_loops")]
+pub(super) struct QueriesArgs {
+    /// Show this one with its SQL
+    name: Option<String>,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let span: jiff::SignedDuration = text.parse().map_err(|error: jiff::Error| error.to_string())?;
+    Duration::try_from(span).map_err(|_| "a timeout is not negative".to_owned())
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("a setting looks like name=value")?;
+    Ok((name.trim().to_owned(), value.to_owned()))
+}
+
+pub(super) fn sql(args: &SqlArgs) -> anyhow::Result<()> {
+    let text = match (&args.command, &args.file) {
+        (Some(text), _) => text.clone(),
+        (None, Some(file)) if file.as_os_str() == "-" => {
+            let mut text = String::new();
+            io::stdin().read_to_string(&mut text).context("cannot read standard input")?;
+            text
+        }
+        (None, Some(file)) => {
+            std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?
+        }
+        (None, None) => anyhow::bail!("no question was asked"),
+    };
+    let store = open_to_read(&args.store.store)?;
+    answer(&args.answer, async |options| store.sql_with(&text, options).await)
+}
+
+pub(super) fn query(args: &QueryArgs) -> anyhow::Result<()> {
+    let store = open_to_read(&args.store.store)?;
+    answer(&args.answer, async |options| store.saved_query(&args.name, &args.set, options).await)
+}
+
+/// Asks, writes the answer, and tells how long it took.
+fn answer(
+    args: &AnswerArgs,
+    ask: impl AsyncFnOnce(QueryOptions) -> ostracon::Result<datafusion::dataframe::DataFrame>,
+) -> anyhow::Result<()> {
+    let mut options = QueryOptions::new();
+    if let Some(timeout) = args.timeout {
+        options = options.timeout(timeout);
+    }
+    let target = match &args.output {
+        Some(path) => Target::file(path)?,
+        None => Target::Stdout(args.format),
+    };
+    let begun = Instant::now();
+    let runtime = runtime()?;
+    let rows = runtime.block_on(async {
+        let frame = ask(options).await?;
+        let stream = frame.execute_stream().await.map_err(ostracon::query_error)?;
+        Answer::new(stream).write(target).await
+    });
+    // What still runs for a query that failed or was stopped is not waited for.
+    runtime.shutdown_background();
+    let rows = rows?;
+    let plural = if rows == 1 { "row" } else { "rows" };
+    say(&format!("{} {plural} in {:.1} ms", grouped(rows), begun.elapsed().as_secs_f64() * 1e3));
+    Ok(())
+}
+
+pub(super) fn queries(args: &QueriesArgs) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    if let Some(name) = &args.name {
+        let query = SavedQuery::find(name)?;
+        write!(out, "{}", query.sql)?;
+        return Ok(());
+    }
+    for query in SavedQuery::all() {
+        writeln!(out, "{}\n    {}", query.name, query.question)?;
+        for parameter in &query.parameters {
+            writeln!(out, "    --set {}={}  {}", parameter.name, parameter.default, parameter.meaning)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,140 @@
+//! `ostracon inspect`: facts in the form of Papyra's own `inspect`.
+
+use std::io::{self, BufWriter, Write};
+
+use ostracon::{Audit, DeadLetter, Event, Fact, Kind, Recorded, Store};
+
+use super::{StoreArg, open_to_read};
+
+/// Show facts in the form of Papyra's `inspect`.
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  ostracon inspect facts/ events --event-type ActorCrashed --limit 20 --reverse")]
+pub(super) struct Args {
+    #[command(flatten)]
+    store: StoreArg,
+    /// What to show
+    #[arg(value_enum)]
+    what: What,
+    /// At most so many, the newest
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+    /// Only from this timestamp on, in the facts' own seconds
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    since: Option<f64>,
+    /// Only events of this type
+    #[arg(long, value_name = "TYPE")]
+    event_type: Option<String>,
+    /// Only dead letters for this target
+    #[arg(long, value_name = "ADDRESS")]
+    target: Option<String>,
+    /// The newest first
+    #[arg(long)]
+    reverse: bool,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum What {
+    /// What happened to actors
+    Events,
+    /// Snapshots of the counters
+    Audits,
+    /// Messages that reached nobody
+    DeadLetters,
+    /// The latest counters, and how many dead letters there are
+    Summary,
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+    let store = open_to_read(&args.store.store)?;
+    let mut out = BufWriter::new(io::stdout().lock());
+    let kind = match args.what {
+        What::Events => Kind::Event,
+        What::Audits => Kind::Audit,
+        What::DeadLetters => Kind::DeadLetter,
+        What::Summary => {
+            summary(&store, &mut out)?;
+            return Ok(out.flush()?);
+        }
+    };
+    let mut facts = newest(&store, kind, args)?;
+    if args.reverse {
+        facts.reverse();
+    }
+    for found in facts {
+        writeln!(out, "{}", line(&found.fact))?;
+    }
+    Ok(out.flush()?)
+}
+
+/// The newest facts that the options ask for: filters count before the limit.
+fn newest(store: &Store, kind: Kind, args: &Args) -> anyhow::Result<Vec<Recorded<Fact<'static>>>> {
+    let wanted = |fact: &Fact<'_>| match fact {
+        Fact::Event(event) => args.event_type.as_ref().is_none_or(|wanted| event.event_type == *wanted),
+        Fact::DeadLetter(letter) => {
+            args.target.as_ref().is_none_or(|wanted| letter.target.as_deref() == Some(wanted))
+        }
+        _ => true,
+    };
+    let filters = match kind {
+        Kind::Event => args.event_type.is_some(),
+        Kind::DeadLetter => args.target.is_some(),
+        _ => false,
+    };
+    let Some(limit) = args.limit.filter(|_| filters) else {
+        let mut facts = store.list(kind, args.limit, args.since)?;
+        facts.retain(|found| wanted(&found.fact));
+        return Ok(facts);
+    };
+    // Look further back until enough have passed the filter.
+    let mut reach = limit.saturating_mul(8).max(1024);
+    loop {
+        let mut facts = store.list(kind, Some(reach), args.since)?;
+        let all = facts.len() < reach;
+        facts.retain(|found| wanted(&found.fact));
+        if all || facts.len() >= limit {
+            let surplus = facts.len().saturating_sub(limit);
+            facts.drain(..surplus);
+            return Ok(facts);
+        }
+        reach = reach.saturating_mul(8);
+    }
+}
+
+fn line(fact: &Fact<'_>) -> String {
+    match fact {
+        Fact::Event(Event { timestamp, event_type, actor_address, .. }) => {
+            format!("[{:.3}] {event_type} {actor_address}", timestamp.seconds())
+        }
+        Fact::Audit(audit) => {
+            let Audit { timestamp, total_actors, alive_actors, stopping_actors, restarting_actors, .. } = audit;
+            format!(
+                "[{:.3}] total={total_actors} alive={alive_actors} stopping={stopping_actors} \
+                 restarting={restarting_actors} dead_letters={}",
+                timestamp.seconds(),
+                audit.dead_letters_count
+            )
+        }
+        Fact::DeadLetter(DeadLetter { timestamp, target, message_type, payload, .. }) => format!(
+            "[{:.3}] target={} type={message_type} payload={}",
+            timestamp.seconds(),
+            target.as_deref().unwrap_or("None"),
+            payload.as_str()
+        ),
+        _ => String::new(),
+    }
+}
+
+fn summary(store: &Store, out: &mut impl Write) -> anyhow::Result<()> {
+    let audits = store.list(Kind::Audit, Some(1), None)?;
+    if let Some(Fact::Audit(audit)) = audits.last().map(|found| &found.fact) {
+        writeln!(
+            out,
+            "Actors: total={} alive={} stopping={} restarting={}",
+            audit.total_actors, audit.alive_actors, audit.stopping_actors, audit.restarting_actors
+        )?;
+    } else {
+        writeln!(out, "Actors: no audit recorded")?;
+    }
+    writeln!(out, "Dead letters: {}", store.summary()?.of(Kind::DeadLetter).facts)?;
+    Ok(())
+}

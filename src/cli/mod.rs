@@ -1,0 +1,134 @@
+//! The command line: results on stdout, talk on stderr; exit code 0, or 1 with what went wrong.
+
+mod ask;
+mod demo;
+mod import;
+mod inspect;
+mod metrics;
+mod output;
+mod record;
+mod tail;
+
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use ostracon::Store;
+
+/// An embedded columnar store for the facts of an actor system, with SQL over them.
+#[derive(Parser)]
+#[command(name = "ostracon", version, max_term_width = 100, subcommand_required = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Import(import::Args),
+    Record(record::Args),
+    Sql(ask::SqlArgs),
+    Query(ask::QueryArgs),
+    Queries(ask::QueriesArgs),
+    Inspect(inspect::Args),
+    Tail(tail::Args),
+    Metrics(metrics::Args),
+    Demo(demo::Args),
+}
+
+/// Runs the command that the arguments ask for.
+pub(crate) fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            // Help and version are results; everything else is misuse.
+            return if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+        }
+    };
+    talk_on_stderr();
+    match run(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever read our output has seen enough.
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Import(args) => import::run(&args),
+        Command::Record(args) => record::run(&args),
+        Command::Sql(args) => ask::sql(&args),
+        Command::Query(args) => ask::query(&args),
+        Command::Queries(args) => ask::queries(&args),
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Tail(args) => tail::run(&args),
+        Command::Metrics(args) => metrics::run(&args),
+        Command::Demo(args) => demo::run(&args),
+    }
+}
+
+/// Warnings of the library, and more with `RUST_LOG`. A panic in a decoder is reported as the
+/// error that it becomes.
+fn talk_on_stderr() {
+    let filter = tracing_subscriber::EnvFilter::builder()
+        .with_default_directive(tracing_subscriber::filter::LevelFilter::WARN.into())
+        .from_env_lossy();
+    let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(colour)
+        .with_target(false)
+        .without_time()
+        .init();
+    std::panic::set_hook(Box::new(|panic| tracing::debug!("{panic}")));
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let io = cause.downcast_ref::<io::Error>();
+        io.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    })
+}
+
+/// A line for people. That nobody listens is no error.
+fn say(line: &str) {
+    use std::io::Write;
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+/// Opens a store that must be there, without writing to it.
+fn open_to_read(path: &Path) -> anyhow::Result<Store> {
+    Ok(Store::builder().read_only(true).open(path)?)
+}
+
+/// The runtime on which queries run.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+}
+
+/// The positional argument that every command has.
+#[derive(clap::Args)]
+struct StoreArg {
+    /// The store's folder
+    store: PathBuf,
+}
+
+/// A number for people: 1234567 as 1,234,567.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at) % 3 == 0 {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}

@@ -1,0 +1,247 @@
+//! Answers on their way out: as a table, in machine-readable text, or into a file.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context;
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::json::writer::{JsonArray, LineDelimited};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use datafusion::execution::SendableRecordBatchStream;
+use futures::StreamExt;
+
+/// A table on a terminal is for people: more rows are not drawn.
+const MOST_TABLE_ROWS: usize = 100_000;
+
+/// How an answer is written.
+#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+pub(super) enum Format {
+    /// Columns drawn for people
+    #[default]
+    Table,
+    /// Comma-separated, with a header
+    Csv,
+    /// Tab-separated, with a header
+    Tsv,
+    /// One array of objects
+    Json,
+    /// One object a line
+    Ndjson,
+    /// A table for a text in Markdown
+    Markdown,
+}
+
+/// Where an answer goes.
+pub(super) enum Target {
+    Stdout(Format),
+    File { path: PathBuf, kind: FileKind },
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum FileKind {
+    Parquet,
+    Csv,
+    Json,
+    Arrow,
+}
+
+impl Target {
+    /// A file of the kind that its ending says.
+    pub(super) fn file(path: &Path) -> anyhow::Result<Self> {
+        let kind = match path.extension().and_then(|extension| extension.to_str()) {
+            Some("parquet") => FileKind::Parquet,
+            Some("csv") => FileKind::Csv,
+            Some("json") => FileKind::Json,
+            Some("arrow") => FileKind::Arrow,
+            _ => anyhow::bail!(
+                "{} should end in .parquet, .csv, .json or .arrow, to say what to write",
+                path.display()
+            ),
+        };
+        Ok(Self::File { path: path.to_path_buf(), kind })
+    }
+}
+
+/// The rows of an answer, as they come.
+pub(super) struct Answer {
+    stream: SendableRecordBatchStream,
+    rows: u64,
+}
+
+impl Answer {
+    pub(super) const fn new(stream: SendableRecordBatchStream) -> Self {
+        Self { stream, rows: 0 }
+    }
+
+    async fn next(&mut self) -> anyhow::Result<Option<RecordBatch>> {
+        let Some(batch) = self.stream.next().await.transpose().map_err(ostracon::query_error)? else {
+            return Ok(None);
+        };
+        self.rows += batch.num_rows() as u64;
+        Ok(Some(batch))
+    }
+
+    /// Writes everything, and returns how many rows that was.
+    pub(super) async fn write(mut self, target: Target) -> anyhow::Result<u64> {
+        match target {
+            Target::Stdout(format) => {
+                let mut out = BufWriter::new(io::stdout().lock());
+                self.write_text(format, &mut out).await?;
+                out.flush()?;
+            }
+            Target::File { path, kind } => {
+                // An unfinished answer never stands under the name that was asked for.
+                let mut partial = path.clone().into_os_string();
+                partial.push(".partial");
+                let partial = PathBuf::from(partial);
+                let file = File::create(&partial).with_context(|| format!("cannot create {}", partial.display()))?;
+                let written = self.write_file(kind, BufWriter::new(file)).await;
+                if let Err(error) = written {
+                    let _ = std::fs::remove_file(&partial);
+                    return Err(error.context(format!("cannot write {}", path.display())));
+                }
+                std::fs::rename(&partial, &path).with_context(|| format!("cannot write {}", path.display()))?;
+            }
+        }
+        Ok(self.rows)
+    }
+
+    async fn write_file(&mut self, kind: FileKind, mut out: BufWriter<File>) -> anyhow::Result<()> {
+        let schema = self.stream.schema();
+        match kind {
+            FileKind::Csv => self.write_text(Format::Csv, &mut out).await?,
+            FileKind::Json => self.write_text(Format::Json, &mut out).await?,
+            FileKind::Parquet => {
+                let mut writer = parquet::arrow::ArrowWriter::try_new(&mut out, schema, None)?;
+                while let Some(batch) = self.next().await? {
+                    writer.write(&batch)?;
+                }
+                writer.close()?;
+            }
+            FileKind::Arrow => {
+                let mut writer = arrow::ipc::writer::FileWriter::try_new(&mut out, &schema)?;
+                while let Some(batch) = self.next().await? {
+                    writer.write(&batch)?;
+                }
+                writer.finish()?;
+            }
+        }
+        out.flush()?;
+        Ok(())
+    }
+
+    async fn write_text(&mut self, format: Format, out: &mut impl Write) -> anyhow::Result<()> {
+        match format {
+            Format::Csv | Format::Tsv => self.write_separated(matches!(format, Format::Tsv), out).await,
+            Format::Json => {
+                let mut writer = arrow::json::WriterBuilder::new().with_explicit_nulls(true).build::<_, JsonArray>(&mut *out);
+                while let Some(batch) = self.next().await? {
+                    writer.write(&batch)?;
+                }
+                writer.finish()?;
+                writeln!(out)?;
+                Ok(())
+            }
+            Format::Ndjson => {
+                let mut writer =
+                    arrow::json::WriterBuilder::new().with_explicit_nulls(true).build::<_, LineDelimited>(out);
+                while let Some(batch) = self.next().await? {
+                    writer.write(&batch)?;
+                }
+                writer.finish()?;
+                Ok(())
+            }
+            Format::Table => self.write_table(out).await,
+            Format::Markdown => self.write_markdown(out).await,
+        }
+    }
+
+    async fn write_separated(&mut self, tabs: bool, out: &mut impl Write) -> anyhow::Result<()> {
+        let builder = arrow::csv::WriterBuilder::new().with_delimiter(if tabs { b'\t' } else { b',' });
+        let mut writer = builder.with_header(true).build(out);
+        let schema = self.stream.schema();
+        let mut any = false;
+        while let Some(batch) = self.next().await? {
+            any = true;
+            writer.write(&without_lists(&batch)?)?;
+        }
+        if !any {
+            writer.write(&without_lists(&RecordBatch::new_empty(schema))?)?;
+        }
+        Ok(())
+    }
+
+    async fn write_table(&mut self, out: &mut impl Write) -> anyhow::Result<()> {
+        let schema = self.stream.schema();
+        let mut batches = Vec::new();
+        let mut drawn = 0;
+        while let Some(batch) = self.next().await? {
+            let room = MOST_TABLE_ROWS - drawn;
+            if room > 0 {
+                let batch = batch.slice(0, batch.num_rows().min(room));
+                drawn += batch.num_rows();
+                batches.push(batch);
+            }
+        }
+        if schema.fields().is_empty() {
+            return Ok(());
+        }
+        let table = arrow::util::pretty::pretty_format_batches_with_schema(schema, &batches)?;
+        writeln!(out, "{table}")?;
+        if self.rows > drawn as u64 {
+            super::say(&format!("only the first {drawn} rows are drawn; --format csv writes them all"));
+        }
+        Ok(())
+    }
+
+    async fn write_markdown(&mut self, out: &mut impl Write) -> anyhow::Result<()> {
+        let schema = self.stream.schema();
+        let names: Vec<_> = schema.fields().iter().map(|field| escaped(field.name())).collect();
+        writeln!(out, "| {} |", names.join(" | "))?;
+        let rules = schema.fields().iter().map(|field| if field.data_type().is_numeric() { "---:" } else { "---" });
+        writeln!(out, "| {} |", rules.collect::<Vec<_>>().join(" | "))?;
+        let options = FormatOptions::default();
+        while let Some(batch) = self.next().await? {
+            let columns = batch
+                .columns()
+                .iter()
+                .map(|column| ArrayFormatter::try_new(column.as_ref(), &options))
+                .collect::<Result<Vec<_>, _>>()?;
+            for row in 0..batch.num_rows() {
+                let cells: Vec<_> = columns.iter().map(|column| escaped(&column.value(row).to_string())).collect();
+                writeln!(out, "| {} |", cells.join(" | "))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn escaped(cell: &str) -> String {
+    cell.replace('\\', "\\\\").replace('|', "\\|").replace('\n', "<br>")
+}
+
+/// Lists and other nested values as text: CSV has no form for them.
+fn without_lists(batch: &RecordBatch) -> anyhow::Result<RecordBatch> {
+    let schema: SchemaRef = Arc::new(Schema::new(
+        batch
+            .schema()
+            .fields()
+            .iter()
+            .map(|field| {
+                let kind = if field.data_type().is_nested() { DataType::Utf8 } else { field.data_type().clone() };
+                Field::new(field.name(), kind, true)
+            })
+            .collect::<Vec<_>>(),
+    ));
+    let columns = batch
+        .columns()
+        .iter()
+        .map(|column| if column.data_type().is_nested() { cast(column, &DataType::Utf8) } else { Ok(Arc::clone(column)) })
+        .collect::<Result<Vec<ArrayRef>, _>>()?;
+    let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    Ok(RecordBatch::try_new_with_options(schema, columns, &options)?)
+}
