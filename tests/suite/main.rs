@@ -1,0 +1,15 @@
+//! The store as its users see it: through the library's public face, and through the command.
+//!
+//! One binary, since each further one would link DataFusion again; a module per behaviour.
+
+mod bad_input;
+mod cli;
+mod faults;
+mod interop;
+mod journal_bytes;
+mod kill;
+mod model;
+mod saved_queries;
+mod sql;
+mod support;
+mod tail;
