@@ -100,7 +100,10 @@ fn new_stream(
 ) -> Result<(Claim, Journal, Seq, UnixNanos)> {
     loop {
         newest = newest.checked_add(1).filter(|n| i32::try_from(*n).is_ok()).ok_or_else(|| {
-            Error::new(ErrorKind::Damaged, "the store has no stream numbers left; its journal folder is not sound")
+            Error::new(
+                ErrorKind::Damaged,
+                "the store has no stream numbers left; its journal folder is not sound",
+            )
         })?;
         let stream = StreamId(newest);
         let Some(claim) = claim::try_claim(disk, root, stream)? else { continue };
@@ -158,7 +161,7 @@ impl TailReader {
     /// A tail that begins behind what the ledger covers.
     pub(crate) fn new(store: StoreId, stream: StreamId, committed: Seq) -> Self {
         Self {
-            header: FileHeader { stream, store: store },
+            header: FileHeader { stream, store },
             buffer: Buffer::new(stream),
             last: committed,
             last_recorded_at: UnixNanos::default(),
@@ -171,7 +174,11 @@ impl TailReader {
         if let Ending::Damaged { offset, reason } = ending {
             return Err(Error::damaged(
                 path,
-                format_args!("{reason} (at offset {offset}); facts of stream {} after {} may be affected, and `ostracon recover` will deal with it", self.header.stream, self.last.max(facts.map_or(Seq(0), |facts| facts.last))),
+                format_args!(
+                    "{reason} (at offset {offset}); facts of stream {} after {} may be affected, and `ostracon recover` will deal with it",
+                    self.header.stream,
+                    self.last.max(facts.map_or(Seq(0), |facts| facts.last))
+                ),
             ));
         }
         let Some(facts) = facts.filter(|facts| facts.last > self.last) else { return Ok(()) };

@@ -59,7 +59,7 @@ fn wait_for_work(recorder: &Recorder) -> bool {
             }
         }
         let wake = [state.retry_at, recorder.due(&state)].into_iter().flatten().min();
-        let most = if recorder.is_buffered() { PENDING_AGE } else { Duration::from_secs(60) };
+        let most = if recorder.is_buffered() { PENDING_AGE } else { Duration::from_mins(1) };
         let wait = wake.map_or(most, |wake| wake.saturating_duration_since(now).min(most));
         state = recorder.wait_for_work(state, wait);
     }
@@ -125,7 +125,8 @@ fn flush(shared: &Shared, sealed: &[Arc<Sealed>]) -> Result<()> {
     count(&shared.metrics.segment_bytes_written, segments.iter().map(|segment| segment.bytes).sum());
     shared.ledger.commit(|state| {
         if state.committed(stream) != committed {
-            let why = format!("another process has flushed stream {stream}, which this one holds the lock of");
+            let why =
+                format!("another process has flushed stream {stream}, which this one holds the lock of");
             return Err(Error::new(ErrorKind::Damaged, why));
         }
         Ok(Some(Action::Flush {

@@ -68,9 +68,8 @@ impl FromStr for Cursor {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let wrong = || {
-            Error::new(ErrorKind::Query, format!("{text:?} is not a cursor; one looks like 1:120,2:77"))
-        };
+        let wrong =
+            || Error::new(ErrorKind::Query, format!("{text:?} is not a cursor; one looks like 1:120,2:77"));
         let mut cursor = BTreeMap::new();
         for part in text.trim().split(',').filter(|part| !part.is_empty()) {
             let (stream, seq) = part.split_once(':').ok_or_else(wrong)?;
@@ -206,9 +205,10 @@ struct SegmentReader {
 impl SegmentReader {
     fn open(path: &Path, segment: &Segment) -> Result<Self> {
         let file = File::open(path).map_err(|error| Error::io("open the segment", path, error))?;
-        let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(file, reader_options(segment.kind))
-            .and_then(|builder| builder.with_batch_size(BATCH_ROWS).build())
-            .map_err(|error| Error::damaged(path, error))?;
+        let reader =
+            ParquetRecordBatchReaderBuilder::try_new_with_options(file, reader_options(segment.kind))
+                .and_then(|builder| builder.with_batch_size(BATCH_ROWS).build())
+                .map_err(|error| Error::damaged(path, error))?;
         Ok(Self { kind: segment.kind, path: path.to_path_buf(), reader })
     }
 
@@ -223,8 +223,9 @@ impl SegmentReader {
 }
 
 fn owned(kind: Kind, batch: &RecordBatch) -> Result<Vec<Found>> {
-    let facts = columns::facts(kind, batch)
-        .ok_or_else(|| Error::new(ErrorKind::Damaged, format!("rows of {kind} lack columns that belong there")))?;
+    let facts = columns::facts(kind, batch).ok_or_else(|| {
+        Error::new(ErrorKind::Damaged, format!("rows of {kind} lack columns that belong there"))
+    })?;
     Ok(facts.into_iter().map(|f| Recorded { position: f.position, fact: f.fact.into_owned() }).collect())
 }
 

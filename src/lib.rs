@@ -54,20 +54,20 @@
 pub mod disk;
 mod error;
 
-mod fact;
-mod backend;
-mod store;
-mod recorder;
-mod journal;
-mod buffer;
-mod flush;
-mod segment;
-mod ledger;
 mod adopt;
-mod import;
-mod snapshot;
-mod query;
+mod backend;
+mod buffer;
+mod fact;
+mod flush;
 mod follow;
+mod import;
+mod journal;
+mod ledger;
+mod query;
+mod recorder;
+mod segment;
+mod snapshot;
+mod store;
 mod summary;
 
 mod metrics;

@@ -67,6 +67,10 @@ pub(crate) struct Recorder {
     appended: AtomicU64,
 }
 
+fn too_large() -> Error {
+    Error::new(ErrorKind::InvalidFact, "a fact is larger than 17 MiB, and was not recorded")
+}
+
 /// What recorders and the flush share.
 pub(crate) struct Recording {
     journal: Journal,
@@ -86,7 +90,7 @@ pub(crate) struct Recording {
 }
 
 thread_local! {
-    static FRAME: RefCell<FrameBuffer> = RefCell::default();
+    static FRAMES: RefCell<FrameBuffer> = RefCell::default();
 }
 
 impl Recorder {
@@ -133,39 +137,48 @@ impl Recorder {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Records a fact. When this returns a position, the fact is as safe as the durability says.
-    pub(crate) fn record(&self, fact: &Fact<'_>) -> Result<Position> {
-        let result = FRAME.with_borrow_mut(|frame| self.append(fact, frame));
-        let result = result.and_then(|position| {
-            if self.durability == Durability::Synced {
-                self.sync_to(position.seq)?;
+    /// Records facts, all or none, with one write. When this returns the position of the last,
+    /// they are as safe as the durability says.
+    pub(crate) fn record<'f>(&self, facts: impl IntoIterator<Item = Fact<'f>>) -> Result<Option<Position>> {
+        FRAMES.with_borrow_mut(|frames| {
+            frames.clear();
+            let mut fits = true;
+            for fact in facts {
+                fits &= frames.add(&fact).is_some();
             }
-            Ok(position)
-        });
-        match &result {
-            Ok(_) => count(&self.metrics.records_written, 1),
-            Err(error) => {
-                count(&self.metrics.write_errors, 1);
-                if error.kind() == ErrorKind::Overloaded {
-                    count(&self.metrics.refused, 1);
+            let result = if fits { self.append(frames) } else { Err(too_large()) };
+            let result = result.and_then(|last| {
+                if let Some(last) = last.filter(|_| self.durability == Durability::Synced) {
+                    self.sync_to(last.seq)?;
+                }
+                Ok(last)
+            });
+            let facts = frames.len() as u64;
+            match &result {
+                Ok(_) => count(&self.metrics.records_written, facts),
+                Err(error) => {
+                    count(&self.metrics.write_errors, facts);
+                    if error.kind() == ErrorKind::Overloaded {
+                        count(&self.metrics.refused, facts);
+                    }
                 }
             }
-        }
-        result
+            result
+        })
     }
 
-    fn append(&self, fact: &Fact<'_>, frame: &mut FrameBuffer) -> Result<Position> {
-        frame.begin(fact).ok_or_else(|| {
-            Error::new(ErrorKind::InvalidFact, "the fact is larger than 17 MiB and was not recorded")
-        })?;
-        let mut state = self.room_for_one(self.lock())?;
+    fn append(&self, frames: &mut FrameBuffer) -> Result<Option<Position>> {
+        if frames.len() == 0 {
+            return Ok(None);
+        }
+        let mut state = self.room(self.lock())?;
         state.check_open()?;
         // The wall clock may be set back; a stream's time is not.
         let recorded_at = (self.clock)().max(state.last_recorded_at);
-        let seq = state.next_seq;
-        let bytes = frame.finish(seq, recorded_at);
+        let first = state.next_seq;
+        frames.finish(first, recorded_at);
         if self.durability == Durability::Buffered {
-            state.pending.extend_from_slice(bytes);
+            state.pending.extend_from_slice(frames.bytes());
             if state.pending.len() >= PENDING_BYTES {
                 // A failure is no reason to refuse a fact that only memory was promised for.
                 if let Err(error) = state.write_pending() {
@@ -173,25 +186,35 @@ impl Recorder {
                 }
             }
         } else {
-            state.journal.append(bytes)?;
+            state.journal.append(frames.bytes())?;
         }
-        state.buffer.push(seq, bytes);
-        state.next_seq = seq.next();
+        let was_empty = state.buffer.rows() == 0;
+        for frame in frames.frames() {
+            let seq = state.next_seq;
+            state.buffer.push(seq, frame);
+            state.next_seq = seq.next();
+        }
+        let last = Seq(state.next_seq.0 - 1);
         state.last_recorded_at = recorded_at;
-        self.appended.store(seq.0, Ordering::Release);
-        count(&self.metrics.bytes_written, bytes.len() as u64);
-        if state.buffer.rows() >= self.settings.flush.rows || state.buffer.bytes() >= self.settings.flush.bytes {
-            self.seal(&mut state)?;
+        self.appended.store(last.0, Ordering::Release);
+        count(&self.metrics.bytes_written, frames.bytes().len() as u64);
+        if state.buffer.rows() >= self.settings.flush.rows
+            || state.buffer.bytes() >= self.settings.flush.bytes
+        {
+            // The facts are recorded; that they cannot be sealed now is the flush's business.
+            if let Err(error) = self.seal(&mut state) {
+                tracing::warn!(%error, "the buffer could not be sealed");
+            }
             self.work.notify_one();
-        } else if state.buffer.rows() == 1 {
+        } else if was_empty {
             // The flush has to know from when on it counts the age.
             self.work.notify_one();
         }
-        Ok(Position { stream: self.stream, seq, recorded_at })
+        Ok(Some(Position { stream: self.stream, seq: last, recorded_at }))
     }
 
     /// Waits until there is room for a fact, but not for long.
-    fn room_for_one<'s>(&self, mut state: MutexGuard<'s, Recording>) -> Result<MutexGuard<'s, Recording>> {
+    fn room<'s>(&self, mut state: MutexGuard<'s, Recording>) -> Result<MutexGuard<'s, Recording>> {
         let full = |state: &Recording| {
             !state.closed && state.buffer.bytes() + state.sealed_bytes >= self.settings.buffer.max_bytes
         };
@@ -201,8 +224,10 @@ impl Recorder {
         count(&self.metrics.waits, 1);
         self.work.notify_one();
         let most = Duration::from_millis(self.settings.buffer.max_wait_ms);
-        let (waited, timeout) =
-            self.room.wait_timeout_while(state, most, |state| full(state)).unwrap_or_else(PoisonError::into_inner);
+        let (waited, timeout) = self
+            .room
+            .wait_timeout_while(state, most, |state| full(state))
+            .unwrap_or_else(PoisonError::into_inner);
         state = waited;
         if timeout.timed_out() && full(&state) {
             return Err(Error::new(
@@ -291,7 +316,8 @@ impl Recorder {
     /// Everything that is in no segment yet, oldest first.
     pub(crate) fn chunks(&self) -> Vec<Arc<Chunk>> {
         let state = self.lock();
-        let mut chunks: Vec<_> = state.sealed.iter().flat_map(|sealed| sealed.chunks.iter().cloned()).collect();
+        let mut chunks: Vec<_> =
+            state.sealed.iter().flat_map(|sealed| sealed.chunks.iter().cloned()).collect();
         chunks.extend(state.buffer.chunks());
         chunks
     }
@@ -349,11 +375,5 @@ impl Recording {
 
     pub(crate) const fn has_pending(&self) -> bool {
         !self.pending.is_empty()
-    }
-
-    /// How many facts wait, and how many bytes they are.
-    pub(crate) fn waiting(&self) -> (u64, usize) {
-        let sealed: u64 = self.sealed.iter().flat_map(|s| &s.chunks).map(|chunk| chunk.facts()).sum();
-        (sealed + self.buffer.rows(), self.buffer.bytes() + self.sealed_bytes)
     }
 }

@@ -194,7 +194,8 @@ impl<'a> SegmentWriter<'a> {
 
     fn finish_file(self) -> Result<Segment> {
         let temp = self.temp.as_path();
-        let hashing = self.writer.into_inner().map_err(|error| parquet_error("complete the segment", temp, error))?;
+        let hashing =
+            self.writer.into_inner().map_err(|error| parquet_error("complete the segment", temp, error))?;
         let bytes = hashing.file.len();
         hashing.file.sync_data().map_err(|error| Error::io("sync the segment", temp, error))?;
         let blake3 = hashing.hasher.finalize().to_hex().to_string();
@@ -244,7 +245,11 @@ fn verify(path: &Path, segment: &Segment, store: StoreId) -> Result<()> {
         .map_err(|error| parquet_error("read the footer of", path, error))?;
     let footer = metadata.metadata().file_metadata();
     let said = |key: &str| {
-        footer.key_value_metadata()?.iter().find(|entry| entry.key == key).and_then(|entry| entry.value.clone())
+        footer
+            .key_value_metadata()?
+            .iter()
+            .find(|entry| entry.key == key)
+            .and_then(|entry| entry.value.clone())
     };
     if footer.num_rows() != segment.rows as i64
         || said("ostracon.store") != Some(store.to_string())
@@ -260,9 +265,13 @@ fn parquet_error(attempt: &'static str, path: &Path, error: parquet::errors::Par
     match error {
         parquet::errors::ParquetError::External(source) => match source.downcast::<io::Error>() {
             Ok(error) => Error::io(attempt, path, *error),
-            Err(source) => Error::with_source(ErrorKind::Io, format!("cannot {attempt} {}", path.display()), source),
+            Err(source) => {
+                Error::with_source(ErrorKind::Io, format!("cannot {attempt} {}", path.display()), source)
+            }
         },
-        error => Error::with_source(ErrorKind::Damaged, format!("cannot {attempt} {}", path.display()), error),
+        error => {
+            Error::with_source(ErrorKind::Damaged, format!("cannot {attempt} {}", path.display()), error)
+        }
     }
 }
 

@@ -59,7 +59,11 @@ impl Shared {
     /// Facts of this process that are in no segment yet. After closing, what could not be flushed
     /// is read from the journal, like everybody else's.
     pub(crate) fn own_chunks(&self) -> Vec<Arc<Chunk>> {
-        self.recorder.as_ref().filter(|recorder| !recorder.lock().closed).map(Recorder::chunks).unwrap_or_default()
+        self.recorder
+            .as_ref()
+            .filter(|recorder| !recorder.lock().closed)
+            .map(Recorder::chunks)
+            .unwrap_or_default()
     }
 }
 
@@ -182,8 +186,9 @@ impl StoreBuilder {
         }
         let settings = self.settings(Settings::load(root)?)?;
         if found != Found::Store {
-            create(&self.disk, root)
-                .map_err(|error| error.context(format_args!("cannot create a store at {}", root.display())))?;
+            create(&self.disk, root).map_err(|error| {
+                error.context(format_args!("cannot create a store at {}", root.display()))
+            })?;
         }
         let ledger = Ledger::open(self.disk.clone(), root)?;
         let metrics = Arc::new(Metrics::default());
@@ -269,7 +274,10 @@ fn look(root: &Path) -> Result<Found> {
             FOLDERS.contains(&name) || name.starts_with(settings::FILE) || name.starts_with('.')
         });
         if !ours {
-            return Err(not_a_store(root, &format!("the folder holds other things, such as {}", name.display())));
+            return Err(not_a_store(
+                root,
+                &format!("the folder holds other things, such as {}", name.display()),
+            ));
         }
     }
     // Facts without a ledger are a store that lost it, not a new one.
@@ -308,7 +316,9 @@ fn create(disk: &Disk, root: &Path) -> Result<()> {
     if !path.exists() {
         let temp = root.join(format!("{}.{}.tmp", settings::FILE, uuid::Uuid::new_v4().simple()));
         match disk.publish(&temp, &path, settings::TEMPLATE.as_bytes()) {
-            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(attempt(&path)(error)),
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                return Err(attempt(&path)(error));
+            }
             _ => {}
         }
     }
@@ -343,13 +353,26 @@ impl Store {
     /// recorded. [`ErrorKind::Poisoned`], or the error of the sync that failed: whether it is
     /// there will be known when the store is opened again.
     pub fn record<'f>(&self, fact: impl Into<Fact<'f>>) -> Result<Position> {
-        match &self.shared.recorder {
-            Some(recorder) => recorder.record(&fact.into()),
-            None => {
-                count(&self.shared.metrics.write_errors, 1);
-                Err(Error::new(ErrorKind::Closed, "the store is open for reading only; the fact was not recorded"))
-            }
-        }
+        let last = self.record_all([fact])?;
+        last.ok_or_else(|| Error::new(ErrorKind::InvalidFact, "no fact was given"))
+    }
+
+    /// Records facts that belong together or came together: all of them or none, with one write.
+    /// They follow each other in the stream, at one `recorded_at`; the position returned is the
+    /// last one's, and `None` if there was no fact.
+    ///
+    /// # Errors
+    /// Those of [`Store::record`].
+    pub fn record_all<'f>(&self, facts: impl IntoIterator<Item: Into<Fact<'f>>>) -> Result<Option<Position>> {
+        let facts = facts.into_iter().map(Into::into);
+        let Some(recorder) = &self.shared.recorder else {
+            count(&self.shared.metrics.write_errors, facts.count() as u64);
+            return Err(Error::new(
+                ErrorKind::Closed,
+                "the store is open for reading only; nothing was recorded",
+            ));
+        };
+        recorder.record(facts)
     }
 
     /// Puts everything recorded so far into segments, and commits it.
@@ -415,6 +438,9 @@ impl Drop for Store {
 
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Store").field("path", &self.shared.root).field("format", &FORMAT).finish_non_exhaustive()
+        f.debug_struct("Store")
+            .field("path", &self.shared.root)
+            .field("format", &FORMAT)
+            .finish_non_exhaustive()
     }
 }

@@ -98,13 +98,15 @@ impl Answer {
                 let mut partial = path.clone().into_os_string();
                 partial.push(".partial");
                 let partial = PathBuf::from(partial);
-                let file = File::create(&partial).with_context(|| format!("cannot create {}", partial.display()))?;
+                let file =
+                    File::create(&partial).with_context(|| format!("cannot create {}", partial.display()))?;
                 let written = self.write_file(kind, BufWriter::new(file)).await;
                 if let Err(error) = written {
                     let _ = std::fs::remove_file(&partial);
                     return Err(error.context(format!("cannot write {}", path.display())));
                 }
-                std::fs::rename(&partial, &path).with_context(|| format!("cannot write {}", path.display()))?;
+                std::fs::rename(&partial, &path)
+                    .with_context(|| format!("cannot write {}", path.display()))?;
             }
         }
         Ok(self.rows)
@@ -138,7 +140,9 @@ impl Answer {
         match format {
             Format::Csv | Format::Tsv => self.write_separated(matches!(format, Format::Tsv), out).await,
             Format::Json => {
-                let mut writer = arrow::json::WriterBuilder::new().with_explicit_nulls(true).build::<_, JsonArray>(&mut *out);
+                let mut writer = arrow::json::WriterBuilder::new()
+                    .with_explicit_nulls(true)
+                    .build::<_, JsonArray>(&mut *out);
                 while let Some(batch) = self.next().await? {
                     writer.write(&batch)?;
                 }
@@ -147,8 +151,9 @@ impl Answer {
                 Ok(())
             }
             Format::Ndjson => {
-                let mut writer =
-                    arrow::json::WriterBuilder::new().with_explicit_nulls(true).build::<_, LineDelimited>(out);
+                let mut writer = arrow::json::WriterBuilder::new()
+                    .with_explicit_nulls(true)
+                    .build::<_, LineDelimited>(out);
                 while let Some(batch) = self.next().await? {
                     writer.write(&batch)?;
                 }
@@ -202,7 +207,8 @@ impl Answer {
         let schema = self.stream.schema();
         let names: Vec<_> = schema.fields().iter().map(|field| escaped(field.name())).collect();
         writeln!(out, "| {} |", names.join(" | "))?;
-        let rules = schema.fields().iter().map(|field| if field.data_type().is_numeric() { "---:" } else { "---" });
+        let rules =
+            schema.fields().iter().map(|field| if field.data_type().is_numeric() { "---:" } else { "---" });
         writeln!(out, "| {} |", rules.collect::<Vec<_>>().join(" | "))?;
         let options = FormatOptions::default();
         while let Some(batch) = self.next().await? {
@@ -212,7 +218,8 @@ impl Answer {
                 .map(|column| ArrayFormatter::try_new(column.as_ref(), &options))
                 .collect::<Result<Vec<_>, _>>()?;
             for row in 0..batch.num_rows() {
-                let cells: Vec<_> = columns.iter().map(|column| escaped(&column.value(row).to_string())).collect();
+                let cells: Vec<_> =
+                    columns.iter().map(|column| escaped(&column.value(row).to_string())).collect();
                 writeln!(out, "| {} |", cells.join(" | "))?;
             }
         }
@@ -232,7 +239,8 @@ fn without_lists(batch: &RecordBatch) -> anyhow::Result<RecordBatch> {
             .fields()
             .iter()
             .map(|field| {
-                let kind = if field.data_type().is_nested() { DataType::Utf8 } else { field.data_type().clone() };
+                let kind =
+                    if field.data_type().is_nested() { DataType::Utf8 } else { field.data_type().clone() };
                 Field::new(field.name(), kind, true)
             })
             .collect::<Vec<_>>(),
@@ -240,7 +248,13 @@ fn without_lists(batch: &RecordBatch) -> anyhow::Result<RecordBatch> {
     let columns = batch
         .columns()
         .iter()
-        .map(|column| if column.data_type().is_nested() { cast(column, &DataType::Utf8) } else { Ok(Arc::clone(column)) })
+        .map(|column| {
+            if column.data_type().is_nested() {
+                cast(column, &DataType::Utf8)
+            } else {
+                Ok(Arc::clone(column))
+            }
+        })
         .collect::<Result<Vec<ArrayRef>, _>>()?;
     let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     Ok(RecordBatch::try_new_with_options(schema, columns, &options)?)

@@ -18,8 +18,8 @@ use std::fmt;
 
 pub use line::LineError;
 pub(crate) use line::{LineParser, MAX_LINE_BYTES};
-pub use timestamp::{Timestamp, UnixNanos};
 pub(crate) use timestamp::{FIRST_EPOCH_NANOS, wall_time};
+pub use timestamp::{Timestamp, UnixNanos};
 
 use crate::error::{Error, ErrorKind, Result};
 

@@ -24,9 +24,17 @@ use crate::store::Shared;
 const WRITERS: usize = 2;
 
 /// Imports an input, part by part.
-pub(super) fn run(shared: &Shared, mut input: impl Read + Send, mut import: Import<'_>) -> Result<ImportReport> {
-    let Begin { mut progress, read } =
-        resume::begin(std::mem::take(&mut import.name), &mut input, &*shared.ledger.refresh()?, import.again)?;
+pub(super) fn run(
+    shared: &Shared,
+    mut input: impl Read + Send,
+    mut import: Import<'_>,
+) -> Result<ImportReport> {
+    let Begin { mut progress, read } = resume::begin(
+        std::mem::take(&mut import.name),
+        &mut input,
+        &*shared.ledger.refresh()?,
+        import.again,
+    )?;
     let mut report =
         ImportReport { resumed_after: progress.lines, bytes: progress.bytes, ..ImportReport::default() };
     let mut numbering = Numbering::claim(shared)?;
@@ -135,7 +143,8 @@ fn panicked(what: &str) -> Error {
 }
 
 fn parse_piece(text: &[u8], recorded_at: UnixNanos, epoch: Option<UnixNanos>) -> Parsed {
-    let mut parsed = Parsed { rows: Kind::ALL.map(RowsBuilder::new), facts: 0, lines: 0, rejects: Vec::new() };
+    let mut parsed =
+        Parsed { rows: Kind::ALL.map(RowsBuilder::new), facts: 0, lines: 0, rejects: Vec::new() };
     let mut parser = LineParser::default();
     let mut rest = text;
     while !rest.is_empty() {
@@ -177,7 +186,8 @@ struct Numbering {
 
 impl Numbering {
     fn claim(shared: &Shared) -> Result<Self> {
-        let opened = adopt::open_stream(&shared.disk, &shared.root, &shared.ledger, &shared.metrics.replayed)?;
+        let opened =
+            adopt::open_stream(&shared.disk, &shared.root, &shared.ledger, &shared.metrics.replayed)?;
         for sealed in &opened.sealed {
             flush::flush_left(shared, sealed)?;
         }
@@ -209,8 +219,7 @@ impl Numbering {
         if self.next == first_seq {
             return None;
         }
-        let range =
-            StreamRange { stream: self.claim.stream, first_seq, last_seq: Seq(self.next.0 - 1) };
+        let range = StreamRange { stream: self.claim.stream, first_seq, last_seq: Seq(self.next.0 - 1) };
         Some(Job { range, rows, mark, recorded_at: self.recorded_at })
     }
 }
@@ -262,7 +271,8 @@ impl<'scope, 'env> Committer<'scope, 'env> {
             if state.committed(stream) == before {
                 return Ok(Some(action.clone()));
             }
-            let why = format!("another process has written to stream {stream}, which this one holds the lock of");
+            let why =
+                format!("another process has written to stream {stream}, which this one holds the lock of");
             Err(Error::new(ErrorKind::Damaged, why))
         })?;
         count(&self.shared.metrics.flushes, 1);

@@ -70,7 +70,8 @@ pub(super) fn begin(name: String, input: &mut impl Read, state: &State, again: b
     };
     let may_be = |mark: &&ImportMark| {
         let head = usize::try_from(mark.head_bytes).ok().and_then(|bytes| read.get(..bytes));
-        mark.head_bytes > 0 && head.is_some_and(|head| blake3::hash(head).to_hex().as_str() == mark.head_blake3)
+        mark.head_bytes > 0
+            && head.is_some_and(|head| blake3::hash(head).to_hex().as_str() == mark.head_blake3)
     };
     let known = state.imports.iter().filter(may_be).max_by_key(|mark| mark.bytes);
     let Some(mark) = known.filter(|_| !again) else { return Ok(Begin { progress, read }) };

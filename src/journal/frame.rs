@@ -138,25 +138,54 @@ fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
     Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?))
 }
 
-/// A frame in the making: the body first, outside of any lock; then its place.
+/// Frames in the making: the bodies first, outside of any lock; then their places.
 #[derive(Default)]
 pub(crate) struct FrameBuffer {
     bytes: Vec<u8>,
+    /// Where each frame ends.
+    ends: Vec<usize>,
 }
 
 impl FrameBuffer {
-    /// Begins a frame with this fact. `None` if the fact is too large for a frame.
-    pub(crate) fn begin(&mut self, fact: &Fact<'_>) -> Option<()> {
+    pub(crate) fn clear(&mut self) {
         self.bytes.clear();
-        self.bytes.resize(FRAME_HEADER_BYTES, 0);
-        codec::encode(fact, &mut self.bytes);
-        (self.bytes.len() <= FRAME_HEADER_BYTES + MAX_BODY_BYTES).then_some(())
+        self.ends.clear();
     }
 
-    /// Gives it its place, and with it its checksum.
-    pub(crate) fn finish(&mut self, seq: Seq, recorded_at: UnixNanos) -> &[u8] {
-        seal(&mut self.bytes, seq.0, recorded_at.0 as u64);
+    /// Adds a frame for this fact. `None` if the fact is too large for a frame.
+    pub(crate) fn add(&mut self, fact: &Fact<'_>) -> Option<()> {
+        let start = self.bytes.len();
+        self.bytes.resize(start + FRAME_HEADER_BYTES, 0);
+        codec::encode(fact, &mut self.bytes);
+        self.ends.push(self.bytes.len());
+        (self.bytes.len() - start <= FRAME_HEADER_BYTES + MAX_BODY_BYTES).then_some(())
+    }
+
+    /// How many frames there are.
+    pub(crate) const fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Gives the frames their places, one after the other, and with them their checksums.
+    pub(crate) fn finish(&mut self, first: Seq, recorded_at: UnixNanos) {
+        let mut start = 0;
+        for (seq, end) in (first.0..).zip(&self.ends) {
+            if let Some(frame) = self.bytes.get_mut(start..*end) {
+                seal(frame, seq, recorded_at.0 as u64);
+            }
+            start = *end;
+        }
+    }
+
+    /// All of the bytes.
+    pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// The frames one by one.
+    pub(crate) fn frames(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).filter_map(|(start, end)| self.bytes.get(start..*end))
     }
 }
 

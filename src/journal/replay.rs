@@ -135,7 +135,10 @@ fn tail(
 enum Behind {
     None,
     /// The first sound frame, and the furthest mark in any.
-    Some { at: usize, mark: u64 },
+    Some {
+        at: usize,
+        mark: u64,
+    },
     /// Looking further would take too long.
     Unknown,
 }

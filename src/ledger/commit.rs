@@ -208,8 +208,9 @@ impl Commit {
     }
 
     pub(crate) fn to_bytes(&self) -> Result<Vec<u8>> {
-        let mut bytes = serde_json::to_vec_pretty(self)
-            .map_err(|error| Error::with_source(ErrorKind::Damaged, "cannot write a commit as JSON", error))?;
+        let mut bytes = serde_json::to_vec_pretty(self).map_err(|error| {
+            Error::with_source(ErrorKind::Damaged, "cannot write a commit as JSON", error)
+        })?;
         bytes.push(b'\n');
         Ok(bytes)
     }
@@ -233,7 +234,10 @@ pub(super) fn read_file(path: &Path, most: u64) -> Result<Option<Vec<u8>>> {
         Err(error) => return Err(attempt(error)),
     };
     if size > most {
-        return Err(Error::damaged(path, format_args!("it has {size} bytes, and more than {most} are not believed")));
+        return Err(Error::damaged(
+            path,
+            format_args!("it has {size} bytes, and more than {most} are not believed"),
+        ));
     }
     std::fs::read(path).map(Some).map_err(attempt)
 }
@@ -246,7 +250,8 @@ pub(crate) fn read(path: &Path) -> Result<Option<(Commit, String)>> {
         format: u32,
     }
     let Some(bytes) = read_file(path, MAX_COMMIT_BYTES)? else { return Ok(None) };
-    let not_a_commit = |error: serde_json::Error| Error::damaged(path, format_args!("it is not a commit: {error}"));
+    let not_a_commit =
+        |error: serde_json::Error| Error::damaged(path, format_args!("it is not a commit: {error}"));
     let version: Version = serde_json::from_slice(&bytes).map_err(not_a_commit)?;
     if version.format > FORMAT {
         return Err(Error::new(

@@ -20,7 +20,7 @@ pub(crate) use commit::{
     Action, Commit, CommitNumber, FORMAT, ImportMark, Segment, StoreId, StreamRange, TimeRange, commit_path,
     read as read_commit,
 };
-pub(crate) use state::{Head, State};
+pub(crate) use state::State;
 
 use crate::disk::Disk;
 use crate::error::{Error, ErrorKind, Result};
@@ -105,8 +105,9 @@ impl Ledger {
             let bytes = commit.to_bytes()?;
             let mut next = (*state).clone();
             let path = commit_path(&self.folder, commit.number);
-            next.apply(&commit, commit::digest(&bytes))
-                .map_err(|why| Error::new(ErrorKind::Damaged, format!("the commit would break the ledger: {why}")))?;
+            next.apply(&commit, commit::digest(&bytes)).map_err(|why| {
+                Error::new(ErrorKind::Damaged, format!("the commit would break the ledger: {why}"))
+            })?;
             match publish(&self.disk, &self.folder, &path, &bytes) {
                 Ok(()) => {
                     let next = Arc::new(next);
@@ -118,7 +119,8 @@ impl Ledger {
                 Err(error) => return Err(Error::io("publish the commit", &path, error)),
             }
         }
-        let attempt = format!("committing to {} was given up: other processes keep committing", self.folder.display());
+        let attempt =
+            format!("committing to {} was given up: other processes keep committing", self.folder.display());
         Err(Error::new(ErrorKind::Contended, attempt))
     }
 }

@@ -106,7 +106,8 @@ impl State {
                 }
                 for segment in add {
                     let at = segment.kind.index();
-                    if let (Some(total), Some(live)) = (self.recorded.get_mut(at), self.segments.get_mut(at)) {
+                    if let (Some(total), Some(live)) = (self.recorded.get_mut(at), self.segments.get_mut(at))
+                    {
                         total.facts += segment.rows;
                         total.bytes += segment.fact_bytes;
                         live.push(Arc::new(segment.clone()));
@@ -121,7 +122,9 @@ impl State {
                 if let Some(mark) = import {
                     // A further part of the same file takes the place of the part before.
                     self.imports.retain(|known| {
-                        known.head_blake3 != mark.head_blake3 || known.bytes > mark.bytes || known.name != mark.name
+                        known.head_blake3 != mark.head_blake3
+                            || known.bytes > mark.bytes
+                            || known.name != mark.name
                     });
                     self.imports.push(mark.clone());
                 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, StringViewBuilder};
 use arrow::datatypes::DataType;
-use datafusion::common::{Result, exec_err};
+use datafusion::common::exec_err;
 use datafusion::logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf};
 
 use super::error_group::error_group;
@@ -29,7 +29,9 @@ pub(super) fn error_group_function() -> ScalarUDF {
             }
             let groups: ArrayRef = Arc::new(groups.finish());
             if scalar {
-                return Ok(ColumnarValue::Scalar(datafusion::common::ScalarValue::try_from_array(&groups, 0)?));
+                return Ok(ColumnarValue::Scalar(datafusion::common::ScalarValue::try_from_array(
+                    &groups, 0,
+                )?));
             }
             Ok(ColumnarValue::Array(groups))
         }),

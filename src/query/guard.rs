@@ -36,11 +36,17 @@ pub(super) fn check_text(sql: &str) -> Result<()> {
                 deepest = deepest.max(depth);
             }
             Token::RParen | Token::RBracket | Token::RBrace => depth = depth.saturating_sub(1),
-            Token::Comma | Token::Whitespace(_) | Token::Period | Token::SemiColon => {}
-            Token::Number(..) | Token::SingleQuotedString(_) | Token::EscapedStringLiteral(_) => {}
+            Token::Comma
+            | Token::Whitespace(_)
+            | Token::Period
+            | Token::SemiColon
+            | Token::Number(..)
+            | Token::SingleQuotedString(_)
+            | Token::EscapedStringLiteral(_) => {}
             // A word is a name, or an operator such as OR, NOT, UNION, JOIN, BETWEEN.
             Token::Word(word) if word.quote_style.is_some() => {}
-            Token::Word(word) if word.keyword == datafusion::sql::sqlparser::keywords::Keyword::NoKeyword => {}
+            Token::Word(word) if word.keyword == datafusion::sql::sqlparser::keywords::Keyword::NoKeyword => {
+            }
             _ => operators += 1,
         }
     }

@@ -37,8 +37,9 @@ impl AnalyzerRule for PromotedKeys {
             let rewritten = node.map_expressions(|expr| {
                 let name = names.save(&expr);
                 let replaced = expr.transform_up(|expr| {
-                    let column = call(&expr)
-                        .and_then(|(payload, key)| inputs.iter().find_map(|input| promoted(input, payload, key)));
+                    let column = call(&expr).and_then(|(payload, key)| {
+                        inputs.iter().find_map(|input| promoted(input, payload, key))
+                    });
                     Ok(match column {
                         Some(column) => Transformed::yes(Expr::Column(column)),
                         None => Transformed::no(expr),
@@ -70,17 +71,21 @@ fn call(expr: &Expr) -> Option<(&Column, &'static str)> {
 fn promoted(plan: &LogicalPlan, column: &Column, key: &'static str) -> Option<Column> {
     match plan {
         LogicalPlan::TableScan(scan) => {
-            let ours = column.name == "payload" && of_events(&scan.source) && plan.schema().has_column(column);
+            let ours =
+                column.name == "payload" && of_events(&scan.source) && plan.schema().has_column(column);
             let promoted = Column::new(Some(scan.table_name.clone()), key);
             (ours && plan.schema().has_column(&promoted)).then_some(promoted)
         }
         LogicalPlan::Filter(filter) => promoted(&filter.input, column, key),
         LogicalPlan::Sort(sort) => promoted(&sort.input, column, key),
         LogicalPlan::Limit(limit) => promoted(&limit.input, column, key),
-        LogicalPlan::Join(join) => promoted(&join.left, column, key).or_else(|| promoted(&join.right, column, key)),
+        LogicalPlan::Join(join) => {
+            promoted(&join.left, column, key).or_else(|| promoted(&join.right, column, key))
+        }
         LogicalPlan::SubqueryAlias(alias) => {
             let at = alias.schema.maybe_index_of_column(column)?;
-            let inside = promoted(&alias.input, &Column::from(alias.input.schema().qualified_field(at)), key)?;
+            let inside =
+                promoted(&alias.input, &Column::from(alias.input.schema().qualified_field(at)), key)?;
             let at = alias.input.schema().maybe_index_of_column(&inside)?;
             Some(Column::from(alias.schema.qualified_field(at)))
         }

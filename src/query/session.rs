@@ -51,8 +51,11 @@ pub(crate) struct Engine {
 impl Store {
     /// The store's query engine, made when it is first needed.
     pub(super) fn engine(&self) -> Result<&Engine> {
-        let engine = self.shared().engine.get_or_init(|| Engine::new(self.shared()).map_err(|e| e.to_string()));
-        engine.as_ref().map_err(|why| Error::new(ErrorKind::Query, format!("cannot prepare for queries: {why}")))
+        let engine =
+            self.shared().engine.get_or_init(|| Engine::new(self.shared()).map_err(|e| e.to_string()));
+        engine
+            .as_ref()
+            .map_err(|why| Error::new(ErrorKind::Query, format!("cannot prepare for queries: {why}")))
     }
 }
 
@@ -83,8 +86,11 @@ impl Engine {
             .with_physical_optimizer_rules(optimizer_rules())
             .build();
         datafusion_functions_json::register_all(&mut state).map_err(query_error)?;
-        datafusion::execution::FunctionRegistry::register_udf(&mut state, Arc::new(functions::error_group_function()))
-            .map_err(query_error)?;
+        datafusion::execution::FunctionRegistry::register_udf(
+            &mut state,
+            Arc::new(functions::error_group_function()),
+        )
+        .map_err(query_error)?;
         Ok(Self { base: state, runtime, settings })
     }
 

@@ -16,7 +16,7 @@ use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
-use datafusion::physical_optimizer::pruning::PruningPredicate;
+use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::projection::ProjectionExec;
@@ -52,7 +52,9 @@ fn build_schema(kind: Kind) -> SchemaRef {
     let mut fields = vec![Arc::new(Field::new(AT, columns::instant_type(), false))];
     let shown = |name: &String| !PLACE.contains(&name.as_str()) && !HIDDEN.contains(&name.as_str());
     fields.extend(stored.fields().iter().filter(|field| shown(field.name())).cloned());
-    fields.extend(PLACE.iter().filter_map(|name| stored.fields().find(name)).map(|(_, field)| Arc::clone(field)));
+    fields.extend(
+        PLACE.iter().filter_map(|name| stored.fields().find(name)).map(|(_, field)| Arc::clone(field)),
+    );
     Arc::new(Schema::new(fields))
 }
 
@@ -74,9 +76,15 @@ impl FactTable {
         let schema = sql_schema(self.kind);
         let filter = unqualified(filter)?;
         let filter = state.create_physical_expr(filter, &DFSchema::try_from(Arc::clone(&schema))?)?;
-        let Ok(predicate) = PruningPredicate::try_new(filter, schema) else { return Ok(segments.to_vec()) };
+        let predicate = PruningPredicateBuilder::new().with_file_schema(schema).try_build(filter);
+        let Ok(predicate) = predicate else { return Ok(segments.to_vec()) };
         let kept = predicate.prune(&Known(segments))?;
-        Ok(segments.iter().zip(kept).filter(|(_, kept)| *kept).map(|(segment, _)| Arc::clone(segment)).collect())
+        Ok(segments
+            .iter()
+            .zip(kept)
+            .filter(|(_, kept)| *kept)
+            .map(|(segment, _)| Arc::clone(segment))
+            .collect())
     }
 
     /// A scan of segments that gives these stored columns.
@@ -194,10 +202,14 @@ impl TableProvider for FactTable {
         if !computes_at {
             return Ok(rows);
         }
-        let at = state.create_physical_expr(wall_time::expression()?, &DFSchema::try_from(Arc::clone(&read_schema))?)?;
+        let at = state
+            .create_physical_expr(wall_time::expression()?, &DFSchema::try_from(Arc::clone(&read_schema))?)?;
         let expressions = names.iter().map(|name| {
-            let expression: Arc<dyn PhysicalExpr> =
-                if *name == AT { Arc::clone(&at) } else { Arc::new(Column::new_with_schema(name, &read_schema)?) };
+            let expression: Arc<dyn PhysicalExpr> = if *name == AT {
+                Arc::clone(&at)
+            } else {
+                Arc::new(Column::new_with_schema(name, &read_schema)?)
+            };
             Ok((expression, (*name).to_owned()))
         });
         Ok(Arc::new(ProjectionExec::try_new(expressions.collect::<Result<Vec<_>>>()?, rows)?))

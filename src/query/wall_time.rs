@@ -41,7 +41,11 @@ pub(super) fn to_stored(filter: Expr) -> Result<Expr> {
     let compared = filter.transform_down(|expr| {
         Ok(match expr {
             Expr::BinaryExpr(BinaryExpr { left, op, right }) if is_at(&left) && decides(op, &right) => {
-                Transformed::new(compare(op, &right), true, datafusion::common::tree_node::TreeNodeRecursion::Jump)
+                Transformed::new(
+                    compare(op, &right),
+                    true,
+                    datafusion::common::tree_node::TreeNodeRecursion::Jump,
+                )
             }
             Expr::BinaryExpr(BinaryExpr { left, op, right }) if is_at(&right) => {
                 match op.swap().filter(|op| decides(*op, &left)) {
@@ -53,9 +57,9 @@ pub(super) fn to_stored(filter: Expr) -> Result<Expr> {
                     None => Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right })),
                 }
             }
-            Expr::Between(Between { expr, negated: false, low, high }) if is_at(&expr) => Transformed::yes(
-                (*expr).clone().gt_eq(*low).and(expr.lt_eq(*high)),
-            ),
+            Expr::Between(Between { expr, negated: false, low, high }) if is_at(&expr) => {
+                Transformed::yes((*expr).clone().gt_eq(*low).and(expr.lt_eq(*high)))
+            }
             other => Transformed::no(other),
         })
     })?;

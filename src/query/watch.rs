@@ -109,12 +109,8 @@ impl ExecutionPlan for WatchExec {
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let input = self.input.execute(partition, context)?;
         let schema = input.schema();
-        let state = Watched {
-            input,
-            timeout: self.timeout,
-            deadline: None,
-            _snapshot: Arc::clone(&self.snapshot),
-        };
+        let state =
+            Watched { input, timeout: self.timeout, deadline: None, _snapshot: Arc::clone(&self.snapshot) };
         let batches = futures::stream::unfold(Some(state), |state| async move {
             let mut state = state?;
             match state.next().await {
@@ -153,7 +149,8 @@ impl Watched {
 }
 
 fn late(timeout: Duration) -> DataFusionError {
-    let message = format!("the query was stopped after {timeout:?}, its timeout; ask for less, or give it more time");
+    let message =
+        format!("the query was stopped after {timeout:?}, its timeout; ask for less, or give it more time");
     DataFusionError::External(Box::new(Error::new(ErrorKind::TimedOut, message)))
 }
 
@@ -163,6 +160,8 @@ fn panicked(panic: &(dyn Any + Send)) -> DataFusionError {
         .map(String::as_str)
         .or_else(|| panic.downcast_ref::<&str>().copied())
         .unwrap_or("no reason given");
-    let message = format!("a query failed within; most likely a segment is damaged, and `ostracon scan` will tell: {why}");
+    let message = format!(
+        "a query failed within; most likely a segment is damaged, and `ostracon scan` will tell: {why}"
+    );
     DataFusionError::External(Box::new(Error::new(ErrorKind::Damaged, message)))
 }
