@@ -17,7 +17,7 @@ const KEEP_EVERY: u64 = 1000;
 
 /// Print facts as JSON lines, in the store's order.
 ///
-/// Each line is Papyra's, with stream, seq and recorded_at added. The cursor, a position in every
+/// Each line is Papyra's, with `stream`, `seq` and `recorded_at` added. The cursor, a position in every
 /// stream, says how far it got: it is told on stderr at the end, or kept in a file. Going on from
 /// it gives every fact at least once, whatever was killed.
 #[derive(clap::Args)]
