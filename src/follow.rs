@@ -117,7 +117,7 @@ impl Store {
                 }
             }
         }
-        after.waiting.sort_by_key(|segment| Reverse(segment.recorded_at.min));
+        after.waiting.sort_by_key(|segment| Reverse(begin(segment)));
         for chunk in snapshot.tail()? {
             for kind in Kind::ALL {
                 if let Some(rows) = chunk.rows(kind) {
@@ -127,6 +127,16 @@ impl Store {
         }
         Ok(after)
     }
+}
+
+/// A fact's place in the store's order.
+type Key = (UnixNanos, StreamId, Seq);
+
+/// No fact of a segment comes before this.
+fn begin(segment: &Segment) -> Key {
+    let first = segment.streams.iter().map(|range| (range.stream, range.first_seq)).min();
+    let (stream, seq) = first.unwrap_or((StreamId(0), Seq(0)));
+    (segment.recorded_at.min, stream, seq)
 }
 
 /// What [`Store::after`] returns: facts in the store's order.
@@ -167,8 +177,8 @@ impl Iterator for After {
 impl After {
     fn step(&mut self) -> Result<Option<Found>> {
         while let Some(segment) = self.waiting.last() {
-            let next = self.open.peek().map(|Reverse(source)| source.next.position.recorded_at);
-            if next.is_some_and(|next| next < segment.recorded_at.min) {
+            let next = self.open.peek().map(|Reverse(source)| source.key());
+            if next.is_some_and(|next| next < begin(segment)) {
                 break;
             }
             let rest = SegmentReader::open(&self.root.join(&segment.path), segment)?;
@@ -237,7 +247,7 @@ struct Source {
 }
 
 impl Source {
-    const fn key(&self) -> (UnixNanos, StreamId, Seq) {
+    const fn key(&self) -> Key {
         (self.next.position.recorded_at, self.next.position.stream, self.next.position.seq)
     }
 }

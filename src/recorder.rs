@@ -41,6 +41,8 @@ pub(crate) struct Sealed {
     pub(crate) last_recorded_at: UnixNanos,
     /// Nobody will append to the stream any more.
     pub(crate) ends_stream: bool,
+    /// Those of the journal files that hold more than could be read: they are kept aside.
+    pub(crate) keep_aside: Vec<PathBuf>,
     /// Held until the flush, for the stream of a dead process.
     pub(crate) claim: Option<Claim>,
 }
@@ -77,6 +79,8 @@ pub(crate) struct Recording {
     buffer: Buffer,
     /// Frames that the journal does not have yet; only when durability is `Buffered`.
     pending: Vec<u8>,
+    /// Handing them over failed the last time.
+    pending_failed: bool,
     next_seq: Seq,
     last_recorded_at: UnixNanos,
     pub(crate) sealed: VecDeque<Arc<Sealed>>,
@@ -117,6 +121,7 @@ impl Recorder {
                 journal,
                 buffer: Buffer::new(stream),
                 pending: Vec::new(),
+                pending_failed: false,
                 next_seq: last.next(),
                 last_recorded_at,
                 sealed_bytes: sealed.iter().map(|sealed| sealed.bytes()).sum(),
@@ -140,31 +145,36 @@ impl Recorder {
     /// Records facts, all or none, with one write. When this returns the position of the last,
     /// they are as safe as the durability says.
     pub(crate) fn record<'f>(&self, facts: impl IntoIterator<Item = Fact<'f>>) -> Result<Option<Position>> {
-        FRAMES.with_borrow_mut(|frames| {
-            frames.clear();
-            let mut fits = true;
-            for fact in facts {
-                fits &= frames.add(&fact).is_some();
+        // Taken out, not borrowed: the caller's iterator may record, too.
+        let mut frames = FRAMES.take();
+        frames.clear();
+        let mut fits = true;
+        for fact in facts {
+            fits &= frames.add(&fact).is_some() && frames.bytes().len() <= self.settings.buffer.max_bytes;
+            if !fits {
+                break;
             }
-            let result = if fits { self.append(frames) } else { Err(too_large()) };
-            let result = result.and_then(|last| {
-                if let Some(last) = last.filter(|_| self.durability == Durability::Synced) {
-                    self.sync_to(last.seq)?;
-                }
-                Ok(last)
-            });
-            let facts = frames.len() as u64;
-            match &result {
-                Ok(_) => count(&self.metrics.records_written, facts),
-                Err(error) => {
-                    count(&self.metrics.write_errors, facts);
-                    if error.kind() == ErrorKind::Overloaded {
-                        count(&self.metrics.refused, facts);
-                    }
+        }
+        let result = if fits { self.append(&mut frames) } else { Err(too_large()) };
+        let result = result.and_then(|last| {
+            if let Some(last) = last.filter(|_| self.durability == Durability::Synced) {
+                self.sync_to(last.seq)?;
+            }
+            Ok(last)
+        });
+        let facts = frames.len() as u64;
+        frames.shrink();
+        FRAMES.set(frames);
+        match &result {
+            Ok(_) => count(&self.metrics.records_written, facts),
+            Err(error) => {
+                count(&self.metrics.write_errors, facts);
+                if error.kind() == ErrorKind::Overloaded {
+                    count(&self.metrics.refused, facts);
                 }
             }
-            result
-        })
+        }
+        result
     }
 
     fn append(&self, frames: &mut FrameBuffer) -> Result<Option<Position>> {
@@ -178,12 +188,16 @@ impl Recorder {
         let first = state.next_seq;
         frames.finish(first, recorded_at);
         if self.durability == Durability::Buffered {
+            // The file is the trace of numbers that were given out.
+            state.journal.begin()?;
             state.pending.extend_from_slice(frames.bytes());
-            if state.pending.len() >= PENDING_BYTES {
-                // A failure is no reason to refuse a fact that only memory was promised for.
-                if let Err(error) = state.write_pending() {
-                    tracing::warn!(%error, "buffered facts could not be journaled yet");
-                }
+            // After a failure the flush's thread tries again, not every recorder.
+            if state.pending.len() >= PENDING_BYTES
+                && !state.pending_failed
+                && let Err(error) = state.write_pending()
+            {
+                // No reason to refuse a fact that only memory was promised for.
+                tracing::warn!(%error, "buffered facts could not be journaled yet");
             }
         } else {
             state.journal.append(frames.bytes())?;
@@ -250,19 +264,19 @@ impl Recorder {
 
     /// Has the disk keep what was appended, and returns up to where.
     fn sync(&self) -> Result<Seq> {
-        let (last, target) = {
+        let (last, point) = {
             let state = self.lock();
-            if let Some(why) = &state.poisoned {
-                return Err(poisoned(why));
-            }
+            state.check_sound()?;
             (Seq(state.next_seq.0 - 1), state.journal.sync_point())
         };
-        // Without an open file everything was synced when its file was finished.
-        let Some(point) = target else { return Ok(last) };
         count(&self.metrics.syncs, 1);
-        match point.syncer.sync_data() {
+        match point.sync() {
             Ok(()) => {
-                self.lock().journal.mark_synced(&point, last);
+                let mut state = self.lock();
+                // The system tells of a failed write-back only once: if sealing was told, this
+                // sync knows nothing.
+                state.check_sound()?;
+                state.journal.mark_synced(&point, last);
                 Ok(last)
             }
             Err(error) => {
@@ -277,12 +291,12 @@ impl Recorder {
         if state.buffer.rows() == 0 {
             return Ok(());
         }
+        // A sync that failed is not tried again.
+        state.check_sound()?;
         state.write_pending()?;
-        if self.durability == Durability::Synced
-            && let Some(point) = state.journal.sync_point()
-        {
+        if self.durability == Durability::Synced {
             // Once the file is finished, no recorder that still waits would sync it.
-            if let Err(error) = point.syncer.sync_data() {
+            if let Err(error) = state.journal.sync_point().sync() {
                 state.poisoned = Some(error.to_string());
                 return Err(Error::with_source(ErrorKind::Io, "cannot sync the journal", error));
             }
@@ -295,20 +309,18 @@ impl Recorder {
             journals: state.journal.take_finished(),
             last_recorded_at: state.last_recorded_at,
             ends_stream: false,
+            keep_aside: Vec::new(),
             claim: None,
         };
         state.sealed.push_back(Arc::new(sealed));
         Ok(())
     }
 
-    /// The flush has committed these; they are the oldest.
+    /// The flush has committed these.
     pub(crate) fn committed(&self, sealed: &[Arc<Sealed>]) {
         let mut state = self.lock();
-        for _ in sealed {
-            if let Some(gone) = state.sealed.pop_front() {
-                state.sealed_bytes -= gone.bytes();
-            }
-        }
+        state.sealed.retain(|waiting| sealed.iter().all(|gone| !Arc::ptr_eq(waiting, gone)));
+        state.sealed_bytes = state.sealed.iter().map(|sealed| sealed.bytes()).sum();
         drop(state);
         self.room.notify_all();
     }
@@ -322,9 +334,9 @@ impl Recorder {
         chunks
     }
 
-    /// When the buffer is to be flushed for its age; `None` while it is empty.
+    /// When the buffer is to be flushed for its age; `None` while it is empty, or for never.
     pub(crate) fn due(&self, state: &Recording) -> Option<Instant> {
-        state.buffer.since().map(|since| since + Duration::from_secs(self.settings.flush.age_seconds))
+        state.buffer.since()?.checked_add(Duration::from_secs(self.settings.flush.age_seconds))
     }
 
     pub(crate) fn is_buffered(&self) -> bool {
@@ -367,7 +379,9 @@ impl Recording {
     /// Gives the journal what was only promised to memory.
     pub(crate) fn write_pending(&mut self) -> Result<()> {
         if !self.pending.is_empty() {
+            self.pending_failed = true;
             self.journal.append(&self.pending)?;
+            self.pending_failed = false;
             self.pending.clear();
         }
         Ok(())

@@ -185,7 +185,10 @@ impl<'a> SegmentWriter<'a> {
         let segment = result?;
         let path = root.join(&segment.path);
         let attempt = |error| Error::io("publish the segment", &path, error);
-        disk.publish_link(&temp, &path).map_err(attempt)?;
+        if let Err(error) = disk.publish_link(&temp, &path) {
+            let _ = disk.remove(&temp);
+            return Err(attempt(error));
+        }
         // A temporary name that stays behind does no harm.
         let _ = disk.remove(&temp);
         disk.sync_dir(path.parent().unwrap_or(root)).map_err(attempt)?;
@@ -309,23 +312,44 @@ pub(crate) fn write_all<'r>(
 ) -> Result<Vec<Segment>> {
     let mut segments = Vec::new();
     for kind in Kind::ALL {
-        let mut writer = None;
-        for rows in rows(kind) {
-            if writer.is_none() {
-                writer = Some(SegmentWriter::begin(disk, root, kind, store, range)?);
-            }
-            if let Some(writer) = &mut writer
-                && let Err(error) = writer.write(rows)
-            {
-                let _ = disk.remove(&writer.temp);
+        match write_kind(disk, root, kind, store, range, rows(kind)) {
+            Ok(segment) => segments.extend(segment),
+            Err(error) => {
+                discard(disk, root, &segments);
                 return Err(error);
             }
         }
-        if let Some(writer) = writer {
-            segments.push(writer.finish()?);
-        }
     }
     Ok(segments)
+}
+
+fn write_kind<'r>(
+    disk: &Disk,
+    root: &Path,
+    kind: Kind,
+    store: StoreId,
+    range: StreamRange,
+    rows: impl Iterator<Item = &'r Rows>,
+) -> Result<Option<Segment>> {
+    let mut rows = rows.peekable();
+    if rows.peek().is_none() {
+        return Ok(None);
+    }
+    let mut writer = SegmentWriter::begin(disk, root, kind, store, range)?;
+    for rows in rows {
+        if let Err(error) = writer.write(rows) {
+            let _ = disk.remove(&writer.temp);
+            return Err(error);
+        }
+    }
+    writer.finish().map(Some)
+}
+
+/// Removes segments that no commit names. One that cannot be removed does no harm.
+pub(crate) fn discard(disk: &Disk, root: &Path, segments: &[Segment]) {
+    for segment in segments {
+        let _ = disk.remove(&root.join(&segment.path));
+    }
 }
 
 /// Opens a segment for reading with the columns of its kind.

@@ -197,12 +197,13 @@ impl StoreBuilder {
         } else {
             let opened = adopt::open_stream(&self.disk, root, &ledger, &metrics.replayed)?;
             let clock = self.clock.unwrap_or_else(|| Arc::new(UnixNanos::now));
+            let journal = opened.journal.buffered(settings.durability == Durability::Buffered);
             Some(Recorder::new(
                 settings.clone(),
                 clock,
                 Arc::clone(&metrics),
                 opened.claim,
-                opened.journal,
+                journal,
                 opened.last,
                 opened.last_recorded_at,
                 opened.sealed,
@@ -218,6 +219,12 @@ impl StoreBuilder {
             flushing: Mutex::new(()),
             engine: OnceLock::new(),
         });
+        if shared.settings.durability == Durability::Synced
+            && let Some(recorder) = &shared.recorder
+        {
+            // What a dead process left may not be on the disk, and what is recorded now follows it.
+            flush::flush_sealed(&shared, recorder)?;
+        }
         let flusher = match shared.recorder {
             None => None,
             Some(_) => Some(spawn_flusher(&shared)?),
@@ -281,8 +288,8 @@ fn look(root: &Path) -> Result<Found> {
         }
     }
     // Facts without a ledger are a store that lost it, not a new one.
-    for kind in Kind::ALL {
-        let folder = root.join(kind.table());
+    let segments = Kind::ALL.iter().map(|kind| root.join(kind.table()));
+    for folder in segments.chain([root.join("journal")]) {
         if fs::read_dir(&folder).is_ok_and(|mut entries| entries.next().is_some()) {
             return Err(Error::new(
                 ErrorKind::Damaged,
@@ -395,12 +402,13 @@ impl Store {
     pub fn close(&self) -> Result<()> {
         let Some(recorder) = &self.shared.recorder else { return Ok(()) };
         recorder.close();
-        let flusher = self.flusher.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(flusher) = flusher else { return Ok(()) };
-        let stopped = flusher.join().map_err(|_| Error::new(ErrorKind::Io, "the flush's thread panicked"));
-        let result = stopped.and_then(|()| self.flush());
+        // Held to the end: who closes at the same time returns when it is closed.
+        let mut flusher = self.flusher.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(thread) = flusher.take() else { return Ok(()) };
+        let stopped = thread.join().map_err(|_| Error::new(ErrorKind::Io, "the flush's thread panicked"));
+        let flushed = self.flush();
         recorder.lock().claim = None;
-        result
+        flushed.and(stopped)
     }
 
     /// The folder of the store.

@@ -103,7 +103,7 @@ impl Seq {
     }
 
     pub(crate) const fn next(self) -> Self {
-        Self(self.0 + 1)
+        Self(self.0.saturating_add(1))
     }
 }
 

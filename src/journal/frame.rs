@@ -15,9 +15,13 @@
 //!         24..    body: the fact (see `fact::codec`)
 //! ```
 //!
-//! A frame whose body is the one byte 0 is a *mark*: everything before the offset in its
-//! `recorded_at` field was synced when the mark was written. It tells a hole that a power failure
-//! left in unsynced bytes from damage to bytes that were safe.
+//! Frames whose body begins with the byte 0 hold no fact:
+//!
+//! - `0` is a *mark*: everything before the offset in its `recorded_at` field was synced when the
+//!   mark was written. It tells a hole that a power failure left in unsynced bytes from damage to
+//!   bytes that were safe.
+//! - `0 1` is the head of a *batch*: its `recorded_at` field says how many of the facts that follow
+//!   were recorded together. If not all of them are there, none of them is.
 
 use crate::fact::{Fact, Seq, StreamId, UnixNanos, codec};
 use crate::ledger::StoreId;
@@ -29,6 +33,8 @@ pub(crate) const MAX_BODY_BYTES: usize = 17 << 20;
 const MAGIC: &[u8; 8] = b"OSTRACON";
 const FORMAT: u32 = 1;
 const MARK: &[u8] = &[0];
+const BATCH_HEAD: &[u8] = &[0, 1];
+const BATCH_HEAD_BYTES: usize = FRAME_HEADER_BYTES + BATCH_HEAD.len();
 
 /// What a journal file says about itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,6 +123,16 @@ impl<'a> Frame<'a> {
     pub(crate) fn mark(&self) -> Option<u64> {
         (self.body == MARK).then_some(self.recorded_at.0 as u64)
     }
+
+    /// If this is the head of a batch: how many facts belong to it.
+    pub(crate) fn batch(&self) -> Option<u64> {
+        (self.body == BATCH_HEAD).then_some(self.recorded_at.0 as u64)
+    }
+
+    /// Whether it holds no fact.
+    pub(crate) fn is_control(&self) -> bool {
+        self.body.first() == Some(&0)
+    }
 }
 
 /// Why there is no sound frame.
@@ -141,6 +157,7 @@ fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
 /// Frames in the making: the bodies first, outside of any lock; then their places.
 #[derive(Default)]
 pub(crate) struct FrameBuffer {
+    /// Room for the head of a batch, then the frames.
     bytes: Vec<u8>,
     /// Where each frame ends.
     ends: Vec<usize>,
@@ -149,6 +166,8 @@ pub(crate) struct FrameBuffer {
 impl FrameBuffer {
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
+        self.bytes.resize(FRAME_HEADER_BYTES, 0);
+        self.bytes.extend_from_slice(BATCH_HEAD);
         self.ends.clear();
     }
 
@@ -161,14 +180,17 @@ impl FrameBuffer {
         (self.bytes.len() - start <= FRAME_HEADER_BYTES + MAX_BODY_BYTES).then_some(())
     }
 
-    /// How many frames there are.
+    /// How many facts there are.
     pub(crate) const fn len(&self) -> usize {
         self.ends.len()
     }
 
     /// Gives the frames their places, one after the other, and with them their checksums.
     pub(crate) fn finish(&mut self, first: Seq, recorded_at: UnixNanos) {
-        let mut start = 0;
+        if let Some(head) = self.bytes.get_mut(..BATCH_HEAD_BYTES) {
+            seal(head, first.0, self.ends.len() as u64);
+        }
+        let mut start = BATCH_HEAD_BYTES;
         for (seq, end) in (first.0..).zip(&self.ends) {
             if let Some(frame) = self.bytes.get_mut(start..*end) {
                 seal(frame, seq, recorded_at.0 as u64);
@@ -177,15 +199,22 @@ impl FrameBuffer {
         }
     }
 
-    /// All of the bytes.
+    /// What belongs into the journal: the frames, with a head if they are a batch.
     pub(crate) fn bytes(&self) -> &[u8] {
-        &self.bytes
+        let begin = if self.ends.len() > 1 { 0 } else { BATCH_HEAD_BYTES };
+        self.bytes.get(begin..).unwrap_or_default()
     }
 
-    /// The frames one by one.
+    /// The facts' frames one by one.
     pub(crate) fn frames(&self) -> impl Iterator<Item = &[u8]> {
-        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        let starts = std::iter::once(BATCH_HEAD_BYTES).chain(self.ends.iter().copied());
         starts.zip(&self.ends).filter_map(|(start, end)| self.bytes.get(start..*end))
+    }
+
+    /// Gives back memory that a large batch took.
+    pub(crate) fn shrink(&mut self) {
+        self.clear();
+        self.bytes.shrink_to(1 << 20);
     }
 }
 
@@ -210,13 +239,13 @@ fn seal(frame: &mut [u8], seq: u64, at: u64) {
     crc_bytes.copy_from_slice(&crc.to_le_bytes());
 }
 
-/// The facts' frames in bytes that were verified before, in order, without the marks.
+/// The facts' frames in bytes that were verified before, in order.
 pub(crate) fn verified_frames(mut bytes: &[u8]) -> impl Iterator<Item = Frame<'_>> {
     std::iter::from_fn(move || {
         loop {
             let frame = Frame::decode_unverified(bytes).ok()?;
             bytes = bytes.get(frame.bytes()..)?;
-            if frame.mark().is_none() {
+            if !frame.is_control() {
                 return Some(frame);
             }
         }

@@ -111,7 +111,11 @@ impl Ledger {
             match publish(&self.disk, &self.folder, &path, &bytes) {
                 Ok(()) => {
                     let next = Arc::new(next);
-                    *self.state.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&next);
+                    let mut known = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+                    if known.head.number < next.head.number {
+                        *known = Arc::clone(&next);
+                    }
+                    drop(known);
                     checkpoint::maybe_write(&self.disk, &self.folder, &next);
                     return Ok(Some(next));
                 }

@@ -7,6 +7,7 @@
 use datafusion::execution::context::SQLOptions;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
 use super::query_error;
@@ -19,6 +20,9 @@ const MAX_DEPTH: usize = 100;
 /// More operators are refused. Lists of values may be as long as the text may.
 const MAX_OPERATORS: usize = 2_000;
 
+/// More tables side by side are refused: each step of such a join has all columns of those before.
+const MAX_RELATIONS: usize = 100;
+
 /// Refuses text that is too long, too deep, or chains too many operators.
 pub(super) fn check_text(sql: &str) -> Result<()> {
     let refuse = |what: String| Err(Error::new(ErrorKind::Query, format!("the SQL is refused: {what}")));
@@ -28,27 +32,46 @@ pub(super) fn check_text(sql: &str) -> Result<()> {
     let tokens = Tokenizer::new(&PostgreSqlDialect {}, sql)
         .tokenize()
         .map_err(|error| Error::with_source(ErrorKind::Query, "the SQL is not understood", error))?;
-    let (mut depth, mut deepest, mut operators) = (0_usize, 0, 0);
+    let (mut depth, mut deepest, mut operators, mut relations) = (0_usize, 0, 0, 0);
+    // The depths at which the tokens are those of a FROM clause.
+    let mut from = Vec::new();
     for token in &tokens {
         match token {
             Token::LParen | Token::LBracket | Token::LBrace => {
                 depth += 1;
                 deepest = deepest.max(depth);
+                // A subscript is one more level of the expression before it.
+                operators += usize::from(*token == Token::LBracket);
             }
-            Token::RParen | Token::RBracket | Token::RBrace => depth = depth.saturating_sub(1),
-            Token::Comma
-            | Token::Whitespace(_)
+            Token::RParen | Token::RBracket | Token::RBrace => {
+                depth = depth.saturating_sub(1);
+                from.retain(|clause| *clause <= depth);
+            }
+            Token::Comma => relations += usize::from(from.last() == Some(&depth)),
+            Token::Whitespace(_)
             | Token::Period
             | Token::SemiColon
             | Token::Number(..)
             | Token::SingleQuotedString(_)
             | Token::EscapedStringLiteral(_) => {}
             // A word is a name, or an operator such as OR, NOT, UNION, JOIN, BETWEEN.
-            Token::Word(word) if word.quote_style.is_some() => {}
-            Token::Word(word) if word.keyword == datafusion::sql::sqlparser::keywords::Keyword::NoKeyword => {
+            Token::Word(word) if word.quote_style.is_some() || word.keyword == Keyword::NoKeyword => {}
+            Token::Word(word) => {
+                operators += 1;
+                match word.keyword {
+                    Keyword::FROM => from.push(depth),
+                    Keyword::JOIN => relations += 1,
+                    Keyword::WHERE | Keyword::GROUP | Keyword::ORDER | Keyword::LIMIT | Keyword::SELECT => {
+                        from.retain(|clause| *clause < depth);
+                    }
+                    _ => {}
+                }
             }
             _ => operators += 1,
         }
+    }
+    if relations > MAX_RELATIONS {
+        return refuse(format!("it joins {relations} tables, and {MAX_RELATIONS} are the limit"));
     }
     if deepest > MAX_DEPTH {
         return refuse(format!("it nests {deepest} deep, and {MAX_DEPTH} is the limit"));
@@ -92,6 +115,8 @@ mod tests {
             format!("SELECT 1{}", " + 1".repeat(100_000)),
             format!("SELECT 1 WHERE {}true", "NOT ".repeat(100_000)),
             format!("SELECT 1{}", " UNION ALL SELECT 1".repeat(100_000)),
+            format!("SELECT payload{} FROM events", "['a']".repeat(100_000)),
+            format!("SELECT 1 FROM events a{}", ", events".repeat(5_000)),
             "x".repeat(MAX_SQL_BYTES + 1),
         ] {
             let error = check_text(&sql).unwrap_err();

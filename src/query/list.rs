@@ -37,9 +37,13 @@ impl Store {
         if limit == 0 {
             return Ok(newest.found);
         }
-        for chunk in snapshot.tail()?.iter().rev() {
-            if let Some(rows) = chunk.rows(kind) {
-                newest.add(kind, &rows.batch)?;
+        for stream in snapshot.tail()?.chunk_by(|one, next| one.stream == next.stream) {
+            let mut given = 0;
+            for rows in stream.iter().rev().filter_map(|chunk| chunk.rows(kind)) {
+                given += newest.add(kind, &rows.batch)?;
+                if given >= limit {
+                    break;
+                }
             }
         }
         let mut segments = snapshot.state.segments(kind).to_vec();
@@ -98,6 +102,9 @@ impl Newest {
 
     /// Whether there are enough facts, all newer than any in this segment.
     fn is_complete_before(&mut self, segment: &Segment) -> bool {
+        if self.found.len() < self.limit {
+            return false;
+        }
         self.trim();
         self.found.len() == self.limit
             && self.found.first().is_some_and(|oldest| oldest.position.recorded_at > segment.recorded_at.max)

@@ -15,6 +15,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, TableSource};
 use datafusion::optimizer::AnalyzerRule;
 use std::sync::Arc;
 
+use super::functions::JSON_TEXT;
 use super::session::kind_of;
 use crate::fact::Kind;
 
@@ -59,12 +60,21 @@ impl AnalyzerRule for PromotedKeys {
 /// The column and the key, if this is `column->>'key'` with a promoted key.
 fn call(expr: &Expr) -> Option<(&Column, &'static str)> {
     let Expr::ScalarFunction(ScalarFunction { func, args }) = expr else { return None };
-    let [Expr::Column(column), Expr::Literal(key, _)] = args.as_slice() else { return None };
-    if func.name() != "json_as_text" {
+    let [document, Expr::Literal(key, _)] = args.as_slice() else { return None };
+    let Expr::Column(column) = uncast(document) else { return None };
+    if func.name() != JSON_TEXT {
         return None;
     }
     let key = key.try_as_str()??;
     PROMOTED.into_iter().find(|promoted| *promoted == key).map(|promoted| (column, promoted))
+}
+
+/// A text stays the same text in another type.
+fn uncast(expr: &Expr) -> &Expr {
+    match expr {
+        Expr::Cast(cast) => uncast(&cast.expr),
+        other => other,
+    }
 }
 
 /// The output column of a plan that holds what `key` has in the payload in `column`.

@@ -5,7 +5,7 @@
 //! the stored columns:
 //!
 //! ```text
-//! at >= X   =    wall_time >= X
+//! at >= X   =    wall_time IS NOT NULL AND wall_time >= X
 //!             OR wall_time IS NULL AND timestamp >= 2000-01-01 AND timestamp >= X
 //!             OR wall_time IS NULL AND (timestamp IS NULL OR timestamp < 2000-01-01) AND recorded_at >= X
 //! ```
@@ -88,9 +88,12 @@ fn compare(op: Operator, constant: &Expr) -> Expr {
     let with = |name: &str| {
         Expr::BinaryExpr(BinaryExpr::new(Box::new(column(name)), op, Box::new(constant.clone())))
     };
-    let not_given = || column("wall_time").is_null();
-    let no_epoch = column("timestamp").is_null().or(column("timestamp").lt(first_epoch()));
-    with("wall_time")
-        .or(not_given().and(column("timestamp").gt_eq(first_epoch())).and(with("timestamp")))
-        .or(not_given().and(no_epoch).and(with("recorded_at")))
+    // Each part is true or false, never NULL, so that it may stand below a NOT.
+    let given = || column("wall_time").is_not_null();
+    let since_epoch = || column("timestamp").is_not_null().and(column("timestamp").gt_eq(first_epoch()));
+    let from_start = column("timestamp").is_null().or(column("timestamp").lt(first_epoch()));
+    given()
+        .and(with("wall_time"))
+        .or(column("wall_time").is_null().and(since_epoch()).and(with("timestamp")))
+        .or(column("wall_time").is_null().and(from_start).and(with("recorded_at")))
 }

@@ -127,22 +127,22 @@ impl ExecutionPlan for WatchExec {
 struct Watched {
     input: SendableRecordBatchStream,
     timeout: Option<Duration>,
-    deadline: Option<Instant>,
+    deadline: Option<(Instant, Duration)>,
     _snapshot: Arc<Snapshot>,
 }
 
 impl Watched {
     async fn next(&mut self) -> Option<Result<arrow::array::RecordBatch>> {
         let next = AssertUnwindSafe(self.input.next()).catch_unwind();
-        let next = match self.timeout {
+        // It counts from the first row that is asked for; one beyond all time is none.
+        let begin = |timeout| Instant::now().checked_add(timeout).map(|deadline| (deadline, timeout));
+        self.deadline = self.deadline.or_else(|| self.timeout.take().and_then(begin));
+        let next = match self.deadline {
             None => next.await,
-            Some(timeout) => {
-                let deadline = *self.deadline.get_or_insert_with(|| Instant::now() + timeout);
-                match tokio::time::timeout_at(deadline, next).await {
-                    Ok(next) => next,
-                    Err(_) => return Some(Err(late(timeout))),
-                }
-            }
+            Some((deadline, timeout)) => match tokio::time::timeout_at(deadline, next).await {
+                Ok(next) => next,
+                Err(_) => return Some(Err(late(timeout))),
+            },
         };
         next.unwrap_or_else(|panic| Some(Err(panicked(panic.as_ref()))))
     }
