@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn a_line_that_is_too_long_is_not_kept_in_memory() {
-        let input = [b"x\n".to_vec(), vec![b'y'; MAX_LINE_BYTES + (3 << 20)], b"\nz\n".to_vec()].concat();
+        let input = [vec![b'y'; MAX_LINE_BYTES + (3 << 20)], b"\nz\n".to_vec()].concat();
         let mut lines = Lines::new(input.as_slice(), Vec::new());
         let (mut seen, mut long) = (Vec::new(), 0);
         loop {
@@ -146,6 +146,6 @@ mod tests {
                 Part::End => break,
             }
         }
-        assert_eq!((seen.as_slice(), long), (&b"x\nz\n"[..], MAX_LINE_BYTES + (3 << 20) + 1));
+        assert_eq!((seen.as_slice(), long), (&b"z\n"[..], MAX_LINE_BYTES + (3 << 20) + 1));
     }
 }

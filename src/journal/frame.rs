@@ -155,12 +155,19 @@ fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
 }
 
 /// Frames in the making: the bodies first, outside of any lock; then their places.
-#[derive(Default)]
 pub(crate) struct FrameBuffer {
     /// Room for the head of a batch, then the frames.
     bytes: Vec<u8>,
     /// Where each frame ends.
     ends: Vec<usize>,
+}
+
+impl Default for FrameBuffer {
+    fn default() -> Self {
+        let mut empty = Self { bytes: Vec::new(), ends: Vec::new() };
+        empty.clear();
+        empty
+    }
 }
 
 impl FrameBuffer {
