@@ -10,6 +10,7 @@ mod record;
 mod tail;
 
 use std::io::{self, IsTerminal};
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -18,7 +19,13 @@ use ostracon::Store;
 
 /// An embedded columnar store for the facts of an actor system, with SQL over them.
 #[derive(Parser)]
-#[command(name = "ostracon", version, max_term_width = 100, subcommand_required = true)]
+#[command(
+    name = "ostracon",
+    version,
+    max_term_width = 100,
+    subcommand_required = true,
+    after_help = "Example:\n  ostracon demo /tmp/demo && ostracon query /tmp/demo crash_loops"
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -48,7 +55,11 @@ pub(crate) fn main() -> ExitCode {
         }
     };
     talk_on_stderr();
-    match run(cli.command) {
+    let done = std::panic::catch_unwind(AssertUnwindSafe(|| run(cli.command)));
+    let done = done.unwrap_or_else(|_| {
+        Err(anyhow::anyhow!("a mistake within ostracon stopped it; with RUST_LOG=debug it says where, please report it"))
+    });
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever read our output has seen enough.
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,

@@ -98,13 +98,14 @@ impl Answer {
                 let mut partial = path.clone().into_os_string();
                 partial.push(".partial");
                 let partial = PathBuf::from(partial);
-                let file = File::create(&partial).with_context(|| format!("cannot create {}", partial.display()))?;
+                let attempt = || format!("cannot write {}", path.display());
+                let file = File::create(&partial).with_context(attempt)?;
                 let written = self.write_file(kind, BufWriter::new(file)).await;
+                let written = written.and_then(|()| Ok(std::fs::rename(&partial, &path)?));
                 if let Err(error) = written {
                     let _ = std::fs::remove_file(&partial);
-                    return Err(error.context(format!("cannot write {}", path.display())));
+                    return Err(error.context(attempt()));
                 }
-                std::fs::rename(&partial, &path).with_context(|| format!("cannot write {}", path.display()))?;
             }
         }
         Ok(self.rows)

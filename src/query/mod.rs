@@ -35,6 +35,7 @@ use std::time::Duration;
 use datafusion::common::ParamValues;
 use datafusion::dataframe::DataFrame;
 use datafusion::error::DataFusionError;
+use datafusion::sql::sqlparser::parser::ParserError;
 
 pub use saved::{Parameter, SavedQuery};
 pub(crate) use session::Engine;
@@ -135,6 +136,14 @@ pub fn query_error(error: DataFusionError) -> Error {
         && let Some(known) = source.downcast_ref::<Error>()
     {
         return Error::new(known.kind(), known.to_string());
+    }
+    if let DataFusionError::SQL(parser, _) = root {
+        // Its own text is the debugging form.
+        let why = match parser.as_ref() {
+            ParserError::ParserError(why) | ParserError::TokenizerError(why) => why.as_str(),
+            ParserError::RecursionLimitExceeded => "it nests too deep",
+        };
+        return Error::new(ErrorKind::Query, format!("the SQL is not understood: {why}"));
     }
     let kind = match root {
         DataFusionError::ResourcesExhausted(_) => ErrorKind::OutOfMemory,
