@@ -163,15 +163,17 @@ impl Answer {
 
     async fn write_separated(&mut self, tabs: bool, out: &mut impl Write) -> anyhow::Result<()> {
         let builder = arrow::csv::WriterBuilder::new().with_delimiter(if tabs { b'\t' } else { b',' });
-        let mut writer = builder.with_header(true).build(out);
-        let schema = self.stream.schema();
-        let mut any = false;
-        while let Some(batch) = self.next().await? {
-            any = true;
-            writer.write(&without_lists(&batch)?)?;
-        }
-        if !any {
-            writer.write(&without_lists(&RecordBatch::new_empty(schema))?)?;
+        // The header goes ahead alone, so that an answer without rows has it, too.
+        let mut header = true;
+        let mut next = Some(RecordBatch::new_empty(self.stream.schema()));
+        while let Some(batch) = next {
+            // Not straight into `out`: Arrow's writer makes a mere text of its errors, and a closed pipe
+            // would not be known as one.
+            let mut text = Vec::new();
+            builder.clone().with_header(header).build(&mut text).write(&without_lists(&batch)?)?;
+            out.write_all(&text)?;
+            header = false;
+            next = self.next().await?;
         }
         Ok(())
     }

@@ -152,5 +152,10 @@ pub fn query_error(error: DataFusionError) -> Error {
         }
         _ => ErrorKind::Query,
     };
-    Error::new(kind, error.strip_backtrace())
+    // The root: around it is only which of the planner's rules met it.
+    let mut message = root.strip_backtrace();
+    if kind == ErrorKind::OutOfMemory {
+        message += "; ask for less, or raise query.memory_bytes or query.spill_bytes in ostracon.toml";
+    }
+    Error::new(kind, message)
 }

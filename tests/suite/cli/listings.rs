@@ -14,7 +14,11 @@ fn inspect(folder: &Folder, args: &[&str]) -> String {
 #[test]
 fn events_have_papyras_line() {
     let folder = Folder::with_known_facts();
-    assert_snapshot!(inspect(&folder, &["events", "--limit", "3"]), @"");
+    assert_snapshot!(inspect(&folder, &["events", "--limit", "3"]), @r"
+        [1772535600.000] ActorCrashed shop:2
+        [1772535600.750] ActorRestarted shop:2
+        [1772537400.000] ActorStarted shop:9
+    ");
     let all = inspect(&folder, &["events"]);
     assert_eq!(all.lines().count(), 65);
     assert!(all.starts_with("[1772355600.000] ActorStarted shop:1\n"));
@@ -22,17 +26,33 @@ fn events_have_papyras_line() {
 
 #[test]
 fn audits_have_papyras_line() {
-    assert_snapshot!(inspect(&Folder::with_known_facts(), &["audits", "--limit", "2"]), @"");
+    assert_snapshot!(inspect(&Folder::with_known_facts(), &["audits", "--limit", "2"]), @r"
+        [1772539200.000] total=6 alive=5 stopping=0 restarting=0 dead_letters=2
+        [1772539200.000] total=4 alive=2 stopping=0 restarting=0 dead_letters=3
+    ");
 }
 
 #[test]
 fn dead_letters_have_papyras_line() {
-    assert_snapshot!(inspect(&Folder::with_known_facts(), &["dead-letters"]), @"");
+    assert_snapshot!(inspect(&Folder::with_known_facts(), &["dead-letters"]), @r#"
+        [1772360100.500] target=shop:3 type=SendMail payload={"to": "ann@example.org", "order": 7001}
+        [1772360101.000] target=shop:3 type=SendMail payload={"to": "bob@example.org", "order": 7002}
+        [1772360190.000] target=shop:3 type=Tick payload=null
+        [1772366427.000] target=shop:4 type=StockQuery payload={"sku": "sku-103"}
+        [1772366440.000] target=shop:4 type=StockQuery payload={"sku": "sku-104"}
+        [1772368200.000] target=shop:4 type=Stocktake payload="all"
+        [1772443800.000] target=None type=Ping payload={"n": 1}
+        [1772445600.000] target=billing-eu:3 type=Invoice payload={"id": 12345678901234567890123, "total": 19.9}
+        [1772535600.250] target=shop:2 type=AddToCart payload={"sku": "sku-300", "qty": 2}
+    "#);
 }
 
 #[test]
 fn the_summary_has_papyras_lines() {
-    assert_snapshot!(inspect(&Folder::with_known_facts(), &["summary"]), @"");
+    assert_snapshot!(inspect(&Folder::with_known_facts(), &["summary"]), @r"
+        Actors: total=4 alive=2 stopping=0 restarting=0
+        Dead letters: 9
+    ");
 }
 
 #[test]
@@ -40,7 +60,7 @@ fn the_limit_keeps_the_newest_in_the_order_of_recording() {
     let folder = Folder::with_known_facts();
     let all: Vec<String> = inspect(&folder, &["events"]).lines().map(str::to_owned).collect();
     for limit in [0, 1, 7, 64, 65, 66, 100_000] {
-        let some = inspect(&folder, &["events", "--limit", &limit.to_string()]);
+        let some = inspect_quietly(&folder, &["events", "--limit", &limit.to_string()]);
         let newest = &all[all.len().saturating_sub(limit)..];
         assert_eq!(some.lines().collect::<Vec<_>>(), newest, "limit {limit}");
     }
@@ -125,7 +145,13 @@ fn timestamps_that_are_no_epoch_times_are_shown_as_they_are() {
         text += &format!("{{\"kind\": \"event\", \"system_id\": \"s\", \"actor_address\": \"s:1\", \"event_type\": \"E\", \"payload\": {{}}, \"timestamp\": {timestamp}}}\n");
     }
     folder.run_with(&["record", "facts"], text.as_bytes()).ok();
-    assert_snapshot!(inspect(&folder, &["events"]), @"");
+    assert_snapshot!(inspect(&folder, &["events"]), @r"
+        [0.000] E s:1
+        [-3.250] E s:1
+        [12.346] E s:1
+        [10000000000000000000000.000] E s:1
+        [4093.207] E s:1
+    ");
 }
 
 #[test]
@@ -137,7 +163,21 @@ fn metrics_come_in_three_forms() {
         lines.flat_map(|line| [line, "\n"]).collect()
     };
     let people = folder.run(&["metrics", "facts"]).ok();
-    assert_snapshot!(steady(&people.out), @"");
+    assert_snapshot!(steady(&people.out), @r"
+        events                                         65
+        events_segments                                 1
+        events_fact_bytes                          12,455
+        audits                                         10
+        audits_segments                                 1
+        audits_fact_bytes                           2,445
+        dead_letters                                    9
+        dead_letters_segments                           1
+        dead_letters_fact_bytes                     1,407
+        facts                                          84
+        unflushed                                       0
+        streams                                         1
+        commits                                         2
+    ");
     let prometheus = folder.run(&["metrics", "facts", "--prometheus"]).ok();
     assert_snapshot!("metrics_prometheus", steady(&prometheus.out));
     let json = folder.run(&["metrics", "facts", "--json"]).ok();

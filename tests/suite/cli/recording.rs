@@ -11,9 +11,9 @@ fn import_sums_up_what_it_did() {
     let folder = Folder::new();
     let first = folder.run(&["import", "facts", KNOWN]).ok();
     assert_eq!(first.out, "");
-    assert_snapshot!(first.talk(), @"");
-    assert_snapshot!(folder.run(&["import", "facts", KNOWN]).ok().talk(), @"");
-    assert_snapshot!(folder.run(&["import", "facts", KNOWN, "--again"]).ok().talk(), @"");
+    assert_snapshot!(first.talk(), @"imported 84 facts (65 events, 10 audits, 9 dead letters) in ⏱");
+    assert_snapshot!(folder.run(&["import", "facts", KNOWN]).ok().talk(), @"imported 0 facts (0 events, 0 audits, 0 dead letters) in ⏱; the first 84 lines were imported before");
+    assert_snapshot!(folder.run(&["import", "facts", KNOWN, "--again"]).ok().talk(), @"imported 84 facts (65 events, 10 audits, 9 dead letters) in ⏱");
 }
 
 #[test]
@@ -42,8 +42,8 @@ fn import_takes_the_instant_at_which_the_facts_clock_started() {
 #[test]
 fn import_names_what_it_cannot_open() {
     let folder = Folder::new();
-    assert_snapshot!(folder.run(&["import", "facts", "none.ndjson"]).failed(), @"");
-    assert_snapshot!(folder.run(&["import", "facts", "."]).failed(), @"");
+    assert_snapshot!(folder.run(&["import", "facts", "none.ndjson"]).failed(), @"error: cannot open none.ndjson: No such file or directory (os error 2)");
+    assert_snapshot!(folder.run(&["import", "facts", "."]).failed(), @"error: . is a folder; import its files one by one");
     assert!(folder.tree().is_empty(), "no store is made for nothing");
 }
 
@@ -52,7 +52,7 @@ fn import_never_writes_rejects_into_the_file_that_it_reads() {
     let folder = Folder::new();
     folder.write("f.ndjson", "nonsense\n");
     let error = folder.run(&["import", "facts", "f.ndjson", "--rejects", "./f.ndjson"]).failed();
-    assert_snapshot!(error, @"");
+    assert_snapshot!(error, @"error: ./f.ndjson is the file to import; keep its malformed lines in another");
     assert_eq!(folder.read("f.ndjson"), b"nonsense\n");
     assert!(!folder.path("facts").exists());
 }
@@ -64,7 +64,11 @@ fn record_answers_each_line_in_order() {
     let input = format!("{fact}\nnonsense\n\n{fact}\r\n{{}}\n{fact}");
     let said = folder.run_with(&["record", "facts", "--ack"], input.as_bytes()).ok();
     assert_eq!(said.out, "1:1\n-\n1:2\n-\n1:3\n");
-    assert_snapshot!(said.err, @"");
+    assert_snapshot!(said.err, @r#"
+        line 2: this line is not a fact: not a JSON object: expected a value at byte 1
+        line 5: this line is not a fact: field "kind" is missing
+        recorded 3 facts; 2 lines were refused
+    "#);
     let without = folder.run_with(&["record", "facts"], input.as_bytes()).ok();
     assert_eq!(without.out, "");
 }
@@ -93,7 +97,7 @@ fn record_acknowledges_a_fact_when_it_is_safe_and_not_at_the_end() {
 #[test]
 fn record_gives_back_the_very_lines() {
     let folder = Folder::new();
-    let odd = r#"{"kind": "event", "system_id": "s\u00e9", "actor_address": "s://5", "event_type": "Odd", "payload": {"b": 1, "a": [NaN, -Infinity, 123456789012345678901234567890, "\ud800", 1.0, 1e+16]}, "timestamp": 175453.78744096754}"#;
+    let odd = r#"{"kind": "event", "system_id": "sé", "actor_address": "s://5", "event_type": "Odd", "payload": {"b": 1, "a": [NaN, -Infinity, 123456789012345678901234567890, "\ud800", 1.0, 1e+16]}, "timestamp": 175453.78744096754}"#;
     let mut lines = lines_of(KNOWN);
     lines.push(odd.to_owned());
     folder.run_with(&["record", "facts"], lines.join("\n").as_bytes()).ok();
@@ -109,11 +113,19 @@ fn the_demo_tells_its_story_once_and_again() {
     let folder = Folder::new();
     let first = folder.run(&["demo"]).ok();
     assert!(folder.path("ostracon-demo/ledger").is_dir());
-    assert_snapshot!(first.err, @"");
+    assert_snapshot!(first.err, @r#"
+        imported 1,760 facts into ostracon-demo
+
+        Ask more: ostracon sql ostracon-demo -c "SELECT * FROM crashes LIMIT 3"
+    "#);
     let titles: Vec<_> = first.out.lines().filter(|line| line.contains(": ")).filter(|l| !l.starts_with('|')).collect();
     assert_eq!(titles.len(), 5, "{}", first.out);
     let second = folder.run(&["demo"]).ok();
-    assert_snapshot!(second.err, @"");
+    assert_snapshot!(second.err, @r#"
+        ostracon-demo has the facts already
+
+        Ask more: ostracon sql ostracon-demo -c "SELECT * FROM crashes LIMIT 3"
+    "#);
     assert_eq!(first.out, second.out, "nothing was doubled");
 }
 
@@ -122,6 +134,6 @@ fn the_demo_does_not_go_into_a_folder_of_something_else() {
     let folder = Folder::new();
     std::fs::create_dir(folder.path("photos")).unwrap();
     folder.write("photos/cat.jpg", "a cat");
-    assert_snapshot!(folder.run(&["demo", "photos"]).failed(), @"");
+    assert_snapshot!(folder.run(&["demo", "photos"]).failed(), @"error: photos is not an Ostracon store: the folder holds other things, such as cat.jpg");
     assert_eq!(folder.tree().len(), 2);
 }
