@@ -17,7 +17,7 @@ use super::{StoreArg, grouped, open_to_read, runtime, say};
 /// recorded, by whatever process. SQL only reads.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Example:\n  ostracon sql facts/ -c \"SELECT error_type, count(*) AS crashes FROM crashes GROUP BY 1 ORDER BY 2 DESC\""
+    after_help = "Example:\n  ostracon sql facts/ -c \"SELECT error_type, count(*) FROM crashes GROUP BY 1 ORDER BY 2 DESC\""
 )]
 pub(super) struct SqlArgs {
     #[command(flatten)]
@@ -42,7 +42,7 @@ struct AnswerArgs {
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Stop after so long, as 500ms, 30s or 5m
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[arg(long, value_name = "TIME", value_parser = duration, allow_hyphen_values = true)]
     timeout: Option<Duration>,
 }
 

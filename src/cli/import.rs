@@ -2,8 +2,8 @@
 
 use std::cell::RefCell;
 use std::fs::File;
-use std::io::{self, BufWriter, IsTerminal, Read, Write};
-use std::path::PathBuf;
+use std::io::{self, BufWriter, IsTerminal, Read};
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -31,7 +31,7 @@ pub(super) struct Args {
     store: StoreArg,
     /// The file to import; - for standard input
     file: PathBuf,
-    /// Write the lines that are no facts into this file
+    /// Add the lines that are no facts to this file, byte for byte
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
     /// When the clock of the file's timestamps started, as 2026-11-23T08:00:00Z
@@ -57,13 +57,17 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         );
         (Box::new(file), metadata.is_file().then_some(metadata.len()))
     };
-    let mut rejects = match &args.rejects {
-        Some(path) => Some(BufWriter::new(
-            File::create(path).with_context(|| format!("cannot create {}", path.display()))?,
-        )),
-        None => None,
-    };
+    if let Some(rejects) = &args.rejects {
+        let same = std::fs::canonicalize(rejects)
+            .is_ok_and(|rejects| Some(rejects) == std::fs::canonicalize(&args.file).ok());
+        anyhow::ensure!(
+            !same,
+            "{} is the file to import; keep its malformed lines in another",
+            rejects.display()
+        );
+    }
     let store = Store::open(&args.store.store)?;
+    let mut rejects = args.rejects.as_deref().map(open_rejects).transpose()?;
     let progress = progress(size);
     let told = Rc::new(RefCell::new(0_u64));
     let name = if standard_input { "-".to_owned() } else { args.file.display().to_string() };
@@ -91,9 +95,6 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let result = store.import(input, import);
     progress.finish_and_clear();
     let report = result?;
-    if let Some(mut rejects) = rejects {
-        rejects.flush().context("cannot write the rejected lines")?;
-    }
     store.close()?;
     let more = told.borrow().saturating_sub(MOST_TOLD);
     if more > 0 {
@@ -101,6 +102,12 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     }
     say(&summary(&report, begun));
     Ok(())
+}
+
+/// What an earlier run has kept aside stays: an import that goes on does not meet those lines again.
+fn open_rejects(path: &Path) -> anyhow::Result<BufWriter<File>> {
+    let file = File::options().create(true).append(true).open(path);
+    Ok(BufWriter::new(file.with_context(|| format!("cannot keep malformed lines in {}", path.display()))?))
 }
 
 fn progress(size: Option<u64>) -> ProgressBar {

@@ -4,7 +4,7 @@ use std::io::{self, BufWriter, Write};
 
 use ostracon::{Audit, DeadLetter, Event, Fact, Kind, Recorded, Store};
 
-use super::{StoreArg, open_to_read};
+use super::{StoreArg, open_to_read, say};
 
 /// Show facts in the form of Papyra's `inspect`.
 #[derive(clap::Args)]
@@ -59,6 +59,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         }
     };
     let mut facts = newest(&store, kind, args)?;
+    if facts.is_empty() {
+        say(&format!("no {} to show", kind.table().replace('_', " ")));
+    }
     if args.reverse {
         facts.reverse();
     }

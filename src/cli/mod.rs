@@ -9,7 +9,8 @@ mod output;
 mod record;
 mod tail;
 
-use std::io::{self, IsTerminal};
+use std::io;
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -18,7 +19,13 @@ use ostracon::Store;
 
 /// An embedded columnar store for the facts of an actor system, with SQL over them.
 #[derive(Parser)]
-#[command(name = "ostracon", version, max_term_width = 100, subcommand_required = true)]
+#[command(
+    name = "ostracon",
+    version,
+    max_term_width = 100,
+    subcommand_required = true,
+    after_help = "Example:\n  ostracon demo /tmp/demo && ostracon query /tmp/demo crash_loops"
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -48,7 +55,13 @@ pub(crate) fn main() -> ExitCode {
         }
     };
     talk_on_stderr();
-    match run(cli.command) {
+    let done = std::panic::catch_unwind(AssertUnwindSafe(|| run(cli.command)));
+    let done = done.unwrap_or_else(|_| {
+        Err(anyhow::anyhow!(
+            "a mistake within ostracon stopped it; with RUST_LOG=debug it says where, please report it"
+        ))
+    });
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever read our output has seen enough.
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
@@ -79,12 +92,10 @@ fn talk_on_stderr() {
     let filter = tracing_subscriber::EnvFilter::builder()
         .with_default_directive(tracing_subscriber::filter::LevelFilter::WARN.into())
         .from_env_lossy();
-    let colour =
-        io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
-        .with_ansi(colour)
+        .with_ansi(false)
         .with_target(false)
         .without_time()
         .init();
@@ -126,7 +137,7 @@ fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+        if at > 0 && (digits.len() - at) % 3 == 0 {
             out.push(',');
         }
         out.push(digit);

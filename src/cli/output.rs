@@ -98,15 +98,14 @@ impl Answer {
                 let mut partial = path.clone().into_os_string();
                 partial.push(".partial");
                 let partial = PathBuf::from(partial);
-                let file =
-                    File::create(&partial).with_context(|| format!("cannot create {}", partial.display()))?;
+                let attempt = || format!("cannot write {}", path.display());
+                let file = File::create(&partial).with_context(attempt)?;
                 let written = self.write_file(kind, BufWriter::new(file)).await;
+                let written = written.and_then(|()| Ok(std::fs::rename(&partial, &path)?));
                 if let Err(error) = written {
                     let _ = std::fs::remove_file(&partial);
-                    return Err(error.context(format!("cannot write {}", path.display())));
+                    return Err(error.context(attempt()));
                 }
-                std::fs::rename(&partial, &path)
-                    .with_context(|| format!("cannot write {}", path.display()))?;
             }
         }
         Ok(self.rows)
@@ -167,15 +166,17 @@ impl Answer {
 
     async fn write_separated(&mut self, tabs: bool, out: &mut impl Write) -> anyhow::Result<()> {
         let builder = arrow::csv::WriterBuilder::new().with_delimiter(if tabs { b'\t' } else { b',' });
-        let mut writer = builder.with_header(true).build(out);
-        let schema = self.stream.schema();
-        let mut any = false;
-        while let Some(batch) = self.next().await? {
-            any = true;
-            writer.write(&without_lists(&batch)?)?;
-        }
-        if !any {
-            writer.write(&without_lists(&RecordBatch::new_empty(schema))?)?;
+        // The header goes ahead alone, so that an answer without rows has it, too.
+        let mut header = true;
+        let mut next = Some(RecordBatch::new_empty(self.stream.schema()));
+        while let Some(batch) = next {
+            // Not straight into `out`: Arrow's writer makes a mere text of its errors, and a closed pipe
+            // would not be known as one.
+            let mut text = Vec::new();
+            builder.clone().with_header(header).build(&mut text).write(&without_lists(&batch)?)?;
+            out.write_all(&text)?;
+            header = false;
+            next = self.next().await?;
         }
         Ok(())
     }

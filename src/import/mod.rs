@@ -116,10 +116,17 @@ impl<'a> Import<'a> {
 
     fn keep_aside(&mut self, text: &[u8]) -> Result<()> {
         let Some(rejects) = &mut self.rejects else { return Ok(()) };
-        rejects
-            .write_all(text)
-            .map_err(|error| Error::with_source(ErrorKind::Io, "cannot keep a malformed line aside", error))
+        rejects.write_all(text).map_err(not_kept)
     }
+
+    fn flush_rejects(&mut self) -> Result<()> {
+        let Some(rejects) = &mut self.rejects else { return Ok(()) };
+        rejects.flush().map_err(not_kept)
+    }
+}
+
+fn not_kept(error: std::io::Error) -> Error {
+    Error::with_source(ErrorKind::Io, "cannot keep a malformed line aside", error)
 }
 
 impl Store {

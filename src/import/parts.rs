@@ -31,16 +31,17 @@ pub(super) fn run(
     mut input: impl Read + Send,
     mut import: Import<'_>,
 ) -> Result<ImportReport> {
-    let Begin { mut progress, read } = resume::begin(
+    let Begin { mut progress, read, resumed_after } = resume::begin(
         std::mem::take(&mut import.name),
         &mut input,
         &*shared.ledger.refresh()?,
         import.again,
     )?;
-    let mut report =
-        ImportReport { resumed_after: progress.lines, bytes: progress.bytes, ..ImportReport::default() };
+    let mut report = ImportReport { resumed_after, bytes: progress.bytes, ..ImportReport::default() };
     let mut numbering = Numbering::claim(shared)?;
     let mut lines = Lines::new(input, read);
+    // The rest of a line that an earlier import has counted.
+    let mut counted = resumed_after - progress.lines;
     let attempt = |error| Error::with_source(ErrorKind::Io, "cannot read the input", error);
 
     std::thread::scope(|scope| {
@@ -61,17 +62,19 @@ pub(super) fn run(
                 let rejected = parsed.iter().map(|piece| piece.rejects.len() as u64).sum();
                 let count: u64 = parsed.iter().map(|piece| piece.lines).sum();
                 let mut line = progress.lines;
+                // What is kept aside is safe before the commit that goes past it.
                 for piece in &parsed {
                     for (at, reason, text) in &piece.rejects {
                         import.reject(line + at + 1, reason, text)?;
                     }
                     line += piece.lines;
                 }
+                import.flush_rejects()?;
                 // A line that was cut off is looked at again when the file has grown.
                 if finished || rejected == 0 {
                     progress.add(&text, count, rejected);
                 }
-                report.lines += count;
+                report.lines += count - std::mem::take(&mut counted).min(count);
                 report.rejected += rejected;
                 report.bytes += text.len() as u64;
                 if let Some(job) = numbering.job(parsed, &mut report, progress.mark()) {
@@ -115,6 +118,7 @@ fn skip_line(
             .rest_of_line()
             .map_err(|error| Error::with_source(ErrorKind::Io, "cannot read the input", error))?;
     }
+    import.flush_rejects()?;
     progress.add(&[], 1, 1);
     report.lines += 1;
     report.rejected += 1;

@@ -31,6 +31,9 @@ pub(super) struct Begin {
     pub(super) progress: Progress,
     /// Bytes that were read and are not imported yet.
     pub(super) read: Vec<u8>,
+    /// Lines that an earlier import has taken. The last of them may have had no line break; then what
+    /// is read next is the rest of that line, and `progress` does not count it yet.
+    pub(super) resumed_after: u64,
 }
 
 impl Progress {
@@ -78,9 +81,10 @@ pub(super) fn begin(name: String, input: &mut impl Read, state: &State, again: b
             && head.is_some_and(|head| blake3::hash(head).to_hex().as_str() == mark.head_blake3)
     };
     let known = state.imports.iter().filter(may_be).max_by_key(|mark| mark.bytes);
-    let Some(mark) = known.filter(|_| !again) else { return Ok(Begin { progress, read }) };
+    let Some(mark) = known.filter(|_| !again) else { return Ok(Begin { progress, read, resumed_after: 0 }) };
 
     let mut left = mark.bytes;
+    let mut last = b'\n';
     while left > 0 {
         if read.is_empty() && !fill(input, &mut read).map_err(attempt)? {
             return Err(differs(mark, "ends before"));
@@ -88,21 +92,22 @@ pub(super) fn begin(name: String, input: &mut impl Read, state: &State, again: b
         let most = usize::try_from(left).unwrap_or(usize::MAX).min(read.len());
         let rest = read.split_off(most);
         progress.add(&read, 0, 0);
+        last = read.last().copied().unwrap_or(last);
         left -= most as u64;
         read = rest;
     }
     if progress.mark().blake3 != mark.blake3 {
         return Err(differs(mark, "differs before"));
     }
-    progress.lines = mark.lines;
+    progress.lines = mark.lines - u64::from(last != b'\n').min(mark.lines);
     progress.rejected = mark.rejected;
-    Ok(Begin { progress, read })
+    Ok(Begin { progress, read, resumed_after: mark.lines })
 }
 
 fn differs(mark: &ImportMark, how: &str) -> Error {
     let message = format!(
         "the input begins like {:?}, of which {} bytes were imported, but {how} their end; \
-         importing it again, whole, has to be asked for",
+         importing it again, whole, has to be asked for (--again)",
         mark.name, mark.bytes
     );
     Error::new(ErrorKind::InvalidFact, message)

@@ -2,7 +2,8 @@
 //!
 //! A parser that recurses has a limit of its own; what it builds by iteration has not: a hundred
 //! thousand `OR`s make a tree so deep that merely dropping it overflows the stack. Such texts are
-//! recognised by their tokens, which takes no recursion.
+//! recognised by their tokens, which takes no recursion. Planning and evaluating what is left recurse, too, so
+//! chains and paths are short.
 
 use datafusion::execution::context::SQLOptions;
 use datafusion::logical_expr::LogicalPlan;
@@ -19,6 +20,12 @@ const MAX_SQL_BYTES: usize = 4 << 20;
 const MAX_DEPTH: usize = 100;
 /// More operators are refused. Lists of values may be as long as the text may.
 const MAX_OPERATORS: usize = 2_000;
+/// Longer chains of operators such as `a + b + c` are refused: each is a level of a tree that is
+/// planned and evaluated by recursion, on threads whose stack is of 2 MiB. `AND` and `OR` are planned
+/// without.
+const MAX_CHAIN: usize = 100;
+/// Longer paths such as `a->'b'->'c'` are refused: planning one takes twice as long for every two steps.
+const MAX_STEPS: usize = 12;
 
 /// More tables side by side are refused: each step of such a join has all columns of those before.
 const MAX_RELATIONS: usize = 100;
@@ -32,57 +39,158 @@ pub(super) fn check_text(sql: &str) -> Result<()> {
     let tokens = Tokenizer::new(&PostgreSqlDialect {}, sql)
         .tokenize()
         .map_err(|error| Error::with_source(ErrorKind::Query, "the SQL is not understood", error))?;
-    let (mut depth, mut deepest, mut operators, mut relations) = (0_usize, 0, 0, 0);
-    // The depths at which the tokens are those of a FROM clause.
-    let mut from = Vec::new();
-    for token in &tokens {
-        match token {
-            Token::LParen | Token::LBracket | Token::LBrace => {
-                depth += 1;
-                deepest = deepest.max(depth);
-                // A subscript is one more level of the expression before it.
-                operators += usize::from(*token == Token::LBracket);
-            }
-            Token::RParen | Token::RBracket | Token::RBrace => {
-                depth = depth.saturating_sub(1);
-                from.retain(|clause| *clause <= depth);
-            }
-            Token::Comma => relations += usize::from(from.last() == Some(&depth)),
-            Token::Whitespace(_)
-            | Token::Period
-            | Token::SemiColon
-            | Token::Number(..)
-            | Token::SingleQuotedString(_)
-            | Token::EscapedStringLiteral(_) => {}
-            // A word is a name, or an operator such as OR, NOT, UNION, JOIN, BETWEEN.
-            Token::Word(word) if word.quote_style.is_some() || word.keyword == Keyword::NoKeyword => {}
-            Token::Word(word) => {
-                operators += 1;
-                match word.keyword {
-                    Keyword::FROM => from.push(depth),
-                    Keyword::JOIN => relations += 1,
-                    Keyword::WHERE | Keyword::GROUP | Keyword::ORDER | Keyword::LIMIT | Keyword::SELECT => {
-                        from.retain(|clause| *clause < depth);
-                    }
-                    _ => {}
-                }
-            }
-            _ => operators += 1,
-        }
+    let found = Measure::of(&tokens);
+    if found.depth > MAX_DEPTH {
+        return refuse(format!("it nests {} deep, and {MAX_DEPTH} is the limit", found.depth));
     }
-    if relations > MAX_RELATIONS {
-        return refuse(format!("it joins {relations} tables, and {MAX_RELATIONS} are the limit"));
-    }
-    if deepest > MAX_DEPTH {
-        return refuse(format!("it nests {deepest} deep, and {MAX_DEPTH} is the limit"));
-    }
-    if operators > MAX_OPERATORS {
+    if found.operators > MAX_OPERATORS {
         return refuse(format!(
-            "it has {operators} keywords and operators, and {MAX_OPERATORS} are the limit; put values into a list: `x IN (…)`"
+            "it has {} keywords and operators, and {MAX_OPERATORS} are the limit; put values into a list: `x IN (…)`",
+            found.operators
         ));
+    }
+    if found.chain > MAX_CHAIN {
+        return refuse(format!("it chains {} operators, and {MAX_CHAIN} are the limit", found.chain));
+    }
+    if found.steps > MAX_STEPS {
+        return refuse(format!(
+            "it has a path of {} steps, and {MAX_STEPS} are the limit; `json_get(payload, 'a', 'b', …)` takes them all at once",
+            found.steps
+        ));
+    }
+    if found.relations > MAX_RELATIONS {
+        return refuse(format!("it joins {} tables, and {MAX_RELATIONS} are the limit", found.relations));
+    }
+    if found.explains > 1 {
+        return refuse("it explains an explanation".to_owned());
     }
     Ok(())
 }
+
+/// What a text has at most, or in all.
+#[derive(Default)]
+struct Measure {
+    depth: usize,
+    operators: usize,
+    chain: usize,
+    steps: usize,
+    explains: usize,
+    /// Tables side by side: commas in FROM clauses, and joins.
+    relations: usize,
+}
+
+/// Within one pair of parentheses: the chain that goes on, and the longest before it.
+#[derive(Clone, Copy, Default)]
+struct Chain {
+    operators: usize,
+    steps: usize,
+    longest: usize,
+    most_steps: usize,
+}
+
+impl Chain {
+    fn end(&mut self) {
+        let (operators, steps) = (self.operators, self.steps);
+        *self = Self {
+            longest: self.longest.max(operators),
+            most_steps: self.most_steps.max(steps),
+            ..Self::default()
+        };
+    }
+}
+
+impl Measure {
+    fn of(tokens: &[Token]) -> Self {
+        let mut found = Self::default();
+        let mut outside = Vec::new();
+        let mut chain = Chain::default();
+        // The depths at which the tokens are those of a FROM clause.
+        let mut from: Vec<usize> = Vec::new();
+        for token in tokens {
+            match token {
+                Token::LParen | Token::LBracket | Token::LBrace => {
+                    if !matches!(token, Token::LParen) {
+                        found.operators += 1;
+                        chain.operators += 1;
+                    }
+                    outside.push(std::mem::take(&mut chain));
+                    found.depth = found.depth.max(outside.len());
+                }
+                // What is in parentheses is an operand: its levels lie below those outside.
+                Token::RParen | Token::RBracket | Token::RBrace => {
+                    chain.end();
+                    let inside = chain;
+                    chain = outside.pop().unwrap_or_default();
+                    chain.operators += inside.longest;
+                    chain.steps += inside.most_steps;
+                    from.retain(|clause| *clause <= outside.len());
+                }
+                Token::Comma => {
+                    chain.end();
+                    found.relations += usize::from(from.last() == Some(&outside.len()));
+                }
+                Token::SemiColon => chain.end(),
+                Token::Whitespace(_) | Token::Period => {}
+                Token::Number(..) | Token::SingleQuotedString(_) | Token::EscapedStringLiteral(_) => {}
+                // A word is a name, or an operator such as OR, NOT, UNION, JOIN, BETWEEN.
+                Token::Word(word) if word.quote_style.is_some() => {}
+                Token::Word(word) => match word.keyword {
+                    Keyword::NoKeyword => {}
+                    keyword => {
+                        found.operators += 1;
+                        found.explains += usize::from(keyword == Keyword::EXPLAIN);
+                        match keyword {
+                            Keyword::FROM => from.push(outside.len()),
+                            Keyword::JOIN => found.relations += 1,
+                            Keyword::WHERE
+                            | Keyword::GROUP
+                            | Keyword::ORDER
+                            | Keyword::LIMIT
+                            | Keyword::SELECT => {
+                                from.retain(|clause| *clause < outside.len());
+                            }
+                            _ => {}
+                        }
+                        if SEPARATORS.contains(&keyword) {
+                            chain.end();
+                        }
+                    }
+                },
+                _ => {
+                    found.operators += 1;
+                    chain.operators += 1;
+                    let step = matches!(
+                        token,
+                        Token::Arrow | Token::LongArrow | Token::HashArrow | Token::HashLongArrow
+                    );
+                    chain.steps += usize::from(step);
+                }
+            }
+            found.chain = found.chain.max(chain.operators).max(chain.longest);
+            found.steps = found.steps.max(chain.steps).max(chain.most_steps);
+        }
+        found
+    }
+}
+
+/// Words behind which another expression begins.
+const SEPARATORS: [Keyword; 15] = [
+    Keyword::SELECT,
+    Keyword::FROM,
+    Keyword::WHERE,
+    Keyword::AND,
+    Keyword::OR,
+    Keyword::ON,
+    Keyword::WHEN,
+    Keyword::THEN,
+    Keyword::ELSE,
+    Keyword::BY,
+    Keyword::HAVING,
+    Keyword::UNION,
+    Keyword::EXCEPT,
+    Keyword::INTERSECT,
+    Keyword::AS,
+];
 
 /// Refuses everything that is not a question.
 pub(super) fn check_plan(plan: &LogicalPlan) -> Result<()> {
@@ -106,6 +214,8 @@ mod tests {
         check_text("SELECT a, count(*) FROM events WHERE (b = 'x' OR c > 3) GROUP BY 1 -- ok").unwrap();
         let long_list = format!("SELECT 1 WHERE 1 IN ({})", vec!["1"; 100_000].join(", "));
         check_text(&long_list).unwrap();
+        check_text(&format!("SELECT 1 WHERE a = 1{}", " OR a + 1 = 2".repeat(400))).unwrap();
+        check_text(&format!("SELECT 1{}", ", payload->'a'->>'b' = 'c'".repeat(400))).unwrap();
     }
 
     #[test]
@@ -115,8 +225,11 @@ mod tests {
             format!("SELECT 1{}", " + 1".repeat(100_000)),
             format!("SELECT 1 WHERE {}true", "NOT ".repeat(100_000)),
             format!("SELECT 1{}", " UNION ALL SELECT 1".repeat(100_000)),
-            format!("SELECT payload{} FROM events", "['a']".repeat(100_000)),
+            format!("SELECT a{}", "[1]".repeat(100_000)),
             format!("SELECT 1 FROM events a{}", ", events".repeat(5_000)),
+            format!("SELECT a{}", " + a".repeat(MAX_CHAIN + 1)),
+            format!("SELECT {}a{}", "(a + ".repeat(60), " + a)".repeat(60)),
+            format!("SELECT payload{}", "->'a'".repeat(MAX_STEPS + 1)),
             "x".repeat(MAX_SQL_BYTES + 1),
         ] {
             let error = check_text(&sql).unwrap_err();

@@ -35,6 +35,7 @@ use std::time::Duration;
 use datafusion::common::ParamValues;
 use datafusion::dataframe::DataFrame;
 use datafusion::error::DataFusionError;
+use datafusion::sql::sqlparser::parser::ParserError;
 
 pub use saved::{Parameter, SavedQuery};
 pub(crate) use session::Engine;
@@ -141,6 +142,14 @@ pub fn query_error(error: DataFusionError) -> Error {
     {
         return Error::new(known.kind(), known.to_string());
     }
+    if let DataFusionError::SQL(parser, _) = root {
+        // Its own text is the debugging form.
+        let why = match parser.as_ref() {
+            ParserError::ParserError(why) | ParserError::TokenizerError(why) => why.as_str(),
+            ParserError::RecursionLimitExceeded => "it nests too deep",
+        };
+        return Error::new(ErrorKind::Query, format!("the SQL is not understood: {why}"));
+    }
     let kind = match root {
         DataFusionError::ResourcesExhausted(_) => ErrorKind::OutOfMemory,
         DataFusionError::ParquetError(_) | DataFusionError::ObjectStore(_) | DataFusionError::IoError(_) => {
@@ -148,5 +157,10 @@ pub fn query_error(error: DataFusionError) -> Error {
         }
         _ => ErrorKind::Query,
     };
-    Error::new(kind, error.strip_backtrace())
+    // The root: around it is only which of the planner's rules met it.
+    let mut message = root.strip_backtrace();
+    if kind == ErrorKind::OutOfMemory {
+        message += "; ask for less, or raise query.memory_bytes or query.spill_bytes in ostracon.toml";
+    }
+    Error::new(kind, message)
 }

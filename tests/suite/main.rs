@@ -6,6 +6,7 @@
 
 mod bad_input;
 mod cli;
+mod command;
 mod faults;
 mod interop;
 mod journal_bytes;

@@ -1,0 +1,142 @@
+//! `import`, `record` and `demo`: facts on their way in.
+
+use std::io::{BufRead, BufReader, Write};
+
+use insta::assert_snapshot;
+
+use super::super::command::{Folder, KNOWN, lines_of};
+
+#[test]
+fn import_sums_up_what_it_did() {
+    let folder = Folder::new();
+    let first = folder.run(&["import", "facts", KNOWN]).ok();
+    assert_eq!(first.out, "");
+    assert_snapshot!(first.talk(), @"imported 84 facts (65 events, 10 audits, 9 dead letters) in ⏱");
+    assert_snapshot!(folder.run(&["import", "facts", KNOWN]).ok().talk(), @"imported 0 facts (0 events, 0 audits, 0 dead letters) in ⏱; the first 84 lines were imported before");
+    assert_snapshot!(folder.run(&["import", "facts", KNOWN, "--again"]).ok().talk(), @"imported 84 facts (65 events, 10 audits, 9 dead letters) in ⏱");
+}
+
+#[test]
+fn import_reads_standard_input() {
+    let folder = Folder::new();
+    let text = std::fs::read(KNOWN).unwrap();
+    assert!(folder.run_with(&["import", "facts", "-"], &text).ok().err.starts_with("imported 84 facts ("));
+    // What comes through a pipe is known by its content, too.
+    assert!(folder.run_with(&["import", "facts", "-"], &text).ok().err.starts_with("imported 0 facts ("));
+}
+
+#[test]
+fn import_takes_the_instant_at_which_the_facts_clock_started() {
+    let folder = Folder::new();
+    folder.write(
+        "f.ndjson",
+        "{\"kind\": \"event\", \"system_id\": \"s\", \"actor_address\": \"s:1\", \"event_type\": \"E\", \"payload\": {}, \"timestamp\": 60.5}\n",
+    );
+    folder.run(&["import", "facts", "f.ndjson", "--epoch", "2026-11-23T08:00:00Z"]).ok();
+    let said =
+        folder.run(&["sql", "facts", "--format", "csv", "-c", "SELECT at, timestamp FROM events"]).ok();
+    assert_eq!(said.out, "at,timestamp\n2026-11-23T08:01:00.500Z,1970-01-01T00:01:00.500Z\n");
+    let tail = folder.run(&["tail", "facts"]).ok().out;
+    assert!(tail.contains("\"timestamp\": 60.5"), "the fact keeps its own time: {tail}");
+}
+
+#[test]
+fn import_names_what_it_cannot_open() {
+    let folder = Folder::new();
+    assert_snapshot!(folder.run(&["import", "facts", "none.ndjson"]).failed(), @"error: cannot open none.ndjson: No such file or directory (os error 2)");
+    assert_snapshot!(folder.run(&["import", "facts", "."]).failed(), @"error: . is a folder; import its files one by one");
+    assert!(folder.tree().is_empty(), "no store is made for nothing");
+}
+
+#[test]
+fn import_never_writes_rejects_into_the_file_that_it_reads() {
+    let folder = Folder::new();
+    folder.write("f.ndjson", "nonsense\n");
+    let error = folder.run(&["import", "facts", "f.ndjson", "--rejects", "./f.ndjson"]).failed();
+    assert_snapshot!(error, @"error: ./f.ndjson is the file to import; keep its malformed lines in another");
+    assert_eq!(folder.read("f.ndjson"), b"nonsense\n");
+    assert!(!folder.path("facts").exists());
+}
+
+#[test]
+fn record_answers_each_line_in_order() {
+    let folder = Folder::new();
+    let fact = lines_of(KNOWN)[0].clone();
+    let input = format!("{fact}\nnonsense\n\n{fact}\r\n{{}}\n{fact}");
+    let said = folder.run_with(&["record", "facts", "--ack"], input.as_bytes()).ok();
+    assert_eq!(said.out, "1:1\n-\n1:2\n-\n1:3\n");
+    assert_snapshot!(said.err, @r#"
+        line 2: this line is not a fact: not a JSON object: expected a value at byte 1
+        line 5: this line is not a fact: field "kind" is missing
+        recorded 3 facts; 2 lines were refused
+    "#);
+    let without = folder.run_with(&["record", "facts"], input.as_bytes()).ok();
+    assert_eq!(without.out, "");
+}
+
+#[test]
+fn record_acknowledges_a_fact_when_it_is_safe_and_not_at_the_end() {
+    for durability in ["buffered", "journaled", "synced"] {
+        let folder = Folder::new();
+        let mut child = folder.spawn(&["record", "facts", "--ack", "--durability", durability]);
+        let (mut stdin, mut acks) =
+            (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+        for (at, fact) in lines_of(KNOWN).iter().take(5).enumerate() {
+            writeln!(stdin, "{fact}").unwrap();
+            let mut ack = String::new();
+            acks.read_line(&mut ack).unwrap();
+            assert_eq!(ack, format!("1:{}\n", at + 1));
+            if durability != "buffered" {
+                let seen = folder.run(&["tail", "facts"]).ok().out;
+                assert_eq!(seen.lines().count(), at + 1, "others see what was acknowledged");
+            }
+        }
+        drop(stdin);
+        assert!(child.wait().unwrap().success());
+    }
+}
+
+#[test]
+fn record_gives_back_the_very_lines() {
+    let folder = Folder::new();
+    let odd = r#"{"kind": "event", "system_id": "sé", "actor_address": "s://5", "event_type": "Odd", "payload": {"b": 1, "a": [NaN, -Infinity, 123456789012345678901234567890, "\ud800", 1.0, 1e+16]}, "timestamp": 175453.78744096754}"#;
+    let mut lines = lines_of(KNOWN);
+    lines.push(odd.to_owned());
+    folder.run_with(&["record", "facts"], lines.join("\n").as_bytes()).ok();
+    let tail = folder.run(&["tail", "facts"]).ok().out;
+    for (told, line) in tail.lines().zip(&lines) {
+        assert!(told.starts_with(line.strip_suffix('}').unwrap()), "{line}\n{told}");
+    }
+    assert_eq!(tail.lines().count(), lines.len());
+}
+
+#[test]
+fn the_demo_tells_its_story_once_and_again() {
+    let folder = Folder::new();
+    let first = folder.run(&["demo"]).ok();
+    assert!(folder.path("ostracon-demo/ledger").is_dir());
+    assert_snapshot!(first.err, @r#"
+        imported 1,760 facts into ostracon-demo
+
+        Ask more: ostracon sql ostracon-demo -c "SELECT * FROM crashes LIMIT 3"
+    "#);
+    let titles: Vec<_> =
+        first.out.lines().filter(|line| line.contains(": ")).filter(|l| !l.starts_with('|')).collect();
+    assert_eq!(titles.len(), 5, "{}", first.out);
+    let second = folder.run(&["demo"]).ok();
+    assert_snapshot!(second.err, @r#"
+        ostracon-demo has the facts already
+
+        Ask more: ostracon sql ostracon-demo -c "SELECT * FROM crashes LIMIT 3"
+    "#);
+    assert_eq!(first.out, second.out, "nothing was doubled");
+}
+
+#[test]
+fn the_demo_does_not_go_into_a_folder_of_something_else() {
+    let folder = Folder::new();
+    std::fs::create_dir(folder.path("photos")).unwrap();
+    folder.write("photos/cat.jpg", "a cat");
+    assert_snapshot!(folder.run(&["demo", "photos"]).failed(), @"error: photos is not an Ostracon store: the folder holds other things, such as cat.jpg");
+    assert_eq!(folder.tree().len(), 2);
+}
