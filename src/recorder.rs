@@ -181,7 +181,13 @@ impl Recorder {
         self.appended.store(seq.0, Ordering::Release);
         count(&self.metrics.bytes_written, bytes.len() as u64);
         if state.buffer.rows() >= self.settings.flush.rows || state.buffer.bytes() >= self.settings.flush.bytes {
-            self.seal(&mut state)?;
+            if let Err(error) = self.seal(&mut state) {
+                if state.poisoned.is_some() {
+                    return Err(error);
+                }
+                // This fact is kept all the same; the next one tries again.
+                tracing::warn!(%error, "the buffer could not be sealed");
+            }
             self.work.notify_one();
         } else if state.buffer.rows() == 1 {
             // The flush has to know from when on it counts the age.
@@ -249,6 +255,7 @@ impl Recorder {
 
     /// Hands the buffer to the flush; the next fact goes into a new journal file.
     pub(crate) fn seal(&self, state: &mut Recording) -> Result<()> {
+        state.check_sound()?;
         if state.buffer.rows() == 0 {
             return Ok(());
         }
