@@ -217,6 +217,7 @@ impl Recorder {
         {
             // The facts are recorded; that they cannot be sealed now is the flush's business.
             if let Err(error) = self.seal(&mut state) {
+                state.check_sound()?;
                 tracing::warn!(%error, "the buffer could not be sealed");
             }
             self.work.notify_one();
@@ -288,6 +289,7 @@ impl Recorder {
 
     /// Hands the buffer to the flush; the next fact goes into a new journal file.
     pub(crate) fn seal(&self, state: &mut Recording) -> Result<()> {
+        state.check_sound()?;
         if state.buffer.rows() == 0 {
             return Ok(());
         }

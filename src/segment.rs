@@ -10,7 +10,7 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::{max, min};
@@ -84,6 +84,7 @@ pub(crate) struct SegmentWriter<'a> {
     temp: std::path::PathBuf,
     name: String,
     writer: ArrowWriter<Hashing>,
+    failure: Arc<Mutex<Option<io::Error>>>,
     rows: u64,
     fact_bytes: u64,
     seq: Option<(i64, i64)>,
@@ -107,11 +108,16 @@ impl<'a> SegmentWriter<'a> {
         let name = format!("{}-{}-{}-{unique}", range.stream, range.first_seq, range.last_seq);
         let temp = root.join(kind.table()).join(format!("{name}.tmp"));
         let file = disk.create_new(&temp).map_err(|error| Error::io("begin the segment", &temp, error))?;
+        let failure = Arc::new(Mutex::new(None));
         let options = ArrowWriterOptions::new()
             .with_properties(properties(kind, store, range))
             .with_skip_arrow_metadata(true);
-        let writer = ArrowWriter::try_new_with_options(Hashing::new(file), schema(kind), options)
-            .map_err(|error| parquet_error("begin the segment", &temp, error))?;
+        let writer = ArrowWriter::try_new_with_options(
+            Hashing::new(file, Arc::clone(&failure)),
+            schema(kind),
+            options,
+        )
+        .map_err(|error| parquet_error("begin the segment", &temp, error))?;
         Ok(Self {
             disk,
             root,
@@ -121,6 +127,7 @@ impl<'a> SegmentWriter<'a> {
             temp,
             name,
             writer,
+            failure,
             rows: 0,
             fact_bytes: 0,
             seq: None,
@@ -134,7 +141,9 @@ impl<'a> SegmentWriter<'a> {
     /// Adds rows, in the order of their `seq`.
     pub(crate) fn write(&mut self, rows: &Rows) -> Result<()> {
         let batch = &rows.batch;
-        self.writer.write(batch).map_err(|error| parquet_error("write the segment", &self.temp, error))?;
+        self.writer
+            .write(batch)
+            .map_err(|error| write_error("write the segment", &self.temp, &self.failure, error))?;
         self.rows += batch.num_rows() as u64;
         self.fact_bytes += rows.fact_bytes;
         self.describe(batch);
@@ -197,8 +206,10 @@ impl<'a> SegmentWriter<'a> {
 
     fn finish_file(self) -> Result<Segment> {
         let temp = self.temp.as_path();
-        let hashing =
-            self.writer.into_inner().map_err(|error| parquet_error("complete the segment", temp, error))?;
+        let hashing = self
+            .writer
+            .into_inner()
+            .map_err(|error| write_error("complete the segment", temp, &self.failure, error))?;
         let bytes = hashing.file.len();
         hashing.file.sync_data().map_err(|error| Error::io("sync the segment", temp, error))?;
         let blake3 = hashing.hasher.finalize().to_hex().to_string();
@@ -278,21 +289,41 @@ fn parquet_error(attempt: &'static str, path: &Path, error: parquet::errors::Par
     }
 }
 
+/// Why a segment could not be written. The Parquet writer turns some of the file's errors into
+/// text, so the file's own word comes first: a full disk must not look like a bad file.
+fn write_error(
+    attempt: &'static str,
+    path: &Path,
+    failure: &Mutex<Option<io::Error>>,
+    error: parquet::errors::ParquetError,
+) -> Error {
+    match failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        Some(error) => Error::io(attempt, path, error),
+        None => parquet_error(attempt, path, error),
+    }
+}
+
 /// A file whose digest is taken while it is written.
 struct Hashing {
     file: DiskFile,
     hasher: blake3::Hasher,
+    /// The first error of the file.
+    failure: Arc<Mutex<Option<io::Error>>>,
 }
 
 impl Hashing {
-    fn new(file: DiskFile) -> Self {
-        Self { file, hasher: blake3::Hasher::new() }
+    fn new(file: DiskFile, failure: Arc<Mutex<Option<io::Error>>>) -> Self {
+        Self { file, hasher: blake3::Hasher::new(), failure }
     }
 }
 
 impl Write for Hashing {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.append(bytes)?;
+        if let Err(error) = self.file.append(bytes) {
+            let kind = error.kind();
+            self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+            return Err(kind.into());
+        }
         self.hasher.update(bytes);
         Ok(bytes.len())
     }
