@@ -1,6 +1,6 @@
 //! How fast a store answers: opened cold, listed, and asked in SQL.
 
-#![expect(missing_docs, clippy::unwrap_used, reason = "a benchmark that fails should stop")]
+#![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark that fails should stop")]
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use ostracon::{Import, Kind, Store};

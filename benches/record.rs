@@ -1,6 +1,6 @@
 //! How fast facts are taken: by one thread, and by many that wait for the disk together.
 
-#![expect(missing_docs, clippy::unwrap_used, reason = "a benchmark that fails should stop")]
+#![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark that fails should stop")]
 
 use std::fs::File;
 use std::hint::black_box;

@@ -289,12 +289,11 @@ impl Recorder {
 
     /// Hands the buffer to the flush; the next fact goes into a new journal file.
     pub(crate) fn seal(&self, state: &mut Recording) -> Result<()> {
+        // A sync that failed is not tried again.
         state.check_sound()?;
         if state.buffer.rows() == 0 {
             return Ok(());
         }
-        // A sync that failed is not tried again.
-        state.check_sound()?;
         state.write_pending()?;
         if self.durability == Durability::Synced {
             // Once the file is finished, no recorder that still waits would sync it.
