@@ -12,9 +12,9 @@ use super::check::{
 use super::writer::{Ended, run_child, told};
 
 /// At least so many steps there are from nothing to a store that was flushed twice.
-const STEPS_FROM_NOTHING: u64 = 60;
+const STEPS_FROM_NOTHING: u64 = 90;
 /// At least so many steps there are when something is left to be taken over.
-const STEPS_WHEN_TAKING_OVER: u64 = 40;
+const STEPS_WHEN_TAKING_OVER: u64 = 60;
 /// Kills in all scenarios here, at least.
 pub(super) const KILLS: u64 = STEPS_FROM_NOTHING + STEPS_WHEN_TAKING_OVER;
 
