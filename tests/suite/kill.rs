@@ -17,7 +17,7 @@
 //! leaves its acknowledged facts, and at most one more. A fact that is not there when the store is
 //! opened again never appears later, for its number is not sent twice.
 //!
-//! Every scenario asserts how many processes it killed; together these are more than 500 (see
+//! Every scenario asserts how many processes it killed; together these are about 600 (see
 //! [`KILLS`]). What a kill cannot show is what the disk would have lost: that is for the power
 //! failures in [`faults`](crate::faults).
 

@@ -20,6 +20,8 @@ const WRITERS: u64 = 4;
 const KILLS_PER_WRITER: u64 = 5;
 /// Kills in all scenarios here.
 pub(super) const KILLS: u64 = WRITERS * KILLS_PER_WRITER;
+/// Readers that do nothing but count.
+const COUNTERS: usize = 6;
 /// Facts sent to each writer.
 const SENT: u64 = 150;
 
@@ -35,11 +37,14 @@ fn four_writers_are_killed_and_replaced_while_readers_see_every_stream_only_grow
             scope.spawn(|| look_with_sql(path, &done)),
             scope.spawn(|| look_with_the_command(path, &done)),
         ];
+        // More of them than cores: one is often interrupted in the middle of taking a snapshot.
+        let counters = [(); COUNTERS].map(|()| scope.spawn(|| look_at_the_sum(path, &done)));
         let writers: Vec<_> =
             (0..WRITERS).map(|slot| scope.spawn(move || write_and_die(path, slot))).collect();
         let lives: Vec<_> = writers.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
         done.store(true, Ordering::Relaxed);
         let looks = readers.map(|reader| reader.join().unwrap());
+        counters.map(|counter| assert!(counter.join().unwrap() >= 100));
         (lives.into_iter().flat_map(Result::unwrap).collect::<Vec<_>>(), looks)
     });
     assert!(looks.iter().all(|looks| *looks >= 3), "the readers had only {looks:?} looks");
@@ -109,6 +114,17 @@ fn look_at_facts(path: &Path, done: &AtomicBool) -> u64 {
             let now = now.get(stream).map_or(&[][..], Vec::as_slice);
             assert!(now.starts_with(before), "stream {stream} was {before:?} and is {now:?}");
         }
+        before = now;
+    })
+}
+
+/// Counts all facts without reading them, over and over: looks as many as there can be.
+fn look_at_the_sum(path: &Path, done: &AtomicBool) -> u64 {
+    let store = reader(path).unwrap();
+    let mut before = 0;
+    look(done, || {
+        let now = store.summary().unwrap().facts();
+        assert!(now >= before, "there were {before} facts, and now there are {now}");
         before = now;
     })
 }

@@ -12,9 +12,9 @@ use super::check::{
 use super::writer::{Ended, run_child, told};
 
 /// At least so many steps there are from nothing to a store that was flushed twice.
-const STEPS_FROM_NOTHING: u64 = 60;
+const STEPS_FROM_NOTHING: u64 = 90;
 /// At least so many steps there are when something is left to be taken over.
-const STEPS_WHEN_TAKING_OVER: u64 = 40;
+const STEPS_WHEN_TAKING_OVER: u64 = 60;
 /// Kills in all scenarios here, at least.
 pub(super) const KILLS: u64 = STEPS_FROM_NOTHING + STEPS_WHEN_TAKING_OVER;
 
@@ -43,6 +43,7 @@ fn a_store_whose_first_process_dies_at_any_step_has_what_was_acknowledged() {
         }
         n += 1;
     }
+    eprintln!("killed before each of {} steps", n - 1);
     assert!(n > STEPS_FROM_NOTHING, "it took only {n} steps");
 }
 
@@ -67,6 +68,7 @@ fn processes_that_die_one_step_further_each_take_over_from_one_another() {
             break;
         }
     }
+    eprintln!("killed before each of {} steps", scene.round - 1);
     assert!(scene.round > STEPS_WHEN_TAKING_OVER, "it took only {} steps", scene.round);
     write_and_look(&scene.store, &history);
 }
