@@ -6,6 +6,9 @@
 //! that were never synced may be gone, and with them numbers that somebody has seen. So that no
 //! number names two facts, such a stream ends.
 //!
+//! An opener that promises the disk goes on with no stream that has facts left to flush: its own
+//! would come behind these, and if the power failed, theirs might be there and these not.
+//!
 //! A stream with a damaged journal is left alone, for `recover`.
 
 use std::collections::VecDeque;
@@ -24,6 +27,7 @@ use crate::journal::replay::{self, Contents, Ending};
 use crate::ledger::{Ledger, State, StoreId};
 use crate::metrics::count;
 use crate::recorder::Sealed;
+use crate::settings::Durability;
 
 /// More bytes in one journal file are not read: no writer makes such a file.
 const MAX_JOURNAL_BYTES: u64 = 8 << 30;
@@ -39,7 +43,17 @@ pub(crate) struct Opened {
 }
 
 /// Claims a free stream and takes over what was left.
-pub(crate) fn open_stream(disk: &Disk, root: &Path, ledger: &Ledger, replayed: &AtomicU64) -> Result<Opened> {
+pub(crate) fn open_stream(
+    disk: &Disk,
+    root: &Path,
+    ledger: &Ledger,
+    durability: Durability,
+    replayed: &AtomicU64,
+) -> Result<Opened> {
+    // What others have published, and perhaps not lived to sync, is built upon from here on.
+    for folder in [ledger.folder(), &root.join("journal")] {
+        disk.sync_dir(folder).map_err(|error| Error::io("open the store with", folder, error))?;
+    }
     let mut sealed = VecDeque::new();
     let mut own = None;
     let mut newest = ledger.known().streams.keys().next_back().map_or(0, |stream| stream.0);
@@ -63,7 +77,10 @@ pub(crate) fn open_stream(disk: &Disk, root: &Path, ledger: &Ledger, replayed: &
         };
         count(replayed, left.chunks.iter().map(|chunk| chunk.facts()).sum());
         let ended = state.streams.get(&stream).is_some_and(|stream| stream.ended);
-        let usable = own.is_none() && !ended && left.same_boot;
+        // Facts that are synced must not come behind others that a power failure may take; and a
+        // sync of these proves nothing, if one has failed before.
+        let on_disk = durability != Durability::Synced || left.chunks.is_empty();
+        let usable = own.is_none() && !ended && left.same_boot && on_disk;
         let (last, last_recorded_at) = (left.last, left.last_recorded_at);
         let mut remains = Sealed {
             stream,
@@ -167,7 +184,7 @@ impl TailReader {
 
     /// Adds the facts of a file. Damage, and a gap before its first fact, are errors.
     pub(crate) fn add(&mut self, path: &Path, bytes: &[u8], same_boot: bool) -> Result<()> {
-        let Contents { sound, facts, ending } = replay::read(bytes, &self.header, same_boot);
+        let Contents { sound, facts, synced, ending } = replay::read(bytes, &self.header, same_boot);
         if let Ending::Damaged { offset, reason } = ending {
             return Err(Error::damaged(
                 path,
@@ -176,6 +193,11 @@ impl TailReader {
         }
         let Some(facts) = facts.filter(|facts| facts.last > self.last) else { return Ok(()) };
         if facts.first > self.last.next() {
+            if !same_boot && synced <= self.last {
+                // The power failed, and the disk kept this file but not all of the one before.
+                // Neither was synced, so nobody was promised more: as if the tail were torn there.
+                return Ok(());
+            }
             return Err(Error::damaged(
                 path,
                 format_args!(

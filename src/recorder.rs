@@ -173,7 +173,7 @@ impl Recorder {
                 }
             }
         } else {
-            state.journal.append(bytes)?;
+            self.append_to_journal(&mut state, bytes)?;
         }
         state.buffer.push(seq, bytes);
         state.next_seq = seq.next();
@@ -194,6 +194,33 @@ impl Recorder {
             self.work.notify_one();
         }
         Ok(Position { stream: self.stream, seq, recorded_at })
+    }
+
+    fn append_to_journal(&self, state: &mut Recording, frame: &[u8]) -> Result<()> {
+        let result = state.journal.append(frame);
+        if state.journal.torn()
+            && let Err(error) = self.finish_file(state)
+        {
+            tracing::warn!(%error, "others who wait for the same file will be told so");
+        }
+        result
+    }
+
+    /// Ends the journal file. Once it is finished, no recorder that still waits would sync it, so
+    /// that is done before.
+    fn finish_file(&self, state: &mut Recording) -> Result<()> {
+        let mut kept = None;
+        if self.durability == Durability::Synced
+            && let Some(point) = state.journal.sync_point()
+        {
+            if let Err(error) = point.syncer.sync_data() {
+                state.poisoned = Some(error.to_string());
+                return Err(Error::with_source(ErrorKind::Io, "cannot sync the journal", error));
+            }
+            kept = Some(Seq(state.next_seq.0 - 1));
+        }
+        state.journal.finish_file(kept);
+        Ok(())
     }
 
     /// Waits until there is room for a fact, but not for long.
@@ -260,16 +287,7 @@ impl Recorder {
             return Ok(());
         }
         state.write_pending()?;
-        if self.durability == Durability::Synced
-            && let Some(point) = state.journal.sync_point()
-        {
-            // Once the file is finished, no recorder that still waits would sync it.
-            if let Err(error) = point.syncer.sync_data() {
-                state.poisoned = Some(error.to_string());
-                return Err(Error::with_source(ErrorKind::Io, "cannot sync the journal", error));
-            }
-        }
-        state.journal.finish_file();
+        self.finish_file(state)?;
         state.sealed_bytes += state.buffer.bytes();
         let sealed = Sealed {
             stream: self.stream,
@@ -348,7 +366,11 @@ impl Recording {
     /// Gives the journal what was only promised to memory.
     pub(crate) fn write_pending(&mut self) -> Result<()> {
         if !self.pending.is_empty() {
-            self.journal.append(&self.pending)?;
+            let result = self.journal.append(&self.pending);
+            if self.journal.torn() {
+                self.journal.finish_file(None);
+            }
+            result?;
             self.pending.clear();
         }
         Ok(())

@@ -190,7 +190,7 @@ impl StoreBuilder {
         let recorder = if self.read_only {
             None
         } else {
-            let opened = adopt::open_stream(&self.disk, root, &ledger, &metrics.replayed)?;
+            let opened = adopt::open_stream(&self.disk, root, &ledger, settings.durability, &metrics.replayed)?;
             let clock = self.clock.unwrap_or_else(|| Arc::new(UnixNanos::now));
             Some(Recorder::new(
                 settings.clone(),

@@ -17,6 +17,8 @@ pub(crate) struct Journal {
     open: Option<OpenFile>,
     /// Finished files whose facts are not in the ledger yet.
     finished: Vec<PathBuf>,
+    /// Everything up to here, in files before the one that is open, was synced.
+    kept: Option<Seq>,
 }
 
 struct OpenFile {
@@ -30,29 +32,28 @@ struct OpenFile {
 impl Journal {
     /// Nothing is created before the first fact comes. File numbers begin at `next_number`.
     pub(crate) const fn new(disk: Disk, folder: PathBuf, header: FileHeader, next_number: u64) -> Self {
-        Self { disk, folder, header, next_number, open: None, finished: Vec::new() }
+        Self { disk, folder, header, next_number, open: None, finished: Vec::new(), kept: None }
     }
 
-    /// Hands frames to the operating system. On an error none of them counts as written, and
-    /// nothing is appended behind what may have been left of them.
+    /// Hands frames to the operating system. On an error none of them counts as written. If a
+    /// part of them was left in the file, it is [torn](Self::torn), and has to be finished.
     pub(crate) fn append(&mut self, frames: &[u8]) -> Result<()> {
         if self.open.is_none() {
             self.open = Some(self.begin_file()?);
         }
         let Some(open) = &mut self.open else { return Ok(()) };
-        let result = match open.mark.take() {
+        let result = match &open.mark {
             None => open.file.append(frames),
-            Some(mut mark) => {
-                mark.extend_from_slice(frames);
-                open.file.append(&mark)
-            }
+            Some(mark) => open.file.append(&[mark, frames].concat()),
         };
-        let Err(error) = result else { return Ok(()) };
-        let error = Error::io("append to the journal", &open.path, error);
-        if open.file.torn() {
-            self.finish_file();
-        }
-        Err(error)
+        result.map_err(|error| Error::io("append to the journal", &open.path, error))?;
+        open.mark = None;
+        Ok(())
+    }
+
+    /// Whether the open file ends within a frame, and takes no more of them.
+    pub(crate) fn torn(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| open.file.torn())
     }
 
     /// Begins a file whose header and name the disk has: after a power failure there is a trace
@@ -76,7 +77,8 @@ impl Journal {
             Ok(file)
         };
         let file = begin(&path).map_err(|error| Error::io("begin the journal file", &path, error))?;
-        Ok(OpenFile { path, number, file, mark: None })
+        let mark = self.kept.take().map(|seq| super::frame::mark(seq, file.len()));
+        Ok(OpenFile { path, number, file, mark })
     }
 
     /// How to sync what was appended so far.
@@ -92,10 +94,12 @@ impl Journal {
         }
     }
 
-    /// The next fact goes into a new file.
-    pub(crate) fn finish_file(&mut self) {
+    /// The next fact goes into a new file. If everything up to `kept` was synced, that file will
+    /// say so: whoever finds it after a power failure knows that nothing before it may be missing.
+    pub(crate) fn finish_file(&mut self, kept: Option<Seq>) {
         if let Some(open) = self.open.take() {
             self.finished.push(open.path);
+            self.kept = kept;
         }
     }
 
