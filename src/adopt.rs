@@ -7,6 +7,9 @@
 //! they were acknowledged before the journal had them. So that no number names two facts, such a
 //! stream ends.
 //!
+//! An opener that promises the disk goes on with no stream that has facts left to flush: its own
+//! would come behind these, and if the power failed, theirs might be there and these not.
+//!
 //! A stream with a damaged journal is left alone, for `recover`.
 
 use std::collections::VecDeque;
@@ -25,6 +28,7 @@ use crate::journal::replay::{self, Contents, Ending};
 use crate::ledger::{Ledger, State, StoreId};
 use crate::metrics::count;
 use crate::recorder::Sealed;
+use crate::settings::Durability;
 
 /// More bytes in one journal file are not read: no writer makes such a file.
 const MAX_JOURNAL_BYTES: u64 = 8 << 30;
@@ -42,7 +46,17 @@ pub(crate) struct Opened {
 }
 
 /// Claims a free stream and takes over what was left.
-pub(crate) fn open_stream(disk: &Disk, root: &Path, ledger: &Ledger, replayed: &AtomicU64) -> Result<Opened> {
+pub(crate) fn open_stream(
+    disk: &Disk,
+    root: &Path,
+    ledger: &Ledger,
+    durability: Durability,
+    replayed: &AtomicU64,
+) -> Result<Opened> {
+    // What others have published, and perhaps not lived to sync, is built upon from here on.
+    for folder in [ledger.folder(), &root.join("journal")] {
+        disk.sync_dir(folder).map_err(|error| Error::io("open the store with", folder, error))?;
+    }
     let mut sealed = VecDeque::new();
     let mut own = None;
     let mut newest = ledger.known().streams.keys().next_back().map_or(0, |stream| stream.0);
@@ -68,7 +82,10 @@ pub(crate) fn open_stream(disk: &Disk, root: &Path, ledger: &Ledger, replayed: &
         let ended = state.streams.get(&stream).is_some_and(|stream| stream.ended);
         // A clock that was far ahead would keep this stream's time from going on.
         let timely = left.last_recorded_at.get() <= UnixNanos::now().get().saturating_add(A_DAY);
-        let usable = own.is_none() && !ended && timely && !left.numbers_lost;
+        // Facts that are synced must not come behind others that a power failure may take; and a
+        // sync of these proves nothing, if one has failed before.
+        let on_disk = durability != Durability::Synced || left.chunks.is_empty();
+        let usable = own.is_none() && !ended && timely && on_disk && !left.numbers_lost;
         let (last, last_recorded_at) = (left.last, left.last_recorded_at);
         let mut remains = Sealed {
             stream,
@@ -200,7 +217,7 @@ impl TailReader {
             ));
         }
         let Some(facts) = facts.filter(|facts| facts.last > self.last) else { return Ok(()) };
-        if self.cut || (facts.first > self.last.next() && !same_boot && !synced) {
+        if self.cut || (facts.first > self.last.next() && !same_boot && synced <= self.last) {
             // The disk kept a later file and not an earlier one. Nobody was promised more.
             self.cut = true;
             self.keep_aside.push(path.to_path_buf());

@@ -149,9 +149,9 @@ fn flush(shared: &Shared, sealed: &[Arc<Sealed>]) -> Result<()> {
         sealed.iter().flat_map(|sealed| &sealed.chunks).filter_map(|chunk| chunk.after(committed)).collect();
     let ended = state.streams.get(&stream).is_some_and(|stream| stream.ended);
     if chunks.is_empty() && (ended || !ends_stream) {
-        // Whoever published that commit may not have come as far as to sync its name.
-        let folder = shared.ledger.folder();
-        return shared.disk.sync_dir(folder).map_err(|error| Error::io("sync", folder, error));
+        // An earlier attempt has published the commit, and perhaps not lived to sync its name.
+        let ledger = shared.ledger.folder();
+        return shared.disk.sync_dir(ledger).map_err(|error| Error::io("sync the ledger", ledger, error));
     }
     let range = StreamRange {
         stream,

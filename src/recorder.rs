@@ -200,7 +200,7 @@ impl Recorder {
                 tracing::warn!(%error, "buffered facts could not be journaled yet");
             }
         } else {
-            state.journal.append(frames.bytes())?;
+            self.append_to_journal(&mut state, frames.bytes())?;
         }
         let was_empty = state.buffer.rows() == 0;
         for frame in frames.frames() {
@@ -226,6 +226,33 @@ impl Recorder {
             self.work.notify_one();
         }
         Ok(Some(Position { stream: self.stream, seq: last, recorded_at }))
+    }
+
+    fn append_to_journal(&self, state: &mut Recording, frame: &[u8]) -> Result<()> {
+        let result = state.journal.append(frame);
+        if state.journal.torn()
+            && let Err(error) = self.finish_file(state)
+        {
+            tracing::warn!(%error, "others who wait for the same file will be told so");
+        }
+        result
+    }
+
+    /// Ends the journal file. Once it is finished, no recorder that still waits would sync it, so
+    /// that is done before.
+    fn finish_file(&self, state: &mut Recording) -> Result<()> {
+        let mut kept = None;
+        if self.durability == Durability::Synced
+            && let Some(point) = state.journal.sync_point()
+        {
+            if let Err(error) = point.syncer.sync_data() {
+                state.poisoned = Some(error.to_string());
+                return Err(Error::with_source(ErrorKind::Io, "cannot sync the journal", error));
+            }
+            kept = Some(Seq(state.next_seq.0 - 1));
+        }
+        state.journal.finish_file(kept);
+        Ok(())
     }
 
     /// Waits until there is room for a fact, but not for long.
@@ -270,8 +297,10 @@ impl Recorder {
             state.check_sound()?;
             (Seq(state.next_seq.0 - 1), state.journal.sync_point())
         };
+        // Without an open file everything was synced when its file was finished.
+        let Some(point) = point else { return Ok(last) };
         count(&self.metrics.syncs, 1);
-        match point.sync() {
+        match point.syncer.sync_data() {
             Ok(()) => {
                 let mut state = self.lock();
                 // The system tells of a failed write-back only once: if sealing was told, this
@@ -295,14 +324,7 @@ impl Recorder {
             return Ok(());
         }
         state.write_pending()?;
-        if self.durability == Durability::Synced {
-            // Once the file is finished, no recorder that still waits would sync it.
-            if let Err(error) = state.journal.sync_point().sync() {
-                state.poisoned = Some(error.to_string());
-                return Err(Error::with_source(ErrorKind::Io, "cannot sync the journal", error));
-            }
-        }
-        state.journal.finish_file();
+        self.finish_file(state)?;
         state.sealed_bytes += state.buffer.bytes();
         let sealed = Sealed {
             stream: self.stream,
@@ -381,7 +403,11 @@ impl Recording {
     pub(crate) fn write_pending(&mut self) -> Result<()> {
         if !self.pending.is_empty() {
             self.pending_failed = true;
-            self.journal.append(&self.pending)?;
+            let result = self.journal.append(&self.pending);
+            if self.journal.torn() {
+                self.journal.finish_file(None);
+            }
+            result?;
             self.pending_failed = false;
             self.pending.clear();
         }

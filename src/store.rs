@@ -195,7 +195,8 @@ impl StoreBuilder {
         let recorder = if self.read_only {
             None
         } else {
-            let opened = adopt::open_stream(&self.disk, root, &ledger, &metrics.replayed)?;
+            let opened =
+                adopt::open_stream(&self.disk, root, &ledger, settings.durability, &metrics.replayed)?;
             let clock = self.clock.unwrap_or_else(|| Arc::new(UnixNanos::now));
             let journal = opened.journal.buffered(settings.durability == Durability::Buffered);
             Some(Recorder::new(
@@ -219,12 +220,6 @@ impl StoreBuilder {
             flushing: Mutex::new(()),
             engine: OnceLock::new(),
         });
-        if shared.settings.durability == Durability::Synced
-            && let Some(recorder) = &shared.recorder
-        {
-            // What a dead process left may not be on the disk, and what is recorded now follows it.
-            flush::flush_sealed(&shared, recorder)?;
-        }
         let flusher = match shared.recorder {
             None => None,
             Some(_) => Some(spawn_flusher(&shared)?),

@@ -197,8 +197,14 @@ struct Numbering {
 
 impl Numbering {
     fn claim(shared: &Shared) -> Result<Self> {
-        let opened =
-            adopt::open_stream(&shared.disk, &shared.root, &shared.ledger, &shared.metrics.replayed)?;
+        let durability = shared.settings.durability;
+        let opened = adopt::open_stream(
+            &shared.disk,
+            &shared.root,
+            &shared.ledger,
+            durability,
+            &shared.metrics.replayed,
+        )?;
         for sealed in &opened.sealed {
             flush::flush_left(shared, sealed)?;
         }

@@ -17,8 +17,8 @@ pub(crate) struct Journal {
     open: Option<OpenFile>,
     /// Finished files whose facts are not in the ledger yet.
     finished: Vec<PathBuf>,
-    /// Those of them that were finished without being synced, by number.
-    unsynced: Vec<(u64, Syncer)>,
+    /// Everything up to here, in files before the one that is open, was synced.
+    kept: Option<Seq>,
     /// Facts are acknowledged before the journal has them.
     buffered: bool,
 }
@@ -41,7 +41,7 @@ impl Journal {
             next_number,
             open: None,
             finished: Vec::new(),
-            unsynced: Vec::new(),
+            kept: None,
             buffered: false,
         }
     }
@@ -61,25 +61,23 @@ impl Journal {
         Ok(())
     }
 
-    /// Hands frames to the operating system. On an error none of them counts as written, and
-    /// nothing is appended behind what may have been left of them.
+    /// Hands frames to the operating system. On an error none of them counts as written. If a
+    /// part of them was left in the file, it is [torn](Self::torn), and has to be finished.
     pub(crate) fn append(&mut self, frames: &[u8]) -> Result<()> {
         self.begin()?;
         let Some(open) = &mut self.open else { return Ok(()) };
-        let result = match open.mark.take() {
+        let result = match &open.mark {
             None => open.file.append(frames),
-            Some(mut mark) => {
-                mark.extend_from_slice(frames);
-                open.file.append(&mark)
-            }
+            Some(mark) => open.file.append(&[mark, frames].concat()),
         };
-        let Err(error) = result else { return Ok(()) };
-        let error = Error::io("append to the journal", &open.path, error);
-        if open.file.torn() {
-            self.unsynced.push((open.number, open.file.syncer()));
-            self.finish_file();
-        }
-        Err(error)
+        result.map_err(|error| Error::io("append to the journal", &open.path, error))?;
+        open.mark = None;
+        Ok(())
+    }
+
+    /// Whether the open file ends within a frame, and takes no more of them.
+    pub(crate) fn torn(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| open.file.torn())
     }
 
     /// Begins a file whose header and name the disk has: after a power failure there is a trace
@@ -103,50 +101,41 @@ impl Journal {
             Ok(file)
         };
         let file = begin(&path).map_err(|error| Error::io("begin the journal file", &path, error))?;
-        Ok(OpenFile { path, number, file, mark: None })
+        let mark = self.kept.take().map(|seq| super::frame::mark(seq, file.len()));
+        Ok(OpenFile { path, number, file, mark })
     }
 
     /// How to sync what was appended so far.
-    pub(crate) fn sync_point(&self) -> SyncPoint {
-        SyncPoint {
-            older: self.unsynced.clone(),
-            newest: self.open.as_ref().map(|open| (open.number, open.file.len(), open.file.syncer())),
-        }
+    pub(crate) fn sync_point(&self) -> Option<SyncPoint> {
+        let open = self.open.as_ref()?;
+        Some(SyncPoint { number: open.number, bytes: open.file.len(), syncer: open.file.syncer() })
     }
 
     /// Notes that everything up to this point, and so up to this fact, was synced.
     pub(crate) fn mark_synced(&mut self, point: &SyncPoint, seq: Seq) {
-        self.unsynced.retain(|(number, _)| point.older.iter().all(|(synced, _)| synced != number));
-        let Some((number, bytes, _)) = &point.newest else { return };
-        if let Some(open) = self.open.as_mut().filter(|open| open.number == *number) {
-            open.mark = Some(super::frame::mark(seq, *bytes));
+        if let Some(open) = self.open.as_mut().filter(|open| open.number == point.number) {
+            open.mark = Some(super::frame::mark(seq, point.bytes));
         }
     }
 
-    /// The next fact goes into a new file.
-    pub(crate) fn finish_file(&mut self) {
+    /// The next fact goes into a new file. If everything up to `kept` was synced, that file will
+    /// say so: whoever finds it after a power failure knows that nothing before it may be missing.
+    pub(crate) fn finish_file(&mut self, kept: Option<Seq>) {
         if let Some(open) = self.open.take() {
             self.finished.push(open.path);
+            self.kept = kept;
         }
     }
 
     /// The finished files; from now on they are the caller's.
     pub(crate) fn take_finished(&mut self) -> Vec<PathBuf> {
-        self.unsynced.clear();
         std::mem::take(&mut self.finished)
     }
 }
 
-/// A position in a journal, and the handles that make the disk keep all before it.
+/// A position in a journal file, and the handle that makes the disk keep all before it.
 pub(crate) struct SyncPoint {
-    older: Vec<(u64, Syncer)>,
-    newest: Option<(u64, u64, Syncer)>,
-}
-
-impl SyncPoint {
-    /// Has the disk keep everything before this point.
-    pub(crate) fn sync(&self) -> std::io::Result<()> {
-        let newest = self.newest.iter().map(|(.., syncer)| syncer);
-        self.older.iter().map(|(_, syncer)| syncer).chain(newest).try_for_each(Syncer::sync_data)
-    }
+    number: u64,
+    bytes: u64,
+    pub(crate) syncer: Syncer,
 }

@@ -21,8 +21,8 @@ pub(crate) struct Contents {
     pub(crate) sound: std::ops::Range<usize>,
     /// First and last fact, and when the last was recorded. `None` without facts.
     pub(crate) facts: Option<Facts>,
-    /// Whether some of it was ever synced on demand.
-    pub(crate) synced: bool,
+    /// Everything up to this fact, in this file or before it, was synced; so a mark says.
+    pub(crate) synced: Seq,
     pub(crate) ending: Ending,
 }
 
@@ -58,7 +58,7 @@ pub(crate) enum Ending {
 /// Reads a file's bytes. `expected` is the header it must have; `same_boot` says whether the
 /// machine is still running as it was when the file was begun.
 pub(crate) fn read(bytes: &[u8], expected: &FileHeader, same_boot: bool) -> Contents {
-    let nothing = |ending| Contents { sound: 0..0, facts: None, synced: false, ending };
+    let nothing = |ending| Contents { sound: 0..0, facts: None, synced: Seq(0), ending };
     match FileHeader::decode(bytes) {
         Ok(header) if header == *expected => {}
         Ok(header) => {
@@ -79,12 +79,14 @@ pub(crate) fn read(bytes: &[u8], expected: &FileHeader, same_boot: bool) -> Cont
     let mut facts: Option<Facts> = None;
     let mut batch: Option<Batch> = None;
     let mut synced = 0;
+    let mut synced_seq = Seq(0);
     let mut ending = loop {
         let rest = bytes.get(offset..).unwrap_or_default();
         let last = facts.map_or(Seq(0), |facts| facts.last);
         let (cut, reason) = match Frame::decode(rest) {
             Ok(frame) if let Some(mark) = frame.mark() => {
                 synced = synced.max(mark);
+                synced_seq = synced_seq.max(frame.seq);
                 offset += frame.bytes();
                 continue;
             }
@@ -126,7 +128,7 @@ pub(crate) fn read(bytes: &[u8], expected: &FileHeader, same_boot: bool) -> Cont
             ending = Ending::Torn { offset, sound_behind: false };
         }
     }
-    Contents { sound: FILE_HEADER_BYTES..offset, facts, synced: synced > 0, ending }
+    Contents { sound: FILE_HEADER_BYTES..offset, facts, synced: synced_seq, ending }
 }
 
 /// A batch of which facts are still to come.

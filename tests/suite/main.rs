@@ -14,5 +14,6 @@ mod kill;
 mod model;
 mod saved_queries;
 mod sql;
+mod stored_bytes;
 mod support;
 mod tail;

@@ -3,13 +3,36 @@
 use std::path::Path;
 use std::process::Command;
 
-use ostracon::{Cursor, Event, Fact, Json, Kind, Store};
+use ostracon::{Audit, Cursor, DeadLetter, Event, Fact, Json, Kind, Store};
 
 /// A crash of actor `n`, distinguishable from every other.
 pub(crate) fn crash(n: u64) -> Fact<'static> {
     let payload =
         Json::parse(format!(r#"{{"error": "KeyError: missing field sku-{n}", "reason": "n={n}"}}"#)).unwrap();
     Event::new("shop", format!("shop:{}", n % 7), "ActorCrashed", payload, 1_795_404_290.0 + n as f64).into()
+}
+
+/// Fact `n` of a sequence in which all kinds take turns; no two are alike.
+pub(crate) fn any_fact(n: u64) -> Fact<'static> {
+    match n % 4 {
+        0 | 2 => crash(n),
+        1 => {
+            let mut audit = Audit::new("shop", 1_795_404_290.0 + n as f64);
+            audit.total_actors = n as i64;
+            audit.registry_dead = vec![format!("shop:{n}").into()];
+            audit.into()
+        }
+        _ => {
+            let message = Json::parse(format!(r#"{{"n": {n}}}"#)).unwrap();
+            DeadLetter::new("shop", Some("shop:5"), "Order", message, 1_795_404_290.0 + n as f64).into()
+        }
+    }
+}
+
+/// A folder that goes away with its value; in memory where the system has such a place, since
+/// thousands of stores are made and none has to outlive a power failure.
+pub(crate) fn scratch() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
 /// Every fact of a store as a JSON line, in the store's order.
