@@ -9,7 +9,6 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::fmt;
-use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -21,7 +20,7 @@ use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchR
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Fact, Kind, Recorded, Seq, StreamId, UnixNanos, columns};
 use crate::ledger::Segment;
-use crate::segment::reader_options;
+use crate::segment::{open as open_segment, reader_options};
 use crate::snapshot::Snapshot;
 use crate::store::Store;
 
@@ -214,7 +213,7 @@ struct SegmentReader {
 
 impl SegmentReader {
     fn open(path: &Path, segment: &Segment) -> Result<Self> {
-        let file = File::open(path).map_err(|error| Error::io("open the segment", path, error))?;
+        let file = open_segment(path)?;
         let reader =
             ParquetRecordBatchReaderBuilder::try_new_with_options(file, reader_options(segment.kind))
                 .and_then(|builder| builder.with_batch_size(BATCH_ROWS).build())

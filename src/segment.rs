@@ -383,6 +383,14 @@ pub(crate) fn discard(disk: &Disk, root: &Path, segments: &[Segment]) {
     }
 }
 
+/// Opens the file of a segment that the ledger names. That there is none is damage.
+pub(crate) fn open(path: &Path) -> Result<File> {
+    File::open(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => Error::damaged(path, "the ledger names it, and it is gone"),
+        _ => Error::io("open the segment", path, error),
+    })
+}
+
 /// Opens a segment for reading with the columns of its kind.
 pub(crate) fn reader_options(kind: Kind) -> ArrowReaderOptions {
     ArrowReaderOptions::new().with_schema(Arc::clone(&schema(kind)))

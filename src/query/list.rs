@@ -4,7 +4,6 @@
 //! often: so it is answered without SQL. Segments are read backwards, newest first, a window of
 //! rows at a time, and no further than the answer reaches.
 
-use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use arrow::array::RecordBatch;
@@ -16,7 +15,7 @@ use parquet::file::metadata::PageIndexPolicy;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Fact, Kind, Recorded, columns};
 use crate::ledger::Segment;
-use crate::segment::reader_options;
+use crate::segment::{open as open_segment, reader_options};
 use crate::store::Store;
 
 /// The smallest window of rows that is read at once.
@@ -126,7 +125,7 @@ impl Newest {
 
     fn read_backwards(&mut self, kind: Kind, segment: &Segment, path: &std::path::Path) -> Result<()> {
         let damaged = |error: &dyn std::fmt::Display| Error::damaged(path, error);
-        let file = File::open(path).map_err(|error| Error::io("open the segment", path, error))?;
+        let file = open_segment(path)?;
         let options = reader_options(kind).with_page_index_policy(PageIndexPolicy::Optional);
         let metadata = ArrowReaderMetadata::load(&file, options).map_err(|error| damaged(&error))?;
         let rows = usize::try_from(metadata.metadata().file_metadata().num_rows()).unwrap_or_default();

@@ -32,6 +32,7 @@ mod watch;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow::error::ArrowError;
 use datafusion::common::ParamValues;
 use datafusion::dataframe::DataFrame;
 use datafusion::error::DataFusionError;
@@ -155,6 +156,7 @@ pub fn query_error(error: DataFusionError) -> Error {
         DataFusionError::ParquetError(_) | DataFusionError::ObjectStore(_) | DataFusionError::IoError(_) => {
             ErrorKind::Damaged
         }
+        DataFusionError::ArrowError(error, _) if matches!(**error, ArrowError::ParquetError(_)) => ErrorKind::Damaged,
         _ => ErrorKind::Query,
     };
     // The root: around it is only which of the planner's rules met it.
