@@ -133,7 +133,6 @@ impl Run {
         };
 
         let store = builder().open(root).unwrap();
-        assert_eq!(self.check(&store, kept), before, "opening for writing changed what is there");
         self.check_place_of_next(&store);
         store.close().unwrap();
         drop(store);
