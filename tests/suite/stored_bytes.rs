@@ -4,7 +4,8 @@
 //! Nothing may panic, hang, or ask for memory by a number that a file made up. One limit is
 //! known: a byte flipped within a segment's pages is only found by comparing the file's digest,
 //! which is a scan's business and not a query's. So of segments the right *number* of rows is
-//! demanded.
+//! demanded. Another: no later commit vouches for the newest one, whose times decide about order;
+//! so of that all facts are demanded, in whatever order.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -145,7 +146,12 @@ fn a_changed_newest_commit_gives_all_facts_or_an_error() {
                 String::from_utf8_lossy(&bytes[at.saturating_sub(20)..at + 1])
             );
             match scene.with(&path, &flip(&bytes, at, way), Scene::ask) {
-                Ok(lines) => assert_eq!(lines, scene.lines, "{what}"),
+                Ok(mut lines) => {
+                    let mut expected = scene.lines.clone();
+                    lines.sort();
+                    expected.sort();
+                    assert_eq!(lines, expected, "{what}");
+                }
                 Err(error) => assert_named(&error, &what),
             }
         }
@@ -205,6 +211,8 @@ fn change_segments(change: impl Fn(&[u8]) -> Vec<(String, Vec<u8>)>) {
             if n % 8 == 0 {
                 match scene.with(&path, &changed, Scene::ask_sql) {
                     Ok(rows) => assert_eq!(rows, scene.lines.len(), "SQL, {what}"),
+                    // A footer that names other columns is an error of the plan, to DataFusion.
+                    Err(error) if error.kind() == ErrorKind::Query => {}
                     Err(error) => assert_named(&error, &format!("SQL, {what}")),
                 }
             }
