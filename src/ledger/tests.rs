@@ -85,11 +85,15 @@ fn commit_one(ledger: &Ledger, stream: StreamId) {
     ledger.commit(|state| Ok(Some(flush_of_one(state, stream)))).unwrap();
 }
 
-/// Changes the JSON of a commit's file.
+/// Changes the JSON of a commit's file, and has its digest match again.
 fn edit(path: &Path, change: impl FnOnce(&mut serde_json::Value)) {
-    let mut value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    let mut value: serde_json::Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    value.as_object_mut().unwrap().remove("check").unwrap();
     change(&mut value);
-    fs::write(path, serde_json::to_vec_pretty(&value).unwrap()).unwrap();
+    let json = serde_json::to_string_pretty(&value).unwrap();
+    let covered = json.strip_suffix("\n}").unwrap();
+    let check = commit::digest(covered.as_bytes());
+    fs::write(path, format!("{covered},\n  \"check\": \"{check}\"\n}}\n")).unwrap();
 }
 
 #[test]
@@ -194,8 +198,11 @@ fn a_range_that_does_not_follow_or_does_not_add_up_is_damage() {
             |commit| commit["range"]["first_seq"] = 1.into(),
             "it covers facts 1 to 2 of stream 1, which is at 1",
         ),
-        (|commit| commit["range"]["last_seq"] = 9.into(), "it covers 8 facts, and its segments have 1 rows"),
-        (|commit| commit["add"][0]["rows"] = 2.into(), "it covers 1 facts, and its segments have 2 rows"),
+        (
+            |commit| commit["range"]["last_seq"] = 9.into(),
+            "it covers 8 facts, and its segments have other rows",
+        ),
+        (|commit| commit["add"][0]["rows"] = 2.into(), "it covers 1 facts, and its segments have other rows"),
     ];
     for (change, why) in changes {
         let scene = Scene::with_commits(2);
@@ -232,6 +239,16 @@ fn a_commit_of_a_newer_format_is_named_so_whatever_else_it_holds() {
     let error = scene.failure();
     assert_eq!(error.kind(), ErrorKind::NewerFormat);
     assert!(error.to_string().contains("use a newer ostracon"), "{error}");
+}
+
+#[test]
+fn a_newest_commit_that_was_changed_does_not_match_its_own_digest() {
+    let scene = Scene::with_commits(2);
+    let text = fs::read_to_string(scene.path(2)).unwrap();
+    fs::write(scene.path(2), text.replacen("ostracon", "somebody", 1)).unwrap();
+    let error = scene.failure();
+    assert_eq!(error.kind(), ErrorKind::Damaged);
+    assert!(error.to_string().contains("it does not match its own digest"), "{error}");
 }
 
 #[test]
