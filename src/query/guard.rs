@@ -26,6 +26,8 @@ const MAX_OPERATORS: usize = 2_000;
 const MAX_CHAIN: usize = 100;
 /// Longer paths such as `a->'b'->'c'` are refused: planning one takes twice as long for every two steps.
 const MAX_STEPS: usize = 12;
+/// More joins and set operations are refused: each is a level of the plan.
+const MAX_JOINS: usize = 50;
 
 /// Refuses text that is too long, too deep, or chains too many operators.
 pub(super) fn check_text(sql: &str) -> Result<()> {
@@ -49,6 +51,9 @@ pub(super) fn check_text(sql: &str) -> Result<()> {
     if found.chain > MAX_CHAIN {
         return refuse(format!("it chains {} operators, and {MAX_CHAIN} are the limit", found.chain));
     }
+    if found.joins > MAX_JOINS {
+        return refuse(format!("it joins or unites {} times, and {MAX_JOINS} is the limit", found.joins));
+    }
     if found.steps > MAX_STEPS {
         return refuse(format!(
             "it has a path of {} steps, and {MAX_STEPS} are the limit; `json_get(payload, 'a', 'b', …)` takes them all at once",
@@ -68,6 +73,7 @@ struct Measure {
     operators: usize,
     chain: usize,
     steps: usize,
+    joins: usize,
     explains: usize,
 }
 
@@ -124,6 +130,7 @@ impl Measure {
                     keyword => {
                         found.operators += 1;
                         found.explains += usize::from(keyword == Keyword::EXPLAIN);
+                        found.joins += usize::from(JOINS.contains(&keyword));
                         if SEPARATORS.contains(&keyword) {
                             chain.end();
                         }
@@ -145,6 +152,9 @@ impl Measure {
         found
     }
 }
+
+/// Words that put two plans together.
+const JOINS: [Keyword; 4] = [Keyword::JOIN, Keyword::UNION, Keyword::EXCEPT, Keyword::INTERSECT];
 
 /// Words behind which another expression begins.
 const SEPARATORS: [Keyword; 15] = [
