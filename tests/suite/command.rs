@@ -82,7 +82,12 @@ impl Folder {
 
     /// Starts a command, with pipes to all its ends.
     pub(crate) fn spawn(&self, args: &[&str]) -> Child {
-        self.command(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        self.command(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
     }
 
     /// Every file and folder below this one, with its content.

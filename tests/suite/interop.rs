@@ -30,11 +30,28 @@ fn python() -> PathBuf {
     if !complete.exists() {
         let _ = fs::remove_dir_all(&folder);
         let mut venv = Command::new("python3");
-        done(venv.args(["-m", "venv"]).arg(&folder).output(), "python3 -m venv", "install python3 with its venv module");
+        done(
+            venv.args(["-m", "venv"]).arg(&folder).output(),
+            "python3 -m venv",
+            "install python3 with its venv module",
+        );
         let mut pip = Command::new(&python);
-        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:", "-r"]);
+        pip.args([
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--only-binary",
+            ":all:",
+            "-r",
+        ]);
         pip.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/requirements.txt"));
-        done(pip.output(), "pip install -r tests/requirements.txt", "PyPI, or a mirror of it in PIP_INDEX_URL, must be reachable");
+        done(
+            pip.output(),
+            "pip install -r tests/requirements.txt",
+            "PyPI, or a mirror of it in PIP_INDEX_URL, must be reachable",
+        );
         File::create(complete).unwrap();
     }
     python
@@ -65,11 +82,20 @@ fn odd_store() -> Folder {
     let folder = Folder::with_known_facts();
     folder.run(&["import", "facts", SAMPLE]).ok();
     let store = Store::open(folder.path("facts")).unwrap();
-    for (n, text) in ["", "None", "naïve ☃ 🏺", "quote\" 'n' \\ back", "new\nline\ttab", "\u{0}nul", "\u{202e}rtl"].iter().enumerate() {
-        let payload = Json::parse(format!(r#"{{"error": {}, "reason": null}}"#, Json::string(text).as_str())).unwrap();
-        let timestamp = [1_795_404_290.123_456_7, 0.0, -1.5, f64::NAN, 1e300, 253_402_300_799.0, 175_453.787_440_967_54][n];
+    for (n, text) in
+        ["", "None", "naïve ☃ 🏺", "quote\" 'n' \\ back", "new\nline\ttab", "\u{0}nul", "\u{202e}rtl"]
+            .iter()
+            .enumerate()
+    {
+        let payload =
+            Json::parse(format!(r#"{{"error": {}, "reason": null}}"#, Json::string(text).as_str())).unwrap();
+        let timestamp =
+            [1_795_404_290.123_456_7, 0.0, -1.5, f64::NAN, 1e300, 253_402_300_799.0, 175_453.787_440_967_54]
+                [n];
         store.record(Event::new(*text, *text, "ActorCrashed", payload.clone(), timestamp)).unwrap();
-        store.record(DeadLetter::new("odd", (n % 2 == 0).then_some(*text), *text, payload, timestamp)).unwrap();
+        store
+            .record(DeadLetter::new("odd", (n % 2 == 0).then_some(*text), *text, payload, timestamp))
+            .unwrap();
         let mut audit = Audit::new("odd", timestamp);
         audit.total_actors = i64::MAX - n as i64;
         audit.registry_orphans = (0..n).map(|_| (*text).into()).collect();
@@ -140,6 +166,12 @@ fn pyarrow_counts_and_sums_the_same() {
 #[test]
 fn duckdb_and_pyarrow_see_the_types_that_people_mean() {
     let folder = Folder::with_known_facts();
-    insta::assert_snapshot!("duckdb_types", serde_json::to_string_pretty(&read_with("duckdb-types", &folder)).unwrap());
-    insta::assert_snapshot!("pyarrow_types", serde_json::to_string_pretty(&read_with("pyarrow-types", &folder)).unwrap());
+    insta::assert_snapshot!(
+        "duckdb_types",
+        serde_json::to_string_pretty(&read_with("duckdb-types", &folder)).unwrap()
+    );
+    insta::assert_snapshot!(
+        "pyarrow_types",
+        serde_json::to_string_pretty(&read_with("pyarrow-types", &folder)).unwrap()
+    );
 }

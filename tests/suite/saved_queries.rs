@@ -18,7 +18,8 @@ fn known_answers() -> Vec<(String, Option<String>, String)> {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|extension| extension == "csv") {
             let name = path.file_stem().unwrap().to_str().unwrap();
-            let (name, set) = name.split_once("--").map_or((name, None), |(name, set)| (name, Some(set.to_owned())));
+            let (name, set) =
+                name.split_once("--").map_or((name, None), |(name, set)| (name, Some(set.to_owned())));
             known.push((name.to_owned(), set, fs::read_to_string(&path).unwrap()));
         }
     }
@@ -76,7 +77,8 @@ fn facts_of_several_segments_and_a_tail_give_the_known_answers() {
 #[test]
 fn every_saved_query_has_a_known_answer() {
     let known: BTreeSet<String> = known_answers().into_iter().map(|(name, ..)| name).collect();
-    let without: Vec<_> = SavedQuery::all().into_iter().map(|q| q.name).filter(|name| !known.contains(*name)).collect();
+    let without: Vec<_> =
+        SavedQuery::all().into_iter().map(|q| q.name).filter(|name| !known.contains(*name)).collect();
     assert_eq!(without, ["ingest_lag"], "its answer depends on when the facts were imported");
     assert_eq!(SavedQuery::all().len(), 20);
 }
@@ -119,7 +121,8 @@ fn every_saved_query_can_be_asked_of_facts_whose_clock_is_no_wall_clock() {
     let folder = Folder::new();
     folder.run(&["import", "facts", SAMPLE]).ok();
     let store = Store::builder().read_only(true).open(folder.path("facts")).unwrap();
-    let silent: Vec<_> = ask_all(&store).into_iter().filter(|(_, rows)| *rows == 0).map(|(name, _)| name).collect();
+    let silent: Vec<_> =
+        ask_all(&store).into_iter().filter(|(_, rows)| *rows == 0).map(|(name, _)| name).collect();
     // All facts of the sample have one wall time, that of the import, so nothing came after anything.
     for name in ["crash_summary", "error_groups", "top_crashers", "system_overview", "dead_letter_hotspots"] {
         assert!(!silent.contains(&name), "{name} has nothing to say; nor have {silent:?}");

@@ -155,7 +155,17 @@ fn a_cursor_that_is_none_is_a_clear_error() {
         error
     };
     assert_snapshot!(error("12"), @r#"error: cannot go on from cursor: "12" is not a cursor; one looks like 1:120,2:77"#);
-    for cursor in ["1:", ":5", "1:x", "1:-5", "1:5;2:6", "99999999999999:1", "1:99999999999999999999", "{\"1\": 5}", "\0\0\0"] {
+    for cursor in [
+        "1:",
+        ":5",
+        "1:x",
+        "1:-5",
+        "1:5;2:6",
+        "99999999999999:1",
+        "1:99999999999999999999",
+        "{\"1\": 5}",
+        "\0\0\0",
+    ] {
         assert!(error(cursor).starts_with("error: cannot go on from cursor: "), "{cursor:?}");
     }
     folder.write("cursor", b"\xff\xfe");
@@ -201,7 +211,8 @@ fn what_other_processes_record_is_followed_within_a_second() {
     let folder = Folder::new();
     drop(Store::open(folder.path("facts")).unwrap());
     let following = Following::start(&folder, &["tail", "facts", "--follow"]);
-    let mut writers: Vec<Child> = (0..2).map(|_| folder.spawn(&["record", "facts", "--flush-rows", "7"])).collect();
+    let mut writers: Vec<Child> =
+        (0..2).map(|_| folder.spawn(&["record", "facts", "--flush-rows", "7"])).collect();
     let mut seen = BTreeSet::new();
     let mut slowest = Duration::ZERO;
     for round in 0..20_u64 {
@@ -210,7 +221,8 @@ fn what_other_processes_record_is_followed_within_a_second() {
         }
         let begun = Instant::now();
         for _ in 0..2 {
-            let line = following.lines.recv_timeout(Duration::from_secs(20)).expect("what was recorded is told");
+            let line =
+                following.lines.recv_timeout(Duration::from_secs(20)).expect("what was recorded is told");
             assert!(seen.insert(name(&line)), "told twice: {line}");
         }
         // The first round also waits for three processes to start.
@@ -223,7 +235,10 @@ fn what_other_processes_record_is_followed_within_a_second() {
         drop(writer.stdin.take());
         assert!(writer.wait().unwrap().success());
     }
-    assert!(following.lines.recv_timeout(Duration::from_millis(600)).is_err(), "nothing is told again after a flush");
+    assert!(
+        following.lines.recv_timeout(Duration::from_millis(600)).is_err(),
+        "nothing is told again after a flush"
+    );
 }
 
 #[test]
@@ -247,12 +262,17 @@ fn a_shipper_that_is_killed_again_and_again_ships_every_fact() {
         });
         let begun = Instant::now();
         while !recording.is_finished() || shipped.len() < FACTS as usize {
-            assert!(begun.elapsed() < Duration::from_secs(60), "{} facts of {FACTS} were shipped", shipped.len());
+            assert!(
+                begun.elapsed() < Duration::from_secs(60),
+                "{} facts of {FACTS} were shipped",
+                shipped.len()
+            );
             lives += 1;
             let following = Following::start(&folder, &["tail", "facts", "--follow", "--cursor", "shipped"]);
             // Some lives end before anything was done, some amid it.
             let life = Instant::now() + Duration::from_millis(lives * 7919 % 700);
-            while let Ok(line) = following.lines.recv_timeout(life.saturating_duration_since(Instant::now())) {
+            while let Ok(line) = following.lines.recv_timeout(life.saturating_duration_since(Instant::now()))
+            {
                 *shipped.entry(name(&line)).or_default() += 1;
             }
             kill_and_drain(following, &mut shipped);

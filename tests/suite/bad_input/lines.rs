@@ -35,7 +35,10 @@ fn bad_lines() -> Vec<(Vec<u8>, &'static str)> {
         (with("0.5", "\"0.5\""), "field \"timestamp\" must be a number that a float holds, not \"0.5\""),
         (with("0.5", "null"), "field \"timestamp\" must be a number that a float holds, not null"),
         (audit.as_bytes().to_vec(), "field \"total_actors\" must be an integer of 64 bits, not \"3\""),
-        (audit.replace("\"3\"", "3.5").into_bytes(), "field \"total_actors\" must be an integer of 64 bits, not 3.5"),
+        (
+            audit.replace("\"3\"", "3.5").into_bytes(),
+            "field \"total_actors\" must be an integer of 64 bits, not 3.5",
+        ),
         (with("\"shop:0\"", "null"), "field \"actor_address\" must be an address, not null"),
         (not_utf8, "not UTF-8 at byte 50"),
         (sound.as_bytes()[..80].to_vec(), "not a JSON object: "),
@@ -70,7 +73,10 @@ fn all_told(said: &Said, bad: &[(usize, Vec<u8>, &'static str)], before: &str) {
     let told: Vec<&str> = said.err.lines().filter(|line| line.starts_with(before)).collect();
     assert_eq!(told.len(), bad.len(), "{}", said.err);
     for (told, (line, _, why)) in told.iter().zip(bad) {
-        assert!(told.starts_with(&format!("{before}{line}: ")) && told.contains(why), "line {line}, {why}: {told}");
+        assert!(
+            told.starts_with(&format!("{before}{line}: ")) && told.contains(why),
+            "line {line}, {why}: {told}"
+        );
         assert!(told.len() < 300, "a bad line is not told in full: {told}");
     }
 }
@@ -97,7 +103,8 @@ fn import_counts_numbers_and_keeps_aside_every_bad_line() {
         all_told(&said, &bad, "f.ndjson:");
         assert!(said.err.contains(&format!("; {} lines are no facts", bad.len())), "{}", said.err);
         assert_eq!(sound_lines(&folder), expected_lines());
-        let aside: Vec<u8> = bad.iter().flat_map(|(_, bytes, _)| [bytes.as_slice(), line_end.as_bytes()].concat()).collect();
+        let aside: Vec<u8> =
+            bad.iter().flat_map(|(_, bytes, _)| [bytes.as_slice(), line_end.as_bytes()].concat()).collect();
         assert!(folder.read("bad.ndjson") == aside, "rejects are kept byte for byte");
     }
 }
@@ -121,7 +128,11 @@ fn record_refuses_every_bad_line_and_records_the_rest() {
     assert_eq!(said.out.lines().filter(|ack| *ack == "-").count(), bad.len());
     let acked: Vec<&str> = said.out.lines().filter(|ack| *ack != "-").collect();
     assert_eq!(acked, (1..=bad.len() + 1).map(|seq| format!("1:{seq}")).collect::<Vec<_>>());
-    assert!(said.err.ends_with(&format!("recorded {} facts; {} lines were refused\n", acked.len(), bad.len())));
+    assert!(said.err.ends_with(&format!(
+        "recorded {} facts; {} lines were refused\n",
+        acked.len(),
+        bad.len()
+    )));
     assert_eq!(sound_lines(&folder), expected_lines());
 }
 
@@ -132,7 +143,11 @@ fn a_line_of_one_hundred_mebibytes_is_passed_over() {
     let text = format!("{}\n{long}\n{}\nnonsense\n", sound(1), sound(2));
     folder.write("f.ndjson", &text);
     let said = folder.run(&["import", "facts", "f.ndjson", "--rejects", "bad.ndjson"]).ok();
-    assert!(said.err.starts_with("f.ndjson:2: longer than 16 MiB\nf.ndjson:4: not a JSON object"), "{}", said.err);
+    assert!(
+        said.err.starts_with("f.ndjson:2: longer than 16 MiB\nf.ndjson:4: not a JSON object"),
+        "{}",
+        said.err
+    );
     assert!(folder.read("bad.ndjson") == format!("{long}\nnonsense\n").as_bytes());
     assert_eq!(sound_lines(&folder), [sound(1), sound(2)]);
     // What a later run says has the right numbers, too.
@@ -188,7 +203,8 @@ fn numbers_stay_right_behind_a_last_line_without_a_break() {
     assert!(said.err.starts_with("f.ndjson:3: "), "{}", said.err);
     folder.write("f.ndjson", format!("{}\n\nbad\n{}\r\n\nworse\n{}\nworst", sound(1), sound(2), sound(3)));
     let said = folder.run(&["import", "facts", "f.ndjson", "--rejects", "bad.ndjson"]).ok();
-    let numbers: Vec<&str> = said.err.lines().filter_map(|line| line.strip_prefix("f.ndjson:")?.split(':').next()).collect();
+    let numbers: Vec<&str> =
+        said.err.lines().filter_map(|line| line.strip_prefix("f.ndjson:")?.split(':').next()).collect();
     assert_eq!(numbers, ["6", "8"], "{}", said.err);
     assert_eq!(sound_lines(&folder), [sound(1), sound(2), sound(3)]);
     assert_eq!(folder.read("bad.ndjson"), b"bad\nworse\nworst\n", "what the first run kept aside stays");
@@ -202,7 +218,10 @@ fn a_file_that_changed_before_the_end_of_what_was_imported_is_not_guessed_at() {
     folder.run(&["import", "facts", "f.ndjson"]).ok();
     let before = folder.tree();
     // Same beginning, other end.
-    folder.write("f.ndjson", (lines[..999].join("\n") + "\n").replace("shop:990", "shop:xyz") + &sound(5000).repeat(9));
+    folder.write(
+        "f.ndjson",
+        (lines[..999].join("\n") + "\n").replace("shop:990", "shop:xyz") + &sound(5000).repeat(9),
+    );
     let error = folder.run(&["import", "facts", "f.ndjson"]).failed();
     assert!(error.contains("f.ndjson") && error.contains("--again"), "{error}");
     assert_eq!(folder.tree().len(), before.len());

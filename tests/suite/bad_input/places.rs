@@ -8,7 +8,8 @@ use super::super::command::{Folder, KNOWN};
 
 /// Every command that opens a store, writing ones first.
 fn commands(store: &str) -> Vec<Vec<String>> {
-    let writing = [vec!["import", store, KNOWN, "--rejects", "bad.ndjson"], vec!["record", store], vec!["demo", store]];
+    let writing =
+        [vec!["import", store, KNOWN, "--rejects", "bad.ndjson"], vec!["record", store], vec!["demo", store]];
     let reading = [
         vec!["sql", store, "-c", "SELECT 1"],
         vec!["query", store, "mtbf"],
@@ -49,7 +50,10 @@ fn a_folder_of_other_things_is_no_store() {
     for args in commands("photos").into_iter().take(3) {
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         let error = folder.run(&args).failed();
-        assert_eq!(error, "error: photos is not an Ostracon store: the folder holds other things, such as cat.jpg\n");
+        assert_eq!(
+            error,
+            "error: photos is not an Ostracon store: the folder holds other things, such as cat.jpg\n"
+        );
     }
     all_fail(&folder, "photos", &["photos is not an Ostracon store"]);
     assert!(folder.tree() == before);
@@ -74,7 +78,8 @@ fn a_place_where_nothing_can_be_written_is_named() {
 #[test]
 fn a_store_of_a_newer_format_is_left_alone() {
     let folder = Folder::with_known_facts();
-    let mut commits: Vec<_> = fs::read_dir(folder.path("facts/ledger")).unwrap().map(|e| e.unwrap().path()).collect();
+    let mut commits: Vec<_> =
+        fs::read_dir(folder.path("facts/ledger")).unwrap().map(|e| e.unwrap().path()).collect();
     commits.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
     commits.sort();
     assert!(commits.len() > 1);
@@ -84,7 +89,11 @@ fn a_store_of_a_newer_format_is_left_alone() {
         assert_ne!(text, newer);
         fs::write(commit, newer).unwrap();
         let name = commit.file_name().unwrap().to_str().unwrap();
-        all_fail(&folder, "facts", &[name, "has store format 2", "knows formats up to 1", "use a newer ostracon"]);
+        all_fail(
+            &folder,
+            "facts",
+            &[name, "has store format 2", "knows formats up to 1", "use a newer ostracon"],
+        );
         fs::write(commit, text).unwrap();
     }
     folder.run(&["metrics", "facts"]).ok();
@@ -181,7 +190,9 @@ fn facts_without_a_ledger_are_not_taken_for_a_new_store() {
 #[test]
 fn a_stranger_in_the_store_does_no_harm() {
     let folder = Folder::with_known_facts();
-    for name in ["facts/.DS_Store", "facts/ledger/notes.txt", "facts/events/copy.parquet.bak", "facts/journal/x"] {
+    for name in
+        ["facts/.DS_Store", "facts/ledger/notes.txt", "facts/events/copy.parquet.bak", "facts/journal/x"]
+    {
         folder.write(name, "a stranger");
     }
     folder.run(&["import", "facts", KNOWN, "--again"]).ok();

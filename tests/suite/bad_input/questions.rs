@@ -96,7 +96,8 @@ fn explain_is_only_reading() {
 /// Nesting and chaining of all sorts, a hundred thousand times.
 fn endless() -> Vec<String> {
     const N: usize = 100_000;
-    let nest = |open: &str, inner: &str, close: &str| format!("SELECT {}{inner}{}", open.repeat(N), close.repeat(N));
+    let nest =
+        |open: &str, inner: &str, close: &str| format!("SELECT {}{inner}{}", open.repeat(N), close.repeat(N));
     vec![
         nest("(", "1", ")"),
         nest("abs(", "1", ")"),
@@ -118,7 +119,10 @@ fn endless() -> Vec<String> {
         format!("SELECT 1{}", " EXCEPT SELECT 1".repeat(N)),
         format!("SELECT * FROM events{}", ", events".repeat(N)),
         format!("SELECT * FROM events{}", " NATURAL JOIN events".repeat(N)),
-        format!("WITH a0 AS (SELECT 1){} SELECT 1", (0..N).map(|n| format!(", a{} AS (SELECT * FROM a{n})", n + 1)).collect::<String>()),
+        format!(
+            "WITH a0 AS (SELECT 1){} SELECT 1",
+            (0..N).map(|n| format!(", a{} AS (SELECT * FROM a{n})", n + 1)).collect::<String>()
+        ),
         format!("SELECT {}", "/*".repeat(N)),
         "(".repeat(N),
         "SELECT ".repeat(N),
@@ -167,13 +171,22 @@ fn what_is_just_within_the_limits_is_answered_or_refused_and_the_process_lives()
             // On a thread like those of an async runtime, whose stack is of 2 MiB.
             std::thread::scope(|scope| {
                 let ask = || {
-                    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+                    let runtime = tokio::runtime::Builder::new_multi_thread()
+                        .worker_threads(1)
+                        .enable_all()
+                        .build()
+                        .unwrap();
                     let options = QueryOptions::new().timeout(Duration::from_secs(20));
-                    let answer = runtime.block_on(async { store.sql_with(&sql, options).await?.collect().await.map_err(ostracon::query_error) });
+                    let answer = runtime.block_on(async {
+                        store.sql_with(&sql, options).await?.collect().await.map_err(ostracon::query_error)
+                    });
                     runtime.shutdown_background();
-                    answer.map(|_| ()).or_else(|error| if error.to_string().is_empty() { Err(()) } else { Ok(()) })
+                    answer
+                        .map(|_| ())
+                        .or_else(|error| if error.to_string().is_empty() { Err(()) } else { Ok(()) })
                 };
-                let thread = std::thread::Builder::new().stack_size(2 << 20).spawn_scoped(scope, ask).unwrap();
+                let thread =
+                    std::thread::Builder::new().stack_size(2 << 20).spawn_scoped(scope, ask).unwrap();
                 assert_eq!(thread.join().unwrap(), Ok(()), "{}… of {n}", &sql[..40]);
             });
         }
@@ -251,7 +264,8 @@ fn an_out_of_memory_says_what_can_be_done() {
     }
     store.close().unwrap();
     folder.write("facts/ostracon.toml", "[query]\nmemory_bytes = 1_048_576\nspill_bytes = 0\n");
-    let error = folder.run(&["sql", "facts", "-c", "SELECT * FROM events ORDER BY payload DESC, error"]).failed();
+    let error =
+        folder.run(&["sql", "facts", "-c", "SELECT * FROM events ORDER BY payload DESC, error"]).failed();
     assert!(error.contains("query.memory_bytes"), "{error}");
 }
 

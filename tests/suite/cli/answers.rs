@@ -102,7 +102,8 @@ fn an_answer_without_rows_is_still_an_answer() {
 #[test]
 fn times_are_in_utc_with_the_decimals_they_need() {
     let folder = Folder::with_known_facts();
-    let sql = "SELECT timestamp, event_type FROM events WHERE actor_address = 'shop:2' ORDER BY timestamp LIMIT 3";
+    let sql =
+        "SELECT timestamp, event_type FROM events WHERE actor_address = 'shop:2' ORDER BY timestamp LIMIT 3";
     assert_snapshot!(folder.run(&["sql", "facts", "--format", "csv", "-c", sql]).ok().out, @r"
         timestamp,event_type
         2026-03-01T09:00:00.125Z,ActorStarted
@@ -120,7 +121,10 @@ fn the_question_may_come_from_a_file_or_from_standard_input() {
     assert_eq!(asked.out, "n\n27\n");
     assert_eq!(asked.talk(), "1 row in ⏱\n");
     assert_eq!(folder.run(&["sql", "facts", "--format", "csv", "-f", "q.sql"]).ok().out, asked.out);
-    assert_eq!(folder.run_with(&["sql", "facts", "--format", "csv", "-f", "-"], sql.as_bytes()).ok().out, asked.out);
+    assert_eq!(
+        folder.run_with(&["sql", "facts", "--format", "csv", "-f", "-"], sql.as_bytes()).ok().out,
+        asked.out
+    );
     let error = folder.run(&["sql", "facts", "-f", "none.sql"]).failed();
     assert_snapshot!(error, @"error: cannot read none.sql: No such file or directory (os error 2)");
 }
@@ -139,7 +143,8 @@ fn check_batches(batches: &[RecordBatch]) {
     assert_eq!(batches.iter().map(RecordBatch::num_rows).sum::<usize>(), 65);
     let nulls: usize = batches.iter().map(|batch| batch.column(2).null_count()).sum();
     assert_eq!(nulls, 39, "26 of 27 crashes have an error");
-    let sum: i64 = batches.iter().map(|b| b.column(0).as_primitive::<Int64Type>().values().iter().sum::<i64>()).sum();
+    let sum: i64 =
+        batches.iter().map(|b| b.column(0).as_primitive::<Int64Type>().values().iter().sum::<i64>()).sum();
     assert!(sum > 65 * 33);
 }
 

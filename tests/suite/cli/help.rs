@@ -48,7 +48,10 @@ fn misuse_ends_with_1_and_says_what_was_wrong() {
         (&["sql"], "<STORE>"),
         (&["sql", "facts"], "--command <SQL>"),
         (&["sql", "facts", "-c", "select 1", "-f", "x.sql"], "cannot be used with"),
-        (&["sql", "facts", "-c", "select 1", "--format", "xml"], "[possible values: table, csv, tsv, json, ndjson, markdown]"),
+        (
+            &["sql", "facts", "-c", "select 1", "--format", "xml"],
+            "[possible values: table, csv, tsv, json, ndjson, markdown]",
+        ),
         (&["sql", "facts", "-c", "select 1", "--timeout", "-1s"], "a timeout is not negative"),
         (&["sql", "facts", "-c", "select 1", "--timeout", "soon"], "invalid value 'soon'"),
         (&["inspect", "facts", "everything"], "[possible values: events, audits, dead-letters, summary]"),

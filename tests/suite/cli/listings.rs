@@ -69,7 +69,8 @@ fn the_limit_keeps_the_newest_in_the_order_of_recording() {
 #[test]
 fn reverse_shows_the_newest_first() {
     let folder = Folder::with_known_facts();
-    let mut lines: Vec<String> = inspect(&folder, &["events", "--limit", "9"]).lines().map(str::to_owned).collect();
+    let mut lines: Vec<String> =
+        inspect(&folder, &["events", "--limit", "9"]).lines().map(str::to_owned).collect();
     lines.reverse();
     assert_eq!(inspect(&folder, &["events", "--limit", "9", "--reverse"]).lines().collect::<Vec<_>>(), lines);
 }
@@ -93,12 +94,18 @@ fn inspect_quietly(folder: &Folder, args: &[&str]) -> String {
 #[test]
 fn filters_count_before_the_limit() {
     let folder = Folder::with_known_facts();
-    let crashes: Vec<String> =
-        inspect(&folder, &["events"]).lines().filter(|l| l.contains(" ActorCrashed ")).map(str::to_owned).collect();
+    let crashes: Vec<String> = inspect(&folder, &["events"])
+        .lines()
+        .filter(|l| l.contains(" ActorCrashed "))
+        .map(str::to_owned)
+        .collect();
     assert_eq!(crashes.len(), 27);
     let some = inspect(&folder, &["events", "--event-type", "ActorCrashed", "--limit", "20"]);
     assert_eq!(some.lines().collect::<Vec<_>>(), crashes[7..]);
-    let one = inspect(&folder, &["events", "--event-type", "ActorCrashed", "--limit", "1", "--since", "1772445600"]);
+    let one = inspect(
+        &folder,
+        &["events", "--event-type", "ActorCrashed", "--limit", "1", "--since", "1772445600"],
+    );
     assert_eq!(one.lines().collect::<Vec<_>>(), crashes[26..]);
 
     let letters = inspect(&folder, &["dead-letters"]);
@@ -112,7 +119,9 @@ fn filters_count_before_the_limit() {
 fn a_rare_event_far_back_is_found_behind_any_limit() {
     let folder = Folder::new();
     let line = |kind: &str, n: usize| {
-        format!(r#"{{"kind": "event", "system_id": "s", "actor_address": "s:{n}", "event_type": "{kind}", "payload": {{}}, "timestamp": {n}.5}}"#)
+        format!(
+            r#"{{"kind": "event", "system_id": "s", "actor_address": "s:{n}", "event_type": "{kind}", "payload": {{}}, "timestamp": {n}.5}}"#
+        )
     };
     let mut text = format!("{}\n", line("Rare", 0));
     for n in 1..30_000 {
@@ -142,7 +151,9 @@ fn timestamps_that_are_no_epoch_times_are_shown_as_they_are() {
     let folder = Folder::new();
     let mut text = String::new();
     for timestamp in ["0.0", "-3.25", "12.3456", "1e22", "4093.207413239"] {
-        text += &format!("{{\"kind\": \"event\", \"system_id\": \"s\", \"actor_address\": \"s:1\", \"event_type\": \"E\", \"payload\": {{}}, \"timestamp\": {timestamp}}}\n");
+        text += &format!(
+            "{{\"kind\": \"event\", \"system_id\": \"s\", \"actor_address\": \"s:1\", \"event_type\": \"E\", \"payload\": {{}}, \"timestamp\": {timestamp}}}\n"
+        );
     }
     folder.run_with(&["record", "facts"], text.as_bytes()).ok();
     assert_snapshot!(inspect(&folder, &["events"]), @r"
@@ -198,5 +209,8 @@ fn metrics_count_what_is_only_journaled() {
     store.record(super::super::support::crash(1)).unwrap();
     let json = folder.run(&["metrics", "facts", "--json"]).ok().out;
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
-    assert_eq!((&json["events"], &json["unflushed"], &json["events_segments"]), (&1.into(), &1.into(), &0.into()));
+    assert_eq!(
+        (&json["events"], &json["unflushed"], &json["events_segments"]),
+        (&1.into(), &1.into(), &0.into())
+    );
 }

@@ -87,14 +87,16 @@ fn there_is_no_colour_and_no_progress_where_there_is_no_terminal() {
 /// Runs a command on a terminal of its own, and returns all that this shows.
 fn on_a_terminal(folder: &Folder, args: &[&str], no_color: bool) -> String {
     let exe = env!("CARGO_BIN_EXE_ostracon");
-    let line: Vec<String> = std::iter::once(exe).chain(args.iter().copied()).map(|word| format!("'{word}'")).collect();
+    let line: Vec<String> =
+        std::iter::once(exe).chain(args.iter().copied()).map(|word| format!("'{word}'")).collect();
     let mut script = Command::new("script");
     script.args(["-qec", &line.join(" "), "/dev/null"]).current_dir(folder.path("."));
     script.env("TERM", "xterm-256color").env_remove("NO_COLOR");
     if no_color {
         script.env("NO_COLOR", "1");
     }
-    let output = script.stdin(Stdio::null()).output().expect("`script`, of util-linux, gives a command a terminal");
+    let output =
+        script.stdin(Stdio::null()).output().expect("`script`, of util-linux, gives a command a terminal");
     String::from_utf8(output.stdout).unwrap()
 }
 

@@ -33,7 +33,8 @@ fn import_takes_the_instant_at_which_the_facts_clock_started() {
         "{\"kind\": \"event\", \"system_id\": \"s\", \"actor_address\": \"s:1\", \"event_type\": \"E\", \"payload\": {}, \"timestamp\": 60.5}\n",
     );
     folder.run(&["import", "facts", "f.ndjson", "--epoch", "2026-11-23T08:00:00Z"]).ok();
-    let said = folder.run(&["sql", "facts", "--format", "csv", "-c", "SELECT at, timestamp FROM events"]).ok();
+    let said =
+        folder.run(&["sql", "facts", "--format", "csv", "-c", "SELECT at, timestamp FROM events"]).ok();
     assert_eq!(said.out, "at,timestamp\n2026-11-23T08:01:00.500Z,1970-01-01T00:01:00.500Z\n");
     let tail = folder.run(&["tail", "facts"]).ok().out;
     assert!(tail.contains("\"timestamp\": 60.5"), "the fact keeps its own time: {tail}");
@@ -78,7 +79,8 @@ fn record_acknowledges_a_fact_when_it_is_safe_and_not_at_the_end() {
     for durability in ["buffered", "journaled", "synced"] {
         let folder = Folder::new();
         let mut child = folder.spawn(&["record", "facts", "--ack", "--durability", durability]);
-        let (mut stdin, mut acks) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+        let (mut stdin, mut acks) =
+            (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
         for (at, fact) in lines_of(KNOWN).iter().take(5).enumerate() {
             writeln!(stdin, "{fact}").unwrap();
             let mut ack = String::new();
@@ -118,7 +120,8 @@ fn the_demo_tells_its_story_once_and_again() {
 
         Ask more: ostracon sql ostracon-demo -c "SELECT * FROM crashes LIMIT 3"
     "#);
-    let titles: Vec<_> = first.out.lines().filter(|line| line.contains(": ")).filter(|l| !l.starts_with('|')).collect();
+    let titles: Vec<_> =
+        first.out.lines().filter(|line| line.contains(": ")).filter(|l| !l.starts_with('|')).collect();
     assert_eq!(titles.len(), 5, "{}", first.out);
     let second = folder.run(&["demo"]).ok();
     assert_snapshot!(second.err, @r#"
