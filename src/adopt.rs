@@ -2,14 +2,15 @@
 //!
 //! A stream whose lock is free and whose folder has journal files belonged to a process that
 //! died. Its facts are read and handed to the flush; its journal files go when the ledger covers
-//! them. The opener goes on with the stream, unless the machine has restarted since: then facts
-//! that were never synced may be gone, and with them numbers that somebody has seen. So that no
-//! number names two facts, such a stream ends.
+//! them. The opener goes on with the stream, unless facts may be gone, and with them numbers that
+//! somebody has seen: because the machine has restarted, and they were never synced, or because
+//! they were acknowledged before the journal had them. So that no number names two facts, such a
+//! stream ends.
 //!
 //! A stream with a damaged journal is left alone, for `recover`.
 
 use std::collections::VecDeque;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -27,6 +28,8 @@ use crate::recorder::Sealed;
 
 /// More bytes in one journal file are not read: no writer makes such a file.
 const MAX_JOURNAL_BYTES: u64 = 8 << 30;
+/// In nanoseconds.
+const A_DAY: i64 = 86_400_000_000_000;
 
 /// A stream to append to, and what has to be flushed first.
 pub(crate) struct Opened {
@@ -63,14 +66,17 @@ pub(crate) fn open_stream(disk: &Disk, root: &Path, ledger: &Ledger, replayed: &
         };
         count(replayed, left.chunks.iter().map(|chunk| chunk.facts()).sum());
         let ended = state.streams.get(&stream).is_some_and(|stream| stream.ended);
-        let usable = own.is_none() && !ended && left.same_boot;
+        // A clock that was far ahead would keep this stream's time from going on.
+        let timely = left.last_recorded_at.get() <= UnixNanos::now().get().saturating_add(A_DAY);
+        let usable = own.is_none() && !ended && timely && !left.numbers_lost;
         let (last, last_recorded_at) = (left.last, left.last_recorded_at);
         let mut remains = Sealed {
             stream,
             chunks: left.chunks,
             journals: files.iter().map(|file| file.path.clone()).collect(),
             last_recorded_at,
-            ends_stream: !left.same_boot && !ended,
+            ends_stream: left.numbers_lost && !ended,
+            keep_aside: left.keep_aside,
             claim: None,
         };
         if usable {
@@ -100,7 +106,10 @@ fn new_stream(
 ) -> Result<(Claim, Journal, Seq, UnixNanos)> {
     loop {
         newest = newest.checked_add(1).filter(|n| i32::try_from(*n).is_ok()).ok_or_else(|| {
-            Error::new(ErrorKind::Damaged, "the store has no stream numbers left; its journal folder is not sound")
+            Error::new(
+                ErrorKind::Damaged,
+                "the store has no stream numbers left; its journal folder is not sound",
+            )
         })?;
         let stream = StreamId(newest);
         let Some(claim) = claim::try_claim(disk, root, stream)? else { continue };
@@ -120,8 +129,10 @@ struct Leftovers {
     chunks: Vec<Arc<Chunk>>,
     last: Seq,
     last_recorded_at: UnixNanos,
-    /// No file was begun before the machine last started.
-    same_boot: bool,
+    /// Numbers may have been given out that are in no file.
+    numbers_lost: bool,
+    /// Files that hold more than could be read.
+    keep_aside: Vec<PathBuf>,
 }
 
 fn leftovers(disk: &Disk, state: &State, stream: StreamId, files: &[JournalFile]) -> Result<Leftovers> {
@@ -141,8 +152,9 @@ fn leftovers(disk: &Disk, state: &State, stream: StreamId, files: &[JournalFile]
     Ok(Leftovers {
         last: tail.last,
         last_recorded_at: tail.last_recorded_at.max(recorded_at),
+        numbers_lost: files.iter().any(|file| file.buffered || !claim::same_boot(disk, file)),
+        keep_aside: std::mem::take(&mut tail.keep_aside),
         chunks: tail.finish(),
-        same_boot: files.iter().all(|file| claim::same_boot(disk, file)),
     })
 }
 
@@ -152,29 +164,48 @@ pub(crate) struct TailReader {
     buffer: Buffer,
     pub(crate) last: Seq,
     pub(crate) last_recorded_at: UnixNanos,
+    /// A power failure took what came before the files that are left.
+    cut: bool,
+    /// Files that hold more than could be read.
+    keep_aside: Vec<PathBuf>,
 }
 
 impl TailReader {
     /// A tail that begins behind what the ledger covers.
     pub(crate) fn new(store: StoreId, stream: StreamId, committed: Seq) -> Self {
         Self {
-            header: FileHeader { stream, store: store },
+            header: FileHeader { stream, store },
             buffer: Buffer::new(stream),
             last: committed,
             last_recorded_at: UnixNanos::default(),
+            cut: false,
+            keep_aside: Vec::new(),
         }
     }
 
     /// Adds the facts of a file. Damage, and a gap before its first fact, are errors.
     pub(crate) fn add(&mut self, path: &Path, bytes: &[u8], same_boot: bool) -> Result<()> {
-        let Contents { sound, facts, ending } = replay::read(bytes, &self.header, same_boot);
+        let Contents { sound, facts, synced, ending } = replay::read(bytes, &self.header, same_boot);
+        if matches!(ending, Ending::Torn { sound_behind: true, .. }) {
+            self.keep_aside.push(path.to_path_buf());
+        }
         if let Ending::Damaged { offset, reason } = ending {
             return Err(Error::damaged(
                 path,
-                format_args!("{reason} (at offset {offset}); facts of stream {} after {} may be affected, and `ostracon recover` will deal with it", self.header.stream, self.last.max(facts.map_or(Seq(0), |facts| facts.last))),
+                format_args!(
+                    "{reason} (at offset {offset}); facts of stream {} after {} may be affected, and `ostracon recover` will deal with it",
+                    self.header.stream,
+                    self.last.max(facts.map_or(Seq(0), |facts| facts.last))
+                ),
             ));
         }
         let Some(facts) = facts.filter(|facts| facts.last > self.last) else { return Ok(()) };
+        if self.cut || (facts.first > self.last.next() && !same_boot && !synced) {
+            // The disk kept a later file and not an earlier one. Nobody was promised more.
+            self.cut = true;
+            self.keep_aside.push(path.to_path_buf());
+            return Ok(());
+        }
         if facts.first > self.last.next() {
             return Err(Error::damaged(
                 path,

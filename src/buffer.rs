@@ -67,8 +67,10 @@ impl Chunk {
         if self.last <= seq {
             return None;
         }
-        let skipped: usize =
-            verified_frames(&self.frames).take_while(|frame| frame.seq <= seq).map(|frame| frame.bytes()).sum();
+        let skipped: usize = verified_frames(&self.frames)
+            .take_while(|frame| frame.seq <= seq)
+            .map(|frame| frame.bytes())
+            .sum();
         let frames = self.frames.get(skipped..)?.to_vec();
         Some(Arc::new(Self::new(self.stream, seq.next(), self.last, frames)))
     }
@@ -161,8 +163,9 @@ mod tests {
     fn push(buffer: &mut Buffer, seq: u64) {
         let fact = Fact::from(Event::new("s", format!("s:{seq}"), "ActorStarted", Json::empty_object(), 1.0));
         let mut frame = FrameBuffer::default();
-        frame.begin(&fact).unwrap();
-        buffer.push(Seq(seq), frame.finish(Seq(seq), UnixNanos(seq as i64)));
+        frame.add(&fact).unwrap();
+        frame.finish(Seq(seq), UnixNanos(seq as i64));
+        buffer.push(Seq(seq), frame.bytes());
     }
 
     #[test]

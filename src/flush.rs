@@ -11,7 +11,8 @@
 //! asks the ledger first how far the stream is covered, for a commit may have been published even
 //! though its sync failed.
 
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -21,15 +22,24 @@ use crate::recorder::{PENDING_AGE, Recorder, Sealed};
 use crate::segment;
 use crate::store::Shared;
 
-/// How long a failed flush waits before the next attempt.
+/// How long a failed flush waits before the next attempt, at first and at most: each failure in
+/// a row doubles it.
 const RETRY: Duration = Duration::from_secs(1);
+const LONGEST_RETRY: Duration = Duration::from_mins(1);
 
 /// The background thread of a store that is open for writing. It ends when the recorder closes.
 pub(crate) fn run(shared: &Shared, recorder: &Recorder) {
+    let mut retry = RETRY;
     while wait_for_work(recorder) {
-        if let Err(error) = flush_sealed(shared, recorder) {
-            tracing::warn!(%error, "a flush failed and will be tried again; the facts stay in the journal");
-            recorder.lock().retry_at = Some(Instant::now() + RETRY);
+        // A panic must not end the thread: nobody would flush any more.
+        let flushed = catch_unwind(AssertUnwindSafe(|| flush_sealed(shared, recorder)));
+        match flushed.unwrap_or_else(|_| Err(Error::new(ErrorKind::Io, "the flush failed within"))) {
+            Ok(()) => retry = RETRY,
+            Err(error) => {
+                tracing::warn!(%error, "a flush failed and will be tried again; the facts stay in the journal");
+                recorder.lock().retry_at = Some(Instant::now() + retry);
+                retry = (retry * 2).min(LONGEST_RETRY);
+            }
         }
     }
 }
@@ -58,30 +68,45 @@ fn wait_for_work(recorder: &Recorder) -> bool {
                 return true;
             }
         }
-        let wake = [state.retry_at, recorder.due(&state)].into_iter().flatten().min();
-        let most = if recorder.is_buffered() { PENDING_AGE } else { Duration::from_secs(60) };
+        let wake = state.retry_at.or_else(|| recorder.due(&state));
+        let most = if recorder.is_buffered() { PENDING_AGE } else { Duration::from_mins(1) };
         let wait = wake.map_or(most, |wake| wake.saturating_duration_since(now).min(most));
         state = recorder.wait_for_work(state, wait);
     }
 }
 
-/// Flushes everything that is sealed, oldest first.
+/// Flushes everything that is sealed, a stream at a time. That one stream's facts cannot be
+/// flushed does not keep the others.
 pub(crate) fn flush_sealed(shared: &Shared, recorder: &Recorder) -> Result<()> {
-    let _one_at_a_time = shared.flushing.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    loop {
-        let sealed = {
-            let state = recorder.lock();
-            state.check_sound()?;
-            let Some(first) = state.sealed.front() else { return Ok(()) };
-            let same = state.sealed.iter().take_while(|sealed| sealed.stream == first.stream);
-            same.cloned().collect::<Vec<_>>()
-        };
-        let result = flush(shared, &sealed);
-        count(if result.is_ok() { &shared.metrics.flushes } else { &shared.metrics.flush_errors }, 1);
-        result?;
-        recorder.committed(&sealed);
-        retire(shared, &sealed);
+    let _one_at_a_time = shared.flushing.lock().unwrap_or_else(PoisonError::into_inner);
+    let waiting = {
+        let state = recorder.lock();
+        if state.sealed.is_empty() {
+            return Ok(());
+        }
+        state.check_sound()?;
+        if state.claim.is_none() {
+            // The stream may be another process's by now, and that process reads the journal.
+            return Err(Error::new(
+                ErrorKind::Closed,
+                "the store is closed, and what it left is in the journal",
+            ));
+        }
+        state.sealed.iter().cloned().collect::<Vec<_>>()
+    };
+    let mut result = Ok(());
+    for sealed in waiting.chunk_by(|one, next| one.stream == next.stream) {
+        let flushed = flush(shared, sealed);
+        count(if flushed.is_ok() { &shared.metrics.flushes } else { &shared.metrics.flush_errors }, 1);
+        match flushed {
+            Ok(()) => {
+                retire(shared, sealed);
+                recorder.committed(sealed);
+            }
+            Err(error) => result = result.and(Err(error)),
+        }
     }
+    result
 }
 
 /// Flushes what a dead process left in one stream.
@@ -91,8 +116,21 @@ pub(crate) fn flush_left(shared: &Shared, sealed: &Arc<Sealed>) -> Result<()> {
     Ok(())
 }
 
-/// Removes the journal files of facts that the ledger covers.
+/// Removes the journal files of facts that the ledger covers. One that holds more than could be
+/// read is kept in `quarantine/`.
 fn retire(shared: &Shared, sealed: &[Arc<Sealed>]) {
+    for journal in sealed.iter().flat_map(|sealed| &sealed.keep_aside) {
+        let name = format!("{}.journal", uuid::Uuid::new_v4().simple());
+        let aside = shared.root.join("quarantine").join(name);
+        match shared.disk.publish_link(journal, &aside) {
+            Ok(()) => tracing::warn!(journal = %journal.display(), aside = %aside.display(),
+                "the end of a journal was lost by a power failure, or by the disk; the file is kept aside"),
+            Err(error) => {
+                tracing::warn!(%error, "a journal file could not be kept aside, and stays");
+                return;
+            }
+        }
+    }
     for journal in sealed.iter().flat_map(|sealed| &sealed.journals) {
         if let Err(error) = shared.disk.remove(journal) {
             tracing::warn!(%error, "a journal file whose facts are in the ledger stays behind");
@@ -111,7 +149,9 @@ fn flush(shared: &Shared, sealed: &[Arc<Sealed>]) -> Result<()> {
         sealed.iter().flat_map(|sealed| &sealed.chunks).filter_map(|chunk| chunk.after(committed)).collect();
     let ended = state.streams.get(&stream).is_some_and(|stream| stream.ended);
     if chunks.is_empty() && (ended || !ends_stream) {
-        return Ok(());
+        // Whoever published that commit may not have come as far as to sync its name.
+        let folder = shared.ledger.folder();
+        return shared.disk.sync_dir(folder).map_err(|error| Error::io("sync", folder, error));
     }
     let range = StreamRange {
         stream,
@@ -121,11 +161,10 @@ fn flush(shared: &Shared, sealed: &[Arc<Sealed>]) -> Result<()> {
     let segments = segment::write_all(&shared.disk, &shared.root, state.store, range, |kind| {
         Box::new(chunks.iter().filter_map(move |chunk| chunk.rows(kind)))
     })?;
-    count(&shared.metrics.segments_written, segments.len() as u64);
-    count(&shared.metrics.segment_bytes_written, segments.iter().map(|segment| segment.bytes).sum());
-    shared.ledger.commit(|state| {
+    let result = shared.ledger.commit(|state| {
         if state.committed(stream) != committed {
-            let why = format!("another process has flushed stream {stream}, which this one holds the lock of");
+            let why =
+                format!("another process has flushed stream {stream}, which this one holds the lock of");
             return Err(Error::new(ErrorKind::Damaged, why));
         }
         Ok(Some(Action::Flush {
@@ -135,6 +174,15 @@ fn flush(shared: &Shared, sealed: &[Arc<Sealed>]) -> Result<()> {
             import: None,
             add: segments.clone(),
         }))
-    })?;
+    });
+    if let Err(error) = result {
+        // Unless the commit was published all the same, nobody knows of these files.
+        if shared.ledger.refresh().is_ok_and(|state| state.committed(stream) == committed) {
+            segment::discard(&shared.disk, &shared.root, &segments);
+        }
+        return Err(error);
+    }
+    count(&shared.metrics.segments_written, segments.len() as u64);
+    count(&shared.metrics.segment_bytes_written, segments.iter().map(|segment| segment.bytes).sum());
     Ok(())
 }

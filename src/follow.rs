@@ -68,9 +68,8 @@ impl FromStr for Cursor {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let wrong = || {
-            Error::new(ErrorKind::Query, format!("{text:?} is not a cursor; one looks like 1:120,2:77"))
-        };
+        let wrong =
+            || Error::new(ErrorKind::Query, format!("{text:?} is not a cursor; one looks like 1:120,2:77"));
         let mut cursor = BTreeMap::new();
         for part in text.trim().split(',').filter(|part| !part.is_empty()) {
             let (stream, seq) = part.split_once(':').ok_or_else(wrong)?;
@@ -118,7 +117,7 @@ impl Store {
                 }
             }
         }
-        after.waiting.sort_by_key(|segment| Reverse(segment.recorded_at.min));
+        after.waiting.sort_by_key(|segment| Reverse(begin(segment)));
         for chunk in snapshot.tail()? {
             for kind in Kind::ALL {
                 if let Some(rows) = chunk.rows(kind) {
@@ -128,6 +127,16 @@ impl Store {
         }
         Ok(after)
     }
+}
+
+/// A fact's place in the store's order.
+type Key = (UnixNanos, StreamId, Seq);
+
+/// No fact of a segment comes before this.
+fn begin(segment: &Segment) -> Key {
+    let first = segment.streams.iter().map(|range| (range.stream, range.first_seq)).min();
+    let (stream, seq) = first.unwrap_or((StreamId(0), Seq(0)));
+    (segment.recorded_at.min, stream, seq)
 }
 
 /// What [`Store::after`] returns: facts in the store's order.
@@ -168,8 +177,8 @@ impl Iterator for After {
 impl After {
     fn step(&mut self) -> Result<Option<Found>> {
         while let Some(segment) = self.waiting.last() {
-            let next = self.open.peek().map(|Reverse(source)| source.next.position.recorded_at);
-            if next.is_some_and(|next| next < segment.recorded_at.min) {
+            let next = self.open.peek().map(|Reverse(source)| source.key());
+            if next.is_some_and(|next| next < begin(segment)) {
                 break;
             }
             let rest = SegmentReader::open(&self.root.join(&segment.path), segment)?;
@@ -206,9 +215,10 @@ struct SegmentReader {
 impl SegmentReader {
     fn open(path: &Path, segment: &Segment) -> Result<Self> {
         let file = File::open(path).map_err(|error| Error::io("open the segment", path, error))?;
-        let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(file, reader_options(segment.kind))
-            .and_then(|builder| builder.with_batch_size(BATCH_ROWS).build())
-            .map_err(|error| Error::damaged(path, error))?;
+        let reader =
+            ParquetRecordBatchReaderBuilder::try_new_with_options(file, reader_options(segment.kind))
+                .and_then(|builder| builder.with_batch_size(BATCH_ROWS).build())
+                .map_err(|error| Error::damaged(path, error))?;
         Ok(Self { kind: segment.kind, path: path.to_path_buf(), reader })
     }
 
@@ -223,8 +233,9 @@ impl SegmentReader {
 }
 
 fn owned(kind: Kind, batch: &RecordBatch) -> Result<Vec<Found>> {
-    let facts = columns::facts(kind, batch)
-        .ok_or_else(|| Error::new(ErrorKind::Damaged, format!("rows of {kind} lack columns that belong there")))?;
+    let facts = columns::facts(kind, batch).ok_or_else(|| {
+        Error::new(ErrorKind::Damaged, format!("rows of {kind} lack columns that belong there"))
+    })?;
     Ok(facts.into_iter().map(|f| Recorded { position: f.position, fact: f.fact.into_owned() }).collect())
 }
 
@@ -236,7 +247,7 @@ struct Source {
 }
 
 impl Source {
-    const fn key(&self) -> (UnixNanos, StreamId, Seq) {
+    const fn key(&self) -> Key {
         (self.next.position.recorded_at, self.next.position.stream, self.next.position.seq)
     }
 }

@@ -1,28 +1,84 @@
-//! An embedded columnar store for the facts of an actor system.
+//! Ostracon is an embedded columnar store for the observable facts of an actor system, with SQL
+//! over them.
+//!
+//! An actor system hands it events, audits and dead letters; it keeps them in a journal, then in
+//! Parquet files, and answers questions about them. It is a persistence backend in the sense of
+//! Papyra. It is not a place for actors' state or mailboxes, not a server, and not a general
+//! database: nothing recorded is ever changed, and SQL only reads.
+//!
+//! ```
+//! use ostracon::{Event, Json, Store};
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let path = folder.path().join("facts");
+//! let store = Store::open(path)?;
+//! let crash = Json::parse(r#"{"error": "KeyError: 'sku'", "reason": "KeyError: 'sku'"}"#)?;
+//! store.record(Event::new("shop", "shop:5", "ActorCrashed", crash, 1_795_404_290.4))?;
+//!
+//! let crashes = store.sql("SELECT at, actor_address, error FROM crashes ORDER BY at").await?;
+//! crashes.show().await?;
+//! # Ok(()) }
+//! ```
+//!
+//! # The path of a fact
+//!
+//! The modules are named for the stations, and declared below in their order.
+//!
+//! 1. A [`Fact`] is made, or read from its JSON line by [`Fact::from_line`] (`fact/`).
+//! 2. [`Store::record`] hands it to `Recorder::record` (`recorder.rs`), which makes a journal
+//!    frame of it, gives it its place ([`Position`]: the stream of this process, the next `seq`, and
+//!    `recorded_at`) and appends the frame to the stream's journal: `Journal::append` (`journal/`).
+//!    Now it is as safe as [`Durability`] says; with `Synced` after `GroupCommit::wait`, which
+//!    many recorders share.
+//! 3. The frame is copied into the `Buffer` (`buffer.rs`), in chunks that become Arrow rows when
+//!    somebody first asks: `Chunk::rows`. The fact can be queried from now on.
+//! 4. When the buffer is full or old, `Recorder::seal` sets it aside with its journal file, and
+//!    the background thread (`flush.rs`) writes one Parquet file per kind: `SegmentWriter::finish`
+//!    (`segment.rs`) syncs it, opens it again, compares it, and links it into place.
+//! 5. `Ledger::commit` (`ledger/`) publishes a numbered, hash-chained commit that names the
+//!    segments and the range of the stream that they cover. That is the one moment in which the fact
+//!    moves. Then the journal file is removed.
+//! 6. A reader takes a `Snapshot` (`snapshot.rs`): the tails of all streams, then the ledger's
+//!    head, and of the tails only what lies behind the head. So it sees the fact once, wherever it
+//!    is, in this process or any other.
+//! 7. [`Store::sql`] (`query/`) plans over the snapshot, [`Store::list`] reads the newest facts from
+//!    the segments' ends, [`Store::after`] (`follow.rs`) streams everything behind a [`Cursor`].
+//!
+//! Facts in bulk come by a shorter way: [`Store::import`] (`import/`) parses lines straight into
+//! rows, and goes on with step 4. What a process that died has left in its journal is taken up by
+//! the next one that opens the store for writing (`adopt.rs`), and goes on with step 4, too.
+//!
+//! Everything that touches the disk goes through [`disk`], which can be told to fail.
 
 pub mod disk;
 mod error;
-pub(crate) mod fact;
+
 mod adopt;
 mod backend;
 mod buffer;
+mod fact;
 mod flush;
 mod follow;
 mod import;
 mod journal;
 mod ledger;
-mod metrics;
+mod query;
 mod recorder;
 mod segment;
-mod settings;
 mod snapshot;
-mod query;
 mod store;
 mod summary;
 
+mod metrics;
+mod settings;
+
 pub use backend::PersistenceBackend;
 pub use error::{Error, ErrorKind, Result};
-pub use fact::{Audit, DeadLetter, Event, Fact, Json, Kind, LineError, Position, Recorded, Seq, StreamId, Timestamp, UnixNanos};
+pub use fact::{
+    Audit, DeadLetter, Event, Fact, Json, Kind, LineError, Position, Recorded, Seq, StreamId, Timestamp,
+    UnixNanos,
+};
 pub use follow::{After, Cursor};
 pub use import::{Import, ImportReport, Reject};
 pub use metrics::MetricsSnapshot;

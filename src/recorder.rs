@@ -41,6 +41,8 @@ pub(crate) struct Sealed {
     pub(crate) last_recorded_at: UnixNanos,
     /// Nobody will append to the stream any more.
     pub(crate) ends_stream: bool,
+    /// Those of the journal files that hold more than could be read: they are kept aside.
+    pub(crate) keep_aside: Vec<PathBuf>,
     /// Held until the flush, for the stream of a dead process.
     pub(crate) claim: Option<Claim>,
 }
@@ -67,12 +69,18 @@ pub(crate) struct Recorder {
     appended: AtomicU64,
 }
 
+fn too_large() -> Error {
+    Error::new(ErrorKind::InvalidFact, "a fact is larger than 17 MiB, and was not recorded")
+}
+
 /// What recorders and the flush share.
 pub(crate) struct Recording {
     journal: Journal,
     buffer: Buffer,
     /// Frames that the journal does not have yet; only when durability is `Buffered`.
     pending: Vec<u8>,
+    /// Handing them over failed the last time.
+    pending_failed: bool,
     next_seq: Seq,
     last_recorded_at: UnixNanos,
     pub(crate) sealed: VecDeque<Arc<Sealed>>,
@@ -86,7 +94,7 @@ pub(crate) struct Recording {
 }
 
 thread_local! {
-    static FRAME: RefCell<FrameBuffer> = RefCell::default();
+    static FRAMES: RefCell<FrameBuffer> = RefCell::default();
 }
 
 impl Recorder {
@@ -113,6 +121,7 @@ impl Recorder {
                 journal,
                 buffer: Buffer::new(stream),
                 pending: Vec::new(),
+                pending_failed: false,
                 next_seq: last.next(),
                 last_recorded_at,
                 sealed_bytes: sealed.iter().map(|sealed| sealed.bytes()).sum(),
@@ -133,65 +142,94 @@ impl Recorder {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Records a fact. When this returns a position, the fact is as safe as the durability says.
-    pub(crate) fn record(&self, fact: &Fact<'_>) -> Result<Position> {
-        let result = FRAME.with_borrow_mut(|frame| self.append(fact, frame));
-        let result = result.and_then(|position| {
-            if self.durability == Durability::Synced {
-                self.sync_to(position.seq)?;
+    /// Records facts, all or none, with one write. When this returns the position of the last,
+    /// they are as safe as the durability says.
+    pub(crate) fn record<'f>(&self, facts: impl IntoIterator<Item = Fact<'f>>) -> Result<Option<Position>> {
+        // Taken out, not borrowed: the caller's iterator may record, too.
+        let mut frames = FRAMES.take();
+        frames.clear();
+        let mut fits = true;
+        for fact in facts {
+            fits &= frames.add(&fact).is_some() && frames.bytes().len() <= self.settings.buffer.max_bytes;
+            if !fits {
+                break;
             }
-            Ok(position)
+        }
+        let result = if fits { self.append(&mut frames) } else { Err(too_large()) };
+        let result = result.and_then(|last| {
+            if let Some(last) = last.filter(|_| self.durability == Durability::Synced) {
+                self.sync_to(last.seq)?;
+            }
+            Ok(last)
         });
+        let facts = frames.len() as u64;
+        frames.shrink();
+        FRAMES.set(frames);
         match &result {
-            Ok(_) => count(&self.metrics.records_written, 1),
+            Ok(_) => count(&self.metrics.records_written, facts),
             Err(error) => {
-                count(&self.metrics.write_errors, 1);
+                count(&self.metrics.write_errors, facts);
                 if error.kind() == ErrorKind::Overloaded {
-                    count(&self.metrics.refused, 1);
+                    count(&self.metrics.refused, facts);
                 }
             }
         }
         result
     }
 
-    fn append(&self, fact: &Fact<'_>, frame: &mut FrameBuffer) -> Result<Position> {
-        frame.begin(fact).ok_or_else(|| {
-            Error::new(ErrorKind::InvalidFact, "the fact is larger than 17 MiB and was not recorded")
-        })?;
-        let mut state = self.room_for_one(self.lock())?;
+    fn append(&self, frames: &mut FrameBuffer) -> Result<Option<Position>> {
+        if frames.len() == 0 {
+            return Ok(None);
+        }
+        let mut state = self.room(self.lock())?;
         state.check_open()?;
         // The wall clock may be set back; a stream's time is not.
         let recorded_at = (self.clock)().max(state.last_recorded_at);
-        let seq = state.next_seq;
-        let bytes = frame.finish(seq, recorded_at);
+        let first = state.next_seq;
+        frames.finish(first, recorded_at);
         if self.durability == Durability::Buffered {
-            state.pending.extend_from_slice(bytes);
-            if state.pending.len() >= PENDING_BYTES {
-                // A failure is no reason to refuse a fact that only memory was promised for.
-                if let Err(error) = state.write_pending() {
-                    tracing::warn!(%error, "buffered facts could not be journaled yet");
-                }
+            // The file is the trace of numbers that were given out.
+            state.journal.begin()?;
+            state.pending.extend_from_slice(frames.bytes());
+            // After a failure the flush's thread tries again, not every recorder.
+            if state.pending.len() >= PENDING_BYTES
+                && !state.pending_failed
+                && let Err(error) = state.write_pending()
+            {
+                // No reason to refuse a fact that only memory was promised for.
+                tracing::warn!(%error, "buffered facts could not be journaled yet");
             }
         } else {
-            state.journal.append(bytes)?;
+            state.journal.append(frames.bytes())?;
         }
-        state.buffer.push(seq, bytes);
-        state.next_seq = seq.next();
+        let was_empty = state.buffer.rows() == 0;
+        for frame in frames.frames() {
+            let seq = state.next_seq;
+            state.buffer.push(seq, frame);
+            state.next_seq = seq.next();
+        }
+        let last = Seq(state.next_seq.0 - 1);
         state.last_recorded_at = recorded_at;
-        self.appended.store(seq.0, Ordering::Release);
-        count(&self.metrics.bytes_written, bytes.len() as u64);
-        if state.buffer.rows() >= self.settings.flush.rows || state.buffer.bytes() >= self.settings.flush.bytes {
-            self.seal(&mut state)?;
+        self.appended.store(last.0, Ordering::Release);
+        count(&self.metrics.bytes_written, frames.bytes().len() as u64);
+        if state.buffer.rows() >= self.settings.flush.rows
+            || state.buffer.bytes() >= self.settings.flush.bytes
+        {
+            // The facts are recorded; that they cannot be sealed now is the flush's business.
+            if let Err(error) = self.seal(&mut state) {
+                state.check_sound()?;
+                tracing::warn!(%error, "the buffer could not be sealed");
+            }
             self.work.notify_one();
-        } else if state.buffer.rows() == 1 {
+        } else if was_empty {
             // The flush has to know from when on it counts the age.
             self.work.notify_one();
         }
-        Ok(Position { stream: self.stream, seq, recorded_at })
+        Ok(Some(Position { stream: self.stream, seq: last, recorded_at }))
     }
 
     /// Waits until there is room for a fact, but not for long.
-    fn room_for_one<'s>(&self, mut state: MutexGuard<'s, Recording>) -> Result<MutexGuard<'s, Recording>> {
+    fn room<'s>(&self, mut state: MutexGuard<'s, Recording>) -> Result<MutexGuard<'s, Recording>> {
         let full = |state: &Recording| {
             !state.closed && state.buffer.bytes() + state.sealed_bytes >= self.settings.buffer.max_bytes
         };
@@ -201,8 +239,10 @@ impl Recorder {
         count(&self.metrics.waits, 1);
         self.work.notify_one();
         let most = Duration::from_millis(self.settings.buffer.max_wait_ms);
-        let (waited, timeout) =
-            self.room.wait_timeout_while(state, most, |state| full(state)).unwrap_or_else(PoisonError::into_inner);
+        let (waited, timeout) = self
+            .room
+            .wait_timeout_while(state, most, |state| full(state))
+            .unwrap_or_else(PoisonError::into_inner);
         state = waited;
         if timeout.timed_out() && full(&state) {
             return Err(Error::new(
@@ -225,19 +265,19 @@ impl Recorder {
 
     /// Has the disk keep what was appended, and returns up to where.
     fn sync(&self) -> Result<Seq> {
-        let (last, target) = {
+        let (last, point) = {
             let state = self.lock();
-            if let Some(why) = &state.poisoned {
-                return Err(poisoned(why));
-            }
+            state.check_sound()?;
             (Seq(state.next_seq.0 - 1), state.journal.sync_point())
         };
-        // Without an open file everything was synced when its file was finished.
-        let Some(point) = target else { return Ok(last) };
         count(&self.metrics.syncs, 1);
-        match point.syncer.sync_data() {
+        match point.sync() {
             Ok(()) => {
-                self.lock().journal.mark_synced(&point, last);
+                let mut state = self.lock();
+                // The system tells of a failed write-back only once: if sealing was told, this
+                // sync knows nothing.
+                state.check_sound()?;
+                state.journal.mark_synced(&point, last);
                 Ok(last)
             }
             Err(error) => {
@@ -249,15 +289,15 @@ impl Recorder {
 
     /// Hands the buffer to the flush; the next fact goes into a new journal file.
     pub(crate) fn seal(&self, state: &mut Recording) -> Result<()> {
+        // A sync that failed is not tried again.
+        state.check_sound()?;
         if state.buffer.rows() == 0 {
             return Ok(());
         }
         state.write_pending()?;
-        if self.durability == Durability::Synced
-            && let Some(point) = state.journal.sync_point()
-        {
+        if self.durability == Durability::Synced {
             // Once the file is finished, no recorder that still waits would sync it.
-            if let Err(error) = point.syncer.sync_data() {
+            if let Err(error) = state.journal.sync_point().sync() {
                 state.poisoned = Some(error.to_string());
                 return Err(Error::with_source(ErrorKind::Io, "cannot sync the journal", error));
             }
@@ -270,20 +310,18 @@ impl Recorder {
             journals: state.journal.take_finished(),
             last_recorded_at: state.last_recorded_at,
             ends_stream: false,
+            keep_aside: Vec::new(),
             claim: None,
         };
         state.sealed.push_back(Arc::new(sealed));
         Ok(())
     }
 
-    /// The flush has committed these; they are the oldest.
+    /// The flush has committed these.
     pub(crate) fn committed(&self, sealed: &[Arc<Sealed>]) {
         let mut state = self.lock();
-        for _ in sealed {
-            if let Some(gone) = state.sealed.pop_front() {
-                state.sealed_bytes -= gone.bytes();
-            }
-        }
+        state.sealed.retain(|waiting| sealed.iter().all(|gone| !Arc::ptr_eq(waiting, gone)));
+        state.sealed_bytes = state.sealed.iter().map(|sealed| sealed.bytes()).sum();
         drop(state);
         self.room.notify_all();
     }
@@ -291,14 +329,15 @@ impl Recorder {
     /// Everything that is in no segment yet, oldest first.
     pub(crate) fn chunks(&self) -> Vec<Arc<Chunk>> {
         let state = self.lock();
-        let mut chunks: Vec<_> = state.sealed.iter().flat_map(|sealed| sealed.chunks.iter().cloned()).collect();
+        let mut chunks: Vec<_> =
+            state.sealed.iter().flat_map(|sealed| sealed.chunks.iter().cloned()).collect();
         chunks.extend(state.buffer.chunks());
         chunks
     }
 
-    /// When the buffer is to be flushed for its age; `None` while it is empty.
+    /// When the buffer is to be flushed for its age; `None` while it is empty, or for never.
     pub(crate) fn due(&self, state: &Recording) -> Option<Instant> {
-        state.buffer.since().map(|since| since + Duration::from_secs(self.settings.flush.age_seconds))
+        state.buffer.since()?.checked_add(Duration::from_secs(self.settings.flush.age_seconds))
     }
 
     pub(crate) fn is_buffered(&self) -> bool {
@@ -341,7 +380,9 @@ impl Recording {
     /// Gives the journal what was only promised to memory.
     pub(crate) fn write_pending(&mut self) -> Result<()> {
         if !self.pending.is_empty() {
+            self.pending_failed = true;
             self.journal.append(&self.pending)?;
+            self.pending_failed = false;
             self.pending.clear();
         }
         Ok(())
@@ -349,11 +390,5 @@ impl Recording {
 
     pub(crate) const fn has_pending(&self) -> bool {
         !self.pending.is_empty()
-    }
-
-    /// How many facts wait, and how many bytes they are.
-    pub(crate) fn waiting(&self) -> (u64, usize) {
-        let sealed: u64 = self.sealed.iter().flat_map(|s| &s.chunks).map(|chunk| chunk.facts()).sum();
-        (sealed + self.buffer.rows(), self.buffer.bytes() + self.sealed_bytes)
     }
 }

@@ -10,7 +10,7 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::{max, min};
@@ -84,6 +84,7 @@ pub(crate) struct SegmentWriter<'a> {
     temp: std::path::PathBuf,
     name: String,
     writer: ArrowWriter<Hashing>,
+    failure: Arc<Mutex<Option<io::Error>>>,
     rows: u64,
     fact_bytes: u64,
     seq: Option<(i64, i64)>,
@@ -107,11 +108,16 @@ impl<'a> SegmentWriter<'a> {
         let name = format!("{}-{}-{}-{unique}", range.stream, range.first_seq, range.last_seq);
         let temp = root.join(kind.table()).join(format!("{name}.tmp"));
         let file = disk.create_new(&temp).map_err(|error| Error::io("begin the segment", &temp, error))?;
+        let failure = Arc::new(Mutex::new(None));
         let options = ArrowWriterOptions::new()
             .with_properties(properties(kind, store, range))
             .with_skip_arrow_metadata(true);
-        let writer = ArrowWriter::try_new_with_options(Hashing::new(file), schema(kind), options)
-            .map_err(|error| parquet_error("begin the segment", &temp, error))?;
+        let writer = ArrowWriter::try_new_with_options(
+            Hashing::new(file, Arc::clone(&failure)),
+            schema(kind),
+            options,
+        )
+        .map_err(|error| parquet_error("begin the segment", &temp, error))?;
         Ok(Self {
             disk,
             root,
@@ -121,6 +127,7 @@ impl<'a> SegmentWriter<'a> {
             temp,
             name,
             writer,
+            failure,
             rows: 0,
             fact_bytes: 0,
             seq: None,
@@ -134,7 +141,9 @@ impl<'a> SegmentWriter<'a> {
     /// Adds rows, in the order of their `seq`.
     pub(crate) fn write(&mut self, rows: &Rows) -> Result<()> {
         let batch = &rows.batch;
-        self.writer.write(batch).map_err(|error| parquet_error("write the segment", &self.temp, error))?;
+        self.writer
+            .write(batch)
+            .map_err(|error| write_error("write the segment", &self.temp, &self.failure, error))?;
         self.rows += batch.num_rows() as u64;
         self.fact_bytes += rows.fact_bytes;
         self.describe(batch);
@@ -185,7 +194,10 @@ impl<'a> SegmentWriter<'a> {
         let segment = result?;
         let path = root.join(&segment.path);
         let attempt = |error| Error::io("publish the segment", &path, error);
-        disk.publish_link(&temp, &path).map_err(attempt)?;
+        if let Err(error) = disk.publish_link(&temp, &path) {
+            let _ = disk.remove(&temp);
+            return Err(attempt(error));
+        }
         // A temporary name that stays behind does no harm.
         let _ = disk.remove(&temp);
         disk.sync_dir(path.parent().unwrap_or(root)).map_err(attempt)?;
@@ -194,7 +206,10 @@ impl<'a> SegmentWriter<'a> {
 
     fn finish_file(self) -> Result<Segment> {
         let temp = self.temp.as_path();
-        let hashing = self.writer.into_inner().map_err(|error| parquet_error("complete the segment", temp, error))?;
+        let hashing = self
+            .writer
+            .into_inner()
+            .map_err(|error| write_error("complete the segment", temp, &self.failure, error))?;
         let bytes = hashing.file.len();
         hashing.file.sync_data().map_err(|error| Error::io("sync the segment", temp, error))?;
         let blake3 = hashing.hasher.finalize().to_hex().to_string();
@@ -244,7 +259,11 @@ fn verify(path: &Path, segment: &Segment, store: StoreId) -> Result<()> {
         .map_err(|error| parquet_error("read the footer of", path, error))?;
     let footer = metadata.metadata().file_metadata();
     let said = |key: &str| {
-        footer.key_value_metadata()?.iter().find(|entry| entry.key == key).and_then(|entry| entry.value.clone())
+        footer
+            .key_value_metadata()?
+            .iter()
+            .find(|entry| entry.key == key)
+            .and_then(|entry| entry.value.clone())
     };
     if footer.num_rows() != segment.rows as i64
         || said("ostracon.store") != Some(store.to_string())
@@ -260,9 +279,27 @@ fn parquet_error(attempt: &'static str, path: &Path, error: parquet::errors::Par
     match error {
         parquet::errors::ParquetError::External(source) => match source.downcast::<io::Error>() {
             Ok(error) => Error::io(attempt, path, *error),
-            Err(source) => Error::with_source(ErrorKind::Io, format!("cannot {attempt} {}", path.display()), source),
+            Err(source) => {
+                Error::with_source(ErrorKind::Io, format!("cannot {attempt} {}", path.display()), source)
+            }
         },
-        error => Error::with_source(ErrorKind::Damaged, format!("cannot {attempt} {}", path.display()), error),
+        error => {
+            Error::with_source(ErrorKind::Damaged, format!("cannot {attempt} {}", path.display()), error)
+        }
+    }
+}
+
+/// Why a segment could not be written. The Parquet writer turns some of the file's errors into
+/// text, so the file's own word comes first: a full disk must not look like a bad file.
+fn write_error(
+    attempt: &'static str,
+    path: &Path,
+    failure: &Mutex<Option<io::Error>>,
+    error: parquet::errors::ParquetError,
+) -> Error {
+    match failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        Some(error) => Error::io(attempt, path, error),
+        None => parquet_error(attempt, path, error),
     }
 }
 
@@ -270,17 +307,23 @@ fn parquet_error(attempt: &'static str, path: &Path, error: parquet::errors::Par
 struct Hashing {
     file: DiskFile,
     hasher: blake3::Hasher,
+    /// The first error of the file.
+    failure: Arc<Mutex<Option<io::Error>>>,
 }
 
 impl Hashing {
-    fn new(file: DiskFile) -> Self {
-        Self { file, hasher: blake3::Hasher::new() }
+    fn new(file: DiskFile, failure: Arc<Mutex<Option<io::Error>>>) -> Self {
+        Self { file, hasher: blake3::Hasher::new(), failure }
     }
 }
 
 impl Write for Hashing {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.append(bytes)?;
+        if let Err(error) = self.file.append(bytes) {
+            let kind = error.kind();
+            self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+            return Err(kind.into());
+        }
         self.hasher.update(bytes);
         Ok(bytes.len())
     }
@@ -300,23 +343,44 @@ pub(crate) fn write_all<'r>(
 ) -> Result<Vec<Segment>> {
     let mut segments = Vec::new();
     for kind in Kind::ALL {
-        let mut writer = None;
-        for rows in rows(kind) {
-            if writer.is_none() {
-                writer = Some(SegmentWriter::begin(disk, root, kind, store, range)?);
-            }
-            if let Some(writer) = &mut writer
-                && let Err(error) = writer.write(rows)
-            {
-                let _ = disk.remove(&writer.temp);
+        match write_kind(disk, root, kind, store, range, rows(kind)) {
+            Ok(segment) => segments.extend(segment),
+            Err(error) => {
+                discard(disk, root, &segments);
                 return Err(error);
             }
         }
-        if let Some(writer) = writer {
-            segments.push(writer.finish()?);
-        }
     }
     Ok(segments)
+}
+
+fn write_kind<'r>(
+    disk: &Disk,
+    root: &Path,
+    kind: Kind,
+    store: StoreId,
+    range: StreamRange,
+    rows: impl Iterator<Item = &'r Rows>,
+) -> Result<Option<Segment>> {
+    let mut rows = rows.peekable();
+    if rows.peek().is_none() {
+        return Ok(None);
+    }
+    let mut writer = SegmentWriter::begin(disk, root, kind, store, range)?;
+    for rows in rows {
+        if let Err(error) = writer.write(rows) {
+            let _ = disk.remove(&writer.temp);
+            return Err(error);
+        }
+    }
+    writer.finish().map(Some)
+}
+
+/// Removes segments that no commit names. One that cannot be removed does no harm.
+pub(crate) fn discard(disk: &Disk, root: &Path, segments: &[Segment]) {
+    for segment in segments {
+        let _ = disk.remove(&root.join(&segment.path));
+    }
 }
 
 /// Opens a segment for reading with the columns of its kind.

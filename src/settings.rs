@@ -147,10 +147,16 @@ impl Settings {
         let settings: Self = toml::from_str(&text).map_err(|error| {
             Error::new(
                 ErrorKind::Settings,
-                format!("the settings in {} are not understood: {}", path.display(), error.to_string().trim_end()),
+                format!(
+                    "the settings in {} are not understood: {}",
+                    path.display(),
+                    error.to_string().trim_end()
+                ),
             )
         })?;
-        settings.check().map_err(|error| error.context(format_args!("the settings in {}", path.display())))?;
+        settings
+            .check()
+            .map_err(|error| error.context(format_args!("the settings in {}", path.display())))?;
         Ok(settings)
     }
 
@@ -161,7 +167,9 @@ impl Settings {
             return wrong("flush.rows, flush.bytes and flush.age_seconds must be at least 1");
         }
         if self.buffer.max_bytes < self.flush.bytes {
-            return wrong("buffer.max_bytes must not be less than flush.bytes: recording would stop before a flush");
+            return wrong(
+                "buffer.max_bytes must not be less than flush.bytes: recording would stop before a flush",
+            );
         }
         if self.query.memory_bytes < 1 << 20 {
             return wrong("query.memory_bytes must be at least 1048576");

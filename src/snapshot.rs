@@ -167,7 +167,10 @@ impl Pin {
         }
         Err(Error::new(
             crate::ErrorKind::Contended,
-            format!("no commit in {} could be pinned: other processes keep committing", ledger.folder().display()),
+            format!(
+                "no commit in {} could be pinned: other processes keep committing",
+                ledger.folder().display()
+            ),
         ))
     }
 }

@@ -59,7 +59,11 @@ impl Shared {
     /// Facts of this process that are in no segment yet. After closing, what could not be flushed
     /// is read from the journal, like everybody else's.
     pub(crate) fn own_chunks(&self) -> Vec<Arc<Chunk>> {
-        self.recorder.as_ref().filter(|recorder| !recorder.lock().closed).map(Recorder::chunks).unwrap_or_default()
+        self.recorder
+            .as_ref()
+            .filter(|recorder| !recorder.lock().closed)
+            .map(Recorder::chunks)
+            .unwrap_or_default()
     }
 }
 
@@ -182,8 +186,9 @@ impl StoreBuilder {
         }
         let settings = self.settings(Settings::load(root)?)?;
         if found != Found::Store {
-            create(&self.disk, root)
-                .map_err(|error| error.context(format_args!("cannot create a store at {}", root.display())))?;
+            create(&self.disk, root).map_err(|error| {
+                error.context(format_args!("cannot create a store at {}", root.display()))
+            })?;
         }
         let ledger = Ledger::open(self.disk.clone(), root)?;
         let metrics = Arc::new(Metrics::default());
@@ -192,12 +197,13 @@ impl StoreBuilder {
         } else {
             let opened = adopt::open_stream(&self.disk, root, &ledger, &metrics.replayed)?;
             let clock = self.clock.unwrap_or_else(|| Arc::new(UnixNanos::now));
+            let journal = opened.journal.buffered(settings.durability == Durability::Buffered);
             Some(Recorder::new(
                 settings.clone(),
                 clock,
                 Arc::clone(&metrics),
                 opened.claim,
-                opened.journal,
+                journal,
                 opened.last,
                 opened.last_recorded_at,
                 opened.sealed,
@@ -213,6 +219,12 @@ impl StoreBuilder {
             flushing: Mutex::new(()),
             engine: OnceLock::new(),
         });
+        if shared.settings.durability == Durability::Synced
+            && let Some(recorder) = &shared.recorder
+        {
+            // What a dead process left may not be on the disk, and what is recorded now follows it.
+            flush::flush_sealed(&shared, recorder)?;
+        }
         let flusher = match shared.recorder {
             None => None,
             Some(_) => Some(spawn_flusher(&shared)?),
@@ -269,12 +281,15 @@ fn look(root: &Path) -> Result<Found> {
             FOLDERS.contains(&name) || name.starts_with(settings::FILE) || name.starts_with('.')
         });
         if !ours {
-            return Err(not_a_store(root, &format!("the folder holds other things, such as {}", name.display())));
+            return Err(not_a_store(
+                root,
+                &format!("the folder holds other things, such as {}", name.display()),
+            ));
         }
     }
     // Facts without a ledger are a store that lost it, not a new one.
-    for kind in Kind::ALL {
-        let folder = root.join(kind.table());
+    let segments = Kind::ALL.iter().map(|kind| root.join(kind.table()));
+    for folder in segments.chain([root.join("journal")]) {
         if fs::read_dir(&folder).is_ok_and(|mut entries| entries.next().is_some()) {
             return Err(Error::new(
                 ErrorKind::Damaged,
@@ -308,7 +323,9 @@ fn create(disk: &Disk, root: &Path) -> Result<()> {
     if !path.exists() {
         let temp = root.join(format!("{}.{}.tmp", settings::FILE, uuid::Uuid::new_v4().simple()));
         match disk.publish(&temp, &path, settings::TEMPLATE.as_bytes()) {
-            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(attempt(&path)(error)),
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                return Err(attempt(&path)(error));
+            }
             _ => {}
         }
     }
@@ -343,13 +360,26 @@ impl Store {
     /// recorded. [`ErrorKind::Poisoned`], or the error of the sync that failed: whether it is
     /// there will be known when the store is opened again.
     pub fn record<'f>(&self, fact: impl Into<Fact<'f>>) -> Result<Position> {
-        match &self.shared.recorder {
-            Some(recorder) => recorder.record(&fact.into()),
-            None => {
-                count(&self.shared.metrics.write_errors, 1);
-                Err(Error::new(ErrorKind::Closed, "the store is open for reading only; the fact was not recorded"))
-            }
-        }
+        let last = self.record_all([fact])?;
+        last.ok_or_else(|| Error::new(ErrorKind::InvalidFact, "no fact was given"))
+    }
+
+    /// Records facts that belong together or came together: all of them or none, with one write.
+    /// They follow each other in the stream, at one `recorded_at`; the position returned is the
+    /// last one's, and `None` if there was no fact.
+    ///
+    /// # Errors
+    /// Those of [`Store::record`].
+    pub fn record_all<'f>(&self, facts: impl IntoIterator<Item: Into<Fact<'f>>>) -> Result<Option<Position>> {
+        let facts = facts.into_iter().map(Into::into);
+        let Some(recorder) = &self.shared.recorder else {
+            count(&self.shared.metrics.write_errors, facts.count() as u64);
+            return Err(Error::new(
+                ErrorKind::Closed,
+                "the store is open for reading only; nothing was recorded",
+            ));
+        };
+        recorder.record(facts)
     }
 
     /// Puts everything recorded so far into segments, and commits it.
@@ -372,12 +402,13 @@ impl Store {
     pub fn close(&self) -> Result<()> {
         let Some(recorder) = &self.shared.recorder else { return Ok(()) };
         recorder.close();
-        let flusher = self.flusher.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(flusher) = flusher else { return Ok(()) };
-        let stopped = flusher.join().map_err(|_| Error::new(ErrorKind::Io, "the flush's thread panicked"));
-        let result = stopped.and_then(|()| self.flush());
+        // Held to the end: who closes at the same time returns when it is closed.
+        let mut flusher = self.flusher.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(thread) = flusher.take() else { return Ok(()) };
+        let stopped = thread.join().map_err(|_| Error::new(ErrorKind::Io, "the flush's thread panicked"));
+        let flushed = self.flush();
         recorder.lock().claim = None;
-        result
+        flushed.and(stopped)
     }
 
     /// The folder of the store.
@@ -415,6 +446,9 @@ impl Drop for Store {
 
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Store").field("path", &self.shared.root).field("format", &FORMAT).finish_non_exhaustive()
+        f.debug_struct("Store")
+            .field("path", &self.shared.root)
+            .field("format", &FORMAT)
+            .finish_non_exhaustive()
     }
 }

@@ -64,7 +64,11 @@ impl Store {
                 of.segment_bytes += segment.bytes;
                 of.fact_bytes += segment.fact_bytes;
             }
-            of.facts += tail.iter().filter_map(|chunk| chunk.rows(kind)).map(|r| r.batch.num_rows() as u64).sum::<u64>();
+            of.facts += tail
+                .iter()
+                .filter_map(|chunk| chunk.rows(kind))
+                .map(|r| r.batch.num_rows() as u64)
+                .sum::<u64>();
         }
         Ok(summary)
     }

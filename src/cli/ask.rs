@@ -12,8 +12,8 @@ use super::{StoreArg, grouped, open_to_read, runtime, say};
 
 /// Ask a question in SQL.
 ///
-/// Tables: events, audits, dead_letters. Views: crashes, restarts, actors. About the store itself:
-/// store.segments, store.commits, store.streams, store.metrics. Facts count as soon as they are
+/// Tables: `events`, `audits`, `dead_letters`. Views: `crashes`, `restarts`, `actors`. About the store itself:
+/// `store.segments`, `store.commits`, `store.streams`, `store.metrics`. Facts count as soon as they are
 /// recorded, by whatever process. SQL only reads.
 #[derive(clap::Args)]
 #[command(

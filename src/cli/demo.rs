@@ -11,11 +11,14 @@ use super::{grouped, runtime, say};
 /// Facts that Papyra recorded.
 const SAMPLE: &[u8] = include_bytes!("../../tests/data/sample.ndjson");
 /// The questions that are asked of them.
-const ASKED: [&str; 5] = ["system_overview", "crash_summary", "error_groups", "top_crashers", "dead_letter_hotspots"];
+const ASKED: [&str; 5] =
+    ["system_overview", "crash_summary", "error_groups", "top_crashers", "dead_letter_hotspots"];
 
 /// Make a store of real facts, and ask it five saved queries.
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  ostracon demo /tmp/demo && ostracon sql /tmp/demo -c \"SELECT * FROM crashes LIMIT 3\"")]
+#[command(
+    after_help = "Example:\n  ostracon demo /tmp/demo && ostracon sql /tmp/demo -c \"SELECT * FROM crashes LIMIT 3\""
+)]
 pub(super) struct Args {
     /// Where to make the store; a folder that is not there yet
     #[arg(default_value = "ostracon-demo")]

@@ -23,7 +23,9 @@ const MOST_TOLD: u64 = 20;
 /// in the store; importing the file again goes on behind it, recognising the file by its content.
 /// So a file that has grown is completed, and one that was imported is not doubled.
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  ostracon import facts/ events.ndjson --rejects bad.ndjson\n  zcat old.ndjson.gz | ostracon import facts/ -")]
+#[command(
+    after_help = "Example:\n  ostracon import facts/ events.ndjson --rejects bad.ndjson\n  zcat old.ndjson.gz | ostracon import facts/ -"
+)]
 pub(super) struct Args {
     #[command(flatten)]
     store: StoreArg,
@@ -48,12 +50,21 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     } else {
         let file = File::open(&args.file).with_context(|| format!("cannot open {}", args.file.display()))?;
         let metadata = file.metadata()?;
-        anyhow::ensure!(!metadata.is_dir(), "{} is a folder; import its files one by one", args.file.display());
+        anyhow::ensure!(
+            !metadata.is_dir(),
+            "{} is a folder; import its files one by one",
+            args.file.display()
+        );
         (Box::new(file), metadata.is_file().then_some(metadata.len()))
     };
     if let Some(rejects) = &args.rejects {
-        let same = std::fs::canonicalize(rejects).is_ok_and(|rejects| Some(rejects) == std::fs::canonicalize(&args.file).ok());
-        anyhow::ensure!(!same, "{} is the file to import; keep its malformed lines in another", rejects.display());
+        let same = std::fs::canonicalize(rejects)
+            .is_ok_and(|rejects| Some(rejects) == std::fs::canonicalize(&args.file).ok());
+        anyhow::ensure!(
+            !same,
+            "{} is the file to import; keep its malformed lines in another",
+            rejects.display()
+        );
     }
     let store = Store::open(&args.store.store)?;
     let mut rejects = args.rejects.as_deref().map(open_rejects).transpose()?;
@@ -119,11 +130,8 @@ fn summary(report: &ImportReport, begun: Instant) -> String {
         .into_iter()
         .map(|kind| format!("{} {}", grouped(report.of(kind)), kind.table().replace('_', " ")))
         .collect();
-    let mut text = format!(
-        "imported {} facts ({}) in {seconds:.1} s",
-        grouped(report.total()),
-        kinds.join(", ")
-    );
+    let mut text =
+        format!("imported {} facts ({}) in {seconds:.1} s", grouped(report.total()), kinds.join(", "));
     if report.resumed_after > 0 {
         text += &format!("; the first {} lines were imported before", grouped(report.resumed_after));
     }

@@ -8,7 +8,9 @@ use super::{StoreArg, open_to_read, say};
 
 /// Show facts in the form of Papyra's `inspect`.
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  ostracon inspect facts/ events --event-type ActorCrashed --limit 20 --reverse")]
+#[command(
+    after_help = "Example:\n  ostracon inspect facts/ events --event-type ActorCrashed --limit 20 --reverse"
+)]
 pub(super) struct Args {
     #[command(flatten)]
     store: StoreArg,
@@ -109,7 +111,8 @@ fn line(fact: &Fact<'_>) -> String {
             format!("[{:.3}] {event_type} {actor_address}", timestamp.seconds())
         }
         Fact::Audit(audit) => {
-            let Audit { timestamp, total_actors, alive_actors, stopping_actors, restarting_actors, .. } = audit;
+            let Audit { timestamp, total_actors, alive_actors, stopping_actors, restarting_actors, .. } =
+                audit;
             format!(
                 "[{:.3}] total={total_actors} alive={alive_actors} stopping={stopping_actors} \
                  restarting={restarting_actors} dead_letters={}",

@@ -43,10 +43,18 @@ fn figures(summary: &Summary) -> Vec<(String, String, u64)> {
     let mut figures = Vec::new();
     for kind in Kind::ALL {
         let (table, of) = (kind.table(), summary.of(kind));
-        figures.push((format!("{table}"), format!("Facts in {table}."), of.facts));
+        figures.push((table.to_owned(), format!("Facts in {table}."), of.facts));
         figures.push((format!("{table}_segments"), format!("Segments of {table}."), of.segments));
-        figures.push((format!("{table}_segment_bytes"), format!("Bytes of these segments."), of.segment_bytes));
-        figures.push((format!("{table}_fact_bytes"), format!("Bytes of {table} as JSON lines, when flushed."), of.fact_bytes));
+        figures.push((
+            format!("{table}_segment_bytes"),
+            "Bytes of these segments.".to_owned(),
+            of.segment_bytes,
+        ));
+        figures.push((
+            format!("{table}_fact_bytes"),
+            format!("Bytes of {table} as JSON lines, when flushed."),
+            of.fact_bytes,
+        ));
     }
     for (name, meaning, value) in [
         ("facts", "Facts of all kinds.", summary.facts()),

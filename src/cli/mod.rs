@@ -57,7 +57,9 @@ pub(crate) fn main() -> ExitCode {
     talk_on_stderr();
     let done = std::panic::catch_unwind(AssertUnwindSafe(|| run(cli.command)));
     let done = done.unwrap_or_else(|_| {
-        Err(anyhow::anyhow!("a mistake within ostracon stopped it; with RUST_LOG=debug it says where, please report it"))
+        Err(anyhow::anyhow!(
+            "a mistake within ostracon stopped it; with RUST_LOG=debug it says where, please report it"
+        ))
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -139,7 +139,9 @@ impl Answer {
         match format {
             Format::Csv | Format::Tsv => self.write_separated(matches!(format, Format::Tsv), out).await,
             Format::Json => {
-                let mut writer = arrow::json::WriterBuilder::new().with_explicit_nulls(true).build::<_, JsonArray>(&mut *out);
+                let mut writer = arrow::json::WriterBuilder::new()
+                    .with_explicit_nulls(true)
+                    .build::<_, JsonArray>(&mut *out);
                 while let Some(batch) = self.next().await? {
                     writer.write(&batch)?;
                 }
@@ -148,8 +150,9 @@ impl Answer {
                 Ok(())
             }
             Format::Ndjson => {
-                let mut writer =
-                    arrow::json::WriterBuilder::new().with_explicit_nulls(true).build::<_, LineDelimited>(out);
+                let mut writer = arrow::json::WriterBuilder::new()
+                    .with_explicit_nulls(true)
+                    .build::<_, LineDelimited>(out);
                 while let Some(batch) = self.next().await? {
                     writer.write(&batch)?;
                 }
@@ -205,7 +208,8 @@ impl Answer {
         let schema = self.stream.schema();
         let names: Vec<_> = schema.fields().iter().map(|field| escaped(field.name())).collect();
         writeln!(out, "| {} |", names.join(" | "))?;
-        let rules = schema.fields().iter().map(|field| if field.data_type().is_numeric() { "---:" } else { "---" });
+        let rules =
+            schema.fields().iter().map(|field| if field.data_type().is_numeric() { "---:" } else { "---" });
         writeln!(out, "| {} |", rules.collect::<Vec<_>>().join(" | "))?;
         let options = FormatOptions::default();
         while let Some(batch) = self.next().await? {
@@ -215,7 +219,8 @@ impl Answer {
                 .map(|column| ArrayFormatter::try_new(column.as_ref(), &options))
                 .collect::<Result<Vec<_>, _>>()?;
             for row in 0..batch.num_rows() {
-                let cells: Vec<_> = columns.iter().map(|column| escaped(&column.value(row).to_string())).collect();
+                let cells: Vec<_> =
+                    columns.iter().map(|column| escaped(&column.value(row).to_string())).collect();
                 writeln!(out, "| {} |", cells.join(" | "))?;
             }
         }
@@ -235,7 +240,8 @@ fn without_lists(batch: &RecordBatch) -> anyhow::Result<RecordBatch> {
             .fields()
             .iter()
             .map(|field| {
-                let kind = if field.data_type().is_nested() { DataType::Utf8 } else { field.data_type().clone() };
+                let kind =
+                    if field.data_type().is_nested() { DataType::Utf8 } else { field.data_type().clone() };
                 Field::new(field.name(), kind, true)
             })
             .collect::<Vec<_>>(),
@@ -243,7 +249,13 @@ fn without_lists(batch: &RecordBatch) -> anyhow::Result<RecordBatch> {
     let columns = batch
         .columns()
         .iter()
-        .map(|column| if column.data_type().is_nested() { cast(column, &DataType::Utf8) } else { Ok(Arc::clone(column)) })
+        .map(|column| {
+            if column.data_type().is_nested() {
+                cast(column, &DataType::Utf8)
+            } else {
+                Ok(Arc::clone(column))
+            }
+        })
         .collect::<Result<Vec<ArrayRef>, _>>()?;
     let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     Ok(RecordBatch::try_new_with_options(schema, columns, &options)?)

@@ -17,7 +17,9 @@ const MAX_LINE_BYTES: usize = 16 << 20;
 /// goes on. With --ack, `stream:seq` is printed for each fact in the order of the input, once the
 /// fact is as safe as the durability says; a line that was refused is answered with `-`.
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  tail -F papyra.ndjson | ostracon record facts/ --ack --durability synced")]
+#[command(
+    after_help = "Example:\n  tail -F papyra.ndjson | ostracon record facts/ --ack --durability synced"
+)]
 pub(super) struct Args {
     #[command(flatten)]
     store: StoreArg,
@@ -58,7 +60,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
                     acks.flush()?;
                 }
             }
-            Err(error) if matches!(error.kind(), ErrorKind::Poisoned | ErrorKind::Io | ErrorKind::NoSpace) => {
+            Err(error)
+                if matches!(error.kind(), ErrorKind::Poisoned | ErrorKind::Io | ErrorKind::NoSpace) =>
+            {
                 return Err(anyhow::Error::new(error).context(format!("line {number} was not recorded")));
             }
             Err(error) => {

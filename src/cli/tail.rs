@@ -17,11 +17,13 @@ const KEEP_EVERY: u64 = 1000;
 
 /// Print facts as JSON lines, in the store's order.
 ///
-/// Each line is Papyra's, with stream, seq and recorded_at added. The cursor, a position in every
+/// Each line is Papyra's, with `stream`, `seq` and `recorded_at` added. The cursor, a position in every
 /// stream, says how far it got: it is told on stderr at the end, or kept in a file. Going on from
 /// it gives every fact at least once, whatever was killed.
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  ostracon tail facts/ --follow --cursor shipped.cursor | ship-to-somewhere")]
+#[command(
+    after_help = "Example:\n  ostracon tail facts/ --follow --cursor shipped.cursor | ship-to-somewhere"
+)]
 pub(super) struct Args {
     #[command(flatten)]
     store: StoreArg,
@@ -96,7 +98,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
 
 fn load(file: &Path) -> anyhow::Result<Cursor> {
     match fs::read_to_string(file) {
-        Ok(text) => Ok(text.parse::<Cursor>().with_context(|| format!("cannot go on from {}", file.display()))?),
+        Ok(text) => {
+            Ok(text.parse::<Cursor>().with_context(|| format!("cannot go on from {}", file.display()))?)
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Cursor::start()),
         Err(error) => Err(error).with_context(|| format!("cannot read {}", file.display())),
     }

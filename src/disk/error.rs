@@ -73,15 +73,7 @@ impl DiskError {
         offset: Option<u64>,
         reason: io::Error,
     ) -> io::Error {
-        io::Error::new(
-            kind,
-            Self {
-                op,
-                path: path.to_path_buf(),
-                offset,
-                reason,
-            },
-        )
+        io::Error::new(kind, Self { op, path: path.to_path_buf(), offset, reason })
     }
 }
 

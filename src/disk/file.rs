@@ -21,17 +21,8 @@ pub struct DiskFile {
 impl DiskFile {
     /// A handle on the empty file that was just created at `path`.
     pub(super) fn new(file: File, path: &Path, plan: Option<FaultPlan>, id: FileId) -> Self {
-        let handle = Syncer {
-            file: Arc::new(file),
-            path: path.into(),
-            plan,
-            id,
-        };
-        Self {
-            handle,
-            len: 0,
-            torn: false,
-        }
+        let handle = Syncer { file: Arc::new(file), path: path.into(), plan, id };
+        Self { handle, len: 0, torn: false }
     }
 
     /// Appends all of `bytes`: when this returns, the operating system has them (not yet the disk).
@@ -48,13 +39,7 @@ impl DiskFile {
         }
         let result = match &self.handle.plan {
             None => (&*self.handle.file).write_all(bytes),
-            Some(plan) => plan.append(
-                self.handle.id,
-                &self.handle.path,
-                &self.handle.file,
-                self.len,
-                bytes,
-            ),
+            Some(plan) => plan.append(self.handle.id, &self.handle.path, &self.handle.file, self.len, bytes),
         };
         match result {
             Ok(()) => {
@@ -93,11 +78,7 @@ impl DiskFile {
     fn fail(&mut self, reason: io::Error) -> io::Error {
         // The file's own length knows best what has reached it; if even that cannot be told, expect
         // the worst.
-        self.torn = !self
-            .handle
-            .file
-            .metadata()
-            .is_ok_and(|found| found.len() == self.len);
+        self.torn = !self.handle.file.metadata().is_ok_and(|found| found.len() == self.len);
         DiskError::wrap_at(Op::Append, &self.handle.path, self.len, reason)
     }
 

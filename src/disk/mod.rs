@@ -108,19 +108,13 @@ impl Disk {
     /// The real disk, with the faults that `plan` holds in store. Keep a clone of the plan to count
     /// and heal.
     pub fn with_plan(plan: FaultPlan) -> Self {
-        Self {
-            plan: Some(plan),
-            rebooted: false,
-        }
+        Self { plan: Some(plan), rebooted: false }
     }
 
     /// The real disk, on a machine that has been started anew: it has another boot id. For
     /// reopening what [`FaultPlan::power_failure`] has left.
     pub fn after_power_failure() -> Self {
-        Self {
-            plan: None,
-            rebooted: true,
-        }
+        Self { plan: None, rebooted: true }
     }
 
     /// Creates the directory `path`, one level; `Ok` if it is there already. Durable after a sync
@@ -128,9 +122,7 @@ impl Disk {
     pub(crate) fn create_dir(&self, path: &Path) -> io::Result<()> {
         let create = || match fs::create_dir(path) {
             Ok(()) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {
-                Ok(false)
-            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(false),
             Err(error) => Err(error),
         };
         self.perform(Op::CreateDir, path, create, |record, &created| {
@@ -143,13 +135,7 @@ impl Disk {
     /// of that name.
     pub(crate) fn create_new(&self, path: &Path) -> io::Result<DiskFile> {
         let id = FileId::fresh();
-        let create = || {
-            OpenOptions::new()
-                .read(true)
-                .append(true)
-                .create_new(true)
-                .open(path)
-        };
+        let create = || OpenOptions::new().read(true).append(true).create_new(true).open(path);
         let file = self.perform(Op::CreateNew, path, create, |record, _| {
             record.file_created(path, id);
         })?;
@@ -177,22 +163,12 @@ impl Disk {
     /// anything of that name, which is left as it is. Durable after a sync of the directory of
     /// `to`.
     pub(crate) fn publish_link(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.perform(
-            Op::Link,
-            to,
-            || fs::hard_link(from, to),
-            |record, ()| record.linked(from, to),
-        )
+        self.perform(Op::Link, to, || fs::hard_link(from, to), |record, ()| record.linked(from, to))
     }
 
     /// Removes the name `path` of a file; durable after a sync of its directory.
     pub(crate) fn remove(&self, path: &Path) -> io::Result<()> {
-        self.perform(
-            Op::Remove,
-            path,
-            || fs::remove_file(path),
-            |record, ()| record.removed(path),
-        )
+        self.perform(Op::Remove, path, || fs::remove_file(path), |record, ()| record.removed(path))
     }
 
     /// Publishes a whole file: `bytes` are at `target`, content and name on the disk, or nothing
@@ -219,10 +195,8 @@ impl Disk {
             io::ErrorKind::AlreadyExists => DiskError::without_kind(error),
             _ => error,
         })?;
-        let linked = file
-            .append(bytes)
-            .and_then(|()| file.sync_data())
-            .and_then(|()| self.publish_link(temp, target));
+        let linked =
+            file.append(bytes).and_then(|()| file.sync_data()).and_then(|()| self.publish_link(temp, target));
         drop(self.remove(temp));
         linked?;
         self.sync_dir(directory_of(target))
@@ -232,12 +206,7 @@ impl Disk {
     pub(crate) fn lock_file(&self, path: &Path) -> io::Result<File> {
         let open = || {
             let existed = self.plan.is_some() && path.exists();
-            let file = OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .open(path)?;
+            let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
             Ok((file, existed))
         };
         let note = |record: &mut Record, &(_, existed): &(File, bool)| {

@@ -115,10 +115,7 @@ impl FaultPlan {
     }
 
     fn at(&self, n: u64, event: Event) -> Self {
-        self.state().pending.push(Pending {
-            left: n.max(1),
-            event,
-        });
+        self.state().pending.push(Pending { left: n.max(1), event });
         self.clone()
     }
 }
@@ -150,11 +147,7 @@ impl FaultPlan {
     /// The operations attempted so far, in order, for the message of a failing test. A link goes by
     /// its new name.
     pub fn log(&self) -> Vec<(Op, PathBuf)> {
-        self.state()
-            .log
-            .iter()
-            .map(|(op, path)| (*op, path.to_path_buf()))
-            .collect()
+        self.state().log.iter().map(|(op, path)| (*op, path.to_path_buf())).collect()
     }
 
     /// Whether [`halt_at`](Self::halt_at) has come about.
@@ -199,9 +192,7 @@ impl FaultPlan {
         note: impl FnOnce(&mut Record, &T),
     ) -> io::Result<T> {
         let mut state = self.state();
-        state
-            .admit(op, path.into())
-            .map_err(|refusal| refusal.error(op))?;
+        state.admit(op, path.into()).map_err(|refusal| refusal.error(op))?;
         let done = act()?;
         if let Some(record) = &mut state.record {
             note(record, &done);
@@ -224,8 +215,7 @@ impl FaultPlan {
             Ok(()) => file.write_all(bytes),
             Err(Refusal::Fault(Fault::ShortWrite)) => {
                 let some = short(bytes, state.log.len() as u64);
-                file.write_all(some)
-                    .and(Err(Fault::ShortWrite.error(Op::Append)))
+                file.write_all(some).and(Err(Fault::ShortWrite.error(Op::Append)))
             }
             Err(refusal) => Err(refusal.error(Op::Append)),
         };
@@ -233,9 +223,7 @@ impl FaultPlan {
             // After an error, only the file itself knows how much has reached it.
             let reached = match &result {
                 Ok(()) => bytes.len(),
-                Err(_) => file
-                    .metadata()
-                    .map_or(0, |found| found.len().saturating_sub(len) as usize),
+                Err(_) => file.metadata().map_or(0, |found| found.len().saturating_sub(len) as usize),
             };
             record.appended(id, path, bytes.get(..reached).unwrap_or(bytes));
         }
@@ -261,9 +249,7 @@ impl FaultPlan {
         let covered = state.record.as_mut().map(begin);
         drop(state);
 
-        let result = admitted
-            .map_err(|refusal| refusal.error(op))
-            .and_then(|()| act());
+        let result = admitted.map_err(|refusal| refusal.error(op)).and_then(|()| act());
 
         if let Some(covered) = covered
             && let Some(record) = &mut self.state().record

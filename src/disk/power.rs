@@ -41,19 +41,9 @@ impl PowerFailure {
             let full = format!("{} is not empty", into.display());
             return Err(io::Error::new(io::ErrorKind::DirectoryNotEmpty, full));
         }
-        let seed = if let Self::Random(seed) = self {
-            seed
-        } else {
-            0
-        };
+        let seed = if let Self::Random(seed) = self { seed } else { 0 };
         let random = SplitMix64::new(seed);
-        Aftermath {
-            record,
-            choice: self,
-            random,
-            laid_out: HashMap::new(),
-        }
-        .lay_out(&root, into)
+        Aftermath { record, choice: self, random, laid_out: HashMap::new() }.lay_out(&root, into)
     }
 }
 
@@ -67,11 +57,7 @@ struct Aftermath<'a> {
 
 impl Aftermath<'_> {
     fn lay_out(&mut self, directory: &Path, into: &Path) -> io::Result<()> {
-        let Some(names) = self
-            .record
-            .directory(directory)
-            .map(|found| self.names(found))
-        else {
+        let Some(names) = self.record.directory(directory).map(|found| self.names(found)) else {
             return Ok(());
         };
         for (name, entry) in names {

@@ -74,11 +74,7 @@ pub(super) struct Content {
 
 impl Content {
     fn settled(bytes: Vec<u8>) -> Self {
-        Self {
-            synced: bytes.len(),
-            bytes,
-            doomed: false,
-        }
+        Self { synced: bytes.len(), bytes, doomed: false }
     }
 }
 
@@ -168,9 +164,7 @@ impl Record {
         let Some((parent, name)) = self.locate(to) else {
             return;
         };
-        let known = self
-            .locate(from)
-            .and_then(|(parent, name)| self.entry(&parent, &name));
+        let known = self.locate(from).and_then(|(parent, name)| self.entry(&parent, &name));
         let entry = known.unwrap_or_else(|| Entry::File(self.take_in_file(to)));
         self.change(&parent, name, Some(entry));
     }
@@ -197,9 +191,7 @@ impl Record {
             && done
             && let Some(directory) = self.directories.get_mut(below)
         {
-            let covered = directory
-                .since
-                .extract_if(.., |change| change.number < before);
+            let covered = directory.since.extract_if(.., |change| change.number < before);
             for Change { name, entry, .. } in covered {
                 apply(&mut directory.synced, name, entry);
             }
@@ -216,8 +208,7 @@ impl Record {
 
     /// The length that a sync of the file which begins now will cover.
     pub(super) fn file_len(&mut self, id: FileId, path: &Path) -> u64 {
-        self.content_mut(id, path)
-            .map_or(0, |content| content.bytes.len() as u64)
+        self.content_mut(id, path).map_or(0, |content| content.bytes.len() as u64)
     }
 
     /// A sync of the file has ended, which had begun when it was `len` bytes long.
@@ -237,20 +228,14 @@ impl Record {
     /// Where `path` is in the record, if it is the root or below it.
     pub(super) fn relative(&self, path: &Path) -> io::Result<PathBuf> {
         if let Some(trouble) = &self.trouble {
-            return Err(io::Error::other(format!(
-                "the record is incomplete: {trouble}"
-            )));
+            return Err(io::Error::other(format!("the record is incomplete: {trouble}")));
         }
         let path = resolve(path);
         match path.strip_prefix(&self.root) {
             Ok(below) => Ok(below.to_path_buf()),
             Err(_) => Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
-                format!(
-                    "{} is not below {}, which was recorded",
-                    path.display(),
-                    self.root.display()
-                ),
+                format!("{} is not below {}, which was recorded", path.display(), self.root.display()),
             )),
         }
     }
@@ -281,11 +266,7 @@ impl Record {
         self.name_changes += 1;
         let directory = self.directory_mut(parent);
         apply(&mut directory.now, name.clone(), entry);
-        directory.since.push(Change {
-            number,
-            name,
-            entry,
-        });
+        directory.since.push(Change { number, name, entry });
     }
 
     /// Enters a name that has been there for long.

@@ -119,8 +119,9 @@ pub(crate) struct RowsBuilder {
 
 impl RowsBuilder {
     pub(crate) fn new(kind: Kind) -> Self {
-        let list =
-            || ListBuilder::new(StringBuilder::new()).with_field(Field::new("element", DataType::Utf8, false));
+        let list = || {
+            ListBuilder::new(StringBuilder::new()).with_field(Field::new("element", DataType::Utf8, false))
+        };
         Self {
             kind,
             recorded_at: Vec::new(),
@@ -149,7 +150,13 @@ impl RowsBuilder {
 
     /// Adds a fact, which must be of the builder's kind. `wall_time` is given only where the
     /// start of its clock is known.
-    pub(crate) fn push(&mut self, seq: Seq, recorded_at: UnixNanos, fact: &Fact<'_>, wall_time: Option<UnixNanos>) {
+    pub(crate) fn push(
+        &mut self,
+        seq: Seq,
+        recorded_at: UnixNanos,
+        fact: &Fact<'_>,
+        wall_time: Option<UnixNanos>,
+    ) {
         debug_assert_eq!(fact.kind(), self.kind);
         let (nanos, bits) = fact.timestamp().to_columns();
         self.recorded_at.push(recorded_at.0);
@@ -210,7 +217,9 @@ impl RowsBuilder {
         let rows = built.seq.len();
         let mut seq = built.seq;
         if first.0 != 0 {
-            seq.iter_mut().for_each(|seq| *seq += first.0 as i64);
+            for seq in &mut seq {
+                *seq += first.0 as i64;
+            }
         }
         let instants = |values: TimestampNanosecondArray| Arc::new(values.with_timezone("UTC")) as ArrayRef;
         let mut wall_time = built.wall_time;
@@ -227,7 +236,8 @@ impl RowsBuilder {
         columns.push(text(built.system_id));
         match built.kind {
             Kind::Event => columns.extend(
-                [built.address, built.class, built.error, built.error_type, built.reason, built.payload].map(text),
+                [built.address, built.class, built.error, built.error_type, built.reason, built.payload]
+                    .map(text),
             ),
             Kind::Audit => {
                 let [total, alive, stopping, restarting, registry, letters] =

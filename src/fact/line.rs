@@ -232,7 +232,8 @@ impl<'a> Fields<'_, 'a> {
 
     fn timestamp(&mut self) -> Result<Timestamp, LineError> {
         let value = self.take("timestamp")?;
-        let seconds = value.as_f64().ok_or_else(|| wrong("timestamp", "a number that a float holds", value))?;
+        let seconds =
+            value.as_f64().ok_or_else(|| wrong("timestamp", "a number that a float holds", value))?;
         Ok(Timestamp::from_seconds(seconds))
     }
 
@@ -249,12 +250,11 @@ impl<'a> Fields<'_, 'a> {
         let mut lossy = false;
         let list = value
             .elements()
-            .map(|element| match element.as_str() {
-                Some(text) => {
+            .map(|element| {
+                if let Some(text) = element.as_str() {
                     lossy |= text.lossy;
                     text.text
-                }
-                None => {
+                } else {
                     lossy = true;
                     old_address(element).map_or(Cow::Borrowed(element.text()), Cow::Owned)
                 }
@@ -377,7 +377,9 @@ impl Recorded<Fact<'_>> {
         let mut line = self.fact.to_line();
         line.pop();
         let Position { stream, seq, recorded_at } = self.position;
-        line.push_str(&format!(", \"stream\": {stream}, \"seq\": {seq}, \"recorded_at\": \"{recorded_at}\"}}"));
+        line.push_str(&format!(
+            ", \"stream\": {stream}, \"seq\": {seq}, \"recorded_at\": \"{recorded_at}\"}}"
+        ));
         line
     }
 }
@@ -548,7 +550,9 @@ mod tests {
             assert_eq!(back, fact);
         }
         let Fact::Event(old) =
-            Fact::from_line(&EVENT.replace("\"shop:5\"", r#"{"system": "s", "actor_id": 7}"#)).unwrap().into_owned()
+            Fact::from_line(&EVENT.replace("\"shop:5\"", r#"{"system": "s", "actor_id": 7}"#))
+                .unwrap()
+                .into_owned()
         else {
             panic!("an event");
         };

@@ -18,8 +18,8 @@ use std::fmt;
 
 pub use line::LineError;
 pub(crate) use line::{LineParser, MAX_LINE_BYTES};
-pub use timestamp::{Timestamp, UnixNanos};
 pub(crate) use timestamp::{FIRST_EPOCH_NANOS, wall_time};
+pub use timestamp::{Timestamp, UnixNanos};
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -103,7 +103,7 @@ impl Seq {
     }
 
     pub(crate) const fn next(self) -> Self {
-        Self(self.0 + 1)
+        Self(self.0.saturating_add(1))
     }
 }
 

@@ -25,9 +25,12 @@ pub struct Import<'a> {
     epoch: Option<UnixNanos>,
     again: bool,
     rejects: Option<&'a mut dyn Write>,
-    on_reject: Option<Box<dyn FnMut(&Reject<'_>) + 'a>>,
-    on_progress: Option<Box<dyn FnMut(&ImportReport) + 'a>>,
+    on_reject: Option<OnReject<'a>>,
+    on_progress: Option<OnProgress<'a>>,
 }
+
+type OnReject<'a> = Box<dyn FnMut(&Reject<'_>) + 'a>;
+type OnProgress<'a> = Box<dyn FnMut(&ImportReport) + 'a>;
 
 /// A line that was not imported.
 #[derive(Clone, Copy, Debug)]
@@ -150,7 +153,10 @@ impl Store {
     /// Those of writing to the store, and of reading the input. What was committed before stays.
     pub fn import(&self, input: impl Read + Send, import: Import<'_>) -> Result<ImportReport> {
         if self.shared().recorder.is_none() {
-            return Err(Error::new(ErrorKind::Closed, "the store is open for reading only; nothing was imported"));
+            return Err(Error::new(
+                ErrorKind::Closed,
+                "the store is open for reading only; nothing was imported",
+            ));
         }
         parts::run(self.shared(), input, import)
     }

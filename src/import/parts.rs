@@ -1,7 +1,9 @@
 //! The import's work: parse a part in parallel, write it beside the parsing of the next, commit
 //! in order.
 
+use std::collections::VecDeque;
 use std::io::Read;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{Scope, ScopedJoinHandle};
@@ -24,11 +26,18 @@ use crate::store::Shared;
 const WRITERS: usize = 2;
 
 /// Imports an input, part by part.
-pub(super) fn run(shared: &Shared, mut input: impl Read + Send, mut import: Import<'_>) -> Result<ImportReport> {
-    let Begin { mut progress, read, resumed_after } =
-        resume::begin(std::mem::take(&mut import.name), &mut input, &*shared.ledger.refresh()?, import.again)?;
-    let mut report =
-        ImportReport { resumed_after, bytes: progress.bytes, ..ImportReport::default() };
+pub(super) fn run(
+    shared: &Shared,
+    mut input: impl Read + Send,
+    mut import: Import<'_>,
+) -> Result<ImportReport> {
+    let Begin { mut progress, read, resumed_after } = resume::begin(
+        std::mem::take(&mut import.name),
+        &mut input,
+        &*shared.ledger.refresh()?,
+        import.again,
+    )?;
+    let mut report = ImportReport { resumed_after, bytes: progress.bytes, ..ImportReport::default() };
     let mut numbering = Numbering::claim(shared)?;
     let mut lines = Lines::new(input, read);
     // The rest of a line that an earlier import has counted.
@@ -36,7 +45,8 @@ pub(super) fn run(shared: &Shared, mut input: impl Read + Send, mut import: Impo
     let attempt = |error| Error::with_source(ErrorKind::Io, "cannot read the input", error);
 
     std::thread::scope(|scope| {
-        let mut committer = Committer::new(shared, scope, numbering.stream());
+        let known = if import.again { None } else { Some(progress.known) };
+        let mut committer = Committer::new(shared, scope, numbering.stream(), known);
         let result = (|| {
             loop {
                 let (text, finished) = match lines.next().map_err(attempt)? {
@@ -75,7 +85,11 @@ pub(super) fn run(shared: &Shared, mut input: impl Read + Send, mut import: Impo
                 }
             }
         })();
-        committer.finish().and(result)
+        match result {
+            Ok(()) => committer.finish(),
+            // What is being written is not committed: it would not follow what was.
+            Err(error) => Err(error),
+        }
     })?;
     Ok(report)
 }
@@ -140,7 +154,8 @@ fn panicked(what: &str) -> Error {
 }
 
 fn parse_piece(text: &[u8], recorded_at: UnixNanos, epoch: Option<UnixNanos>) -> Parsed {
-    let mut parsed = Parsed { rows: Kind::ALL.map(RowsBuilder::new), facts: 0, lines: 0, rejects: Vec::new() };
+    let mut parsed =
+        Parsed { rows: Kind::ALL.map(RowsBuilder::new), facts: 0, lines: 0, rejects: Vec::new() };
     let mut parser = LineParser::default();
     let mut rest = text;
     while !rest.is_empty() {
@@ -182,7 +197,8 @@ struct Numbering {
 
 impl Numbering {
     fn claim(shared: &Shared) -> Result<Self> {
-        let opened = adopt::open_stream(&shared.disk, &shared.root, &shared.ledger, &shared.metrics.replayed)?;
+        let opened =
+            adopt::open_stream(&shared.disk, &shared.root, &shared.ledger, &shared.metrics.replayed)?;
         for sealed in &opened.sealed {
             flush::flush_left(shared, sealed)?;
         }
@@ -214,8 +230,7 @@ impl Numbering {
         if self.next == first_seq {
             return None;
         }
-        let range =
-            StreamRange { stream: self.claim.stream, first_seq, last_seq: Seq(self.next.0 - 1) };
+        let range = StreamRange { stream: self.claim.stream, first_seq, last_seq: Seq(self.next.0 - 1) };
         Some(Job { range, rows, mark, recorded_at: self.recorded_at })
     }
 }
@@ -236,12 +251,19 @@ struct Committer<'scope, 'env> {
     shared: &'env Shared,
     scope: &'scope Scope<'scope, 'env>,
     stream: StreamId,
-    writing: std::collections::VecDeque<Receiver<Written>>,
+    /// How far the ledger says that this input was imported, unless that does not matter.
+    known: Option<Option<u64>>,
+    writing: VecDeque<Receiver<Written>>,
 }
 
 impl<'scope, 'env> Committer<'scope, 'env> {
-    fn new(shared: &'env Shared, scope: &'scope Scope<'scope, 'env>, stream: StreamId) -> Self {
-        Self { shared, scope, stream, writing: std::collections::VecDeque::new() }
+    fn new(
+        shared: &'env Shared,
+        scope: &'scope Scope<'scope, 'env>,
+        stream: StreamId,
+        known: Option<Option<u64>>,
+    ) -> Self {
+        Self { shared, scope, stream, known, writing: VecDeque::new() }
     }
 
     fn submit(&mut self, job: Job) -> Result<()> {
@@ -251,8 +273,9 @@ impl<'scope, 'env> Committer<'scope, 'env> {
         let (sender, receiver): (SyncSender<Written>, _) = sync_channel(1);
         let shared = self.shared;
         self.scope.spawn(move || {
+            let written = catch_unwind(AssertUnwindSafe(|| write(shared, job)));
             // If nobody receives any more, the import has failed already.
-            let _ = sender.send(write(shared, job));
+            let _ = sender.send(written.unwrap_or_else(|_| Err(panicked("writing"))));
         });
         self.writing.push_back(receiver);
         Ok(())
@@ -261,15 +284,22 @@ impl<'scope, 'env> Committer<'scope, 'env> {
     fn commit_oldest(&mut self) -> Result<()> {
         let Some(oldest) = self.writing.pop_front() else { return Ok(()) };
         let action = oldest.recv().map_err(|_| panicked("writing"))??;
-        let Action::Flush { range, .. } = &action else { return Ok(()) };
-        let (stream, before) = (self.stream, Seq(range.first_seq.0 - 1));
+        let Action::Flush { range, import: Some(mark), .. } = &action else { return Ok(()) };
+        let (stream, before, known) = (self.stream, Seq(range.first_seq.0 - 1), self.known);
         self.shared.ledger.commit(|state| {
+            if known.is_some_and(|known| state.imported(&mark.head_blake3) != known) {
+                let why = "another import of the same input is under way, or was since this one began; \
+                           run it again: it goes on from where the other has come";
+                return Err(Error::new(ErrorKind::Contended, why));
+            }
             if state.committed(stream) == before {
                 return Ok(Some(action.clone()));
             }
-            let why = format!("another process has written to stream {stream}, which this one holds the lock of");
+            let why =
+                format!("another process has written to stream {stream}, which this one holds the lock of");
             Err(Error::new(ErrorKind::Damaged, why))
         })?;
+        self.known = self.known.map(|_| Some(mark.bytes));
         count(&self.shared.metrics.flushes, 1);
         count(&self.shared.metrics.records_written, range.last_seq.0 - before.0);
         Ok(())

@@ -19,6 +19,8 @@ pub(super) struct Progress {
     head_bytes: u64,
     head_blake3: String,
     hasher: blake3::Hasher,
+    /// How far the ledger says that it was imported.
+    pub(super) known: Option<u64>,
     pub(super) bytes: u64,
     pub(super) lines: u64,
     pub(super) rejected: u64,
@@ -67,13 +69,16 @@ pub(super) fn begin(name: String, input: &mut impl Read, state: &State, again: b
         head_bytes: head.len() as u64,
         head_blake3: blake3::hash(head).to_hex().to_string(),
         hasher: blake3::Hasher::new(),
+        known: None,
         bytes: 0,
         lines: 0,
         rejected: 0,
     };
+    progress.known = state.imported(&progress.head_blake3);
     let may_be = |mark: &&ImportMark| {
         let head = usize::try_from(mark.head_bytes).ok().and_then(|bytes| read.get(..bytes));
-        mark.head_bytes > 0 && head.is_some_and(|head| blake3::hash(head).to_hex().as_str() == mark.head_blake3)
+        mark.head_bytes > 0
+            && head.is_some_and(|head| blake3::hash(head).to_hex().as_str() == mark.head_blake3)
     };
     let known = state.imports.iter().filter(may_be).max_by_key(|mark| mark.bytes);
     let Some(mark) = known.filter(|_| !again) else { return Ok(Begin { progress, read, resumed_after: 0 }) };

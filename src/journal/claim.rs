@@ -26,7 +26,18 @@ pub(crate) struct JournalFile {
     pub(crate) number: u64,
     /// Which run of the machine it was begun in.
     pub(crate) tag: String,
+    /// Its facts were acknowledged before it had them.
+    pub(crate) buffered: bool,
 }
+
+/// The name of a journal file: `00000007-1b2c3d4e.journal`, with `-buffered` behind the tag of one
+/// whose facts are acknowledged before it has them.
+pub(crate) fn journal_name(number: u64, tag: &str, buffered: bool) -> String {
+    let buffered = if buffered { BUFFERED } else { "" };
+    format!("{number:08}-{tag}{buffered}.journal")
+}
+
+const BUFFERED: &str = "-buffered";
 
 /// The folder of a stream's journal.
 pub(crate) fn folder(root: &Path, stream: StreamId) -> PathBuf {
@@ -49,9 +60,10 @@ pub(crate) fn files(folder: &Path) -> Result<Vec<JournalFile>> {
     let mut files: Vec<JournalFile> = names(folder)?
         .into_iter()
         .filter_map(|name| {
-            let (number, tag) = name.strip_suffix(".journal")?.split_once('-')?;
+            let (number, rest) = name.strip_suffix(".journal")?.split_once('-')?;
             let number = number.parse().ok()?;
-            Some(JournalFile { number, tag: tag.to_owned(), path: folder.join(&name) })
+            let (tag, buffered) = rest.strip_suffix(BUFFERED).map_or((rest, false), |tag| (tag, true));
+            Some(JournalFile { number, tag: tag.to_owned(), buffered, path: folder.join(&name) })
         })
         .collect();
     files.sort_unstable_by_key(|file| file.number);
@@ -78,12 +90,10 @@ fn names(folder: &Path) -> Result<Vec<String>> {
 pub(crate) fn try_claim(disk: &Disk, root: &Path, stream: StreamId) -> Result<Option<Claim>> {
     let folder = folder(root, stream);
     let lock = folder.join("lock");
-    let created = !folder.exists();
     let claim = || {
-        if created {
-            disk.create_dir(&folder)?;
-            disk.sync_dir(&root.join("journal"))?;
-        }
+        // Also for a folder that is there: who made it may not have come as far as to sync it.
+        disk.create_dir(&folder)?;
+        disk.sync_dir(&root.join("journal"))?;
         disk.lock_file(&lock)
     };
     let file = claim().map_err(|error| Error::io("claim the stream with", &lock, error))?;

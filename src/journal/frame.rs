@@ -15,9 +15,13 @@
 //!         24..    body: the fact (see `fact::codec`)
 //! ```
 //!
-//! A frame whose body is the one byte 0 is a *mark*: everything before the offset in its
-//! `recorded_at` field was synced when the mark was written. It tells a hole that a power failure
-//! left in unsynced bytes from damage to bytes that were safe.
+//! Frames whose body begins with the byte 0 hold no fact:
+//!
+//! - `0` is a *mark*: everything before the offset in its `recorded_at` field was synced when the
+//!   mark was written. It tells a hole that a power failure left in unsynced bytes from damage to
+//!   bytes that were safe.
+//! - `0 1` is the head of a *batch*: its `recorded_at` field says how many of the facts that follow
+//!   were recorded together. If not all of them are there, none of them is.
 
 use crate::fact::{Fact, Seq, StreamId, UnixNanos, codec};
 use crate::ledger::StoreId;
@@ -29,6 +33,8 @@ pub(crate) const MAX_BODY_BYTES: usize = 17 << 20;
 const MAGIC: &[u8; 8] = b"OSTRACON";
 const FORMAT: u32 = 1;
 const MARK: &[u8] = &[0];
+const BATCH_HEAD: &[u8] = &[0, 1];
+const BATCH_HEAD_BYTES: usize = FRAME_HEADER_BYTES + BATCH_HEAD.len();
 
 /// What a journal file says about itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,6 +123,16 @@ impl<'a> Frame<'a> {
     pub(crate) fn mark(&self) -> Option<u64> {
         (self.body == MARK).then_some(self.recorded_at.0 as u64)
     }
+
+    /// If this is the head of a batch: how many facts belong to it.
+    pub(crate) fn batch(&self) -> Option<u64> {
+        (self.body == BATCH_HEAD).then_some(self.recorded_at.0 as u64)
+    }
+
+    /// Whether it holds no fact.
+    pub(crate) fn is_control(&self) -> bool {
+        self.body.first() == Some(&0)
+    }
 }
 
 /// Why there is no sound frame.
@@ -138,25 +154,74 @@ fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
     Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?))
 }
 
-/// A frame in the making: the body first, outside of any lock; then its place.
-#[derive(Default)]
+/// Frames in the making: the bodies first, outside of any lock; then their places.
 pub(crate) struct FrameBuffer {
+    /// Room for the head of a batch, then the frames.
     bytes: Vec<u8>,
+    /// Where each frame ends.
+    ends: Vec<usize>,
+}
+
+impl Default for FrameBuffer {
+    fn default() -> Self {
+        let mut empty = Self { bytes: Vec::new(), ends: Vec::new() };
+        empty.clear();
+        empty
+    }
 }
 
 impl FrameBuffer {
-    /// Begins a frame with this fact. `None` if the fact is too large for a frame.
-    pub(crate) fn begin(&mut self, fact: &Fact<'_>) -> Option<()> {
+    pub(crate) fn clear(&mut self) {
         self.bytes.clear();
         self.bytes.resize(FRAME_HEADER_BYTES, 0);
-        codec::encode(fact, &mut self.bytes);
-        (self.bytes.len() <= FRAME_HEADER_BYTES + MAX_BODY_BYTES).then_some(())
+        self.bytes.extend_from_slice(BATCH_HEAD);
+        self.ends.clear();
     }
 
-    /// Gives it its place, and with it its checksum.
-    pub(crate) fn finish(&mut self, seq: Seq, recorded_at: UnixNanos) -> &[u8] {
-        seal(&mut self.bytes, seq.0, recorded_at.0 as u64);
-        &self.bytes
+    /// Adds a frame for this fact. `None` if the fact is too large for a frame.
+    pub(crate) fn add(&mut self, fact: &Fact<'_>) -> Option<()> {
+        let start = self.bytes.len();
+        self.bytes.resize(start + FRAME_HEADER_BYTES, 0);
+        codec::encode(fact, &mut self.bytes);
+        self.ends.push(self.bytes.len());
+        (self.bytes.len() - start <= FRAME_HEADER_BYTES + MAX_BODY_BYTES).then_some(())
+    }
+
+    /// How many facts there are.
+    pub(crate) const fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Gives the frames their places, one after the other, and with them their checksums.
+    pub(crate) fn finish(&mut self, first: Seq, recorded_at: UnixNanos) {
+        if let Some(head) = self.bytes.get_mut(..BATCH_HEAD_BYTES) {
+            seal(head, first.0, self.ends.len() as u64);
+        }
+        let mut start = BATCH_HEAD_BYTES;
+        for (seq, end) in (first.0..).zip(&self.ends) {
+            if let Some(frame) = self.bytes.get_mut(start..*end) {
+                seal(frame, seq, recorded_at.0 as u64);
+            }
+            start = *end;
+        }
+    }
+
+    /// What belongs into the journal: the frames, with a head if they are a batch.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        let begin = if self.ends.len() > 1 { 0 } else { BATCH_HEAD_BYTES };
+        self.bytes.get(begin..).unwrap_or_default()
+    }
+
+    /// The facts' frames one by one.
+    pub(crate) fn frames(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(BATCH_HEAD_BYTES).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).filter_map(|(start, end)| self.bytes.get(start..*end))
+    }
+
+    /// Gives back memory that a large batch took.
+    pub(crate) fn shrink(&mut self) {
+        self.clear();
+        self.bytes.shrink_to(1 << 20);
     }
 }
 
@@ -181,13 +246,13 @@ fn seal(frame: &mut [u8], seq: u64, at: u64) {
     crc_bytes.copy_from_slice(&crc.to_le_bytes());
 }
 
-/// The facts' frames in bytes that were verified before, in order, without the marks.
+/// The facts' frames in bytes that were verified before, in order.
 pub(crate) fn verified_frames(mut bytes: &[u8]) -> impl Iterator<Item = Frame<'_>> {
     std::iter::from_fn(move || {
         loop {
             let frame = Frame::decode_unverified(bytes).ok()?;
             bytes = bytes.get(frame.bytes()..)?;
-            if frame.mark().is_none() {
+            if !frame.is_control() {
                 return Some(frame);
             }
         }

@@ -6,7 +6,8 @@
 //!
 //! Woken recorders usually come straight back with their next fact. Were the next leader to sync
 //! at once, it would sync one fact, and all others would wait for two syncs. So a leader first
-//! gives way for as long as facts keep coming, at most a quarter of what the last sync took.
+//! gives way for as long as facts keep coming, at most a quarter of what the last sync took, and
+//! never longer than two milliseconds.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -57,7 +58,7 @@ impl GroupCommit {
             round = self.over.wait(round).unwrap_or_else(PoisonError::into_inner);
         }
         round.led = true;
-        let patience = round.last_sync / 4;
+        let patience = (round.last_sync / 4).min(Duration::from_millis(2));
         drop(round);
 
         give_way(patience, appended);

@@ -21,6 +21,8 @@ pub(crate) struct Contents {
     pub(crate) sound: std::ops::Range<usize>,
     /// First and last fact, and when the last was recorded. `None` without facts.
     pub(crate) facts: Option<Facts>,
+    /// Whether some of it was ever synced on demand.
+    pub(crate) synced: bool,
     pub(crate) ending: Ending,
 }
 
@@ -41,6 +43,8 @@ pub(crate) enum Ending {
     Torn {
         /// Where the tail begins.
         offset: usize,
+        /// Sound frames follow: the power failed, or the disk lost something.
+        sound_behind: bool,
     },
     /// Not by a crash: facts may be missing.
     Damaged {
@@ -54,7 +58,7 @@ pub(crate) enum Ending {
 /// Reads a file's bytes. `expected` is the header it must have; `same_boot` says whether the
 /// machine is still running as it was when the file was begun.
 pub(crate) fn read(bytes: &[u8], expected: &FileHeader, same_boot: bool) -> Contents {
-    let nothing = |ending| Contents { sound: 0..0, facts: None, ending };
+    let nothing = |ending| Contents { sound: 0..0, facts: None, synced: false, ending };
     match FileHeader::decode(bytes) {
         Ok(header) if header == *expected => {}
         Ok(header) => {
@@ -73,8 +77,9 @@ pub(crate) fn read(bytes: &[u8], expected: &FileHeader, same_boot: bool) -> Cont
 
     let mut offset = FILE_HEADER_BYTES;
     let mut facts: Option<Facts> = None;
+    let mut batch: Option<Batch> = None;
     let mut synced = 0;
-    let ending = loop {
+    let mut ending = loop {
         let rest = bytes.get(offset..).unwrap_or_default();
         let last = facts.map_or(Seq(0), |facts| facts.last);
         let (cut, reason) = match Frame::decode(rest) {
@@ -82,6 +87,14 @@ pub(crate) fn read(bytes: &[u8], expected: &FileHeader, same_boot: bool) -> Cont
                 synced = synced.max(mark);
                 offset += frame.bytes();
                 continue;
+            }
+            Ok(frame) if let Some(left) = frame.batch().filter(|_| batch.is_none()) => {
+                batch = Some(Batch { offset, before: facts, left }).filter(|batch| batch.left > 0);
+                offset += frame.bytes();
+                continue;
+            }
+            Ok(frame) if frame.seq.0 == 0 || i64::try_from(frame.seq.0).is_err() => {
+                (false, format!("{} is no number of a fact", frame.seq))
             }
             Ok(frame) if facts.is_some_and(|facts| frame.seq != facts.last.next()) => {
                 (false, format!("fact {} follows fact {last}", frame.seq))
@@ -93,6 +106,10 @@ pub(crate) fn read(bytes: &[u8], expected: &FileHeader, same_boot: bool) -> Cont
                 let first = facts.map_or(frame.seq, |facts| facts.first);
                 facts = Some(Facts { first, last: frame.seq, last_recorded_at: frame.recorded_at });
                 offset += frame.bytes();
+                if let Some(open) = &mut batch {
+                    open.left -= 1;
+                }
+                batch = batch.filter(|batch| batch.left > 0);
                 continue;
             }
             Err(_) if rest.iter().all(|&b| b == 0) => break Ending::Clean,
@@ -102,7 +119,21 @@ pub(crate) fn read(bytes: &[u8], expected: &FileHeader, same_boot: bool) -> Cont
         };
         break tail(bytes, offset, last, cut, same_boot, synced, &reason);
     };
-    Contents { sound: FILE_HEADER_BYTES..offset, facts, ending }
+    // Of a batch that is not whole nothing was acknowledged.
+    if let Some(batch) = batch {
+        (offset, facts) = (batch.offset, batch.before);
+        if !matches!(ending, Ending::Damaged { .. }) {
+            ending = Ending::Torn { offset, sound_behind: false };
+        }
+    }
+    Contents { sound: FILE_HEADER_BYTES..offset, facts, synced: synced > 0, ending }
+}
+
+/// A batch of which facts are still to come.
+struct Batch {
+    offset: usize,
+    before: Option<Facts>,
+    left: u64,
 }
 
 /// How a file ends whose bytes from `offset` on are no frame.
@@ -118,13 +149,13 @@ fn tail(
     let rest = bytes.get(offset..).unwrap_or_default();
     let damaged = |reason: String| Ending::Damaged { offset, reason };
     match frames_behind(rest, last) {
-        Behind::None if cut || !same_boot => Ending::Torn { offset },
+        Behind::None if cut || !same_boot => Ending::Torn { offset, sound_behind: false },
         Behind::None => damaged(reason.to_owned()),
         Behind::Unknown => damaged(format!("{reason}, and too much follows to tell what it is")),
         Behind::Some { at, mark } => {
             synced = synced.max(mark);
             if !same_boot && synced <= offset as u64 {
-                Ending::Torn { offset }
+                Ending::Torn { offset, sound_behind: true }
             } else {
                 damaged(format!("{reason}, and sound frames follow at offset {}", offset + at))
             }
@@ -135,7 +166,10 @@ fn tail(
 enum Behind {
     None,
     /// The first sound frame, and the furthest mark in any.
-    Some { at: usize, mark: u64 },
+    Some {
+        at: usize,
+        mark: u64,
+    },
     /// Looking further would take too long.
     Unknown,
 }
@@ -154,7 +188,11 @@ fn frames_behind(rest: &[u8], last: Seq) -> Behind {
             at += 1;
             continue;
         };
-        if frame.mark().is_none() && frame.seq <= last {
+        // A frame has 25 bytes at least, so seq numbers have a bound: it keeps random bytes from
+        // being looked at more closely.
+        let most = last.0.saturating_add(rest.len() as u64 / 25 + 1);
+        let possible = last.0 == 0 || (frame.seq > last && frame.seq.0 <= most);
+        if !frame.is_control() && !possible {
             at += 1;
             continue;
         }

@@ -177,6 +177,14 @@ pub(crate) struct Segment {
     pub(crate) at: TimeRange,
 }
 
+impl Segment {
+    /// Whether it is a file in the folder of its kind, and not somewhere else.
+    pub(super) fn is_in_place(&self) -> bool {
+        let name = self.path.strip_prefix(self.kind.table()).and_then(|rest| rest.strip_prefix('/'));
+        name.is_some_and(|name| name.ends_with(".parquet") && !name.contains(['/', '\\']))
+    }
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
 fn is_zero(n: &u64) -> bool {
     *n == 0
@@ -207,12 +215,27 @@ impl Commit {
         }
     }
 
+    /// The commit's file: JSON, whose last member is the digest of all bytes before that member.
     pub(crate) fn to_bytes(&self) -> Result<Vec<u8>> {
-        let mut bytes = serde_json::to_vec_pretty(self)
-            .map_err(|error| Error::with_source(ErrorKind::Damaged, "cannot write a commit as JSON", error))?;
-        bytes.push(b'\n');
-        Ok(bytes)
+        let mut json = serde_json::to_string_pretty(self).map_err(|error| {
+            Error::with_source(ErrorKind::Damaged, "cannot write a commit as JSON", error)
+        })?;
+        json.truncate(json.strip_suffix("\n}").map_or(0, str::len));
+        let digest = digest(json.as_bytes());
+        json.push_str(&format!("{CHECK}{digest}\"\n}}\n"));
+        Ok(json.into_bytes())
     }
+}
+
+/// What stands before a commit's last member. The head has no child that would name its digest.
+const CHECK: &str = ",\n  \"check\": \"";
+
+/// Whether a commit's file is what was written.
+fn is_sound(file: &[u8]) -> bool {
+    let Some(at) = memchr::memmem::rfind(file, CHECK.as_bytes()) else { return false };
+    let (covered, rest) = file.split_at(at);
+    let check = rest.get(CHECK.len()..).and_then(|check| check.strip_suffix(b"\"\n}\n"));
+    check == Some(digest(covered).as_bytes())
 }
 
 fn author() -> String {
@@ -233,7 +256,10 @@ pub(super) fn read_file(path: &Path, most: u64) -> Result<Option<Vec<u8>>> {
         Err(error) => return Err(attempt(error)),
     };
     if size > most {
-        return Err(Error::damaged(path, format_args!("it has {size} bytes, and more than {most} are not believed")));
+        return Err(Error::damaged(
+            path,
+            format_args!("it has {size} bytes, and more than {most} are not believed"),
+        ));
     }
     std::fs::read(path).map(Some).map_err(attempt)
 }
@@ -246,7 +272,8 @@ pub(crate) fn read(path: &Path) -> Result<Option<(Commit, String)>> {
         format: u32,
     }
     let Some(bytes) = read_file(path, MAX_COMMIT_BYTES)? else { return Ok(None) };
-    let not_a_commit = |error: serde_json::Error| Error::damaged(path, format_args!("it is not a commit: {error}"));
+    let not_a_commit =
+        |error: serde_json::Error| Error::damaged(path, format_args!("it is not a commit: {error}"));
     let version: Version = serde_json::from_slice(&bytes).map_err(not_a_commit)?;
     if version.format > FORMAT {
         return Err(Error::new(
@@ -257,6 +284,9 @@ pub(crate) fn read(path: &Path) -> Result<Option<(Commit, String)>> {
                 version.format
             ),
         ));
+    }
+    if !is_sound(&bytes) {
+        return Err(Error::damaged(path, "it does not match its own digest"));
     }
     let commit: Commit = serde_json::from_slice(&bytes).map_err(not_a_commit)?;
     Ok(Some((commit, digest(&bytes))))

@@ -20,7 +20,7 @@ pub(crate) use commit::{
     Action, Commit, CommitNumber, FORMAT, ImportMark, Segment, StoreId, StreamRange, TimeRange, commit_path,
     read as read_commit,
 };
-pub(crate) use state::{Head, State};
+pub(crate) use state::State;
 
 use crate::disk::Disk;
 use crate::error::{Error, ErrorKind, Result};
@@ -105,12 +105,17 @@ impl Ledger {
             let bytes = commit.to_bytes()?;
             let mut next = (*state).clone();
             let path = commit_path(&self.folder, commit.number);
-            next.apply(&commit, commit::digest(&bytes))
-                .map_err(|why| Error::new(ErrorKind::Damaged, format!("the commit would break the ledger: {why}")))?;
+            next.apply(&commit, commit::digest(&bytes)).map_err(|why| {
+                Error::new(ErrorKind::Damaged, format!("the commit would break the ledger: {why}"))
+            })?;
             match publish(&self.disk, &self.folder, &path, &bytes) {
                 Ok(()) => {
                     let next = Arc::new(next);
-                    *self.state.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&next);
+                    let mut known = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+                    if known.head.number < next.head.number {
+                        *known = Arc::clone(&next);
+                    }
+                    drop(known);
                     checkpoint::maybe_write(&self.disk, &self.folder, &next);
                     return Ok(Some(next));
                 }
@@ -118,7 +123,8 @@ impl Ledger {
                 Err(error) => return Err(Error::io("publish the commit", &path, error)),
             }
         }
-        let attempt = format!("committing to {} was given up: other processes keep committing", self.folder.display());
+        let attempt =
+            format!("committing to {} was given up: other processes keep committing", self.folder.display());
         Err(Error::new(ErrorKind::Contended, attempt))
     }
 }

@@ -69,6 +69,12 @@ impl State {
         self.streams.get(&stream).map_or(Seq(0), |stream| stream.committed)
     }
 
+    /// How many bytes were imported of an input with this beginning.
+    pub(crate) fn imported(&self, head_blake3: &str) -> Option<u64> {
+        let marks = self.imports.iter().filter(|mark| mark.head_blake3 == head_blake3);
+        marks.map(|mark| mark.bytes).max()
+    }
+
     /// The live segments of a kind.
     pub(crate) fn segments(&self, kind: Kind) -> &[Arc<Segment>] {
         self.segments.get(kind.index()).map_or(&[], Vec::as_slice)
@@ -92,7 +98,8 @@ impl State {
             Action::Create => return Err("it begins the store again".to_owned()),
             Action::Flush { range, last_recorded_at, ends_stream, import, add } => {
                 let before = self.committed(range.stream);
-                let count = (range.last_seq.0 + 1).checked_sub(range.first_seq.0);
+                let sound = i64::try_from(range.last_seq.0).is_ok();
+                let count = range.last_seq.next().0.checked_sub(range.first_seq.0).filter(|_| sound);
                 // A stream may end without further facts: then its range is empty.
                 let Some(count) = count.filter(|_| range.first_seq == before.next()) else {
                     return Err(format!(
@@ -100,15 +107,19 @@ impl State {
                         range.first_seq, range.last_seq, range.stream
                     ));
                 };
-                let rows: u64 = add.iter().map(|segment| segment.rows).sum();
-                if rows != count {
-                    return Err(format!("it covers {count} facts, and its segments have {rows} rows"));
+                let rows = add.iter().try_fold(0_u64, |rows, segment| rows.checked_add(segment.rows));
+                if rows != Some(count) {
+                    return Err(format!("it covers {count} facts, and its segments have other rows"));
+                }
+                if let Some(segment) = add.iter().find(|segment| !segment.is_in_place()) {
+                    return Err(format!("{:?} is no place for a segment", segment.path));
                 }
                 for segment in add {
                     let at = segment.kind.index();
-                    if let (Some(total), Some(live)) = (self.recorded.get_mut(at), self.segments.get_mut(at)) {
-                        total.facts += segment.rows;
-                        total.bytes += segment.fact_bytes;
+                    if let (Some(total), Some(live)) = (self.recorded.get_mut(at), self.segments.get_mut(at))
+                    {
+                        total.facts = total.facts.saturating_add(segment.rows);
+                        total.bytes = total.bytes.saturating_add(segment.fact_bytes);
                         live.push(Arc::new(segment.clone()));
                     }
                 }
@@ -121,7 +132,9 @@ impl State {
                 if let Some(mark) = import {
                     // A further part of the same file takes the place of the part before.
                     self.imports.retain(|known| {
-                        known.head_blake3 != mark.head_blake3 || known.bytes > mark.bytes || known.name != mark.name
+                        known.head_blake3 != mark.head_blake3
+                            || known.bytes > mark.bytes
+                            || known.name != mark.name
                     });
                     self.imports.push(mark.clone());
                 }

@@ -26,8 +26,10 @@ const MAX_OPERATORS: usize = 2_000;
 const MAX_CHAIN: usize = 100;
 /// Longer paths such as `a->'b'->'c'` are refused: planning one takes twice as long for every two steps.
 const MAX_STEPS: usize = 12;
-/// More joins and set operations are refused: each is a level of the plan.
-const MAX_JOINS: usize = 50;
+
+/// More tables side by side or upon each other are refused: each is a level of the plan, and each step of a
+/// join has all columns of those before. A hundred `EXCEPT`s overflow a stack of 2 MiB.
+const MAX_RELATIONS: usize = 50;
 
 /// Refuses text that is too long, too deep, or chains too many operators.
 pub(super) fn check_text(sql: &str) -> Result<()> {
@@ -51,13 +53,16 @@ pub(super) fn check_text(sql: &str) -> Result<()> {
     if found.chain > MAX_CHAIN {
         return refuse(format!("it chains {} operators, and {MAX_CHAIN} are the limit", found.chain));
     }
-    if found.joins > MAX_JOINS {
-        return refuse(format!("it joins or unites {} times, and {MAX_JOINS} is the limit", found.joins));
-    }
     if found.steps > MAX_STEPS {
         return refuse(format!(
             "it has a path of {} steps, and {MAX_STEPS} are the limit; `json_get(payload, 'a', 'b', …)` takes them all at once",
             found.steps
+        ));
+    }
+    if found.relations > MAX_RELATIONS {
+        return refuse(format!(
+            "it joins or unites {} tables, and {MAX_RELATIONS} are the limit",
+            found.relations
         ));
     }
     if found.explains > 1 {
@@ -73,8 +78,9 @@ struct Measure {
     operators: usize,
     chain: usize,
     steps: usize,
-    joins: usize,
     explains: usize,
+    /// Tables side by side: commas in FROM clauses, joins, set operations.
+    relations: usize,
 }
 
 /// Within one pair of parentheses: the chain that goes on, and the longest before it.
@@ -102,6 +108,8 @@ impl Measure {
         let mut found = Self::default();
         let mut outside = Vec::new();
         let mut chain = Chain::default();
+        // The depths at which the tokens are those of a FROM clause.
+        let mut from: Vec<usize> = Vec::new();
         for token in tokens {
             match token {
                 Token::LParen | Token::LBracket | Token::LBrace => {
@@ -119,8 +127,13 @@ impl Measure {
                     chain = outside.pop().unwrap_or_default();
                     chain.operators += inside.longest;
                     chain.steps += inside.most_steps;
+                    from.retain(|clause| *clause <= outside.len());
                 }
-                Token::Comma | Token::SemiColon => chain.end(),
+                Token::Comma => {
+                    chain.end();
+                    found.relations += usize::from(from.last() == Some(&outside.len()));
+                }
+                Token::SemiColon => chain.end(),
                 Token::Whitespace(_) | Token::Period => {}
                 Token::Number(..) | Token::SingleQuotedString(_) | Token::EscapedStringLiteral(_) => {}
                 // A word is a name, or an operator such as OR, NOT, UNION, JOIN, BETWEEN.
@@ -130,7 +143,22 @@ impl Measure {
                     keyword => {
                         found.operators += 1;
                         found.explains += usize::from(keyword == Keyword::EXPLAIN);
-                        found.joins += usize::from(JOINS.contains(&keyword));
+                        match keyword {
+                            Keyword::FROM => from.push(outside.len()),
+                            Keyword::JOIN => found.relations += 1,
+                            Keyword::UNION | Keyword::EXCEPT | Keyword::INTERSECT => {
+                                found.relations += 1;
+                                from.retain(|clause| *clause < outside.len());
+                            }
+                            Keyword::WHERE
+                            | Keyword::GROUP
+                            | Keyword::ORDER
+                            | Keyword::LIMIT
+                            | Keyword::SELECT => {
+                                from.retain(|clause| *clause < outside.len());
+                            }
+                            _ => {}
+                        }
                         if SEPARATORS.contains(&keyword) {
                             chain.end();
                         }
@@ -152,9 +180,6 @@ impl Measure {
         found
     }
 }
-
-/// Words that put two plans together.
-const JOINS: [Keyword; 4] = [Keyword::JOIN, Keyword::UNION, Keyword::EXCEPT, Keyword::INTERSECT];
 
 /// Words behind which another expression begins.
 const SEPARATORS: [Keyword; 15] = [
@@ -209,6 +234,7 @@ mod tests {
             format!("SELECT 1 WHERE {}true", "NOT ".repeat(100_000)),
             format!("SELECT 1{}", " UNION ALL SELECT 1".repeat(100_000)),
             format!("SELECT a{}", "[1]".repeat(100_000)),
+            format!("SELECT 1 FROM events a{}", ", events".repeat(5_000)),
             format!("SELECT a{}", " + a".repeat(MAX_CHAIN + 1)),
             format!("SELECT {}a{}", "(a + ".repeat(60), " + a)".repeat(60)),
             format!("SELECT payload{}", "->'a'".repeat(MAX_STEPS + 1)),

@@ -11,6 +11,7 @@ use arrow::array::RecordBatch;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ParquetRecordBatchReaderBuilder, RowSelection, RowSelector,
 };
+use parquet::file::metadata::PageIndexPolicy;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Fact, Kind, Recorded, columns};
@@ -36,9 +37,13 @@ impl Store {
         if limit == 0 {
             return Ok(newest.found);
         }
-        for chunk in snapshot.tail()?.iter().rev() {
-            if let Some(rows) = chunk.rows(kind) {
-                newest.add(kind, &rows.batch)?;
+        for stream in snapshot.tail()?.chunk_by(|one, next| one.stream == next.stream) {
+            let mut given = 0;
+            for rows in stream.iter().rev().filter_map(|chunk| chunk.rows(kind)) {
+                given += newest.add(kind, &rows.batch)?;
+                if given >= limit {
+                    break;
+                }
             }
         }
         let mut segments = snapshot.state.segments(kind).to_vec();
@@ -67,24 +72,26 @@ struct Newest {
 impl Newest {
     /// Keeps the newest of what was found, in order.
     fn trim(&mut self) {
-        self.found.sort_by_key(|found| {
-            (found.position.recorded_at, found.position.stream, found.position.seq)
-        });
+        self.found
+            .sort_by_key(|found| (found.position.recorded_at, found.position.stream, found.position.seq));
         let surplus = self.found.len().saturating_sub(self.limit);
         self.found.drain(..surplus);
     }
 
     /// Adds the matching rows of a batch, and returns how many match.
     fn add(&mut self, kind: Kind, batch: &RecordBatch) -> Result<usize> {
-        let facts = columns::facts(kind, batch)
-            .ok_or_else(|| Error::new(ErrorKind::Damaged, format!("rows of {kind} lack columns that belong there")))?;
+        let facts = columns::facts(kind, batch).ok_or_else(|| {
+            Error::new(ErrorKind::Damaged, format!("rows of {kind} lack columns that belong there"))
+        })?;
         let matching = facts
             .into_iter()
             .rev()
             .filter(|found| self.since.is_none_or(|since| found.fact.timestamp().seconds() >= since));
         let before = self.found.len();
         self.found.extend(
-            matching.take(self.limit).map(|found| Recorded { position: found.position, fact: found.fact.into_owned() }),
+            matching
+                .take(self.limit)
+                .map(|found| Recorded { position: found.position, fact: found.fact.into_owned() }),
         );
         let added = self.found.len() - before;
         if self.found.len() / 2 > self.limit {
@@ -95,6 +102,9 @@ impl Newest {
 
     /// Whether there are enough facts, all newer than any in this segment.
     fn is_complete_before(&mut self, segment: &Segment) -> bool {
+        if self.found.len() < self.limit {
+            return false;
+        }
         self.trim();
         self.found.len() == self.limit
             && self.found.first().is_some_and(|oldest| oldest.position.recorded_at > segment.recorded_at.max)
@@ -117,7 +127,7 @@ impl Newest {
     fn read_backwards(&mut self, kind: Kind, segment: &Segment, path: &std::path::Path) -> Result<()> {
         let damaged = |error: &dyn std::fmt::Display| Error::damaged(path, error);
         let file = File::open(path).map_err(|error| Error::io("open the segment", path, error))?;
-        let options = reader_options(kind).with_page_index(true);
+        let options = reader_options(kind).with_page_index_policy(PageIndexPolicy::Optional);
         let metadata = ArrowReaderMetadata::load(&file, options).map_err(|error| damaged(&error))?;
         let rows = usize::try_from(metadata.metadata().file_metadata().num_rows()).unwrap_or_default();
         if rows as u64 != segment.rows {
@@ -129,7 +139,8 @@ impl Newest {
         while end > 0 && given < self.limit {
             let begin = end.saturating_sub(window);
             let file = file.try_clone().map_err(|error| Error::io("open the segment", path, error))?;
-            let selection = RowSelection::from(vec![RowSelector::skip(begin), RowSelector::select(end - begin)]);
+            let selection =
+                RowSelection::from(vec![RowSelector::skip(begin), RowSelector::select(end - begin)]);
             let batches = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata.clone())
                 .with_row_selection(selection)
                 .with_batch_size(end - begin)

@@ -66,7 +66,11 @@ impl QueryOptions {
     }
 
     /// Gives the placeholder `$name` a value.
-    pub fn param(mut self, name: impl Into<String>, value: impl Into<datafusion::common::ScalarValue>) -> Self {
+    pub fn param(
+        mut self,
+        name: impl Into<String>,
+        value: impl Into<datafusion::common::ScalarValue>,
+    ) -> Self {
         self.params.push((name.into(), value.into()));
         self
     }
@@ -130,6 +134,7 @@ impl Store {
 }
 
 /// A query's failure as ours: what kind it is, and the text that helps.
+#[expect(clippy::needless_pass_by_value, reason = "made for `map_err`")]
 pub fn query_error(error: DataFusionError) -> Error {
     let root = error.find_root();
     if let DataFusionError::External(source) = root

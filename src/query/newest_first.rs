@@ -58,7 +58,9 @@ fn best_first(
 ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     if plan.is::<DataSourceExec>() {
         return Ok(match plan.try_pushdown_sort(order)? {
-            SortOrderPushdownResult::Exact { inner } | SortOrderPushdownResult::Inexact { inner } => Some(inner),
+            SortOrderPushdownResult::Exact { inner } | SortOrderPushdownResult::Inexact { inner } => {
+                Some(inner)
+            }
             SortOrderPushdownResult::Unsupported => None,
         });
     }

@@ -15,6 +15,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, TableSource};
 use datafusion::optimizer::AnalyzerRule;
 use std::sync::Arc;
 
+use super::functions::JSON_TEXT;
 use super::session::kind_of;
 use crate::fact::Kind;
 
@@ -37,8 +38,9 @@ impl AnalyzerRule for PromotedKeys {
             let rewritten = node.map_expressions(|expr| {
                 let name = names.save(&expr);
                 let replaced = expr.transform_up(|expr| {
-                    let column = call(&expr)
-                        .and_then(|(payload, key)| inputs.iter().find_map(|input| promoted(input, payload, key)));
+                    let column = call(&expr).and_then(|(payload, key)| {
+                        inputs.iter().find_map(|input| promoted(input, payload, key))
+                    });
                     Ok(match column {
                         Some(column) => Transformed::yes(Expr::Column(column)),
                         None => Transformed::no(expr),
@@ -58,29 +60,42 @@ impl AnalyzerRule for PromotedKeys {
 /// The column and the key, if this is `column->>'key'` with a promoted key.
 fn call(expr: &Expr) -> Option<(&Column, &'static str)> {
     let Expr::ScalarFunction(ScalarFunction { func, args }) = expr else { return None };
-    let [Expr::Column(column), Expr::Literal(key, _)] = args.as_slice() else { return None };
-    if func.name() != "json_as_text" {
+    let [document, Expr::Literal(key, _)] = args.as_slice() else { return None };
+    let Expr::Column(column) = uncast(document) else { return None };
+    if func.name() != JSON_TEXT {
         return None;
     }
     let key = key.try_as_str()??;
     PROMOTED.into_iter().find(|promoted| *promoted == key).map(|promoted| (column, promoted))
 }
 
+/// A text stays the same text in another type.
+fn uncast(expr: &Expr) -> &Expr {
+    match expr {
+        Expr::Cast(cast) => uncast(&cast.expr),
+        other => other,
+    }
+}
+
 /// The output column of a plan that holds what `key` has in the payload in `column`.
 fn promoted(plan: &LogicalPlan, column: &Column, key: &'static str) -> Option<Column> {
     match plan {
         LogicalPlan::TableScan(scan) => {
-            let ours = column.name == "payload" && of_events(&scan.source) && plan.schema().has_column(column);
+            let ours =
+                column.name == "payload" && of_events(&scan.source) && plan.schema().has_column(column);
             let promoted = Column::new(Some(scan.table_name.clone()), key);
             (ours && plan.schema().has_column(&promoted)).then_some(promoted)
         }
         LogicalPlan::Filter(filter) => promoted(&filter.input, column, key),
         LogicalPlan::Sort(sort) => promoted(&sort.input, column, key),
         LogicalPlan::Limit(limit) => promoted(&limit.input, column, key),
-        LogicalPlan::Join(join) => promoted(&join.left, column, key).or_else(|| promoted(&join.right, column, key)),
+        LogicalPlan::Join(join) => {
+            promoted(&join.left, column, key).or_else(|| promoted(&join.right, column, key))
+        }
         LogicalPlan::SubqueryAlias(alias) => {
             let at = alias.schema.maybe_index_of_column(column)?;
-            let inside = promoted(&alias.input, &Column::from(alias.input.schema().qualified_field(at)), key)?;
+            let inside =
+                promoted(&alias.input, &Column::from(alias.input.schema().qualified_field(at)), key)?;
             let at = alias.input.schema().maybe_index_of_column(&inside)?;
             Some(Column::from(alias.schema.qualified_field(at)))
         }

@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, Int32Array, Int64Array, TimestampNanosecondArray, UInt64Array};
+use arrow::array::{
+    Array, ArrayRef, BooleanArray, Int32Array, Int64Array, TimestampNanosecondArray, UInt64Array,
+};
 use datafusion::common::pruning::PruningStatistics;
 use datafusion::common::stats::Precision;
 use datafusion::common::{Column, ColumnStatistics, ScalarValue, Statistics};
@@ -49,7 +51,11 @@ fn nulls(segment: &Segment, column: &str) -> Option<u64> {
 }
 
 impl Known<'_> {
-    fn bounds(&self, column: &str, of: impl Fn((ScalarValue, ScalarValue)) -> ScalarValue) -> Option<ArrayRef> {
+    fn bounds(
+        &self,
+        column: &str,
+        of: impl Fn((ScalarValue, ScalarValue)) -> ScalarValue,
+    ) -> Option<ArrayRef> {
         let bounds = || self.0.iter().map(|segment| range(segment, column).map(&of));
         // Nanoseconds keep their zone; a column that has no bounds anywhere has no array.
         match column {

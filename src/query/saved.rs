@@ -88,13 +88,15 @@ impl SavedQuery {
     /// [`ErrorKind::Query`] if there is none.
     pub fn find(name: &str) -> Result<Self> {
         let wanted = name.replace('-', "_");
-        FILES.iter().find(|(known, _)| *known == wanted).map(|(name, text)| Self::parse(name, text)).ok_or_else(
-            || {
+        FILES
+            .iter()
+            .find(|(known, _)| *known == wanted)
+            .map(|(name, text)| Self::parse(name, text))
+            .ok_or_else(|| {
                 let names: Vec<_> = FILES.iter().map(|(name, _)| *name).collect();
                 let message = format!("there is no saved query {name:?}; there are: {}", names.join(", "));
                 Error::new(ErrorKind::Query, message)
-            },
-        )
+            })
     }
 
     fn parse(name: &'static str, text: &'static str) -> Self {
@@ -116,7 +118,9 @@ impl SavedQuery {
 
     /// The values of all parameters, with some of them set.
     fn values(&self, set: &[(String, String)]) -> Result<Vec<(String, ScalarValue)>> {
-        if let Some((unknown, _)) = set.iter().find(|(name, _)| self.parameters.iter().all(|p| p.name != name)) {
+        if let Some((unknown, _)) =
+            set.iter().find(|(name, _)| self.parameters.iter().all(|p| p.name != name))
+        {
             let names: Vec<_> = self.parameters.iter().map(|parameter| parameter.name).collect();
             return Err(Error::new(
                 ErrorKind::Query,
@@ -156,7 +160,12 @@ impl Store {
     /// # Errors
     /// Those of [`Store::sql`]; [`ErrorKind::Query`] for an unknown query or parameter, or a
     /// value of the wrong type.
-    pub async fn saved_query(&self, name: &str, set: &[(String, String)], options: QueryOptions) -> Result<DataFrame> {
+    pub async fn saved_query(
+        &self,
+        name: &str,
+        set: &[(String, String)],
+        options: QueryOptions,
+    ) -> Result<DataFrame> {
         let query = SavedQuery::find(name)?;
         let options = QueryOptions { params: query.values(set)?, ..options };
         self.sql_with(query.sql, options).await
@@ -171,7 +180,10 @@ mod tests {
     fn every_saved_query_says_what_it_is() {
         for query in SavedQuery::all() {
             assert!(query.title != query.name && query.question.ends_with('?'), "{query:?}");
-            assert!(query.parameters.iter().all(|p| !p.meaning.is_empty() && !p.name.contains(' ')), "{query:?}");
+            assert!(
+                query.parameters.iter().all(|p| !p.meaning.is_empty() && !p.name.contains(' ')),
+                "{query:?}"
+            );
             for parameter in &query.parameters {
                 assert!(query.sql.contains(&format!("${}", parameter.name)), "{}: {parameter:?}", query.name);
             }
@@ -184,7 +196,9 @@ mod tests {
         let values = query.values(&[("limit".to_owned(), "3".to_owned())]).unwrap();
         assert!(values.contains(&("limit".to_owned(), ScalarValue::Int64(Some(3)))));
         assert!(query.values(&[("limit".to_owned(), "many".to_owned())]).is_err());
-        assert!(query.values(&[("lim".to_owned(), "3".to_owned())]).unwrap_err().to_string().contains("limit"));
+        assert!(
+            query.values(&[("lim".to_owned(), "3".to_owned())]).unwrap_err().to_string().contains("limit")
+        );
         assert!(SavedQuery::find("nothing").unwrap_err().to_string().contains("top_crashers"));
     }
 }

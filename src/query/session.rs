@@ -8,12 +8,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
 use datafusion::common::{DataFusionError, Result as DfResult, exec_err};
-use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::context::{SessionContext, SessionState};
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{GreedyMemoryPool, TrackConsumersPool};
 use datafusion::execution::object_store::{ObjectStoreRegistry, ObjectStoreUrl};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::{FunctionRegistry, SessionStateBuilder};
 use datafusion::logical_expr::TableType;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::SessionConfig;
@@ -51,8 +51,11 @@ pub(crate) struct Engine {
 impl Store {
     /// The store's query engine, made when it is first needed.
     pub(super) fn engine(&self) -> Result<&Engine> {
-        let engine = self.shared().engine.get_or_init(|| Engine::new(self.shared()).map_err(|e| e.to_string()));
-        engine.as_ref().map_err(|why| Error::new(ErrorKind::Query, format!("cannot prepare for queries: {why}")))
+        let engine =
+            self.shared().engine.get_or_init(|| Engine::new(self.shared()).map_err(|e| e.to_string()));
+        engine
+            .as_ref()
+            .map_err(|why| Error::new(ErrorKind::Query, format!("cannot prepare for queries: {why}")))
     }
 }
 
@@ -82,9 +85,15 @@ impl Engine {
             .with_default_features()
             .with_physical_optimizer_rules(optimizer_rules())
             .build();
-        datafusion_functions_json::register_all(&mut state).map_err(query_error)?;
-        datafusion::execution::FunctionRegistry::register_udf(&mut state, Arc::new(functions::error_group_function()))
-            .map_err(query_error)?;
+        let json_text = Arc::new(functions::json_text_function());
+        let register = |state: &mut SessionState| {
+            state.register_udf(Arc::new(functions::error_group_function()))?;
+            state.register_udf(Arc::clone(&json_text))?;
+            // The first planner that knows an operator has it.
+            state.register_expr_planner(Arc::new(functions::JsonTextPlanner(Arc::clone(&json_text))))?;
+            datafusion_functions_json::register_all(state)
+        };
+        register(&mut state).map_err(query_error)?;
         Ok(Self { base: state, runtime, settings })
     }
 

@@ -15,7 +15,7 @@ use datafusion::physical_plan::ExecutionPlan;
 
 use crate::fact::columns::instant_type;
 use crate::fact::{Kind, Seq, UnixNanos};
-use crate::ledger::{Action, Commit, CommitNumber, commit_path, read_commit};
+use crate::ledger::{Action, Commit, CommitNumber, Segment, StreamRange, commit_path, read_commit};
 use crate::snapshot::Snapshot;
 use crate::store::Shared;
 
@@ -125,7 +125,7 @@ fn instants(values: impl Iterator<Item = UnixNanos>) -> ArrayRef {
 fn segments(snapshot: &Snapshot) -> Vec<ArrayRef> {
     let all: Vec<_> = Kind::ALL.iter().flat_map(|kind| snapshot.state.segments(*kind)).collect();
     let each = || all.iter().copied();
-    let single = |pick: fn(&crate::ledger::StreamRange) -> u64| {
+    let single = |pick: fn(&StreamRange) -> u64| {
         // Of several streams there is no one range.
         Arc::new(
             each()
@@ -174,11 +174,12 @@ fn commits(shared: &Shared, snapshot: &Snapshot) -> crate::Result<Vec<ArrayRef>>
             Action::Create => None,
         })
     };
-    let integers = |pick: &dyn Fn((&crate::ledger::StreamRange, &Vec<crate::ledger::Segment>)) -> u64| {
-        let values = flushes().map(|flush| flush.map(|(range, add, _)| pick((range, add)) as i64));
+    let integers = |pick: fn(&StreamRange, &[Segment]) -> u64| {
+        let values = flushes().map(|flush| flush.map(|(range, add, _)| pick(range, add) as i64));
         Arc::new(values.collect::<Int64Array>()) as ArrayRef
     };
-    let imported = flushes().map(|flush| flush.and_then(|(_, _, import)| import.as_ref()).map(|mark| &mark.name));
+    let imported =
+        flushes().map(|flush| flush.and_then(|(_, _, import)| import.as_ref()).map(|mark| &mark.name));
     Ok(vec![
         numbers(all.iter().map(|commit| commit.number.0)),
         instants(all.iter().map(|commit| commit.at)),
@@ -187,11 +188,11 @@ fn commits(shared: &Shared, snapshot: &Snapshot) -> crate::Result<Vec<ArrayRef>>
         Arc::new(
             flushes().map(|flush| flush.map(|(range, ..)| range.stream.get() as i32)).collect::<Int32Array>(),
         ),
-        integers(&|(range, _)| range.first_seq.get()),
-        integers(&|(range, _)| range.last_seq.get()),
-        integers(&|(_, add)| add.len() as u64),
-        integers(&|(_, add)| add.iter().map(|segment| segment.rows).sum()),
-        integers(&|(_, add)| add.iter().map(|segment| segment.bytes).sum()),
+        integers(|range, _| range.first_seq.get()),
+        integers(|range, _| range.last_seq.get()),
+        integers(|_, add| add.len() as u64),
+        integers(|_, add| add.iter().map(|segment| segment.rows).sum()),
+        integers(|_, add| add.iter().map(|segment| segment.bytes).sum()),
         Arc::new(imported.collect::<StringArray>()),
         texts(all.iter().map(|commit| commit.parent.clone())),
     ])
@@ -203,7 +204,8 @@ fn streams(snapshot: &Snapshot) -> crate::Result<Vec<ArrayRef>> {
     let known = |stream| snapshot.state.streams.get(stream);
     let committed = |stream| snapshot.state.committed(stream);
     let last_recorded = newest.iter().map(|(stream, _)| {
-        let unflushed = tail.iter().rfind(|chunk| chunk.stream == *stream).map(|chunk| chunk.last_recorded_at());
+        let unflushed =
+            tail.iter().rfind(|chunk| chunk.stream == *stream).map(|chunk| chunk.last_recorded_at());
         unflushed.or_else(|| known(stream).map(|known| known.last_recorded_at)).unwrap_or_default()
     });
     let unflushed = |stream, last: Seq| last.get().saturating_sub(committed(stream).get());

@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::{DFSchema, DataFusionError, Result};
+use datafusion::common::{DFSchema, DataFusionError, Result, Statistics};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
@@ -16,7 +16,7 @@ use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
-use datafusion::physical_optimizer::pruning::PruningPredicate;
+use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::projection::ProjectionExec;
@@ -52,7 +52,9 @@ fn build_schema(kind: Kind) -> SchemaRef {
     let mut fields = vec![Arc::new(Field::new(AT, columns::instant_type(), false))];
     let shown = |name: &String| !PLACE.contains(&name.as_str()) && !HIDDEN.contains(&name.as_str());
     fields.extend(stored.fields().iter().filter(|field| shown(field.name())).cloned());
-    fields.extend(PLACE.iter().filter_map(|name| stored.fields().find(name)).map(|(_, field)| Arc::clone(field)));
+    fields.extend(
+        PLACE.iter().filter_map(|name| stored.fields().find(name)).map(|(_, field)| Arc::clone(field)),
+    );
     Arc::new(Schema::new(fields))
 }
 
@@ -74,9 +76,15 @@ impl FactTable {
         let schema = sql_schema(self.kind);
         let filter = unqualified(filter)?;
         let filter = state.create_physical_expr(filter, &DFSchema::try_from(Arc::clone(&schema))?)?;
-        let Ok(predicate) = PruningPredicate::try_new(filter, schema) else { return Ok(segments.to_vec()) };
+        let predicate = PruningPredicateBuilder::new().with_file_schema(schema).try_build(filter);
+        let Ok(predicate) = predicate else { return Ok(segments.to_vec()) };
         let kept = predicate.prune(&Known(segments))?;
-        Ok(segments.iter().zip(kept).filter(|(_, kept)| *kept).map(|(segment, _)| Arc::clone(segment)).collect())
+        Ok(segments
+            .iter()
+            .zip(kept)
+            .filter(|(_, kept)| *kept)
+            .map(|(segment, _)| Arc::clone(segment))
+            .collect())
     }
 
     /// A scan of segments that gives these stored columns.
@@ -100,13 +108,15 @@ impl FactTable {
             let filter = state.create_physical_expr(filter, &DFSchema::try_from(Arc::clone(&schema))?)?;
             source = source.with_predicate(filter);
         }
-        let files = segments.iter().map(|segment| {
-            PartitionedFile::new(segment.path.clone(), segment.bytes)
-                .with_statistics(Arc::new(statistics(self.kind, segment)))
+        let known: Vec<_> = segments.iter().map(|segment| Arc::new(statistics(self.kind, segment))).collect();
+        let total = Statistics::try_merge_iter(known.iter().map(Arc::as_ref), &schema)?;
+        let files = segments.iter().zip(known).map(|(segment, known)| {
+            PartitionedFile::new(segment.path.clone(), segment.bytes).with_statistics(known)
         });
         let groups = FileGroup::new(files.collect()).split_files(state.config().target_partitions());
         let config = FileScanConfigBuilder::new(self.url.clone(), Arc::new(source))
             .with_file_groups(groups)
+            .with_statistics(total)
             .with_projection_indices(Some(stored.to_vec()))?
             .with_limit(limit)
             .build();
@@ -194,10 +204,14 @@ impl TableProvider for FactTable {
         if !computes_at {
             return Ok(rows);
         }
-        let at = state.create_physical_expr(wall_time::expression()?, &DFSchema::try_from(Arc::clone(&read_schema))?)?;
+        let at = state
+            .create_physical_expr(wall_time::expression()?, &DFSchema::try_from(Arc::clone(&read_schema))?)?;
         let expressions = names.iter().map(|name| {
-            let expression: Arc<dyn PhysicalExpr> =
-                if *name == AT { Arc::clone(&at) } else { Arc::new(Column::new_with_schema(name, &read_schema)?) };
+            let expression: Arc<dyn PhysicalExpr> = if *name == AT {
+                Arc::clone(&at)
+            } else {
+                Arc::new(Column::new_with_schema(name, &read_schema)?)
+            };
             Ok((expression, (*name).to_owned()))
         });
         Ok(Arc::new(ProjectionExec::try_new(expressions.collect::<Result<Vec<_>>>()?, rows)?))

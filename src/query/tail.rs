@@ -90,7 +90,7 @@ impl ExecutionPlan for TailExec {
 impl TailExec {
     fn describe(&self, column: usize) -> ColumnStatistics {
         let arrays = || self.batches.iter().map(|batch| batch.column(column));
-        let nulls = arrays().map(|array| array.null_count()).sum();
+        let nulls = arrays().map(Array::null_count).sum();
         let mut known = ColumnStatistics::new_unknown().with_null_count(Precision::Exact(nulls));
         let (mut least, mut most): (Option<ScalarValue>, Option<ScalarValue>) = (None, None);
         for array in arrays() {
@@ -115,11 +115,13 @@ fn bounds(array: &dyn Array) -> Option<(ScalarValue, ScalarValue)> {
         }
         DataType::Int64 => {
             let values = array.as_primitive_opt::<Int64Type>()?;
-            Some((ScalarValue::Int64(min(values)), ScalarValue::Int64(max(values)))).filter(|_| !values.is_empty())
+            Some((ScalarValue::Int64(min(values)), ScalarValue::Int64(max(values))))
+                .filter(|_| !values.is_empty())
         }
         DataType::Int32 => {
             let values = array.as_primitive_opt::<Int32Type>()?;
-            Some((ScalarValue::Int32(min(values)), ScalarValue::Int32(max(values)))).filter(|_| !values.is_empty())
+            Some((ScalarValue::Int32(min(values)), ScalarValue::Int32(max(values))))
+                .filter(|_| !values.is_empty())
         }
         _ => None,
     }

@@ -5,7 +5,7 @@
 //! the stored columns:
 //!
 //! ```text
-//! at >= X   =    wall_time >= X
+//! at >= X   =    wall_time IS NOT NULL AND wall_time >= X
 //!             OR wall_time IS NULL AND timestamp >= 2000-01-01 AND timestamp >= X
 //!             OR wall_time IS NULL AND (timestamp IS NULL OR timestamp < 2000-01-01) AND recorded_at >= X
 //! ```
@@ -41,7 +41,11 @@ pub(super) fn to_stored(filter: Expr) -> Result<Expr> {
     let compared = filter.transform_down(|expr| {
         Ok(match expr {
             Expr::BinaryExpr(BinaryExpr { left, op, right }) if is_at(&left) && decides(op, &right) => {
-                Transformed::new(compare(op, &right), true, datafusion::common::tree_node::TreeNodeRecursion::Jump)
+                Transformed::new(
+                    compare(op, &right),
+                    true,
+                    datafusion::common::tree_node::TreeNodeRecursion::Jump,
+                )
             }
             Expr::BinaryExpr(BinaryExpr { left, op, right }) if is_at(&right) => {
                 match op.swap().filter(|op| decides(*op, &left)) {
@@ -53,9 +57,9 @@ pub(super) fn to_stored(filter: Expr) -> Result<Expr> {
                     None => Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right })),
                 }
             }
-            Expr::Between(Between { expr, negated: false, low, high }) if is_at(&expr) => Transformed::yes(
-                (*expr).clone().gt_eq(*low).and(expr.lt_eq(*high)),
-            ),
+            Expr::Between(Between { expr, negated: false, low, high }) if is_at(&expr) => {
+                Transformed::yes((*expr).clone().gt_eq(*low).and(expr.lt_eq(*high)))
+            }
             other => Transformed::no(other),
         })
     })?;
@@ -84,9 +88,12 @@ fn compare(op: Operator, constant: &Expr) -> Expr {
     let with = |name: &str| {
         Expr::BinaryExpr(BinaryExpr::new(Box::new(column(name)), op, Box::new(constant.clone())))
     };
-    let not_given = || column("wall_time").is_null();
-    let no_epoch = column("timestamp").is_null().or(column("timestamp").lt(first_epoch()));
-    with("wall_time")
-        .or(not_given().and(column("timestamp").gt_eq(first_epoch())).and(with("timestamp")))
-        .or(not_given().and(no_epoch).and(with("recorded_at")))
+    // Each part is true or false, never NULL, so that it may stand below a NOT.
+    let given = || column("wall_time").is_not_null();
+    let since_epoch = || column("timestamp").is_not_null().and(column("timestamp").gt_eq(first_epoch()));
+    let from_start = column("timestamp").is_null().or(column("timestamp").lt(first_epoch()));
+    given()
+        .and(with("wall_time"))
+        .or(column("wall_time").is_null().and(since_epoch()).and(with("timestamp")))
+        .or(column("wall_time").is_null().and(from_start).and(with("recorded_at")))
 }

@@ -109,12 +109,8 @@ impl ExecutionPlan for WatchExec {
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let input = self.input.execute(partition, context)?;
         let schema = input.schema();
-        let state = Watched {
-            input,
-            timeout: self.timeout,
-            deadline: None,
-            _snapshot: Arc::clone(&self.snapshot),
-        };
+        let state =
+            Watched { input, timeout: self.timeout, deadline: None, _snapshot: Arc::clone(&self.snapshot) };
         let batches = futures::stream::unfold(Some(state), |state| async move {
             let mut state = state?;
             match state.next().await {
@@ -131,29 +127,30 @@ impl ExecutionPlan for WatchExec {
 struct Watched {
     input: SendableRecordBatchStream,
     timeout: Option<Duration>,
-    deadline: Option<Instant>,
+    deadline: Option<(Instant, Duration)>,
     _snapshot: Arc<Snapshot>,
 }
 
 impl Watched {
     async fn next(&mut self) -> Option<Result<arrow::array::RecordBatch>> {
         let next = AssertUnwindSafe(self.input.next()).catch_unwind();
-        let next = match self.timeout {
+        // It counts from the first row that is asked for; one beyond all time is none.
+        let begin = |timeout| Instant::now().checked_add(timeout).map(|deadline| (deadline, timeout));
+        self.deadline = self.deadline.or_else(|| self.timeout.take().and_then(begin));
+        let next = match self.deadline {
             None => next.await,
-            Some(timeout) => {
-                let deadline = *self.deadline.get_or_insert_with(|| Instant::now() + timeout);
-                match tokio::time::timeout_at(deadline, next).await {
-                    Ok(next) => next,
-                    Err(_) => return Some(Err(late(timeout))),
-                }
-            }
+            Some((deadline, timeout)) => match tokio::time::timeout_at(deadline, next).await {
+                Ok(next) => next,
+                Err(_) => return Some(Err(late(timeout))),
+            },
         };
         next.unwrap_or_else(|panic| Some(Err(panicked(panic.as_ref()))))
     }
 }
 
 fn late(timeout: Duration) -> DataFusionError {
-    let message = format!("the query was stopped after {timeout:?}, its timeout; ask for less, or give it more time");
+    let message =
+        format!("the query was stopped after {timeout:?}, its timeout; ask for less, or give it more time");
     DataFusionError::External(Box::new(Error::new(ErrorKind::TimedOut, message)))
 }
 
@@ -163,6 +160,8 @@ fn panicked(panic: &(dyn Any + Send)) -> DataFusionError {
         .map(String::as_str)
         .or_else(|| panic.downcast_ref::<&str>().copied())
         .unwrap_or("no reason given");
-    let message = format!("a query failed within; most likely a segment is damaged, and `ostracon scan` will tell: {why}");
+    let message = format!(
+        "a query failed within; most likely a segment is damaged, and `ostracon scan` will tell: {why}"
+    );
     DataFusionError::External(Box::new(Error::new(ErrorKind::Damaged, message)))
 }

@@ -2,6 +2,8 @@
 //!
 //! One binary, since each further one would link DataFusion again; a module per behaviour.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that fails should stop")]
+
 mod bad_input;
 mod cli;
 mod command;

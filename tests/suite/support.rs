@@ -7,7 +7,8 @@ use ostracon::{Cursor, Event, Fact, Json, Kind, Store};
 
 /// A crash of actor `n`, distinguishable from every other.
 pub(crate) fn crash(n: u64) -> Fact<'static> {
-    let payload = Json::parse(format!(r#"{{"error": "KeyError: missing field sku-{n}", "reason": "n={n}"}}"#)).unwrap();
+    let payload =
+        Json::parse(format!(r#"{{"error": "KeyError: missing field sku-{n}", "reason": "n={n}"}}"#)).unwrap();
     Event::new("shop", format!("shop:{}", n % 7), "ActorCrashed", payload, 1_795_404_290.0 + n as f64).into()
 }
 

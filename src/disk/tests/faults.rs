@@ -16,15 +16,8 @@ fn every_operation_can_fail_and_then_has_done_nothing() {
             plan.fail_at(1, fault);
             let error = act().unwrap_err();
             let inner = DiskError::of(&error).unwrap();
-            assert_eq!(
-                (inner.op(), inner.raw_os_error()),
-                (op, Some(number)),
-                "{error}"
-            );
-            assert_eq!(
-                error.kind() == ErrorKind::StorageFull,
-                fault == Fault::NoSpace
-            );
+            assert_eq!((inner.op(), inner.raw_os_error()), (op, Some(number)), "{error}");
+            assert_eq!(error.kind() == ErrorKind::StorageFull, fault == Fault::NoSpace);
             assert_eq!(names(dir.path()), ["a"], "{op:?}");
         };
         fails(Op::CreateDir, &mut || disk.create_dir(&path("sub")));
@@ -34,9 +27,7 @@ fn every_operation_can_fail_and_then_has_done_nothing() {
         fails(Op::SyncDir, &mut || disk.sync_dir(dir.path()));
         fails(Op::Link, &mut || disk.publish_link(&path("a"), &path("b")));
         fails(Op::Remove, &mut || disk.remove(&path("a")));
-        fails(Op::LockFile, &mut || {
-            disk.lock_file(&path("lock")).map(drop)
-        });
+        fails(Op::LockFile, &mut || disk.lock_file(&path("lock")).map(drop));
     }
     assert_eq!((file.len(), file.torn()), (0, false));
     file.append(b"bytes").unwrap();
@@ -55,17 +46,10 @@ fn a_short_write_tears_the_file() {
 
     let found = fs::read(scene.path("a")).unwrap();
     assert!(found.len() > 5 && b"wholetorn apart".starts_with(&found) && found.len() < 15);
-    assert_eq!(
-        scene.after(PowerFailure::KeepAllData).read("a").unwrap(),
-        found
-    );
+    assert_eq!(scene.after(PowerFailure::KeepAllData).read("a").unwrap(), found);
 
     file.append(b"more").unwrap_err();
-    assert_eq!(
-        fs::read(scene.path("a")).unwrap(),
-        found,
-        "nothing follows torn bytes"
-    );
+    assert_eq!(fs::read(scene.path("a")).unwrap(), found, "nothing follows torn bytes");
 }
 
 #[test]
@@ -74,12 +58,7 @@ fn a_real_full_disk_is_told_as_such() {
     if !full.exists() {
         return;
     }
-    let error = fs::OpenOptions::new()
-        .write(true)
-        .open(full)
-        .unwrap()
-        .write_all(b"x")
-        .unwrap_err();
+    let error = fs::OpenOptions::new().write(true).open(full).unwrap().write_all(b"x").unwrap_err();
     let error = DiskError::wrap_at(Op::Append, full, 0, error);
     assert_eq!(error.kind(), ErrorKind::StorageFull);
     assert_eq!(DiskError::of(&error).unwrap().raw_os_error(), Some(28));
@@ -126,10 +105,7 @@ fn a_halted_disk_is_touched_no_more() {
     scene.disk.remove(&scene.path("a")).unwrap_err();
     file.sync_data().unwrap_err();
     assert_eq!(fs::read(scene.path("a")).unwrap(), b"onetwothree");
-    assert_eq!(
-        scene.after(PowerFailure::DropUnsynced).read("a").unwrap(),
-        b"one"
-    );
+    assert_eq!(scene.after(PowerFailure::DropUnsynced).read("a").unwrap(), b"one");
 }
 
 const ABORT_IN: &str = "OSTRACON_DISK_TEST_ABORT_IN";
@@ -140,9 +116,7 @@ fn child_that_is_killed() {
     let Some(dir) = std::env::var_os(ABORT_IN).map(PathBuf::from) else {
         return;
     };
-    let mut file = Disk::with_plan(FaultPlan::new().abort_at(3))
-        .create_new(&dir.join("a"))
-        .unwrap();
+    let mut file = Disk::with_plan(FaultPlan::new().abort_at(3)).create_new(&dir.join("a")).unwrap();
     file.append(b"two").unwrap();
     file.append(b"three").unwrap();
     fs::write(dir.join("survived"), "").unwrap();

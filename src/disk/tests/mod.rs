@@ -37,8 +37,7 @@ impl Scene {
     }
 
     fn publish(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        self.disk
-            .publish(&self.path(&format!("{name}.temp")), &self.path(name), bytes)
+        self.disk.publish(&self.path(&format!("{name}.temp")), &self.path(name), bytes)
     }
 
     /// A file with `synced` and then `unsynced`, whose name is durable.
@@ -53,9 +52,7 @@ impl Scene {
 
     fn after(&self, choice: PowerFailure) -> Aftermath {
         let dir = tempdir().unwrap();
-        self.plan
-            .power_failure(self.root(), dir.path(), choice)
-            .unwrap();
+        self.plan.power_failure(self.root(), dir.path(), choice).unwrap();
         Aftermath(dir)
     }
 }
@@ -74,9 +71,7 @@ impl Aftermath {
 
 fn names(dir: &Path) -> Vec<String> {
     let found = fs::read_dir(dir).unwrap();
-    let mut names: Vec<_> = found
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
+    let mut names: Vec<_> = found.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
 }
@@ -112,15 +107,9 @@ fn a_file_is_synced_from_another_thread() {
     let syncer: Syncer = file.syncer();
     shared(&syncer);
     shared(&scene.disk);
-    thread::spawn(move || syncer.sync_data())
-        .join()
-        .unwrap()
-        .unwrap();
+    thread::spawn(move || syncer.sync_data()).join().unwrap().unwrap();
     file.append(b"three").unwrap();
-    assert_eq!(
-        scene.after(PowerFailure::DropUnsynced).read("a").unwrap(),
-        b"onetwo"
-    );
+    assert_eq!(scene.after(PowerFailure::DropUnsynced).read("a").unwrap(), b"onetwo");
 }
 
 #[test]
@@ -133,11 +122,7 @@ fn directories_and_lock_files_may_be_there_already() {
     }
     assert_eq!(fs::read(&lock).unwrap(), b"");
     let error = Disk::new().create_dir(&lock).unwrap_err();
-    assert_eq!(
-        error.kind(),
-        ErrorKind::AlreadyExists,
-        "a file is no directory"
-    );
+    assert_eq!(error.kind(), ErrorKind::AlreadyExists, "a file is no directory");
 }
 
 #[test]
@@ -147,16 +132,10 @@ fn an_error_says_what_where_and_why() {
     let error = Disk::new().remove(&path).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
     let inner = DiskError::of(&error).unwrap();
-    assert_eq!(
-        (inner.op(), inner.path(), inner.raw_os_error()),
-        (Op::Remove, &*path, Some(2))
-    );
+    assert_eq!((inner.op(), inner.path(), inner.raw_os_error()), (Op::Remove, &*path, Some(2)));
     assert_eq!(
         error.to_string(),
-        format!(
-            "cannot remove {}: No such file or directory (os error 2)",
-            path.display()
-        )
+        format!("cannot remove {}: No such file or directory (os error 2)", path.display())
     );
 }
 
@@ -188,11 +167,7 @@ fn publish_leaves_a_strangers_temp_alone() {
     let scene = Scene::new();
     fs::write(scene.path("a.temp"), "a stranger's").unwrap();
     let error = scene.publish("a", b"mine").unwrap_err();
-    assert_ne!(
-        error.kind(),
-        ErrorKind::AlreadyExists,
-        "that would say there is a target"
-    );
+    assert_ne!(error.kind(), ErrorKind::AlreadyExists, "that would say there is a target");
     assert_eq!(DiskError::of(&error).unwrap().op(), Op::CreateNew);
     assert_eq!(names(scene.root()), ["a.temp"]);
 }
@@ -232,10 +207,7 @@ fn publish_that_fails_leaves_all_or_nothing() {
             match op {
                 Op::Remove => assert!(result.is_ok(), "{log:?}"),
                 Op::SyncDir => {
-                    assert_eq!(
-                        DiskError::of(&result.unwrap_err()).unwrap().op(),
-                        Op::SyncDir
-                    );
+                    assert_eq!(DiskError::of(&result.unwrap_err()).unwrap().op(), Op::SyncDir);
                 }
                 _ => {
                     assert!(result.is_err(), "{log:?}");
@@ -256,14 +228,8 @@ fn publish_that_dies_leaves_all_or_nothing() {
             scene.plan.halt_at(n);
             let error = scene.publish("a", b"whole").unwrap_err();
             assert!(DiskError::of(&error).unwrap().is_halted());
-            for found in [
-                fs::read(scene.path("a")).ok(),
-                scene.after(choice).read("a"),
-            ] {
-                assert!(
-                    found.is_none_or(|bytes| bytes == b"whole"),
-                    "{n}, {choice:?}"
-                );
+            for found in [fs::read(scene.path("a")).ok(), scene.after(choice).read("a")] {
+                assert!(found.is_none_or(|bytes| bytes == b"whole"), "{n}, {choice:?}");
             }
         }
     }

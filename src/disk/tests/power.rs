@@ -11,18 +11,9 @@ use crate::disk::record::FileId;
 fn unsynced_content_is_dropped_and_synced_content_kept() {
     let scene = Scene::new();
     scene.write("a", b"synced", b" and not");
-    assert_eq!(
-        scene.after(PowerFailure::DropUnsynced).read("a").unwrap(),
-        b"synced"
-    );
-    assert_eq!(
-        scene.after(PowerFailure::KeepNames).read("a").unwrap(),
-        b"synced"
-    );
-    assert_eq!(
-        scene.after(PowerFailure::KeepAllData).read("a").unwrap(),
-        b"synced and not"
-    );
+    assert_eq!(scene.after(PowerFailure::DropUnsynced).read("a").unwrap(), b"synced");
+    assert_eq!(scene.after(PowerFailure::KeepNames).read("a").unwrap(), b"synced");
+    assert_eq!(scene.after(PowerFailure::KeepAllData).read("a").unwrap(), b"synced and not");
 }
 
 #[test]
@@ -31,38 +22,23 @@ fn a_name_is_lost_though_the_content_was_synced() {
     let mut file = scene.disk.create_new(&scene.path("a")).unwrap();
     file.append(b"synced").unwrap();
     file.sync_data().unwrap();
-    assert_eq!(
-        scene.after(PowerFailure::DropUnsynced).names(),
-        Vec::<String>::new()
-    );
-    assert_eq!(
-        scene.after(PowerFailure::KeepAllData).names(),
-        Vec::<String>::new()
-    );
-    assert_eq!(
-        scene.after(PowerFailure::KeepNames).read("a").unwrap(),
-        b"synced"
-    );
+    assert_eq!(scene.after(PowerFailure::DropUnsynced).names(), Vec::<String>::new());
+    assert_eq!(scene.after(PowerFailure::KeepAllData).names(), Vec::<String>::new());
+    assert_eq!(scene.after(PowerFailure::KeepNames).read("a").unwrap(), b"synced");
 }
 
 #[test]
 fn a_name_is_kept_though_the_content_was_not_synced() {
     let scene = Scene::new();
     scene.write("a", b"", b"unsynced");
-    assert_eq!(
-        scene.after(PowerFailure::DropUnsynced).read("a").unwrap(),
-        b""
-    );
+    assert_eq!(scene.after(PowerFailure::DropUnsynced).read("a").unwrap(), b"");
 }
 
 #[test]
 fn a_link_is_kept_once_its_directory_was_synced() {
     let scene = Scene::new();
     scene.write("a", b"synced", b"");
-    scene
-        .disk
-        .publish_link(&scene.path("a"), &scene.path("b"))
-        .unwrap();
+    scene.disk.publish_link(&scene.path("a"), &scene.path("b")).unwrap();
     assert_eq!(scene.after(PowerFailure::DropUnsynced).names(), ["a"]);
     scene.disk.sync_dir(scene.root()).unwrap();
     for choice in EVERY_CHOICE {
@@ -76,14 +52,8 @@ fn a_removed_file_comes_back_unless_its_directory_was_synced() {
     let scene = Scene::new();
     scene.write("a", b"synced", b"not");
     scene.disk.remove(&scene.path("a")).unwrap();
-    assert_eq!(
-        scene.after(PowerFailure::DropUnsynced).read("a").unwrap(),
-        b"synced"
-    );
-    assert_eq!(
-        scene.after(PowerFailure::KeepNames).names(),
-        Vec::<String>::new()
-    );
+    assert_eq!(scene.after(PowerFailure::DropUnsynced).read("a").unwrap(), b"synced");
+    assert_eq!(scene.after(PowerFailure::KeepNames).names(), Vec::<String>::new());
     scene.disk.sync_dir(scene.root()).unwrap();
     for choice in EVERY_CHOICE {
         assert_eq!(scene.after(choice).names(), Vec::<String>::new());
@@ -95,27 +65,14 @@ fn a_directory_that_is_lost_takes_all_below_it_along() {
     let scene = Scene::new();
     scene.disk.create_dir(&scene.path("sub")).unwrap();
     scene.publish("sub/a", b"whole").unwrap();
-    assert_eq!(
-        scene.after(PowerFailure::DropUnsynced).names(),
-        Vec::<String>::new()
-    );
-    assert_eq!(
-        scene.after(PowerFailure::KeepNames).read("sub/a").unwrap(),
-        b"whole"
-    );
+    assert_eq!(scene.after(PowerFailure::DropUnsynced).names(), Vec::<String>::new());
+    assert_eq!(scene.after(PowerFailure::KeepNames).read("sub/a").unwrap(), b"whole");
     scene.disk.sync_dir(scene.root()).unwrap();
-    assert_eq!(
-        scene
-            .after(PowerFailure::DropUnsynced)
-            .read("sub/a")
-            .unwrap(),
-        b"whole"
-    );
+    assert_eq!(scene.after(PowerFailure::DropUnsynced).read("sub/a").unwrap(), b"whole");
 
     let dir = tempdir().unwrap();
     let plan = &scene.plan;
-    plan.power_failure(&scene.path("sub"), dir.path(), PowerFailure::DropUnsynced)
-        .unwrap();
+    plan.power_failure(&scene.path("sub"), dir.path(), PowerFailure::DropUnsynced).unwrap();
     assert_eq!(names(dir.path()), ["a"]);
 }
 
@@ -127,10 +84,7 @@ fn a_sync_that_failed_is_not_made_good_by_the_next() {
     file.sync_data().unwrap_err();
     file.append(b" too").unwrap();
     file.sync_data().unwrap();
-    assert_eq!(
-        scene.after(PowerFailure::DropUnsynced).read("a").unwrap(),
-        b"synced"
-    );
+    assert_eq!(scene.after(PowerFailure::DropUnsynced).read("a").unwrap(), b"synced");
 }
 
 #[test]
@@ -141,10 +95,7 @@ fn a_sync_that_failed_with_nothing_to_do_dooms_nothing() {
     file.sync_data().unwrap_err();
     file.append(b" too").unwrap();
     file.sync_data().unwrap();
-    assert_eq!(
-        scene.after(PowerFailure::DropUnsynced).read("a").unwrap(),
-        b"synced too"
-    );
+    assert_eq!(scene.after(PowerFailure::DropUnsynced).read("a").unwrap(), b"synced too");
 }
 
 #[test]
@@ -157,8 +108,7 @@ fn what_was_there_before_recording_is_synced() {
     let mut open = disk.create_new(&dir.path().join("open")).unwrap();
     open.append(b"before").unwrap();
     plan.record_for_power_failure(dir.path());
-    disk.publish_link(&dir.path().join("sub/a"), &dir.path().join("b"))
-        .unwrap();
+    disk.publish_link(&dir.path().join("sub/a"), &dir.path().join("b")).unwrap();
     disk.sync_dir(dir.path()).unwrap();
     disk.remove(&dir.path().join("sub/a")).unwrap();
     open.append(b" and after").unwrap();
@@ -181,11 +131,9 @@ fn a_root_that_is_not_there_yet_is_recorded_from_its_creation() {
     let disk = Disk::with_plan(plan.clone());
     disk.create_dir(&root).unwrap();
     disk.lock_file(&root.join("lock")).unwrap();
-    disk.publish(&root.join("temp"), &root.join("a"), b"whole")
-        .unwrap();
+    disk.publish(&root.join("temp"), &root.join("a"), b"whole").unwrap();
     let into = tempdir().unwrap();
-    plan.power_failure(&root, into.path(), PowerFailure::DropUnsynced)
-        .unwrap();
+    plan.power_failure(&root, into.path(), PowerFailure::DropUnsynced).unwrap();
     assert_eq!(names(into.path()), ["a", "lock"]);
 }
 
@@ -200,18 +148,9 @@ fn a_power_failure_needs_a_record_and_an_empty_directory() {
         plan.power_failure(root, into, choice).unwrap_err().kind()
     };
     let into = elsewhere.path();
-    assert_eq!(
-        kind(&FaultPlan::new(), scene.root(), into),
-        ErrorKind::InvalidInput
-    );
-    assert_eq!(
-        kind(&scene.plan, elsewhere.path(), into),
-        ErrorKind::InvalidInput
-    );
-    assert_eq!(
-        kind(&scene.plan, scene.root(), &full),
-        ErrorKind::DirectoryNotEmpty
-    );
+    assert_eq!(kind(&FaultPlan::new(), scene.root(), into), ErrorKind::InvalidInput);
+    assert_eq!(kind(&scene.plan, elsewhere.path(), into), ErrorKind::InvalidInput);
+    assert_eq!(kind(&scene.plan, scene.root(), &full), ErrorKind::DirectoryNotEmpty);
 }
 
 #[test]
@@ -220,14 +159,7 @@ fn random_failures_reach_every_kind_of_damage() {
     let (synced, unsynced) = (vec![1; 700], vec![2; 4000]);
     scene.write("a", &synced, &unsynced);
     scene.disk.lock_file(&scene.path("b")).unwrap();
-    let [
-        mut whole,
-        mut cut,
-        mut zeroed,
-        mut garbage,
-        mut named,
-        mut nameless,
-    ] = [0; 6];
+    let [mut whole, mut cut, mut zeroed, mut garbage, mut named, mut nameless] = [0; 6];
     for seed in 0..200 {
         let after = scene.after(PowerFailure::Random(seed));
         let bytes = after.read("a").unwrap();
@@ -243,18 +175,10 @@ fn random_failures_reach_every_kind_of_damage() {
         cut += u32::from(tail.len() < 4000 && tail.iter().all(|b| *b == 2));
         zeroed += u32::from(tail.contains(&0));
         garbage += u32::from(tail.iter().any(|b| *b > 2));
-        *if after.names().len() == 2 {
-            &mut named
-        } else {
-            &mut nameless
-        } += 1;
+        *if after.names().len() == 2 { &mut named } else { &mut nameless } += 1;
     }
     for count in [whole, cut, zeroed, garbage, named, nameless] {
-        assert!(
-            count > 5,
-            "{:?}",
-            [whole, cut, zeroed, garbage, named, nameless]
-        );
+        assert!(count > 5, "{:?}", [whole, cut, zeroed, garbage, named, nameless]);
     }
     let again = |seed| scene.after(PowerFailure::Random(seed)).read("a").unwrap();
     assert_eq!(again(7), again(7));
@@ -265,10 +189,7 @@ fn a_sync_covers_only_what_came_before_it() {
     let scene = Scene::new();
     let (root, path) = (scene.root(), scene.path("a"));
     let file = RefCell::new(scene.write("a", b"before", b""));
-    scene
-        .disk
-        .publish_link(&path, &scene.path("before"))
-        .unwrap();
+    scene.disk.publish_link(&path, &scene.path("before")).unwrap();
     // An id the record does not know stands for the file that has the path now.
     let id = FileId::fresh();
     scene

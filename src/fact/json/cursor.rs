@@ -93,19 +93,13 @@ impl<'a> Cursor<'a> {
     }
 
     /// A whole text that is an object.
-    pub(super) fn object(
-        &mut self,
-        out: &mut Vec<(RawKey<'a>, RawValue<'a>)>,
-    ) -> Result<(), JsonError> {
+    pub(super) fn object(&mut self, out: &mut Vec<(RawKey<'a>, RawValue<'a>)>) -> Result<(), JsonError> {
         self.skip_space();
         if self.peek() != Some(b'{') {
             let start = self.at;
             self.value()?;
             self.end()?;
-            return Err(JsonError {
-                offset: start,
-                reason: "not an object",
-            });
+            return Err(JsonError { offset: start, reason: "not an object" });
         }
         let mut more = self.enter(Kind::Object);
         while more {
@@ -320,10 +314,7 @@ impl<'a> Cursor<'a> {
 
     #[cold]
     fn wrong(&self, reason: &'static str) -> JsonError {
-        JsonError {
-            offset: self.at,
-            reason,
-        }
+        JsonError { offset: self.at, reason }
     }
 }
 
@@ -342,9 +333,8 @@ pub(super) fn plain_until(bytes: &[u8], mut at: usize) -> usize {
         let quote = word ^ (ONES * u64::from(b'"'));
         let backslash = word ^ (ONES * u64::from(b'\\'));
         let control = word.wrapping_sub(ONES * 0x20) & !word;
-        let marks = (quote.wrapping_sub(ONES) & !quote)
-            | (backslash.wrapping_sub(ONES) & !backslash)
-            | control;
+        let marks =
+            (quote.wrapping_sub(ONES) & !quote) | (backslash.wrapping_sub(ONES) & !backslash) | control;
         if marks & TOPS != 0 {
             return at + (marks & TOPS).trailing_zeros() as usize / 8;
         }
@@ -439,11 +429,7 @@ mod tests {
         ("\"a", 2, "expected '\"'"),
         ("\"a\nb\"", 2, "a control character in a string"),
         ("\"a\tb\"", 2, "a control character in a string"),
-        (
-            "\"longer than a word\u{1f}\"",
-            19,
-            "a control character in a string",
-        ),
+        ("\"longer than a word\u{1f}\"", 19, "a control character in a string"),
         ("\"\0\"", 1, "a control character in a string"),
         (r#""\x41""#, 2, "expected an escape"),
         (r#""\u12""#, 5, "expected a hexadecimal digit"),
@@ -478,18 +464,11 @@ mod tests {
     #[test]
     fn what_python_refuses_is_refused_where_it_goes_wrong() {
         for (text, offset, reason) in INVALID {
-            assert_eq!(
-                RawValue::parse(text),
-                Err(JsonError { offset, reason }),
-                "{text:?}"
-            );
+            assert_eq!(RawValue::parse(text), Err(JsonError { offset, reason }), "{text:?}");
         }
         let error = RawValue::parse(r#"{"a":1]"#).unwrap_err();
         assert_eq!(error.to_string(), "expected ',' or '}' at byte 6");
-        assert!(
-            RawValue::parse("\u{feff}1").is_err(),
-            "Python refuses a byte order mark"
-        );
+        assert!(RawValue::parse("\u{feff}1").is_err(), "Python refuses a byte order mark");
     }
 
     #[test]
@@ -508,10 +487,7 @@ mod tests {
         for depth in 1..200 {
             let open: String = (0..depth).map(|at| ["[", "{\"a\":"][at / 3 % 2]).collect();
             let close: String = (0..depth).rev().map(|at| ["]", "}"][at / 3 % 2]).collect();
-            assert!(
-                RawValue::parse(&format!("{open}1{close}")).is_ok(),
-                "{depth}"
-            );
+            assert!(RawValue::parse(&format!("{open}1{close}")).is_ok(), "{depth}");
             for wrong in 0..depth {
                 let mut closing = close.clone().into_bytes();
                 closing[wrong] ^= b']' ^ b'}';
@@ -524,8 +500,7 @@ mod tests {
 
     #[test]
     fn a_torn_object_is_wrong_where_it_ends() {
-        let whole =
-            r#" {"a\u00e9\n": [1.5e-3, -Infinity, {"b": null}], "c": "d", "e": NaN, "f": -0}"#;
+        let whole = r#" {"a\u00e9\n": [1.5e-3, -Infinity, {"b": null}], "c": "d", "e": NaN, "f": -0}"#;
         assert!(RawValue::parse(whole).is_ok());
         for len in 0..whole.len() {
             assert_eq!(RawValue::parse(&whole[..len]).unwrap_err().offset, len);

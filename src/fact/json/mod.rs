@@ -197,10 +197,7 @@ fn has_escape(raw: &str) -> bool {
 /// Decodes what is between a string's quotes.
 fn decode(raw: &str) -> Text<'_> {
     if !has_escape(raw) {
-        return Text {
-            text: Cow::Borrowed(raw),
-            lossy: false,
-        };
+        return Text { text: Cow::Borrowed(raw), lossy: false };
     }
     let mut text = String::with_capacity(raw.len());
     let mut lossy = false;
@@ -213,10 +210,7 @@ fn decode(raw: &str) -> Text<'_> {
         rest = after;
     }
     text.push_str(rest);
-    Text {
-        text: Cow::Owned(text),
-        lossy,
-    }
+    Text { text: Cow::Owned(text), lossy }
 }
 
 /// What the escape stands for whose backslash is before `text`, and what follows it.
@@ -289,10 +283,7 @@ mod tests {
     fn numbers_are_read_whatever_their_size() {
         let float = |text| value(text).as_f64();
         assert_eq!(float("4093.207413239"), Some(4_093.207_413_239));
-        assert_eq!(
-            float("123456789012345678901234567890"),
-            Some(1.234_567_890_123_456_8e29)
-        );
+        assert_eq!(float("123456789012345678901234567890"), Some(1.234_567_890_123_456_8e29));
         assert_eq!(float("9007199254740993"), Some(9_007_199_254_740_992.0));
         assert_eq!(float("-Infinity"), Some(f64::NEG_INFINITY));
         assert!(float("NaN").is_some_and(f64::is_nan));
@@ -320,9 +311,7 @@ mod tests {
     fn strings_are_borrowed_until_there_is_something_to_decode() {
         let plain = value("\"plain é\"").as_str().unwrap();
         assert!(matches!(plain.text, Cow::Borrowed("plain é")));
-        let escaped = value(r#""\"\\\/\b\f\n\r\t\u00E9 x\u0000""#)
-            .as_str()
-            .unwrap();
+        let escaped = value(r#""\"\\\/\b\f\n\r\t\u00E9 x\u0000""#).as_str().unwrap();
         assert_eq!(escaped.text, "\"\\/\u{8}\u{c}\n\r\té x\0");
         assert!(!escaped.lossy);
         assert_eq!(value("12").as_str(), None);
@@ -369,16 +358,10 @@ mod tests {
         assert!(!matches("kin", "kind"));
         assert!(matches(r"k\u0069nd", "kind"));
         assert!(matches(r"a\nb", "a\nb"));
-        assert!(
-            !matches(r"a\nb", r"a\nb"),
-            "the name has a backslash, the key has not"
-        );
+        assert!(!matches(r"a\nb", r"a\nb"), "the name has a backslash, the key has not");
         assert!(matches(r"a\\nb", r"a\nb"));
         assert!(matches("", ""));
-        assert!(
-            !matches(r"\ud800", "\u{fffd}"),
-            "a lone surrogate is not what replaces it"
-        );
+        assert!(!matches(r"\ud800", "\u{fffd}"), "a lone surrogate is not what replaces it");
         assert!(matches(r"\ufffd", "\u{fffd}"));
     }
 }

@@ -86,9 +86,7 @@ mod tests {
     fn scanned(line: &str) -> Result<Vec<(String, &str)>, JsonError> {
         let mut out = Vec::new();
         scan_object(line, &mut out)?;
-        let named = out
-            .iter()
-            .map(|(key, value)| (key.decode().text.into_owned(), value.text()));
+        let named = out.iter().map(|(key, value)| (key.decode().text.into_owned(), value.text()));
         Ok(named.collect())
     }
 
@@ -111,10 +109,7 @@ mod tests {
             assert_eq!(scanned(line).unwrap_err().reason, "not an object", "{line}");
         }
         assert_eq!(scanned("[1,").unwrap_err().reason, "expected a value");
-        assert_eq!(
-            scanned("{} {}").unwrap_err().to_string(),
-            "expected nothing more at byte 3"
-        );
+        assert_eq!(scanned("{} {}").unwrap_err().to_string(), "expected nothing more at byte 3");
     }
 
     #[test]
@@ -132,20 +127,11 @@ mod tests {
     fn iterators_are_empty_on_other_shapes_and_end_where_trusted_text_is_damaged() {
         for text in ["", "null", "\"[1]\"", "1", "{}", "[]"] {
             let value = RawValue::trusted(text);
-            assert_eq!(
-                (value.members().count(), value.elements().count()),
-                (0, 0),
-                "{text}"
-            );
+            assert_eq!((value.members().count(), value.elements().count()), (0, 0), "{text}");
         }
         assert_eq!(RawValue::trusted("[1, 2, x, 3]").elements().count(), 2);
         assert_eq!(RawValue::trusted("[1, 2").elements().count(), 2);
-        assert_eq!(
-            RawValue::trusted(r#"{"a": 1, "b", "c": 2}"#)
-                .members()
-                .count(),
-            1
-        );
+        assert_eq!(RawValue::trusted(r#"{"a": 1, "b", "c": 2}"#).members().count(), 1);
         let array = RawValue::parse(r#"[ 1, [2, 3] ,{"a":4}, "x" ]"#).unwrap();
         let elements: Vec<_> = array.elements().map(RawValue::text).collect();
         assert_eq!(elements, ["1", "[2, 3]", "{\"a\":4}", "\"x\""]);
@@ -161,17 +147,11 @@ mod tests {
             any::<String>().prop_map(|text| written(|out| super::super::write_str(out, &text))),
         ];
         leaf.prop_recursive(4, 40, 5, |inner| {
-            let key = prop_oneof![
-                Just("\"a\""),
-                Just(r#""\u0061""#),
-                Just("\"b\""),
-                Just("\"\"")
-            ];
+            let key = prop_oneof![Just("\"a\""), Just(r#""\u0061""#), Just("\"b\""), Just("\"\"")];
             let member = (key, inner.clone()).prop_map(|(key, value)| format!("{key} : {value}"));
             prop_oneof![
                 prop::collection::vec(inner, 0..5).prop_map(|all| format!("[{}]", all.join(" ,"))),
-                prop::collection::vec(member, 0..5)
-                    .prop_map(|all| format!("{{{}}}", all.join(", "))),
+                prop::collection::vec(member, 0..5).prop_map(|all| format!("{{{}}}", all.join(", "))),
             ]
         })
     }

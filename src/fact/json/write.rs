@@ -34,10 +34,10 @@ pub(crate) fn f64_len(value: f64) -> usize {
 
 /// How the characters below the space are written; DEL and all above are written as they are.
 const CONTROLS: [&str; 32] = [
-    "\\u0000", "\\u0001", "\\u0002", "\\u0003", "\\u0004", "\\u0005", "\\u0006", "\\u0007", "\\b",
-    "\\t", "\\n", "\\u000b", "\\f", "\\r", "\\u000e", "\\u000f", "\\u0010", "\\u0011", "\\u0012",
-    "\\u0013", "\\u0014", "\\u0015", "\\u0016", "\\u0017", "\\u0018", "\\u0019", "\\u001a",
-    "\\u001b", "\\u001c", "\\u001d", "\\u001e", "\\u001f",
+    "\\u0000", "\\u0001", "\\u0002", "\\u0003", "\\u0004", "\\u0005", "\\u0006", "\\u0007", "\\b", "\\t",
+    "\\n", "\\u000b", "\\f", "\\r", "\\u000e", "\\u000f", "\\u0010", "\\u0011", "\\u0012", "\\u0013",
+    "\\u0014", "\\u0015", "\\u0016", "\\u0017", "\\u0018", "\\u0019", "\\u001a", "\\u001b", "\\u001c",
+    "\\u001d", "\\u001e", "\\u001f",
 ];
 
 #[inline]
@@ -130,11 +130,7 @@ fn shortest(value: f64) -> Scratch {
     // With the number of digits given Rust takes the even one, too, but near a power of two it
     // may be the digits of the neighbour.
     let even = Scratch::of(format_args!("{value:.decimals$e}"));
-    if even.text().parse() == Ok(value) {
-        even
-    } else {
-        digits
-    }
+    if even.text().parse() == Ok(value) { even } else { digits }
 }
 
 /// The power of two of the lowest bit set in a positive float.
@@ -205,19 +201,10 @@ mod tests {
     fn strings_are_written_as_python_writes_them() {
         // json.dumps(…, ensure_ascii=False)
         assert_eq!(string(""), r#""""#);
-        assert_eq!(
-            string("say \"hi\" \\ / 'you'"),
-            r#""say \"hi\" \\ / 'you'""#
-        );
+        assert_eq!(string("say \"hi\" \\ / 'you'"), r#""say \"hi\" \\ / 'you'""#);
         assert_eq!(string("\n\r\t\u{c}\u{8}"), r#""\n\r\t\f\b""#);
-        assert_eq!(
-            string("\0\u{1}\u{b}\u{1b}\u{1f}"),
-            r#""\u0000\u0001\u000b\u001b\u001f""#
-        );
-        assert_eq!(
-            string("\u{7f}é\u{2028}😀\u{feff}"),
-            "\"\u{7f}é\u{2028}😀\u{feff}\""
-        );
+        assert_eq!(string("\0\u{1}\u{b}\u{1b}\u{1f}"), r#""\u0000\u0001\u000b\u001b\u001f""#);
+        assert_eq!(string("\u{7f}é\u{2028}😀\u{feff}"), "\"\u{7f}é\u{2028}😀\u{feff}\"");
     }
 
     #[test]
