@@ -27,8 +27,9 @@ const MAX_CHAIN: usize = 100;
 /// Longer paths such as `a->'b'->'c'` are refused: planning one takes twice as long for every two steps.
 const MAX_STEPS: usize = 12;
 
-/// More tables side by side are refused: each step of such a join has all columns of those before.
-const MAX_RELATIONS: usize = 100;
+/// More tables side by side or upon each other are refused: each is a level of the plan, and each step of a
+/// join has all columns of those before. A hundred `EXCEPT`s overflow a stack of 2 MiB.
+const MAX_RELATIONS: usize = 50;
 
 /// Refuses text that is too long, too deep, or chains too many operators.
 pub(super) fn check_text(sql: &str) -> Result<()> {
@@ -59,7 +60,10 @@ pub(super) fn check_text(sql: &str) -> Result<()> {
         ));
     }
     if found.relations > MAX_RELATIONS {
-        return refuse(format!("it joins {} tables, and {MAX_RELATIONS} are the limit", found.relations));
+        return refuse(format!(
+            "it joins or unites {} tables, and {MAX_RELATIONS} are the limit",
+            found.relations
+        ));
     }
     if found.explains > 1 {
         return refuse("it explains an explanation".to_owned());
@@ -75,7 +79,7 @@ struct Measure {
     chain: usize,
     steps: usize,
     explains: usize,
-    /// Tables side by side: commas in FROM clauses, and joins.
+    /// Tables side by side: commas in FROM clauses, joins, set operations.
     relations: usize,
 }
 
@@ -142,6 +146,10 @@ impl Measure {
                         match keyword {
                             Keyword::FROM => from.push(outside.len()),
                             Keyword::JOIN => found.relations += 1,
+                            Keyword::UNION | Keyword::EXCEPT | Keyword::INTERSECT => {
+                                found.relations += 1;
+                                from.retain(|clause| *clause < outside.len());
+                            }
                             Keyword::WHERE
                             | Keyword::GROUP
                             | Keyword::ORDER

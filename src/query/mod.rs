@@ -151,7 +151,10 @@ pub fn query_error(error: DataFusionError) -> Error {
         };
         return Error::new(ErrorKind::Query, format!("the SQL is not understood: {why}"));
     }
+    // Arrow has made a text of the error that was there.
+    let no_room = |text: &str| text.contains("used disk space during the spilling");
     let kind = match root {
+        DataFusionError::ArrowError(arrow, _) if no_room(&arrow.to_string()) => ErrorKind::OutOfMemory,
         DataFusionError::ResourcesExhausted(_) => ErrorKind::OutOfMemory,
         DataFusionError::ParquetError(_) | DataFusionError::ObjectStore(_) | DataFusionError::IoError(_) => {
             ErrorKind::Damaged

@@ -154,7 +154,7 @@ fn a_cursor_that_is_none_is_a_clear_error() {
         assert_eq!(folder.read("cursor"), cursor.as_bytes(), "it is not overwritten");
         error
     };
-    assert_snapshot!(error("12"), @"");
+    assert_snapshot!(error("12"), @r#"error: cannot go on from cursor: "12" is not a cursor; one looks like 1:120,2:77"#);
     for cursor in [
         "1:",
         ":5",

@@ -71,7 +71,7 @@ fn a_place_where_nothing_can_be_written_is_named() {
     // Not even root can make a folder there.
     let folder = Folder::new();
     all_fail(&folder, "/proc/facts", &["/proc/facts"]);
-    assert_snapshot!(folder.run(&["record", "/proc/facts"]).failed(), @"");
+    assert_snapshot!(folder.run(&["record", "/proc/facts"]).failed(), @"error: cannot create a store at /proc/facts: cannot create /proc/facts: cannot create directory /proc/facts: No such file or directory (os error 2)");
     all_fail(&folder, "/proc/no/such/place", &["/proc/no/such/place"]);
 }
 
@@ -107,14 +107,50 @@ fn a_setting_that_nobody_knows_is_named_with_its_file() {
         all_fail(&folder, "facts", &["facts/ostracon.toml"]);
         folder.run(&["metrics", "facts"]).failed()
     };
-    assert_snapshot!(told("[flush]\nrowz = 5\n"), @"");
-    assert_snapshot!(told("durabilty = \"synced\"\n"), @"");
-    assert_snapshot!(told("durability = \"eternal\"\n"), @"");
-    assert_snapshot!(told("[flush]\nrows = \"many\"\n"), @"");
-    assert_snapshot!(told("[flush]\nrows = 0\n"), @"");
-    assert_snapshot!(told("[buffer]\nmax_bytes = 5\n"), @"");
-    assert_snapshot!(told("[query]\nmemory_bytes = -1\n"), @"");
-    assert_snapshot!(told("not toml"), @"");
+    assert_snapshot!(told("[flush]\nrowz = 5\n"), @r"
+        error: the settings in facts/ostracon.toml are not understood: TOML parse error at line 2, column 1
+          |
+        2 | rowz = 5
+          | ^^^^
+        unknown field `rowz`, expected one of `rows`, `bytes`, `age_seconds`
+    ");
+    assert_snapshot!(told("durabilty = \"synced\"\n"), @r#"
+        error: the settings in facts/ostracon.toml are not understood: TOML parse error at line 1, column 1
+          |
+        1 | durabilty = "synced"
+          | ^^^^^^^^^
+        unknown field `durabilty`, expected one of `durability`, `flush`, `buffer`, `query`
+    "#);
+    assert_snapshot!(told("durability = \"eternal\"\n"), @r#"
+        error: the settings in facts/ostracon.toml are not understood: TOML parse error at line 1, column 14
+          |
+        1 | durability = "eternal"
+          |              ^^^^^^^^^
+        unknown variant `eternal`, expected one of `buffered`, `journaled`, `synced`
+    "#);
+    assert_snapshot!(told("[flush]\nrows = \"many\"\n"), @r#"
+        error: the settings in facts/ostracon.toml are not understood: TOML parse error at line 2, column 8
+          |
+        2 | rows = "many"
+          |        ^^^^^^
+        invalid type: string "many", expected u64
+    "#);
+    assert_snapshot!(told("[flush]\nrows = 0\n"), @"error: the settings in facts/ostracon.toml: flush.rows, flush.bytes and flush.age_seconds must be at least 1");
+    assert_snapshot!(told("[buffer]\nmax_bytes = 5\n"), @"error: the settings in facts/ostracon.toml: buffer.max_bytes must not be less than flush.bytes: recording would stop before a flush");
+    assert_snapshot!(told("[query]\nmemory_bytes = -1\n"), @r"
+        error: the settings in facts/ostracon.toml are not understood: TOML parse error at line 2, column 16
+          |
+        2 | memory_bytes = -1
+          |                ^^
+        invalid value: integer `-1`, expected usize
+    ");
+    assert_snapshot!(told("not toml"), @r"
+        error: the settings in facts/ostracon.toml are not understood: TOML parse error at line 1, column 5
+          |
+        1 | not toml
+          |     ^
+        key with no value, expected `=`
+    ");
     folder.write("facts/ostracon.toml", b"durability = \"\xff\"\n");
     all_fail(&folder, "facts", &["facts/ostracon.toml"]);
     folder.write("facts/ostracon.toml", "durability = \"synced\"\n[flush]\nrows = 5\n");
@@ -147,7 +183,7 @@ fn facts_without_a_ledger_are_not_taken_for_a_new_store() {
     fs::remove_dir_all(folder.path("facts/ledger")).unwrap();
     let before = folder.tree();
     let error = folder.run(&["record", "facts"]).failed();
-    assert_snapshot!(error, @"");
+    assert_snapshot!(error, @"error: facts/events has files, and the ledger in facts/ledger is gone");
     assert!(folder.tree() == before);
 }
 

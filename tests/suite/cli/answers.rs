@@ -262,10 +262,6 @@ fn a_saved_query_takes_what_is_set() {
     assert_eq!(ask(&["system=x' OR '1'='1"]).ok().out.lines().count(), 1);
     assert_snapshot!(ask(&["limits=2"]).failed(), @r#"error: query top_crashers has no parameter "limits"; it has: since, system, limit"#);
     assert_snapshot!(ask(&["limit=two"]).failed(), @r#"error: parameter limit must be a whole number, not "two""#);
-    assert_snapshot!(ask(&["since=tomorrow"]).failed(), @r"
-        error: Optimizer rule 'simplify_expressions' failed
-        caused by
-        Arrow error: Parser error: Error parsing timestamp from 'tomorrow': timestamp must contain at least 10 characters
-    ");
+    assert_snapshot!(ask(&["since=tomorrow"]).failed(), @"error: Arrow error: Parser error: Error parsing timestamp from 'tomorrow': timestamp must contain at least 10 characters");
     assert_snapshot!(folder.run(&["query", "facts", "top"]).failed(), @r#"error: there is no saved query "top"; there are: actor_growth, actor_history, audit_trend, before_the_crash, busiest_hours, crash_loops, crash_summary, crashes_by_day, dead_letter_hotspots, dead_letters_after_crash, error_groups, error_types, ingest_lag, last_crashes, mtbf, registry_problems, restart_latency, silent_actors, system_overview, top_crashers"#);
 }
