@@ -119,6 +119,7 @@ impl Store {
         let context = self.engine()?.session(self.shared(), &snapshot, &options)?;
         let plan = context.state().create_logical_plan(sql).await.map_err(query_error)?;
         guard::check_plan(&plan)?;
+        let plan = promoted::rewrite(plan).map_err(query_error)?;
         let answer = context.execute_logical_plan(plan).await.map_err(query_error)?;
         if options.params.is_empty() {
             return Ok(answer);
