@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::{DFSchema, DataFusionError, Result};
+use datafusion::common::{DFSchema, DataFusionError, Result, Statistics};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
@@ -100,13 +100,14 @@ impl FactTable {
             let filter = state.create_physical_expr(filter, &DFSchema::try_from(Arc::clone(&schema))?)?;
             source = source.with_predicate(filter);
         }
-        let files = segments.iter().map(|segment| {
-            PartitionedFile::new(segment.path.clone(), segment.bytes)
-                .with_statistics(Arc::new(statistics(self.kind, segment)))
+        let known: Vec<_> = segments.iter().map(|segment| Arc::new(statistics(self.kind, segment))).collect();
+        let files = segments.iter().zip(&known).map(|(segment, known)| {
+            PartitionedFile::new(segment.path.clone(), segment.bytes).with_statistics(Arc::clone(known))
         });
         let groups = FileGroup::new(files.collect()).split_files(state.config().target_partitions());
         let config = FileScanConfigBuilder::new(self.url.clone(), Arc::new(source))
             .with_file_groups(groups)
+            .with_statistics(Statistics::try_merge_iter(known.iter().map(Arc::as_ref), &schema)?)
             .with_projection_indices(Some(stored.to_vec()))?
             .with_limit(limit)
             .build();
