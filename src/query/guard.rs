@@ -4,8 +4,12 @@
 //! thousand `OR`s make a tree so deep that merely dropping it overflows the stack. Such texts are
 //! recognised by their tokens, which takes no recursion.
 
+use std::collections::HashMap;
+
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::execution::context::SQLOptions;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::expr::{Exists, InSubquery, SetComparison};
+use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
@@ -16,6 +20,8 @@ use crate::error::{Error, ErrorKind, Result};
 const MAX_SQL_BYTES: usize = 4 << 20;
 /// Deeper parentheses are refused.
 const MAX_DEPTH: usize = 100;
+/// Plans of more nodes are refused.
+const MAX_NODES: usize = 10_000;
 /// More operators are refused. Lists of values may be as long as the text may.
 const MAX_OPERATORS: usize = 2_000;
 
@@ -40,7 +46,8 @@ pub(super) fn check_text(sql: &str) -> Result<()> {
             Token::Number(..) | Token::SingleQuotedString(_) | Token::EscapedStringLiteral(_) => {}
             // A word is a name, or an operator such as OR, NOT, UNION, JOIN, BETWEEN.
             Token::Word(word) if word.quote_style.is_some() => {}
-            Token::Word(word) if word.keyword == datafusion::sql::sqlparser::keywords::Keyword::NoKeyword => {}
+            Token::Word(word) if word.keyword == datafusion::sql::sqlparser::keywords::Keyword::NoKeyword => {
+            }
             _ => operators += 1,
         }
     }
@@ -55,8 +62,18 @@ pub(super) fn check_text(sql: &str) -> Result<()> {
     Ok(())
 }
 
-/// Refuses everything that is not a question.
+/// Refuses everything that is not a question, and plans that name the same part so often that
+/// nobody could walk through them.
 pub(super) fn check_plan(plan: &LogicalPlan) -> Result<()> {
+    let nodes = count_nodes(plan, &mut HashMap::new());
+    if nodes > MAX_NODES {
+        return Err(Error::new(
+            ErrorKind::Query,
+            format!(
+                "the SQL is refused: with its WITH and its views written out it has over {MAX_NODES} steps"
+            ),
+        ));
+    }
     SQLOptions::new()
         .with_allow_ddl(false)
         .with_allow_dml(false)
@@ -66,6 +83,34 @@ pub(super) fn check_plan(plan: &LogicalPlan) -> Result<()> {
             let why = query_error(error);
             Error::new(ErrorKind::Query, format!("SQL only reads this store: {why}"))
         })
+}
+
+/// How many nodes a walk through the plan would meet. What a WITH names is shared, so the plan
+/// itself is small; a chain of thirty names, each twice the one before, is a walk of 2³⁰ steps.
+/// Every shared part is counted once, and remembered by its address.
+fn count_nodes(plan: &LogicalPlan, known: &mut HashMap<*const LogicalPlan, usize>) -> usize {
+    let address = std::ptr::from_ref(plan);
+    if let Some(nodes) = known.get(&address) {
+        return *nodes;
+    }
+    let mut nodes = 1_usize;
+    for input in plan.inputs() {
+        nodes = nodes.saturating_add(count_nodes(input, known));
+    }
+    for expr in plan.expressions() {
+        let _ = expr.apply(|expr| {
+            if let Expr::ScalarSubquery(subquery)
+            | Expr::Exists(Exists { subquery, .. })
+            | Expr::InSubquery(InSubquery { subquery, .. })
+            | Expr::SetComparison(SetComparison { subquery, .. }) = expr
+            {
+                nodes = nodes.saturating_add(count_nodes(&subquery.subquery, known));
+            }
+            Ok(TreeNodeRecursion::Continue)
+        });
+    }
+    known.insert(address, nodes);
+    nodes
 }
 
 #[cfg(test)]
