@@ -22,11 +22,10 @@ use object_store::local::LocalFileSystem;
 use url::Url;
 
 use super::newest_first::NewestFirst;
-use super::promoted::PromotedKeys;
 use super::system::{self, SystemTable};
 use super::table::FactTable;
 use super::views;
-use super::watch::Watch;
+use super::watch::{Breathe, Watch};
 use super::{QueryOptions, functions, query_error};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::Kind;
@@ -119,7 +118,7 @@ impl Engine {
         let state = SessionStateBuilder::new_from_existing(self.base.clone())
             .with_runtime_env(Arc::new(runtime))
             .with_catalog_list(Arc::new(Catalogs(Arc::new(catalog))))
-            .with_analyzer_rule(Arc::new(PromotedKeys))
+            .with_physical_optimizer_rule(Arc::new(Breathe))
             .with_physical_optimizer_rule(Arc::new(watch))
             .build();
         Ok(SessionContext::new_with_state(state))

@@ -7,12 +7,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::coop::CooperativeExec;
+use datafusion::physical_plan::joins::{
+    CrossJoinExec, HashJoinExec, NestedLoopJoinExec, PiecewiseMergeJoinExec, SortMergeJoinExec,
+};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::unnest::UnnestExec;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 use futures::{FutureExt, StreamExt};
 use tokio::time::Instant;
@@ -49,6 +54,40 @@ impl PhysicalOptimizerRule for Watch {
 
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
         Ok(Arc::new(WatchExec { input: plan, timeout: self.timeout, snapshot: Arc::clone(&self.snapshot) }))
+    }
+}
+
+/// The rule that lets the clock be looked at while a join turns few rows into many.
+///
+/// A task is stopped only where it waits, and scans see to it that it does now and then. Between
+/// two batches of a scan a join may give millions of its own; so it waits for itself, too.
+#[derive(Debug)]
+pub(super) struct Breathe;
+
+impl PhysicalOptimizerRule for Breathe {
+    fn name(&self) -> &'static str {
+        "breathe"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+        let plan = plan.transform_up(|plan| {
+            let multiplies = plan.is::<CrossJoinExec>()
+                || plan.is::<NestedLoopJoinExec>()
+                || plan.is::<HashJoinExec>()
+                || plan.is::<SortMergeJoinExec>()
+                || plan.is::<PiecewiseMergeJoinExec>()
+                || plan.is::<UnnestExec>();
+            Ok(if multiplies {
+                Transformed::yes(Arc::new(CooperativeExec::new(plan)) as _)
+            } else {
+                Transformed::no(plan)
+            })
+        })?;
+        Ok(plan.data)
     }
 }
 
@@ -109,12 +148,8 @@ impl ExecutionPlan for WatchExec {
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let input = self.input.execute(partition, context)?;
         let schema = input.schema();
-        let state = Watched {
-            input,
-            timeout: self.timeout,
-            deadline: None,
-            _snapshot: Arc::clone(&self.snapshot),
-        };
+        let state =
+            Watched { input, timeout: self.timeout, deadline: None, _snapshot: Arc::clone(&self.snapshot) };
         let batches = futures::stream::unfold(Some(state), |state| async move {
             let mut state = state?;
             match state.next().await {
@@ -142,9 +177,14 @@ impl Watched {
             None => next.await,
             Some(timeout) => {
                 let deadline = *self.deadline.get_or_insert_with(|| Instant::now() + timeout);
+                // A batch that is ready wins against any timer.
+                let late = || Some(Err(late(timeout)));
+                if Instant::now() >= deadline {
+                    return late();
+                }
                 match tokio::time::timeout_at(deadline, next).await {
                     Ok(next) => next,
-                    Err(_) => return Some(Err(late(timeout))),
+                    Err(_) => return late(),
                 }
             }
         };
@@ -153,7 +193,8 @@ impl Watched {
 }
 
 fn late(timeout: Duration) -> DataFusionError {
-    let message = format!("the query was stopped after {timeout:?}, its timeout; ask for less, or give it more time");
+    let message =
+        format!("the query was stopped after {timeout:?}, its timeout; ask for less, or give it more time");
     DataFusionError::External(Box::new(Error::new(ErrorKind::TimedOut, message)))
 }
 
@@ -163,6 +204,8 @@ fn panicked(panic: &(dyn Any + Send)) -> DataFusionError {
         .map(String::as_str)
         .or_else(|| panic.downcast_ref::<&str>().copied())
         .unwrap_or("no reason given");
-    let message = format!("a query failed within; most likely a segment is damaged, and `ostracon scan` will tell: {why}");
+    let message = format!(
+        "a query failed within; most likely a segment is damaged, and `ostracon scan` will tell: {why}"
+    );
     DataFusionError::External(Box::new(Error::new(ErrorKind::Damaged, message)))
 }
