@@ -169,7 +169,9 @@ fn a_commit_is_pinned_while_a_query_reads_from_it() {
         record(&store, 10);
         store.flush().unwrap();
         let newer = head(&store);
-        assert!(newer != commit && is_pinned(&commit) && !is_pinned(&newer));
+        assert_ne!(newer, commit);
+        assert!(is_pinned(&commit), "the stream is not at its end");
+        assert!(!is_pinned(&newer), "nobody reads {}", newer.display());
         drop(stream);
         assert!(!is_pinned(&commit), "nobody reads any more");
     });
