@@ -89,7 +89,7 @@ fn the_newest_rows_need_only_the_newest_segments() {
         [(Clock::Boot, true), (Clock::Epoch, true), (Clock::Boot, false), (Clock::Epoch, false)]
     {
         let (_folder, store) = store(clock, tail);
-        for key in ["recorded_at", "seq", "timestamp", "at"] {
+        for key in ["recorded_at", "seq", "timestamp"] {
             let sql = format!("SELECT seq, {key} AS key FROM events ORDER BY {key} DESC, seq DESC LIMIT 5");
             let (found, rows, segments) = read(&store, &sql);
             let last = (SEGMENTS + usize::from(tail)) * ROWS;
