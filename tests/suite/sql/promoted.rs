@@ -94,8 +94,9 @@ fn the_key_costs_no_json_and_gives_what_the_column_gives() {
     ] {
         let plan = plan(&store, sql);
         // Names of columns may still tell of the call; what counts is that no payload is read.
+        let read = ["[payload,", "[payload]", ", payload,", ", payload]"];
         let mut scans = plan.lines().filter(|line| line.contains("DataSourceExec"));
-        assert!(scans.all(|scan| !scan.contains("payload")), "{sql}\n{plan}");
+        assert!(scans.all(|scan| !read.iter().any(|column| scan.contains(column))), "{sql}\n{plan}");
         assert_same(&store, sql);
     }
 }
