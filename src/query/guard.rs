@@ -5,8 +5,12 @@
 //! recognised by their tokens, which takes no recursion. Planning and evaluating what is left recurse, too, so
 //! chains and paths are short.
 
+use std::collections::HashMap;
+
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::execution::context::SQLOptions;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::expr::{Exists, InSubquery, SetComparison};
+use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
@@ -18,6 +22,12 @@ use crate::error::{Error, ErrorKind, Result};
 const MAX_SQL_BYTES: usize = 4 << 20;
 /// Deeper parentheses are refused.
 const MAX_DEPTH: usize = 100;
+/// Plans of more nodes are refused.
+const MAX_NODES: usize = 10_000;
+/// Deeper subqueries are refused: each is walked through again by each of those around it.
+const MAX_SUBQUERIES: usize = 32;
+/// Deeper brackets are refused: planning `ARRAY[ARRAY[…]]` takes twice as long for every level.
+const MAX_BRACKETS: usize = 12;
 /// More operators are refused. Lists of values may be as long as the text may.
 const MAX_OPERATORS: usize = 2_000;
 /// Longer chains of operators such as `a + b + c` are refused: each is a level of a tree that is
@@ -43,6 +53,12 @@ pub(super) fn check_text(sql: &str) -> Result<()> {
     let found = Measure::of(&tokens);
     if found.depth > MAX_DEPTH {
         return refuse(format!("it nests {} deep, and {MAX_DEPTH} is the limit", found.depth));
+    }
+    if found.subqueries > MAX_SUBQUERIES {
+        return refuse(format!("it nests {} queries, and {MAX_SUBQUERIES} are the limit", found.subqueries));
+    }
+    if found.brackets > MAX_BRACKETS {
+        return refuse(format!("it nests {} brackets, and {MAX_BRACKETS} are the limit", found.brackets));
     }
     if found.operators > MAX_OPERATORS {
         return refuse(format!(
@@ -79,6 +95,10 @@ struct Measure {
     chain: usize,
     steps: usize,
     explains: usize,
+    /// Queries within queries.
+    subqueries: usize,
+    /// Brackets within brackets.
+    brackets: usize,
     /// Tables side by side: commas in FROM clauses, joins, set operations.
     relations: usize,
 }
@@ -110,24 +130,33 @@ impl Measure {
         let mut chain = Chain::default();
         // The depths at which the tokens are those of a FROM clause.
         let mut from: Vec<usize> = Vec::new();
+        // The depths at which a query has begun.
+        let mut queries: Vec<usize> = Vec::new();
+        let mut brackets = 0_usize;
         for token in tokens {
             match token {
                 Token::LParen | Token::LBracket | Token::LBrace => {
                     if !matches!(token, Token::LParen) {
                         found.operators += 1;
                         chain.operators += 1;
+                        brackets += 1;
+                        found.brackets = found.brackets.max(brackets);
                     }
                     outside.push(std::mem::take(&mut chain));
                     found.depth = found.depth.max(outside.len());
                 }
                 // What is in parentheses is an operand: its levels lie below those outside.
                 Token::RParen | Token::RBracket | Token::RBrace => {
+                    if !matches!(token, Token::RParen) {
+                        brackets = brackets.saturating_sub(1);
+                    }
                     chain.end();
                     let inside = chain;
                     chain = outside.pop().unwrap_or_default();
                     chain.operators += inside.longest;
                     chain.steps += inside.most_steps;
                     from.retain(|clause| *clause <= outside.len());
+                    queries.retain(|query| *query <= outside.len());
                 }
                 Token::Comma => {
                     chain.end();
@@ -158,6 +187,10 @@ impl Measure {
                                 from.retain(|clause| *clause < outside.len());
                             }
                             _ => {}
+                        }
+                        if keyword == Keyword::SELECT && queries.last() != Some(&outside.len()) {
+                            queries.push(outside.len());
+                            found.subqueries = found.subqueries.max(queries.len());
                         }
                         if SEPARATORS.contains(&keyword) {
                             chain.end();
@@ -200,8 +233,18 @@ const SEPARATORS: [Keyword; 15] = [
     Keyword::AS,
 ];
 
-/// Refuses everything that is not a question.
+/// Refuses everything that is not a question, and plans that name the same part so often that
+/// nobody could walk through them.
 pub(super) fn check_plan(plan: &LogicalPlan) -> Result<()> {
+    let nodes = count_nodes(plan, &mut HashMap::new());
+    if nodes > MAX_NODES {
+        return Err(Error::new(
+            ErrorKind::Query,
+            format!(
+                "the SQL is refused: with its WITH and its views written out it has over {MAX_NODES} steps"
+            ),
+        ));
+    }
     SQLOptions::new()
         .with_allow_ddl(false)
         .with_allow_dml(false)
@@ -211,6 +254,34 @@ pub(super) fn check_plan(plan: &LogicalPlan) -> Result<()> {
             let why = query_error(error);
             Error::new(ErrorKind::Query, format!("SQL only reads this store: {why}"))
         })
+}
+
+/// How many nodes a walk through the plan would meet. What a WITH names is shared, so the plan
+/// itself is small; a chain of thirty names, each twice the one before, is a walk of 2³⁰ steps.
+/// Every shared part is counted once, and remembered by its address.
+fn count_nodes(plan: &LogicalPlan, known: &mut HashMap<*const LogicalPlan, usize>) -> usize {
+    let address = std::ptr::from_ref(plan);
+    if let Some(nodes) = known.get(&address) {
+        return *nodes;
+    }
+    let mut nodes = 1_usize;
+    for input in plan.inputs() {
+        nodes = nodes.saturating_add(count_nodes(input, known));
+    }
+    for expr in plan.expressions() {
+        let _ = expr.apply(|expr| {
+            if let Expr::ScalarSubquery(subquery)
+            | Expr::Exists(Exists { subquery, .. })
+            | Expr::InSubquery(InSubquery { subquery, .. })
+            | Expr::SetComparison(SetComparison { subquery, .. }) = expr
+            {
+                nodes = nodes.saturating_add(count_nodes(&subquery.subquery, known));
+            }
+            Ok(TreeNodeRecursion::Continue)
+        });
+    }
+    known.insert(address, nodes);
+    nodes
 }
 
 #[cfg(test)]

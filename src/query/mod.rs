@@ -125,6 +125,7 @@ impl Store {
         let context = self.engine()?.session(self.shared(), &snapshot, &options)?;
         let plan = context.state().create_logical_plan(sql).await.map_err(query_error)?;
         guard::check_plan(&plan)?;
+        let plan = promoted::rewrite(plan).map_err(query_error)?;
         let answer = context.execute_logical_plan(plan).await.map_err(query_error)?;
         if options.params.is_empty() {
             return Ok(answer);
@@ -159,7 +160,9 @@ pub fn query_error(error: DataFusionError) -> Error {
         DataFusionError::ParquetError(_) | DataFusionError::ObjectStore(_) | DataFusionError::IoError(_) => {
             ErrorKind::Damaged
         }
-        DataFusionError::ArrowError(error, _) if matches!(**error, ArrowError::ParquetError(_)) => ErrorKind::Damaged,
+        DataFusionError::ArrowError(error, _) if matches!(**error, ArrowError::ParquetError(_)) => {
+            ErrorKind::Damaged
+        }
         _ => ErrorKind::Query,
     };
     // The root: around it is only which of the planner's rules met it.

@@ -5,14 +5,12 @@
 //! followed down to a scan of `events`, through nodes that keep rows whole: then the column of
 //! the same row is there, too.
 
-use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, Result};
 use datafusion::datasource::source_as_provider;
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Expr, LogicalPlan, TableSource};
-use datafusion::optimizer::AnalyzerRule;
 use std::sync::Arc;
 
 use super::functions::JSON_TEXT;
@@ -22,39 +20,30 @@ use crate::fact::Kind;
 /// Keys of an event's payload that have a column of the same name.
 const PROMOTED: [&str; 2] = ["error", "reason"];
 
-/// The rule.
-#[derive(Debug)]
-pub(super) struct PromotedKeys;
-
-impl AnalyzerRule for PromotedKeys {
-    fn name(&self) -> &'static str {
-        "promoted_keys"
-    }
-
-    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
-        let plan = plan.transform_up_with_subqueries(|node| {
-            let inputs: Vec<LogicalPlan> = node.inputs().into_iter().cloned().collect();
-            let names = NamePreserver::new(&node);
-            let rewritten = node.map_expressions(|expr| {
-                let name = names.save(&expr);
-                let replaced = expr.transform_up(|expr| {
-                    let column = call(&expr).and_then(|(payload, key)| {
-                        inputs.iter().find_map(|input| promoted(input, payload, key))
-                    });
-                    Ok(match column {
-                        Some(column) => Transformed::yes(Expr::Column(column)),
-                        None => Transformed::no(expr),
-                    })
-                })?;
-                Ok(replaced.update_data(|expr| name.restore(expr)))
+/// The plan with columns instead of calls. Done before types are coerced, so that what a column
+/// is compared with takes its type, and before anybody looks at the names and types of the answer.
+pub(super) fn rewrite(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let plan = plan.transform_up_with_subqueries(|node| {
+        let inputs: Vec<LogicalPlan> = node.inputs().into_iter().cloned().collect();
+        let names = NamePreserver::new(&node);
+        let rewritten = node.map_expressions(|expr| {
+            let name = names.save(&expr);
+            let replaced = expr.transform_up(|expr| {
+                let column = call(&expr)
+                    .and_then(|(payload, key)| inputs.iter().find_map(|input| promoted(input, payload, key)));
+                Ok(match column {
+                    Some(column) => Transformed::yes(Expr::Column(column)),
+                    None => Transformed::no(expr),
+                })
             })?;
-            if rewritten.transformed {
-                return Ok(Transformed::yes(rewritten.data.recompute_schema()?));
-            }
-            Ok(rewritten)
+            Ok(replaced.update_data(|expr| name.restore(expr)))
         })?;
-        Ok(plan.data)
-    }
+        if rewritten.transformed {
+            return Ok(Transformed::yes(rewritten.data.recompute_schema()?));
+        }
+        Ok(rewritten)
+    })?;
+    Ok(plan.data)
 }
 
 /// The column and the key, if this is `column->>'key'` with a promoted key.
@@ -89,6 +78,7 @@ fn promoted(plan: &LogicalPlan, column: &Column, key: &'static str) -> Option<Co
         LogicalPlan::Filter(filter) => promoted(&filter.input, column, key),
         LogicalPlan::Sort(sort) => promoted(&sort.input, column, key),
         LogicalPlan::Limit(limit) => promoted(&limit.input, column, key),
+        LogicalPlan::Window(window) => promoted(&window.input, column, key),
         LogicalPlan::Join(join) => {
             promoted(&join.left, column, key).or_else(|| promoted(&join.right, column, key))
         }

@@ -10,7 +10,7 @@ use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, 
 use datafusion::common::{DataFusionError, Result as DfResult, exec_err};
 use datafusion::execution::context::{SessionContext, SessionState};
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::{GreedyMemoryPool, TrackConsumersPool};
+use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::object_store::{ObjectStoreRegistry, ObjectStoreUrl};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{FunctionRegistry, SessionStateBuilder};
@@ -22,11 +22,10 @@ use object_store::local::LocalFileSystem;
 use url::Url;
 
 use super::newest_first::NewestFirst;
-use super::promoted::PromotedKeys;
 use super::system::{self, SystemTable};
 use super::table::FactTable;
 use super::views;
-use super::watch::Watch;
+use super::watch::{Breathe, Watch};
 use super::{QueryOptions, functions, query_error};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::Kind;
@@ -104,7 +103,7 @@ impl Engine {
         snapshot: &Arc<Snapshot>,
         options: &QueryOptions,
     ) -> Result<SessionContext> {
-        let memory = GreedyMemoryPool::new(self.settings.memory_bytes);
+        let memory = FairSpillPool::new(self.settings.memory_bytes);
         let most_told = NonZeroUsize::MIN.saturating_add(2);
         let spill = DiskManagerBuilder::default()
             .with_mode(DiskManagerMode::OsTmpDirectory)
@@ -128,7 +127,7 @@ impl Engine {
         let state = SessionStateBuilder::new_from_existing(self.base.clone())
             .with_runtime_env(Arc::new(runtime))
             .with_catalog_list(Arc::new(Catalogs(Arc::new(catalog))))
-            .with_analyzer_rule(Arc::new(PromotedKeys))
+            .with_physical_optimizer_rule(Arc::new(Breathe))
             .with_physical_optimizer_rule(Arc::new(watch))
             .build();
         Ok(SessionContext::new_with_state(state))

@@ -7,12 +7,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::coop::CooperativeExec;
+use datafusion::physical_plan::joins::{
+    CrossJoinExec, HashJoinExec, NestedLoopJoinExec, PiecewiseMergeJoinExec, SortMergeJoinExec,
+};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::unnest::UnnestExec;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 use futures::{FutureExt, StreamExt};
 use tokio::time::Instant;
@@ -49,6 +54,40 @@ impl PhysicalOptimizerRule for Watch {
 
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
         Ok(Arc::new(WatchExec { input: plan, timeout: self.timeout, snapshot: Arc::clone(&self.snapshot) }))
+    }
+}
+
+/// The rule that lets the clock be looked at while a join turns few rows into many.
+///
+/// A task is stopped only where it waits, and scans see to it that it does now and then. Between
+/// two batches of a scan a join may give millions of its own; so it waits for itself, too.
+#[derive(Debug)]
+pub(super) struct Breathe;
+
+impl PhysicalOptimizerRule for Breathe {
+    fn name(&self) -> &'static str {
+        "breathe"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+        let plan = plan.transform_up(|plan| {
+            let multiplies = plan.is::<CrossJoinExec>()
+                || plan.is::<NestedLoopJoinExec>()
+                || plan.is::<HashJoinExec>()
+                || plan.is::<SortMergeJoinExec>()
+                || plan.is::<PiecewiseMergeJoinExec>()
+                || plan.is::<UnnestExec>();
+            Ok(if multiplies {
+                Transformed::yes(Arc::new(CooperativeExec::new(plan)) as _)
+            } else {
+                Transformed::no(plan)
+            })
+        })?;
+        Ok(plan.data)
     }
 }
 
@@ -139,10 +178,16 @@ impl Watched {
         self.deadline = self.deadline.or_else(|| self.timeout.take().and_then(begin));
         let next = match self.deadline {
             None => next.await,
-            Some((deadline, timeout)) => match tokio::time::timeout_at(deadline, next).await {
-                Ok(next) => next,
-                Err(_) => return Some(Err(late(timeout))),
-            },
+            Some((deadline, timeout)) => {
+                // A batch that is ready wins against any timer.
+                if Instant::now() >= deadline {
+                    return Some(Err(late(timeout)));
+                }
+                match tokio::time::timeout_at(deadline, next).await {
+                    Ok(next) => next,
+                    Err(_) => return Some(Err(late(timeout))),
+                }
+            }
         };
         next.unwrap_or_else(|panic| Some(Err(panicked(panic.as_ref()))))
     }

@@ -118,7 +118,9 @@ fn a_cursor_goes_on_behind_what_it_names() {
     let names: Vec<_> = all.out.lines().map(name).collect();
     for cut in [0, 1, 2, 500, 1760, 1761, 2000, 2359, 2360] {
         let mut cursor = BTreeMap::new();
-        names[..cut].iter().for_each(|(stream, seq)| drop(cursor.insert(*stream, *seq)));
+        for (stream, seq) in &names[..cut] {
+            cursor.insert(*stream, *seq);
+        }
         let text: Vec<String> = cursor.iter().map(|(stream, seq)| format!("{stream}:{seq}")).collect();
         let rest = folder.run(&["tail", "facts", "--after", &text.join(",")]).ok();
         assert_eq!(rest.out.lines().map(name).collect::<Vec<_>>(), names[cut..], "after {cut}");

@@ -1,0 +1,199 @@
+//! Where a query ends: at its timeout, at its memory, and when nobody waits for it any more.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use ostracon::{ErrorKind, QueryOptions, Store, query_error};
+
+use super::{column, event, failure, rows, run, try_rows};
+
+const ENDLESS: &str =
+    "SELECT sum(a.value * b.value) FROM generate_series(1, 1000000) a, generate_series(1, 1000000) b";
+
+fn store() -> (tempfile::TempDir, Store) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path().join("facts")).unwrap();
+    fill(&store);
+    (folder, store)
+}
+
+fn fill(store: &Store) {
+    for n in 0..200 {
+        store.record(event("ActorCrashed", &format!(r#"{{"error": "E: {n}"}}"#), f64::from(n))).unwrap();
+        if n % 50 == 49 {
+            store.flush().unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_query_is_stopped_at_its_timeout() {
+    let (_folder, store) = store();
+    let began = Instant::now();
+    for sql in [
+        ENDLESS,
+        "SELECT count(*) FROM events a, events b, events c, events d WHERE a.seq + b.seq > c.seq * d.seq",
+        "SELECT a.value FROM generate_series(1, 100000000) a ORDER BY a.value % 1009",
+    ] {
+        let error =
+            try_rows(&store, sql, QueryOptions::new().timeout(Duration::from_millis(200))).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut, "{sql}: {error}");
+        assert!(error.to_string().contains("200ms"), "{error}");
+    }
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    assert_eq!(column(&store, "SELECT count(*) FROM events"), ["200"]);
+}
+
+#[test]
+fn the_store_has_a_timeout_for_all_queries_and_a_query_may_have_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("facts");
+    let store = Store::builder().query_timeout(Duration::from_millis(150)).open(&path).unwrap();
+    assert_eq!(failure(&store, ENDLESS).kind(), ErrorKind::TimedOut);
+    let error =
+        try_rows(&store, ENDLESS, QueryOptions::new().timeout(Duration::from_millis(250))).unwrap_err();
+    assert!(error.to_string().contains("250ms"), "{error}");
+}
+
+#[test]
+fn the_timeout_counts_from_when_the_first_row_was_asked_for() {
+    let (_folder, store) = store();
+    let options = QueryOptions::new().timeout(Duration::from_millis(500));
+    run(async {
+        let answer = store.sql_with("SELECT count(*) FROM crashes", options).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        answer.collect().await.unwrap();
+    });
+}
+
+#[test]
+fn a_stream_that_is_read_slowly_is_stopped_too() {
+    let (_folder, store) = store();
+    let error = run(async {
+        let options = QueryOptions::new().timeout(Duration::from_millis(200));
+        let answer =
+            store.sql_with("SELECT value FROM generate_series(1, 100000000)", options).await.unwrap();
+        let mut stream = answer.execute_stream().await.unwrap();
+        loop {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            match stream.next().await {
+                Some(Ok(_)) => {}
+                Some(Err(error)) => {
+                    assert!(stream.next().await.is_none(), "after its error a stream is over");
+                    break query_error(error);
+                }
+                None => panic!("a hundred million rows in a moment"),
+            }
+        }
+    });
+    assert_eq!(error.kind(), ErrorKind::TimedOut);
+}
+
+/// What a query works with is released when its stream is dropped: its tasks have ended then.
+#[test]
+fn a_dropped_stream_is_a_cancelled_query() {
+    let (_folder, store) = store();
+    for sql in [
+        ENDLESS,
+        "SELECT a.seq FROM events a, generate_series(1, 1000000000) g ORDER BY g.value % 1009, a.seq",
+    ] {
+        run(async {
+            let answer = store.sql(sql).await.unwrap();
+            let alive = Arc::downgrade(&answer.task_ctx().runtime_env());
+            let mut stream = answer.execute_stream().await.unwrap();
+            let first = tokio::time::timeout(Duration::from_millis(100), stream.next()).await;
+            assert!(first.is_err(), "{sql} has an answer already");
+            assert!(alive.upgrade().is_some());
+            drop(stream);
+            let began = Instant::now();
+            while alive.upgrade().is_some() {
+                assert!(
+                    began.elapsed() < Duration::from_secs(10),
+                    "{sql} goes on although nobody waits for it"
+                );
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
+    }
+}
+
+#[test]
+fn a_query_out_of_memory_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::builder().query_memory_bytes(4 << 20).open(folder.path().join("facts")).unwrap();
+    fill(&store);
+    for sql in [
+        "SELECT array_length(array_agg(value)) FROM generate_series(1, 20000000)",
+        "SELECT count(*) FROM generate_series(1, 3000000) a JOIN generate_series(1, 3000000) b ON a.value = b.value",
+    ] {
+        let error = failure(&store, sql);
+        assert_eq!(error.kind(), ErrorKind::OutOfMemory, "{sql}: {error}");
+    }
+    assert_eq!(column(&store, "SELECT count(*) FROM events"), ["200"]);
+}
+
+#[test]
+fn a_sort_larger_than_memory_goes_to_temporary_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::builder().query_memory_bytes(40 << 20).open(folder.path().join("facts")).unwrap();
+    run(async {
+        let sql = "SELECT value, value % 1009 AS key, value % 7 AS other FROM generate_series(1, 2000000) ORDER BY key";
+        let answer = store.sql(sql).await.unwrap();
+        let context = Arc::new(answer.task_ctx());
+        let plan = answer.create_physical_plan().await.unwrap();
+        let mut stream = datafusion::physical_plan::execute_stream(Arc::clone(&plan), context).unwrap();
+        let mut rows = 0;
+        while let Some(batch) = stream.next().await {
+            rows += batch.unwrap().num_rows();
+        }
+        assert_eq!(rows, 2_000_000);
+        assert!(spills(&plan) > 0, "it fitted into memory, which shows nothing");
+    });
+}
+
+fn spills(plan: &Arc<dyn datafusion::physical_plan::ExecutionPlan>) -> usize {
+    let own = plan.metrics().and_then(|metrics| metrics.spill_count()).unwrap_or(0);
+    own + plan.children().into_iter().map(spills).sum::<usize>()
+}
+
+#[test]
+fn queries_work_after_the_store_was_closed() {
+    let (_folder, store) = store();
+    store.record(event("ActorStarted", "{}", 1.0)).unwrap();
+    store.close().unwrap();
+    assert_eq!(column(&store, "SELECT count(*) FROM events"), ["201"]);
+    assert_eq!(column(&store, "SELECT max(seq) FROM crashes"), ["200"]);
+    assert_eq!(column(&store, "SELECT sum(unflushed) FROM store.streams"), ["0"]);
+    assert_eq!(failure(&store, "DROP TABLE events").kind(), ErrorKind::Query);
+}
+
+#[test]
+fn an_answer_outlives_its_store() {
+    let (_folder, store) = store();
+    run(async {
+        let answer = store.sql("SELECT seq FROM events ORDER BY seq").await.unwrap();
+        drop(store);
+        let rows: usize =
+            answer.collect().await.unwrap().iter().map(arrow::array::RecordBatch::num_rows).sum();
+        assert_eq!(rows, 200);
+    });
+}
+
+#[test]
+fn many_queries_at_once_are_all_answered() {
+    let (_folder, store) = store();
+    let store = Arc::new(store);
+    run(async {
+        let asked = (0..40).map(|n| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move {
+                let sql = format!("SELECT count(*) FROM crashes WHERE seq > {n} AND error LIKE 'E:%'");
+                super::text(&store.sql(&sql).await.unwrap().collect().await.unwrap())
+            })
+        });
+        for (n, answer) in futures::future::join_all(asked).await.into_iter().enumerate() {
+            assert_eq!(answer.unwrap(), [[(200 - n).to_string()]]);
+        }
+    });
+}
