@@ -5,7 +5,7 @@
 //! recognised by their tokens, which takes no recursion. Planning and evaluating what is left recurse, too, so
 //! chains and paths are short.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::execution::context::SQLOptions;
@@ -26,6 +26,11 @@ const MAX_DEPTH: usize = 100;
 const MAX_NODES: usize = 10_000;
 /// Deeper subqueries are refused: each is walked through again by each of those around it.
 const MAX_SUBQUERIES: usize = 32;
+/// More queries in one statement are refused: each may stand upon the one before, in a WITH.
+const MAX_QUERIES: usize = 100;
+/// More parts of a WITH that are used twice are refused: each use of a part plans it anew, and if the
+/// parts stand upon each other, each doubles the work.
+const MAX_REUSED: usize = 12;
 /// Deeper brackets are refused: planning `ARRAY[ARRAY[…]]` takes twice as long for every level.
 const MAX_BRACKETS: usize = 12;
 /// More operators are refused. Lists of values may be as long as the text may.
@@ -53,6 +58,13 @@ pub(super) fn check_text(sql: &str) -> Result<()> {
     let found = Measure::of(&tokens);
     if found.depth > MAX_DEPTH {
         return refuse(format!("it nests {} deep, and {MAX_DEPTH} is the limit", found.depth));
+    }
+    let reused = reused_parts(&tokens);
+    if reused > MAX_REUSED {
+        return refuse(format!("it uses {reused} parts of its WITH again, and {MAX_REUSED} are the limit"));
+    }
+    if found.queries > MAX_QUERIES {
+        return refuse(format!("it consists of {} queries, and {MAX_QUERIES} are the limit", found.queries));
     }
     if found.subqueries > MAX_SUBQUERIES {
         return refuse(format!("it nests {} queries, and {MAX_SUBQUERIES} are the limit", found.subqueries));
@@ -95,6 +107,8 @@ struct Measure {
     chain: usize,
     steps: usize,
     explains: usize,
+    /// Queries in all.
+    queries: usize,
     /// Queries within queries.
     subqueries: usize,
     /// Brackets within brackets.
@@ -155,8 +169,8 @@ impl Measure {
                     chain = outside.pop().unwrap_or_default();
                     chain.operators += inside.longest;
                     chain.steps += inside.most_steps;
-                    from.retain(|clause| *clause <= outside.len());
-                    queries.retain(|query| *query <= outside.len());
+                    leave(&mut from, outside.len());
+                    leave(&mut queries, outside.len());
                 }
                 Token::Comma => {
                     chain.end();
@@ -171,20 +185,25 @@ impl Measure {
                     Keyword::NoKeyword => {}
                     keyword => {
                         found.operators += 1;
+                        found.queries += usize::from(keyword == Keyword::SELECT);
                         found.explains += usize::from(keyword == Keyword::EXPLAIN);
                         match keyword {
-                            Keyword::FROM => from.push(outside.len()),
+                            Keyword::FROM if from.last() != Some(&outside.len()) => from.push(outside.len()),
                             Keyword::JOIN => found.relations += 1,
                             Keyword::UNION | Keyword::EXCEPT | Keyword::INTERSECT => {
                                 found.relations += 1;
-                                from.retain(|clause| *clause < outside.len());
+                                if from.last() == Some(&outside.len()) {
+                                    from.pop();
+                                }
                             }
                             Keyword::WHERE
                             | Keyword::GROUP
                             | Keyword::ORDER
                             | Keyword::LIMIT
                             | Keyword::SELECT => {
-                                from.retain(|clause| *clause < outside.len());
+                                if from.last() == Some(&outside.len()) {
+                                    from.pop();
+                                }
                             }
                             _ => {}
                         }
@@ -211,6 +230,31 @@ impl Measure {
             found.steps = found.steps.max(chain.steps).max(chain.most_steps);
         }
         found
+    }
+}
+
+/// How many names that are given to queries, as in `WITH name AS (…)`, are used more than once.
+fn reused_parts(tokens: &[Token]) -> usize {
+    let mut uses: HashMap<String, usize> = HashMap::new();
+    let mut parts = HashSet::new();
+    let words = tokens.iter().filter(|token| !matches!(token, Token::Whitespace(_))).collect::<Vec<_>>();
+    for (at, token) in words.iter().enumerate() {
+        let Token::Word(word) = token else { continue };
+        let name = word.value.to_lowercase();
+        let is_as = |token: &&Token| matches!(token, Token::Word(word) if word.keyword == Keyword::AS);
+        if words.get(at + 1).is_some_and(is_as) && words.get(at + 2) == Some(&&Token::LParen) {
+            parts.insert(name.clone());
+        }
+        *uses.entry(name).or_default() += 1;
+    }
+    // Once where it is given its name.
+    parts.iter().filter(|part| uses.get(*part).is_some_and(|uses| *uses > 2)).count()
+}
+
+/// Forgets what had begun deeper than this.
+fn leave(begun: &mut Vec<usize>, depth: usize) {
+    while begun.last().is_some_and(|at| *at > depth) {
+        begun.pop();
     }
 }
 
@@ -288,11 +332,20 @@ fn count_nodes(plan: &LogicalPlan, known: &mut HashMap<*const LogicalPlan, usize
 mod tests {
     use super::*;
 
+    /// Each part of the WITH is twice the one before.
+    fn doubled(parts: usize) -> String {
+        let doubled =
+            |n: usize| format!(", c{n} AS (SELECT * FROM c{0} UNION ALL SELECT * FROM c{0})", n - 1);
+        let parts: String = (1..=parts).map(doubled).collect();
+        format!("WITH c0 AS (SELECT 1){parts} SELECT 1")
+    }
+
     #[test]
     fn usual_sql_passes() {
         check_text("SELECT a, count(*) FROM events WHERE (b = 'x' OR c > 3) GROUP BY 1 -- ok").unwrap();
         let long_list = format!("SELECT 1 WHERE 1 IN ({})", vec!["1"; 100_000].join(", "));
         check_text(&long_list).unwrap();
+        check_text(&doubled(5)).unwrap();
         check_text(&format!("SELECT 1 WHERE a = 1{}", " OR a + 1 = 2".repeat(400))).unwrap();
         check_text(&format!("SELECT 1{}", ", payload->'a'->>'b' = 'c'".repeat(400))).unwrap();
     }
@@ -306,6 +359,7 @@ mod tests {
             format!("SELECT 1{}", " UNION ALL SELECT 1".repeat(100_000)),
             format!("SELECT a{}", "[1]".repeat(100_000)),
             format!("SELECT 1 FROM events a{}", ", events".repeat(5_000)),
+            doubled(25),
             format!("SELECT a{}", " + a".repeat(MAX_CHAIN + 1)),
             format!("SELECT {}a{}", "(a + ".repeat(60), " + a)".repeat(60)),
             format!("SELECT payload{}", "->'a'".repeat(MAX_STEPS + 1)),

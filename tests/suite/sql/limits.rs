@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use futures::StreamExt;
 use ostracon::{ErrorKind, QueryOptions, Store, query_error};
 
-use super::{column, event, failure, rows, run, try_rows};
+use super::{column, event, failure, run, try_rows};
 
 const ENDLESS: &str =
     "SELECT sum(a.value * b.value) FROM generate_series(1, 1000000) a, generate_series(1, 1000000) b";
