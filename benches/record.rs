@@ -68,9 +68,9 @@ fn synced(criterion: &mut Criterion) {
                 std::thread::scope(|scope| {
                     for _ in 0..threads {
                         scope.spawn(|| {
-                            (0..each).for_each(|n| {
+                            for n in 0..each {
                                 store.record(fact(n)).unwrap();
-                            })
+                            }
                         });
                     }
                 });

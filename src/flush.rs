@@ -3,7 +3,7 @@
 //! 1. Seal: the buffer's chunks and the journal file that holds them become one [`Sealed`]; the
 //!    next fact goes into a new file ([`Recorder::seal`]).
 //! 2. Write one segment per kind that has rows ([`segment::write_all`]).
-//! 3. Commit them, and with them a gapless range of the stream ([`Ledger::commit`]).
+//! 3. Commit them, and with them a gapless range of the stream (`Ledger::commit`).
 //! 4. Let go of the chunks, and remove the journal files.
 //!
 //! Killed between any two steps, the facts are in the journal or in the ledger, or in both: then

@@ -401,9 +401,9 @@ impl Store {
         let mut flusher = self.flusher.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(thread) = flusher.take() else { return Ok(()) };
         let stopped = thread.join().map_err(|_| Error::new(ErrorKind::Io, "the flush's thread panicked"));
-        let flushed = self.flush();
+        let result = self.flush();
         recorder.lock().claim = None;
-        flushed.and(stopped)
+        result.and(stopped)
     }
 
     /// The folder of the store.

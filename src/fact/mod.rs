@@ -1,7 +1,7 @@
 //! Facts: what an actor system lets the world observe, and the forms they take.
 //!
 //! A fact is an [`Event`], an [`Audit`] or a [`DeadLetter`]. It is text when it comes
-//! ([`line`]: one JSON object as Papyra writes it), bytes in the journal ([`codec`]) and a
+//! (`line`: one JSON object as Papyra writes it), bytes in the journal ([`codec`]) and a
 //! row in a segment ([`columns`]); each form gives back exactly the fact that went in.
 //!
 //! Strings borrow where they can (`Cow`), so that recording a fact copies it once: into its

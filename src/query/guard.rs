@@ -177,8 +177,11 @@ impl Measure {
                     found.relations += usize::from(from.last() == Some(&outside.len()));
                 }
                 Token::SemiColon => chain.end(),
-                Token::Whitespace(_) | Token::Period => {}
-                Token::Number(..) | Token::SingleQuotedString(_) | Token::EscapedStringLiteral(_) => {}
+                Token::Whitespace(_)
+                | Token::Period
+                | Token::Number(..)
+                | Token::SingleQuotedString(_)
+                | Token::EscapedStringLiteral(_) => {}
                 // A word is a name, or an operator such as OR, NOT, UNION, JOIN, BETWEEN.
                 Token::Word(word) if word.quote_style.is_some() => {}
                 Token::Word(word) => match word.keyword {
@@ -187,25 +190,14 @@ impl Measure {
                         found.operators += 1;
                         found.queries += usize::from(keyword == Keyword::SELECT);
                         found.explains += usize::from(keyword == Keyword::EXPLAIN);
-                        match keyword {
-                            Keyword::FROM if from.last() != Some(&outside.len()) => from.push(outside.len()),
-                            Keyword::JOIN => found.relations += 1,
-                            Keyword::UNION | Keyword::EXCEPT | Keyword::INTERSECT => {
-                                found.relations += 1;
-                                if from.last() == Some(&outside.len()) {
-                                    from.pop();
-                                }
-                            }
-                            Keyword::WHERE
-                            | Keyword::GROUP
-                            | Keyword::ORDER
-                            | Keyword::LIMIT
-                            | Keyword::SELECT => {
-                                if from.last() == Some(&outside.len()) {
-                                    from.pop();
-                                }
-                            }
-                            _ => {}
+                        let set_operation =
+                            matches!(keyword, Keyword::UNION | Keyword::EXCEPT | Keyword::INTERSECT);
+                        found.relations += usize::from(set_operation || keyword == Keyword::JOIN);
+                        let in_from = from.last() == Some(&outside.len());
+                        if keyword == Keyword::FROM && !in_from {
+                            from.push(outside.len());
+                        } else if in_from && (set_operation || BEHIND_FROM.contains(&keyword)) {
+                            from.pop();
                         }
                         if keyword == Keyword::SELECT && queries.last() != Some(&outside.len()) {
                             queries.push(outside.len());
@@ -257,6 +249,10 @@ fn leave(begun: &mut Vec<usize>, depth: usize) {
         begun.pop();
     }
 }
+
+/// Words that end a FROM clause.
+const BEHIND_FROM: [Keyword; 5] =
+    [Keyword::WHERE, Keyword::GROUP, Keyword::ORDER, Keyword::LIMIT, Keyword::SELECT];
 
 /// Words behind which another expression begins.
 const SEPARATORS: [Keyword; 15] = [

@@ -3,6 +3,12 @@
 //! One binary, since each further one would link DataFusion again; a module per behaviour.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that fails should stop")]
+#![allow(
+    clippy::pedantic,
+    clippy::type_complexity,
+    reason = "scenarios may be long, and are read from above"
+)]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "what a failed test printed is shown")]
 
 mod bad_input;
 mod cli;

@@ -370,7 +370,7 @@ fn hostile_sql_ends_in_time_and_the_process_lives() {
             ),
         ]);
     }
-    for n in [12] {
+    for n in [12, 13] {
         hostile.extend([
             (
                 format!("{n} doubled unions"),
