@@ -22,7 +22,9 @@ check:
 # The interop tests make a virtual environment; Debian ships the module for that apart.
 test:
 	@python3 -c 'import venv, ensurepip' 2>/dev/null || { apt-get update -qq && apt-get install -y -qq python3-venv; }
-	$(CARGO) test --locked
+	@if $(CARGO) nextest --version >/dev/null 2>&1; \
+	then $(CARGO) nextest run --locked --no-fail-fast && $(CARGO) test --locked --doc; \
+	else $(CARGO) test --locked; fi
 
 bench:
 	$(CARGO) bench --locked
