@@ -30,7 +30,7 @@ const MAX_SUBQUERIES: usize = 32;
 const MAX_QUERIES: usize = 100;
 /// More parts of a WITH that are used twice are refused: each use of a part plans it anew, and if the
 /// parts stand upon each other, each doubles the work.
-const MAX_REUSED: usize = 12;
+const MAX_REUSED: usize = 6;
 /// Deeper brackets are refused: planning `ARRAY[ARRAY[…]]` takes twice as long for every level.
 const MAX_BRACKETS: usize = 12;
 /// More operators are refused. Lists of values may be as long as the text may.
