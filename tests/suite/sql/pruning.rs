@@ -257,7 +257,7 @@ fn any_question_has_one_answer_with_and_without_pruning() {
         "*",
         "at, seq",
         "seq, error, at, timestamp",
-        "payload->>'error' AS e, stream",
+        "payload->>'tries' AS e, stream",
         "actor_address, extra, at AS wall, recorded_at",
         "system_id || ':' || event_type, date_trunc('hour', at)",
     ];
