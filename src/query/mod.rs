@@ -25,6 +25,7 @@ mod session;
 mod system;
 mod table;
 mod tail;
+mod union;
 mod views;
 mod wall_time;
 mod watch;

@@ -24,6 +24,8 @@ use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::{ExecutionPlan, SortOrderPushdownResult, replace_children_if_necessary};
 
+use super::union::FactsUnionExec;
+
 /// The rule.
 #[derive(Debug)]
 pub(super) struct NewestFirst;
@@ -84,7 +86,8 @@ fn best_first(
 
 /// Whether a node's rows are its input's, column by column.
 fn hands_on(plan: &Arc<dyn ExecutionPlan>) -> bool {
-    plan.is::<UnionExec>()
+    plan.is::<FactsUnionExec>()
+        || plan.is::<UnionExec>()
         || plan.is::<CooperativeExec>()
         || plan.is::<RepartitionExec>()
         || plan.is::<CoalescePartitionsExec>()

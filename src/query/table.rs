@@ -20,10 +20,10 @@ use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::projection::ProjectionExec;
-use datafusion::physical_plan::union::UnionExec;
 
 use super::prune::{Known, statistics};
 use super::tail::TailExec;
+use super::union::FactsUnionExec;
 use super::wall_time::{self, AT};
 use crate::fact::Kind;
 use crate::fact::columns;
@@ -199,7 +199,7 @@ impl TableProvider for FactTable {
         let rows: Arc<dyn ExecutionPlan> = match inputs.len() {
             0 => Arc::new(EmptyExec::new(Arc::clone(&read_schema))),
             1 => inputs.remove(0),
-            _ => UnionExec::try_new(inputs)?,
+            _ => FactsUnionExec::over(inputs)?,
         };
         if !computes_at {
             return Ok(rows);

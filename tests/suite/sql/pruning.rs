@@ -253,11 +253,12 @@ fn any_filter_gives_the_models_rows_with_and_without_pruning() {
 #[test]
 fn any_question_has_one_answer_with_and_without_pruning() {
     let everything = Everything::build();
-    const PROJECTIONS: [&str; 6] = [
+    const PROJECTIONS: [&str; 7] = [
         "*",
         "at, seq",
         "seq, error, at, timestamp",
-        "payload->>'tries' AS e, stream",
+        "payload->>'error' AS e, stream",
+        "error AS a, error AS b",
         "actor_address, extra, at AS wall, recorded_at",
         "system_id || ':' || event_type, date_trunc('hour', at)",
     ];
