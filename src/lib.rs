@@ -63,6 +63,7 @@ mod follow;
 mod import;
 mod journal;
 mod ledger;
+mod maintain;
 mod query;
 mod recorder;
 mod segment;
@@ -81,6 +82,7 @@ pub use fact::{
 };
 pub use follow::{After, Cursor};
 pub use import::{Import, ImportReport, Reject};
+pub use maintain::{Affected, Anomaly, AnomalyKind, Debris, ScanReport, Span};
 pub use metrics::MetricsSnapshot;
 pub use query::{Parameter, QueryOptions, SavedQuery, query_error};
 pub use settings::Durability;

@@ -44,7 +44,7 @@ pub(super) fn maybe_write(disk: &Disk, folder: &Path, state: &State) {
 
 /// The state at the head: from the newest sound checkpoint, and the commits after it.
 pub(super) fn load_newest(folder: &Path) -> Result<State> {
-    let Listing { head, mut checkpoints } = list(folder)?;
+    let Listing { root, head, mut checkpoints } = list(folder)?;
     checkpoints.sort_unstable();
     let mut state = None;
     while let Some(number) = checkpoints.pop() {
@@ -58,7 +58,7 @@ pub(super) fn load_newest(folder: &Path) -> Result<State> {
     }
     let mut state = match state {
         Some(state) => state,
-        None => first(folder)?,
+        None => first(folder, root)?,
     };
     while state.head.number < head {
         let path = commit_path(folder, state.head.number.next());
@@ -73,34 +73,53 @@ pub(super) fn load_newest(folder: &Path) -> Result<State> {
     Ok(state)
 }
 
-fn first(folder: &Path) -> Result<State> {
-    let path = commit_path(folder, CommitNumber(0));
+/// The state after the commit that the ledger begins with: 0, unless it was rebuilt.
+fn first(folder: &Path, root: CommitNumber) -> Result<State> {
+    let path = commit_path(folder, root);
     let Some((commit, digest)) = commit::read(&path)? else {
         return Err(Error::new(
             ErrorKind::Damaged,
             format!("the ledger is damaged: its first commit, {}, is missing", path.display()),
         ));
     };
-    State::begin(&commit, digest).map_err(|why| Error::damaged(&path, why))
+    State::begin(&commit, digest).map_err(|why| match root.0 {
+        0 => Error::damaged(&path, why),
+        _ => Error::new(
+            ErrorKind::Damaged,
+            format!(
+                "the ledger is damaged: it begins with {}, and the commits before are missing",
+                path.display()
+            ),
+        ),
+    })
 }
 
 struct Listing {
+    /// The lowest number of a commit.
+    root: CommitNumber,
     head: CommitNumber,
     checkpoints: Vec<CommitNumber>,
 }
 
 fn list(folder: &Path) -> Result<Listing> {
     let attempt = |error| Error::io("list the ledger", folder, error);
-    let mut listing = Listing { head: CommitNumber(0), checkpoints: Vec::new() };
+    let mut listing =
+        Listing { root: CommitNumber(u64::MAX), head: CommitNumber(0), checkpoints: Vec::new() };
     for entry in std::fs::read_dir(folder).map_err(attempt)? {
         let name = entry.map_err(attempt)?.file_name();
         let Some((stem, extension)) = name.to_str().and_then(|name| name.split_once('.')) else { continue };
         let Some(number) = stem.parse().ok().filter(|_| stem.len() == 20).map(CommitNumber) else { continue };
         match extension {
-            "json" => listing.head = listing.head.max(number),
+            "json" => {
+                listing.root = listing.root.min(number);
+                listing.head = listing.head.max(number);
+            }
             "checkpoint" => listing.checkpoints.push(number),
             _ => {}
         }
+    }
+    if listing.root > listing.head {
+        listing.root = CommitNumber(0);
     }
     Ok(listing)
 }

@@ -5,6 +5,7 @@ use std::{fmt, io};
 
 use serde::{Deserialize, Serialize};
 
+use super::action::Action;
 use super::state::State;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Kind, Seq, StreamId, UnixNanos};
@@ -51,7 +52,7 @@ impl TryFrom<String> for StoreId {
 const MAX_COMMIT_BYTES: u64 = 1 << 30;
 
 /// The place of a commit in the ledger: 0, 1, 2, ….
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct CommitNumber(pub(crate) u64);
 
 impl CommitNumber {
@@ -87,34 +88,21 @@ pub(crate) struct Commit {
     pub(crate) action: Action,
 }
 
-/// What a commit does.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "action", rename_all = "snake_case")]
-pub(crate) enum Action {
-    /// The store begins.
-    Create,
-    /// The facts of a gapless range of one stream are now in segments.
-    Flush {
-        range: StreamRange,
-        /// When the last of them was recorded.
-        last_recorded_at: UnixNanos,
-        /// The stream will not go on: after a power failure some of its numbers may have been
-        /// given out that nobody finds again.
-        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-        ends_stream: bool,
-        /// Where a file was imported up to, if that is where the facts came from.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        import: Option<ImportMark>,
-        add: Vec<Segment>,
-    },
-}
-
 /// A gapless range of a stream's facts, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct StreamRange {
     pub(crate) stream: StreamId,
     pub(crate) first_seq: Seq,
     pub(crate) last_seq: Seq,
+}
+
+impl StreamRange {
+    /// How many facts it covers; `None` for a range that is none. One that ends just before it
+    /// begins is empty.
+    pub(crate) fn facts(self) -> Option<u64> {
+        i64::try_from(self.last_seq.0).ok()?;
+        self.last_seq.next().0.checked_sub(self.first_seq.0)
+    }
 }
 
 /// How much of a file was imported, recognised by its content.

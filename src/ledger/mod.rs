@@ -9,6 +9,8 @@
 //! opening reads one file and at most a few commits. A checkpoint is a copy: when it is missing
 //! or wrong, the commits tell the same.
 
+mod action;
+mod apply;
 mod checkpoint;
 mod commit;
 mod state;
@@ -16,11 +18,12 @@ mod state;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub(crate) use action::{Action, Dropped, Hold, Lost, Rebuilt};
 pub(crate) use commit::{
-    Action, Commit, CommitNumber, FORMAT, ImportMark, Segment, StoreId, StreamRange, TimeRange, commit_path,
+    Commit, CommitNumber, FORMAT, ImportMark, Segment, StoreId, StreamRange, TimeRange, commit_path,
     read as read_commit,
 };
-pub(crate) use state::State;
+pub(crate) use state::{Head, State, Stream, Tombstone, Total};
 
 use crate::disk::Disk;
 use crate::error::{Error, ErrorKind, Result};

@@ -161,38 +161,42 @@ fn segments(snapshot: &Snapshot) -> Vec<ArrayRef> {
 
 fn commits(shared: &Shared, snapshot: &Snapshot) -> crate::Result<Vec<ArrayRef>> {
     let mut all: Vec<Commit> = Vec::new();
-    for number in 0..=snapshot.state.head.number.0 {
+    for number in snapshot.state.root.0..=snapshot.state.head.number.0 {
         let path = commit_path(shared.ledger.folder(), CommitNumber(number));
         match read_commit(&path)? {
             Some((commit, _)) => all.push(commit),
             None => return Err(crate::Error::damaged(&path, "the commit is missing")),
         }
     }
-    let flushes = || {
-        all.iter().map(|commit| match &commit.action {
-            Action::Flush { range, add, import, .. } => Some((range, add, import)),
-            Action::Create => None,
-        })
-    };
-    let integers = |pick: fn(&StreamRange, &[Segment]) -> u64| {
-        let values = flushes().map(|flush| flush.map(|(range, add, _)| pick(range, add) as i64));
+    let actions = || all.iter().map(|commit| &commit.action);
+    let of_range = |pick: fn(&StreamRange) -> u64| {
+        let values = actions().map(|action| action.range().map(|range| pick(range) as i64));
         Arc::new(values.collect::<Int64Array>()) as ArrayRef
     };
-    let imported =
-        flushes().map(|flush| flush.and_then(|(_, _, import)| import.as_ref()).map(|mark| &mark.name));
+    let added = |pick: fn(&[Segment]) -> u64| {
+        // The first commit of a store adds nothing by its nature.
+        let values = actions().map(|action| (*action != Action::Create).then(|| pick(action.added()) as i64));
+        Arc::new(values.collect::<Int64Array>()) as ArrayRef
+    };
+    let imported = actions().map(|action| match action {
+        Action::Flush { import, .. } => import.as_ref().map(|mark| &mark.name),
+        _ => None,
+    });
     Ok(vec![
         numbers(all.iter().map(|commit| commit.number.0)),
         instants(all.iter().map(|commit| commit.at)),
-        texts(flushes().map(|flush| if flush.is_some() { "flush" } else { "create" }.to_owned())),
+        texts(actions().map(|action| action.name().to_owned())),
         texts(all.iter().map(|commit| commit.by.clone())),
         Arc::new(
-            flushes().map(|flush| flush.map(|(range, ..)| range.stream.get() as i32)).collect::<Int32Array>(),
+            actions()
+                .map(|action| action.range().map(|range| range.stream.get() as i32))
+                .collect::<Int32Array>(),
         ),
-        integers(|range, _| range.first_seq.get()),
-        integers(|range, _| range.last_seq.get()),
-        integers(|_, add| add.len() as u64),
-        integers(|_, add| add.iter().map(|segment| segment.rows).sum()),
-        integers(|_, add| add.iter().map(|segment| segment.bytes).sum()),
+        of_range(|range| range.first_seq.get()),
+        of_range(|range| range.last_seq.get()),
+        added(|add| add.len() as u64),
+        added(|add| add.iter().map(|segment| segment.rows).sum()),
+        added(|add| add.iter().map(|segment| segment.bytes).sum()),
         Arc::new(imported.collect::<StringArray>()),
         texts(all.iter().map(|commit| commit.parent.clone())),
     ])

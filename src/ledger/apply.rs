@@ -1,0 +1,286 @@
+//! What a commit must be to follow another, and what it changes.
+//!
+//! A ledger is a balance sheet, and a commit that does not add up is not taken, whoever wrote it:
+//!
+//! - a flush or a salvage covers the numbers of one stream that follow those covered before, and
+//!   has a row, or says that it is lost, for each;
+//! - a compaction or a repair removes segments that are live, and every fact in them is in a
+//!   segment that it adds, or dropped by a named rule, or lost.
+//!
+//! So at every commit, of each kind, *recorded = live + dropped + lost*; and over all kinds and
+//! streams, *numbers given out and covered = recorded + unaccounted* ([`State::imbalance`]).
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use super::action::{Action, Dropped, Lost, Rebuilt};
+use super::commit::{Commit, CommitNumber, Segment, StreamRange};
+use super::state::{Head, State, Stream, Tombstone, Total};
+use crate::fact::{Kind, UnixNanos};
+
+impl State {
+    /// The state after a commit that begins a ledger.
+    pub(crate) fn begin(commit: &Commit, digest: String) -> Result<Self, String> {
+        let mut state = Self {
+            store: commit.store,
+            root: commit.number,
+            head: Head { number: commit.number, blake3: digest },
+            at: commit.at,
+            segments: Default::default(),
+            streams: BTreeMap::new(),
+            recorded: Default::default(),
+            dropped: BTreeMap::new(),
+            lost: Default::default(),
+            unaccounted: 0,
+            holds: BTreeMap::new(),
+            removed: Vec::new(),
+            imports: Vec::new(),
+        };
+        match &commit.action {
+            Action::Create if commit.number == CommitNumber(0) && commit.parent.is_empty() => {}
+            Action::Rebuild(rebuilt) if commit.parent.is_empty() => state.rebuild(rebuilt)?,
+            _ => return Err("it is not a first commit".to_owned()),
+        }
+        Ok(state)
+    }
+
+    /// Adds a commit. An error says why it cannot follow; the state is of no use then.
+    pub(crate) fn apply(&mut self, commit: &Commit, digest: String) -> Result<(), String> {
+        if commit.store != self.store {
+            return Err(format!("it belongs to store {}, not {}", commit.store, self.store));
+        }
+        if commit.number != self.head.number.next() {
+            return Err(format!("it calls itself commit {}", commit.number));
+        }
+        if commit.parent != self.head.blake3 {
+            return Err(format!(
+                "the commit before it has digest {}, and it names {}",
+                self.head.blake3, commit.parent
+            ));
+        }
+        match &commit.action {
+            Action::Create | Action::Rebuild(_) => return Err("it begins the store again".to_owned()),
+            Action::Flush { range, last_recorded_at, ends_stream, import, add } => {
+                self.cover(*range, add, &[], *last_recorded_at, *ends_stream)?;
+                if let Some(mark) = import {
+                    // A further part of the same file takes the place of the part before.
+                    self.imports.retain(|known| {
+                        known.head_blake3 != mark.head_blake3
+                            || known.bytes > mark.bytes
+                            || known.name != mark.name
+                    });
+                    self.imports.push(mark.clone());
+                }
+            }
+            Action::Salvage { range, last_recorded_at, ends_stream, add, lost } => {
+                self.cover(*range, add, lost, *last_recorded_at, *ends_stream)?;
+            }
+            Action::Compact { remove, add, dropped, swept } => {
+                if *swept > self.head.number {
+                    return Err(format!("it says that files removed by commit {swept} are gone"));
+                }
+                self.removed.retain(|tombstone| tombstone.by > *swept);
+                let gone = by_kind(dropped.iter().map(|dropped| (dropped.kind, dropped.total)))?;
+                self.replace(commit.number, remove, add, gone)?;
+                self.count_dropped(dropped)?;
+            }
+            Action::Repair { remove, add, lost } => {
+                let gone = by_kind(lost.iter().map(|lost| (lost.kind, lost.total)))?;
+                self.replace(commit.number, remove, add, gone)?;
+                self.count_lost(lost)?;
+            }
+            Action::Hold { name, hold } => {
+                if self.holds.insert(name.clone(), hold.clone()).is_some() {
+                    return Err(format!("there is a hold {name:?} already"));
+                }
+            }
+            Action::Release { name, .. } => {
+                if self.holds.remove(name).is_none() {
+                    return Err(format!("there is no hold {name:?}"));
+                }
+            }
+        }
+        self.head = Head { number: commit.number, blake3: digest };
+        self.at = commit.at;
+        Ok(())
+    }
+
+    /// Whether the numbers add up; if not, how they do not.
+    pub(crate) fn imbalance(&self) -> Option<String> {
+        for kind in Kind::ALL {
+            let at = kind.index();
+            let of = |totals: &[Total; 3]| totals.get(at).copied().unwrap_or_default();
+            let (live, lost) = (self.live(kind), of(&self.lost));
+            let dropped = self.dropped.values().map(of).try_fold(Total::default(), Total::plus);
+            let accounted = dropped.and_then(|dropped| live.plus(dropped)?.plus(lost));
+            let recorded = of(&self.recorded);
+            if accounted != Some(recorded) {
+                return Some(format!(
+                    "of {} {} recorded, {} are live, {} dropped and {} lost",
+                    recorded.facts,
+                    kind.table(),
+                    live.facts,
+                    dropped.map_or(u64::MAX, |dropped| dropped.facts),
+                    lost.facts
+                ));
+            }
+        }
+        let covered = sum(self.streams.values().map(|stream| stream.committed.0));
+        let recorded = sum(self.recorded.iter().map(|total| total.facts).chain([self.unaccounted]));
+        (covered != recorded || covered.is_none())
+            .then(|| format!("the streams' numbers come to {covered:?} facts, and the facts to {recorded:?}"))
+    }
+
+    /// Covers the next range of a stream.
+    fn cover(
+        &mut self,
+        range: StreamRange,
+        add: &[Segment],
+        lost: &[StreamRange],
+        last_recorded_at: UnixNanos,
+        ended: bool,
+    ) -> Result<(), String> {
+        let before = self.committed(range.stream);
+        // A stream may end without further facts: then its range is empty.
+        let Some(facts) = range.facts().filter(|_| range.first_seq == before.next()) else {
+            return Err(format!(
+                "it covers facts {} to {} of stream {}, which is at {before}",
+                range.first_seq, range.last_seq, range.stream
+            ));
+        };
+        let within = |part: &StreamRange| {
+            part.stream == range.stream
+                && part.first_seq >= range.first_seq
+                && part.last_seq <= range.last_seq
+        };
+        let missing = sum(lost.iter().map(|part| part.facts().filter(|_| within(part)).unwrap_or(u64::MAX)));
+        let rows = sum(add.iter().map(|segment| segment.rows));
+        if missing.zip(rows).and_then(|(missing, rows)| missing.checked_add(rows)) != Some(facts) {
+            return Err(format!("it covers {facts} facts, and its segments have other rows"));
+        }
+        for segment in add {
+            self.count_recorded(segment.kind, Total::of(segment))?;
+        }
+        self.add_segments(add)?;
+        self.unaccounted = self.unaccounted.saturating_add(missing.unwrap_or_default());
+        self.streams.insert(range.stream, Stream { committed: range.last_seq, last_recorded_at, ended });
+        Ok(())
+    }
+
+    /// Has segments take the place of others that are live. What was in these and is in none of
+    /// those must be told, by kind.
+    fn replace(
+        &mut self,
+        number: CommitNumber,
+        remove: &[Segment],
+        add: &[Segment],
+        gone: [Total; 3],
+    ) -> Result<(), String> {
+        let before = by_kind(remove.iter().map(|segment| (segment.kind, Total::of(segment))))?;
+        let after = by_kind(add.iter().map(|segment| (segment.kind, Total::of(segment))))?;
+        for ((kind, before), (after, gone)) in
+            Kind::ALL.into_iter().zip(before).zip(after.into_iter().zip(gone))
+        {
+            if after.plus(gone) != Some(before) {
+                return Err(format!(
+                    "it removes {} {} ({} bytes), and accounts for {} and {} ({} and {} bytes)",
+                    before.facts,
+                    kind.table(),
+                    before.bytes,
+                    after.facts,
+                    gone.facts,
+                    after.bytes,
+                    gone.bytes
+                ));
+            }
+        }
+        let mut leaving: HashMap<&str, &Segment> =
+            remove.iter().map(|segment| (segment.path.as_str(), segment)).collect();
+        if leaving.len() != remove.len() {
+            return Err("it removes a segment twice".to_owned());
+        }
+        for live in &mut self.segments {
+            live.retain(|segment| {
+                let path = segment.path.as_str();
+                let leaves = leaving.get(path).is_some_and(|leaving| **leaving == **segment);
+                if leaves {
+                    leaving.remove(path);
+                }
+                !leaves
+            });
+        }
+        if let Some(path) = leaving.keys().next() {
+            return Err(format!("it removes {path}, which is not live"));
+        }
+        self.removed.extend(remove.iter().map(|segment| Tombstone {
+            path: segment.path.clone(),
+            bytes: segment.bytes,
+            by: number,
+        }));
+        self.add_segments(add)
+    }
+
+    fn rebuild(&mut self, rebuilt: &Rebuilt) -> Result<(), String> {
+        self.streams.clone_from(&rebuilt.streams);
+        self.holds.clone_from(&rebuilt.holds);
+        self.imports.clone_from(&rebuilt.imports);
+        self.count_dropped(&rebuilt.dropped)?;
+        self.count_lost(&rebuilt.lost)?;
+        self.add_segments(&rebuilt.add)?;
+        let live = rebuilt.add.iter().map(|segment| (segment.kind, Total::of(segment)));
+        let dropped = rebuilt.dropped.iter().map(|dropped| (dropped.kind, dropped.total));
+        let lost = rebuilt.lost.iter().map(|lost| (lost.kind, lost.total));
+        for (kind, total) in live.chain(dropped).chain(lost) {
+            self.count_recorded(kind, total)?;
+        }
+        let covered = sum(self.streams.values().map(|stream| stream.committed.0));
+        let recorded = sum(self.recorded.iter().map(|total| total.facts));
+        let rest = covered.zip(recorded).and_then(|(covered, recorded)| covered.checked_sub(recorded));
+        self.unaccounted = rest.ok_or("it has more facts than its streams gave numbers to")?;
+        Ok(())
+    }
+
+    fn add_segments(&mut self, add: &[Segment]) -> Result<(), String> {
+        for segment in add {
+            if !segment.is_in_place() {
+                return Err(format!("{:?} is no place for a segment", segment.path));
+            }
+            if let Some(live) = self.segments.get_mut(segment.kind.index()) {
+                live.push(Arc::new(segment.clone()));
+            }
+        }
+        Ok(())
+    }
+
+    fn count_recorded(&mut self, kind: Kind, total: Total) -> Result<(), String> {
+        add_to(&mut self.recorded, kind, total)
+    }
+
+    fn count_dropped(&mut self, dropped: &[Dropped]) -> Result<(), String> {
+        dropped.iter().try_for_each(|dropped| {
+            add_to(self.dropped.entry(dropped.rule.clone()).or_default(), dropped.kind, dropped.total)
+        })
+    }
+
+    fn count_lost(&mut self, lost: &[Lost]) -> Result<(), String> {
+        lost.iter().try_for_each(|lost| add_to(&mut self.lost, lost.kind, lost.total))
+    }
+}
+
+fn add_to(totals: &mut [Total; 3], kind: Kind, more: Total) -> Result<(), String> {
+    let total = totals.get_mut(kind.index()).ok_or("there is no such kind")?;
+    *total = total.plus(more).ok_or("it counts more facts than there can be")?;
+    Ok(())
+}
+
+fn by_kind(totals: impl Iterator<Item = (Kind, Total)>) -> Result<[Total; 3], String> {
+    let mut sums = [Total::default(); 3];
+    for (kind, total) in totals {
+        add_to(&mut sums, kind, total)?;
+    }
+    Ok(sums)
+}
+
+fn sum(mut numbers: impl Iterator<Item = u64>) -> Option<u64> {
+    numbers.try_fold(0_u64, u64::checked_add)
+}
