@@ -10,7 +10,8 @@
 //!    without being opened ([`prune`]), and the unflushed tail is one more input ([`tail`]).
 //!    [`wall_time`] makes the column `at` out of the stored ones.
 //! 5. [`newest_first`] lets `ORDER BY … DESC LIMIT n` begin with the newest segments.
-//! 6. [`watch`] stands at the root of every plan: it stops at the deadline, and turns a panic
+//! 6. [`planning`] looks at the clock between any two rules of the planner.
+//! 7. [`watch`] stands at the root of every plan: it stops at the deadline, and turns a panic
 //!    that damaged bytes cause in a decoder into an error.
 
 mod error_group;
@@ -18,6 +19,7 @@ mod functions;
 mod guard;
 mod list;
 mod newest_first;
+mod planning;
 mod promoted;
 mod prune;
 mod saved;

@@ -22,6 +22,7 @@ use object_store::local::LocalFileSystem;
 use url::Url;
 
 use super::newest_first::NewestFirst;
+use super::planning::Planning;
 use super::system::{self, SystemTable};
 use super::table::FactTable;
 use super::views;
@@ -123,8 +124,11 @@ impl Engine {
             }),
             system: Arc::new(System { shared: Arc::clone(shared), snapshot: Arc::clone(snapshot) }),
         };
-        let watch = Watch::new(options.timeout.or(self.settings.timeout), Arc::clone(snapshot));
-        let state = SessionStateBuilder::new_from_existing(self.base.clone())
+        let timeout = options.timeout.or(self.settings.timeout);
+        let watch = Watch::new(timeout, Arc::clone(snapshot));
+        let state = SessionStateBuilder::new_from_existing(self.base.clone());
+        let state = Planning::within(timeout)
+            .watch(&self.base, state)
             .with_runtime_env(Arc::new(runtime))
             .with_catalog_list(Arc::new(Catalogs(Arc::new(catalog))))
             .with_physical_optimizer_rule(Arc::new(Breathe))
