@@ -160,7 +160,8 @@ pub(crate) struct Hold {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Rebuilt {
     pub(crate) add: Vec<Segment>,
-    pub(crate) streams: BTreeMap<StreamId, Stream>,
+    /// How far each stream is covered.
+    pub(crate) streams: Vec<(StreamId, Stream)>,
     /// What readable commits tell of facts that are in no segment any more.
     pub(crate) dropped: Vec<Dropped>,
     pub(crate) lost: Vec<Lost>,

@@ -69,8 +69,8 @@ impl From<JsonError> for LineError {
 
 #[cfg(test)]
 mod tests {
-    use super::super::codec::tests::any_fact;
     use super::super::Fact;
+    use super::super::codec::tests::any_fact;
     use super::*;
     use proptest::prelude::*;
 
