@@ -2,7 +2,8 @@
 //!
 //! Adding a hold and releasing it are commits, with who and why: so it can be shown years later
 //! what was kept for which case, and from when to when. A hold that cannot be understood any more
-//! covers everything of its kind: too much kept can be dropped later.
+//! covers everything of its kind, and one whose condition fails on a fact covers that fact: too
+//! much kept can be dropped later.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
@@ -190,13 +191,21 @@ impl Held {
         self.condition.is_none()
     }
 
-    /// Marks the rows that are covered.
-    pub(super) fn mark(&self, batch: &RecordBatch, held: &mut [bool]) -> Result<()> {
-        let covered = self.condition.as_ref().map(|condition| condition.matches(batch)).transpose()?;
+    /// Marks the rows that are covered. One of which the condition cannot be asked is.
+    pub(super) fn mark(&self, batch: &RecordBatch, held: &mut [bool]) {
+        let matching = |batch: &RecordBatch| match &self.condition {
+            Some(condition) => condition.matches(batch).ok(),
+            None => None,
+        };
+        let all = matching(batch);
         for (row, held) in held.iter_mut().enumerate() {
-            *held |= covered.as_ref().is_none_or(|covered| row < covered.len() && covered.value(row));
+            let covered = match &all {
+                Some(all) => row < all.len() && all.value(row),
+                None if self.is_everything() => true,
+                None => matching(&batch.slice(row, 1)).is_none_or(|one| one.is_empty() || one.value(0)),
+            };
+            *held |= covered;
         }
-        Ok(())
     }
 
     /// For each segment, whether rows of it may be covered.

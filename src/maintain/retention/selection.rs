@@ -184,7 +184,7 @@ impl Selection {
         let mut held = vec![false; batch.num_rows()];
         if limits.iter().any(Option::is_some) {
             for hold in self.holds(kind) {
-                hold.mark(batch, &mut held)?;
+                hold.mark(batch, &mut held);
             }
         }
         Ok(Judged { rules, limits, held })

@@ -14,7 +14,7 @@ use arrow::array::{BooleanArray, RecordBatch};
 
 use super::rows::{Extent, PLACE, Places, line_sizes, read};
 use super::rules::{RuleIndex, Rules};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::fact::{Kind, columns};
 use crate::ledger::{Segment, State, Total};
 
@@ -60,7 +60,9 @@ pub(super) fn belonging(rules: &Rules, kind: Kind, batch: &RecordBatch) -> Resul
             break;
         }
         let matching = match &candidate.condition {
-            Some(condition) => condition.matches(batch)?,
+            Some(condition) => {
+                condition.matches(batch).map_err(|error| failed(rules, candidate.rule, error))?
+            }
             None => BooleanArray::from(vec![true; batch.num_rows()]),
         };
         for (row, rule) in belongs.iter_mut().enumerate() {
@@ -71,6 +73,12 @@ pub(super) fn belonging(rules: &Rules, kind: Kind, batch: &RecordBatch) -> Resul
         }
     }
     Ok(belongs)
+}
+
+/// A condition that fails on a row is nobody's: the fact might belong to a rule that keeps less.
+fn failed(rules: &Rules, rule: RuleIndex, error: Error) -> Error {
+    let name = rules.get(rule).map_or("", |rule| rule.name.as_str());
+    error.context(format_args!("the rule {name:?} of retention cannot be asked of a fact of this store"))
 }
 
 /// Places, timestamps, and what the rules' conditions look at.

@@ -49,7 +49,8 @@ fn holds_are_in_the_ledger_with_who_when_and_why() {
     let commits = "SELECT count(*) FROM store.commits WHERE action IN ('hold', 'release')";
     assert_eq!(support::number(&store, commits), 3);
     let last = std::fs::read_to_string(root.join("ledger/00000000000000000003.json")).unwrap();
-    for said in [r#""action": "release""#, r#""name": "case""#, r#""by": "judge""#, r#""reason": "settled""#]
+    for said in
+        [r#""action": "release""#, r#""name": "case""#, r#""released_by": "judge""#, r#""reason": "settled""#]
     {
         assert!(last.contains(said), "{last}");
     }

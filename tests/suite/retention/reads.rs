@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use datafusion::physical_plan::displayable;
-use ostracon::{Cursor, Kind, RetentionLimits, RetentionPolicy, RetentionRule, Store};
+use ostracon::{Cursor, Hold, Kind, RetentionLimits, RetentionPolicy, RetentionRule, Store};
 
 use super::{Hand, by_recording, listed, segment_files, store_of_segments, support};
 
@@ -225,4 +225,21 @@ fn a_damaged_segment_in_which_a_limit_cuts_is_loud() {
     // One in which no limit cuts is nobody's business who does not read it.
     let store = hand.read(&root, keep(RetentionLimits::new().max_records(3)));
     assert_eq!(listed(&store), [33, 34, 35]);
+}
+
+#[test]
+fn a_condition_that_fails_on_a_fact_is_loud_in_a_rule_and_covers_the_fact_in_a_hold() {
+    let (folder, hand) = (support::scratch(), Hand::new());
+    let root = folder.path().join("facts");
+    let writer = store_of_segments(&root, &hand, 1);
+    // The numbers of crashes are no numbers here.
+    let sql = "CASE WHEN event_type = 'ActorCrashed' THEN CAST(event_type AS INT) = 1 ELSE seq = 2 END";
+    let rule = RetentionRule::new("odd", RetentionLimits::new()).kind(Kind::Event).predicate(sql);
+    let store = hand.read(&root, keep(RetentionLimits::new().max_records(1)).rule(rule));
+    let error = store.list(Kind::Event, None, None).unwrap_err();
+    assert!(error.to_string().contains("the rule \"odd\""), "{error}");
+
+    writer.hold("odd", Hold::new("a case").kind(Kind::Event).predicate(sql)).unwrap();
+    let store = hand.read(&root, keep(RetentionLimits::new().max_records(1)));
+    assert_eq!(all(&store), [1, 2, 6, 11, 15]);
 }
