@@ -53,6 +53,9 @@ pub enum ErrorKind {
     TimedOut,
     /// Another process kept committing; the attempt was given up. Try again.
     Contended,
+    /// What was asked for cannot be meant, or not without saying so once more. Nothing was done;
+    /// the message says how to insist, or what to ask instead.
+    Refused,
 }
 
 impl Error {

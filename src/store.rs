@@ -13,6 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Fact, Kind, Position, UnixNanos};
 use crate::flush;
 use crate::ledger::{FORMAT, Ledger};
+use crate::maintain::retention::{Retention, RetentionPolicy, Rules};
 use crate::metrics::{Metrics, MetricsSnapshot, count};
 use crate::query::Engine;
 use crate::recorder::{Clock, Recorder};
@@ -47,7 +48,10 @@ pub(crate) struct Shared {
     pub(crate) ledger: Ledger,
     pub(crate) settings: Settings,
     pub(crate) metrics: Arc<Metrics>,
-    /// `None` in a store that is open for reading only.
+    pub(crate) retention: Retention,
+    pub(crate) clock: Clock,
+    pub(crate) access: Access,
+    /// Only in a store that is open for writing.
     pub(crate) recorder: Option<Recorder>,
     /// Held by the flush that is going on.
     pub(crate) flushing: Mutex<()>,
@@ -55,7 +59,35 @@ pub(crate) struct Shared {
     pub(crate) engine: OnceLock<Result<Engine, String>>,
 }
 
+/// What a store was opened for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Recording, and all that follows from it.
+    #[default]
+    Write,
+    /// Looking after what is there: commits are made, but no stream is claimed.
+    Maintain,
+    /// Reading only.
+    Read,
+}
+
 impl Shared {
+    /// The wall time.
+    pub(crate) fn now(&self) -> UnixNanos {
+        (self.clock)()
+    }
+
+    /// Refuses an act that makes a commit, where the store is open for reading only.
+    pub(crate) fn check_commits(&self, act: &str) -> Result<()> {
+        if self.access == Access::Read {
+            return Err(Error::new(
+                ErrorKind::Closed,
+                format!("the store is open for reading only; cannot {act}"),
+            ));
+        }
+        Ok(())
+    }
+
     /// Facts of this process that are in no segment yet. After closing, what could not be flushed
     /// is read from the journal, like everybody else's.
     pub(crate) fn own_chunks(&self) -> Vec<Arc<Chunk>> {
@@ -71,7 +103,7 @@ impl Shared {
 #[derive(Clone, Default)]
 #[must_use]
 pub struct StoreBuilder {
-    read_only: bool,
+    access: Access,
     durability: Option<Durability>,
     flush_rows: Option<u64>,
     flush_bytes: Option<usize>,
@@ -80,6 +112,7 @@ pub struct StoreBuilder {
     max_wait: Option<Duration>,
     query_memory_bytes: Option<usize>,
     query_timeout: Option<Duration>,
+    retention: Option<RetentionPolicy>,
     disk: Disk,
     clock: Option<Clock>,
 }
@@ -87,7 +120,14 @@ pub struct StoreBuilder {
 impl StoreBuilder {
     /// Opens for reading only: nothing is created, locked or flushed.
     pub const fn read_only(mut self, read_only: bool) -> Self {
-        self.read_only = read_only;
+        self.access = if read_only { Access::Read } else { Access::Write };
+        self
+    }
+
+    /// Opens for looking after what is there: nothing can be recorded and nothing is created or
+    /// flushed, but holds, compaction and recovery may commit.
+    pub const fn maintenance(mut self) -> Self {
+        self.access = Access::Maintain;
         self
     }
 
@@ -139,6 +179,12 @@ impl StoreBuilder {
         self
     }
 
+    /// Which facts are kept; takes the place of what `ostracon.toml` says of it.
+    pub fn retention(mut self, policy: RetentionPolicy) -> Self {
+        self.retention = Some(policy);
+        self
+    }
+
     /// The disk to use: a test passes one that fails.
     pub fn disk(mut self, disk: Disk) -> Self {
         self.disk = disk;
@@ -165,6 +211,9 @@ impl StoreBuilder {
         settings.buffer.max_bytes = self.max_buffer_bytes.unwrap_or(settings.buffer.max_bytes);
         settings.query.memory_bytes = self.query_memory_bytes.unwrap_or(settings.query.memory_bytes);
         settings.query.timeout = self.query_timeout.or(settings.query.timeout);
+        if let Some(policy) = &self.retention {
+            settings.retention = policy.clone().instead_of(&settings.retention);
+        }
         settings.check()?;
         Ok(settings)
     }
@@ -181,10 +230,11 @@ impl StoreBuilder {
     pub fn open(self, path: impl AsRef<Path>) -> Result<Store> {
         let root = path.as_ref();
         let found = look(root)?;
-        if self.read_only && found != Found::Store {
+        if self.access != Access::Write && found != Found::Store {
             return Err(not_a_store(root, "there is no store"));
         }
         let settings = self.settings(Settings::load(root)?)?;
+        let retention = Retention::new(Rules::new(&settings.retention)?);
         if found != Found::Store {
             create(&self.disk, root).map_err(|error| {
                 error.context(format_args!("cannot create a store at {}", root.display()))
@@ -192,16 +242,16 @@ impl StoreBuilder {
         }
         let ledger = Ledger::open(self.disk.clone(), root)?;
         let metrics = Arc::new(Metrics::default());
-        let recorder = if self.read_only {
+        let clock = self.clock.unwrap_or_else(|| Arc::new(UnixNanos::now));
+        let recorder = if self.access != Access::Write {
             None
         } else {
             let opened =
                 adopt::open_stream(&self.disk, root, &ledger, settings.durability, &metrics.replayed)?;
-            let clock = self.clock.unwrap_or_else(|| Arc::new(UnixNanos::now));
             let journal = opened.journal.buffered(settings.durability == Durability::Buffered);
             Some(Recorder::new(
                 settings.clone(),
-                clock,
+                Arc::clone(&clock),
                 Arc::clone(&metrics),
                 opened.claim,
                 journal,
@@ -216,6 +266,9 @@ impl StoreBuilder {
             ledger,
             settings,
             metrics,
+            retention,
+            clock,
+            access: self.access,
             recorder,
             flushing: Mutex::new(()),
             engine: OnceLock::new(),
@@ -371,7 +424,7 @@ impl Store {
             count(&self.shared.metrics.write_errors, facts.count() as u64);
             return Err(Error::new(
                 ErrorKind::Closed,
-                "the store is open for reading only; nothing was recorded",
+                "the store is not open for writing; nothing was recorded",
             ));
         };
         recorder.record(facts)

@@ -63,6 +63,7 @@ pub(crate) enum Action {
     Release {
         name: String,
         /// Who released it.
+        #[serde(rename = "released_by")]
         by: String,
         #[serde(default, skip_serializing_if = "String::is_empty")]
         reason: String,

@@ -11,6 +11,7 @@
 
 mod anomaly;
 mod lock;
+pub(crate) mod retention;
 
 pub use anomaly::{Affected, Anomaly, AnomalyKind, Debris, ScanReport, Span};
 pub(crate) use lock::Maintenance;
