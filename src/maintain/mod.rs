@@ -10,6 +10,7 @@
 //! One process at a time maintains a store ([`Maintenance`]), beside any number that write and read.
 
 mod anomaly;
+pub(crate) mod inventory;
 mod lock;
 pub(crate) mod retention;
 
