@@ -53,6 +53,8 @@ pub enum ErrorKind {
     TimedOut,
     /// Another process kept committing; the attempt was given up. Try again.
     Contended,
+    /// It was stopped because somebody asked for that. The store is as it was.
+    Cancelled,
 }
 
 impl Error {

@@ -1,6 +1,7 @@
 //! The command line: results on stdout, talk on stderr; exit code 0, or 1 with what went wrong.
 
 mod ask;
+mod compact;
 mod demo;
 mod import;
 mod inspect;
@@ -41,6 +42,7 @@ enum Command {
     Inspect(inspect::Args),
     Tail(tail::Args),
     Metrics(metrics::Args),
+    Compact(compact::Args),
     Demo(demo::Args),
 }
 
@@ -82,6 +84,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Inspect(args) => inspect::run(&args),
         Command::Tail(args) => tail::run(&args),
         Command::Metrics(args) => metrics::run(&args),
+        Command::Compact(args) => compact::run(&args),
         Command::Demo(args) => demo::run(&args),
     }
 }

@@ -10,9 +10,12 @@
 //! One process at a time maintains a store ([`Maintenance`]), beside any number that write and read.
 
 mod anomaly;
+mod compact;
 pub(crate) mod inventory;
 mod lock;
 pub(crate) mod retention;
 
 pub use anomaly::{Affected, Anomaly, AnomalyKind, Debris, ScanReport, Span};
+pub(crate) use compact::compact;
+pub use compact::{CompactOptions, CompactProgress, CompactReport, CompactionReport, DroppedFacts, Holding};
 pub(crate) use lock::Maintenance;
