@@ -55,6 +55,9 @@ pub enum ErrorKind {
     Contended,
     /// It was stopped because somebody asked for that. The store is as it was.
     Cancelled,
+    /// What was asked for cannot be meant, or not without saying so once more. Nothing was done;
+    /// the message says how to insist, or what to ask instead.
+    Refused,
 }
 
 impl Error {

@@ -82,6 +82,10 @@ pub use fact::{
 };
 pub use follow::{After, Cursor};
 pub use import::{Import, ImportReport, Reject};
+pub use maintain::retention::{
+    AgeBy, Explanation, Fate, Hold, HoldInForce, Outcome, RetentionLimits, RetentionPolicy, RetentionRule,
+    RuleInForce,
+};
 pub use maintain::{
     Affected, Anomaly, AnomalyKind, CompactOptions, CompactProgress, CompactReport, CompactionReport, Debris,
     DroppedFacts, Holding, ScanReport, Span,

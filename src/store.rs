@@ -13,6 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Fact, Kind, Position, UnixNanos};
 use crate::flush;
 use crate::ledger::{FORMAT, Ledger};
+use crate::maintain::retention::{Retention, RetentionPolicy, Rules};
 use crate::metrics::{Metrics, MetricsSnapshot, count};
 use crate::query::Engine;
 use crate::recorder::{Clock, Recorder};
@@ -47,6 +48,7 @@ pub(crate) struct Shared {
     pub(crate) ledger: Ledger,
     pub(crate) settings: Settings,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) retention: Retention,
     pub(crate) clock: Clock,
     pub(crate) access: Access,
     /// Only in a store that is open for writing.
@@ -110,6 +112,7 @@ pub struct StoreBuilder {
     max_wait: Option<Duration>,
     query_memory_bytes: Option<usize>,
     query_timeout: Option<Duration>,
+    retention: Option<RetentionPolicy>,
     disk: Disk,
     clock: Option<Clock>,
 }
@@ -176,6 +179,12 @@ impl StoreBuilder {
         self
     }
 
+    /// Which facts are kept; takes the place of what `ostracon.toml` says of it.
+    pub fn retention(mut self, policy: RetentionPolicy) -> Self {
+        self.retention = Some(policy);
+        self
+    }
+
     /// The disk to use: a test passes one that fails.
     pub fn disk(mut self, disk: Disk) -> Self {
         self.disk = disk;
@@ -202,6 +211,9 @@ impl StoreBuilder {
         settings.buffer.max_bytes = self.max_buffer_bytes.unwrap_or(settings.buffer.max_bytes);
         settings.query.memory_bytes = self.query_memory_bytes.unwrap_or(settings.query.memory_bytes);
         settings.query.timeout = self.query_timeout.or(settings.query.timeout);
+        if let Some(policy) = &self.retention {
+            settings.retention = policy.clone().instead_of(&settings.retention);
+        }
         settings.check()?;
         Ok(settings)
     }
@@ -222,6 +234,7 @@ impl StoreBuilder {
             return Err(not_a_store(root, "there is no store"));
         }
         let settings = self.settings(Settings::load(root)?)?;
+        let retention = Retention::new(Rules::new(&settings.retention)?);
         if found != Found::Store {
             create(&self.disk, root).map_err(|error| {
                 error.context(format_args!("cannot create a store at {}", root.display()))
@@ -253,6 +266,7 @@ impl StoreBuilder {
             ledger,
             settings,
             metrics,
+            retention,
             clock,
             access: self.access,
             recorder,

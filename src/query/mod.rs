@@ -18,6 +18,7 @@ mod functions;
 mod guard;
 mod list;
 mod newest_first;
+mod predicate;
 mod promoted;
 mod prune;
 mod saved;
@@ -39,6 +40,7 @@ use datafusion::dataframe::DataFrame;
 use datafusion::error::DataFusionError;
 use datafusion::sql::sqlparser::parser::ParserError;
 
+pub(crate) use predicate::Predicate;
 pub use saved::{Parameter, SavedQuery};
 pub(crate) use session::Engine;
 

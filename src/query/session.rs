@@ -67,32 +67,14 @@ impl Engine {
             .with_object_store_registry(Arc::new(OnlyThisStore(Arc::new(store))))
             .build_arc()
             .map_err(query_error)?;
-        let mut config = SessionConfig::new()
-            .with_default_catalog_and_schema(CATALOG, FACTS)
-            .with_create_default_catalog_and_schema(false)
-            .with_information_schema(true);
-        let options = config.options_mut();
-        // The dialect in which `payload->>'x' LIKE …` means what people mean.
-        options.sql_parser.dialect = datafusion::common::config::Dialect::PostgreSQL;
-        // Gives wrong rows with `->>` (datafusion #25414).
-        options.optimizer.enable_leaf_expression_pushdown = false;
-        options.execution.parquet.bloom_filter_on_read = true;
 
         let mut state = SessionStateBuilder::new()
-            .with_config(config)
+            .with_config(config())
             .with_runtime_env(Arc::clone(&runtime))
             .with_default_features()
             .with_physical_optimizer_rules(optimizer_rules())
             .build();
-        let json_text = Arc::new(functions::json_text_function());
-        let register = |state: &mut SessionState| {
-            state.register_udf(Arc::new(functions::error_group_function()))?;
-            state.register_udf(Arc::clone(&json_text))?;
-            // The first planner that knows an operator has it.
-            state.register_expr_planner(Arc::new(functions::JsonTextPlanner(Arc::clone(&json_text))))?;
-            datafusion_functions_json::register_all(state)
-        };
-        register(&mut state).map_err(query_error)?;
+        register_functions(&mut state).map_err(query_error)?;
         Ok(Self { base: state, runtime, settings })
     }
 
@@ -138,6 +120,31 @@ impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Engine").finish_non_exhaustive()
     }
+}
+
+/// What is set for all SQL.
+pub(super) fn config() -> SessionConfig {
+    let mut config = SessionConfig::new()
+        .with_default_catalog_and_schema(CATALOG, FACTS)
+        .with_create_default_catalog_and_schema(false)
+        .with_information_schema(true);
+    let options = config.options_mut();
+    // The dialect in which `payload->>'x' LIKE …` means what people mean.
+    options.sql_parser.dialect = datafusion::common::config::Dialect::PostgreSQL;
+    // Gives wrong rows with `->>` (datafusion #25414).
+    options.optimizer.enable_leaf_expression_pushdown = false;
+    options.execution.parquet.bloom_filter_on_read = true;
+    config
+}
+
+/// Our functions, the JSON library's, and what `->>` means.
+pub(super) fn register_functions(state: &mut SessionState) -> DfResult<()> {
+    let json_text = Arc::new(functions::json_text_function());
+    state.register_udf(Arc::new(functions::error_group_function()))?;
+    state.register_udf(Arc::clone(&json_text))?;
+    // The first planner that knows an operator has it.
+    state.register_expr_planner(Arc::new(functions::JsonTextPlanner(json_text)))?;
+    datafusion_functions_json::register_all(state)
 }
 
 /// DataFusion's rules, and behind its sort pushdown ours.

@@ -291,10 +291,9 @@ impl<'a, 'o> Compaction<'a, 'o> {
             dropped: self.ledger_dropped(),
             swept,
         };
-        let holds = &self.state.holds;
         let mut held = false;
         let committed = self.shared.ledger.commit(|state| {
-            held = state.holds != *holds;
+            held = !self.rules.has_holds_of(state);
             if held {
                 return Ok(None);
             }

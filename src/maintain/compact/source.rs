@@ -86,7 +86,7 @@ impl Source {
     }
 
     /// Opens a segment to look at some of its columns only, or at all.
-    pub(super) fn look(root: &Path, segment: &Segment, columns: Option<&[&str]>) -> Result<Self> {
+    pub(super) fn look(root: &Path, segment: &Segment, columns: Option<&[usize]>) -> Result<Self> {
         Self::open_with(root, segment, None, None, columns, false)
     }
 
@@ -95,7 +95,7 @@ impl Source {
         segment: &Segment,
         from: Option<Place>,
         to: Option<Place>,
-        columns: Option<&[&str]>,
+        columns: Option<&[usize]>,
         prove: bool,
     ) -> Result<Self> {
         let path = root.join(&segment.path);
@@ -113,7 +113,7 @@ impl Source {
         let open = AssertUnwindSafe(|| {
             let metadata = ArrowReaderMetadata::load(&file, segment::reader_options(segment.kind))?;
             let mask = columns.map_or_else(ProjectionMask::all, |columns| {
-                ProjectionMask::columns(metadata.parquet_schema(), columns.iter().copied())
+                ProjectionMask::roots(metadata.parquet_schema(), columns.iter().copied())
             });
             ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata)
                 .with_batch_size(batch_rows(segment))
