@@ -13,6 +13,7 @@
 mod bad_input;
 mod cli;
 mod command;
+mod compact;
 mod faults;
 mod interop;
 mod journal_bytes;

@@ -28,9 +28,11 @@ use crate::store::Shared;
 
 /// A run of so many rows is handed on as it is.
 const LONG_RUN: usize = 1024;
-/// So many rows of shorter runs are gathered,
-const GATHERED_ROWS: usize = 8192;
-/// of so many batches, which stay in memory meanwhile.
+/// So many rows of shorter runs are gathered, …
+const MOST_GATHERED_ROWS: usize = 8192;
+/// … fewer if they might make a segment much larger than it should be, by such sizes, …
+const ROW_BYTES: u64 = 256;
+/// … and of so many batches, which stay in memory meanwhile.
 const GATHERED_BATCHES: usize = 256;
 
 /// What all merges of a compaction share.
@@ -129,6 +131,8 @@ struct Merge<'a> {
     cursors: Vec<Option<Cursor>>,
     next: BinaryHeap<Reverse<(Place, usize)>>,
     gathered: Gathered,
+    /// So many rows are gathered, at most.
+    gathered_rows: usize,
     writer: Option<SegmentWriter<'a>>,
     merged: Merged,
     /// Rows that there are, at most, and rows and bytes that were written.
@@ -162,6 +166,9 @@ impl<'a> Merge<'a> {
             cursors: Vec::new(),
             next: BinaryHeap::new(),
             gathered: Gathered::default(),
+            gathered_rows: usize::try_from(merging.target_bytes / ROW_BYTES)
+                .unwrap_or(MOST_GATHERED_ROWS)
+                .clamp(64, MOST_GATHERED_ROWS),
             writer: None,
             merged: Merged::default(),
             rows: 0,
@@ -176,7 +183,7 @@ impl<'a> Merge<'a> {
             let limit =
                 [limit, self.next.peek().map(|Reverse((place, _))| *place)].into_iter().flatten().min();
             self.take(at, limit)?;
-            if self.gathered.rows >= GATHERED_ROWS || self.gathered.batches.len() >= GATHERED_BATCHES {
+            if self.gathered.rows >= self.gathered_rows || self.gathered.batches.len() >= GATHERED_BATCHES {
                 self.hand_on()?;
             }
             if self.gathered.rows == 0 && self.is_large_enough() {
