@@ -232,7 +232,7 @@ mod tests {
         let parts = plan(&pieces, LIMITS);
         assert_eq!(parts.len(), 3, "{parts:?}");
         assert_eq!(parts[0].to, parts[1].from);
-        assert_eq!(parts[0].to, Some(place(110)));
+        assert_eq!(parts[0].to, Some(place(100)));
         assert_eq!(pieces_of(&parts).concat(), (0..30).collect::<Vec<_>>());
 
         // The segments of two writers: each cut goes through one.

@@ -168,9 +168,9 @@ fn large_facts_and_odd_ones_stay_as_they_are() {
 /// Where one input ends up in several segments, each is told the sizes of its own facts.
 #[test]
 fn every_segment_is_told_the_sizes_of_its_own_facts() {
-    for (writers, target) in [(1, 200_000), (2, 200_000), (3, 300_000), (5, 400_000)] {
+    for (writers, target) in [(1, 60_000), (2, 60_000), (3, 80_000), (5, 100_000)] {
         let folder = support::scratch();
-        written_with(folder.path(), writers, 6, 300, noisy);
+        written_with(folder.path(), writers, 12_usize.div_ceil(writers), 150, noisy);
         let store = Store::builder().maintenance().open(folder.path()).unwrap();
         let before = facts(&store);
         let report = store.compact(CompactOptions::new().target_bytes(target)).unwrap();
