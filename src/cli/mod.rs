@@ -3,11 +3,13 @@
 mod ask;
 mod compact;
 mod demo;
+mod hold;
 mod import;
 mod inspect;
 mod metrics;
 mod output;
 mod record;
+mod retention;
 mod tail;
 
 use std::io;
@@ -16,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use ostracon::Store;
+use ostracon::{Kind, Store};
 
 /// An embedded columnar store for the facts of an actor system, with SQL over them.
 #[derive(Parser)]
@@ -43,6 +45,8 @@ enum Command {
     Tail(tail::Args),
     Metrics(metrics::Args),
     Compact(compact::Args),
+    Retention(retention::Args),
+    Hold(hold::Args),
     Demo(demo::Args),
 }
 
@@ -85,6 +89,8 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Tail(args) => tail::run(&args),
         Command::Metrics(args) => metrics::run(&args),
         Command::Compact(args) => compact::run(&args),
+        Command::Retention(args) => retention::run(&args),
+        Command::Hold(args) => hold::run(&args),
         Command::Demo(args) => demo::run(&args),
     }
 }
@@ -133,6 +139,24 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 struct StoreArg {
     /// The store's folder
     store: PathBuf,
+}
+
+/// A kind, as an option names it.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum KindArg {
+    Events,
+    Audits,
+    DeadLetters,
+}
+
+impl KindArg {
+    const fn kind(self) -> Kind {
+        match self {
+            Self::Events => Kind::Event,
+            Self::Audits => Kind::Audit,
+            Self::DeadLetters => Kind::DeadLetter,
+        }
+    }
 }
 
 /// A number for people: 1234567 as 1,234,567.

@@ -8,7 +8,8 @@
 //! 3. [`promoted`] answers `payload->>'error'` from the column `error`.
 //! 4. [`table`] plans a scan from the ledger's numbers: segments that cannot match are left out
 //!    without being opened ([`prune`]), and the unflushed tail is one more input ([`tail`]).
-//!    [`wall_time`] makes the column `at` out of the stored ones.
+//!    [`wall_time`] makes the column `at` out of the stored ones. What retention does not keep is
+//!    left out, whole segments or rows ([`retained`]).
 //! 5. [`newest_first`] lets `ORDER BY … DESC LIMIT n` begin with the newest segments.
 //! 6. [`watch`] stands at the root of every plan: it stops at the deadline, and turns a panic
 //!    that damaged bytes cause in a decoder into an error.
@@ -21,6 +22,7 @@ mod newest_first;
 mod predicate;
 mod promoted;
 mod prune;
+mod retained;
 mod saved;
 mod session;
 mod system;

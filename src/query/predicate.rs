@@ -8,7 +8,7 @@
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
-use arrow::array::{BooleanArray, RecordBatch};
+use arrow::array::{Array, BooleanArray, RecordBatch};
 use arrow::compute::prep_null_mask_filter;
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion::common::cast::as_boolean_array;
@@ -92,7 +92,7 @@ impl Predicate {
             .and_then(|batch| self.condition.evaluate(&batch)?.into_array(batch.num_rows()))
             .map_err(query_error)?;
         let answer = as_boolean_array(&answer).map_err(query_error)?;
-        Ok(prep_null_mask_filter(answer))
+        Ok(if answer.null_count() > 0 { prep_null_mask_filter(answer) } else { answer.clone() })
     }
 
     /// For each segment, whether rows of it may match, by what the ledger knows of it.

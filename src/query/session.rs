@@ -22,6 +22,7 @@ use object_store::local::LocalFileSystem;
 use url::Url;
 
 use super::newest_first::NewestFirst;
+use super::retained::Retained;
 use super::system::{self, SystemTable};
 use super::table::FactTable;
 use super::views;
@@ -97,10 +98,12 @@ impl Engine {
             disk_manager: Arc::new(spill),
             ..(*self.runtime).clone()
         };
+        let retained = Retained::new(Arc::clone(shared), Arc::clone(snapshot), shared.now());
         let catalog = Catalog {
             facts: Arc::new(Facts {
                 shared: Arc::clone(shared),
                 snapshot: Arc::clone(snapshot),
+                retained: Arc::new(retained),
                 prune: options.prune.unwrap_or(true),
             }),
             system: Arc::new(System { shared: Arc::clone(shared), snapshot: Arc::clone(snapshot) }),
@@ -213,13 +216,15 @@ impl CatalogProvider for Catalog {
 struct Facts {
     shared: Arc<Shared>,
     snapshot: Arc<Snapshot>,
+    retained: Arc<Retained>,
     prune: bool,
 }
 
 impl Facts {
     fn fact_table(&self, kind: Kind) -> DfResult<Arc<FactTable>> {
         let url = ObjectStoreUrl::parse(URL)?;
-        Ok(Arc::new(FactTable::new(kind, Arc::clone(&self.snapshot), url, self.prune)))
+        let (snapshot, retained) = (Arc::clone(&self.snapshot), Arc::clone(&self.retained));
+        Ok(Arc::new(FactTable::new(kind, snapshot, retained, url, self.prune)))
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
-use arrow::array::{Array, RecordBatch};
+use arrow::array::RecordBatch;
 
 use super::policy::RetentionLimits;
 use super::rows::read;
@@ -34,13 +34,6 @@ pub struct RuleInForce {
     pub predicate: Option<String>,
     /// What it keeps.
     pub limits: RetentionLimits,
-}
-
-impl RuleInForce {
-    /// Its limits for people: `max_age 30d by timestamp, max_records 5`.
-    pub fn limits_text(&self) -> String {
-        self.limits.to_string()
-    }
 }
 
 /// What becomes of facts.
@@ -217,6 +210,9 @@ impl Sorting<'_> {
 
     /// What becomes of all facts of a segment, if it is the same.
     fn whole(&self, segment: &Segment) -> Option<(Option<RuleIndex>, Outcome)> {
+        if self.selection.rules().candidates(segment.kind).is_empty() {
+            return Some((None, Outcome::Kept));
+        }
         let rule = self.selection.rules().only(segment.kind)?;
         match self.selection.segment(segment) {
             Verdict::KeepAll if !self.selection.has_holds(segment.kind) => Some((Some(rule), Outcome::Kept)),

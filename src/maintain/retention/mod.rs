@@ -31,6 +31,8 @@ mod rows;
 mod rules;
 mod selection;
 mod tally;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};

@@ -18,8 +18,8 @@ use crate::fact::{Kind, Seq, StreamId, UnixNanos, columns};
 use crate::ledger::Segment;
 use crate::segment::{open as open_segment, reader_options};
 
-/// Rows that are read, and told of, at once.
-pub(super) const BLOCK_ROWS: usize = 8192;
+/// Rows that are read, and told of, at once. Few in tests, whose segments are small.
+pub(super) const BLOCK_ROWS: usize = if cfg!(test) { 3 } else { 8192 };
 
 /// The columns that a fact's place is made of.
 pub(super) const PLACE: [&str; 3] = ["recorded_at", "stream", "seq"];

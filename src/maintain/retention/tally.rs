@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::array::{Array, BooleanArray, RecordBatch};
+use arrow::array::{BooleanArray, RecordBatch};
 
 use super::rows::{Extent, PLACE, Places, line_sizes, read};
 use super::rules::{RuleIndex, Rules};

@@ -2,8 +2,19 @@
 
 use super::super::command::Folder;
 
-const COMMANDS: [&str; 9] =
-    ["import", "record", "sql", "query", "queries", "inspect", "tail", "metrics", "demo"];
+const COMMANDS: [&str; 11] = [
+    "import",
+    "record",
+    "sql",
+    "query",
+    "queries",
+    "inspect",
+    "tail",
+    "metrics",
+    "retention",
+    "hold",
+    "demo",
+];
 
 #[test]
 fn every_command_tells_what_it_does_and_gives_an_example() {
