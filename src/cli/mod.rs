@@ -1,4 +1,5 @@
 //! The command line: results on stdout, talk on stderr; exit code 0, or 1 with what went wrong.
+//! Commands that look after a store give a code of their own where the answer is bad news.
 
 mod ask;
 mod demo;
@@ -62,7 +63,7 @@ pub(crate) fn main() -> ExitCode {
         ))
     });
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         // Whoever read our output has seen enough.
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
@@ -72,18 +73,19 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command) -> anyhow::Result<()> {
+fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Import(args) => import::run(&args),
-        Command::Record(args) => record::run(&args),
-        Command::Sql(args) => ask::sql(&args),
-        Command::Query(args) => ask::query(&args),
-        Command::Queries(args) => ask::queries(&args),
-        Command::Inspect(args) => inspect::run(&args),
-        Command::Tail(args) => tail::run(&args),
-        Command::Metrics(args) => metrics::run(&args),
-        Command::Demo(args) => demo::run(&args),
+        Command::Import(args) => import::run(&args)?,
+        Command::Record(args) => record::run(&args)?,
+        Command::Sql(args) => ask::sql(&args)?,
+        Command::Query(args) => ask::query(&args)?,
+        Command::Queries(args) => ask::queries(&args)?,
+        Command::Inspect(args) => inspect::run(&args)?,
+        Command::Tail(args) => tail::run(&args)?,
+        Command::Metrics(args) => metrics::run(&args)?,
+        Command::Demo(args) => demo::run(&args)?,
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Warnings of the library, and more with `RUST_LOG`. A panic in a decoder is reported as the
