@@ -82,7 +82,10 @@ pub use fact::{
 };
 pub use follow::{After, Cursor};
 pub use import::{Import, ImportReport, Reject};
-pub use maintain::{Affected, Anomaly, AnomalyKind, Debris, ScanReport, Span};
+pub use maintain::{
+    Affected, Against, Anomaly, AnomalyKind, BalanceSheet, Debris, KindBalance, LedgerHead, ScanDepth,
+    ScanOptions, ScanProgress, ScanReport, Span, scan, verify,
+};
 pub use metrics::MetricsSnapshot;
 pub use query::{Parameter, QueryOptions, SavedQuery, query_error};
 pub use settings::Durability;

@@ -8,7 +8,9 @@ mod inspect;
 mod metrics;
 mod output;
 mod record;
+mod scan;
 mod tail;
+mod verify;
 
 use std::io;
 use std::panic::AssertUnwindSafe;
@@ -42,6 +44,9 @@ enum Command {
     Inspect(inspect::Args),
     Tail(tail::Args),
     Metrics(metrics::Args),
+    Scan(scan::Args),
+    Verify(verify::Args),
+    Head(verify::HeadArgs),
     Demo(demo::Args),
 }
 
@@ -83,6 +88,9 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Inspect(args) => inspect::run(&args)?,
         Command::Tail(args) => tail::run(&args)?,
         Command::Metrics(args) => metrics::run(&args)?,
+        Command::Scan(args) => return scan::run(&args),
+        Command::Verify(args) => return verify::run(&args),
+        Command::Head(args) => verify::head(&args)?,
         Command::Demo(args) => demo::run(&args)?,
     }
     Ok(ExitCode::SUCCESS)
