@@ -19,6 +19,7 @@ mod journal_bytes;
 mod kill;
 mod model;
 mod saved_queries;
+mod scan;
 mod sql;
 mod stored_bytes;
 mod support;

@@ -2,14 +2,16 @@
 
 use super::super::command::Folder;
 
-const COMMANDS: [&str; 9] =
-    ["import", "record", "sql", "query", "queries", "inspect", "tail", "metrics", "demo"];
+const COMMANDS: &[&str] = &[
+    "import", "record", "sql", "query", "queries", "inspect", "tail", "metrics", "scan", "verify", "head",
+    "demo",
+];
 
 #[test]
 fn every_command_tells_what_it_does_and_gives_an_example() {
     let folder = Folder::new();
     for command in COMMANDS {
-        let said = folder.run(&[command, "--help"]).ok();
+        let said = folder.run(&[*command, "--help"]).ok();
         assert!(said.out.contains("Example:\n  "), "{}", said.out);
         assert_eq!(said.err, "");
         insta::assert_snapshot!(format!("help_{command}"), said.out);
