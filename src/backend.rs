@@ -4,15 +4,14 @@
 //! methods do not fail. What could not be recorded is counted in
 //! [`MetricsSnapshot::write_errors`]; who wants to know why calls [`Store::record`].
 //!
-//! `scan` and `recover` belong to the contract, too. They will join the trait with the reports that
-//! they return.
+//! `recover` belongs to the contract, too. It will join the trait with the report that it returns.
 
 use std::future::Future;
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Audit, DeadLetter, Event, Fact, Kind, Recorded};
-use crate::maintain::{CompactOptions, CompactionReport, compact};
+use crate::maintain::{CompactOptions, CompactionReport, ScanDepth, ScanReport, compact};
 use crate::metrics::MetricsSnapshot;
 use crate::store::Store;
 
@@ -56,6 +55,9 @@ pub trait PersistenceBackend: Send + Sync {
 
     /// Drops for good what retention does not keep, and merges what is left.
     fn compact(&self) -> impl Future<Output = Result<CompactionReport>> + Send;
+
+    /// Looks whether the store is whole, and changes nothing. May be called on a closed one.
+    fn scan(&self) -> impl Future<Output = Result<ScanReport>> + Send;
 
     /// The counters. Never fails.
     fn metrics(&self) -> MetricsSnapshot;
@@ -147,6 +149,10 @@ impl PersistenceBackend for Store {
         receiver.await.unwrap_or_else(|_| Err(Error::new(ErrorKind::Io, "the compaction failed within")))
     }
 
+    async fn scan(&self) -> Result<ScanReport> {
+        Self::scan(self, ScanDepth::Quick)
+    }
+
     fn metrics(&self) -> MetricsSnapshot {
         Self::metrics(self)
     }
@@ -199,6 +205,10 @@ impl<B: PersistenceBackend> PersistenceBackend for Arc<B> {
 
     async fn compact(&self) -> Result<CompactionReport> {
         B::compact(self).await
+    }
+
+    async fn scan(&self) -> Result<ScanReport> {
+        B::scan(self).await
     }
 
     fn metrics(&self) -> MetricsSnapshot {

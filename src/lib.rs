@@ -87,8 +87,9 @@ pub use maintain::retention::{
     RuleInForce,
 };
 pub use maintain::{
-    Affected, Anomaly, AnomalyKind, CompactOptions, CompactProgress, CompactReport, CompactionReport, Debris,
-    DroppedFacts, Holding, ScanReport, Span,
+    Affected, Against, Anomaly, AnomalyKind, BalanceSheet, CompactOptions, CompactProgress, CompactReport,
+    CompactionReport, Debris, DroppedFacts, Holding, KindBalance, LedgerHead, ScanDepth, ScanOptions,
+    ScanProgress, ScanReport, Span, scan, verify,
 };
 pub use metrics::MetricsSnapshot;
 pub use query::{Parameter, QueryOptions, SavedQuery, query_error};

@@ -21,6 +21,7 @@ mod kill;
 mod model;
 mod retention;
 mod saved_queries;
+mod scan;
 mod sql;
 mod stored_bytes;
 mod support;

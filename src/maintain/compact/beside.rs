@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 const WORKERS: usize = 2;
 const TICK: Duration = Duration::from_millis(100);
 
-/// Does the jobs, some at a time, and calls `tick` now and then in this thread. Returns what came of
+/// Does the jobs, some at a time, and calls `tick` now and then, and at the end, in this thread. Returns what came of
 /// them, in their order; and, if one has failed, its error: then others may not have been done.
 pub(super) fn beside<J: Sync, T: Send>(
     jobs: &[J],
@@ -58,6 +58,7 @@ pub(super) fn beside<J: Sync, T: Send>(
             tick();
         }
     });
+    tick();
     let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
     done.sort_by_key(|(number, _)| *number);
     let made = done.into_iter().map(|(_, made)| made).collect();

@@ -8,6 +8,7 @@
 //! - [`examine`]: what retention drops of each segment;
 //! - [`source`], [`merge`], [`account`]: segments in, segments out, and the sums of both;
 //! - [`run`]: the steps in their order, and the commit;
+//! - [`rehearse`]: a dry run;
 //! - [`sweep`]: the files that nobody needs any more.
 //!
 //! What it does not do: it leaves alone what other processes have in their journals; it does not
@@ -19,6 +20,7 @@ mod beside;
 mod examine;
 mod merge;
 mod plan;
+mod rehearse;
 mod report;
 mod run;
 mod source;

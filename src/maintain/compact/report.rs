@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::fact::Kind;
+use crate::ledger::Segment;
 
 /// How large a segment is to become: 128 MiB.
 const TARGET_BYTES: u64 = 128 << 20;
@@ -75,7 +76,7 @@ impl<'a> CompactOptions<'a> {
         self
     }
 
-    /// Called about ten times a second, in the thread that compacts.
+    /// Called about ten times a second, and at the end of each stage, in the thread that compacts.
     pub fn on_progress(mut self, call: impl FnMut(CompactProgress) + 'a) -> Self {
         self.on_progress = Some(Box::new(call));
         self
@@ -104,6 +105,29 @@ pub struct Holding {
     pub bytes: u64,
     /// Bytes of the facts as JSON lines.
     pub fact_bytes: u64,
+}
+
+impl Holding {
+    pub(super) fn count(&mut self, segment: &Segment) {
+        self.segments += 1;
+        self.facts += segment.rows;
+        self.bytes += segment.bytes;
+        self.fact_bytes += segment.fact_bytes;
+    }
+
+    pub(super) fn with(mut self, segments: &[Arc<Segment>]) -> Self {
+        segments.iter().for_each(|segment| self.count(segment));
+        self
+    }
+
+    pub(super) fn without(mut self, segments: &[Arc<Segment>]) -> Self {
+        let gone = Self::default().with(segments);
+        self.segments -= gone.segments.min(self.segments);
+        self.facts -= gone.facts.min(self.facts);
+        self.bytes -= gone.bytes.min(self.bytes);
+        self.fact_bytes -= gone.fact_bytes.min(self.fact_bytes);
+        self
+    }
 }
 
 /// What a compaction did, or would do.

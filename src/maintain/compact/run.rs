@@ -22,13 +22,13 @@ use super::beside::beside;
 use super::examine::{Examined, examine, must_be_read};
 use super::merge::{Input, Merged, Merging, Stop, merge};
 use super::plan::{Limits, Part, Piece, plan};
-use super::report::{CompactOptions, CompactProgress, CompactReport, DroppedFacts, Holding};
+use super::report::{CompactOptions, CompactProgress, CompactReport, DroppedFacts, Holding, OnProgress};
 use super::source::{ByRule, memory};
 use super::sweep::{Swept, sweep};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::Kind;
 use crate::flush;
-use crate::ledger::{Action, CommitNumber, Dropped, Segment, State, Total};
+use crate::ledger::{Action, CommitNumber, Dropped, Segment, State};
 use crate::maintain::Maintenance;
 use crate::maintain::retention::Selection;
 use crate::segment::discard;
@@ -99,22 +99,22 @@ fn compact(shared: &Shared, options: &mut CompactOptions<'_>, swept: CommitNumbe
 }
 
 /// A compaction that is under way.
-struct Compaction<'a, 'o> {
+pub(super) struct Compaction<'a, 'o> {
     shared: &'a Shared,
-    options: &'a mut CompactOptions<'o>,
+    pub(super) options: &'a mut CompactOptions<'o>,
     cancel: Option<Arc<AtomicBool>>,
     /// The store as it was found.
     state: Arc<State>,
     rules: Selection,
     kinds: Vec<Kind>,
     /// What is to go, and what comes in its place.
-    remove: Vec<Arc<Segment>>,
+    pub(super) remove: Vec<Arc<Segment>>,
     add: Vec<Arc<Segment>>,
     dropped: BTreeMap<Kind, ByRule>,
 }
 
 impl<'a, 'o> Compaction<'a, 'o> {
-    fn begin(shared: &'a Shared, options: &'a mut CompactOptions<'o>) -> Result<Self> {
+    pub(super) fn begin(shared: &'a Shared, options: &'a mut CompactOptions<'o>) -> Result<Self> {
         let snapshot = Snapshot::take(shared)?;
         let rules = Selection::of(shared, &snapshot, shared.now())?;
         let kinds = options.kind.map_or_else(|| Kind::ALL.to_vec(), |kind| vec![kind]);
@@ -132,7 +132,7 @@ impl<'a, 'o> Compaction<'a, 'o> {
     }
 
     /// Examines the live segments of all kinds in question.
-    fn examine(&mut self, measure: bool) -> Result<Vec<Examined>> {
+    pub(super) fn examine(&mut self, measure: bool) -> Result<Vec<Examined>> {
         let of_kinds = self.kinds.iter().flat_map(|kind| self.state.segments(*kind));
         let segments: Vec<_> = of_kinds.cloned().collect();
         let all = segments.iter().filter(|segment| must_be_read(&self.rules, segment));
@@ -268,7 +268,7 @@ impl<'a, 'o> Compaction<'a, 'o> {
         Ok(true)
     }
 
-    fn count_dropped(&mut self, kind: Kind, dropped: &ByRule) {
+    pub(super) fn count_dropped(&mut self, kind: Kind, dropped: &ByRule) {
         let of_kind = self.dropped.entry(kind).or_default();
         for (rule, total) in dropped {
             let known = of_kind.entry(*rule).or_default();
@@ -351,7 +351,7 @@ impl<'a, 'o> Compaction<'a, 'o> {
             .collect()
     }
 
-    fn report(&self, commit: Option<CommitNumber>) -> CompactReport {
+    pub(super) fn report(&self, commit: Option<CommitNumber>) -> CompactReport {
         let mut before = Holding::default();
         for segment in self.kinds.iter().flat_map(|kind| self.state.segments(*kind)) {
             before.count(segment);
@@ -372,75 +372,14 @@ impl<'a, 'o> Compaction<'a, 'o> {
             ..CompactReport::default()
         }
     }
-
-    /// What would be done: the first round's plan, and about how many segments would come of it.
-    fn rehearse(mut self) -> Result<CompactReport> {
-        let examined = self.examine(true)?;
-        let target = self.options.target_bytes;
-        let mut after = Holding::default();
-        let mut inputs: BTreeMap<Kind, Vec<(Examined, Piece)>> = BTreeMap::new();
-        for examined in examined {
-            self.count_dropped(examined.segment.kind, &examined.dropped);
-            let kept = examined.kept();
-            if kept == 0 {
-                self.remove.push(Arc::clone(&examined.segment));
-                continue;
-            }
-            let piece = Piece::of(&examined.segment, kept, memory(&examined.segment));
-            let gone = examined
-                .dropped
-                .values()
-                .fold(Total::default(), |sum, total| sum.plus(*total).unwrap_or(sum));
-            after.facts += kept;
-            after.bytes += piece.bytes;
-            after.fact_bytes += examined.segment.fact_bytes.saturating_sub(gone.bytes);
-            inputs.entry(examined.segment.kind).or_default().push((examined, piece));
-        }
-        let mut added = 0;
-        for inputs in inputs.values() {
-            let pieces: Vec<_> = inputs.iter().map(|(_, piece)| piece.clone()).collect();
-            let parts = plan(&pieces, limits(target));
-            let read: BTreeSet<usize> = parts.iter().flat_map(|part| part.pieces.iter().copied()).collect();
-            let bytes: u64 = read.iter().filter_map(|at| pieces.get(*at)).map(|piece| piece.bytes).sum();
-            added += (bytes / target).max(parts.len() as u64);
-            after.segments += (pieces.len() - read.len()) as u64;
-            let read = read.iter().filter_map(|at| inputs.get(*at));
-            self.remove.extend(read.map(|(examined, _)| Arc::clone(&examined.segment)));
-        }
-        after.segments += added;
-        Ok(CompactReport { dry_run: true, segments_added: added, after, ..self.report(None) })
-    }
 }
 
-const fn limits(target_bytes: u64) -> Limits {
+pub(super) const fn limits(target_bytes: u64) -> Limits {
     Limits { target_bytes, open_pieces: OPEN_PIECES, open_bytes: OPEN_BYTES }
 }
 
-fn report_progress(call: &mut Option<super::report::OnProgress<'_>>, done: &AtomicU64, all: u64) {
+fn report_progress(call: &mut Option<OnProgress<'_>>, done: &AtomicU64, all: u64) {
     if let Some(call) = call {
         call(CompactProgress { done: done.load(Ordering::Relaxed).min(all), all });
-    }
-}
-
-impl Holding {
-    fn count(&mut self, segment: &Segment) {
-        self.segments += 1;
-        self.facts += segment.rows;
-        self.bytes += segment.bytes;
-        self.fact_bytes += segment.fact_bytes;
-    }
-
-    fn with(mut self, segments: &[Arc<Segment>]) -> Self {
-        segments.iter().for_each(|segment| self.count(segment));
-        self
-    }
-
-    fn without(mut self, segments: &[Arc<Segment>]) -> Self {
-        let gone = Self::default().with(segments);
-        self.segments -= gone.segments.min(self.segments);
-        self.facts -= gone.facts.min(self.facts);
-        self.bytes -= gone.bytes.min(self.bytes);
-        self.fact_bytes -= gone.fact_bytes.min(self.fact_bytes);
-        self
     }
 }

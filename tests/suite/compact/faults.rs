@@ -8,7 +8,7 @@ use std::path::Path;
 use ostracon::disk::{Disk, Fault, FaultPlan, Op, PowerFailure};
 use ostracon::{CompactOptions, CompactReport, Position, Result, RetentionLimits, RetentionPolicy, Store};
 
-use super::{assert_sorted, assert_swept, copy, facts_at, support, written};
+use super::{assert_clean, assert_sorted, assert_swept, copy, facts_at, support, written};
 use crate::faults::Because;
 
 /// Facts that are kept, of 48.
@@ -53,12 +53,14 @@ impl Scene {
     fn check(&self, root: &Path, disk: &Disk) {
         let found = facts_at(root);
         assert!(found == self.before || found == self.after(), "{found:#?}");
+        assert_clean(root, disk);
         compact(root, disk.clone()).unwrap();
         assert_eq!(facts_at(root), self.after());
         // What could not be seen as left behind at once is seen now.
         assert_eq!(compact(root, disk.clone()).unwrap().commit, None);
         assert_swept(root);
         assert_sorted(root);
+        assert_clean(root, disk);
         // And it can be written to.
         let store = Store::builder().disk(disk.clone()).open(root).unwrap();
         store.record(support::crash(1)).unwrap();
@@ -80,22 +82,27 @@ fn a_compaction_survives_a_fault_of_every_operation() {
     let operations = scene.rehearsal();
     assert!(operations.len() > 40, "{operations:?}");
     for (n, op) in (1..).zip(operations) {
+        // What a compaction makes of an error depends on its kind only in what it reports.
+        let (once, for_good) =
+            if n % 2 == 0 { (Fault::Io, Fault::NoSpace) } else { (Fault::NoSpace, Fault::Io) };
         let short = (op == Op::Append).then_some(Fault::ShortWrite);
-        for fault in [Some(Fault::Io), Some(Fault::NoSpace), short].into_iter().flatten() {
-            for for_good in [false, true] {
-                let _because =
-                    Because(format!("operation {n} ({op:?}) fails with {fault:?}, for good: {for_good}"));
-                let folder = scene.copy();
-                let root = folder.path().join("facts");
-                let plan = FaultPlan::new();
-                let plan = if for_good { plan.fail_from(n, fault) } else { plan.fail_at(n, fault) };
-                let result = compact(&root, Disk::with_plan(plan));
-                // What was reported is so.
-                if result.is_ok() {
-                    assert_eq!(facts_at(&root), scene.after());
-                }
-                scene.check(&root, &Disk::new());
+        for (fault, for_good) in
+            [Some((once, false)), Some((for_good, true)), short.map(|short| (short, n % 2 == 0))]
+                .into_iter()
+                .flatten()
+        {
+            let _because =
+                Because(format!("operation {n} ({op:?}) fails with {fault:?}, for good: {for_good}"));
+            let folder = scene.copy();
+            let root = folder.path().join("facts");
+            let plan = FaultPlan::new();
+            let plan = if for_good { plan.fail_from(n, fault) } else { plan.fail_at(n, fault) };
+            let result = compact(&root, Disk::with_plan(plan));
+            // What was reported is so.
+            if result.is_ok() {
+                assert_eq!(facts_at(&root), scene.after());
             }
+            scene.check(&root, &Disk::new());
         }
     }
 }
@@ -125,12 +132,8 @@ fn a_compaction_survives_a_power_failure_at_every_operation() {
         let folder = scene.copy();
         let plan = FaultPlan::new().record_for_power_failure(folder.path()).halt_at(n);
         let result = compact(&folder.path().join("facts"), Disk::with_plan(plan.clone()));
-        for choice in [
-            PowerFailure::DropUnsynced,
-            PowerFailure::KeepNames,
-            PowerFailure::KeepAllData,
-            PowerFailure::Random(n),
-        ] {
+        let clear = [PowerFailure::DropUnsynced, PowerFailure::KeepNames, PowerFailure::KeepAllData];
+        for choice in [clear[n as usize % 3], PowerFailure::Random(n)] {
             let _because = Because(format!("the power fails before operation {n}: {choice:?}"));
             let left = support::scratch();
             plan.power_failure(folder.path(), left.path(), choice).unwrap();

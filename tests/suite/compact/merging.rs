@@ -1,10 +1,11 @@
 //! The same facts in the same order, and the same answers.
 
+use ostracon::disk::Disk;
 use ostracon::{CompactOptions, Event, Json, Kind, PersistenceBackend, Store};
 
 use super::{
-    assert_sorted, assert_swept, facts, facts_at, noisy, segments, support, tree_without_lock, written,
-    written_with,
+    Clock, assert_clean, assert_sorted, assert_swept, facts, facts_at, noisy, segments, support,
+    tree_without_lock, written, written_with,
 };
 
 const QUESTIONS: [&str; 4] = [
@@ -45,6 +46,7 @@ fn what_three_writers_wrote_becomes_one_segment_of_each_kind() {
     assert_eq!(QUESTIONS.map(|sql| support::number(&store, sql)), answers);
     assert_sorted(folder.path());
     assert_swept(folder.path());
+    assert_clean(folder.path(), &Disk::new());
     // The size of each fact is known, whatever segment it is in.
     let bytes: u64 = before.iter().map(|(_, line)| line.len() as u64).sum();
     assert_eq!(report.after.fact_bytes, bytes);
@@ -192,4 +194,43 @@ fn every_segment_is_told_the_sizes_of_its_own_facts() {
             assert_eq!(support::number(&store, &sql), bytes as i64);
         }
     }
+}
+
+/// A merge has no more than 128 segments open; here more than that overlap.
+#[test]
+fn more_streams_than_may_be_open_at_once_are_merged_in_rounds() {
+    let folder = support::scratch();
+    let clock = Clock::new();
+    let stores: Vec<_> = (0..140).map(|_| clock.builder().open(folder.path()).unwrap()).collect();
+    for n in 0..4 {
+        for (writer, store) in (0..).zip(&stores) {
+            store.record(support::any_fact(writer * 4 + n)).unwrap();
+        }
+    }
+    for store in stores {
+        store.close().unwrap();
+    }
+    let before = facts_at(folder.path());
+    let store = Store::builder().maintenance().open(folder.path()).unwrap();
+    let report = store.compact(CompactOptions::new()).unwrap();
+    assert_eq!((report.before.segments, report.after.segments), (420, 3));
+    assert_eq!(facts(&store), before);
+    assert_sorted(folder.path());
+    assert_swept(folder.path());
+    assert_clean(folder.path(), &Disk::new());
+    assert_eq!(store.compact(CompactOptions::new()).unwrap().commit, None);
+}
+
+#[test]
+fn progress_is_told_from_nothing_to_all() {
+    let folder = support::scratch();
+    written(folder.path(), 2, 3, 600);
+    let store = Store::builder().maintenance().open(folder.path()).unwrap();
+    let mut told = Vec::new();
+    store
+        .compact(CompactOptions::new().on_progress(|progress| told.push((progress.done, progress.all))))
+        .unwrap();
+    assert!(!told.is_empty());
+    assert!(told.iter().all(|(done, all)| done <= all), "{told:?}");
+    assert_eq!(told.last(), Some(&(3600, 3600)));
 }

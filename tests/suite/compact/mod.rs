@@ -23,7 +23,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use arrow::array::AsArray;
 use arrow::datatypes::{Int32Type, Int64Type, TimestampNanosecondType};
 use ostracon::{
-    Audit, Cursor, DeadLetter, Event, Fact, Json, Kind, Position, Store, StoreBuilder, UnixNanos,
+    Audit, Cursor, DeadLetter, Event, Fact, Json, Kind, Position, ScanDepth, ScanOptions, Store,
+    StoreBuilder, UnixNanos,
 };
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
@@ -165,6 +166,12 @@ fn assert_swept(root: &Path) {
     let live: u64 = Kind::ALL.into_iter().map(|kind| segments(&store, kind)).sum();
     let files = segment_files(root);
     assert_eq!(files.len() as u64, live, "{files:?}");
+}
+
+/// Fails unless a deep scan finds nothing wrong. What crashes left is not wrong.
+fn assert_clean(root: &Path, disk: &Disk) {
+    let report = ostracon::scan(root, ScanOptions::new(ScanDepth::Deep).disk(disk.clone())).unwrap();
+    assert!(report.is_clean(), "{:#?}", report.anomalies);
 }
 
 /// Fails unless each segment's rows are in the store's order.
