@@ -88,7 +88,11 @@ pub use maintain::retention::{
     AgeBy, Explanation, Fate, Hold, HoldInForce, Outcome, RetentionLimits, RetentionPolicy, RetentionRule,
     RuleInForce,
 };
-pub use maintain::{Affected, Anomaly, AnomalyKind, Debris, ScanReport, Span};
+pub use maintain::{
+    Affected, Against, Anomaly, AnomalyKind, BalanceSheet, CompactOptions, CompactProgress, CompactReport,
+    CompactionReport, Debris, DroppedFacts, Holding, KindBalance, LedgerHead, ScanDepth, ScanOptions,
+    ScanProgress, ScanReport, Span, scan, verify,
+};
 pub use metrics::MetricsSnapshot;
 pub use query::{Parameter, QueryOptions, SavedQuery, query_error};
 pub use settings::Durability;

@@ -301,7 +301,7 @@ enum Found {
 }
 
 /// The folders of a store.
-const FOLDERS: [&str; 6] = ["ledger", "journal", "events", "audits", "dead_letters", "quarantine"];
+pub(crate) const FOLDERS: [&str; 6] = ["ledger", "journal", "events", "audits", "dead_letters", "quarantine"];
 
 /// What is at this path, without touching it.
 fn look(root: &Path) -> Result<Found> {

@@ -1,6 +1,8 @@
 //! The command line: results on stdout, talk on stderr; exit code 0, or 1 with what went wrong.
+//! Commands that look after a store give a code of their own where the answer is bad news.
 
 mod ask;
+mod compact;
 mod demo;
 mod hold;
 mod import;
@@ -9,7 +11,9 @@ mod metrics;
 mod output;
 mod record;
 mod retention;
+mod scan;
 mod tail;
+mod verify;
 
 use std::io;
 use std::panic::AssertUnwindSafe;
@@ -43,8 +47,12 @@ enum Command {
     Inspect(inspect::Args),
     Tail(tail::Args),
     Metrics(metrics::Args),
+    Compact(compact::Args),
     Retention(retention::Args),
     Hold(hold::Args),
+    Scan(scan::Args),
+    Verify(verify::Args),
+    Head(verify::HeadArgs),
     Demo(demo::Args),
 }
 
@@ -66,7 +74,7 @@ pub(crate) fn main() -> ExitCode {
         ))
     });
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         // Whoever read our output has seen enough.
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
@@ -76,20 +84,25 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command) -> anyhow::Result<()> {
+fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Import(args) => import::run(&args),
-        Command::Record(args) => record::run(&args),
-        Command::Sql(args) => ask::sql(&args),
-        Command::Query(args) => ask::query(&args),
-        Command::Queries(args) => ask::queries(&args),
-        Command::Inspect(args) => inspect::run(&args),
-        Command::Tail(args) => tail::run(&args),
-        Command::Metrics(args) => metrics::run(&args),
-        Command::Retention(args) => retention::run(&args),
-        Command::Hold(args) => hold::run(&args),
-        Command::Demo(args) => demo::run(&args),
+        Command::Import(args) => import::run(&args)?,
+        Command::Record(args) => record::run(&args)?,
+        Command::Sql(args) => ask::sql(&args)?,
+        Command::Query(args) => ask::query(&args)?,
+        Command::Queries(args) => ask::queries(&args)?,
+        Command::Inspect(args) => inspect::run(&args)?,
+        Command::Tail(args) => tail::run(&args)?,
+        Command::Metrics(args) => metrics::run(&args)?,
+        Command::Compact(args) => compact::run(&args)?,
+        Command::Retention(args) => retention::run(&args)?,
+        Command::Hold(args) => hold::run(&args)?,
+        Command::Scan(args) => return scan::run(&args),
+        Command::Verify(args) => return verify::run(&args),
+        Command::Head(args) => verify::head(&args)?,
+        Command::Demo(args) => demo::run(&args)?,
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Warnings of the library, and more with `RUST_LOG`. A panic in a decoder is reported as the

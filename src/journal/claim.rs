@@ -39,6 +39,25 @@ pub(crate) fn journal_name(number: u64, tag: &str, buffered: bool) -> String {
 
 const BUFFERED: &str = "-buffered";
 
+/// What the name of a journal file says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct JournalName {
+    pub(crate) number: u64,
+    /// Which run of the machine it was begun in.
+    pub(crate) tag: String,
+    /// Its facts were acknowledged before it had them.
+    pub(crate) buffered: bool,
+}
+
+impl JournalName {
+    /// `None` if it is not the name of a journal file.
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        let (number, rest) = name.strip_suffix(".journal")?.split_once('-')?;
+        let (tag, buffered) = rest.strip_suffix(BUFFERED).map_or((rest, false), |tag| (tag, true));
+        Some(Self { number: number.parse().ok()?, tag: tag.to_owned(), buffered })
+    }
+}
+
 /// The folder of a stream's journal.
 pub(crate) fn folder(root: &Path, stream: StreamId) -> PathBuf {
     root.join("journal").join(stream.to_string())
@@ -60,10 +79,8 @@ pub(crate) fn files(folder: &Path) -> Result<Vec<JournalFile>> {
     let mut files: Vec<JournalFile> = names(folder)?
         .into_iter()
         .filter_map(|name| {
-            let (number, rest) = name.strip_suffix(".journal")?.split_once('-')?;
-            let number = number.parse().ok()?;
-            let (tag, buffered) = rest.strip_suffix(BUFFERED).map_or((rest, false), |tag| (tag, true));
-            Some(JournalFile { number, tag: tag.to_owned(), buffered, path: folder.join(&name) })
+            let JournalName { number, tag, buffered } = JournalName::parse(&name)?;
+            Some(JournalFile { number, tag, buffered, path: folder.join(&name) })
         })
         .collect();
     files.sort_unstable_by_key(|file| file.number);

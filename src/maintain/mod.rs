@@ -5,13 +5,27 @@
 //! - `compact`: small segments become large ones, and what is not kept goes. Nobody but the user
 //!   calls it.
 //! - `scan`: whether everything that the ledger promises is there. It never changes a byte.
+//!   `inventory` says what every file is, `footer` what a segment says of itself, and `chain` what
+//!   the commits add up to.
+//! - `verify`: what became of every fact, and whether the history is still the one that was kept.
 //! - `recover`: makes a damaged store whole again, and accounts for what is lost.
 //!
 //! One process at a time maintains a store ([`Maintenance`]), beside any number that write and read.
 
 mod anomaly;
+mod chain;
+mod compact;
+pub(crate) mod footer;
+pub(crate) mod inventory;
 mod lock;
 pub(crate) mod retention;
+pub(crate) mod scan;
+mod thrift;
+mod verify;
 
 pub use anomaly::{Affected, Anomaly, AnomalyKind, Debris, ScanReport, Span};
+pub(crate) use compact::compact;
+pub use compact::{CompactOptions, CompactProgress, CompactReport, CompactionReport, DroppedFacts, Holding};
 pub(crate) use lock::Maintenance;
+pub use scan::{ScanDepth, ScanOptions, ScanProgress, scan};
+pub use verify::{Against, BalanceSheet, KindBalance, LedgerHead, verify};

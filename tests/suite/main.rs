@@ -13,6 +13,7 @@
 mod bad_input;
 mod cli;
 mod command;
+mod compact;
 mod faults;
 mod interop;
 mod journal_bytes;
@@ -20,6 +21,7 @@ mod kill;
 mod model;
 mod retention;
 mod saved_queries;
+mod scan;
 mod sql;
 mod stored_bytes;
 mod support;

@@ -2,7 +2,7 @@
 
 use super::super::command::Folder;
 
-const COMMANDS: [&str; 11] = [
+const COMMANDS: &[&str] = &[
     "import",
     "record",
     "sql",
@@ -11,8 +11,12 @@ const COMMANDS: [&str; 11] = [
     "inspect",
     "tail",
     "metrics",
+    "compact",
     "retention",
     "hold",
+    "scan",
+    "verify",
+    "head",
     "demo",
 ];
 
@@ -20,7 +24,7 @@ const COMMANDS: [&str; 11] = [
 fn every_command_tells_what_it_does_and_gives_an_example() {
     let folder = Folder::new();
     for command in COMMANDS {
-        let said = folder.run(&[command, "--help"]).ok();
+        let said = folder.run(&[*command, "--help"]).ok();
         assert!(said.out.contains("Example:\n  "), "{}", said.out);
         assert_eq!(said.err, "");
         insta::assert_snapshot!(format!("help_{command}"), said.out);

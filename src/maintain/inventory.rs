@@ -1,0 +1,419 @@
+//! What every file in a store is.
+//!
+//! A file that the ledger does not name is not part of the store; but between "not part of it" and
+//! "may go" lies all that a crash, a copy or a stranger can leave. [`list`] says what is there,
+//! without opening anything; [`Inventory::of`] says of each entry what it is ([`What`]), from names
+//! and from what the ledger and the journals say ([`Known`]), and looks at no file.
+//!
+//! A segment that no commit names is judged by the facts it would hold ([`Standing`]). A flush
+//! must follow on from what the ledger covers, so one whose facts are covered can never be
+//! committed any more: it is litter. One whose facts are still in a journal will be written
+//! again. Any other may be the only place of its facts.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fs::Metadata;
+use std::path::{Path, PathBuf};
+
+use super::lock::LOCK;
+use crate::error::{Error, Result};
+use crate::fact::{Kind, Seq, StreamId};
+use crate::journal::claim::{self, JournalName};
+use crate::ledger::{CommitNumber, State, StreamRange};
+use crate::settings;
+
+/// What kind of thing stands under a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    File,
+    Folder,
+    /// Named by these words.
+    Other(&'static str),
+}
+
+impl Form {
+    pub(super) fn of(metadata: &Metadata) -> Self {
+        let form = metadata.file_type();
+        if form.is_file() {
+            Self::File
+        } else if form.is_dir() {
+            Self::Folder
+        } else if form.is_symlink() {
+            Self::Other("a symbolic link")
+        } else {
+            Self::Other(special(form))
+        }
+    }
+
+    /// For people.
+    pub(crate) const fn words(self) -> &'static str {
+        match self {
+            Self::File => "a file",
+            Self::Folder => "a folder",
+            Self::Other(words) => words,
+        }
+    }
+}
+
+#[cfg(unix)]
+fn special(form: std::fs::FileType) -> &'static str {
+    use std::os::unix::fs::FileTypeExt;
+    if form.is_fifo() {
+        "a named pipe"
+    } else if form.is_socket() {
+        "a socket"
+    } else {
+        "a device"
+    }
+}
+
+#[cfg(not(unix))]
+fn special(_: std::fs::FileType) -> &'static str {
+    "neither a file nor a folder"
+}
+
+/// Something that has a name in a store's folders.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    /// Below the store's root.
+    pub(crate) path: PathBuf,
+    pub(crate) form: Form,
+    /// Of a file.
+    pub(crate) bytes: u64,
+}
+
+impl Entry {
+    /// The path as the ledger and reports write it.
+    pub(crate) fn name(&self) -> String {
+        name(&self.path)
+    }
+}
+
+/// A path below the root, as the ledger and reports write it.
+pub(crate) fn name(path: &Path) -> String {
+    let parts: Vec<_> = path.iter().map(|part| part.to_string_lossy()).collect();
+    parts.join("/")
+}
+
+/// Everything in a store's folders, in the order of the names. Links are not followed, nothing is
+/// opened, and folders that are not a store's are not looked into, nor is `quarantine`.
+pub(crate) fn list(root: &Path) -> Result<Vec<Entry>> {
+    let mut entries = Vec::new();
+    let mut folders = vec![PathBuf::new()];
+    while let Some(folder) = folders.pop() {
+        let path = root.join(&folder);
+        let attempt = |error| Error::io("list the folder", &path, error);
+        let listed = match std::fs::read_dir(&path) {
+            Ok(listed) => listed,
+            // Gone since it was listed itself.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && folder != Path::new("") => continue,
+            Err(error) => return Err(attempt(error)),
+        };
+        for entry in listed {
+            let entry = entry.map_err(attempt)?;
+            let path = folder.join(entry.file_name());
+            let metadata = match entry.metadata() {
+                Ok(metadata) => metadata,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(attempt(error)),
+            };
+            let form = Form::of(&metadata);
+            if form == Form::Folder && is_looked_into(&path) {
+                folders.push(path.clone());
+            }
+            entries.push(Entry { path, form, bytes: if form == Form::File { metadata.len() } else { 0 } });
+        }
+    }
+    entries.sort_unstable_by(|one, other| one.path.cmp(&other.path));
+    Ok(entries)
+}
+
+fn is_looked_into(path: &Path) -> bool {
+    let mut parts = path.iter().map(|part| part.to_str().unwrap_or_default());
+    match (parts.next(), parts.next(), parts.next()) {
+        (Some("ledger" | "journal"), None, None) => true,
+        (Some(name), None, None) => Kind::ALL.iter().any(|kind| kind.table() == name),
+        (Some("journal"), Some(name), None) => stream_of(name).is_some(),
+        _ => false,
+    }
+}
+
+/// The stream whose journal is in the folder of this name.
+fn stream_of(name: &str) -> Option<StreamId> {
+    name.parse().ok().filter(|n: &u32| n.to_string() == name).map(StreamId)
+}
+
+/// What an entry is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum What {
+    /// One of the folders that every store has.
+    Folder,
+    /// `ostracon.toml`, and what an editor leaves beside it.
+    Settings,
+    Commit(CommitNumber),
+    Checkpoint(CommitNumber),
+    /// Locked by who maintains the store.
+    MaintenanceLock,
+    /// A segment that is part of the store.
+    Live(Kind),
+    /// A segment that a commit removed; it waits until no reader needs it.
+    Removed(Kind),
+    /// A segment that no commit names.
+    Uncommitted {
+        kind: Kind,
+        /// The facts that its name says it has; none if its name does not say.
+        ranges: Vec<StreamRange>,
+        standing: Standing,
+    },
+    StreamFolder(StreamId),
+    /// Locked by the process that owns the stream.
+    StreamLock(StreamId),
+    Journal(StreamId, JournalName),
+    /// A file that was not finished, or whose second name was not removed: part of nothing.
+    Temporary {
+        /// Whose it is, if its name says so. Its owner, if it lives, may still be writing it.
+        stream: Option<StreamId>,
+    },
+    /// What was moved aside.
+    Quarantine,
+    /// A dot file: other programs leave them everywhere.
+    Hidden,
+    /// It does not belong into a store; what would, in these words.
+    Stranger(&'static str),
+}
+
+/// Where else the facts are of a segment that no commit names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// The ledger covers their numbers: the segment can never be committed any more.
+    Covered,
+    /// What the ledger does not cover is in a journal.
+    Journaled,
+    /// Nowhere, as far as is known.
+    Unknown,
+}
+
+/// What the ledger and the journals say.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Known<'a> {
+    live: HashSet<&'a str>,
+    removed: HashSet<&'a str>,
+    committed: BTreeMap<StreamId, Seq>,
+    journaled: BTreeMap<StreamId, Vec<(Seq, Seq)>>,
+}
+
+impl<'a> Known<'a> {
+    /// What the ledger says.
+    pub(crate) fn of(state: &'a State) -> Self {
+        let live = state.segments.iter().flatten();
+        Self {
+            live: live.map(|segment| segment.path.as_str()).collect(),
+            removed: state.removed.iter().map(|tombstone| tombstone.path.as_str()).collect(),
+            committed: state.streams.iter().map(|(stream, known)| (*stream, known.committed)).collect(),
+            journaled: BTreeMap::new(),
+        }
+    }
+
+    /// These paths are of live segments, too.
+    pub(crate) fn add_live(&mut self, paths: impl Iterator<Item = &'a str>) {
+        self.live.extend(paths);
+    }
+
+    /// Whether this is the path of a live segment.
+    pub(crate) fn is_live(&self, path: &str) -> bool {
+        self.live.contains(path)
+    }
+
+    /// These facts of a stream can be read from a journal file.
+    pub(crate) fn add_journaled(&mut self, stream: StreamId, first: Seq, last: Seq) {
+        let ranges = self.journaled.entry(stream).or_default();
+        ranges.push((first, last));
+        ranges.sort_unstable();
+    }
+
+    /// Where else these facts are.
+    pub(crate) fn standing(&self, ranges: &[StreamRange]) -> Standing {
+        let beyond: Vec<_> =
+            ranges.iter().filter(|range| range.last_seq > self.committed(range.stream)).collect();
+        if ranges.is_empty() || ranges.iter().any(|range| range.facts().is_none()) {
+            Standing::Unknown
+        } else if beyond.is_empty() {
+            Standing::Covered
+        } else if beyond.into_iter().all(|range| self.is_journaled(*range)) {
+            Standing::Journaled
+        } else {
+            Standing::Unknown
+        }
+    }
+
+    fn committed(&self, stream: StreamId) -> Seq {
+        self.committed.get(&stream).copied().unwrap_or_default()
+    }
+
+    /// Whether what the ledger does not cover of this range is in journals.
+    fn is_journaled(&self, range: StreamRange) -> bool {
+        let mut reached = self.committed(range.stream).max(Seq(range.first_seq.0.saturating_sub(1)));
+        for (first, last) in self.journaled.get(&range.stream).into_iter().flatten() {
+            if *first <= reached.next() {
+                reached = reached.max(*last);
+            }
+        }
+        reached >= range.last_seq
+    }
+}
+
+/// An entry, and what it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Item {
+    pub(crate) entry: Entry,
+    pub(crate) what: What,
+}
+
+/// Everything in a store's folders, and what it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Inventory {
+    pub(crate) items: Vec<Item>,
+}
+
+impl Inventory {
+    /// Tells what these entries are.
+    pub(crate) fn of(entries: Vec<Entry>, known: &Known<'_>) -> Self {
+        let items = entries.into_iter().map(|entry| Item { what: what(&entry, known), entry });
+        Self { items: items.collect() }
+    }
+}
+
+/// What this entry is, by its name.
+fn what(entry: &Entry, known: &Known<'_>) -> What {
+    let path = entry.name();
+    let (folder, name) = path.split_once('/').unwrap_or(("", path.as_str()));
+    // A name that is not text is nobody's here.
+    let name = if entry.path.to_str().is_some() { name } else { "?" };
+    let found = match folder {
+        "" => in_root(name, entry.form),
+        "ledger" => in_ledger(name),
+        "journal" => in_journal(name, entry.form),
+        _ => match Kind::ALL.into_iter().find(|kind| kind.table() == folder) {
+            Some(kind) => in_segments(kind, name, &path, known),
+            None => What::Stranger("nothing of this name"),
+        },
+    };
+    let wanted = match found {
+        What::Folder | What::StreamFolder(_) | What::Quarantine => Form::Folder,
+        What::Hidden | What::Stranger(_) => return found,
+        _ => Form::File,
+    };
+    match (entry.form == wanted, wanted) {
+        (true, _) => found,
+        (false, Form::Folder) => What::Stranger("a folder of the store"),
+        (false, _) => What::Stranger("a file of the store"),
+    }
+}
+
+fn in_root(name: &str, form: Form) -> What {
+    match name {
+        "quarantine" => What::Quarantine,
+        "ledger" | "journal" | "events" | "audits" | "dead_letters" => What::Folder,
+        settings::FILE => What::Settings,
+        _ if name.starts_with('.') => What::Hidden,
+        _ => match name.strip_prefix(settings::FILE) {
+            Some(rest) if rest.ends_with(".tmp") => What::Temporary { stream: None },
+            Some(_) if form == Form::File => What::Settings,
+            _ => What::Stranger("nothing of this name"),
+        },
+    }
+}
+
+pub(super) fn in_ledger(name: &str) -> What {
+    if name == LOCK {
+        return What::MaintenanceLock;
+    }
+    let (stem, extension) = name.split_once('.').unwrap_or((name, ""));
+    let digits = stem.len() == 20 && stem.bytes().all(|byte| byte.is_ascii_digit());
+    let number = stem.parse().ok().filter(|_| digits).map(CommitNumber);
+    match (number, extension) {
+        (Some(number), "json") => What::Commit(number),
+        (Some(number), "checkpoint") => What::Checkpoint(number),
+        (None, "tmp") => What::Temporary { stream: None },
+        _ if name.starts_with('.') => What::Hidden,
+        _ => What::Stranger("commits and checkpoints"),
+    }
+}
+
+fn in_journal(name: &str, form: Form) -> What {
+    let (folder, file) = match name.split_once('/') {
+        Some((folder, file)) => (folder, Some(file)),
+        None => (name, None),
+    };
+    let Some(stream) = stream_of(folder) else {
+        let hidden = name.starts_with('.') && form == Form::File;
+        return if hidden { What::Hidden } else { What::Stranger("folders of streams") };
+    };
+    match file {
+        None => What::StreamFolder(stream),
+        Some("lock") => What::StreamLock(stream),
+        Some(file) => match JournalName::parse(file) {
+            Some(name) => What::Journal(stream, name),
+            None if file.starts_with('.') => What::Hidden,
+            None => What::Stranger("journal files"),
+        },
+    }
+}
+
+fn in_segments(kind: Kind, name: &str, path: &str, known: &Known<'_>) -> What {
+    if let Some(stem) = name.strip_suffix(".tmp") {
+        return What::Temporary { stream: range_of(stem).map(|range| range.stream) };
+    }
+    if known.live.contains(path) {
+        return What::Live(kind);
+    }
+    if known.removed.contains(path) {
+        return What::Removed(kind);
+    }
+    match name.strip_suffix(".parquet") {
+        Some(stem) if !stem.starts_with('.') => {
+            let ranges: Vec<_> = range_of(stem).into_iter().collect();
+            What::Uncommitted { kind, standing: known.standing(&ranges), ranges }
+        }
+        _ if name.starts_with('.') => What::Hidden,
+        _ => What::Stranger("segments"),
+    }
+}
+
+/// The facts of a segment with this name: `<stream>-<first>-<last>-<unique>`.
+pub(crate) fn range_of(stem: &str) -> Option<StreamRange> {
+    let mut parts = stem.split('-');
+    let stream = StreamId(parts.next()?.parse().ok()?);
+    let first_seq = Seq(parts.next()?.parse().ok()?);
+    let last_seq = Seq(parts.next()?.parse().ok()?);
+    let unique = parts.next().is_some() && parts.next().is_none();
+    let range = StreamRange { stream, first_seq, last_seq };
+    range.facts().filter(|facts| unique && *facts > 0 && first_seq.0 > 0).map(|_| range)
+}
+
+/// Whether a process owns this stream. Nothing is created, and nothing written: a lock file that
+/// is not there is nobody's.
+///
+/// A lock can only be asked for by asking to have it, so for an instant this holds a shared lock on
+/// a stream that nobody owns. A writer that opens in that very instant takes the stream for owned
+/// and goes to another; what the stream's journal holds stays readable there, and is flushed by the
+/// next one that opens. So this is asked only where something lies about that an owner may be
+/// making: in a store that is at rest never.
+pub(crate) fn is_owned(root: &Path, stream: StreamId) -> Result<bool> {
+    let path = claim::folder(root, stream).join("lock");
+    let attempt = |error| Error::io("look at the lock", &path, error);
+    match std::fs::symlink_metadata(&path) {
+        Ok(metadata) if metadata.is_file() => {}
+        Ok(_) => return Ok(false),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(attempt(error)),
+    }
+    let file = std::fs::File::open(&path).map_err(attempt)?;
+    match file.try_lock_shared() {
+        Ok(()) => Ok(false),
+        Err(std::fs::TryLockError::WouldBlock) => Ok(true),
+        Err(std::fs::TryLockError::Error(error)) => Err(attempt(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests;
