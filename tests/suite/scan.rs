@@ -39,7 +39,7 @@ impl Scene {
                     store.flush().unwrap();
                 }
             }
-            (16..21).for_each(|n| drop(store.record(support::any_fact(n)).unwrap()));
+            (16..21).for_each(|n| record(&store, n));
             // As it is while its owner lives, and without its owner.
             Scene::copy_of(&alive.path().join("facts"))
         });
@@ -93,6 +93,10 @@ impl Scene {
         let files = files(&self.root().join("journal/1"));
         files.into_iter().find(|path| path.extension().is_some_and(|e| e == "journal")).unwrap()
     }
+}
+
+fn record(store: &Store, n: u64) {
+    store.record(support::any_fact(n)).unwrap();
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use ostracon::{Kind, Store};
 
-use super::{DEPTHS, Scene, copy_tree, flip, kinds, tree};
+use super::{DEPTHS, Scene, copy_tree, flip, kinds, record, tree};
 use crate::support;
 
 type Damage = (&'static str, fn(&Scene));
@@ -86,8 +86,8 @@ const DAMAGES: &[Damage] = &[
     ("commit: missing", |scene| fs::remove_file(scene.commit(1)).unwrap()),
     ("commit: the first missing", |scene| fs::remove_file(scene.commit(0)).unwrap()),
     ("commit: the newest missing", |scene| fs::remove_file(scene.commit(2)).unwrap()),
-    ("commit: replaced by another", |scene| drop(fs::copy(scene.commit(2), scene.commit(1)).unwrap())),
-    ("commit: of another store", |scene| drop(fs::copy(another_store().commit(1), scene.commit(1)).unwrap())),
+    ("commit: replaced by another", |scene| copy(&scene.commit(2), &scene.commit(1))),
+    ("commit: of another store", |scene| copy(&another_store().commit(1), &scene.commit(1))),
     ("commit: a pipe", |scene| {
         fs::remove_file(scene.commit(1)).unwrap();
         pipe(&scene.commit(1));
@@ -107,9 +107,7 @@ const DAMAGES: &[Damage] = &[
         let first = 36 + 24 + u32::from_le_bytes(bytes[36..40].try_into().unwrap()) as usize;
         fs::write(scene.journal(), [&bytes[..36], &bytes[first..]].concat()).unwrap();
     }),
-    ("journal: of another store", |scene| {
-        drop(fs::copy(another_store().journal(), scene.journal()).unwrap())
-    }),
+    ("journal: of another store", |scene| copy(&another_store().journal(), &scene.journal())),
     ("stranger: a file", |scene| fs::write(scene.root().join("notes.txt"), b"?").unwrap()),
     ("stranger: files among segments, commits and journals", |scene| {
         for name in ["events/notes.txt", "ledger/7.json", "journal/1/notes"] {
@@ -161,6 +159,10 @@ fn checkpoint(scene: &Scene) -> std::path::PathBuf {
     scene.root().join("ledger/00000000000000000128.checkpoint")
 }
 
+fn copy(from: &Path, to: &Path) {
+    fs::copy(from, to).unwrap();
+}
+
 fn pipe(path: &Path) {
     assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
 }
@@ -168,7 +170,7 @@ fn pipe(path: &Path) {
 fn another_store() -> Scene {
     let alive = support::scratch();
     let store = Store::open(alive.path().join("facts")).unwrap();
-    (100..108).for_each(|n| drop(store.record(support::any_fact(n)).unwrap()));
+    (100..108).for_each(|n| record(&store, n));
     store.flush().unwrap();
     store.record(support::any_fact(1)).unwrap();
     let scene = Scene { folder: support::scratch() };

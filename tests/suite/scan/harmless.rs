@@ -5,7 +5,7 @@ use std::fs;
 use ostracon::disk::{Disk, FaultPlan, Op};
 use ostracon::{Kind, ScanDepth, Store};
 
-use super::{DEPTHS, Scene, copy_tree, tree};
+use super::{DEPTHS, Scene, copy_tree, record, tree};
 use crate::support;
 
 /// A deep scan that finds nothing wrong, and what it calls harmless.
@@ -26,7 +26,7 @@ fn harmless(scene: &Scene) -> Vec<String> {
 fn a_store_at_rest_has_nothing_to_tell() {
     let scene = Scene { folder: support::scratch() };
     let store = Store::open(scene.root()).unwrap();
-    (0..20).for_each(|n| drop(store.record(support::any_fact(n)).unwrap()));
+    (0..20).for_each(|n| record(&store, n));
     store.close().unwrap();
     assert!(harmless(&scene).is_empty());
     assert!(harmless(&Scene::with_a_checkpoint()).is_empty());
@@ -56,7 +56,7 @@ fn killed_while_flushing(op: Op, n: u64) -> Scene {
     let plan = FaultPlan::new().only(op);
     let store =
         Store::builder().disk(Disk::with_plan(plan.clone())).open(alive.path().join("facts")).unwrap();
-    (0..8).for_each(|n| drop(store.record(support::any_fact(n)).unwrap()));
+    (0..8).for_each(|n| record(&store, n));
     plan.halt_at(plan.operations() + n);
     store.flush().unwrap_err();
     let scene = Scene { folder: support::scratch() };
@@ -99,7 +99,7 @@ fn a_journal_whose_facts_are_in_the_ledger() {
     let scene = Scene { folder: support::scratch() };
     let alive = support::scratch();
     let store = Store::open(alive.path().join("facts")).unwrap();
-    (0..8).for_each(|n| drop(store.record(support::any_fact(n)).unwrap()));
+    (0..8).for_each(|n| record(&store, n));
     copy_tree(&alive.path().join("facts/journal"), &alive.path().join("journal"));
     store.close().unwrap();
     copy_tree(&alive.path().join("facts"), &scene.root());
