@@ -31,7 +31,7 @@ use crate::recorder::Sealed;
 use crate::settings::Durability;
 
 /// More bytes in one journal file are not read: no writer makes such a file.
-const MAX_JOURNAL_BYTES: u64 = 8 << 30;
+pub(crate) const MAX_JOURNAL_BYTES: u64 = 8 << 30;
 /// In nanoseconds.
 const A_DAY: i64 = 86_400_000_000_000;
 
