@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::fact::{Audit, DeadLetter, Event, Fact, Kind, Recorded};
+use crate::maintain::{RecoveryConfig, RecoveryReport};
 use crate::metrics::MetricsSnapshot;
 use crate::store::Store;
 
@@ -52,6 +53,10 @@ pub trait PersistenceBackend: Send + Sync {
         limit: Option<usize>,
         since: Option<f64>,
     ) -> impl Future<Output = Result<Vec<Recorded<DeadLetter<'static>>>>> + Send;
+
+    /// Makes a damaged store whole again, as far as the configuration allows; without one it only
+    /// looks.
+    fn recover(&self, config: Option<RecoveryConfig>) -> impl Future<Output = Result<RecoveryReport>> + Send;
 
     /// The counters. Never fails.
     fn metrics(&self) -> MetricsSnapshot;
@@ -128,6 +133,10 @@ impl PersistenceBackend for Store {
         })
     }
 
+    async fn recover(&self, config: Option<RecoveryConfig>) -> Result<RecoveryReport> {
+        Self::recover(self, config.unwrap_or_default())
+    }
+
     fn metrics(&self) -> MetricsSnapshot {
         Self::metrics(self)
     }
@@ -176,6 +185,10 @@ impl<B: PersistenceBackend> PersistenceBackend for Arc<B> {
         since: Option<f64>,
     ) -> Result<Vec<Recorded<DeadLetter<'static>>>> {
         B::list_dead_letters(self, limit, since).await
+    }
+
+    async fn recover(&self, config: Option<RecoveryConfig>) -> Result<RecoveryReport> {
+        B::recover(self, config).await
     }
 
     fn metrics(&self) -> MetricsSnapshot {

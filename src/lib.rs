@@ -82,7 +82,10 @@ pub use fact::{
 };
 pub use follow::{After, Cursor};
 pub use import::{Import, ImportReport, Reject};
-pub use maintain::{Affected, Anomaly, AnomalyKind, Debris, ScanReport, Span};
+pub use maintain::{
+    Affected, Anomaly, AnomalyKind, Debris, LostFacts, RecoveryConfig, RecoveryMode, RecoveryReport,
+    ScanReport, Span, StartupMode, UnverifiedFacts, recover,
+};
 pub use metrics::MetricsSnapshot;
 pub use query::{Parameter, QueryOptions, SavedQuery, query_error};
 pub use settings::Durability;

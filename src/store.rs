@@ -13,6 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Fact, Kind, Position, UnixNanos};
 use crate::flush;
 use crate::ledger::{FORMAT, Ledger};
+use crate::maintain::{StartupMode, check_startup};
 use crate::metrics::{Metrics, MetricsSnapshot, count};
 use crate::query::Engine;
 use crate::recorder::{Clock, Recorder};
@@ -80,6 +81,7 @@ pub struct StoreBuilder {
     max_wait: Option<Duration>,
     query_memory_bytes: Option<usize>,
     query_timeout: Option<Duration>,
+    startup: StartupMode,
     disk: Disk,
     clock: Option<Clock>,
 }
@@ -139,6 +141,12 @@ impl StoreBuilder {
         self
     }
 
+    /// What is looked at, and perhaps recovered, before the store is opened.
+    pub fn startup(mut self, mode: StartupMode) -> Self {
+        self.startup = mode;
+        self
+    }
+
     /// The disk to use: a test passes one that fails.
     pub fn disk(mut self, disk: Disk) -> Self {
         self.disk = disk;
@@ -172,7 +180,7 @@ impl StoreBuilder {
     /// Opens the store at this path. Unless it is opened for reading only, a store is created
     /// where there is none yet.
     ///
-    /// Opening repairs nothing. Facts that a dead process left in a journal are flushed.
+    /// Opening repairs nothing, unless [`StoreBuilder::startup`] asks for it. Facts that a dead process left in a journal are flushed.
     ///
     /// # Errors
     /// [`ErrorKind::NotAStore`] if something else is at that path, [`ErrorKind::NewerFormat`],
@@ -180,6 +188,7 @@ impl StoreBuilder {
     /// system's errors. Nothing is touched then.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Store> {
         let root = path.as_ref();
+        let startup = check_startup(&self.startup, &self.disk, root)?;
         let found = look(root)?;
         if self.read_only && found != Found::Store {
             return Err(not_a_store(root, "there is no store"));
@@ -192,6 +201,9 @@ impl StoreBuilder {
         }
         let ledger = Ledger::open(self.disk.clone(), root)?;
         let metrics = Arc::new(Metrics::default());
+        count(&metrics.scans, startup.scans);
+        count(&metrics.anomalies_detected, startup.anomalies);
+        count(&metrics.recoveries, startup.recoveries);
         let recorder = if self.read_only {
             None
         } else {
@@ -248,7 +260,7 @@ enum Found {
 }
 
 /// The folders of a store.
-const FOLDERS: [&str; 6] = ["ledger", "journal", "events", "audits", "dead_letters", "quarantine"];
+pub(crate) const FOLDERS: [&str; 6] = ["ledger", "journal", "events", "audits", "dead_letters", "quarantine"];
 
 /// What is at this path, without touching it.
 fn look(root: &Path) -> Result<Found> {

@@ -12,6 +12,12 @@
 mod anomaly;
 pub(crate) mod inventory;
 mod lock;
+mod recover;
+mod scan;
+mod startup;
 
 pub use anomaly::{Affected, Anomaly, AnomalyKind, Debris, ScanReport, Span};
 pub(crate) use lock::Maintenance;
+pub use recover::{LostFacts, RecoveryConfig, RecoveryMode, RecoveryReport, UnverifiedFacts, recover};
+pub use startup::StartupMode;
+pub(crate) use startup::check as check_startup;

@@ -100,9 +100,10 @@ pub(super) fn unfinished_rebuild(folder: &Path, files: &Files) -> Result<Option<
         if matches!(commit.action, Action::Rebuild(_)) {
             let before = files.commits.range(..number).next().is_some();
             let Ok(mut state) = State::begin(&commit, digest) else { return Ok(None) };
-            let sound = later.iter().rev().all(|(commit, digest): &(Commit, String)| {
-                state.apply(commit, digest.clone()).is_ok()
-            });
+            let sound = later
+                .iter()
+                .rev()
+                .all(|(commit, digest): &(Commit, String)| state.apply(commit, digest.clone()).is_ok());
             return Ok(sound.then_some(*number).filter(|_| before));
         }
         later.push((commit, digest));
@@ -143,7 +144,9 @@ impl Evidence {
         evidence.unknown.extend(unreadable.map(|(_, what)| what));
         for (number, commit) in &commits {
             if evidence.store.is_some_and(|store| store != commit.store) {
-                evidence.unknown.push(format!("what commit {number} did: a commit of another store stands there"));
+                evidence
+                    .unknown
+                    .push(format!("what commit {number} did: a commit of another store stands there"));
             } else if Some(*number) > known {
                 evidence.add(commit);
             } else {

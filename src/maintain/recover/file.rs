@@ -17,7 +17,10 @@ pub(super) enum Found {
     /// A folder, a link, a pipe: nothing that may be opened.
     NoFile,
     /// A file of so many bytes with this digest; without one if the disk cannot read it.
-    File { bytes: u64, blake3: Option<String> },
+    File {
+        bytes: u64,
+        blake3: Option<String>,
+    },
 }
 
 impl Found {

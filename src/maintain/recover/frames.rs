@@ -23,7 +23,7 @@ pub(super) fn sound(bytes: &[u8]) -> Sound<'_> {
     // The last number of the batch that is being read, and where its facts begin.
     let mut batch: Option<(u64, usize)> = None;
     let mut offset = FILE_HEADER_BYTES;
-    let mut last = 0;
+    let mut last = 0_u64;
     // A file made to be slow is not looked at for ever.
     let mut budget = bytes.len().saturating_mul(4) + (64 << 20);
     while let Some(rest) = bytes.get(offset..).filter(|rest| rest.len() > FRAME_HEADER_BYTES) {

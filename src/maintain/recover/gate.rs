@@ -57,8 +57,7 @@ impl<'a> Gate<'a> {
             }
             self.last = Some((place.recorded_at, place.stream, place.seq));
             self.passed.insert(place.stream, place.seq);
-            let (mask, bytes) =
-                streams.entry(place.stream).or_insert_with(|| (vec![false; facts.len()], 0));
+            let (mask, bytes) = streams.entry(place.stream).or_insert_with(|| (vec![false; facts.len()], 0));
             if let Some(kept) = mask.get_mut(row) {
                 *kept = true;
             }

@@ -206,7 +206,8 @@ impl Inquiry {
     /// Places of accepted facts that are, perhaps, also in a segment of this kind and these ranges.
     fn accepted_places(&self, work: &Work<'_>, kind: Kind, ranges: &[StreamRange]) -> Result<Coverage> {
         let mut taken = Coverage::default();
-        for other in self.accepted.iter().filter(|other| other.kind == kind && touch(&other.streams, ranges)) {
+        for other in self.accepted.iter().filter(|other| other.kind == kind && touch(&other.streams, ranges))
+        {
             places(&work.root.join(&other.path), kind, &mut taken)?;
         }
         Ok(taken)
@@ -323,8 +324,7 @@ impl Inquiry {
         };
         for range in gate.passed.ranges() {
             for part in gone.iter().filter(|gone| gone.stream == range.stream) {
-                let (first, last) =
-                    (range.first_seq.max(part.first_seq), range.last_seq.min(part.last_seq));
+                let (first, last) = (range.first_seq.max(part.first_seq), range.last_seq.min(part.last_seq));
                 self.replaced.add(range.stream, first, last);
                 if let Some(facts) = self.replaced_facts.get_mut(kind.index()).filter(|_| first <= last) {
                     *facts += last.0 + 1 - first.0;

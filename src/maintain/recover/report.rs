@@ -106,6 +106,11 @@ impl RecoveryConfig {
         self
     }
 
+    /// Whether its scans are quick, if that was decided.
+    pub(crate) const fn is_quick(&self) -> Option<bool> {
+        self.quick
+    }
+
     /// The disk to use: a test passes one that fails.
     pub fn disk(mut self, disk: Disk) -> Self {
         self.disk = disk;

@@ -71,7 +71,9 @@ pub(super) fn repair(work: &mut Work<'_>, path: &str) -> Result<()> {
     let mut saved = total_of(&heirs.add);
     if saved.is_none_or(|saved| saved.facts > total.facts || saved.bytes > total.bytes) {
         segment::discard(work.disk, work.root, &heirs.add);
-        work.note(format!("what is readable in {path} adds up to more than was recorded; none of it is kept"));
+        work.note(format!(
+            "what is readable in {path} adds up to more than was recorded; none of it is kept"
+        ));
         heirs = Heirs::default();
         saved = Some(Total::default());
     }
@@ -199,7 +201,8 @@ fn elsewhere(work: &Work<'_>, segment: &Segment) -> Result<Option<PathBuf>> {
             }
         }
         paths.sort();
-        let copy = paths.into_iter().find(|path| file::digest(path).is_ok_and(|found| found == segment.blake3));
+        let copy =
+            paths.into_iter().find(|path| file::digest(path).is_ok_and(|found| found == segment.blake3));
         if copy.is_some() {
             return Ok(copy);
         }
@@ -296,7 +299,8 @@ fn from_wreck(work: &mut Work<'_>, state: &State, segment: &Segment, heirs: &mut
         taken.add(range.stream, range.first_seq, range.last_seq);
     }
     let mut gate = Gate::new(segment.kind, &segment.streams, Some(segment.recorded_at), &taken);
-    let written = write_passed(work, state.store, &wreck, &mut gate, |stream| covered_range(segment, stream))?;
+    let written =
+        write_passed(work, state.store, &wreck, &mut gate, |stream| covered_range(segment, stream))?;
     let proven = heirs.add.is_empty()
         && matches!(&written[..], [heir] if heir.bytes == segment.bytes && heir.blake3 == segment.blake3);
     if proven {

@@ -130,9 +130,10 @@ impl Wreck {
 
     /// Visits the place of every row, reading nothing else.
     pub(super) fn read_places(&self, visit: &mut dyn FnMut(StreamId, Seq)) -> Result<()> {
-        let file = self.file.try_clone().map_err(|error| {
-            Error::with_source(ErrorKind::Io, "cannot open a segment again", error)
-        })?;
+        let file = self
+            .file
+            .try_clone()
+            .map_err(|error| Error::with_source(ErrorKind::Io, "cannot open a segment again", error))?;
         let schema = self.metadata.metadata().file_metadata().schema_descr();
         let columns = ProjectionMask::columns(schema, ["stream", "seq"]);
         let build = AssertUnwindSafe(|| {
@@ -187,7 +188,12 @@ impl Wreck {
         (batch.num_rows() == wanted).then_some(batch)
     }
 
-    fn reader(&self, group: usize, rows: Range<usize>, batch_rows: usize) -> Option<ParquetRecordBatchReader> {
+    fn reader(
+        &self,
+        group: usize,
+        rows: Range<usize>,
+        batch_rows: usize,
+    ) -> Option<ParquetRecordBatchReader> {
         let file = self.file.try_clone().ok()?;
         let metadata = self.metadata.clone();
         let selection =
