@@ -30,7 +30,7 @@ use crate::fact::{Kind, UnixNanos};
 use crate::ledger::{FORMAT, Segment, StoreId, StreamRange, TimeRange};
 
 /// Rows of a row group: what a query can skip or read apart.
-pub(crate) const ROW_GROUP_ROWS: usize = 128 << 10;
+const ROW_GROUP_ROWS: usize = 128 << 10;
 /// Bloom filters are laid out for so many different values of a row group.
 const BLOOM_VALUES: u64 = 16 << 10;
 

@@ -3,11 +3,13 @@
 
 mod ask;
 mod demo;
+mod doctor;
 mod import;
 mod inspect;
 mod metrics;
 mod output;
 mod record;
+mod recover;
 mod tail;
 
 use std::io;
@@ -42,6 +44,9 @@ enum Command {
     Inspect(inspect::Args),
     Tail(tail::Args),
     Metrics(metrics::Args),
+    Recover(recover::Args),
+    Doctor(doctor::DoctorArgs),
+    StartupCheck(doctor::StartupCheckArgs),
     Demo(demo::Args),
 }
 
@@ -84,6 +89,9 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Tail(args) => tail::run(&args)?,
         Command::Metrics(args) => metrics::run(&args)?,
         Command::Demo(args) => demo::run(&args)?,
+        Command::Recover(args) => return recover::run(&args),
+        Command::Doctor(args) => return doctor::doctor(&args),
+        Command::StartupCheck(args) => return doctor::startup_check(&args),
     }
     Ok(ExitCode::SUCCESS)
 }

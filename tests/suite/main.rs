@@ -18,6 +18,7 @@ mod interop;
 mod journal_bytes;
 mod kill;
 mod model;
+mod recover;
 mod saved_queries;
 mod sql;
 mod stored_bytes;

@@ -93,10 +93,10 @@ mod tests {
 
     #[test]
     fn every_flipped_bit_is_found() {
-        for length in [1_usize, 100, 1024, 1025, 2048, 3000, 5000] {
+        for length in [1_usize, 1024, 1025, 2048, 4000] {
             let whole: Vec<u8> = (0..length).map(|n| (n * 7 + n / 251) as u8).collect();
             let digest = blake3::hash(&whole).to_hex().to_string();
-            for at in (0..length).step_by(97).chain([length - 1]) {
+            for at in (0..length).step_by(397).chain([length - 1]) {
                 let mut bytes = whole.clone();
                 bytes[at] ^= 1 << (at % 8);
                 assert_eq!(put_right(&bytes, &digest).as_ref(), Some(&whole), "byte {at} of {length}");

@@ -66,7 +66,7 @@ use evidence::Files;
 use strangers::Seen;
 
 /// How often recovering goes on with what another scan finds.
-const MOST_ROUNDS: usize = 3;
+const MOST_ROUNDS: usize = 4;
 /// Files of so many bytes in all are searched for a flipped bit: some minutes of work.
 const BITS_BUDGET: u64 = 8 << 20;
 
@@ -223,8 +223,9 @@ impl Work<'_> {
         self.make_folders()
     }
 
-    /// Sees to the ledger. `false` if it does not hold together: then nobody knows what else is
-    /// wrong.
+    /// Sees to the ledger. `false` if there is nothing else to do for now: because it does not hold
+    /// together, and nobody knows what else is wrong; or because it has begun again, and another
+    /// scan will tell.
     fn mend_ledger(&mut self, found: &ScanReport) -> Result<bool> {
         let folder = self.root.join("ledger");
         let broken = found.anomalies.iter().any(|anomaly| {
@@ -238,8 +239,10 @@ impl Work<'_> {
         });
         if broken && let Some(number) = evidence::unfinished_rebuild(&folder, &Files::list(&folder)?)? {
             rebuild::finish(self, number)?;
+            return Ok(false);
         } else if broken && self.report.mode == RecoveryMode::Rebuild {
             rebuild::run(self)?;
+            return Ok(false);
         } else {
             for anomaly in found.anomalies.iter().filter(|a| a.kind == AnomalyKind::CheckpointDamaged) {
                 self.drop_checkpoint(&anomaly.path)?;

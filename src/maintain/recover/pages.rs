@@ -10,8 +10,10 @@
 //! PAR1 | recorded_at pages | stream dictionary, pages | seq pages | … | bloom filters | …
 //! ```
 //!
-//! So the footer can be made up by walking from header to header. A column ends when it has a value
-//! for every row; one of lists, which has more values than rows, where the next dictionary begins.
+//! So the footer can be made up by walking from header to header. The first column, which has no
+//! dictionary, ends where the next one's begins: that tells how many rows the row group has. Every
+//! other column ends when it has a value for each of them; one of lists, which has more values than
+//! rows, where the next dictionary begins.
 //! Headers are in Thrift's compact protocol, of which the few parts that occur here are read below.
 
 use std::fs::File;
@@ -25,7 +27,6 @@ use parquet::schema::types::{ColumnDescPtr, SchemaDescPtr};
 
 use crate::fact::Kind;
 use crate::fact::columns::schema;
-use crate::segment::ROW_GROUP_ROWS;
 
 /// A page's header is never longer; statistics of a column of text are bounded, too.
 const MOST_HEADER_BYTES: usize = 64 << 10;
@@ -39,10 +40,10 @@ pub(super) fn walk(file: &File, kind: Kind, rows: u64) -> Option<ParquetMetaData
     let mut groups = Vec::new();
     let mut left = rows;
     while left > 0 {
-        let rows = left.min(ROW_GROUP_ROWS as u64);
-        let Some(group) = walker.row_group(&schema, rows) else { break };
+        let Some(group) = walker.row_group(&schema) else { break };
+        let Some(rest) = left.checked_sub(group.num_rows().unsigned_abs()) else { break };
         groups.push(group);
-        left -= rows;
+        left = rest;
     }
     let found: i64 = groups.iter().map(RowGroupMetaData::num_rows).sum();
     let footer = FileMetaData::new(1, found, None, None, schema, None);
@@ -56,11 +57,14 @@ struct Walker<'f> {
 }
 
 impl Walker<'_> {
-    fn row_group(&mut self, schema: &SchemaDescPtr, rows: u64) -> Option<RowGroupMetaData> {
+    fn row_group(&mut self, schema: &SchemaDescPtr) -> Option<RowGroupMetaData> {
         self.skip_bloom_filters();
-        let columns: Option<Vec<_>> =
-            schema.columns().iter().map(|column| self.column(column, rows)).collect();
-        let columns = columns?;
+        let (first, others) = schema.columns().split_first()?;
+        let mut columns = vec![self.column(first, None)?];
+        let rows = columns.first()?.num_values().unsigned_abs();
+        for column in others {
+            columns.push(self.column(column, Some(rows))?);
+        }
         let bytes = columns.iter().map(ColumnChunkMetaData::uncompressed_size).sum();
         RowGroupMetaData::builder(Arc::clone(schema))
             .set_num_rows(rows as i64)
@@ -70,13 +74,14 @@ impl Walker<'_> {
             .ok()
     }
 
-    fn column(&mut self, column: &ColumnDescPtr, rows: u64) -> Option<ColumnChunkMetaData> {
+    /// The column that begins here, for so many rows; if that is not known, up to a dictionary.
+    fn column(&mut self, column: &ColumnDescPtr, rows: Option<u64>) -> Option<ColumnChunkMetaData> {
+        let flat = rows.filter(|_| column.max_rep_level() == 0);
         let begin = self.at;
         let (mut dictionary, mut first_data) = (None, None);
         let (mut values, mut uncompressed) = (0_u64, 0_i64);
         loop {
-            let page = self.page();
-            let page = match page {
+            let page = match self.page() {
                 Some(page) if page.is_dictionary() && self.at == begin => {
                     dictionary = Some(begin as i64);
                     page
@@ -92,11 +97,11 @@ impl Walker<'_> {
             };
             uncompressed += i64::from(page.uncompressed) + page.header_bytes as i64;
             self.at += page.header_bytes as u64 + u64::from(page.compressed.unsigned_abs());
-            if column.max_rep_level() == 0 && values >= rows {
+            if flat.is_some_and(|rows| values >= rows) {
                 break;
             }
         }
-        if values < rows || (column.max_rep_level() == 0 && values != rows) {
+        if values == 0 || rows.is_some_and(|rows| values < rows) || flat.is_some_and(|rows| values != rows) {
             return None;
         }
         ColumnChunkMetaData::builder(Arc::clone(column))
@@ -302,4 +307,113 @@ impl Thrift<'_> {
 
 fn deeper(depth: usize) -> Option<usize> {
     (depth < MOST_DEPTH).then_some(depth + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::wreck::Wreck;
+    use super::*;
+    use crate::disk::Disk;
+    use crate::fact::columns::RowsBuilder;
+    use crate::fact::{Audit, DeadLetter, Event, Fact, Json, Seq, StreamId, UnixNanos};
+    use crate::ledger::{StoreId, StreamRange};
+    use crate::segment::SegmentWriter;
+    use arrow::array::RecordBatch;
+    use std::path::{Path, PathBuf};
+
+    fn fact(kind: Kind, n: u64) -> Fact<'static> {
+        let json = |text: String| Json::parse(text).unwrap();
+        match kind {
+            Kind::Event => {
+                let payload = json(format!(r#"{{"error": "KeyError: {}", "reason": "n={n}"}}"#, n * 7919));
+                Event::new("shop", format!("shop:{}", n % 17), "ActorCrashed", payload, n as f64).into()
+            }
+            Kind::Audit => {
+                let mut audit = Audit::new("shop", n as f64);
+                audit.registry_dead = (0..n % 4).map(|dead| format!("shop:{dead}").into()).collect();
+                audit.into()
+            }
+            Kind::DeadLetter => {
+                let target = (n % 3 > 0).then_some("shop:5");
+                DeadLetter::new("shop", target, "Order", json(format!("[{n}]")), n as f64).into()
+            }
+        }
+    }
+
+    fn segment(folder: &Path, kind: Kind, rows: u64) -> PathBuf {
+        std::fs::create_dir_all(folder.join(kind.table())).unwrap();
+        let range = StreamRange { stream: StreamId(1), first_seq: Seq(1), last_seq: Seq(rows) };
+        let disk = Disk::new();
+        let mut writer =
+            SegmentWriter::begin(&disk, folder, kind, StoreId::from_bytes([1; 16]), range).unwrap();
+        let mut builder = RowsBuilder::new(kind);
+        for n in 1..=rows {
+            builder.push(Seq(n), UnixNanos::new(n as i64), &fact(kind, n), None);
+            if n % 5000 == 0 || n == rows {
+                writer.write(&builder.finish(StreamId(1), Seq(0))).unwrap();
+            }
+        }
+        folder.join(writer.finish().unwrap().path)
+    }
+
+    fn rows(wreck: &Wreck) -> Vec<RecordBatch> {
+        let mut batches = Vec::new();
+        wreck
+            .read(&mut |batch| {
+                batches.push(batch.clone());
+                Ok(())
+            })
+            .unwrap();
+        batches
+    }
+
+    #[test]
+    fn a_segment_is_read_without_its_footer_as_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        for (kind, count) in Kind::ALL.into_iter().zip([140_000, 3000, 3000]) {
+            let path = segment(folder.path(), kind, count);
+            let whole = rows(&Wreck::by_footer(&path, kind).unwrap());
+            let file = File::open(&path).unwrap();
+            let walked = walk(&file, kind, count).unwrap();
+            assert_eq!(walked.file_metadata().num_rows() as u64, count, "{kind}");
+            // Without the footer there is only one way.
+            let bytes = std::fs::read(&path).unwrap();
+            std::fs::write(&path, &bytes[..bytes.len() - 8]).unwrap();
+            let ways = Wreck::ways(&path, kind, count);
+            assert_eq!(ways.len(), 1);
+            assert!(rows(ways.first().unwrap()) == whole, "{kind}");
+        }
+    }
+
+    #[test]
+    fn of_a_segment_that_is_cut_anywhere_nothing_else_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        for kind in Kind::ALL {
+            let path = segment(folder.path(), kind, 300);
+            let whole = rows(&Wreck::by_footer(&path, kind).unwrap());
+            let bytes = std::fs::read(&path).unwrap();
+            let mut read = 0;
+            for length in (0..bytes.len()).step_by(5) {
+                std::fs::write(&path, &bytes[..length]).unwrap();
+                for way in Wreck::ways(&path, kind, 300) {
+                    assert!(rows(&way) == whole, "{kind}, cut at {length}");
+                    read += 1;
+                }
+            }
+            assert!(read > 10, "{kind}: {read}");
+        }
+    }
+
+    #[test]
+    fn arbitrary_bytes_are_no_columns() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        for byte in [0_u8, 1, 0x15, 0x7f, 0xff] {
+            std::fs::write(&path, vec![byte; 5000]).unwrap();
+            for kind in Kind::ALL {
+                let ways = Wreck::ways(&path, kind, 1000);
+                assert!(ways.iter().all(|way| rows(way).is_empty()), "{byte}");
+            }
+        }
+    }
 }

@@ -33,6 +33,10 @@ impl Work<'_> {
     /// Moves a stranger aside, if it is still what was seen.
     pub(super) fn move_stranger(&mut self, path: &Path) -> Result<()> {
         let name = self.name(path);
+        if self.ledger()?.refresh()?.segments.iter().flatten().any(|segment| segment.path == name) {
+            self.note(format!("{name} has become part of the store, and was left alone"));
+            return Ok(());
+        }
         match fs::symlink_metadata(path) {
             Ok(found) if self.seen.get(path).is_some_and(|seen| *seen != Seen::of(&found)) => {
                 self.note(format!("{name} has changed since the scan, and was left alone"));

@@ -2,8 +2,20 @@
 
 use super::super::command::Folder;
 
-const COMMANDS: [&str; 9] =
-    ["import", "record", "sql", "query", "queries", "inspect", "tail", "metrics", "demo"];
+const COMMANDS: [&str; 12] = [
+    "import",
+    "record",
+    "sql",
+    "query",
+    "queries",
+    "inspect",
+    "tail",
+    "metrics",
+    "demo",
+    "recover",
+    "doctor",
+    "startup-check",
+];
 
 #[test]
 fn every_command_tells_what_it_does_and_gives_an_example() {
