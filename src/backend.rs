@@ -4,15 +4,15 @@
 //! methods do not fail. What could not be recorded is counted in
 //! [`MetricsSnapshot::write_errors`]; who wants to know why calls [`Store::record`].
 //!
-//! `scan`, `recover` and `compact` belong to the contract, too. They will join the trait with the
-//! reports that they return.
+//! `recover` and `compact` belong to the contract, too. They will join the trait with the reports that
+//! they return.
 
 use std::future::Future;
 use std::sync::Arc;
 
 use crate::error::Result;
 use crate::fact::{Audit, DeadLetter, Event, Fact, Kind, Recorded};
-use crate::maintain::{RecoveryConfig, RecoveryReport};
+use crate::maintain::{RecoveryConfig, RecoveryReport, ScanDepth, ScanReport};
 use crate::metrics::MetricsSnapshot;
 use crate::store::Store;
 
@@ -53,6 +53,9 @@ pub trait PersistenceBackend: Send + Sync {
         limit: Option<usize>,
         since: Option<f64>,
     ) -> impl Future<Output = Result<Vec<Recorded<DeadLetter<'static>>>>> + Send;
+
+    /// Looks whether the store is whole, and changes nothing. May be called on a closed one.
+    fn scan(&self) -> impl Future<Output = Result<ScanReport>> + Send;
 
     /// Makes a damaged store whole again, as far as the configuration allows; without one it only
     /// looks.
@@ -133,6 +136,10 @@ impl PersistenceBackend for Store {
         })
     }
 
+    async fn scan(&self) -> Result<ScanReport> {
+        Self::scan(self, ScanDepth::Quick)
+    }
+
     async fn recover(&self, config: Option<RecoveryConfig>) -> Result<RecoveryReport> {
         Self::recover(self, config.unwrap_or_default())
     }
@@ -185,6 +192,10 @@ impl<B: PersistenceBackend> PersistenceBackend for Arc<B> {
         since: Option<f64>,
     ) -> Result<Vec<Recorded<DeadLetter<'static>>>> {
         B::list_dead_letters(self, limit, since).await
+    }
+
+    async fn scan(&self) -> Result<ScanReport> {
+        B::scan(self).await
     }
 
     async fn recover(&self, config: Option<RecoveryConfig>) -> Result<RecoveryReport> {

@@ -83,8 +83,9 @@ pub use fact::{
 pub use follow::{After, Cursor};
 pub use import::{Import, ImportReport, Reject};
 pub use maintain::{
-    Affected, Anomaly, AnomalyKind, Debris, LostFacts, RecoveryConfig, RecoveryMode, RecoveryReport,
-    ScanReport, Span, StartupMode, UnverifiedFacts, recover,
+    Affected, Against, Anomaly, AnomalyKind, BalanceSheet, Debris, KindBalance, LedgerHead, LostFacts,
+    RecoveryConfig, RecoveryMode, RecoveryReport, ScanDepth, ScanOptions, ScanProgress, ScanReport, Span,
+    StartupMode, UnverifiedFacts, recover, scan, verify,
 };
 pub use metrics::MetricsSnapshot;
 pub use query::{Parameter, QueryOptions, SavedQuery, query_error};

@@ -10,7 +10,9 @@ mod metrics;
 mod output;
 mod record;
 mod recover;
+mod scan;
 mod tail;
+mod verify;
 
 use std::io;
 use std::panic::AssertUnwindSafe;
@@ -47,6 +49,9 @@ enum Command {
     Recover(recover::Args),
     Doctor(doctor::DoctorArgs),
     StartupCheck(doctor::StartupCheckArgs),
+    Scan(scan::Args),
+    Verify(verify::Args),
+    Head(verify::HeadArgs),
     Demo(demo::Args),
 }
 
@@ -88,6 +93,9 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Inspect(args) => inspect::run(&args)?,
         Command::Tail(args) => tail::run(&args)?,
         Command::Metrics(args) => metrics::run(&args)?,
+        Command::Scan(args) => return scan::run(&args),
+        Command::Verify(args) => return verify::run(&args),
+        Command::Head(args) => verify::head(&args)?,
         Command::Demo(args) => demo::run(&args)?,
         Command::Recover(args) => return recover::run(&args),
         Command::Doctor(args) => return doctor::doctor(&args),

@@ -257,6 +257,11 @@ impl RowsBuilder {
 
 /// The facts in a batch that has the columns of [`schema`]; `None` if it has not.
 pub(crate) fn facts(kind: Kind, batch: &RecordBatch) -> Option<Vec<Recorded<Fact<'_>>>> {
+    each_fact(kind, batch).map(Iterator::collect)
+}
+
+/// The same, one after the other.
+pub(crate) fn each_fact(kind: Kind, batch: &RecordBatch) -> Option<impl Iterator<Item = Recorded<Fact<'_>>>> {
     let text = |name: &str| batch.column_by_name(name)?.as_string_view_opt();
     let instant = |name: &str| batch.column_by_name(name)?.as_primitive_opt::<TimestampNanosecondType>();
     let integer = |name: &str| batch.column_by_name(name)?.as_primitive_opt::<Int64Type>();
@@ -270,19 +275,19 @@ pub(crate) fn facts(kind: Kind, batch: &RecordBatch) -> Option<Vec<Recorded<Fact
     let system_id = text("system_id")?;
     let extra = text("extra")?;
 
-    let positions = (0..batch.num_rows()).map(|row| Position {
+    let positions = (0..batch.num_rows()).map(move |row| Position {
         stream: StreamId(stream.value(row) as u32),
         seq: Seq(seq.value(row) as u64),
         recorded_at: UnixNanos(recorded_at.value(row)),
     });
-    let stamp = |row: usize| {
+    let stamp = move |row: usize| {
         Timestamp::from_columns(
             timestamp.is_valid(row).then(|| timestamp.value(row)),
             bits.is_valid(row).then(|| bits.value(row)),
         )
     };
     let json = |text: &'_ str| -> Json<'static> { Json::trusted(Cow::Owned(text.to_owned())) };
-    let extra = |row: usize| extra.is_valid(row).then(|| json(extra.value(row)));
+    let extra = move |row: usize| extra.is_valid(row).then(|| json(extra.value(row)));
     let rows: Box<dyn Iterator<Item = Fact<'_>>> = match kind {
         Kind::Event => {
             let (address, class) = (text("actor_address")?, text("event_type")?);
@@ -308,7 +313,7 @@ pub(crate) fn facts(kind: Kind, batch: &RecordBatch) -> Option<Vec<Recorded<Fact
                 integer("dead_letters_count")?,
             ];
             let (orphans, dead) = (list("registry_orphans")?, list("registry_dead")?);
-            let names = |list: &arrow::array::ListArray, row: usize| -> Option<Vec<Cow<'static, str>>> {
+            let names = move |list: &arrow::array::ListArray, row: usize| -> Option<Vec<Cow<'static, str>>> {
                 let names = list.value(row);
                 let names: &StringArray = names.as_string_opt()?;
                 Some(names.iter().flatten().map(|name| Cow::Owned(name.to_owned())).collect())
@@ -345,7 +350,7 @@ pub(crate) fn facts(kind: Kind, batch: &RecordBatch) -> Option<Vec<Recorded<Fact
             }))
         }
     };
-    Some(positions.zip(rows).map(|(position, fact)| Recorded { position, fact }).collect())
+    Some(positions.zip(rows).map(|(position, fact)| Recorded { position, fact }))
 }
 
 #[cfg(test)]

@@ -16,7 +16,8 @@ const EVERY: u64 = 128;
 const KEPT: u64 = 2;
 const MAX_CHECKPOINT_BYTES: u64 = 4 << 30;
 
-fn checkpoint_path(folder: &Path, number: CommitNumber) -> PathBuf {
+/// The file of a checkpoint.
+pub(crate) fn checkpoint_path(folder: &Path, number: CommitNumber) -> PathBuf {
     folder.join(format!("{:020}.checkpoint", number.0))
 }
 
@@ -125,7 +126,7 @@ fn list(folder: &Path) -> Result<Listing> {
 }
 
 /// Reads a checkpoint, and makes sure that it stands on the commit of its number.
-fn read(folder: &Path, number: CommitNumber) -> Result<State> {
+pub(crate) fn read(folder: &Path, number: CommitNumber) -> Result<State> {
     let path = checkpoint_path(folder, number);
     let state = read_alone(&path)?;
     let commit = commit::read(&commit_path(folder, number))?;

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub(crate) use action::{Action, Dropped, Hold, Lost, Rebuilt, Unverified};
-pub(crate) use checkpoint::read_alone as read_checkpoint;
+pub(crate) use checkpoint::{read as read_checkpoint, read_alone as read_lone_checkpoint};
 pub(crate) use commit::{
     Commit, CommitNumber, FORMAT, ImportMark, Segment, StoreId, StreamRange, TimeRange, commit_path,
     read as read_commit,

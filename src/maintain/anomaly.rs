@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::fact::{Kind, Seq, StreamId, UnixNanos};
+use crate::ledger::{Segment, StreamRange};
 
 /// What is wrong, by what it is wrong with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -55,6 +56,31 @@ impl AnomalyKind {
             _ => "CORRUPTED_LINE",
         }
     }
+
+    /// What `recover` does about it in mode repair.
+    const fn remedy(self) -> &'static str {
+        match self {
+            Self::CommitMissing | Self::CommitDamaged | Self::ChainBroken | Self::Imbalance => {
+                "nothing that can be vouched for; mode rebuild makes a new ledger from the segments, the \
+                 journals and the commits that can be read"
+            }
+            Self::CheckpointDamaged => "removes the checkpoint: the commits tell the same",
+            Self::SegmentMissing => {
+                "looks for the facts elsewhere in the store, and commits as lost what is not found"
+            }
+            Self::SegmentSize | Self::SegmentDamaged | Self::SegmentForeign => {
+                "looks for the facts elsewhere in the store, writes the rows that can still be read into a \
+                 new segment, and commits the others as lost"
+            }
+            Self::SegmentUnknown => {
+                "commits its facts that are nowhere else, and moves the file to quarantine"
+            }
+            Self::JournalTorn | Self::JournalDamaged | Self::JournalGap => {
+                "commits the facts that can still be read and the others as lost, and ends the stream"
+            }
+            Self::Unexpected => "moves it to quarantine",
+        }
+    }
 }
 
 impl fmt::Display for AnomalyKind {
@@ -64,7 +90,7 @@ impl fmt::Display for AnomalyKind {
 }
 
 /// Facts of one stream that follow each other, both ends included.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[non_exhaustive]
 pub struct Span {
     /// The stream.
@@ -73,6 +99,22 @@ pub struct Span {
     pub first: Seq,
     /// The last fact.
     pub last: Seq,
+}
+
+impl From<StreamRange> for Span {
+    fn from(range: StreamRange) -> Self {
+        Self { stream: range.stream, first: range.first_seq, last: range.last_seq }
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { stream, first, last } = self;
+        match first == last {
+            true => write!(f, "fact {first} of stream {stream}"),
+            false => write!(f, "facts {first} to {last} of stream {stream}"),
+        }
+    }
 }
 
 /// Which facts an anomaly touches, as far as that is known.
@@ -87,6 +129,24 @@ pub struct Affected {
     pub spans: Vec<Span>,
     /// When the first and the last of them was recorded.
     pub recorded_at: Option<(UnixNanos, UnixNanos)>,
+}
+
+impl Affected {
+    /// All facts of a segment.
+    pub(crate) fn of(segment: &Segment) -> Self {
+        Self {
+            kind: Some(segment.kind),
+            facts: Some(segment.rows),
+            spans: segment.streams.iter().copied().map(Span::from).collect(),
+            recorded_at: Some((segment.recorded_at.min, segment.recorded_at.max)),
+        }
+    }
+
+    /// These facts of a stream, of whatever kind.
+    pub(crate) fn facts(stream: StreamId, first: Seq, last: Seq) -> Self {
+        let range = StreamRange { stream, first_seq: first, last_seq: last };
+        Self { facts: range.facts(), spans: vec![range.into()], ..Self::default() }
+    }
 }
 
 /// One thing that is not as it should be.
@@ -105,6 +165,35 @@ pub struct Anomaly {
     pub affected: Affected,
     /// What `recover` would do in mode repair.
     pub remedy: String,
+}
+
+impl Anomaly {
+    /// An anomaly of which is not known that it touches any facts.
+    pub(crate) fn new(
+        kind: AnomalyKind,
+        path: impl Into<String>,
+        expected: impl Into<String>,
+        found: impl Into<String>,
+    ) -> Self {
+        Self {
+            kind,
+            path: path.into(),
+            expected: expected.into(),
+            found: found.into(),
+            affected: Affected::default(),
+            remedy: kind.remedy().to_owned(),
+        }
+    }
+
+    pub(crate) fn touching(mut self, affected: Affected) -> Self {
+        self.affected = affected;
+        self
+    }
+
+    pub(crate) fn remedy(mut self, remedy: impl Into<String>) -> Self {
+        self.remedy = remedy.into();
+        self
+    }
 }
 
 /// What a crash left behind, and what does no harm: no fact depends on it.
@@ -127,7 +216,7 @@ pub struct ScanReport {
     pub anomalies: Vec<Anomaly>,
     /// What was left behind, and does no harm.
     pub debris: Vec<Debris>,
-    /// Commits, segments and journal files that were looked at.
+    /// Commits that were looked at.
     pub commits: u64,
     /// Segments that were looked at.
     pub segments: u64,
@@ -136,7 +225,12 @@ pub struct ScanReport {
     /// Bytes that were read.
     pub bytes: u64,
     /// How long it took.
+    #[serde(rename = "elapsed_seconds", serialize_with = "seconds")]
     pub elapsed: Duration,
+}
+
+fn seconds<S: serde::Serializer>(elapsed: &Duration, out: S) -> Result<S::Ok, S::Error> {
+    out.serialize_f64(elapsed.as_secs_f64())
 }
 
 impl ScanReport {

@@ -31,7 +31,7 @@ pub(crate) enum Form {
 }
 
 impl Form {
-    fn of(metadata: &Metadata) -> Self {
+    pub(super) fn of(metadata: &Metadata) -> Self {
         let form = metadata.file_type();
         if form.is_file() {
             Self::File
@@ -84,9 +84,14 @@ pub(crate) struct Entry {
 impl Entry {
     /// The path as the ledger and reports write it.
     pub(crate) fn name(&self) -> String {
-        let parts: Vec<_> = self.path.iter().map(|part| part.to_string_lossy()).collect();
-        parts.join("/")
+        name(&self.path)
     }
+}
+
+/// A path below the root, as the ledger and reports write it.
+pub(crate) fn name(path: &Path) -> String {
+    let parts: Vec<_> = path.iter().map(|part| part.to_string_lossy()).collect();
+    parts.join("/")
 }
 
 /// Everything in a store's folders, in the order of the names. Links are not followed, nothing is
@@ -213,6 +218,11 @@ impl<'a> Known<'a> {
         self.live.extend(paths);
     }
 
+    /// Whether this is the path of a live segment.
+    pub(crate) fn is_live(&self, path: &str) -> bool {
+        self.live.contains(path)
+    }
+
     /// These facts of a stream can be read from a journal file.
     pub(crate) fn add_journaled(&mut self, stream: StreamId, first: Seq, last: Seq) {
         let ranges = self.journaled.entry(stream).or_default();
@@ -313,7 +323,7 @@ fn in_root(name: &str, form: Form) -> What {
     }
 }
 
-fn in_ledger(name: &str) -> What {
+pub(super) fn in_ledger(name: &str) -> What {
     if name == LOCK {
         return What::MaintenanceLock;
     }
@@ -386,7 +396,8 @@ fn range_of(stem: &str) -> Option<StreamRange> {
 /// A lock can only be asked for by asking to have it, so for an instant this holds a shared lock on
 /// a stream that nobody owns. A writer that opens in that very instant takes the stream for owned
 /// and goes to another; what the stream's journal holds stays readable there, and is flushed by the
-/// next one that opens. So this is asked only when the answer matters: in a sound store never.
+/// next one that opens. So this is asked only where something lies about that an owner may be
+/// making: in a store that is at rest never.
 pub(crate) fn is_owned(root: &Path, stream: StreamId) -> Result<bool> {
     let path = claim::folder(root, stream).join("lock");
     let attempt = |error| Error::io("look at the lock", &path, error);

@@ -5,19 +5,28 @@
 //! - `compact`: small segments become large ones, and what is not kept goes. Nobody but the user
 //!   calls it.
 //! - `scan`: whether everything that the ledger promises is there. It never changes a byte.
+//!   `inventory` says what every file is, `footer` what a segment says of itself, and `chain` what
+//!   the commits add up to.
+//! - `verify`: what became of every fact, and whether the history is still the one that was kept.
 //! - `recover`: makes a damaged store whole again, and accounts for what is lost.
 //!
 //! One process at a time maintains a store ([`Maintenance`]), beside any number that write and read.
 
 mod anomaly;
+mod chain;
+pub(crate) mod footer;
 pub(crate) mod inventory;
 mod lock;
 mod recover;
-mod scan;
+pub(crate) mod scan;
 mod startup;
+mod thrift;
+mod verify;
 
 pub use anomaly::{Affected, Anomaly, AnomalyKind, Debris, ScanReport, Span};
 pub(crate) use lock::Maintenance;
 pub use recover::{LostFacts, RecoveryConfig, RecoveryMode, RecoveryReport, UnverifiedFacts, recover};
+pub use scan::{ScanDepth, ScanOptions, ScanProgress, scan};
 pub use startup::StartupMode;
 pub(crate) use startup::check as check_startup;
+pub use verify::{Against, BalanceSheet, KindBalance, LedgerHead, verify};

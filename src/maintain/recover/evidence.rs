@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Kind, Seq, StreamId};
 use crate::ledger::{
     Action, Commit, CommitNumber, Dropped, Hold, ImportMark, Lost, Segment, State, StoreId, Stream, Total,
-    Unverified, commit_path, read_checkpoint, read_commit,
+    Unverified, commit_path, read_commit, read_lone_checkpoint,
 };
 
 /// What is known of a store whose ledger is broken.
@@ -244,7 +244,7 @@ fn certain(folder: &Path, files: &Files) -> Result<Option<State>> {
             break;
         }
         let path = folder.join(format!("{:020}.checkpoint", number.0));
-        if let Ok(found) = read_checkpoint(&path)
+        if let Ok(found) = read_lone_checkpoint(&path)
             && found.head.number == *number
             && state.as_ref().is_none_or(|state| state.store == found.store)
         {

@@ -190,23 +190,26 @@ impl Work<'_> {
                 AnomalyKind::SegmentMissing
                 | AnomalyKind::SegmentSize
                 | AnomalyKind::SegmentDamaged
-                | AnomalyKind::SegmentForeign => drop(segments.insert(path)),
+                | AnomalyKind::SegmentForeign => {
+                    segments.insert(path);
+                }
                 AnomalyKind::JournalTorn | AnomalyKind::JournalDamaged | AnomalyKind::JournalGap => {
                     if let Some(stream) = stream_of(path) {
                         streams.entry(stream).or_default();
                     }
                 }
                 AnomalyKind::SegmentUnknown => {
-                    let touched: BTreeSet<_> =
-                        anomaly.affected.spans.iter().map(|span| span.stream).collect();
-                    match (touched.len(), touched.first()) {
-                        (1, Some(stream)) => {
-                            drop(streams.entry(*stream).or_default().insert(path.to_owned()))
-                        }
-                        _ => drop(unexpected.insert(path)),
+                    let mut touched: Vec<_> = anomaly.affected.spans.iter().map(|span| span.stream).collect();
+                    touched.dedup();
+                    if let [stream] = touched[..] {
+                        streams.entry(stream).or_default().insert(path.to_owned());
+                    } else {
+                        unexpected.insert(path);
                     }
                 }
-                AnomalyKind::Unexpected => drop(unexpected.insert(path)),
+                AnomalyKind::Unexpected => {
+                    unexpected.insert(path);
+                }
                 _ => {}
             }
         }

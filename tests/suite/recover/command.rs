@@ -6,7 +6,7 @@ use super::scene::{change, copy_tree};
 fn damaged() -> Folder {
     let folder = Folder::with_known_facts();
     let events = events(&folder);
-    change(&events, |bytes| drop(bytes.pop()));
+    change(&events, |bytes| bytes.truncate(bytes.len() - 1));
     folder
 }
 

@@ -14,7 +14,9 @@ const MODES: [RecoveryMode; 3] = [RecoveryMode::Repair, RecoveryMode::Quarantine
 /// What can happen to a store, by name.
 const DAMAGES: &[(&str, fn(&Scene))] = &[
     ("nothing", |_| {}),
-    ("segment: its last byte is gone", |scene| change(&scene.events(0), |bytes| drop(bytes.pop()))),
+    ("segment: its last byte is gone", |scene| {
+        change(&scene.events(0), |bytes| bytes.truncate(bytes.len() - 1))
+    }),
     ("segment: the footer is gone", |scene| {
         let end = position(&scene.events(0), b"ostracon.format");
         change(&scene.events(0), |bytes| bytes.truncate(end - 400));

@@ -1,0 +1,145 @@
+//! `ostracon verify` and `ostracon head`: what became of every fact, and that nobody has changed
+//! the history.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use ostracon::{Against, BalanceSheet, KindBalance, LedgerHead, verify};
+use serde::Serialize;
+
+use super::scan::{ANOMALIES, anomaly_text, write_all};
+use super::{StoreArg, grouped, open_to_read};
+
+/// Tell what became of every fact, and whether the ledger holds from its first commit on.
+///
+/// Every fact that was recorded is live, or was dropped by a named rule, or is lost; the numbers must
+/// add up. With --against, the ledger must also contain the head that was kept elsewhere: a store
+/// that was rolled back or rewritten does not. Whether the files are what the ledger says is for
+/// `ostracon scan` to tell.
+///
+/// The exit code is 0 if all that holds, 2 if not, and 1 if it could not be found out.
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  ostracon verify facts/ --against \"$(cat head-of-last-month)\"")]
+pub(super) struct Args {
+    #[command(flatten)]
+    store: StoreArg,
+    /// A head that `ostracon head` printed earlier
+    #[arg(long, value_name = "HEAD")]
+    against: Option<LedgerHead>,
+    /// As one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Print the newest commit's number and digest, to keep elsewhere.
+///
+/// `ostracon verify --against` tells later whether the store still has the history that led there.
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  ostracon head facts/ > head-of-this-month")]
+pub(super) struct HeadArgs {
+    #[command(flatten)]
+    store: StoreArg,
+}
+
+pub(super) fn head(args: &HeadArgs) -> anyhow::Result<()> {
+    let head = open_to_read(&args.store.store)?.head()?;
+    writeln!(io::stdout().lock(), "{head}")?;
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Told<'a> {
+    sound: bool,
+    #[serde(flatten)]
+    sheet: &'a BalanceSheet,
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let sheet = verify(&args.store.store, args.against.as_ref())?;
+    let text = if args.json {
+        serde_json::to_string_pretty(&Told { sound: sheet.is_sound(), sheet: &sheet })? + "\n"
+    } else {
+        text(&sheet, args.against.as_ref())
+    };
+    write_all(&text)?;
+    Ok(if sheet.is_sound() { ExitCode::SUCCESS } else { ExitCode::from(ANOMALIES) })
+}
+
+fn text(sheet: &BalanceSheet, kept: Option<&LedgerHead>) -> String {
+    let mut out = String::new();
+    for anomaly in &sheet.anomalies {
+        out += &anomaly_text(anomaly);
+        out.push('\n');
+    }
+    out += &table(sheet);
+    out += &format!("\n{} numbers of facts are unaccounted for\n", grouped(sheet.unaccounted));
+    if let Some(unknown) = &sheet.rebuilt {
+        out += &format!("the ledger was rebuilt: it begins with commit {}\n", sheet.root);
+        unknown.iter().for_each(|unknown| out += &format!("  unknown: {unknown}\n"));
+    }
+    match &sheet.head {
+        Some(head) => {
+            let at = sheet.at.map_or_else(String::new, |at| format!(", made {at}"));
+            out += &format!("head {head}{at}\n");
+        }
+        None => out += "no commit can be read\n",
+    }
+    if let Some((kept, against)) = kept.zip(sheet.against.as_ref()) {
+        out += &verdict(kept, against);
+    }
+    let commits = grouped(sheet.commits);
+    out += &match (sheet.is_sound(), sheet.anomalies.len()) {
+        (true, _) => {
+            format!("sound: {commits} commits, each follows from the one before, and the numbers add up\n")
+        }
+        (false, 0) => "not sound: the store does not have the history that was kept\n".to_owned(),
+        (false, n) => format!("not sound: {n} anomalies in {commits} commits\n"),
+    };
+    out
+}
+
+/// A row for each thing that became of facts, a column for each kind.
+fn table(sheet: &BalanceSheet) -> String {
+    let mut rules: Vec<&str> =
+        sheet.kinds.iter().flat_map(|of| of.dropped.keys().map(String::as_str)).collect();
+    rules.sort_unstable();
+    rules.dedup();
+    let numbers = |of: fn(&KindBalance) -> u64| sheet.kinds.iter().map(of).collect::<Vec<_>>();
+    let mut rows =
+        vec![("recorded".to_owned(), numbers(|of| of.recorded)), ("live".to_owned(), numbers(|of| of.live))];
+    for rule in rules {
+        let dropped = sheet.kinds.iter().map(|of| of.dropped.get(rule).copied().unwrap_or_default());
+        rows.push((format!("dropped by {rule}"), dropped.collect()));
+    }
+    rows.push(("lost".to_owned(), numbers(|of| of.lost)));
+    rows.push(("not yet flushed".to_owned(), numbers(|of| of.unflushed)));
+
+    let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or_default();
+    let mut out = " ".repeat(width);
+    sheet.kinds.iter().for_each(|of| out += &format!(" {:>15}", of.kind.table().replace('_', " ")));
+    out += &format!(" {:>15}\n", "all");
+    for (name, numbers) in rows {
+        out += &format!("{name:<width$}");
+        let sum = numbers.iter().sum();
+        numbers.into_iter().chain([sum]).for_each(|number| out += &format!(" {:>15}", grouped(number)));
+        out.push('\n');
+    }
+    out
+}
+
+fn verdict(kept: &LedgerHead, against: &Against) -> String {
+    let commit = kept.commit;
+    match against {
+        Against::Contained { since } => {
+            format!("commit {commit} is the one that was kept; {since} came since\n")
+        }
+        Against::RolledBack { newest } => {
+            format!("rolled back: commit {commit} was kept, and the newest is {newest}\n")
+        }
+        Against::Rewritten { found } => format!(
+            "rewritten: commit {commit} has digest {found}, and {} was kept; or this is another store\n",
+            kept.blake3
+        ),
+        _ => format!("commit {commit} was kept, and cannot be read here\n"),
+    }
+}

@@ -1,0 +1,237 @@
+//! What a segment says of itself in its footer, read without trusting a byte of it.
+//!
+//! ```text
+//! …  FileMetaData in Thrift's compact protocol | its length, 4 bytes | "PAR1"
+//! ```
+//!
+//! This is for files whose digest was not compared, or cannot be: one small read from the end, no
+//! pages, and no memory but for what was read.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::sync::LazyLock;
+
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
+
+use super::thrift::Value;
+use crate::fact::columns::schema;
+use crate::fact::{Kind, Seq, StreamId};
+use crate::ledger::{FORMAT, StoreId, StreamRange};
+
+/// What is read first: most footers are shorter.
+const TAIL_BYTES: u64 = 16 << 10;
+/// No footer is longer: that of a hundred million rows has less than two million bytes.
+const MOST_FOOTER_BYTES: u64 = 256 << 20;
+const END: &[u8; 4] = b"PAR1";
+
+/// A segment's footer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Footer {
+    pub(crate) rows: u64,
+    /// Whose program wrote it, of which format; `None` if it is no segment of ours.
+    pub(crate) format: Option<u32>,
+    pub(crate) store: Option<StoreId>,
+    pub(crate) kind: Option<Kind>,
+    /// The facts that it holds are among these.
+    pub(crate) streams: Vec<StreamRange>,
+    columns: Vec<Column>,
+}
+
+/// A column's name and form, or a group's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Column {
+    name: String,
+    physical: Option<i64>,
+    repetition: Option<i64>,
+    children: Option<i64>,
+}
+
+impl Footer {
+    /// Reads the footer of a file of this size; the inner error says why there is none.
+    pub(crate) fn read(mut file: &File, size: u64) -> io::Result<Result<Self, &'static str>> {
+        let tail = size.min(TAIL_BYTES);
+        let mut bytes = from_end(&mut file, tail)?;
+        let length = match length(&bytes) {
+            Ok(length) => length,
+            Err(why) => return Ok(Err(why)),
+        };
+        // Four bytes are the file's beginning, eight its end.
+        if length.saturating_add(12) > size || length > MOST_FOOTER_BYTES {
+            return Ok(Err("its footer is longer than the file"));
+        }
+        if length + 8 > tail {
+            bytes = from_end(&mut file, length + 8)?;
+        }
+        Ok(Self::parse(&bytes))
+    }
+
+    /// Reads a footer from bytes that end with it.
+    fn parse(bytes: &[u8]) -> Result<Self, &'static str> {
+        let length = usize::try_from(length(bytes)?).unwrap_or(usize::MAX);
+        let end = bytes.len().saturating_sub(8);
+        let begin = end.checked_sub(length).ok_or("its footer is longer than the file")?;
+        let footer = bytes.get(begin..end).and_then(Value::parse).ok_or("its footer cannot be read")?;
+        Self::of(&footer).ok_or("its footer lacks what belongs there")
+    }
+
+    fn of(footer: &Value<'_>) -> Option<Self> {
+        let rows = u64::try_from(footer.integer(3)?).ok()?;
+        let mut grouped = 0_u64;
+        for group in footer.list(4)? {
+            grouped = grouped.checked_add(u64::try_from(group.integer(3)?).ok()?)?;
+        }
+        if grouped != rows {
+            return None;
+        }
+        let columns = footer.list(2)?.iter().map(|element| {
+            Some(Column {
+                name: element.text(4)?.to_owned(),
+                physical: element.integer(1),
+                repetition: element.integer(3),
+                children: element.integer(5),
+            })
+        });
+        let said = |key: &str| {
+            let entries = footer.list(5).unwrap_or_default();
+            entries.iter().find(|entry| entry.text(1) == Some(key))?.text(2)
+        };
+        Some(Self {
+            rows,
+            format: said("ostracon.format").and_then(|format| format.parse().ok()),
+            store: said("ostracon.store").and_then(|store| StoreId::try_from(store.to_owned()).ok()),
+            kind: said("ostracon.kind").and_then(|tag| Kind::ALL.into_iter().find(|kind| kind.tag() == tag)),
+            streams: said("ostracon.streams").and_then(ranges).unwrap_or_default(),
+            columns: columns.collect::<Option<_>>()?,
+        })
+    }
+
+    /// Whether it is a segment of this kind of this store; if not, why not.
+    pub(crate) fn check(&self, store: StoreId, kind: Kind) -> Result<(), String> {
+        match (self.format, self.store, self.kind) {
+            (Some(format), ..) if format > FORMAT => Err(format!("a segment of format {format}")),
+            (Some(_), Some(found), _) if found != store => Err(format!("a segment of store {found}")),
+            (Some(_), Some(_), Some(found)) if found != kind => Err(format!("a segment of {found}")),
+            (Some(_), Some(_), Some(_)) if self.columns == *columns(kind) => Ok(()),
+            (Some(_), Some(_), Some(_)) => Err(format!("a segment with other columns than {kind} have")),
+            _ => Err("a Parquet file that Ostracon did not write".to_owned()),
+        }
+    }
+}
+
+/// The length of the footer that these bytes end with.
+fn length(bytes: &[u8]) -> Result<u64, &'static str> {
+    let end = bytes.last_chunk::<8>().ok_or("it is too short for a segment")?;
+    let (length, magic) = end.split_at(4);
+    if magic != END {
+        return Err("it does not end as a Parquet file does");
+    }
+    Ok(u64::from(u32::from_le_bytes(length.try_into().unwrap_or_default())))
+}
+
+fn from_end(file: &mut &File, len: u64) -> io::Result<Vec<u8>> {
+    file.seek(SeekFrom::End(-(len as i64)))?;
+    let mut bytes = Vec::new();
+    file.take(len).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Ranges as a footer writes them: `1:120-340,2:7-9`.
+fn ranges(text: &str) -> Option<Vec<StreamRange>> {
+    let range = |part: &str| {
+        let (stream, range) = part.trim().split_once(':')?;
+        let (first, last) = range.split_once('-')?;
+        Some(StreamRange {
+            stream: StreamId(stream.parse().ok()?),
+            first_seq: Seq(first.parse().ok()?),
+            last_seq: Seq(last.parse().ok()?),
+        })
+    };
+    text.split(',').map(range).collect()
+}
+
+/// The columns of a segment of this kind, as this program writes them.
+fn columns(kind: Kind) -> &'static [Column] {
+    static COLUMNS: LazyLock<[Vec<Column>; 3]> = LazyLock::new(|| {
+        Kind::ALL.map(|kind| {
+            let options = ArrowWriterOptions::new().with_skip_arrow_metadata(true);
+            let empty = ArrowWriter::try_new_with_options(Vec::new(), schema(kind), options)
+                .and_then(ArrowWriter::into_inner);
+            empty
+                .ok()
+                .and_then(|file| Footer::parse(&file).ok())
+                .map_or_else(Vec::new, |footer| footer.columns)
+        })
+    });
+    COLUMNS.get(kind.index()).map_or(&[], Vec::as_slice)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::{Event, Json, Store};
+
+    /// The bytes of a segment of five events, and its store.
+    fn segment() -> (Vec<u8>, StoreId) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path().join("facts")).unwrap();
+        for n in 0..5 {
+            store
+                .record(Event::new("s", format!("s:{n}"), "ActorStarted", Json::empty_object(), 1.0))
+                .unwrap();
+        }
+        store.flush().unwrap();
+        let state = store.shared().ledger.known();
+        (fs::read(store.path().join(&state.segments(Kind::Event)[0].path)).unwrap(), state.store)
+    }
+
+    #[test]
+    fn a_segment_says_what_it_is() {
+        let (bytes, store) = segment();
+        let footer = Footer::parse(&bytes).unwrap();
+        assert_eq!((footer.rows, footer.format, footer.kind), (5, Some(FORMAT), Some(Kind::Event)));
+        assert_eq!(footer.streams, ranges("1:1-5").unwrap());
+        footer.check(store, Kind::Event).unwrap();
+        assert!(footer.check(StoreId::from_bytes([1; 16]), Kind::Event).unwrap_err().contains("of store"));
+        assert_eq!(footer.check(store, Kind::Audit).unwrap_err(), "a segment of events");
+    }
+
+    #[test]
+    fn a_file_is_read_from_its_end() {
+        let (bytes, _) = segment();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), &bytes).unwrap();
+        let read = Footer::read(file.as_file(), bytes.len() as u64).unwrap().unwrap();
+        assert_eq!(read, Footer::parse(&bytes).unwrap());
+        for wrong in [&b""[..], b"PAR1", b"PAR1\xff\xff\xff\x7fPAR1", b"\0\0\0\0\0\0\0\0PAR2"] {
+            fs::write(file.path(), wrong).unwrap();
+            Footer::read(file.as_file(), wrong.len() as u64).unwrap().unwrap_err();
+        }
+    }
+
+    #[test]
+    fn a_flipped_footer_is_none_or_another() {
+        let (bytes, _) = segment();
+        let sound = Footer::parse(&bytes).unwrap();
+        let mut same = 0;
+        for at in 0..bytes.len() {
+            for bit in 0..8 {
+                let mut flipped = bytes.clone();
+                flipped[at] ^= 1 << bit;
+                same += usize::from(Footer::parse(&flipped).as_ref() == Ok(&sound));
+            }
+        }
+        // Pages, their statistics and offsets are not looked at.
+        assert!(same > 0 && same < bytes.len() * 8);
+    }
+
+    #[test]
+    fn ranges_of_several_streams() {
+        assert_eq!(ranges("1:2-3,7:8-9").unwrap().len(), 2);
+        for wrong in ["", "1", "1:2", "1:2-3,", "a:1-2"] {
+            assert_eq!(ranges(wrong), None, "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! Whether the journals hold what the ledger does not: frame by frame, file by file, without gaps.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use super::super::anomaly::{Affected, Anomaly, AnomalyKind, Debris};
+use crate::adopt::MAX_JOURNAL_BYTES;
+use crate::disk::Disk;
+use crate::error::{Error, Result};
+use crate::fact::{Seq, StreamId, codec};
+use crate::journal::claim::{self, JournalFile};
+use crate::journal::frame::{FRAME_HEADER_BYTES, FileHeader, verified_frames};
+use crate::journal::replay::{self, Contents, Ending, Facts};
+use crate::ledger::StoreId;
+
+/// The journal files of one stream, as they were at one moment.
+pub(crate) struct StreamFiles {
+    pub(crate) stream: StreamId,
+    files: Vec<OpenJournal>,
+}
+
+struct OpenJournal {
+    file: File,
+    bytes: u64,
+    named: JournalFile,
+    same_boot: bool,
+}
+
+/// Opens the journal files of all streams. This comes before the ledger is read: what is removed in
+/// between is still open, and the ledger covers it.
+pub(crate) fn open_all(disk: &Disk, root: &Path) -> Result<Vec<StreamFiles>> {
+    claim::streams(root)?.into_iter().map(|stream| open(disk, root, stream)).collect()
+}
+
+/// Opens the journal files of one stream.
+pub(crate) fn open(disk: &Disk, root: &Path, stream: StreamId) -> Result<StreamFiles> {
+    let folder = claim::folder(root, stream);
+    let is_folder = std::fs::symlink_metadata(&folder).is_ok_and(|metadata| metadata.is_dir());
+    let mut files = Vec::new();
+    for named in if is_folder { claim::files(&folder)? } else { Vec::new() } {
+        let attempt = |error| Error::io("open the journal", &named.path, error);
+        // A pipe of that name would never be opened.
+        if !std::fs::symlink_metadata(&named.path).is_ok_and(|metadata| metadata.is_file()) {
+            continue;
+        }
+        let file = match File::open(&named.path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(attempt(error)),
+        };
+        let bytes = file.metadata().map_err(attempt)?.len();
+        files.push(OpenJournal { file, bytes, same_boot: claim::same_boot(disk, &named), named });
+    }
+    Ok(StreamFiles { stream, files })
+}
+
+/// What a stream's journal files come to.
+#[derive(Debug, Default)]
+pub(crate) struct Judged {
+    pub(crate) anomalies: Vec<Anomaly>,
+    /// What the stream's owner, if it is dead, has left and nobody needs.
+    pub(crate) debris: Vec<Debris>,
+    /// Facts that can be read from the files.
+    pub(crate) readable: Vec<(Seq, Seq)>,
+    /// Of these, facts that the ledger does not cover, of each kind.
+    pub(crate) unflushed: [u64; 3],
+    pub(crate) files: u64,
+    pub(crate) bytes: u64,
+}
+
+impl StreamFiles {
+    /// Reads the files, and compares them with how far the ledger covers the stream.
+    pub(crate) fn judge(&mut self, store: Option<StoreId>, committed: Seq) -> Result<Judged> {
+        let mut judge = Judge::new(self.stream, committed);
+        for journal in &mut self.files {
+            judge.judged.files += 1;
+            let name = name(self.stream, &journal.named.path);
+            if journal.bytes > MAX_JOURNAL_BYTES {
+                let found = format!("{} bytes, more than any writer makes", journal.bytes);
+                judge.damaged(name, "a journal file", found, None);
+                continue;
+            }
+            let bytes = journal.read()?;
+            judge.judged.bytes += bytes.len() as u64;
+            // Where no commit can be read, the file itself says which store it belongs to.
+            let own =
+                || FileHeader::decode(&bytes).map_or(StoreId::from_bytes([0; 16]), |header| header.store);
+            let header = FileHeader { stream: self.stream, store: store.unwrap_or_else(own) };
+            let contents = replay::read(&bytes, &header, journal.same_boot);
+            for frame in verified_frames(bytes.get(contents.sound.clone()).unwrap_or_default()) {
+                if frame.seq > judge.reached
+                    && let Some(kind) = codec::kind_of(frame.body)
+                    && let Some(unflushed) = judge.judged.unflushed.get_mut(kind.index())
+                {
+                    *unflushed += 1;
+                }
+            }
+            judge.add(name, &contents, bytes.len(), journal.same_boot);
+        }
+        Ok(judge.judged)
+    }
+}
+
+impl OpenJournal {
+    fn read(&mut self) -> Result<Vec<u8>> {
+        let attempt = |error| Error::io("read the journal", &self.named.path, error);
+        let mut bytes = Vec::new();
+        let size = usize::try_from(self.bytes).unwrap_or(usize::MAX);
+        bytes.try_reserve_exact(size).map_err(|_| attempt(io::ErrorKind::OutOfMemory.into()))?;
+        (&mut self.file).take(self.bytes).read_to_end(&mut bytes).map_err(attempt)?;
+        Ok(bytes)
+    }
+}
+
+/// A journal file's path below the root.
+fn name(stream: StreamId, path: &Path) -> String {
+    let file = path.file_name().unwrap_or_default().to_string_lossy();
+    format!("journal/{stream}/{file}")
+}
+
+/// Puts a stream together, as `TailReader` does, and goes on behind what is wrong.
+struct Judge {
+    stream: StreamId,
+    committed: Seq,
+    /// Up to here the ledger and the files so far have every fact, or its loss was told.
+    reached: Seq,
+    /// A power failure took what came before the files that are left.
+    cut: bool,
+    judged: Judged,
+}
+
+impl Judge {
+    fn new(stream: StreamId, committed: Seq) -> Self {
+        Self { stream, committed, reached: committed, cut: false, judged: Judged::default() }
+    }
+
+    fn add(&mut self, name: String, contents: &Contents, len: usize, same_boot: bool) {
+        let Contents { facts, synced, ending, .. } = contents;
+        if let Some(Facts { first, last, .. }) = facts {
+            if *first > self.reached.next() {
+                self.gap(&name, *first, *synced, same_boot);
+            }
+            self.judged.readable.push((*first, *last));
+            self.reached = self.reached.max(*last);
+        }
+        if *synced > self.reached {
+            let found = format!("a mark that facts up to {synced} were synced");
+            let affected = Affected::facts(self.stream, self.reached.next(), *synced);
+            let expected = format!("the facts after {} in the files before", self.reached);
+            let gap = Anomaly::new(AnomalyKind::JournalGap, name.clone(), expected, found).touching(affected);
+            self.judged.anomalies.push(gap);
+            self.reached = *synced;
+        }
+        let left = |offset: usize| len.saturating_sub(offset);
+        // No frame of a fact is shorter: so many numbers, at most, are among the bytes that are left.
+        let most =
+            |offset: usize| Seq(self.reached.0.saturating_add((left(offset) / FRAME_HEADER_BYTES) as u64));
+        match ending {
+            Ending::Clean => {}
+            Ending::Torn { offset, sound_behind: false } => {
+                let what = format!(
+                    "a journal's torn end, {} bytes from offset {offset} on: what a crash cut off was never \
+                     acknowledged",
+                    left(*offset)
+                );
+                self.judged.debris.push(Debris { path: name, what, bytes: len as u64 });
+                return;
+            }
+            Ending::Torn { offset, sound_behind: true } => {
+                let last = most(*offset);
+                let affected =
+                    Affected { facts: None, ..Affected::facts(self.stream, self.reached.next(), last) };
+                let found = format!(
+                    "a hole at offset {offset}, and sound frames behind it: a power failure, or the disk, took \
+                     what was not synced"
+                );
+                let torn = Anomaly::new(AnomalyKind::JournalTorn, name, "frames without a gap", found);
+                self.judged.anomalies.push(torn.touching(affected));
+                return;
+            }
+            Ending::Damaged { offset, reason } => {
+                let last = most(*offset);
+                let affected =
+                    Affected { facts: None, ..Affected::facts(self.stream, self.reached.next(), last) };
+                let found = format!("{reason} (at offset {offset})");
+                self.damaged(name, "frames as they were written", found, Some(affected));
+                return;
+            }
+        }
+        let what = match facts {
+            None => "a journal without facts",
+            Some(facts) if facts.last <= self.committed => "a journal whose facts are in the ledger",
+            Some(_) => return,
+        };
+        self.judged.debris.push(Debris { path: name, what: what.to_owned(), bytes: len as u64 });
+    }
+
+    /// Facts between what was reached and this one are nowhere.
+    fn gap(&mut self, name: &str, first: Seq, synced: Seq, same_boot: bool) {
+        let before = Seq(first.0.saturating_sub(1));
+        let affected = Affected::facts(self.stream, self.reached.next(), before);
+        let expected = format!("fact {} of stream {}", self.reached.next(), self.stream);
+        let unsynced = !same_boot && synced <= self.reached;
+        let (kind, why) = match self.cut || unsynced {
+            true => (AnomalyKind::JournalTorn, ": a power failure, or the disk, took what was not synced"),
+            false => (AnomalyKind::JournalGap, ""),
+        };
+        self.cut |= unsynced;
+        let found = format!("fact {first}{why}");
+        self.judged.anomalies.push(Anomaly::new(kind, name, expected, found).touching(affected));
+        self.reached = before;
+    }
+
+    fn damaged(&mut self, name: String, expected: &str, found: String, affected: Option<Affected>) {
+        let damaged = Anomaly::new(AnomalyKind::JournalDamaged, name, expected, found);
+        self.judged.anomalies.push(damaged.touching(affected.unwrap_or_default()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fact::UnixNanos;
+
+    fn file(first: u64, last: u64, synced: u64, ending: Ending) -> Contents {
+        let facts = (last > 0).then_some(Facts {
+            first: Seq(first),
+            last: Seq(last),
+            last_recorded_at: UnixNanos(0),
+        });
+        Contents { sound: 36..100, facts, synced: Seq(synced), ending }
+    }
+
+    /// What is found in these files of a stream that the ledger covers up to fact 10.
+    fn judge(files: &[Contents], same_boot: bool) -> Vec<(AnomalyKind, Option<(u64, u64)>)> {
+        let mut judge = Judge::new(StreamId(1), Seq(10));
+        for file in files {
+            judge.add("journal".to_owned(), file, 1000, same_boot);
+        }
+        let anomalies = judge.judged.anomalies.into_iter();
+        anomalies
+            .map(|a| (a.kind, a.affected.spans.first().map(|span| (span.first.0, span.last.0))))
+            .collect()
+    }
+
+    #[test]
+    fn files_that_follow_each_other_are_sound() {
+        let clean = || Ending::Clean;
+        for files in [
+            vec![],
+            vec![file(1, 10, 0, clean())],
+            vec![file(5, 20, 0, clean()), file(21, 30, 20, clean())],
+            vec![file(0, 0, 10, clean())],
+            vec![
+                file(11, 12, 0, Ending::Torn { offset: 100, sound_behind: false }),
+                file(13, 14, 0, clean()),
+            ],
+        ] {
+            assert_eq!(judge(&files, true), [], "{files:?}");
+        }
+    }
+
+    #[test]
+    fn facts_that_are_nowhere_are_a_gap() {
+        let gap = [(AnomalyKind::JournalGap, Some((11, 14)))];
+        assert_eq!(judge(&[file(15, 20, 0, Ending::Clean)], true), gap);
+        // After a restart of the machine too, if they were synced.
+        assert_eq!(judge(&[file(15, 20, 14, Ending::Clean)], false), gap);
+        assert_eq!(judge(&[file(0, 0, 14, Ending::Clean)], false), gap);
+        // Told once, though files follow.
+        assert_eq!(judge(&[file(15, 20, 0, Ending::Clean), file(21, 22, 0, Ending::Clean)], true), gap);
+    }
+
+    #[test]
+    fn what_a_power_failure_took_is_torn() {
+        let torn = [(AnomalyKind::JournalTorn, Some((11, 14)))];
+        assert_eq!(judge(&[file(15, 20, 0, Ending::Clean)], false), torn);
+        let hole = Ending::Torn { offset: 100, sound_behind: true };
+        assert_eq!(judge(&[file(11, 12, 0, hole)], false), [(AnomalyKind::JournalTorn, Some((13, 49)))]);
+    }
+
+    #[test]
+    fn damage_may_touch_as_many_facts_as_there_is_room_for() {
+        let damage = Ending::Damaged { offset: 760, reason: "a frame".to_owned() };
+        let damaged = (AnomalyKind::JournalDamaged, Some((13, 22)));
+        assert_eq!(judge(&[file(11, 12, 0, damage)], true), [damaged]);
+    }
+}

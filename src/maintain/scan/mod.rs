@@ -1,0 +1,325 @@
+//! Scan: whether everything that the ledger promises is there. It never changes a byte.
+//!
+//! A quick scan reads every commit and every journal in full, and of each segment its end: the
+//! ledger's chain and sums, each segment's size and footer, each journal's frames, and what lies
+//! about. A deep one also compares each segment's digest, decodes every page, and follows every
+//! fact of every stream by its number. Both may run beside writers and a compaction, and on a store
+//! too damaged to open.
+//!
+//! # Without false alarms
+//!
+//! A store in use does not stand still while it is looked at. So a scan looks in the order in
+//! which facts travel backwards, as a snapshot does:
+//!
+//! 1. the journals are opened ([`journals::open_all`]);
+//! 2. the ledger is read to its head, and the head pinned: nobody deletes a segment that it names
+//!    ([`chain::walk`](super::chain::walk), [`pin`]);
+//! 3. the folders are listed; what was committed in the meantime is read;
+//! 4. journals, segments and strangers are judged by that.
+//!
+//! What still looks wrong in a part that moves (a journal, a segment that no commit names) is
+//! looked at again before it is called so, in the same order: the owner's lock, the journals, the
+//! ledger. If the owner lives, it is at work. What a live owner is making is no debris either.
+//!
+//! # Without trust
+//!
+//! Links are not followed and pipes not opened; lengths are compared with the file's before memory is
+//! reserved; and no byte of a segment is given to a decoder before its digest was compared.
+//! Footers, which the quick scan reads without that, have a reader of their own
+//! ([`footer`](super::footer)).
+
+mod journals;
+mod options;
+mod rows;
+mod seen;
+mod segments;
+mod strangers;
+mod sums;
+mod workers;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::Instant;
+
+pub use options::{ScanDepth, ScanOptions, ScanProgress};
+
+use self::journals::StreamFiles;
+pub(super) use self::journals::{Judged, open_all as open_journals};
+use super::anomaly::{Anomaly, AnomalyKind, ScanReport};
+use super::chain::{self, Chain};
+use super::inventory::{self, Known, Standing};
+use crate::disk::Disk;
+use crate::error::{Error, ErrorKind, Result};
+use crate::fact::StreamId;
+use crate::ledger::{Segment, State, StoreId, StreamRange, commit_path};
+use crate::metrics::count;
+use crate::store::{FOLDERS, Store};
+use seen::Seen;
+use segments::Checker;
+use strangers::Beside;
+
+/// How often a moving part that looks wrong is looked at.
+const LOOKS: usize = 3;
+
+/// Looks whether a store is whole, without opening it: it may be too damaged for that.
+///
+/// ```
+/// use ostracon::{ScanDepth, Store, scan};
+///
+/// let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("facts");
+/// Store::open(&path)?.close()?;
+/// let report = scan(&path, ScanDepth::Deep)?;
+/// assert!(report.is_clean(), "{:?}", report.anomalies);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// [`ErrorKind::NotAStore`], [`ErrorKind::NewerFormat`], and the operating system's errors where it
+/// does not let a file be read. That the disk fails to give back a segment is an anomaly.
+pub fn scan<'a>(path: impl AsRef<Path>, options: impl Into<ScanOptions<'a>>) -> Result<ScanReport> {
+    let (begun, options) = (Instant::now(), options.into());
+    let root = path.as_ref();
+    check_is_store(root)?;
+    let mut scene = Scene::new(root, &options.disk);
+    let mut report = scene.scan(&options)?;
+    report.anomalies.sort_by(|one, other| (&one.path, one.kind).cmp(&(&other.path, other.kind)));
+    report.debris.sort_by(|one, other| one.path.cmp(&other.path));
+    report.elapsed = begun.elapsed();
+    Ok(report)
+}
+
+impl Store {
+    /// Looks whether the store is whole: [`scan`], counted in the store's metrics. It never changes
+    /// a byte, and neither waits for writers nor keeps them waiting.
+    ///
+    /// # Errors
+    /// Those of [`scan`].
+    pub fn scan<'a>(&self, options: impl Into<ScanOptions<'a>>) -> Result<ScanReport> {
+        let shared = self.shared();
+        count(&shared.metrics.scans, 1);
+        let result = scan(self.path(), options.into().disk(shared.disk.clone()));
+        match &result {
+            Ok(report) => count(&shared.metrics.anomalies_detected, report.anomalies.len() as u64),
+            Err(_) => count(&shared.metrics.scan_errors, 1),
+        }
+        result
+    }
+}
+
+/// Refuses a path where no store is, nor what is left of one.
+pub(super) fn check_is_store(root: &Path) -> Result<()> {
+    let refuse = |why: &str| {
+        Err(Error::new(ErrorKind::NotAStore, format!("{} is not an Ostracon store: {why}", root.display())))
+    };
+    match std::fs::metadata(root) {
+        Ok(metadata) if metadata.is_dir() => {}
+        Ok(_) => return refuse("a store is a folder, and that is none"),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return refuse("there is nothing"),
+        Err(error) => return Err(Error::io("look into", root, error)),
+    }
+    // Quarantine apart: what was moved there is not the store's any more.
+    let filled = FOLDERS
+        .iter()
+        .filter(|folder| **folder != "quarantine")
+        .any(|folder| std::fs::read_dir(root.join(folder)).is_ok_and(|mut entries| entries.next().is_some()));
+    if filled { Ok(()) } else { refuse("there is no ledger, no segment and no journal in it") }
+}
+
+/// What one scan knows.
+pub(super) struct Scene<'a> {
+    root: &'a Path,
+    disk: &'a Disk,
+    /// Which store it is, if any commit says so.
+    store: Option<StoreId>,
+    /// Streams whose locks were asked for, and whether somebody has them.
+    owned: BTreeMap<StreamId, bool>,
+}
+
+impl<'a> Scene<'a> {
+    pub(super) const fn new(root: &'a Path, disk: &'a Disk) -> Self {
+        Self { root, disk, store: None, owned: BTreeMap::new() }
+    }
+
+    fn scan(&mut self, options: &ScanOptions<'_>) -> Result<ScanReport> {
+        let mut report = ScanReport::default();
+        let mut streams = journals::open_all(self.disk, self.root)?;
+        let mut chain = chain::walk(self.root, |_, _| {})?;
+        self.store = chain.state.as_ref().map(|state| state.store);
+        let _pin = self.pin(&mut chain)?;
+        let entries = inventory::list(self.root)?;
+        let pinned = chain.state.clone();
+        chain.advance(self.root, |_, _| {})?;
+
+        let mut readable = Vec::new();
+        for files in &mut streams {
+            let judged = self.judge(files, &mut chain)?;
+            readable.extend(judged.readable.iter().map(|(first, last)| (files.stream, *first, *last)));
+            report.journals += judged.files;
+            report.bytes += judged.bytes;
+            report.anomalies.extend(judged.anomalies);
+            if !judged.debris.is_empty() && !self.is_owned(files.stream)? {
+                report.debris.extend(judged.debris);
+            }
+        }
+        self.look_beside(entries, pinned.as_ref(), &readable, &mut chain, &mut report)?;
+
+        if let Some(state) = &pinned {
+            let path = inventory::name(&commit_path(Path::new("ledger"), state.head.number));
+            if chain.adds_up {
+                report.anomalies.extend(sums::check(state, &path));
+            }
+            self.look_at_segments(state, &path, &mut chain, options, &mut report)?;
+        }
+        report.commits = chain.commits;
+        report.bytes += chain.bytes;
+        report.anomalies.append(&mut chain.anomalies);
+        Ok(report)
+    }
+
+    /// A shared lock on the commit at the head: whoever deletes segments asks for the commits that
+    /// still name them first. A ledger that is beyond help has no head to pin.
+    fn pin(&self, chain: &mut Chain) -> Result<Option<File>> {
+        let folder = self.root.join("ledger");
+        while chain.adds_up
+            && let Some(state) = &chain.state
+        {
+            let number = state.head.number;
+            let path = commit_path(&folder, number);
+            let attempt = |error| Error::io("pin the commit", &path, error);
+            let file = File::open(&path).map_err(attempt)?;
+            file.lock_shared().map_err(attempt)?;
+            chain.advance(self.root, |_, _| {})?;
+            if chain.state.as_ref().is_some_and(|state| state.head.number == number) {
+                return Ok(Some(file));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Judges a stream's journal files; if something looks wrong, again with what is there then.
+    pub(super) fn judge(&self, files: &mut StreamFiles, chain: &mut Chain) -> Result<Judged> {
+        let stream = files.stream;
+        let committed = |chain: &Chain| {
+            chain.state.as_ref().map_or_else(Default::default, |state| state.committed(stream))
+        };
+        let store = chain.state.as_ref().map(|state| state.store);
+        let mut judged = files.judge(store, committed(chain))?;
+        for _ in 1..LOOKS {
+            if judged.anomalies.is_empty() {
+                break;
+            }
+            let mut again = journals::open(self.disk, self.root, stream)?;
+            chain.advance(self.root, |_, _| {})?;
+            judged = again.judge(store, committed(chain))?;
+        }
+        Ok(judged)
+    }
+
+    fn look_beside(
+        &mut self,
+        entries: Vec<inventory::Entry>,
+        pinned: Option<&State>,
+        readable: &[(StreamId, crate::fact::Seq, crate::fact::Seq)],
+        chain: &mut Chain,
+        report: &mut ScanReport,
+    ) -> Result<()> {
+        let mut known = chain.state.as_ref().map_or_else(Known::default, Known::of);
+        // What a later commit has removed is still what this scan looks at.
+        let live = pinned.into_iter().flat_map(|state| state.segments.iter().flatten());
+        known.add_live(live.map(|segment| segment.path.as_str()));
+        for (stream, first, last) in readable {
+            known.add_journaled(*stream, *first, *last);
+        }
+        let beside = strangers::look(self, entries, &known, chain.state.as_ref())?;
+        let Beside { anomalies, debris, unknown, bytes } = beside;
+        report.bytes += bytes;
+        report.anomalies.extend(anomalies);
+        for unknown in unknown {
+            // A live writer's, in the making; an import has no journal at all.
+            if self.any_owned(&unknown.ranges)? {
+                continue;
+            }
+            let mut journaled = Vec::new();
+            for range in &unknown.ranges {
+                let mut files = journals::open(self.disk, self.root, range.stream)?;
+                let judged = self.judge(&mut files, chain)?;
+                journaled
+                    .extend(judged.readable.into_iter().map(|(first, last)| (range.stream, first, last)));
+            }
+            chain.advance(self.root, |_, _| {})?;
+            let mut known = chain.state.as_ref().map_or_else(Known::default, Known::of);
+            for (stream, first, last) in journaled {
+                known.add_journaled(stream, first, last);
+            }
+            let there = self.root.join(&unknown.entry.path).symlink_metadata().is_ok();
+            if there && known.standing(&unknown.ranges) == Standing::Unknown {
+                report.anomalies.push(unknown.anomaly(&known));
+            }
+        }
+        report.debris.extend(debris);
+        // What went while this scan was looking was somebody's work.
+        report.debris.retain(|debris| self.root.join(&debris.path).symlink_metadata().is_ok());
+        let live = chain.state.as_ref().map_or_else(Known::default, Known::of);
+        report.debris.retain(|debris| !live.is_live(&debris.path));
+        Ok(())
+    }
+
+    fn look_at_segments(
+        &self,
+        state: &State,
+        path: &str,
+        chain: &mut Chain,
+        options: &ScanOptions<'_>,
+        report: &mut ScanReport,
+    ) -> Result<()> {
+        let deep = options.depth == ScanDepth::Deep;
+        let seen = Mutex::new(Seen::default());
+        let checker = Checker { root: self.root, store: state.store, seen: deep.then_some(&seen) };
+        let segments: Vec<&Segment> = state.segments.iter().flatten().map(AsRef::as_ref).collect();
+        let checked = workers::check(&checker, &segments, options)?;
+        report.segments = segments.len() as u64;
+        report.bytes += checked.iter().map(|checked| checked.bytes).sum::<u64>();
+        let excused: Vec<&Segment> = segments
+            .iter()
+            .zip(&checked)
+            .filter(|(_, checked)| !checked.anomalies.is_empty())
+            .map(|(segment, _)| *segment)
+            .collect();
+        if deep && chain.adds_up {
+            let seen = seen.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+            report.anomalies.extend(sums::gaps(state, path, &seen, &chain.gaps, &excused));
+        }
+        let anomalies: Vec<Anomaly> = checked.into_iter().flat_map(|checked| checked.anomalies).collect();
+        if anomalies.iter().any(|anomaly| anomaly.kind == AnomalyKind::SegmentMissing) {
+            chain.advance(self.root, |_, _| {})?;
+        }
+        // Where the head could not be pinned, a segment may have been removed and deleted since.
+        let now = chain.state.as_ref().map_or_else(Known::default, Known::of);
+        let gone =
+            |anomaly: &Anomaly| anomaly.kind == AnomalyKind::SegmentMissing && !now.is_live(&anomaly.path);
+        report.anomalies.extend(anomalies.into_iter().filter(|anomaly| !gone(anomaly)));
+        Ok(())
+    }
+
+    /// Whether a process owns the stream. Asked once a scan.
+    fn is_owned(&mut self, stream: StreamId) -> Result<bool> {
+        if let Some(owned) = self.owned.get(&stream) {
+            return Ok(*owned);
+        }
+        let owned = inventory::is_owned(self.root, stream)?;
+        self.owned.insert(stream, owned);
+        Ok(owned)
+    }
+
+    fn any_owned(&mut self, ranges: &[StreamRange]) -> Result<bool> {
+        for range in ranges {
+            if self.is_owned(range.stream)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}

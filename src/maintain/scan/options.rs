@@ -1,0 +1,76 @@
+//! How a store is scanned.
+
+use std::fmt;
+
+use crate::disk::Disk;
+
+/// How closely a scan looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ScanDepth {
+    /// Every commit and journal in full, and of each segment the size and the footer.
+    #[default]
+    Quick,
+    /// Also every byte of every segment, every page decoded, every fact followed.
+    Deep,
+}
+
+/// How far a deep scan has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ScanProgress {
+    /// Bytes of segments that were read.
+    pub bytes: u64,
+    /// Bytes of all segments.
+    pub of: u64,
+}
+
+/// How a store is scanned. A [`ScanDepth`] alone is one, too.
+#[must_use]
+pub struct ScanOptions<'a> {
+    pub(super) depth: ScanDepth,
+    pub(super) disk: Disk,
+    pub(super) threads: usize,
+    pub(super) on_progress: Option<Box<dyn Fn(ScanProgress) + 'a>>,
+}
+
+impl<'a> ScanOptions<'a> {
+    /// Looks so closely, with as many threads as the machine has cores.
+    pub fn new(depth: ScanDepth) -> Self {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { depth, disk: Disk::new(), threads, on_progress: None }
+    }
+
+    /// Called a few times a second with how far a deep scan has come.
+    pub fn on_progress(mut self, call: impl Fn(ScanProgress) + 'a) -> Self {
+        self.on_progress = Some(Box::new(call));
+        self
+    }
+
+    /// With so many threads.
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = threads.max(1);
+        self
+    }
+
+    /// The disk, which says whether the machine was restarted: a test passes another.
+    pub fn disk(mut self, disk: Disk) -> Self {
+        self.disk = disk;
+        self
+    }
+}
+
+impl From<ScanDepth> for ScanOptions<'_> {
+    fn from(depth: ScanDepth) -> Self {
+        Self::new(depth)
+    }
+}
+
+impl fmt::Debug for ScanOptions<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ScanOptions")
+            .field("depth", &self.depth)
+            .field("threads", &self.threads)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,193 @@
+//! Thrift's compact protocol, as far as a Parquet footer uses it, read from bytes that nobody
+//! vouches for.
+//!
+//! Decoders of Parquet reserve memory by the lengths that they find, and a flipped bit makes an
+//! abort of that. Here every value takes a byte of the input at least, so that a tree of them is
+//! never larger than the input lets it be; depth is bounded, and what is not understood is an end.
+//!
+//! ```text
+//! struct   fields, then 0
+//! field    delta of the id << 4 | type, then the value; with delta 0, the id as an integer first
+//! integer  zigzag, seven bits a byte, lowest first
+//! binary   length, bytes
+//! list     size << 4 | type, then the values; with size 15, the size as an unsigned integer first
+//! ```
+
+/// Values are not nested deeper than this in any footer.
+const MOST_DEPTH: usize = 16;
+
+/// A value.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Value<'a> {
+    Bool(bool),
+    Integer(i64),
+    Double([u8; 8]),
+    Binary(&'a [u8]),
+    List(Vec<Value<'a>>),
+    Struct(Vec<(i64, Value<'a>)>),
+}
+
+impl<'a> Value<'a> {
+    /// The struct that these bytes begin with.
+    pub(super) fn parse(bytes: &'a [u8]) -> Option<Self> {
+        Reader { rest: bytes }.structure(0)
+    }
+
+    /// A field of a struct.
+    pub(super) fn field(&self, id: i64) -> Option<&Self> {
+        let Self::Struct(fields) = self else { return None };
+        fields.iter().find(|(found, _)| *found == id).map(|(_, value)| value)
+    }
+
+    /// A field of a struct that is an integer.
+    pub(super) fn integer(&self, id: i64) -> Option<i64> {
+        match self.field(id)? {
+            Self::Integer(integer) => Some(*integer),
+            _ => None,
+        }
+    }
+
+    /// A field of a struct that is text.
+    pub(super) fn text(&self, id: i64) -> Option<&'a str> {
+        match self.field(id)? {
+            Self::Binary(bytes) => std::str::from_utf8(bytes).ok(),
+            _ => None,
+        }
+    }
+
+    /// A field of a struct that is a list.
+    pub(super) fn list(&self, id: i64) -> Option<&[Self]> {
+        match self.field(id)? {
+            Self::List(values) => Some(values),
+            _ => None,
+        }
+    }
+}
+
+struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    fn bytes(&mut self, len: usize) -> Option<&'a [u8]> {
+        let (bytes, rest) = self.rest.split_at_checked(len)?;
+        self.rest = rest;
+        Some(bytes)
+    }
+
+    fn byte(&mut self) -> Option<u8> {
+        self.bytes(1)?.first().copied()
+    }
+
+    fn unsigned(&mut self) -> Option<u64> {
+        let mut value = 0_u64;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte()?;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Some(value);
+            }
+        }
+        None
+    }
+
+    fn integer(&mut self) -> Option<i64> {
+        let value = self.unsigned()?;
+        Some((value >> 1) as i64 ^ -((value & 1) as i64))
+    }
+
+    fn value(&mut self, of_type: u8, depth: usize) -> Option<Value<'a>> {
+        match of_type {
+            // As an element of a list; a field has its value in its type.
+            1 | 2 => Some(Value::Bool(self.byte()? == 1)),
+            3 => Some(Value::Integer(i64::from(self.byte()? as i8))),
+            4..=6 => self.integer().map(Value::Integer),
+            7 => Some(Value::Double(self.bytes(8)?.try_into().ok()?)),
+            8 => {
+                let len = usize::try_from(self.unsigned()?).ok()?;
+                self.bytes(len).map(Value::Binary)
+            }
+            9 | 10 => self.list(depth + 1),
+            12 => self.structure(depth + 1),
+            _ => None,
+        }
+    }
+
+    fn list(&mut self, depth: usize) -> Option<Value<'a>> {
+        let head = self.byte()?;
+        let size = match head >> 4 {
+            15 => usize::try_from(self.unsigned()?).ok()?,
+            size => usize::from(size),
+        };
+        if depth > MOST_DEPTH || size > self.rest.len() {
+            return None;
+        }
+        // Grown as the values come: the size alone reserves nothing.
+        let mut values = Vec::new();
+        for _ in 0..size {
+            values.push(self.value(head & 15, depth)?);
+        }
+        Some(Value::List(values))
+    }
+
+    fn structure(&mut self, depth: usize) -> Option<Value<'a>> {
+        if depth > MOST_DEPTH {
+            return None;
+        }
+        let mut fields = Vec::new();
+        let mut id = 0_i64;
+        loop {
+            let head = self.byte()?;
+            if head == 0 {
+                return Some(Value::Struct(fields));
+            }
+            id = match head >> 4 {
+                0 => self.integer()?,
+                delta => id.checked_add(i64::from(delta))?,
+            };
+            let value = match head & 15 {
+                1 => Value::Bool(true),
+                2 => Value::Bool(false),
+                of_type => self.value(of_type, depth)?,
+            };
+            fields.push((id, value));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_struct_with_one_of_each() {
+        // 1: 300, 2: "ab", 3: [1, -1], 20: true, 21: {1: -1}
+        let bytes = [0x15, 0xd8, 0x04, 0x18, 2, b'a', b'b', 0x19, 0x25, 2, 1, 0x01, 40, 0x1c, 0x15, 1, 0, 0];
+        let value = Value::parse(&bytes).unwrap();
+        assert_eq!((value.integer(1), value.text(2)), (Some(300), Some("ab")));
+        assert_eq!(value.list(3), Some(&[Value::Integer(1), Value::Integer(-1)][..]));
+        assert_eq!(value.field(20), Some(&Value::Bool(true)));
+        assert_eq!(value.field(21).unwrap().integer(1), Some(-1));
+        for cut in 0..bytes.len() {
+            assert_eq!(Value::parse(&bytes[..cut]), None, "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn a_list_that_says_it_is_larger_than_the_input_is_none() {
+        // 4: a list of 2^31 - 1 structs.
+        assert_eq!(Value::parse(&[0x49, 0xfc, 0xff, 0xff, 0xff, 0xff, 0x07, 0, 0]), None);
+        // Lists in lists in lists.
+        let mut deep = vec![0x19];
+        deep.extend([0x19; 1000]);
+        assert_eq!(Value::parse(&deep), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_value_or_none(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let _ = Value::parse(&bytes);
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! Verify: the balance sheet of a store, and that nobody has changed its history.
+//!
+//! The ledger carries the numbers, and every commit names the digest of the one before. So whoever
+//! kept one commit's number and digest elsewhere ([`LedgerHead`]) can tell for ever whether the
+//! store still has the history that led there: a store that was rolled back ends before it, and
+//! one that was rewritten has another digest at its place. Without such a mark a rolled back store
+//! looks like a younger one.
+//!
+//! Verifying looks at commits and journals only; whether the segments hold what the ledger says is
+//! [`scan`](super::scan::scan)'s business.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+use std::str::FromStr;
+
+use serde::{Serialize, Serializer};
+
+use super::anomaly::{Anomaly, AnomalyKind};
+use super::chain;
+use super::scan::{Scene, check_is_store, open_journals};
+use crate::disk::Disk;
+use crate::error::{Error, ErrorKind, Result};
+use crate::fact::{Kind, UnixNanos};
+use crate::ledger::State;
+use crate::store::Store;
+
+/// A commit, by number and digest: what to keep elsewhere, so that a store which was rolled back
+/// or rewritten is found out.
+///
+/// Its text form is `42:` and 64 hexadecimal digits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LedgerHead {
+    /// The commit's number.
+    pub commit: u64,
+    /// The BLAKE3 digest of its file, in hex.
+    pub blake3: String,
+}
+
+impl fmt::Display for LedgerHead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.commit, self.blake3)
+    }
+}
+
+impl FromStr for LedgerHead {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let parts = text.trim().split_once(':').and_then(|(commit, blake3)| {
+            let blake3 = blake3.to_ascii_lowercase();
+            let sound = blake3.len() == 64 && blake3.bytes().all(|digit| digit.is_ascii_hexdigit());
+            Some(Self { commit: commit.parse().ok()?, blake3 }).filter(|_| sound)
+        });
+        let what =
+            || format!("{text:?} is no head of a ledger; one looks like 42: and 64 hexadecimal digits");
+        parts.ok_or_else(|| Error::new(ErrorKind::Query, what()))
+    }
+}
+
+impl Serialize for LedgerHead {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        out.collect_str(self)
+    }
+}
+
+/// The balance sheet of a store: what became of every fact.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct BalanceSheet {
+    /// The newest commit; `None` if none can be read.
+    pub head: Option<LedgerHead>,
+    /// When it was made.
+    pub at: Option<UnixNanos>,
+    /// The commit that the ledger begins with: 0, unless it was rebuilt.
+    pub root: u64,
+    /// What could not be known when the ledger was rebuilt, if it was.
+    pub rebuilt: Option<Vec<String>>,
+    /// Commits that were read.
+    pub commits: u64,
+    /// Of each kind, in the order of [`Kind::ALL`].
+    pub kinds: Vec<KindBalance>,
+    /// Numbers that streams gave out and that are of no recorded fact: lost from a journal, or from
+    /// before the ledger was rebuilt. Nobody knows their kinds.
+    pub unaccounted: u64,
+    /// Names of the holds.
+    pub holds: Vec<String>,
+    /// What the head that was kept elsewhere says, if one was given.
+    pub against: Option<Against>,
+    /// What is wrong with the ledger or the journals.
+    pub anomalies: Vec<Anomaly>,
+}
+
+/// What became of the facts of one kind: those recorded are live, dropped or lost.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct KindBalance {
+    /// The kind.
+    pub kind: Kind,
+    /// Facts that the ledger ever covered.
+    pub recorded: u64,
+    /// Of these, facts in live segments.
+    pub live: u64,
+    /// Of these, facts that a rule of retention did not keep, by the rule's name.
+    pub dropped: BTreeMap<String, u64>,
+    /// Of these, facts that could not be read any more when their segment was repaired.
+    pub lost: u64,
+    /// Facts in the journals, which the ledger does not cover yet.
+    pub unflushed: u64,
+}
+
+/// Whether a store still has the history that led to a head which was kept elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "verdict", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Against {
+    /// It has, and has made so many commits since.
+    Contained {
+        /// The commits made since.
+        since: u64,
+    },
+    /// The store's newest commit is older: it was rolled back.
+    RolledBack {
+        /// The newest commit that is there.
+        newest: u64,
+    },
+    /// Another commit has that number: the store was rewritten, or is another.
+    Rewritten {
+        /// The digest of that commit.
+        found: String,
+    },
+    /// That commit cannot be read, or comes before a rebuilt ledger's beginning.
+    Gone,
+}
+
+impl BalanceSheet {
+    /// Whether the chain holds, the numbers add up, and the head that was kept is part of it.
+    pub fn is_sound(&self) -> bool {
+        self.anomalies.is_empty()
+            && self.against.as_ref().is_none_or(|against| matches!(against, Against::Contained { .. }))
+    }
+}
+
+/// Adds a store up, from its first commit to its head.
+///
+/// ```
+/// use ostracon::{Event, Json, LedgerHead, Store, verify};
+///
+/// let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("facts");
+/// let store = Store::open(&path)?;
+/// let kept: LedgerHead = store.head()?;
+/// store.record(Event::new("shop", "shop:1", "ActorStarted", Json::empty_object(), 1.0))?;
+/// store.close()?;
+///
+/// let sheet = verify(&path, Some(&kept))?;
+/// assert!(sheet.is_sound());
+/// assert_eq!((sheet.kinds[0].recorded, sheet.kinds[0].live), (1, 1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// Those of [`scan`](super::scan::scan). That the ledger is damaged is an anomaly, and no error.
+pub fn verify(path: impl AsRef<Path>, against: Option<&LedgerHead>) -> Result<BalanceSheet> {
+    let (root, disk) = (path.as_ref(), Disk::new());
+    check_is_store(root)?;
+    let mut streams = open_journals(&disk, root)?;
+    let mut kept = None;
+    let mut chain = chain::walk(root, |number, digest| {
+        if against.is_some_and(|against| against.commit == number.0) {
+            kept = Some(digest.to_owned());
+        }
+    })?;
+    let scene = Scene::new(root, &disk);
+    // The sheet is of one moment: what is committed while the journals are read does not count.
+    let state = chain.state.clone();
+    let mut unflushed = [0_u64; 3];
+    let mut anomalies = Vec::new();
+    for files in &mut streams {
+        let committed = state.as_ref().map_or_else(Default::default, |state| state.committed(files.stream));
+        let judged = files.judge(state.as_ref().map(|state| state.store), committed)?;
+        for (total, more) in unflushed.iter_mut().zip(judged.unflushed) {
+            *total = total.saturating_add(more);
+        }
+        if !judged.anomalies.is_empty() {
+            anomalies.extend(scene.judge(files, &mut chain)?.anomalies);
+        }
+    }
+    anomalies.append(&mut chain.anomalies);
+    let empty = || LedgerHead { commit: 0, blake3: String::new() };
+    let head = state.as_ref().map_or_else(empty, head_of);
+    if let Some(state) = state.as_ref().filter(|_| chain.adds_up)
+        && let Some(found) = state.imbalance()
+    {
+        let path = format!("ledger/{:020}.json", head.commit);
+        let expected = "that recorded facts are live, dropped or lost";
+        anomalies.push(Anomaly::new(AnomalyKind::Imbalance, path, expected, found));
+    }
+    let against = against.map(|against| match kept {
+        Some(found) if found == against.blake3 => Against::Contained { since: head.commit - against.commit },
+        Some(found) => Against::Rewritten { found },
+        None if state.is_some() && against.commit > head.commit => {
+            Against::RolledBack { newest: head.commit }
+        }
+        None => Against::Gone,
+    });
+    Ok(BalanceSheet {
+        at: state.as_ref().map(|state| state.at),
+        root: state.as_ref().map_or(0, |state| state.root.0),
+        rebuilt: chain.rebuilt,
+        commits: chain.commits,
+        kinds: Kind::ALL.into_iter().map(|kind| balance(kind, state.as_ref(), unflushed)).collect(),
+        unaccounted: state.as_ref().map_or(0, |state| state.unaccounted),
+        holds: state.as_ref().map_or_else(Vec::new, |state| state.holds.keys().cloned().collect()),
+        head: state.map(|_| head),
+        against,
+        anomalies,
+    })
+}
+
+fn balance(kind: Kind, state: Option<&State>, unflushed: [u64; 3]) -> KindBalance {
+    let at = kind.index();
+    let unflushed = unflushed.get(at).copied().unwrap_or_default();
+    let mut balance =
+        KindBalance { kind, recorded: 0, live: 0, dropped: BTreeMap::new(), lost: 0, unflushed };
+    if let Some(state) = state {
+        balance.recorded = state.recorded.get(at).map_or(0, |total| total.facts);
+        balance.live = state.live(kind).facts;
+        balance.lost = state.lost.get(at).map_or(0, |total| total.facts);
+        let dropped =
+            state.dropped.iter().filter_map(|(rule, totals)| Some((rule.clone(), totals.get(at)?.facts)));
+        balance.dropped = dropped.filter(|(_, facts)| *facts > 0).collect();
+    }
+    balance
+}
+
+fn head_of(state: &State) -> LedgerHead {
+    LedgerHead { commit: state.head.number.0, blake3: state.head.blake3.clone() }
+}
+
+impl Store {
+    /// The newest commit, to keep elsewhere: [`verify`] tells later whether the store still has the
+    /// history that led there.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Damaged`] and the operating system's errors.
+    pub fn head(&self) -> Result<LedgerHead> {
+        Ok(head_of(&*self.shared().ledger.refresh()?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_is_text_for_keeping() {
+        let digest = "0123456789abcdef".repeat(4);
+        let head: LedgerHead = format!(" 42:{}\n", digest.to_uppercase()).parse().unwrap();
+        assert_eq!(head, LedgerHead { commit: 42, blake3: digest.clone() });
+        assert_eq!(head.to_string(), format!("42:{digest}"));
+        for wrong in ["", "42", "42:", "x:00", &format!("42:{}g", &digest[1..]), &format!("-1:{digest}")] {
+            let error = wrong.parse::<LedgerHead>().unwrap_err().to_string();
+            assert!(error.contains("no head of a ledger"), "{error}");
+        }
+    }
+}
