@@ -11,7 +11,9 @@ use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Audit, DeadLetter, Event, Fact, Kind, Recorded};
-use crate::maintain::{CompactOptions, CompactionReport, ScanDepth, ScanReport, compact};
+use crate::maintain::{
+    CompactOptions, CompactionReport, RecoveryConfig, RecoveryReport, ScanDepth, ScanReport, compact,
+};
 use crate::metrics::MetricsSnapshot;
 use crate::store::Store;
 
@@ -58,6 +60,10 @@ pub trait PersistenceBackend: Send + Sync {
 
     /// Looks whether the store is whole, and changes nothing. May be called on a closed one.
     fn scan(&self) -> impl Future<Output = Result<ScanReport>> + Send;
+
+    /// Makes a damaged store whole again, as far as the configuration allows; without one it only
+    /// looks.
+    fn recover(&self, config: Option<RecoveryConfig>) -> impl Future<Output = Result<RecoveryReport>> + Send;
 
     /// The counters. Never fails.
     fn metrics(&self) -> MetricsSnapshot;
@@ -153,6 +159,10 @@ impl PersistenceBackend for Store {
         Self::scan(self, ScanDepth::Quick)
     }
 
+    async fn recover(&self, config: Option<RecoveryConfig>) -> Result<RecoveryReport> {
+        Self::recover(self, config.unwrap_or_default())
+    }
+
     fn metrics(&self) -> MetricsSnapshot {
         Self::metrics(self)
     }
@@ -209,6 +219,10 @@ impl<B: PersistenceBackend> PersistenceBackend for Arc<B> {
 
     async fn scan(&self) -> Result<ScanReport> {
         B::scan(self).await
+    }
+
+    async fn recover(&self, config: Option<RecoveryConfig>) -> Result<RecoveryReport> {
+        B::recover(self, config).await
     }
 
     fn metrics(&self) -> MetricsSnapshot {

@@ -90,8 +90,9 @@ pub use maintain::retention::{
 };
 pub use maintain::{
     Affected, Against, Anomaly, AnomalyKind, BalanceSheet, CompactOptions, CompactProgress, CompactReport,
-    CompactionReport, Debris, DroppedFacts, Holding, KindBalance, LedgerHead, ScanDepth, ScanOptions,
-    ScanProgress, ScanReport, Span, scan, verify,
+    CompactionReport, Debris, DroppedFacts, Holding, KindBalance, LedgerHead, LostFacts, RecoveryConfig,
+    RecoveryMode, RecoveryReport, ScanDepth, ScanOptions, ScanProgress, ScanReport, Span, StartupMode,
+    UnverifiedFacts, recover, scan, verify,
 };
 pub use metrics::MetricsSnapshot;
 pub use query::{Parameter, QueryOptions, SavedQuery, query_error};

@@ -14,6 +14,7 @@ use crate::fact::{Fact, Kind, Position, UnixNanos};
 use crate::flush;
 use crate::ledger::{FORMAT, Ledger};
 use crate::maintain::retention::{Retention, RetentionPolicy, Rules};
+use crate::maintain::{StartupMode, check_startup};
 use crate::metrics::{Metrics, MetricsSnapshot, count};
 use crate::query::Engine;
 use crate::recorder::{Clock, Recorder};
@@ -113,6 +114,7 @@ pub struct StoreBuilder {
     query_memory_bytes: Option<usize>,
     query_timeout: Option<Duration>,
     retention: Option<RetentionPolicy>,
+    startup: StartupMode,
     disk: Disk,
     clock: Option<Clock>,
 }
@@ -185,6 +187,12 @@ impl StoreBuilder {
         self
     }
 
+    /// What is looked at, and perhaps recovered, before the store is opened.
+    pub fn startup(mut self, mode: StartupMode) -> Self {
+        self.startup = mode;
+        self
+    }
+
     /// The disk to use: a test passes one that fails.
     pub fn disk(mut self, disk: Disk) -> Self {
         self.disk = disk;
@@ -221,7 +229,7 @@ impl StoreBuilder {
     /// Opens the store at this path. Unless it is opened for reading only, a store is created
     /// where there is none yet.
     ///
-    /// Opening repairs nothing. Facts that a dead process left in a journal are flushed.
+    /// Opening repairs nothing, unless [`StoreBuilder::startup`] asks for it. Facts that a dead process left in a journal are flushed.
     ///
     /// # Errors
     /// [`ErrorKind::NotAStore`] if something else is at that path, [`ErrorKind::NewerFormat`],
@@ -229,6 +237,7 @@ impl StoreBuilder {
     /// system's errors. Nothing is touched then.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Store> {
         let root = path.as_ref();
+        let startup = check_startup(&self.startup, &self.disk, root)?;
         let found = look(root)?;
         if self.access != Access::Write && found != Found::Store {
             return Err(not_a_store(root, "there is no store"));
@@ -242,6 +251,9 @@ impl StoreBuilder {
         }
         let ledger = Ledger::open(self.disk.clone(), root)?;
         let metrics = Arc::new(Metrics::default());
+        count(&metrics.scans, startup.scans);
+        count(&metrics.anomalies_detected, startup.anomalies);
+        count(&metrics.recoveries, startup.recoveries);
         let clock = self.clock.unwrap_or_else(|| Arc::new(UnixNanos::now));
         let recorder = if self.access != Access::Write {
             None

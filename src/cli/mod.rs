@@ -4,12 +4,14 @@
 mod ask;
 mod compact;
 mod demo;
+mod doctor;
 mod hold;
 mod import;
 mod inspect;
 mod metrics;
 mod output;
 mod record;
+mod recover;
 mod retention;
 mod scan;
 mod tail;
@@ -50,6 +52,9 @@ enum Command {
     Compact(compact::Args),
     Retention(retention::Args),
     Hold(hold::Args),
+    Recover(recover::Args),
+    Doctor(doctor::DoctorArgs),
+    StartupCheck(doctor::StartupCheckArgs),
     Scan(scan::Args),
     Verify(verify::Args),
     Head(verify::HeadArgs),
@@ -101,6 +106,9 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Verify(args) => return verify::run(&args),
         Command::Head(args) => verify::head(&args)?,
         Command::Demo(args) => demo::run(&args)?,
+        Command::Recover(args) => return recover::run(&args),
+        Command::Doctor(args) => return doctor::doctor(&args),
+        Command::StartupCheck(args) => return doctor::startup_check(&args),
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -20,6 +20,8 @@ pub enum Op {
     Link,
     /// Remove a name of a file.
     Remove,
+    /// Remove an empty directory.
+    RemoveDir,
     /// Open or create a lock file.
     LockFile,
 }
@@ -35,6 +37,7 @@ impl Op {
             Self::SyncDir => "sync directory",
             Self::Link => "link a file as",
             Self::Remove => "remove",
+            Self::RemoveDir => "remove directory",
             Self::LockFile => "open lock file",
         }
     }

@@ -2,11 +2,11 @@
 //! test moves them.
 //!
 //! A store's promises are about the moments when the disk lets it down, and those do not come when
-//! a test calls. So all the store does to files goes through a [`Disk`], in eight operations
+//! a test calls. So all the store does to files goes through a [`Disk`], in nine operations
 //! ([`Op`]) and no others: create a directory, create a file, append to it, sync it, sync a
-//! directory, link, remove, open a lock file. There is no overwriting, no truncating and no
-//! renaming over something, because nothing in a store is ever modified in place. Reading is not
-//! here: reading needs no care but that of the reader.
+//! directory, link, remove, remove a directory, open a lock file. There is no overwriting, no
+//! truncating and no renaming over something, because nothing in a store is ever modified in
+//! place. Reading is not here: reading needs no care but that of the reader.
 //!
 //! # What it guarantees
 //!
@@ -169,6 +169,11 @@ impl Disk {
     /// Removes the name `path` of a file; durable after a sync of its directory.
     pub(crate) fn remove(&self, path: &Path) -> io::Result<()> {
         self.perform(Op::Remove, path, || fs::remove_file(path), |record, ()| record.removed(path))
+    }
+
+    /// Removes the empty directory `path`; durable after a sync of its parent.
+    pub(crate) fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        self.perform(Op::RemoveDir, path, || fs::remove_dir(path), |record, ()| record.removed(path))
     }
 
     /// Publishes a whole file: `bytes` are at `target`, content and name on the disk, or nothing

@@ -39,7 +39,13 @@ pub(crate) enum Action {
         swept: CommitNumber,
     },
     /// Segments with what could still be read of damaged ones take their place.
-    Repair { remove: Vec<Segment>, add: Vec<Segment>, lost: Vec<Lost> },
+    Repair {
+        remove: Vec<Segment>,
+        add: Vec<Segment>,
+        lost: Vec<Lost>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        unverified: Vec<Unverified>,
+    },
     /// What could still be read of a stream's damaged journal is now in segments. A gapless range
     /// of the stream, as in a flush, but for the facts that are lost.
     Salvage {
@@ -49,6 +55,8 @@ pub(crate) enum Action {
         add: Vec<Segment>,
         /// Facts of the range that nobody can read any more, not even their kinds.
         lost: Vec<StreamRange>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        unverified: Vec<Unverified>,
     },
     /// A new beginning, from what segments and readable commits say: the ledger before it was
     /// beyond help, and is no longer part of the store.
@@ -142,6 +150,16 @@ pub(crate) struct Lost {
     pub(crate) within: Vec<StreamRange>,
 }
 
+/// Live facts that were read from a file of which nobody could say that it is as it was written:
+/// they may not be what was recorded. Their places name them, whatever segments they are in later.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Unverified {
+    pub(crate) kind: Kind,
+    pub(crate) facts: u64,
+    /// Where they are: the facts of the kind among these.
+    pub(crate) within: Vec<StreamRange>,
+}
+
 /// Keeps facts of one kind, or of all, from being hidden or dropped.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Hold {
@@ -166,6 +184,8 @@ pub(crate) struct Rebuilt {
     /// What readable commits tell of facts that are in no segment any more.
     pub(crate) dropped: Vec<Dropped>,
     pub(crate) lost: Vec<Lost>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) unverified: Vec<Unverified>,
     pub(crate) holds: BTreeMap<String, Hold>,
     pub(crate) imports: Vec<ImportMark>,
     /// What could not be known, for people.

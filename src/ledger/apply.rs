@@ -32,6 +32,7 @@ impl State {
             dropped: BTreeMap::new(),
             lost: Default::default(),
             unaccounted: 0,
+            unverified: Vec::new(),
             holds: BTreeMap::new(),
             removed: Vec::new(),
             imports: Vec::new(),
@@ -72,8 +73,9 @@ impl State {
                     self.imports.push(mark.clone());
                 }
             }
-            Action::Salvage { range, last_recorded_at, ends_stream, add, lost } => {
+            Action::Salvage { range, last_recorded_at, ends_stream, add, lost, unverified } => {
                 self.cover(*range, add, lost, *last_recorded_at, *ends_stream)?;
+                self.unverified.extend_from_slice(unverified);
             }
             Action::Compact { remove, add, dropped, swept } => {
                 if *swept > self.head.number {
@@ -84,10 +86,11 @@ impl State {
                 self.replace(commit.number, remove, add, gone)?;
                 self.count_dropped(dropped)?;
             }
-            Action::Repair { remove, add, lost } => {
+            Action::Repair { remove, add, lost, unverified } => {
                 let gone = by_kind(lost.iter().map(|lost| (lost.kind, lost.total)))?;
                 self.replace(commit.number, remove, add, gone)?;
                 self.count_lost(lost)?;
+                self.unverified.extend_from_slice(unverified);
             }
             Action::Hold { name, hold } => {
                 if self.holds.insert(name.clone(), hold.clone()).is_some() {
@@ -163,6 +166,8 @@ impl State {
         }
         self.add_segments(add)?;
         self.unaccounted = self.unaccounted.saturating_add(missing.unwrap_or_default());
+        // What a journal still has of a stream that has ended is flushed, and does not begin it again.
+        let ended = ended || self.streams.get(&range.stream).is_some_and(|stream| stream.ended);
         self.streams.insert(range.stream, Stream { committed: range.last_seq, last_recorded_at, ended });
         Ok(())
     }
@@ -227,6 +232,7 @@ impl State {
         }
         self.holds.clone_from(&rebuilt.holds);
         self.imports.clone_from(&rebuilt.imports);
+        self.unverified.clone_from(&rebuilt.unverified);
         self.count_dropped(&rebuilt.dropped)?;
         self.count_lost(&rebuilt.lost)?;
         self.add_segments(&rebuilt.add)?;

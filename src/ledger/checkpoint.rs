@@ -128,18 +128,23 @@ fn list(folder: &Path) -> Result<Listing> {
 /// Reads a checkpoint, and makes sure that it stands on the commit of its number.
 pub(crate) fn read(folder: &Path, number: CommitNumber) -> Result<State> {
     let path = checkpoint_path(folder, number);
-    let unsound = |why: &str| Error::damaged(&path, why);
-    let bytes = read_file(&path, MAX_CHECKPOINT_BYTES)?.ok_or_else(|| unsound("it is gone"))?;
+    let state = read_alone(&path)?;
+    let commit = commit::read(&commit_path(folder, number))?;
+    if state.head.number != number || commit.is_none_or(|(_, digest)| digest != state.head.blake3) {
+        return Err(Error::damaged(&path, "it does not stand on the commit of its number"));
+    }
+    Ok(state)
+}
+
+/// Reads a checkpoint that may have outlived the commit it stands on.
+pub(crate) fn read_alone(path: &Path) -> Result<State> {
+    let unsound = |why: &str| Error::damaged(path, why);
+    let bytes = read_file(path, MAX_CHECKPOINT_BYTES)?.ok_or_else(|| unsound("it is gone"))?;
     let text = std::str::from_utf8(&bytes).map_err(|_| unsound("it is not text"))?;
     let (digest, json) = text.split_once('\n').ok_or_else(|| unsound("it is cut short"))?;
     let json = json.strip_suffix('\n').ok_or_else(|| unsound("it is cut short"))?;
     if commit::digest(json.as_bytes()) != digest {
         return Err(unsound("its digest does not match"));
     }
-    let state: State = serde_json::from_str(json).map_err(|_| unsound("it holds no state"))?;
-    let commit = commit::read(&commit_path(folder, number))?;
-    if state.head.number != number || commit.is_none_or(|(_, digest)| digest != state.head.blake3) {
-        return Err(unsound("it does not stand on the commit of its number"));
-    }
-    Ok(state)
+    serde_json::from_str(json).map_err(|_| unsound("it holds no state"))
 }

@@ -5,7 +5,7 @@ use std::{fmt, io};
 
 use serde::{Deserialize, Serialize};
 
-use super::action::Action;
+use super::action::{Action, Rebuilt};
 use super::state::State;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Kind, Seq, StreamId, UnixNanos};
@@ -189,6 +189,12 @@ impl Commit {
             by: author(),
             action: Action::Create,
         }
+    }
+
+    /// A commit with which the ledger of this store begins again.
+    pub(crate) fn again(store: StoreId, number: CommitNumber, rebuilt: Rebuilt) -> Self {
+        let action = Action::Rebuild(Box::new(rebuilt));
+        Self { store, number, action, ..Self::first() }
     }
 
     pub(crate) fn after(state: &State, action: Action, at: UnixNanos) -> Self {

@@ -18,8 +18,8 @@ mod state;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-pub(crate) use action::{Action, Dropped, Hold, Lost, Rebuilt};
-pub(crate) use checkpoint::read as read_checkpoint;
+pub(crate) use action::{Action, Dropped, Hold, Lost, Rebuilt, Unverified};
+pub(crate) use checkpoint::{read as read_checkpoint, read_alone as read_lone_checkpoint};
 pub(crate) use commit::{
     Commit, CommitNumber, FORMAT, ImportMark, Segment, StoreId, StreamRange, TimeRange, commit_path,
     read as read_commit,
@@ -49,6 +49,19 @@ impl Ledger {
         match publish(disk, &folder, &path, &commit.to_bytes()?) {
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
             result => result.map_err(|error| Error::io("write the first commit", &path, error)),
+        }
+    }
+
+    /// Publishes a commit with which the ledger begins again. `false` if there is one of that
+    /// number already.
+    pub(crate) fn begin_again(disk: &Disk, root: &Path, commit: &Commit) -> Result<bool> {
+        let folder = root.join("ledger");
+        let path = commit_path(&folder, commit.number);
+        match publish(disk, &folder, &path, &commit.to_bytes()?) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
+            result => {
+                result.map(|()| true).map_err(|error| Error::io("publish the rebuilt ledger", &path, error))
+            }
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::action::Hold;
+use super::action::{Hold, Unverified};
 use super::commit::{CommitNumber, ImportMark, Segment, StoreId};
 use crate::fact::{Kind, Seq, StreamId, UnixNanos};
 
@@ -41,6 +41,9 @@ pub(crate) struct State {
     /// the ledger was rebuilt.
     #[serde(default)]
     pub(crate) unaccounted: u64,
+    /// Facts, live or dropped since, that may not be what was recorded.
+    #[serde(default)]
+    pub(crate) unverified: Vec<Unverified>,
     #[serde(default)]
     pub(crate) holds: BTreeMap<String, Hold>,
     /// Segments that are no longer live, and whose files may still be there.

@@ -306,6 +306,7 @@ impl Chain {
             dropped: BTreeMap::new(),
             lost: Default::default(),
             unaccounted: 0,
+            unverified: Vec::new(),
             holds: BTreeMap::new(),
             removed: Vec::new(),
             imports: Vec::new(),

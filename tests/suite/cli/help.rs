@@ -18,6 +18,10 @@ const COMMANDS: &[&str] = &[
     "verify",
     "head",
     "demo",
+    "demo",
+    "recover",
+    "doctor",
+    "startup-check",
 ];
 
 #[test]

@@ -1,0 +1,150 @@
+//! `ostracon recover`: making a damaged store whole again.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use ostracon::{Anomaly, RecoveryConfig, RecoveryMode, RecoveryReport, ScanReport, Span};
+
+use super::{StoreArg, grouped};
+
+/// Make a damaged store whole again, and tell what is lost.
+///
+/// The store is scanned, what the scan names is seen to, and the store is scanned again. Facts
+/// that cannot be read any more are noted in the ledger as lost; facts that come from a damaged
+/// file, and may not be what was recorded, as unverified. The exit code is 0, or 2 if something is
+/// still wrong.
+#[derive(clap::Args)]
+#[command(
+    after_help = "Example:\n  ostracon recover facts/ --mode quarantine --quarantine-dir facts/quarantine"
+)]
+pub(super) struct Args {
+    #[command(flatten)]
+    store: StoreArg,
+    #[command(flatten)]
+    how: How,
+    /// How far to go
+    #[arg(long, value_enum, default_value_t)]
+    mode: Mode,
+    /// Scan sizes, footers and numbers, but not every byte
+    #[arg(long)]
+    quick: bool,
+    /// As one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// What every command that recovers can be told.
+#[derive(clap::Args)]
+pub(super) struct How {
+    /// Where damaged and strange files are moved to; the store's own quarantine folder if not given
+    #[arg(long, value_name = "DIR")]
+    quarantine_dir: Option<PathBuf>,
+    /// Give facts up that may not be what was recorded, instead of keeping them with a note
+    #[arg(long)]
+    lose_unverified: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+pub(super) enum Mode {
+    /// Look, and change nothing
+    #[default]
+    Ignore,
+    /// Save what can be read, and let damaged bytes go
+    Repair,
+    /// The same, but move every damaged file aside first
+    Quarantine,
+    /// The same, and begin a ledger again that is beyond help
+    Rebuild,
+}
+
+impl From<Mode> for RecoveryMode {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::Ignore => Self::Ignore,
+            Mode::Repair => Self::Repair,
+            Mode::Quarantine => Self::Quarantine,
+            Mode::Rebuild => Self::Rebuild,
+        }
+    }
+}
+
+impl How {
+    pub(super) fn config(&self, mode: Mode, quick: bool) -> RecoveryConfig {
+        let config = RecoveryConfig::new(mode.into()).lose_unverified(self.lose_unverified).quick(quick);
+        match &self.quarantine_dir {
+            Some(folder) => config.quarantine_dir(folder),
+            None => config,
+        }
+    }
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let report = ostracon::recover(&args.store.store, args.how.config(args.mode, args.quick))?;
+    let mut out = io::stdout().lock();
+    if args.json {
+        writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;
+    } else {
+        write!(out, "{}", text(&report))?;
+    }
+    Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(2) })
+}
+
+/// A report for people.
+pub(super) fn text(report: &RecoveryReport) -> String {
+    let mut text = found("before", &report.scan);
+    let mut line = |what: &str, rest: &str| text.push_str(&format!("{what:<11} {rest}\n"));
+    for path in &report.repaired_files {
+        line("repaired", path);
+    }
+    for path in &report.quarantined_files {
+        line("aside", &path.display().to_string());
+    }
+    for lost in &report.lost {
+        let kind = lost.kind.map_or("facts", ostracon::Kind::table);
+        let rest = format!("{} {kind} of {}: {}", grouped(lost.facts), lost.path, spans(&lost.spans));
+        line("lost", &rest);
+    }
+    for doubt in &report.unverified {
+        let rest =
+            format!("{} {} of {}: {}", grouped(doubt.facts), doubt.kind, doubt.path, spans(&doubt.spans));
+        line("unverified", &rest);
+    }
+    for note in &report.notes {
+        line("note", note);
+    }
+    text + &found("after", &report.after)
+}
+
+/// What a scan found, for people.
+pub(super) fn found(when: &str, scan: &ScanReport) -> String {
+    if scan.is_clean() {
+        return format!("{when:<11} nothing is wrong\n");
+    }
+    scan.anomalies
+        .iter()
+        .map(|Anomaly { kind, path, expected, found, .. }| {
+            format!("{when:<11} {kind}: {path}: expected {expected}, found {found}\n")
+        })
+        .collect()
+}
+
+/// `1:4-6, 2:9`: facts 4 to 6 of stream 1, and fact 9 of stream 2.
+fn spans(spans: &[Span]) -> String {
+    const MOST: usize = 8;
+    let mut parts: Vec<String> = spans
+        .iter()
+        .take(MOST)
+        .map(|span| {
+            if span.first == span.last {
+                format!("{}:{}", span.stream, span.first)
+            } else {
+                format!("{}:{}-{}", span.stream, span.first, span.last)
+            }
+        })
+        .collect();
+    if spans.len() > MOST {
+        parts.push(format!("and {} more ranges", spans.len() - MOST));
+    }
+    parts.join(", ")
+}

@@ -1,0 +1,133 @@
+//! Every fact that can still be read from a damaged journal, before the damage and behind it.
+//!
+//! A frame carries its own checksum and its fact's number, so each one that is sound stands for
+//! itself. Where the bytes are no frame, the next sound one is looked for byte by byte.
+
+use crate::fact::codec;
+use crate::journal::frame::{FILE_HEADER_BYTES, FRAME_HEADER_BYTES, Frame};
+
+/// What was found in one file.
+#[derive(Debug, Default)]
+pub(super) struct Sound<'b> {
+    /// In the order of the file.
+    pub(super) facts: Vec<Frame<'b>>,
+    /// Facts at the end, of a batch that is not whole: if a crash cut it, nobody was told of them.
+    pub(super) incomplete: Vec<Frame<'b>>,
+    /// Too much follows the damage to look at all of it.
+    pub(super) given_up: bool,
+}
+
+/// Looks for sound frames in a file whose header is sound or not.
+pub(super) fn sound(bytes: &[u8]) -> Sound<'_> {
+    let mut found = Sound::default();
+    // The last number of the batch that is being read, and where its facts begin.
+    let mut batch: Option<(u64, usize)> = None;
+    let mut offset = FILE_HEADER_BYTES;
+    let mut last = 0_u64;
+    // A file made to be slow is not looked at for ever.
+    let mut budget = bytes.len().saturating_mul(4) + (64 << 20);
+    while let Some(rest) = bytes.get(offset..).filter(|rest| rest.len() > FRAME_HEADER_BYTES) {
+        let sound = Frame::decode_unverified(rest).ok().and_then(|unverified| {
+            // A frame has 25 bytes at least, so its number has a bound: it keeps random bytes from
+            // being looked at more closely.
+            let most = last.saturating_add(bytes.len() as u64 / 25 + 1);
+            let possible = last == 0 || (unverified.seq.0 > last && unverified.seq.0 <= most);
+            if !possible && !unverified.is_control() {
+                return None;
+            }
+            budget = budget.checked_sub(unverified.bytes()).or_else(|| {
+                found.given_up = true;
+                None
+            })?;
+            Frame::decode(rest).ok()
+        });
+        if found.given_up {
+            break;
+        }
+        let Some(frame) = sound else {
+            offset += 1;
+            continue;
+        };
+        offset += frame.bytes();
+        if let Some(facts) = frame.batch() {
+            let last = frame.seq.0.saturating_add(facts.saturating_sub(1));
+            batch = (facts > 0).then_some((last, found.facts.len()));
+            continue;
+        }
+        let is_fact = !frame.is_control() && frame.seq.0 > 0 && i64::try_from(frame.seq.0).is_ok();
+        if !is_fact || codec::decode(frame.body).is_none() {
+            continue;
+        }
+        // Whatever comes behind it says that the batch was whole.
+        batch = batch.filter(|(last, _)| frame.seq.0 < *last);
+        last = frame.seq.0;
+        found.facts.push(frame);
+    }
+    if let Some((_, begin)) = batch {
+        found.incomplete = found.facts.split_off(begin.min(found.facts.len()));
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fact::{Event, Fact, Json, Seq, StreamId, UnixNanos};
+    use crate::journal::frame::{FileHeader, FrameBuffer};
+
+    fn batch(first: u64, facts: u64) -> Vec<u8> {
+        let mut frames = FrameBuffer::default();
+        for n in first..first + facts {
+            let fact =
+                Fact::from(Event::new("s", format!("s:{n}"), "ActorStarted", Json::empty_object(), 1.0));
+            frames.add(&fact).unwrap();
+        }
+        frames.finish(Seq(first), UnixNanos(first as i64));
+        frames.bytes().to_vec()
+    }
+
+    fn file(parts: &[Vec<u8>]) -> Vec<u8> {
+        let store = crate::ledger::StoreId::from_bytes([7; 16]);
+        let mut bytes = FileHeader { stream: StreamId(1), store }.encode();
+        parts.iter().for_each(|part| bytes.extend_from_slice(part));
+        bytes
+    }
+
+    fn numbers(frames: &[Frame<'_>]) -> Vec<u64> {
+        frames.iter().map(|frame| frame.seq.0).collect()
+    }
+
+    #[test]
+    fn frames_before_and_behind_the_damage_are_found_wherever_it_is() {
+        let parts: Vec<_> = (1..=4).map(|n| batch(n, 1)).collect();
+        let whole = file(&parts);
+        let each = parts.first().unwrap().len();
+        for at in 0..whole.len() {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 0x10;
+            let hit = at.checked_sub(FILE_HEADER_BYTES).map(|at| (at / each) as u64 + 1);
+            let expected: Vec<u64> = (1..=4).filter(|n| Some(*n) != hit).collect();
+            assert_eq!(numbers(&sound(&bytes).facts), expected, "byte {at}");
+        }
+    }
+
+    #[test]
+    fn a_batch_that_was_cut_short_is_told_apart() {
+        let whole = file(&[batch(1, 1), batch(2, 3)]);
+        let cut = sound(&whole[..whole.len() - 5]);
+        assert_eq!((numbers(&cut.facts), numbers(&cut.incomplete)), (vec![1], vec![2, 3]));
+        // Something comes behind it: it was whole once.
+        let mut damaged = file(&[batch(1, 1), batch(2, 3), batch(5, 1)]);
+        let at = whole.len() - 5;
+        damaged[at] ^= 1;
+        let found = sound(&damaged);
+        assert_eq!((numbers(&found.facts), numbers(&found.incomplete)), (vec![1, 2, 3, 5], vec![]));
+    }
+
+    #[test]
+    fn arbitrary_bytes_end_and_give_nothing() {
+        assert!(sound(&[]).facts.is_empty());
+        assert!(sound(&[1; 100_000]).facts.is_empty());
+        assert!(sound(&vec![0; 100_000]).facts.is_empty());
+    }
+}

@@ -1,0 +1,131 @@
+//! Which rows of a damaged file are let through.
+//!
+//! Parquet has no checksums here, so a row that decodes is not yet the row that was written. A row
+//! is let through if all that can be held against it holds:
+//!
+//! - its place is one that the ledger gives to the segment, is no other fact's, and comes behind
+//!   the row before it in the store's order; its `recorded_at` is within the ledger's bounds;
+//! - its texts are JSON where they should be, and what it says twice it says alike: the columns
+//!   `error`, `error_type` and `reason` are what the payload has.
+//!
+//! That is necessary, and not enough: a bit that flipped in a name still gives a name. What came
+//! through is therefore *unverified*, until its own digest proves otherwise.
+
+use std::collections::BTreeMap;
+
+use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
+
+use super::coverage::Coverage;
+use crate::error::{Error, ErrorKind, Result};
+use crate::fact::columns::{self, Rows, error_type};
+use crate::fact::{Fact, Json, Kind, Position, Seq, StreamId, UnixNanos};
+use crate::ledger::{StreamRange, TimeRange};
+
+/// Decides about the rows of one file.
+pub(super) struct Gate<'a> {
+    pub(super) kind: Kind,
+    /// The places that rows may have.
+    pub(super) places: &'a [StreamRange],
+    pub(super) recorded_at: Option<TimeRange>,
+    /// Places of facts that are elsewhere.
+    pub(super) taken: &'a Coverage,
+    /// Places that were let through.
+    pub(super) passed: Coverage,
+    last: Option<(UnixNanos, StreamId, Seq)>,
+}
+
+impl<'a> Gate<'a> {
+    pub(super) fn new(
+        kind: Kind,
+        places: &'a [StreamRange],
+        recorded_at: Option<TimeRange>,
+        taken: &'a Coverage,
+    ) -> Self {
+        Self { kind, places, recorded_at, taken, passed: Coverage::default(), last: None }
+    }
+
+    /// The rows of a batch that are let through, by stream.
+    pub(super) fn pass(&mut self, batch: &RecordBatch) -> Result<Vec<(StreamId, Rows)>> {
+        let Some(facts) = columns::facts(self.kind, batch) else { return Ok(Vec::new()) };
+        let consistent = consistent(self.kind, batch, &facts);
+        let mut streams: BTreeMap<StreamId, (Vec<bool>, u64)> = BTreeMap::new();
+        for (row, found) in facts.iter().enumerate() {
+            let place = found.position;
+            if !consistent.get(row).is_some_and(|sound| *sound) || !self.admits(place) {
+                continue;
+            }
+            self.last = Some((place.recorded_at, place.stream, place.seq));
+            self.passed.insert(place.stream, place.seq);
+            let (mask, bytes) = streams.entry(place.stream).or_insert_with(|| (vec![false; facts.len()], 0));
+            if let Some(kept) = mask.get_mut(row) {
+                *kept = true;
+            }
+            *bytes += found.fact.line_len();
+        }
+        let filtered = streams.into_iter().map(|(stream, (mask, fact_bytes))| {
+            let batch = filter_record_batch(batch, &BooleanArray::from(mask)).map_err(|error| {
+                Error::with_source(ErrorKind::Damaged, "cannot take rows out of a damaged segment", error)
+            })?;
+            Ok((stream, Rows { batch, fact_bytes }))
+        });
+        filtered.collect()
+    }
+
+    fn admits(&self, place: Position) -> bool {
+        let given = self.places.iter().any(|range| {
+            range.stream == place.stream && range.first_seq <= place.seq && place.seq <= range.last_seq
+        });
+        let in_time = self
+            .recorded_at
+            .is_none_or(|bounds| bounds.min <= place.recorded_at && place.recorded_at <= bounds.max);
+        given
+            && in_time
+            && self.last.is_none_or(|last| last < (place.recorded_at, place.stream, place.seq))
+            && !self.taken.contains(place.stream, place.seq)
+            && !self.passed.contains(place.stream, place.seq)
+    }
+}
+
+/// Of each row, whether it has what it must have and does not contradict itself.
+fn consistent(kind: Kind, batch: &RecordBatch, facts: &[crate::fact::Recorded<Fact<'_>>]) -> Vec<bool> {
+    let complete = batch.schema().fields().iter().zip(batch.columns()).fold(
+        vec![true; facts.len()],
+        |mut complete, (field, column)| {
+            if !field.is_nullable() && column.null_count() > 0 {
+                for (row, complete) in complete.iter_mut().enumerate() {
+                    *complete &= column.is_valid(row);
+                }
+            }
+            complete
+        },
+    );
+    let text = |name: &str| batch.column_by_name(name)?.as_string_view_opt();
+    let hot = ["error", "error_type", "reason"].map(text);
+    let json = |json: &Json<'_>| Json::parse(json.as_str()).is_ok();
+    facts
+        .iter()
+        .zip(complete)
+        .enumerate()
+        .map(|(row, (found, complete))| {
+            if !complete {
+                return false;
+            }
+            let (payload, extra) = match &found.fact {
+                Fact::Event(event) => (Some(&event.payload), &event.extra),
+                Fact::Audit(audit) => (None, &audit.extra),
+                Fact::DeadLetter(letter) => (Some(&letter.payload), &letter.extra),
+            };
+            if !payload.is_none_or(json) || !extra.as_ref().is_none_or(json) {
+                return false;
+            }
+            let Some(payload) = payload.filter(|_| kind == Kind::Event) else { return true };
+            let [error, class, reason] =
+                hot.map(|column| column.filter(|c| c.is_valid(row)).map(|c| c.value(row)));
+            let told = payload.text_of("error");
+            error == told.as_deref()
+                && class == told.as_deref().and_then(error_type)
+                && reason == payload.text_of("reason").as_deref()
+        })
+        .collect()
+}

@@ -1,0 +1,357 @@
+//! Recovering: a damaged store becomes whole again, and what is lost is accounted for.
+//!
+//! [`recover`] scans, acts upon what the scan named, and scans again. It acts upon nothing else,
+//! and upon each file only while that is still what the scan saw. What it does, in this order:
+//!
+//! 1. *Ledger.* A rebuilding that was cut short is finished. In mode rebuild, a ledger that does not
+//!    hold together begins again ([`rebuild`]). A damaged checkpoint goes: it was a copy.
+//! 2. *Segments.* All that can be had of a damaged or missing segment goes into new ones, which take
+//!    its place ([`segments`]).
+//! 3. *Streams.* What can be read of a damaged journal goes into segments; so do facts of segments
+//!    that no commit names and that are nowhere else ([`streams`]).
+//! 4. *Strangers* are moved aside.
+//!
+//! # What an auditor wants to know
+//!
+//! Nothing is lost in silence: the commits of a repair carry how many facts are lost and among
+//! which places, so that the sums hold. Nothing is invented in silence, either: facts that were
+//! read from a file whose digest is wrong are kept, but noted in the ledger as *unverified*, by
+//! their places, which no later compaction changes ([`segments`] says when that can be avoided).
+//! No place ever comes to name two facts.
+//!
+//! # What is kept aside
+//!
+//! Mode repair lets damaged bytes go, once what was readable in them is committed. What is not ours
+//! to delete it moves to `quarantine/` in the store, or to a folder that is named: strangers, files
+//! that no commit names, the commits of a ledger that began again. Mode quarantine keeps every damaged
+//! file there as well, before anything else is done to it.
+//!
+//! # Killed in between
+//!
+//! Every step is one commit, or can be taken twice. Whoever recovers again finds what is left to
+//! do, and ends with the same facts. One maintainer works at a time ([`Maintenance`]); writers and
+//! readers go on beside it, except that a ledger is rebuilt when nobody writes.
+
+mod aside;
+mod bits;
+mod coverage;
+mod describe;
+mod evidence;
+mod file;
+mod frames;
+mod gate;
+mod pages;
+mod rebuild;
+mod report;
+mod segments;
+mod strangers;
+mod streams;
+mod wreck;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+pub use report::{LostFacts, RecoveryConfig, RecoveryMode, RecoveryReport, UnverifiedFacts};
+
+use super::scan::{ScanDepth, ScanOptions, scan};
+use super::{AnomalyKind, Maintenance, ScanReport};
+use crate::disk::Disk;
+use crate::error::{Error, ErrorKind, Result};
+use crate::fact::StreamId;
+use crate::ledger::Ledger;
+use crate::metrics::count;
+use crate::store::Store;
+use aside::Aside;
+use evidence::Files;
+use strangers::Seen;
+
+/// How often recovering goes on with what another scan finds.
+const MOST_ROUNDS: usize = 4;
+/// Files of so many bytes in all are searched for a flipped bit: some minutes of work.
+const BITS_BUDGET: u64 = 8 << 20;
+
+/// Recovers the store at this path, which may be too damaged to be opened.
+///
+/// ```
+/// use ostracon::{RecoveryConfig, RecoveryMode, Store, recover};
+///
+/// let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("facts");
+/// Store::open(&path)?.close()?;
+/// let report = recover(&path, RecoveryConfig::new(RecoveryMode::Repair))?;
+/// assert!(report.is_clean() && report.facts_lost() == 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// [`ErrorKind::NotAStore`]; [`ErrorKind::Settings`] for mode quarantine without a folder, or a
+/// folder within the store; [`ErrorKind::Contended`] while another process maintains the store;
+/// [`ErrorKind::NewerFormat`]; and what kept a file from being read or written. What was done until
+/// then stands, and recovering again goes on from there. That something is still wrong after it is
+/// no error: the report says so.
+pub fn recover(path: impl AsRef<Path>, config: RecoveryConfig) -> Result<RecoveryReport> {
+    config.check()?;
+    let root = path.as_ref();
+    let look = || {
+        let quick = config.quick.unwrap_or(false);
+        let depth = if quick { ScanDepth::Quick } else { ScanDepth::Deep };
+        scan(root, ScanOptions::new(depth).disk(config.disk.clone()))
+    };
+    if config.mode == RecoveryMode::Ignore {
+        let scan = look()?;
+        let after = scan.clone();
+        return Ok(RecoveryReport { mode: config.mode, scan, after, ..RecoveryReport::default() });
+    }
+    let mut work = Work {
+        root,
+        disk: &config.disk,
+        keeps_damaged: config.mode == RecoveryMode::Quarantine,
+        lose_unverified: config.lose_unverified,
+        aside: Aside::new(&config.disk, root, config.quarantine_dir.as_deref())?,
+        report: RecoveryReport { mode: config.mode, ..RecoveryReport::default() },
+        ledger: None,
+        seen: BTreeMap::new(),
+        bits_budget: BITS_BUDGET,
+    };
+    // Before anything is made: there may be no store at all.
+    let mut found = look()?;
+    work.make_ledger_folder()?;
+    let _maintenance = Maintenance::claim(&config.disk, root)?;
+    for round in 0..MOST_ROUNDS {
+        if round == 0 {
+            // The last maintainer may have changed everything until it let go.
+            found = look()?;
+            work.report.scan = found.clone();
+        }
+        if found.is_clean() {
+            break;
+        }
+        let done = work.done();
+        work.act(&found)?;
+        found = look()?;
+        if work.done() == done {
+            break;
+        }
+    }
+    work.report.after = found;
+    Ok(work.report)
+}
+
+impl Store {
+    /// Recovers the store: [`recover`], counted in the store's metrics. The stream of this very
+    /// store is its own, and is left alone; a ledger cannot be rebuilt under it.
+    ///
+    /// # Errors
+    /// Those of [`recover`].
+    pub fn recover(&self, config: RecoveryConfig) -> Result<RecoveryReport> {
+        let shared = self.shared();
+        let metrics = &shared.metrics;
+        count(&metrics.recoveries, 1);
+        // Recovering includes a scan.
+        count(&metrics.scans, 1);
+        let result = recover(self.path(), config.disk(shared.disk.clone()));
+        match &result {
+            Ok(report) => count(&metrics.anomalies_detected, report.scan.anomalies.len() as u64),
+            Err(_) => count(&metrics.recovery_errors, 1),
+        }
+        result
+    }
+}
+
+/// A recovery under way.
+struct Work<'a> {
+    root: &'a Path,
+    disk: &'a Disk,
+    /// Damaged files are kept aside before anything is done about them.
+    keeps_damaged: bool,
+    lose_unverified: bool,
+    aside: Aside,
+    report: RecoveryReport,
+    ledger: Option<Ledger>,
+    /// What the scan saw at the paths of strangers.
+    seen: BTreeMap<PathBuf, Seen>,
+    bits_budget: u64,
+}
+
+impl Work<'_> {
+    /// Acts upon what a scan named.
+    fn act(&mut self, found: &ScanReport) -> Result<()> {
+        self.ledger = None;
+        self.seen = strangers::see(self.root, found);
+        if !self.mend_ledger(found)? {
+            return Ok(());
+        }
+        let mut segments: BTreeSet<&str> = BTreeSet::new();
+        let mut streams: BTreeMap<StreamId, BTreeSet<String>> = BTreeMap::new();
+        let mut unexpected: BTreeSet<&str> = BTreeSet::new();
+        for anomaly in &found.anomalies {
+            let path = anomaly.path.as_str();
+            match anomaly.kind {
+                AnomalyKind::SegmentMissing
+                | AnomalyKind::SegmentSize
+                | AnomalyKind::SegmentDamaged
+                | AnomalyKind::SegmentForeign => {
+                    segments.insert(path);
+                }
+                AnomalyKind::JournalTorn | AnomalyKind::JournalDamaged | AnomalyKind::JournalGap => {
+                    if let Some(stream) = stream_of(path) {
+                        streams.entry(stream).or_default();
+                    }
+                }
+                AnomalyKind::SegmentUnknown => {
+                    let mut touched: Vec<_> = anomaly.affected.spans.iter().map(|span| span.stream).collect();
+                    touched.dedup();
+                    if let [stream] = touched[..] {
+                        streams.entry(stream).or_default().insert(path.to_owned());
+                    } else {
+                        unexpected.insert(path);
+                    }
+                }
+                AnomalyKind::Unexpected => {
+                    unexpected.insert(path);
+                }
+                _ => {}
+            }
+        }
+        for path in segments {
+            segments::repair(self, path)?;
+        }
+        for (stream, unknown) in &streams {
+            streams::salvage(self, *stream, unknown)?;
+        }
+        for path in unexpected {
+            let place = self.root.join(path);
+            self.move_stranger(&place)?;
+        }
+        self.make_folders()
+    }
+
+    /// Sees to the ledger. `false` if there is nothing else to do for now: because it does not hold
+    /// together, and nobody knows what else is wrong; or because it has begun again, and another
+    /// scan will tell.
+    fn mend_ledger(&mut self, found: &ScanReport) -> Result<bool> {
+        let folder = self.root.join("ledger");
+        let broken = found.anomalies.iter().any(|anomaly| {
+            matches!(
+                anomaly.kind,
+                AnomalyKind::CommitMissing
+                    | AnomalyKind::CommitDamaged
+                    | AnomalyKind::ChainBroken
+                    | AnomalyKind::Imbalance
+            )
+        });
+        if broken && let Some(number) = evidence::unfinished_rebuild(&folder, &Files::list(&folder)?)? {
+            rebuild::finish(self, number)?;
+            return Ok(false);
+        } else if broken && self.report.mode == RecoveryMode::Rebuild {
+            rebuild::run(self)?;
+            return Ok(false);
+        } else {
+            for anomaly in found.anomalies.iter().filter(|a| a.kind == AnomalyKind::CheckpointDamaged) {
+                self.drop_checkpoint(&anomaly.path)?;
+            }
+            if broken {
+                self.note("the ledger itself is damaged; only mode rebuild makes a new one");
+            }
+        }
+        match Ledger::open(self.disk.clone(), self.root) {
+            Ok(ledger) => self.ledger = Some(ledger),
+            Err(error) if error.kind() == ErrorKind::Damaged => {
+                self.note("while the ledger cannot be read, nothing else is touched");
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(true)
+    }
+
+    /// A checkpoint is a copy of what the commits say.
+    fn drop_checkpoint(&mut self, path: &str) -> Result<()> {
+        let place = self.root.join(path);
+        let attempt = |error| Error::io("remove the checkpoint", &place, error);
+        if !std::fs::symlink_metadata(&place).is_ok_and(|found| found.is_file()) {
+            return Ok(());
+        }
+        self.keep_damaged(&place)?;
+        self.disk.remove(&place).map_err(attempt)?;
+        self.disk.sync_dir(place.parent().unwrap_or(self.root)).map_err(attempt)?;
+        self.repaired(path);
+        Ok(())
+    }
+
+    fn ledger(&self) -> Result<&Ledger> {
+        self.ledger.as_ref().ok_or_else(|| Error::new(ErrorKind::Damaged, "the ledger is not readable"))
+    }
+
+    /// Keeps a damaged file aside, if that is asked for.
+    fn keep_damaged(&mut self, path: &Path) -> Result<()> {
+        if self.keeps_damaged && std::fs::symlink_metadata(path).is_ok_and(|found| found.is_file()) {
+            let kept = self.aside.keep(path)?;
+            self.put_aside(kept);
+        }
+        Ok(())
+    }
+
+    fn put_aside(&mut self, place: PathBuf) {
+        if !self.report.quarantined_files.contains(&place) {
+            self.report.quarantined_files.push(place);
+        }
+    }
+
+    fn repaired(&mut self, path: &str) {
+        if !self.report.repaired_files.iter().any(|known| known == path) {
+            self.report.repaired_files.push(path.to_owned());
+        }
+    }
+
+    fn note(&mut self, note: impl Into<String>) {
+        let note = note.into();
+        if !self.report.notes.contains(&note) {
+            self.report.notes.push(note);
+        }
+    }
+
+    /// How much was done so far.
+    fn done(&self) -> usize {
+        self.report.repaired_files.len() + self.report.quarantined_files.len()
+    }
+
+    /// A path as reports write it.
+    fn name(&self, path: &Path) -> String {
+        let below = path.strip_prefix(self.root).unwrap_or(path);
+        let parts: Vec<_> = below.iter().map(|part| part.to_string_lossy()).collect();
+        parts.join("/")
+    }
+
+    /// A store that lost its ledger with the folder has no place for the lock.
+    fn make_ledger_folder(&self) -> Result<()> {
+        let folder = self.root.join("ledger");
+        if self.report.mode == RecoveryMode::Rebuild && !folder.exists() {
+            self.make_folder(&folder)?;
+        }
+        Ok(())
+    }
+
+    /// The folders that every store has.
+    fn make_folders(&self) -> Result<()> {
+        for name in crate::store::FOLDERS {
+            let folder = self.root.join(name);
+            if !folder.exists() {
+                self.make_folder(&folder)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn make_folder(&self, folder: &Path) -> Result<()> {
+        let attempt = |error| Error::io("make the folder", folder, error);
+        self.disk.create_dir(folder).map_err(attempt)?;
+        self.disk.sync_dir(self.root).map_err(attempt)
+    }
+}
+
+/// The stream whose journal a path is in.
+fn stream_of(path: &str) -> Option<StreamId> {
+    let mut parts = path.strip_prefix("journal/")?.split('/');
+    parts.next()?.parse().ok().map(StreamId)
+}

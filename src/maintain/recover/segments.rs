@@ -1,0 +1,421 @@
+//! Damaged segments: new ones take their place, with all that can be had.
+//!
+//! 1. The file is looked at again. One that is what the ledger says is left alone, whatever the
+//!    scan saw.
+//! 2. Its rows are looked for where they are *exact*: in another file of the store that has the
+//!    digest (two files were swapped, one was renamed or copied), in the file itself with one bit
+//!    put right ([`bits`]), in the stream's journal if that is not retired yet.
+//! 3. What is still missing is read from the damaged file, as far as it goes ([`wreck`]) and as far
+//!    as it is plausible ([`gate`]). If writing these rows again gives a file with the ledger's
+//!    digest, they are proven. If not, they are *unverified*: nobody can tell that no bit of theirs
+//!    has flipped. They are kept, because most of them are as they were; and they are noted in the
+//!    ledger for ever, because some may not be. Who would rather lose them says so
+//!    ([`RecoveryConfig::lose_unverified`](super::RecoveryConfig::lose_unverified)).
+//! 4. One commit removes the segment, adds its heirs, and says how many facts are lost, and among
+//!    which places. The file itself is a removed segment from then on.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::path::{Path, PathBuf};
+
+use super::coverage::Coverage;
+use super::file::{self, Found};
+use super::gate::Gate;
+use super::report::spans;
+use super::wreck::Wreck;
+use super::{LostFacts, UnverifiedFacts, Work, bits, streams};
+use crate::buffer::Buffer;
+use crate::error::{Error, ErrorKind, Result};
+use crate::fact::{Kind, Seq, StreamId, codec};
+use crate::ledger::{Action, Lost, Segment, State, StoreId, StreamRange, Total, Unverified};
+use crate::segment::{self, SegmentWriter};
+
+/// More ranges than these do not tell anybody anything.
+const MOST_SPANS: usize = 1000;
+
+/// What takes a segment's place.
+#[derive(Default)]
+struct Heirs {
+    add: Vec<Segment>,
+    /// Of the places in `add`, those that are not exact.
+    unverified: Coverage,
+    unverified_facts: u64,
+    /// All places in `add`.
+    saved: Coverage,
+}
+
+/// Repairs the live segment at this path, if it is damaged.
+pub(super) fn repair(work: &mut Work<'_>, path: &str) -> Result<()> {
+    let state = work.ledger()?.refresh()?;
+    let Some(segment) = live(&state, path) else {
+        work.note(format!("{path} is not live any more, and was left alone"));
+        return Ok(());
+    };
+    let place = work.root.join(path);
+    let found = Found::at(&place)?;
+    if found.is(&segment) {
+        work.note(format!("{path} is what was written, and was left alone"));
+        return Ok(());
+    }
+    if found != Found::Nothing {
+        work.keep_damaged(&place)?;
+    }
+    let mut heirs = find_heirs(work, &state, &segment, &found)?;
+    if Found::at(&place)? != found {
+        segment::discard(work.disk, work.root, &heirs.add);
+        let moved = format!("{path} changes while it is being repaired; try again when it does not");
+        return Err(Error::new(ErrorKind::Contended, moved));
+    }
+    // More bytes than were recorded are no facts of this store, whatever they look like.
+    let total = Total::of(&segment);
+    let mut saved = total_of(&heirs.add);
+    if saved.is_none_or(|saved| saved.facts > total.facts || saved.bytes > total.bytes) {
+        segment::discard(work.disk, work.root, &heirs.add);
+        work.note(format!(
+            "what is readable in {path} adds up to more than was recorded; none of it is kept"
+        ));
+        heirs = Heirs::default();
+        saved = Some(Total::default());
+    }
+    let saved = saved.unwrap_or_default();
+    let lost = Total { facts: total.facts - saved.facts, bytes: total.bytes - saved.bytes };
+    let within = missing_places(work, &state, &segment, &heirs.saved, lost.facts)?;
+    commit(work, &segment, &heirs, lost, &within)?;
+    if found == Found::NoFile {
+        work.move_stranger(&place)?;
+    }
+    Ok(())
+}
+
+fn live(state: &State, path: &str) -> Option<Segment> {
+    state.segments.iter().flatten().find(|segment| segment.path == path).map(|segment| (**segment).clone())
+}
+
+fn total_of(segments: &[Segment]) -> Option<Total> {
+    segments.iter().try_fold(Total::default(), |total, segment| total.plus(Total::of(segment)))
+}
+
+fn commit(
+    work: &mut Work<'_>,
+    segment: &Segment,
+    heirs: &Heirs,
+    lost: Total,
+    within: &[StreamRange],
+) -> Result<()> {
+    let kind = segment.kind;
+    let none = lost == Total::default();
+    let losses = if none { Vec::new() } else { vec![Lost { kind, total: lost, within: within.to_vec() }] };
+    let places = few(heirs.unverified.ranges(), segment);
+    let doubts = if heirs.unverified_facts == 0 {
+        Vec::new()
+    } else {
+        vec![Unverified { kind, facts: heirs.unverified_facts, within: places.clone() }]
+    };
+    let result = work.ledger()?.commit(|state| {
+        if live(state, &segment.path).as_ref() != Some(segment) {
+            return Ok(None);
+        }
+        Ok(Some(Action::Repair {
+            remove: vec![segment.clone()],
+            add: heirs.add.clone(),
+            lost: losses.clone(),
+            unverified: doubts.clone(),
+        }))
+    });
+    match result {
+        Ok(Some(_)) => {}
+        Ok(None) => {
+            segment::discard(work.disk, work.root, &heirs.add);
+            work.note(format!("{} was replaced by another process, and was left alone", segment.path));
+            return Ok(());
+        }
+        Err(error) => {
+            // Unless the commit was published all the same, nobody knows of these files.
+            let known = work.ledger()?.refresh();
+            if known.is_ok_and(|state| live(&state, &segment.path).is_some()) {
+                segment::discard(work.disk, work.root, &heirs.add);
+            }
+            return Err(error);
+        }
+    }
+    work.repaired(&segment.path);
+    if !none {
+        work.report.lost.push(LostFacts {
+            path: segment.path.clone(),
+            kind: Some(kind),
+            facts: lost.facts,
+            bytes: Some(lost.bytes),
+            spans: spans(within),
+        });
+    }
+    if heirs.unverified_facts > 0 {
+        work.report.unverified.push(UnverifiedFacts {
+            path: segment.path.clone(),
+            kind,
+            facts: heirs.unverified_facts,
+            spans: spans(&places),
+        });
+    }
+    Ok(())
+}
+
+/// As many ranges as tell anybody anything.
+fn few(ranges: Vec<StreamRange>, segment: &Segment) -> Vec<StreamRange> {
+    if ranges.len() > MOST_SPANS { segment.streams.clone() } else { ranges }
+}
+
+fn find_heirs(work: &mut Work<'_>, state: &State, segment: &Segment, found: &Found) -> Result<Heirs> {
+    let exact = match elsewhere(work, segment)? {
+        Some(copy) => Some(adopt_copy(work, segment, &copy)?),
+        None => put_right(work, segment, found)?,
+    };
+    if let Some(copy) = exact {
+        return Ok(Heirs { add: vec![copy], ..Heirs::default() });
+    }
+    let mut heirs = Heirs::default();
+    from_journal(work, state, segment, &mut heirs)?;
+    if total_of(&heirs.add) != Some(Total::of(segment)) && matches!(found, Found::File { .. }) {
+        from_wreck(work, state, segment, &mut heirs)?;
+    }
+    Ok(heirs)
+}
+
+/// Another file of the store that is what this one should be.
+fn elsewhere(work: &Work<'_>, segment: &Segment) -> Result<Option<PathBuf>> {
+    for kind in Kind::ALL {
+        let folder = work.root.join(kind.table());
+        let attempt = |error| Error::io("look for copies in", &folder, error);
+        let entries = match std::fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(attempt(error)),
+        };
+        let mut paths = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(attempt)?;
+            let is_it = |entry: &std::fs::DirEntry| {
+                entry.metadata().is_ok_and(|found| found.is_file() && found.len() == segment.bytes)
+            };
+            if is_it(&entry) {
+                paths.push(entry.path());
+            }
+        }
+        paths.sort();
+        let copy =
+            paths.into_iter().find(|path| file::digest(path).is_ok_and(|found| found == segment.blake3));
+        if copy.is_some() {
+            return Ok(copy);
+        }
+    }
+    Ok(None)
+}
+
+/// A name that nothing has yet, for facts of this segment.
+fn heir_path(segment: &Segment) -> String {
+    let unique = uuid::Uuid::new_v4().simple().to_string();
+    let name = segment.path.rsplit('/').next().unwrap_or_default();
+    let stem = name.strip_suffix(".parquet").unwrap_or(name);
+    let stem = stem.rsplit_once('-').map_or(stem, |(range, _)| range);
+    format!("{}/{stem}-{}.parquet", segment.kind.table(), unique.get(..8).unwrap_or_default())
+}
+
+/// The same file under a new name: the old one may be taken by another file.
+fn adopt_copy(work: &Work<'_>, segment: &Segment, copy: &Path) -> Result<Segment> {
+    let heir = Segment { path: heir_path(segment), ..segment.clone() };
+    let place = work.root.join(&heir.path);
+    let parent = place.parent().unwrap_or(work.root);
+    let attempt = |error| Error::io("put a segment back as", &place, error);
+    // Whoever made the copy may not have waited for the disk.
+    std::fs::File::open(copy).and_then(|copy| copy.sync_data()).map_err(attempt)?;
+    work.disk.publish_link(copy, &place).map_err(attempt)?;
+    work.disk.sync_dir(parent).map_err(attempt)?;
+    if Found::at(&place)?.is(segment) {
+        return Ok(heir);
+    }
+    segment::discard(work.disk, work.root, std::slice::from_ref(&heir));
+    Err(Error::new(ErrorKind::Contended, format!("{} changes while it is read; try again", copy.display())))
+}
+
+/// The file itself, with one bit put right.
+fn put_right(work: &mut Work<'_>, segment: &Segment, found: &Found) -> Result<Option<Segment>> {
+    let Found::File { bytes, blake3: Some(_) } = found else { return Ok(None) };
+    if *bytes != segment.bytes || *bytes > work.bits_budget.min(bits::MOST_BYTES) {
+        return Ok(None);
+    }
+    let path = work.root.join(&segment.path);
+    let damaged = std::fs::read(&path).map_err(|error| Error::io("read", &path, error))?;
+    work.bits_budget -= *bytes;
+    let Some(whole) = bits::put_right(&damaged, &segment.blake3) else { return Ok(None) };
+    let heir = Segment { path: heir_path(segment), ..segment.clone() };
+    let place = work.root.join(&heir.path);
+    let temp = place.with_extension("tmp");
+    work.disk
+        .publish(&temp, &place, &whole)
+        .map_err(|error| Error::io("publish a segment put right as", &place, error))?;
+    work.note(format!("one flipped bit in {} was put right: the file has its digest again", segment.path));
+    Ok(Some(heir))
+}
+
+/// Facts of the segment whose frames are still in journals.
+fn from_journal(work: &Work<'_>, state: &State, segment: &Segment, heirs: &mut Heirs) -> Result<()> {
+    for range in &segment.streams {
+        let journals = streams::read_journals(work, state.store, range.stream)?;
+        let mut frames: BTreeMap<Seq, &[u8]> = BTreeMap::new();
+        for frame in journals.iter().flat_map(|journal| journal.frames()) {
+            let here = range.first_seq <= frame.seq && frame.seq <= range.last_seq;
+            if here && codec::kind_of(frame.body) == Some(segment.kind) {
+                frames.entry(frame.seq).or_insert(frame.raw);
+            }
+        }
+        if frames.is_empty() {
+            continue;
+        }
+        let mut buffer = Buffer::new(range.stream);
+        for (seq, raw) in frames {
+            buffer.push(seq, raw);
+            heirs.saved.insert(range.stream, seq);
+        }
+        let chunks = buffer.seal();
+        heirs.add.extend(segment::write_all(work.disk, work.root, state.store, *range, |kind| {
+            Box::new(chunks.iter().filter_map(move |chunk| chunk.rows(kind)))
+        })?);
+    }
+    Ok(())
+}
+
+/// What can be read of the damaged file itself.
+fn from_wreck(work: &mut Work<'_>, state: &State, segment: &Segment, heirs: &mut Heirs) -> Result<()> {
+    let path = work.root.join(&segment.path);
+    let mut best: Option<(u64, Wreck)> = None;
+    for way in Wreck::ways(&path, segment.kind, segment.rows) {
+        let rows = way.count()?;
+        if best.as_ref().is_none_or(|(most, _)| rows > *most) {
+            best = Some((rows, way));
+        }
+    }
+    let Some((_, wreck)) = best.filter(|(rows, _)| *rows > 0) else { return Ok(()) };
+    let mut taken = others(work, state, segment)?;
+    for range in heirs.saved.ranges() {
+        taken.add(range.stream, range.first_seq, range.last_seq);
+    }
+    let mut gate = Gate::new(segment.kind, &segment.streams, Some(segment.recorded_at), &taken);
+    let written =
+        write_passed(work, state.store, &wreck, &mut gate, |stream| covered_range(segment, stream))?;
+    let proven = heirs.add.is_empty()
+        && matches!(&written[..], [heir] if heir.bytes == segment.bytes && heir.blake3 == segment.blake3);
+    if proven {
+        work.note(format!(
+            "the facts of {} are as they were: written again, they have the digest that the ledger names",
+            segment.path
+        ));
+    } else if work.lose_unverified {
+        segment::discard(work.disk, work.root, &written);
+        return Ok(());
+    } else {
+        heirs.unverified = gate.passed.clone();
+        heirs.unverified_facts = written.iter().map(|heir| heir.rows).sum();
+    }
+    for range in gate.passed.ranges() {
+        heirs.saved.add(range.stream, range.first_seq, range.last_seq);
+    }
+    heirs.add.extend(written);
+    Ok(())
+}
+
+/// Writes what the gate lets through of a file, a segment for each stream.
+pub(super) fn write_passed(
+    work: &Work<'_>,
+    store: StoreId,
+    wreck: &Wreck,
+    gate: &mut Gate<'_>,
+    range_of: impl Fn(StreamId) -> StreamRange,
+) -> Result<Vec<Segment>> {
+    let mut writers: BTreeMap<StreamId, SegmentWriter<'_>> = BTreeMap::new();
+    wreck.read(&mut |batch| {
+        for (stream, rows) in gate.pass(batch)? {
+            let writer = match writers.entry(stream) {
+                Entry::Occupied(writer) => writer.into_mut(),
+                Entry::Vacant(place) => place.insert(SegmentWriter::begin(
+                    work.disk,
+                    work.root,
+                    wreck.kind(),
+                    store,
+                    range_of(stream),
+                )?),
+            };
+            writer.write(&rows)?;
+        }
+        Ok(())
+    })?;
+    let mut written = Vec::new();
+    for writer in writers.into_values() {
+        match writer.finish() {
+            Ok(segment) => written.push(segment),
+            Err(error) => {
+                segment::discard(work.disk, work.root, &written);
+                return Err(error);
+            }
+        }
+    }
+    Ok(written)
+}
+
+/// The range in a segment's footer: that of its flush, as its name has it.
+pub(super) fn covered_range(segment: &Segment, stream: StreamId) -> StreamRange {
+    let name = segment.path.rsplit('/').next().unwrap_or_default();
+    let mut parts = name.split('-').map(|part| part.parse::<u64>().ok());
+    let named = (parts.next().flatten(), parts.next().flatten(), parts.next().flatten());
+    let own = segment.streams.iter().find(|range| range.stream == stream);
+    match (named, own) {
+        ((Some(n), Some(first), Some(last)), _) if n == u64::from(stream.0) && first <= last => {
+            StreamRange { stream, first_seq: Seq(first), last_seq: Seq(last) }
+        }
+        (_, Some(range)) => *range,
+        _ => StreamRange { stream, first_seq: Seq(1), last_seq: Seq(1) },
+    }
+}
+
+/// The places, among those of this segment, of facts that other live segments hold.
+fn others(work: &Work<'_>, state: &State, segment: &Segment) -> Result<Coverage> {
+    let mut taken = Coverage::default();
+    for other in state.segments.iter().flatten() {
+        let touches = other.path != segment.path
+            && other.streams.iter().any(|other| {
+                segment.streams.iter().any(|own| {
+                    own.stream == other.stream
+                        && own.first_seq <= other.last_seq
+                        && other.first_seq <= own.last_seq
+                })
+            });
+        // A damaged one says nothing about places.
+        if touches && Found::at(&work.root.join(&other.path))?.is(other) {
+            places(&work.root.join(&other.path), other.kind, &mut taken)?;
+        }
+    }
+    Ok(taken)
+}
+
+/// Adds the places of all facts in a sound segment.
+pub(super) fn places(path: &Path, kind: Kind, coverage: &mut Coverage) -> Result<()> {
+    let Some(sound) = Wreck::by_footer(path, kind) else { return Ok(()) };
+    sound.read_places(&mut |stream, seq| coverage.insert(stream, seq))
+}
+
+/// Where the lost facts were: of the segment's places those that nobody has.
+fn missing_places(
+    work: &Work<'_>,
+    state: &State,
+    segment: &Segment,
+    saved: &Coverage,
+    lost: u64,
+) -> Result<Vec<StreamRange>> {
+    if lost == 0 {
+        return Ok(Vec::new());
+    }
+    let mut known = others(work, state, segment)?;
+    for range in saved.ranges() {
+        known.add(range.stream, range.first_seq, range.last_seq);
+    }
+    let gaps: Vec<_> = segment.streams.iter().flat_map(|range| known.gaps(*range)).collect();
+    Ok(if gaps.is_empty() { segment.streams.clone() } else { few(gaps, segment) })
+}

@@ -1,0 +1,370 @@
+//! A stream whose journal is damaged: what is left of it goes into segments, and the stream ends.
+//!
+//! 1. The stream's lock is claimed: the journal of a writer that lives is not touched.
+//! 2. Every sound frame is taken, before and behind the damage ([`frames`]), and every row of
+//!    segments that no commit names and whose facts are nowhere else.
+//! 3. What is readable is written into segments, and committed as the next range of the stream,
+//!    with the numbers in between that nobody has any more.
+//! 4. Only then the journal files go. In mode quarantine they were kept aside before.
+//!
+//! The stream ends: behind the last fact that was found there may have been others, and so that no
+//! number ever names two facts, nobody goes on with its numbers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::coverage::Coverage;
+use super::gate::Gate;
+use super::report::spans;
+use super::segments::write_passed;
+use super::wreck::Wreck;
+use super::{LostFacts, UnverifiedFacts, Work, frames};
+use crate::adopt::{MAX_JOURNAL_BYTES, TailReader};
+use crate::buffer::Buffer;
+use crate::error::{Error, ErrorKind, Result};
+use crate::fact::{Kind, Seq, StreamId, UnixNanos};
+use crate::journal::claim;
+use crate::journal::frame::{FileHeader, Frame, HeaderError};
+use crate::journal::replay::{self, Ending};
+use crate::ledger::{Action, Segment, State, StoreId, StreamRange, Unverified};
+use crate::segment;
+
+/// A journal file, read.
+pub(super) struct JournalRead {
+    pub(super) path: PathBuf,
+    pub(super) bytes: Vec<u8>,
+    pub(super) same_boot: bool,
+    pub(super) ending: Ending,
+    /// It belongs to another stream or store.
+    foreign: bool,
+}
+
+impl JournalRead {
+    /// Its facts, as far as their frames are sound.
+    pub(super) fn frames(&self) -> Vec<Frame<'_>> {
+        if self.foreign { Vec::new() } else { frames::sound(&self.bytes).facts }
+    }
+}
+
+/// Reads a stream's journal files. They may go while they are read, if the stream is owned.
+pub(super) fn read_journals(work: &Work<'_>, store: StoreId, stream: StreamId) -> Result<Vec<JournalRead>> {
+    let expected = FileHeader { stream, store };
+    let mut journals = Vec::new();
+    for file in claim::files(&claim::folder(work.root, stream))? {
+        let attempt = |error| Error::io("read the journal", &file.path, error);
+        let bytes = match fs::symlink_metadata(&file.path) {
+            Ok(metadata) if !metadata.is_file() => continue,
+            Ok(metadata) if metadata.len() > MAX_JOURNAL_BYTES => {
+                let much = format_args!("it has {} bytes, and nobody writes such a journal", metadata.len());
+                return Err(Error::damaged(&file.path, much));
+            }
+            Ok(_) => fs::read(&file.path).map_err(attempt)?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(attempt(error)),
+        };
+        let foreign = match FileHeader::decode(&bytes) {
+            Ok(header) => header != expected,
+            Err(HeaderError::NewerFormat(version)) => {
+                return Err(Error::new(
+                    ErrorKind::NewerFormat,
+                    format!("{} has format {version}; use a newer ostracon", file.path.display()),
+                ));
+            }
+            // By its place it is the stream's.
+            Err(HeaderError::Unsound) => false,
+        };
+        let same_boot = claim::same_boot(work.disk, &file);
+        let ending = replay::read(&bytes, &expected, same_boot).ending;
+        journals.push(JournalRead { path: file.path, bytes, same_boot, ending, foreign });
+    }
+    Ok(journals)
+}
+
+/// What was found of a stream behind the ledger.
+#[derive(Default)]
+struct Remains<'j> {
+    frames: BTreeMap<Seq, &'j [u8]>,
+    last_recorded_at: UnixNanos,
+}
+
+impl<'j> Remains<'j> {
+    fn of(journals: &'j [JournalRead], committed: Seq) -> Self {
+        let mut remains = Self::default();
+        let mut cut = Vec::new();
+        for journal in journals.iter().filter(|journal| !journal.foreign) {
+            let found = frames::sound(&journal.bytes);
+            for frame in found.facts {
+                remains.add(frame, committed);
+            }
+            if !found.incomplete.is_empty() {
+                cut.push((matches!(journal.ending, Ending::Damaged { .. }), found.incomplete));
+            }
+        }
+        // The beginning of a batch: its facts count if it was not a crash that cut it.
+        let newest = remains.frames.keys().next_back().copied().unwrap_or_default();
+        for (damaged, incomplete) in cut {
+            if damaged || incomplete.last().is_some_and(|last| newest > last.seq) {
+                incomplete.into_iter().for_each(|frame| remains.add(frame, committed));
+            }
+        }
+        remains
+    }
+
+    fn add(&mut self, frame: Frame<'j>, committed: Seq) {
+        if frame.seq > committed && !self.frames.contains_key(&frame.seq) {
+            self.frames.insert(frame.seq, frame.raw);
+            self.last_recorded_at = self.last_recorded_at.max(frame.recorded_at);
+        }
+    }
+}
+
+/// Salvages a stream: its journals, and these segments that no commit names.
+pub(super) fn salvage(work: &mut Work<'_>, stream: StreamId, unknown: &BTreeSet<String>) -> Result<()> {
+    let Some(claim) = claim::try_claim(work.disk, work.root, stream)? else {
+        work.note(format!(
+            "stream {stream} belongs to a process that lives, and was left alone; recover again when it has ended"
+        ));
+        return Ok(());
+    };
+    // Only now: the last owner may have committed until it let go.
+    let state = work.ledger()?.refresh()?;
+    let known = state.streams.get(&stream);
+    let committed = state.committed(stream);
+    let journals = match read_journals(work, state.store, stream) {
+        Ok(journals) => journals,
+        Err(error) if error.kind() == ErrorKind::NewerFormat => {
+            work.note(error.to_string());
+            return Ok(());
+        }
+        Err(error) => return Err(error),
+    };
+    if unknown.is_empty() && is_sound(&journals, state.store, stream, committed) {
+        work.note(format!("the journal of stream {stream} is sound by now, and was left alone"));
+        return Ok(());
+    }
+    for journal in journals.iter().filter(|journal| !journal.foreign) {
+        if journal.ending != Ending::Clean {
+            work.keep_damaged(&journal.path)?;
+        }
+    }
+    let remains = Remains::of(&journals, committed);
+    let found = Found::look(work, &state, stream, unknown, &remains)?;
+    let last = remains.frames.keys().next_back().copied().max(found.last).unwrap_or(committed);
+    let range = StreamRange { stream, first_seq: committed.next(), last_seq: last };
+    let segments = write(work, &state, range, &remains, &found)?;
+    let mut saved = found.passed.clone();
+    remains.frames.keys().for_each(|seq| saved.insert(stream, *seq));
+    let lost = saved.gaps(range);
+    let last_recorded_at = remains
+        .last_recorded_at
+        .max(found.last_recorded_at)
+        .max(known.map_or_else(UnixNanos::default, |known| known.last_recorded_at));
+    if last > committed || !known.is_some_and(|known| known.ended) {
+        let result = work.ledger()?.commit(|state| {
+            if state.committed(stream) != committed {
+                let why = format!("another process has flushed stream {stream}, whose lock this one holds");
+                return Err(Error::new(ErrorKind::Damaged, why));
+            }
+            Ok(Some(Action::Salvage {
+                range,
+                last_recorded_at,
+                ends_stream: true,
+                add: segments.clone(),
+                lost: lost.clone(),
+                unverified: found.doubts(),
+            }))
+        });
+        if let Err(error) = result {
+            // Unless the commit was published all the same, nobody knows of these files.
+            if work.ledger()?.refresh().is_ok_and(|state| state.committed(stream) == committed) {
+                segment::discard(work.disk, work.root, &segments);
+            }
+            return Err(error);
+        }
+    }
+    tell(work, &journals, stream, last, &lost, found.doubts(), unknown);
+    let_go(work, &claim.folder, &journals)?;
+    for path in unknown {
+        work.move_stranger(&work.root.join(path))?;
+    }
+    Ok(())
+}
+
+/// Whether whoever opens the store next finds nothing wrong with these files.
+fn is_sound(journals: &[JournalRead], store: StoreId, stream: StreamId, committed: Seq) -> bool {
+    let mut tail = TailReader::new(store, stream, committed);
+    journals.iter().all(|journal| {
+        journal.ending == Ending::Clean && tail.add(&journal.path, &journal.bytes, journal.same_boot).is_ok()
+    })
+}
+
+/// Rows of segments that no commit names.
+#[derive(Default)]
+struct Found {
+    wrecks: Vec<Wreck>,
+    passed: Coverage,
+    facts: [u64; 3],
+    places: [Coverage; 3],
+    last: Option<Seq>,
+    last_recorded_at: UnixNanos,
+}
+
+impl Found {
+    fn look(
+        work: &Work<'_>,
+        state: &State,
+        stream: StreamId,
+        unknown: &BTreeSet<String>,
+        remains: &Remains<'_>,
+    ) -> Result<Self> {
+        let mut found = Self::default();
+        let taken = taken(stream, remains);
+        for path in unknown {
+            let Some(wreck) = adoptable(work.root, path, state.store) else { continue };
+            let kind = wreck.kind();
+            let places = beyond(stream, state.committed(stream));
+            let mut gate = Gate::new(kind, &places, None, &taken);
+            let (mut rows, mut newest) = (0, UnixNanos::default());
+            let before = found.passed.clone();
+            wreck.read(&mut |batch| {
+                for (_, passed) in gate.pass(batch)? {
+                    rows += passed.batch.num_rows() as u64;
+                    newest = newest.max(newest_of(&passed.batch));
+                }
+                Ok(())
+            })?;
+            // Of two that have the same facts, as a copy has, one is enough.
+            if rows == 0 || gate.passed.ranges().iter().any(|range| !before.within(*range).is_empty()) {
+                continue;
+            }
+            found.last_recorded_at = found.last_recorded_at.max(newest);
+            found.last = found.last.max(gate.passed.last(stream));
+            for range in gate.passed.ranges() {
+                found.passed.add(stream, range.first_seq, range.last_seq);
+                if let Some(places) = found.places.get_mut(kind.index()) {
+                    places.add(stream, range.first_seq, range.last_seq);
+                }
+            }
+            if let Some(facts) = found.facts.get_mut(kind.index()) {
+                *facts += rows;
+            }
+            found.wrecks.push(wreck);
+        }
+        Ok(found)
+    }
+
+    /// Nobody has noted the digests of these segments.
+    fn doubts(&self) -> Vec<Unverified> {
+        let each = Kind::ALL.into_iter().zip(self.facts).zip(&self.places);
+        each.filter(|((_, facts), _)| *facts > 0)
+            .map(|((kind, facts), places)| Unverified { kind, facts, within: places.ranges() })
+            .collect()
+    }
+}
+
+fn newest_of(batch: &arrow::array::RecordBatch) -> UnixNanos {
+    use arrow::array::AsArray;
+    use arrow::datatypes::TimestampNanosecondType;
+    let column = batch.column_by_name("recorded_at");
+    let column = column.and_then(|column| column.as_primitive_opt::<TimestampNanosecondType>());
+    UnixNanos::new(column.and_then(arrow::compute::max).unwrap_or_default())
+}
+
+fn taken(stream: StreamId, remains: &Remains<'_>) -> Coverage {
+    let mut taken = Coverage::default();
+    remains.frames.keys().for_each(|seq| taken.insert(stream, *seq));
+    taken
+}
+
+fn beyond(stream: StreamId, committed: Seq) -> [StreamRange; 1] {
+    [StreamRange { stream, first_seq: committed.next(), last_seq: Seq(i64::MAX as u64) }]
+}
+
+/// A sound segment of this store.
+pub(super) fn adoptable(root: &Path, path: &str, store: StoreId) -> Option<Wreck> {
+    let kind = Kind::ALL.into_iter().find(|kind| path.starts_with(&format!("{}/", kind.table())))?;
+    let place = root.join(path);
+    fs::symlink_metadata(&place).ok().filter(fs::Metadata::is_file)?;
+    let wreck = Wreck::by_footer(&place, kind)?;
+    let label = wreck.label();
+    (label.store == Some(store.to_string()) && label.kind.as_deref() == Some(kind.tag())).then_some(wreck)
+}
+
+fn write(
+    work: &Work<'_>,
+    state: &State,
+    range: StreamRange,
+    remains: &Remains<'_>,
+    found: &Found,
+) -> Result<Vec<Segment>> {
+    let mut buffer = Buffer::new(range.stream);
+    remains.frames.iter().for_each(|(seq, raw)| buffer.push(*seq, raw));
+    let chunks = buffer.seal();
+    let mut segments = segment::write_all(work.disk, work.root, state.store, range, |kind| {
+        Box::new(chunks.iter().filter_map(move |chunk| chunk.rows(kind)))
+    })?;
+    let taken = taken(range.stream, remains);
+    let places = beyond(range.stream, state.committed(range.stream));
+    for wreck in &found.wrecks {
+        let mut gate = Gate::new(wreck.kind(), &places, None, &taken);
+        match write_passed(work, state.store, wreck, &mut gate, |_| range) {
+            Ok(written) => segments.extend(written),
+            Err(error) => {
+                segment::discard(work.disk, work.root, &segments);
+                return Err(error);
+            }
+        }
+    }
+    Ok(segments)
+}
+
+fn tell(
+    work: &mut Work<'_>,
+    journals: &[JournalRead],
+    stream: StreamId,
+    last: Seq,
+    lost: &[StreamRange],
+    doubts: Vec<Unverified>,
+    unknown: &BTreeSet<String>,
+) {
+    let facts: u64 = lost.iter().filter_map(|range| range.facts()).sum();
+    if facts > 0 {
+        work.report.lost.push(LostFacts {
+            path: format!("journal/{stream}"),
+            kind: None,
+            facts,
+            bytes: None,
+            spans: spans(lost),
+        });
+    }
+    if journals.last().is_some_and(|journal| journal.ending != Ending::Clean) {
+        work.note(format!(
+            "whether stream {stream} had facts after {last}, nobody knows; their numbers are not given out again"
+        ));
+    }
+    for doubt in doubts {
+        let paths: Vec<_> = unknown.iter().filter(|path| path.starts_with(doubt.kind.table())).collect();
+        work.report.unverified.push(UnverifiedFacts {
+            path: paths.first().map(|path| (*path).clone()).unwrap_or_default(),
+            kind: doubt.kind,
+            facts: doubt.facts,
+            spans: spans(&doubt.within),
+        });
+    }
+}
+
+/// The ledger covers what these files hold: they go.
+fn let_go(work: &mut Work<'_>, folder: &Path, journals: &[JournalRead]) -> Result<()> {
+    for journal in journals {
+        if journal.foreign {
+            work.move_stranger(&journal.path)?;
+            continue;
+        }
+        let attempt = |error| Error::io("remove the journal file", &journal.path, error);
+        work.disk.remove(&journal.path).map_err(attempt)?;
+        let name = work.name(&journal.path);
+        work.repaired(&name);
+    }
+    work.disk.sync_dir(folder).map_err(|error| Error::io("sync the folder", folder, error))
+}

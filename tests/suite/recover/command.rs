@@ -1,0 +1,113 @@
+//! `ostracon recover`, `doctor` and `startup-check`: what they say, and their exit codes.
+
+use super::super::command::Folder;
+use super::scene::{change, copy_tree};
+
+fn damaged() -> Folder {
+    let folder = Folder::with_known_facts();
+    let events = events(&folder);
+    change(&events, |bytes| bytes.truncate(bytes.len() - 1));
+    folder
+}
+
+fn events(folder: &Folder) -> std::path::PathBuf {
+    let mut files = std::fs::read_dir(folder.path("facts/events")).unwrap();
+    files.next().unwrap().unwrap().path()
+}
+
+#[test]
+fn recover_ends_with_0_when_the_store_is_clean_and_with_2_when_it_is_not() {
+    let folder = damaged();
+    let said = folder.run(&["recover", "facts"]);
+    assert_eq!(said.code, Some(2), "{said:#?}");
+    assert!(said.out.contains("segment_size"), "{said:#?}");
+    let said = folder.run(&["recover", "facts", "--mode", "repair"]).ok();
+    assert!(said.out.contains("repaired    events/") && said.out.ends_with("after       nothing is wrong\n"));
+    let said = folder.run(&["recover", "facts"]).ok();
+    assert_eq!(said.out, "before      nothing is wrong\nafter       nothing is wrong\n");
+}
+
+#[test]
+fn recover_tells_a_program_everything() {
+    let folder = damaged();
+    let said =
+        folder.run(&["recover", "facts", "--mode", "quarantine", "--quarantine-dir", "aside", "--json"]).ok();
+    let report: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!(report["mode"], "quarantine");
+    assert_eq!(report["scan"]["anomalies"][0]["kind"], "segment_size");
+    assert_eq!(report["after"]["anomalies"], serde_json::json!([]));
+    assert!(report["quarantined_files"][0].as_str().unwrap().starts_with("aside/events/"));
+}
+
+#[test]
+fn misuse_ends_with_1_and_a_reason() {
+    let folder = damaged();
+    let before = folder.tree();
+    for (args, why) in [
+        (&["recover", "facts", "--mode", "quarantine"][..], "needs a folder"),
+        (&["recover", "facts", "--mode", "pray"], "[possible values: ignore, repair, quarantine, rebuild]"),
+        (&["recover", "nowhere", "--mode", "repair"], "is not an Ostracon store"),
+        (
+            &["recover", "facts", "--mode", "quarantine", "--quarantine-dir", "facts/events"],
+            "is within the store",
+        ),
+        (&["doctor", "facts", "--mode", "recover", "--recovery-mode", "quarantine"], "needs a folder"),
+        (&["startup-check", "facts", "--mode", "maybe"], "fail_on_anomaly]"),
+    ] {
+        let error = folder.run(args).failed();
+        assert!(error.contains(why), "{args:?}: {error}");
+    }
+    assert!(folder.tree() == before, "misuse changes nothing");
+}
+
+#[test]
+fn doctor_and_startup_check_have_the_codes_of_their_modes() {
+    for command in ["doctor", "startup-check"] {
+        let sound = Folder::with_known_facts();
+        for mode in ["ignore", "scan_only", "recover", "fail_on_anomaly", "fail-on-anomaly"] {
+            sound.run(&[command, "facts", "--mode", mode]).ok();
+        }
+        sound.run(&[command, "facts"]).ok();
+
+        let folder = damaged();
+        let before = folder.tree();
+        for (mode, code) in [("ignore", 0), ("scan_only", 0), ("fail_on_anomaly", 1)] {
+            let said = folder.run(&[command, "facts", "--mode", mode]);
+            assert_eq!(said.code, Some(code), "{command} {mode}: {said:#?}");
+            assert!(said.out.contains("segment_size"), "{said:#?}");
+        }
+        assert_eq!(folder.run(&[command, "facts"]).code, Some(1));
+        let said = folder.run(&[command, "facts", "--mode", "recover", "--recovery-mode", "ignore"]);
+        assert_eq!(said.code, Some(2), "{said:#?}");
+        assert!(folder.tree() == before, "nothing was changed so far");
+        folder.run(&[command, "facts", "--mode", "recover"]).ok();
+        folder.run(&[command, "facts"]).ok();
+    }
+}
+
+#[test]
+fn doctor_looks_at_every_byte_and_startup_check_does_so_when_told() {
+    let folder = Folder::with_known_facts();
+    change(&events(&folder), |bytes| bytes[40] ^= 1);
+    assert_eq!(folder.run(&["startup-check", "facts"]).code, Some(0));
+    assert_eq!(folder.run(&["startup-check", "facts", "--deep"]).code, Some(1));
+    assert_eq!(folder.run(&["doctor", "facts", "--quick"]).code, Some(0));
+    assert_eq!(folder.run(&["doctor", "facts"]).code, Some(1));
+}
+
+#[test]
+fn a_ledger_beyond_help_needs_to_be_rebuilt() {
+    let folder = Folder::with_known_facts();
+    let count = || folder.run(&["sql", "facts", "-c", "SELECT count(*) FROM events", "--format", "csv"]);
+    let before = count().ok().out;
+    change(&folder.path("facts/ledger/00000000000000000001.json"), |bytes| bytes[100] ^= 1);
+    let aside = Folder::new();
+    copy_tree(&folder.path("facts"), &aside.path("."));
+    count().failed();
+    let said = folder.run(&["recover", "facts", "--mode", "repair"]);
+    assert_eq!(said.code, Some(2));
+    assert!(said.out.contains("only mode rebuild"), "{said:#?}");
+    let said = folder.run(&["recover", "facts", "--mode", "rebuild"]).ok();
+    assert!(said.out.contains("not known: what commit 1 did"), "{said:#?}");
+    assert_eq!(count().ok().out, before);
+}

@@ -1,0 +1,12 @@
+//! Damaged stores become whole again, and what is lost is accounted for.
+//!
+//! [`table`] is the whole of it on one page: every damage, in every mode, and what comes of it.
+//! [`faults`] has the disk fail, the process stop and the power fail at every operation of a
+//! recovery, and of the recovery after that. [`rules`] are the rules that a table cannot show, and
+//! [`command`] is the command.
+
+mod command;
+mod faults;
+mod rules;
+mod scene;
+mod table;

@@ -1,0 +1,254 @@
+//! Rules that a table of damages cannot show.
+
+use std::fs;
+
+use ostracon::{ErrorKind, RecoveryConfig, RecoveryMode, StartupMode, Store, recover};
+
+use super::scene::{ALL, Scene, change, flip, places, position};
+use crate::support;
+
+/// Everything below a folder: names, and what is in the files.
+fn tree(folder: &std::path::Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+    let mut tree = Vec::new();
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                tree.push((path.clone(), fs::read(path).unwrap()));
+            }
+        }
+    }
+    tree.sort();
+    tree
+}
+
+#[test]
+fn without_a_mode_nothing_is_changed() {
+    let scene = Scene::new();
+    flip(&scene.events(0), 40);
+    let before = tree(scene.folder.path());
+    for config in [RecoveryConfig::default(), RecoveryConfig::new(RecoveryMode::Ignore)] {
+        let report = recover(scene.root(), config).unwrap();
+        assert!(!report.is_clean() && report.repaired_files.is_empty());
+        assert_eq!(report.scan, report.after);
+    }
+    assert!(tree(scene.folder.path()) == before);
+}
+
+#[test]
+fn quarantine_without_a_folder_is_refused() {
+    let scene = Scene::new();
+    flip(&scene.events(0), 40);
+    let before = tree(scene.folder.path());
+    let error = recover(scene.root(), RecoveryConfig::new(RecoveryMode::Quarantine)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Settings);
+    assert!(error.to_string().contains("needs a folder"), "{error}");
+    // Nor may the folder be among the store's own.
+    let within = scene.config(RecoveryMode::Quarantine).quarantine_dir(scene.root().join("events/aside"));
+    assert_eq!(recover(scene.root(), within).unwrap_err().kind(), ErrorKind::Settings);
+    assert!(tree(scene.folder.path()) == before);
+}
+
+#[test]
+fn where_there_is_no_store_none_is_made() {
+    let folder = support::scratch();
+    for mode in [RecoveryMode::Ignore, RecoveryMode::Repair, RecoveryMode::Rebuild] {
+        for path in [folder.path().join("facts"), folder.path().to_path_buf()] {
+            let error = recover(path, RecoveryConfig::new(mode)).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::NotAStore, "{error}");
+        }
+    }
+    assert!(tree(folder.path()).is_empty());
+}
+
+#[test]
+fn quarantine_keeps_every_damaged_byte() {
+    let scene = Scene::new();
+    change(&scene.events(0), |bytes| {
+        bytes.pop();
+        bytes[20] ^= 1;
+    });
+    let journal = scene.journal();
+    let at = position(&journal, b"sku-26");
+    change(&journal, |bytes| bytes[at] ^= 1);
+    let damaged = [fs::read(scene.events(0)).unwrap(), fs::read(&journal).unwrap()];
+    let report = recover(scene.root(), scene.config(RecoveryMode::Quarantine)).unwrap();
+    assert!(report.is_clean(), "{report:#?}");
+    let kept = tree(&scene.aside());
+    for bytes in damaged {
+        assert!(kept.iter().any(|(_, kept)| *kept == bytes));
+    }
+}
+
+#[test]
+fn facts_that_may_not_be_what_was_recorded_are_given_up_if_that_is_asked_for() {
+    let scene = Scene::new();
+    let at = position(&scene.events(0), b"ActorCrashed");
+    change(&scene.events(0), |bytes| {
+        bytes[at + 3] = b'0';
+        bytes[at + 4] = b'0';
+    });
+    let kept = scene.copy();
+    let report = recover(kept.root(), kept.config(RecoveryMode::Repair)).unwrap();
+    assert_eq!((report.facts_lost(), report.facts_unverified()), (0, 6), "{report:#?}");
+    assert_eq!(places(&kept.root()).unwrap().len() as u64, ALL);
+
+    let config = scene.config(RecoveryMode::Repair).lose_unverified(true);
+    let report = recover(scene.root(), config).unwrap();
+    assert!(report.is_clean());
+    assert_eq!((report.facts_lost(), report.facts_unverified()), (6, 0), "{report:#?}");
+    let facts = places(&scene.root()).unwrap();
+    assert_eq!(facts.len() as u64, ALL - 6);
+    assert!(facts.iter().all(|(_, seq, line)| scene.lines[*seq as usize - 1] == *line));
+}
+
+#[test]
+fn the_journal_of_a_writer_that_lives_is_left_alone() {
+    let folder = support::scratch();
+    let root = folder.path().join("facts");
+    let store = Store::open(&root).unwrap();
+    for n in 0..8 {
+        store.record(support::crash(n)).unwrap();
+    }
+    let journals = || -> Vec<_> {
+        let files = fs::read_dir(root.join("journal/1")).unwrap().map(|entry| entry.unwrap().path());
+        files.filter(|path| path.extension().is_some()).collect()
+    };
+    let journal = journals().pop().unwrap();
+    let at = position(&journal, b"sku-4");
+    change(&journal, |bytes| bytes[at] ^= 1);
+    for mode in [RecoveryMode::Repair, RecoveryMode::Rebuild] {
+        let before = fs::read(&journal).unwrap();
+        let report = store.recover(RecoveryConfig::new(mode)).unwrap();
+        assert!(!report.is_clean());
+        assert!(report.notes.iter().any(|note| note.contains("a process that lives")), "{report:#?}");
+        assert_eq!(fs::read(&journal).unwrap(), before);
+    }
+    // Its facts are in memory, and go on their way.
+    store.close().unwrap();
+    assert_eq!(support::count(&store), 8);
+    let metrics = store.metrics();
+    assert_eq!((metrics.recoveries, metrics.recovery_errors), (2, 0));
+    assert!(metrics.scans >= 2 && metrics.anomalies_detected >= 2);
+}
+
+#[test]
+fn a_ledger_is_rebuilt_when_nobody_writes() {
+    let folder = support::scratch();
+    let root = folder.path().join("facts");
+    let store = Store::open(&root).unwrap();
+    store.record(support::crash(1)).unwrap();
+    store.flush().unwrap();
+    flip(&root.join("ledger/00000000000000000000.json"), 500);
+    let error = recover(&root, RecoveryConfig::new(RecoveryMode::Rebuild)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Contended);
+    assert!(error.to_string().contains("when nobody writes"), "{error}");
+    drop(store);
+    let report = recover(&root, RecoveryConfig::new(RecoveryMode::Rebuild)).unwrap();
+    assert!(report.is_clean(), "{report:#?}");
+    assert_eq!(places(&root).unwrap().len(), 1);
+}
+
+#[test]
+fn a_store_may_be_recovered_before_it_is_opened() {
+    let damaged = Scene::new();
+    change(&damaged.events(0), |bytes| bytes.truncate(bytes.len() - 1));
+    let open = |scene: &Scene, mode| Store::builder().startup(mode).open(scene.root());
+
+    let scene = damaged.copy();
+    let error = open(&scene, StartupMode::FailOnAnomaly).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Damaged);
+    assert!(error.to_string().contains("recover it first"), "{error}");
+    // Recovering in mode ignore does not help.
+    let error = open(&scene, StartupMode::Recover(RecoveryConfig::default())).unwrap_err();
+    assert!(error.to_string().contains("did not help"), "{error}");
+
+    let store = open(&scene, StartupMode::ScanOnly).unwrap();
+    assert_eq!((store.metrics().scans, store.metrics().recoveries), (1, 0));
+    assert!(store.metrics().anomalies_detected > 0);
+    drop(store);
+
+    let repair = RecoveryConfig::new(RecoveryMode::Repair);
+    let store = open(&damaged, StartupMode::Recover(repair.clone())).unwrap();
+    assert_eq!((store.metrics().scans, store.metrics().recoveries), (2, 1));
+    assert_eq!(support::count(&store), ALL);
+    drop(store);
+
+    // A store that is not there yet is made.
+    let folder = support::scratch();
+    for mode in [StartupMode::FailOnAnomaly, StartupMode::Recover(repair)] {
+        let store = Store::builder().startup(mode).open(folder.path().join("new")).unwrap();
+        store.close().unwrap();
+    }
+}
+
+#[test]
+fn a_ledger_that_is_gone_is_rebuilt_before_the_store_is_opened() {
+    let scene = Scene::new();
+    fs::remove_dir_all(scene.root().join("ledger")).unwrap();
+    assert_eq!(Store::open(scene.root()).unwrap_err().kind(), ErrorKind::Damaged);
+    let rebuild = StartupMode::Recover(RecoveryConfig::new(RecoveryMode::Rebuild));
+    let store = Store::builder().startup(rebuild).open(scene.root()).unwrap();
+    assert_eq!(support::count(&store), ALL);
+    let mut lines = support::lines(&store);
+    lines.sort();
+    let mut expected = scene.lines.clone();
+    expected.sort();
+    assert_eq!(lines, expected);
+}
+
+#[test]
+fn a_checkpoint_that_is_damaged_goes_and_nothing_is_lost() {
+    let folder = support::scratch();
+    let root = folder.path().join("facts");
+    let store = Store::open(&root).unwrap();
+    for n in 0..128 {
+        store.record(support::crash(n)).unwrap();
+        store.flush().unwrap();
+    }
+    drop(store);
+    let checkpoint = root.join("ledger/00000000000000000128.checkpoint");
+    flip(&checkpoint, 500);
+    let report = recover(&root, RecoveryConfig::new(RecoveryMode::Repair)).unwrap();
+    assert!(report.is_clean(), "{report:#?}");
+    assert_eq!(report.scan.anomalies.len(), 1);
+    assert_eq!(report.repaired_files, ["ledger/00000000000000000128.checkpoint"]);
+    assert!(!checkpoint.exists());
+    assert_eq!(places(&root).unwrap().len(), 128);
+}
+
+#[test]
+fn a_sound_checkpoint_keeps_what_commits_no_longer_say() {
+    let folder = support::scratch();
+    let root = folder.path().join("facts");
+    let store = Store::open(&root).unwrap();
+    for n in 0..130 {
+        store.record(support::crash(n)).unwrap();
+        store.flush().unwrap();
+    }
+    drop(store);
+    for number in [3, 60] {
+        fs::remove_file(root.join(format!("ledger/{number:020}.json"))).unwrap();
+    }
+    let report = recover(&root, RecoveryConfig::new(RecoveryMode::Rebuild)).unwrap();
+    assert!(report.is_clean(), "{report:#?}");
+    assert_eq!((report.facts_lost(), report.facts_unverified()), (0, 0), "{report:#?}");
+    assert!(!report.notes.iter().any(|note| note.contains("not known")), "{report:#?}");
+    assert_eq!(places(&root).unwrap().len(), 130);
+}
+
+#[test]
+fn a_place_never_names_two_facts_after_a_recovery() {
+    let scene = Scene::new();
+    // The last fact of the journal is gone: its number was given out.
+    flip(&scene.journal(), 998);
+    let report = recover(scene.root(), scene.config(RecoveryMode::Repair)).unwrap();
+    assert!(report.is_clean());
+    let store = Store::open(scene.root()).unwrap();
+    let position = store.record(support::crash(1000)).unwrap();
+    assert_ne!(position.stream.get(), 1, "the stream has ended");
+    assert!(report.notes.iter().any(|note| note.contains("nobody knows")), "{report:#?}");
+}
