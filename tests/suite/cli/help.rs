@@ -17,11 +17,10 @@ const COMMANDS: &[&str] = &[
     "scan",
     "verify",
     "head",
-    "demo",
-    "demo",
     "recover",
     "doctor",
     "startup-check",
+    "demo",
 ];
 
 #[test]
