@@ -83,7 +83,8 @@ pub(super) fn find<T>(mut lumps: Vec<Lump<T>>, mut most: u64, within: &mut impl 
             taken.lumps.into_iter().partition(|lump| lump.first > taken.reach);
         most = above.iter().fold(most, |most, lump| most.saturating_sub(lump.weight.unwrap_or_default()));
         if around.iter().all(Lump::is_one_fact) {
-            return Ok(Cut(first_beyond(around, most)));
+            // Then the newest of them is where the reach ends.
+            return Ok(Cut(Some(taken.reach)));
         }
         lumps = Vec::new();
         for lump in around {
@@ -94,17 +95,6 @@ pub(super) fn find<T>(mut lumps: Vec<Lump<T>>, mut most: u64, within: &mut impl 
             }
         }
     }
-}
-
-/// Of single facts, from the newest back, the first that does not fit.
-fn first_beyond<T>(mut facts: Vec<Lump<T>>, most: u64) -> Option<Place> {
-    facts.sort_by_key(|fact| Reverse(fact.last));
-    let mut sum = 0_u64;
-    let beyond = facts.iter().find(|fact| {
-        sum = sum.saturating_add(fact.weight.unwrap_or_default());
-        sum > most
-    });
-    beyond.map(|fact| fact.last)
 }
 
 /// The newest lumps, as many as there may be facts in behind the cut, or at it.

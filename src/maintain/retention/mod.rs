@@ -1,6 +1,6 @@
 //! Retention: which facts the rules keep.
 //!
-//! 1. A policy is read from `ostracon.toml` or given in code (`policy`), and becomes rules whose
+//! 1. A policy is read from `ostracon.toml` or given in code (`policy`, `in_file`), and becomes rules whose
 //!    conditions were checked (`rules`), before anything else of the store is touched.
 //! 2. For every query, and for compaction, [`Selection::of`] turns the rules into bounds as of one
 //!    snapshot and one instant: how old is too old, and at which place in the store's order a limit
@@ -26,6 +26,7 @@ mod count;
 mod cut;
 mod explain;
 mod holds;
+mod in_file;
 mod policy;
 mod rows;
 mod rules;
