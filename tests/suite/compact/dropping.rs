@@ -169,6 +169,49 @@ fn what_is_held_is_kept_until_it_is_released() {
     assert_eq!(facts_at(root), []);
 }
 
+/// Rules were asked before the hold was added, and the commit comes after it.
+#[test]
+fn a_hold_that_is_added_meanwhile_counts() {
+    let folder = support::scratch();
+    let root = folder.path();
+    written(root, 2, 2, 30);
+    let before = facts_at(root);
+    let other = Store::builder().maintenance().open(root).unwrap();
+    let store = Store::builder().maintenance().retention(newest(0)).open(root).unwrap();
+    let mut added = false;
+    let options = CompactOptions::new().on_progress(|_| {
+        if !std::mem::replace(&mut added, true) {
+            other.hold("late", Hold::new("a case").predicate("seq < 10").by("me")).unwrap();
+        }
+    });
+    let report = store.compact(options).unwrap();
+    let held: Vec<_> = before.iter().filter(|(position, _)| position.seq.get() < 10).cloned().collect();
+    assert_eq!(facts_at(root), held);
+    assert_eq!(report.dropped_facts() as usize, before.len() - held.len());
+    assert_swept(root);
+}
+
+/// A writer commits between the plan and the commit: the compaction's commit comes behind it.
+#[test]
+fn what_is_flushed_meanwhile_is_neither_lost_nor_dropped() {
+    let folder = support::scratch();
+    let root = folder.path();
+    written(root, 1, 3, 20);
+    let writer = Store::open(root).unwrap();
+    let store = Store::builder().maintenance().retention(newest(10)).open(root).unwrap();
+    let mut n = 1000;
+    let options = CompactOptions::new().on_progress(|_| {
+        writer.record(support::crash(n)).unwrap();
+        writer.flush().unwrap();
+        n += 1;
+    });
+    let report = store.compact(options).unwrap();
+    assert_eq!(report.dropped_facts(), 50);
+    let found = facts_at(root);
+    assert_eq!(found.len() as u64, 10 + (n - 1000));
+    assert!(n > 1001);
+}
+
 #[test]
 fn a_clock_that_jumped_ahead_empties_no_store_unless_one_insists() {
     let folder = support::scratch();

@@ -22,6 +22,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use arrow::array::AsArray;
 use arrow::datatypes::{Int32Type, Int64Type, TimestampNanosecondType};
+use ostracon::disk::Disk;
 use ostracon::{
     Audit, Cursor, DeadLetter, Event, Fact, Json, Kind, Position, ScanDepth, ScanOptions, Store,
     StoreBuilder, UnixNanos,
