@@ -65,16 +65,18 @@ impl AnomalyKind {
                  journals and the commits that can be read"
             }
             Self::CheckpointDamaged => "removes the checkpoint: the commits tell the same",
-            Self::SegmentMissing => "commits the facts as lost",
+            Self::SegmentMissing => {
+                "looks for the facts elsewhere in the store, and commits as lost what is not found"
+            }
             Self::SegmentSize | Self::SegmentDamaged | Self::SegmentForeign => {
-                "writes the rows that can still be read into a new segment, and commits the others as lost"
+                "looks for the facts elsewhere in the store, writes the rows that can still be read into a \
+                 new segment, and commits the others as lost"
             }
-            Self::SegmentUnknown => "moves it to quarantine: it is not part of the store",
-            Self::JournalTorn => {
-                "commits the facts that are there, ends the stream, and keeps the file aside"
+            Self::SegmentUnknown => {
+                "commits its facts that are nowhere else, and moves the file to quarantine"
             }
-            Self::JournalDamaged | Self::JournalGap => {
-                "commits the facts that can still be read, and the others as lost"
+            Self::JournalTorn | Self::JournalDamaged | Self::JournalGap => {
+                "commits the facts that can still be read and the others as lost, and ends the stream"
             }
             Self::Unexpected => "moves it to quarantine",
         }

@@ -259,7 +259,8 @@ impl Chain {
                 }
             }
             (_, before) => {
-                if let Some((_, parent)) = before.filter(|(_, parent)| !parent.is_empty())
+                if let Some((_, parent)) = before.filter(|(before, _)| before.next() == number)
+                    && !parent.is_empty()
                     && parent != commit.parent
                 {
                     let found = format!("it names {}", commit.parent);

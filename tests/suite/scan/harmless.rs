@@ -57,7 +57,7 @@ fn killed_while_flushing(op: Op, n: u64) -> Scene {
     let store =
         Store::builder().disk(Disk::with_plan(plan.clone())).open(alive.path().join("facts")).unwrap();
     (0..8).for_each(|n| record(&store, n));
-    plan.halt_at(plan.operations() + n);
+    plan.halt_at(n);
     store.flush().unwrap_err();
     let scene = Scene { folder: support::scratch() };
     copy_tree(&alive.path().join("facts"), &scene.root());
