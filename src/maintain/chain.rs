@@ -198,14 +198,14 @@ impl Chain {
     /// Adds what has been committed since.
     pub(crate) fn advance(&mut self, root: &Path, mut seen: impl FnMut(CommitNumber, &str)) -> Result<()> {
         let folder = root.join("ledger");
-        while let Some((newest, _)) = &self.newest {
+        while let Some(newest) = self.newest.as_ref().map(|(newest, _)| *newest) {
             let next = newest.next();
+            if next == newest {
+                break;
+            }
             match read(&folder, next)? {
                 Found::Nothing => break,
                 found => self.add(&folder, next, found, &mut seen),
-            }
-            if self.newest.as_ref().is_none_or(|(newest, _)| *newest != next) {
-                break;
             }
         }
         Ok(())

@@ -213,6 +213,12 @@ impl<'a> Known<'a> {
         }
     }
 
+    /// What is left of a ledger that is damaged: nobody can say of a segment that it names all that
+    /// are live.
+    pub(crate) fn guess(state: &'a State) -> Self {
+        Self { committed: BTreeMap::new(), ..Self::of(state) }
+    }
+
     /// These paths are of live segments, too.
     pub(crate) fn add_live(&mut self, paths: impl Iterator<Item = &'a str>) {
         self.live.extend(paths);
