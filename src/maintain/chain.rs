@@ -391,10 +391,8 @@ impl Chain {
 
     fn missing(&mut self, numbers: RangeInclusive<u64>) {
         let (first, last) = (*numbers.start(), *numbers.end());
-        let expected = match first == last {
-            true => format!("commit {first}"),
-            false => format!("commits {first} to {last}"),
-        };
+        let expected =
+            if first == last { format!("commit {first}") } else { format!("commits {first} to {last}") };
         let path = commit_name(CommitNumber(first));
         self.damaged(AnomalyKind::CommitMissing, path, expected, "nothing".to_owned());
     }

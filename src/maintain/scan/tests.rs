@@ -50,9 +50,10 @@ fn copy(from: &Path, to: &Path) {
     fs::create_dir(to).unwrap();
     for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
         let to = to.join(entry.file_name());
-        match entry.file_type().unwrap().is_dir() {
-            true => copy(&entry.path(), &to),
-            false => assert!(fs::copy(entry.path(), to).is_ok()),
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).unwrap();
         }
     }
 }
@@ -99,7 +100,7 @@ fn every_bit_of_a_journal() {
     };
     assert_eq!((judge().anomalies.len(), judge().debris.len(), judge().unflushed), (0, 0, [0, 1, 0]));
     let journal = fs::read_dir(small.root().join("journal/1")).unwrap().map(|entry| entry.unwrap().path());
-    let journal = journal.filter(|path| path.extension().is_some_and(|e| e == "journal")).next().unwrap();
+    let journal = { journal }.find(|path| path.extension().is_some_and(|e| e == "journal")).unwrap();
     let flipped = small.flip_each(&journal, |at| {
         let judged = judge();
         // A length that is too large looks like a frame that is cut short, if it is the last: that was

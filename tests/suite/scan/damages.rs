@@ -125,6 +125,11 @@ const DAMAGES: &[Damage] = &[
             fs::write(scene.root().join(name), b"?").unwrap();
         }
     }),
+    ("harmless: a folder that was put elsewhere", |scene| {
+        let (path, aside) = (scene.root().join("events"), scene.folder.path().join("aside"));
+        fs::rename(&path, &aside).unwrap();
+        symlink(aside, path).unwrap();
+    }),
     ("rolled back to an older copy", |scene| {
         for newest in [scene.commit(2), scene.journal()] {
             fs::remove_file(newest).unwrap();
