@@ -131,7 +131,7 @@ fn verdict(kept: &LedgerHead, against: &Against) -> String {
     let commit = kept.commit;
     match against {
         Against::Contained { since } => {
-            format!("commit {commit} is the one that was kept; {since} came since\n")
+            format!("commit {commit} is the one that was kept; {since} commits since\n")
         }
         Against::RolledBack { newest } => {
             format!("rolled back: commit {commit} was kept, and the newest is {newest}\n")

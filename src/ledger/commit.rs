@@ -56,8 +56,9 @@ const MAX_COMMIT_BYTES: u64 = 1 << 30;
 pub(crate) struct CommitNumber(pub(crate) u64);
 
 impl CommitNumber {
+    /// The last number is followed by itself: no ledger gets there, but a file may have that name.
     pub(crate) const fn next(self) -> Self {
-        Self(self.0 + 1)
+        Self(self.0.saturating_add(1))
     }
 }
 

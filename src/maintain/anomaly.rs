@@ -110,9 +110,10 @@ impl From<StreamRange> for Span {
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { stream, first, last } = self;
-        match first == last {
-            true => write!(f, "fact {first} of stream {stream}"),
-            false => write!(f, "facts {first} to {last} of stream {stream}"),
+        if first == last {
+            write!(f, "fact {first} of stream {stream}")
+        } else {
+            write!(f, "facts {first} to {last} of stream {stream}")
         }
     }
 }

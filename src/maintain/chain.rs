@@ -198,14 +198,14 @@ impl Chain {
     /// Adds what has been committed since.
     pub(crate) fn advance(&mut self, root: &Path, mut seen: impl FnMut(CommitNumber, &str)) -> Result<()> {
         let folder = root.join("ledger");
-        while let Some((newest, _)) = &self.newest {
+        while let Some(newest) = self.newest.as_ref().map(|(newest, _)| *newest) {
             let next = newest.next();
+            if next == newest {
+                break;
+            }
             match read(&folder, next)? {
                 Found::Nothing => break,
                 found => self.add(&folder, next, found, &mut seen),
-            }
-            if self.newest.as_ref().is_none_or(|(newest, _)| *newest != next) {
-                break;
             }
         }
         Ok(())
@@ -259,7 +259,8 @@ impl Chain {
                 }
             }
             (_, before) => {
-                if let Some((_, parent)) = before.filter(|(_, parent)| !parent.is_empty())
+                if let Some((_, parent)) = before.filter(|(before, _)| before.next() == number)
+                    && !parent.is_empty()
                     && parent != commit.parent
                 {
                     let found = format!("it names {}", commit.parent);
@@ -391,10 +392,8 @@ impl Chain {
 
     fn missing(&mut self, numbers: RangeInclusive<u64>) {
         let (first, last) = (*numbers.start(), *numbers.end());
-        let expected = match first == last {
-            true => format!("commit {first}"),
-            false => format!("commits {first} to {last}"),
-        };
+        let expected =
+            if first == last { format!("commit {first}") } else { format!("commits {first} to {last}") };
         let path = commit_name(CommitNumber(first));
         self.damaged(AnomalyKind::CommitMissing, path, expected, "nothing".to_owned());
     }

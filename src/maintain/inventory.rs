@@ -30,6 +30,8 @@ pub(crate) enum Form {
     Other(&'static str),
 }
 
+const LINK: Form = Form::Other("a symbolic link");
+
 impl Form {
     pub(super) fn of(metadata: &Metadata) -> Self {
         let form = metadata.file_type();
@@ -38,7 +40,7 @@ impl Form {
         } else if form.is_dir() {
             Self::Folder
         } else if form.is_symlink() {
-            Self::Other("a symbolic link")
+            LINK
         } else {
             Self::Other(special(form))
         }
@@ -147,6 +149,9 @@ fn stream_of(name: &str) -> Option<StreamId> {
 pub(crate) enum What {
     /// One of the folders that every store has.
     Folder,
+    /// A link in the place of one of them. Somebody has put the folder elsewhere, and the store goes
+    /// there; a listing does not.
+    LinkedFolder,
     /// `ostracon.toml`, and what an editor leaves beside it.
     Settings,
     Commit(CommitNumber),
@@ -211,6 +216,12 @@ impl<'a> Known<'a> {
             committed: state.streams.iter().map(|(stream, known)| (*stream, known.committed)).collect(),
             journaled: BTreeMap::new(),
         }
+    }
+
+    /// What is left of a ledger that is damaged: nobody can say of a segment that it names all that
+    /// are live.
+    pub(crate) fn guess(state: &'a State) -> Self {
+        Self { committed: BTreeMap::new(), ..Self::of(state) }
     }
 
     /// These paths are of live segments, too.
@@ -304,6 +315,7 @@ fn what(entry: &Entry, known: &Known<'_>) -> What {
     };
     match (entry.form == wanted, wanted) {
         (true, _) => found,
+        (false, Form::Folder) if folder.is_empty() && entry.form == LINK => What::LinkedFolder,
         (false, Form::Folder) => What::Stranger("a folder of the store"),
         (false, _) => What::Stranger("a file of the store"),
     }

@@ -198,7 +198,9 @@ pub fn verify(path: impl AsRef<Path>, against: Option<&LedgerHead>) -> Result<Ba
         anomalies.push(Anomaly::new(AnomalyKind::Imbalance, path, expected, found));
     }
     let against = against.map(|against| match kept {
-        Some(found) if found == against.blake3 => Against::Contained { since: head.commit - against.commit },
+        Some(found) if found == against.blake3 => {
+            Against::Contained { since: head.commit.saturating_sub(against.commit) }
+        }
         Some(found) => Against::Rewritten { found },
         None if state.is_some() && against.commit > head.commit => {
             Against::RolledBack { newest: head.commit }

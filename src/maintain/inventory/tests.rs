@@ -34,6 +34,8 @@ fn names_of_a_store() {
     for name in ["ledger", "journal", "events", "audits", "dead_letters"] {
         assert_eq!(told(folder(name), &known), What::Folder);
         assert!(matches!(told(file(name), &known), What::Stranger(_)), "{name} as a file");
+        let link = Entry { path: name.into(), form: LINK, bytes: 0 };
+        assert_eq!(told(link, &known), What::LinkedFolder);
     }
     assert_eq!(told(folder("quarantine"), &known), What::Quarantine);
     assert_eq!(told(file("ostracon.toml"), &known), What::Settings);

@@ -202,9 +202,10 @@ impl Judge {
         let affected = Affected::facts(self.stream, self.reached.next(), before);
         let expected = format!("fact {} of stream {}", self.reached.next(), self.stream);
         let unsynced = !same_boot && synced <= self.reached;
-        let (kind, why) = match self.cut || unsynced {
-            true => (AnomalyKind::JournalTorn, ": a power failure, or the disk, took what was not synced"),
-            false => (AnomalyKind::JournalGap, ""),
+        let (kind, why) = if self.cut || unsynced {
+            (AnomalyKind::JournalTorn, ": a power failure, or the disk, took what was not synced")
+        } else {
+            (AnomalyKind::JournalGap, "")
         };
         self.cut |= unsynced;
         let found = format!("fact {first}{why}");

@@ -128,6 +128,15 @@ pub(super) fn check_is_store(root: &Path) -> Result<()> {
     if filled { Ok(()) } else { refuse("there is no ledger, no segment and no journal in it") }
 }
 
+/// What a ledger says of files and facts.
+fn known(chain: &Chain) -> Known<'_> {
+    match &chain.state {
+        Some(state) if chain.adds_up => Known::of(state),
+        Some(state) => Known::guess(state),
+        None => Known::default(),
+    }
+}
+
 /// What one scan knows.
 pub(super) struct Scene<'a> {
     root: &'a Path,
@@ -215,6 +224,8 @@ impl<'a> Scene<'a> {
             chain.advance(self.root, |_, _| {})?;
             judged = again.judge(store, committed(chain))?;
         }
+        // How far a damaged ledger covers a stream is a guess.
+        judged.anomalies.retain(|anomaly| chain.adds_up || anomaly.kind != AnomalyKind::JournalGap);
         Ok(judged)
     }
 
@@ -226,7 +237,7 @@ impl<'a> Scene<'a> {
         chain: &mut Chain,
         report: &mut ScanReport,
     ) -> Result<()> {
-        let mut known = chain.state.as_ref().map_or_else(Known::default, Known::of);
+        let mut known = known(chain);
         // What a later commit has removed is still what this scan looks at.
         let live = pinned.into_iter().flat_map(|state| state.segments.iter().flatten());
         known.add_live(live.map(|segment| segment.path.as_str()));
@@ -250,7 +261,7 @@ impl<'a> Scene<'a> {
                     .extend(judged.readable.into_iter().map(|(first, last)| (range.stream, first, last)));
             }
             chain.advance(self.root, |_, _| {})?;
-            let mut known = chain.state.as_ref().map_or_else(Known::default, Known::of);
+            let mut known = self::known(chain);
             for (stream, first, last) in journaled {
                 known.add_journaled(stream, first, last);
             }
@@ -262,7 +273,7 @@ impl<'a> Scene<'a> {
         report.debris.extend(debris);
         // What went while this scan was looking was somebody's work.
         report.debris.retain(|debris| self.root.join(&debris.path).symlink_metadata().is_ok());
-        let live = chain.state.as_ref().map_or_else(Known::default, Known::of);
+        let live = self::known(chain);
         report.debris.retain(|debris| !live.is_live(&debris.path));
         Ok(())
     }
@@ -297,7 +308,7 @@ impl<'a> Scene<'a> {
             chain.advance(self.root, |_, _| {})?;
         }
         // Where the head could not be pinned, a segment may have been removed and deleted since.
-        let now = chain.state.as_ref().map_or_else(Known::default, Known::of);
+        let now = known(chain);
         let gone =
             |anomaly: &Anomaly| anomaly.kind == AnomalyKind::SegmentMissing && !now.is_live(&anomaly.path);
         report.anomalies.extend(anomalies.into_iter().filter(|anomaly| !gone(anomaly)));

@@ -82,6 +82,11 @@ pub(super) fn look(
             What::Hidden => {
                 beside.debris.push(debris("a file that another program has hidden here".to_owned()))
             }
+            What::LinkedFolder => {
+                let what =
+                    "a link in the place of a folder; what is behind it, and is no segment, is not listed";
+                beside.debris.push(debris(what.to_owned()));
+            }
             What::Temporary { stream } => {
                 let in_the_making = match stream {
                     Some(stream) => scene.is_owned(stream)?,

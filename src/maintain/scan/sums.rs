@@ -100,3 +100,102 @@ pub(super) fn gaps(
     }
     anomalies
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::fact::{Kind, Seq};
+    use crate::ledger::{Commit, Stream, StreamRange, TimeRange, Total};
+
+    fn range(first: u64, last: u64) -> StreamRange {
+        StreamRange { stream: StreamId(1), first_seq: Seq(first), last_seq: Seq(last) }
+    }
+
+    /// A segment of as many facts as its range has, recorded between these instants.
+    fn segment(first: u64, last: u64, from: i64, to: i64) -> Arc<Segment> {
+        let time = TimeRange { min: UnixNanos(from), max: UnixNanos(to) };
+        Arc::new(Segment {
+            path: format!("events/1-{first}-{last}-aa.parquet"),
+            kind: Kind::Event,
+            rows: (last + 1).saturating_sub(first),
+            bytes: 1000,
+            blake3: String::new(),
+            fact_bytes: 100,
+            streams: vec![range(first, last)],
+            recorded_at: time,
+            timestamp: None,
+            timestamp_nulls: 0,
+            at: time,
+        })
+    }
+
+    /// The state of a ledger whose one stream is covered up to this fact.
+    fn state(committed: u64, segments: Vec<Arc<Segment>>) -> State {
+        let mut state = State::begin(&Commit::first(), String::new()).unwrap();
+        let stream = Stream { committed: Seq(committed), last_recorded_at: UnixNanos(0), ended: false };
+        state.streams.insert(StreamId(1), stream);
+        let (facts, bytes) = segments.iter().fold((0, 0), |(f, b), s| (f + s.rows, b + s.fact_bytes));
+        state.recorded[0] = Total { facts, bytes };
+        state.segments[0] = segments;
+        state
+    }
+
+    fn found(state: &State) -> Vec<String> {
+        check(state, "head")
+            .into_iter()
+            .map(|anomaly| format!("{}: {}", anomaly.path, anomaly.found))
+            .collect()
+    }
+
+    #[test]
+    fn numbers_that_fit_each_other() {
+        let sound = state(20, vec![segment(11, 20, 5, 9), segment(1, 10, 1, 5)]);
+        assert_eq!(found(&sound), [""; 0]);
+        // Among each other's numbers: the rows will tell.
+        let interleaved = state(20, vec![segment(1, 9, 1, 9), segment(2, 12, 1, 9)]);
+        assert!(disorder(&interleaved.segments[0].iter().map(AsRef::as_ref).collect::<Vec<_>>()).is_empty());
+    }
+
+    #[test]
+    fn recorded_facts_that_are_nowhere_on_the_sheet() {
+        let mut state = state(20, vec![segment(1, 20, 1, 5)]);
+        state.recorded[0].facts = 21;
+        assert_eq!(found(&state), ["head: of 21 events recorded, 20 are live, 0 dropped and 0 lost"]);
+    }
+
+    #[test]
+    fn segments_beyond_what_their_stream_gave_out() {
+        let state = state(15, vec![segment(1, 10, 1, 5), segment(11, 20, 5, 9)]);
+        assert!(found(&state).contains(&"events/1-11-20-aa.parquet: facts 11 to 20 of stream 1".to_owned()));
+    }
+
+    #[test]
+    fn segments_in_the_wrong_order_of_time() {
+        let state = state(30, vec![segment(1, 10, 1, 9), segment(11, 20, 3, 4), segment(21, 30, 9, 9)]);
+        let [found] = &found(&state)[..] else { panic!("{:?}", found(&state)) };
+        assert!(found.starts_with("events/1-11-20-aa.parquet: facts recorded from "), "{found}");
+    }
+
+    #[test]
+    fn numbers_in_no_segment_must_be_accounted_for() {
+        let mut state = state(20, vec![segment(1, 10, 1, 5)]);
+        let mut seen = Seen::default();
+        seen.add(StreamId(1), 1..=10);
+        let told = |state: &State, within: &[StreamRange], excused: &[&Segment]| {
+            let mut allowed = Gaps::default();
+            allowed.add(within.iter().copied());
+            gaps(state, "head", &seen, &allowed, excused).len()
+        };
+        assert_eq!(told(&state, &[], &[]), 1, "a gap that no commit tells of");
+        assert_eq!(told(&state, &[range(11, 20)], &[]), 1, "so many facts were not dropped");
+        assert_eq!(told(&state, &[range(11, 19)], &[]), 1);
+        let damaged = segment(11, 20, 5, 9);
+        assert_eq!(told(&state, &[], &[&damaged]), 0, "told of already");
+        state.unaccounted = 10;
+        assert_eq!(told(&state, &[range(15, 20), range(11, 14)], &[]), 0);
+        state.unaccounted = 9;
+        assert_eq!(told(&state, &[range(1, 20)], &[]), 1);
+    }
+}

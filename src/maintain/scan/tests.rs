@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::*;
-use crate::fact::{Audit, Seq};
-use crate::ledger::commit_path;
+use crate::fact::{Audit, Kind, Seq};
+use crate::ledger::{Action, CommitNumber, Dropped, Total, commit_path};
 
 /// One flush of two facts, and one fact in a journal: what a killed process leaves.
 struct Small {
@@ -50,9 +50,10 @@ fn copy(from: &Path, to: &Path) {
     fs::create_dir(to).unwrap();
     for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
         let to = to.join(entry.file_name());
-        match entry.file_type().unwrap().is_dir() {
-            true => copy(&entry.path(), &to),
-            false => assert!(fs::copy(entry.path(), to).is_ok()),
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).unwrap();
         }
     }
 }
@@ -67,7 +68,7 @@ fn every_bit_of_every_commit() {
     };
     assert!(!found());
     for number in 0..2 {
-        let path = commit_path(&small.root().join("ledger"), crate::ledger::CommitNumber(number));
+        let path = commit_path(&small.root().join("ledger"), CommitNumber(number));
         assert!(small.flip_each(&path, |_| found()) > 200);
     }
     assert!(!found());
@@ -77,7 +78,7 @@ fn every_bit_of_every_commit() {
 fn every_bit_of_a_segment() {
     let small = Small::new();
     let state = chain::walk(&small.root(), |_, _| {}).unwrap().state.unwrap();
-    let [segment] = state.segments(crate::Kind::Audit) else { panic!("{state:?}") };
+    let [segment] = state.segments(Kind::Audit) else { panic!("{state:?}") };
     let found = || {
         let seen = Mutex::new(Seen::default());
         let checker = Checker { root: &small.root(), store: state.store, seen: Some(&seen) };
@@ -99,7 +100,7 @@ fn every_bit_of_a_journal() {
     };
     assert_eq!((judge().anomalies.len(), judge().debris.len(), judge().unflushed), (0, 0, [0, 1, 0]));
     let journal = fs::read_dir(small.root().join("journal/1")).unwrap().map(|entry| entry.unwrap().path());
-    let journal = journal.filter(|path| path.extension().is_some_and(|e| e == "journal")).next().unwrap();
+    let journal = { journal }.find(|path| path.extension().is_some_and(|e| e == "journal")).unwrap();
     let flipped = small.flip_each(&journal, |at| {
         let judged = judge();
         // A length that is too large looks like a frame that is cut short, if it is the last: that was
@@ -107,4 +108,81 @@ fn every_bit_of_a_journal() {
         !judged.anomalies.is_empty() || ((36..40).contains(&at) && judged.debris.len() == 1)
     });
     assert!(flipped > 60);
+}
+
+/// Two segments of two audits each, all of one size.
+fn two_segments() -> (TempDir, Store, Vec<Segment>) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path().join("facts")).unwrap();
+    for flush in 0..2 {
+        for name in ["a", "b"] {
+            store.record(Audit::new(name, f64::from(flush))).unwrap();
+        }
+        store.flush().unwrap();
+    }
+    let state = store.shared().ledger.known();
+    let segments = state.segments(Kind::Audit).iter().map(|segment| (**segment).clone()).collect();
+    (folder, store, segments)
+}
+
+fn commit(store: &Store, action: &Action) {
+    store.shared().ledger.commit(|_| Ok(Some(action.clone()))).unwrap();
+}
+
+#[test]
+fn facts_that_a_commit_says_are_gone_are_no_gap() {
+    let (_folder, store, segments) = two_segments();
+    let dropped = vec![Dropped { rule: "old".to_owned(), kind: Kind::Audit, total: Total::of(&segments[0]) }];
+    let swept = CommitNumber(0);
+    commit(&store, &Action::Compact { remove: vec![segments[0].clone()], add: vec![], dropped, swept });
+    let report = store.scan(ScanDepth::Deep).unwrap();
+    assert!(report.is_clean(), "{report:#?}");
+    let [removed] = &report.debris[..] else { panic!("{report:#?}") };
+    assert_eq!(removed.path, segments[0].path);
+    assert!(removed.what.starts_with("a segment that commit 3 removed"), "{removed:?}");
+}
+
+#[test]
+fn facts_that_are_twice_in_segments_and_others_that_are_nowhere() {
+    let (_folder, store, segments) = two_segments();
+    let (first, second) = (&segments[0], &segments[1]);
+    assert_eq!(first.fact_bytes, second.fact_bytes, "the sums will not tell");
+    let again = Segment { path: "audits/1-1-2-0a0b0c0d.parquet".to_owned(), ..first.clone() };
+    fs::copy(store.path().join(&first.path), store.path().join(&again.path)).unwrap();
+    let swept = CommitNumber(0);
+    commit(
+        &store,
+        &Action::Compact { remove: vec![second.clone()], add: vec![again], dropped: vec![], swept },
+    );
+
+    assert!(store.scan(ScanDepth::Quick).unwrap().is_clean());
+    let report = store.scan(ScanDepth::Deep).unwrap();
+    assert!(report.anomalies.iter().all(|anomaly| anomaly.kind == AnomalyKind::Imbalance), "{report:#?}");
+    let found: Vec<_> = report.anomalies.iter().map(|anomaly| anomaly.found.as_str()).collect();
+    assert!(
+        found.iter().any(|found| found.starts_with("2 facts that are in another segment, too")),
+        "{found:?}"
+    );
+    assert!(found.contains(&"in no segment"), "{found:?}");
+}
+
+#[test]
+fn a_ledger_that_tells_wrong_things_of_a_sound_segment() {
+    let (_folder, store, segments) = two_segments();
+    let changes: [(fn(&mut Segment), &str); 3] = [
+        (|segment| segment.recorded_at.max.0 += 1, "recorded from"),
+        (|segment| segment.at.min.0 -= 1, "wall times from"),
+        (|segment| segment.timestamp_nulls = 1, "timestamps without a nanosecond"),
+    ];
+    for (change, what) in changes {
+        let mut wrong = segments[1].clone();
+        change(&mut wrong);
+        let seen = Mutex::new(Seen::default());
+        let store_id = store.shared().ledger.known().store;
+        let checker = Checker { root: store.path(), store: store_id, seen: Some(&seen) };
+        let checked = checker.check(&wrong, &|_| {}).unwrap();
+        let [anomaly] = &checked.anomalies[..] else { panic!("{what}: {:#?}", checked.anomalies) };
+        assert_eq!(anomaly.kind, AnomalyKind::SegmentForeign);
+        assert!(anomaly.expected.contains(what), "{anomaly:#?}");
+    }
 }

@@ -64,8 +64,8 @@ const DAMAGES: &[Damage] = &[
         fs::copy(path, path.with_file_name("copy.parquet")).unwrap();
     }),
     ("segment: one of another store beside", |scene| {
-        let from = another_store().segments(Kind::Event).remove(0);
-        fs::copy(from, scene.root().join("events/9-1-8-0a0b0c0d.parquet")).unwrap();
+        let other = another_store();
+        copy(&other.segments(Kind::Event)[0], &scene.root().join("events/9-1-8-0a0b0c0d.parquet"));
     }),
     ("segment: its footer flipped", |scene| {
         let path = &scene.segments(Kind::Event)[0];
@@ -124,6 +124,11 @@ const DAMAGES: &[Damage] = &[
         for name in [".DS_Store", "events/.DS_Store", "journal/.nfs001"] {
             fs::write(scene.root().join(name), b"?").unwrap();
         }
+    }),
+    ("harmless: a folder that was put elsewhere", |scene| {
+        let (path, aside) = (scene.root().join("events"), scene.folder.path().join("aside"));
+        fs::rename(&path, &aside).unwrap();
+        symlink(aside, path).unwrap();
     }),
     ("rolled back to an older copy", |scene| {
         for newest in [scene.commit(2), scene.journal()] {

@@ -1,8 +1,8 @@
-//! A bit of every byte of a small store is flipped, and a deep scan finds it.
+//! Bits of a small store are flipped, and a deep scan finds each.
 //!
-//! Here the whole scan runs, for one bit of each byte, another one from byte to byte; all eight bits
-//! of each are flipped beside the code, where a file can be looked at alone. What is not covered is
-//! `ostracon.toml`, which people change, and lock files, which are empty.
+//! Here the whole scan runs, for a bit of every eleventh byte; all eight bits of every byte are
+//! flipped beside the code (`maintain::scan::tests`), where a file can be looked at alone. What is not
+//! covered is `ostracon.toml`, which people change, and lock files, which are empty.
 
 use std::fs;
 use std::path::PathBuf;
@@ -33,7 +33,7 @@ fn files(scene: &Scene) -> Vec<PathBuf> {
 }
 
 #[test]
-fn a_bit_of_every_byte() {
+fn a_bit_here_and_there() {
     let scene = small();
     let files = files(&scene);
     assert_eq!(files.len(), 4, "two commits, a segment and a journal: {files:?}");
@@ -43,9 +43,9 @@ fn a_bit_of_every_byte() {
         let journal = path.extension().is_some_and(|e| e == "journal");
         // The length of the last frame: one that is too large makes it a frame that was cut short.
         let last = if journal { 36..40 } else { 0..0 };
-        for at in 0..sound.len() {
+        for at in (0..sound.len()).step_by(11) {
             let mut bytes = sound.clone();
-            bytes[at] ^= 1 << (at % 8);
+            bytes[at] ^= 1 << (at / 11 % 8);
             fs::write(&path, &bytes).unwrap();
             let report = scan(scene.root(), ScanOptions::new(ScanDepth::Deep).threads(1)).unwrap();
             let told = !report.is_clean() || (last.contains(&at) && report.debris.len() == 1);
@@ -54,6 +54,6 @@ fn a_bit_of_every_byte() {
         }
         fs::write(&path, &sound).unwrap();
     }
-    assert!(flipped > 4000, "{flipped}");
+    assert!(flipped > 400, "{flipped}");
     assert!(scan(scene.root(), ScanDepth::Deep).unwrap().is_clean());
 }
