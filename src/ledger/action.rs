@@ -178,6 +178,7 @@ pub(crate) struct Hold {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Rebuilt {
     pub(crate) add: Vec<Segment>,
+    #[serde(with = "listed")]
     pub(crate) streams: BTreeMap<StreamId, Stream>,
     /// What readable commits tell of facts that are in no segment any more.
     pub(crate) dropped: Vec<Dropped>,
@@ -188,4 +189,31 @@ pub(crate) struct Rebuilt {
     pub(crate) imports: Vec<ImportMark>,
     /// What could not be known, for people.
     pub(crate) unknown: Vec<String>,
+}
+
+/// Streams as a list: in an object their numbers would be text, and would not come back as
+/// numbers from within a tagged form.
+mod listed {
+    use super::{BTreeMap, Deserialize, Serialize, Stream, StreamId};
+
+    #[derive(Serialize, Deserialize)]
+    struct Entry {
+        stream: StreamId,
+        #[serde(flatten)]
+        known: Stream,
+    }
+
+    pub(super) fn serialize<S: serde::Serializer>(
+        streams: &BTreeMap<StreamId, Stream>,
+        out: S,
+    ) -> Result<S::Ok, S::Error> {
+        out.collect_seq(streams.iter().map(|(stream, known)| Entry { stream: *stream, known: *known }))
+    }
+
+    pub(super) fn deserialize<'de, D: serde::Deserializer<'de>>(
+        input: D,
+    ) -> Result<BTreeMap<StreamId, Stream>, D::Error> {
+        let entries = Vec::<Entry>::deserialize(input)?;
+        Ok(entries.into_iter().map(|Entry { stream, known }| (stream, known)).collect())
+    }
 }

@@ -326,7 +326,7 @@ impl Work<'_> {
     /// A store that lost its ledger with the folder has no place for the lock.
     fn make_ledger_folder(&self) -> Result<()> {
         let folder = self.root.join("ledger");
-        if self.report.mode == RecoveryMode::Rebuild && !folder.exists() {
+        if !folder.exists() {
             self.make_folder(&folder)?;
         }
         Ok(())
