@@ -21,6 +21,7 @@ use crate::buffer::{Buffer, Chunk};
 use crate::disk::Disk;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Seq, StreamId, UnixNanos};
+use crate::flush;
 use crate::journal::append::Journal;
 use crate::journal::claim::{self, Claim, JournalFile};
 use crate::journal::frame::{FileHeader, verified_frames};
@@ -29,6 +30,7 @@ use crate::ledger::{Ledger, State, StoreId};
 use crate::metrics::count;
 use crate::recorder::Sealed;
 use crate::settings::Durability;
+use crate::store::Shared;
 
 /// More bytes in one journal file are not read: no writer makes such a file.
 pub(crate) const MAX_JOURNAL_BYTES: u64 = 8 << 30;
@@ -139,6 +141,57 @@ fn new_stream(
         let journal = Journal::new(disk.clone(), claim.folder.clone(), header, 1);
         return Ok((claim, journal, Seq(0), UnixNanos::default()));
     }
+}
+
+/// Removes the journal files of a dead process's stream whose facts the ledger covers. Returns how
+/// many, and how many bytes.
+///
+/// If it covers all of them, the stream is left as an opener would that goes on with another: where
+/// numbers may have been given out that are in no file, it ends. If not, the files that are left must
+/// tell that still; so a file goes only where they have nothing to tell.
+pub(crate) fn retire_covered(shared: &Shared, stream: StreamId) -> Result<(u64, u64)> {
+    let Some(claim) = claim::try_claim(&shared.disk, &shared.root, stream)? else { return Ok((0, 0)) };
+    let state = shared.ledger.refresh()?;
+    let files = claim::files(&claim.folder)?;
+    let left = match leftovers(&shared.disk, &state, stream, &files) {
+        Ok(left) => left,
+        // It is left for recover.
+        Err(error) if error.kind() == ErrorKind::Damaged => return Ok((0, 0)),
+        Err(error) => return Err(error),
+    };
+    let size = |path: &Path| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+    let sizes: Vec<_> = files.iter().map(|file| (file.path.clone(), size(&file.path))).collect();
+    let folder = claim.folder.clone();
+    if left.chunks.is_empty() {
+        let ended = state.streams.get(&stream).is_some_and(|stream| stream.ended);
+        let sealed = Sealed {
+            stream,
+            chunks: Vec::new(),
+            journals: files.into_iter().map(|file| file.path).collect(),
+            last_recorded_at: left.last_recorded_at,
+            ends_stream: left.numbers_lost && !ended,
+            keep_aside: left.keep_aside,
+            claim: Some(claim),
+        };
+        flush::flush_left(shared, &Arc::new(sealed))?;
+    } else if !left.numbers_lost {
+        let header = FileHeader { stream, store: state.store };
+        let committed = state.committed(stream);
+        for file in &files {
+            let bytes = std::fs::read(&file.path)
+                .map_err(|error| Error::io("read the journal", &file.path, error))?;
+            let contents = replay::read(&bytes, &header, true);
+            let covered = contents.facts.is_some_and(|facts| facts.last <= committed);
+            if covered && contents.ending == Ending::Clean {
+                shared.disk.remove(&file.path).map_err(|error| Error::io("remove", &file.path, error))?;
+            }
+        }
+    }
+    let gone: Vec<u64> = sizes.into_iter().filter(|(path, _)| !path.exists()).map(|(_, size)| size).collect();
+    if !gone.is_empty() {
+        shared.disk.sync_dir(&folder).map_err(|error| Error::io("sync the folder", &folder, error))?;
+    }
+    Ok((gone.len() as u64, gone.iter().sum()))
 }
 
 /// What a stream's journal files hold beyond the ledger.

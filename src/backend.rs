@@ -4,15 +4,16 @@
 //! methods do not fail. What could not be recorded is counted in
 //! [`MetricsSnapshot::write_errors`]; who wants to know why calls [`Store::record`].
 //!
-//! `recover` and `compact` belong to the contract, too. They will join the trait with the reports that
-//! they return.
+//! `recover` belongs to the contract, too. It will join the trait with the report that it returns.
 
 use std::future::Future;
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Audit, DeadLetter, Event, Fact, Kind, Recorded};
-use crate::maintain::{RecoveryConfig, RecoveryReport, ScanDepth, ScanReport};
+use crate::maintain::{
+    CompactOptions, CompactionReport, RecoveryConfig, RecoveryReport, ScanDepth, ScanReport, compact,
+};
 use crate::metrics::MetricsSnapshot;
 use crate::store::Store;
 
@@ -53,6 +54,9 @@ pub trait PersistenceBackend: Send + Sync {
         limit: Option<usize>,
         since: Option<f64>,
     ) -> impl Future<Output = Result<Vec<Recorded<DeadLetter<'static>>>>> + Send;
+
+    /// Drops for good what retention does not keep, and merges what is left.
+    fn compact(&self) -> impl Future<Output = Result<CompactionReport>> + Send;
 
     /// Looks whether the store is whole, and changes nothing. May be called on a closed one.
     fn scan(&self) -> impl Future<Output = Result<ScanReport>> + Send;
@@ -136,6 +140,21 @@ impl PersistenceBackend for Store {
         })
     }
 
+    async fn compact(&self) -> Result<CompactionReport> {
+        let shared = Arc::clone(self.shared());
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        // It may take minutes, and works on two cores: not what a runtime's thread is for.
+        let thread = std::thread::Builder::new().name("ostracon-compact".to_owned()).spawn(move || {
+            let report = compact(&shared, CompactOptions::new());
+            // If nobody waits any more, it was done all the same.
+            let _ = sender.send(report.map(|report| CompactionReport::from(&report)));
+        });
+        thread.map_err(|error| {
+            Error::with_source(ErrorKind::Io, "cannot start the compaction's thread", error)
+        })?;
+        receiver.await.unwrap_or_else(|_| Err(Error::new(ErrorKind::Io, "the compaction failed within")))
+    }
+
     async fn scan(&self) -> Result<ScanReport> {
         Self::scan(self, ScanDepth::Quick)
     }
@@ -192,6 +211,10 @@ impl<B: PersistenceBackend> PersistenceBackend for Arc<B> {
         since: Option<f64>,
     ) -> Result<Vec<Recorded<DeadLetter<'static>>>> {
         B::list_dead_letters(self, limit, since).await
+    }
+
+    async fn compact(&self) -> Result<CompactionReport> {
+        B::compact(self).await
     }
 
     async fn scan(&self) -> Result<ScanReport> {

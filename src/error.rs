@@ -53,6 +53,11 @@ pub enum ErrorKind {
     TimedOut,
     /// Another process kept committing; the attempt was given up. Try again.
     Contended,
+    /// It was stopped because somebody asked for that. The store is as it was.
+    Cancelled,
+    /// What was asked for cannot be meant, or not without saying so once more. Nothing was done;
+    /// the message says how to insist, or what to ask instead.
+    Refused,
 }
 
 impl Error {

@@ -5,6 +5,10 @@
 //! every fact at least once, whatever is killed. Across streams facts of one call come in the
 //! store's order (`recorded_at`, `stream`, `seq`); a stream that is flushed or found later adds
 //! its facts later.
+//!
+//! Only facts that retention keeps are given, as of the moment in which a call begins. Whoever ships
+//! facts elsewhere should be quicker than the rules are strict: what is dropped before it was
+//! shipped is passed over without a word. It is counted in the ledger, and `retention STORE explain` tells.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -20,6 +24,7 @@ use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchR
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Fact, Kind, Recorded, Seq, StreamId, UnixNanos, columns};
 use crate::ledger::Segment;
+use crate::maintain::retention::{Selection, Verdict};
 use crate::segment::{open as open_segment, reader_options};
 use crate::snapshot::Snapshot;
 use crate::store::Store;
@@ -81,7 +86,8 @@ impl FromStr for Cursor {
 }
 
 impl Store {
-    /// Every fact that is there now and that the cursor has not passed, in the store's order.
+    /// Every fact that is there now, that retention keeps and that the cursor has not passed, in the
+    /// store's order.
     ///
     /// ```
     /// # use ostracon::{Cursor, Event, Json, Store};
@@ -102,15 +108,20 @@ impl Store {
     /// [`ErrorKind::Damaged`] and the operating system's errors, here or from the iterator.
     pub fn after(&self, cursor: &Cursor) -> Result<After> {
         let snapshot = Arc::new(self.snapshot()?);
+        let selection = Arc::new(Selection::of(self.shared(), &snapshot, self.shared().now())?);
         let mut after = After {
             cursor: cursor.clone(),
             root: self.path().to_path_buf(),
+            selection: Arc::clone(&selection),
             waiting: Vec::new(),
             open: BinaryHeap::new(),
             _snapshot: Arc::clone(&snapshot),
         };
         for kind in Kind::ALL {
             for segment in snapshot.state.segments(kind) {
+                if matches!(selection.segment(segment), Verdict::DropAll(_)) {
+                    continue;
+                }
                 if segment.streams.iter().any(|range| range.last_seq > cursor.seq(range.stream)) {
                     after.waiting.push(Arc::clone(segment));
                 }
@@ -120,7 +131,7 @@ impl Store {
         for chunk in snapshot.tail()? {
             for kind in Kind::ALL {
                 if let Some(rows) = chunk.rows(kind) {
-                    after.add(owned(kind, &rows.batch)?.into_iter(), None)?;
+                    after.add(owned(&selection, kind, &rows.batch)?.into_iter(), None)?;
                 }
             }
         }
@@ -142,6 +153,7 @@ fn begin(segment: &Segment) -> Key {
 pub struct After {
     cursor: Cursor,
     root: PathBuf,
+    selection: Arc<Selection>,
     /// Segments that begin later than all that is open, the earliest last.
     waiting: Vec<Arc<Segment>>,
     open: BinaryHeap<Reverse<Source>>,
@@ -180,7 +192,7 @@ impl After {
             if next.is_some_and(|next| next < begin(segment)) {
                 break;
             }
-            let rest = SegmentReader::open(&self.root.join(&segment.path), segment)?;
+            let rest = SegmentReader::open(&self.root.join(&segment.path), segment, &self.selection)?;
             self.waiting.pop();
             self.add(Vec::new().into_iter(), Some(rest))?;
         }
@@ -208,17 +220,19 @@ impl After {
 struct SegmentReader {
     kind: Kind,
     path: PathBuf,
+    selection: Arc<Selection>,
     reader: ParquetRecordBatchReader,
 }
 
 impl SegmentReader {
-    fn open(path: &Path, segment: &Segment) -> Result<Self> {
+    fn open(path: &Path, segment: &Segment, selection: &Arc<Selection>) -> Result<Self> {
         let file = open_segment(path)?;
         let reader =
             ParquetRecordBatchReaderBuilder::try_new_with_options(file, reader_options(segment.kind))
                 .and_then(|builder| builder.with_batch_size(BATCH_ROWS).build())
                 .map_err(|error| Error::damaged(path, error))?;
-        Ok(Self { kind: segment.kind, path: path.to_path_buf(), reader })
+        let (path, selection) = (path.to_path_buf(), Arc::clone(selection));
+        Ok(Self { kind: segment.kind, path, selection, reader })
     }
 
     fn read(&mut self) -> Result<Option<Vec<Found>>> {
@@ -227,15 +241,18 @@ impl SegmentReader {
             .map_err(|_| Error::damaged(&self.path, "its pages cannot be decoded"))?;
         let Some(batch) = batch else { return Ok(None) };
         let batch = batch.map_err(|error| Error::damaged(&self.path, error))?;
-        owned(self.kind, &batch).map(Some)
+        owned(&self.selection, self.kind, &batch).map(Some)
     }
 }
 
-fn owned(kind: Kind, batch: &RecordBatch) -> Result<Vec<Found>> {
+/// The facts in a batch that are kept.
+fn owned(selection: &Selection, kind: Kind, batch: &RecordBatch) -> Result<Vec<Found>> {
+    let dropped = selection.dropped(kind, batch)?;
     let facts = columns::facts(kind, batch).ok_or_else(|| {
         Error::new(ErrorKind::Damaged, format!("rows of {kind} lack columns that belong there"))
     })?;
-    Ok(facts.into_iter().map(|f| Recorded { position: f.position, fact: f.fact.into_owned() }).collect())
+    let kept = facts.into_iter().zip(dropped).filter(|(_, dropped)| dropped.is_none());
+    Ok(kept.map(|(f, _)| Recorded { position: f.position, fact: f.fact.into_owned() }).collect())
 }
 
 /// Facts in the store's order, of which one is next.

@@ -43,7 +43,9 @@
 //!    head, and of the tails only what lies behind the head. So it sees the fact once, wherever it
 //!    is, in this process or any other.
 //! 7. [`Store::sql`] (`query/`) plans over the snapshot, [`Store::list`] reads the newest facts from
-//!    the segments' ends, [`Store::after`] (`follow.rs`) streams everything behind a [`Cursor`].
+//!    the segments' ends, [`Store::after`] (`follow.rs`) streams everything behind a [`Cursor`]. All
+//!    three give only what the rules of retention keep, which `Selection::of` finds
+//!    (`maintain/retention/`).
 //!
 //! Facts in bulk come by a shorter way: [`Store::import`] (`import/`) parses lines straight into
 //! rows, and goes on with step 4. What a process that died has left in its journal is taken up by
@@ -82,10 +84,15 @@ pub use fact::{
 };
 pub use follow::{After, Cursor};
 pub use import::{Import, ImportReport, Reject};
+pub use maintain::retention::{
+    AgeBy, Explanation, Fate, Hold, HoldInForce, Outcome, RetentionLimits, RetentionPolicy, RetentionRule,
+    RuleInForce,
+};
 pub use maintain::{
-    Affected, Against, Anomaly, AnomalyKind, BalanceSheet, Debris, KindBalance, LedgerHead, LostFacts,
-    RecoveryConfig, RecoveryMode, RecoveryReport, ScanDepth, ScanOptions, ScanProgress, ScanReport, Span,
-    StartupMode, UnverifiedFacts, recover, scan, verify,
+    Affected, Against, Anomaly, AnomalyKind, BalanceSheet, CompactOptions, CompactProgress, CompactReport,
+    CompactionReport, Debris, DroppedFacts, Holding, KindBalance, LedgerHead, LostFacts, RecoveryConfig,
+    RecoveryMode, RecoveryReport, ScanDepth, ScanOptions, ScanProgress, ScanReport, Span, StartupMode,
+    UnverifiedFacts, recover, scan, verify,
 };
 pub use metrics::MetricsSnapshot;
 pub use query::{Parameter, QueryOptions, SavedQuery, query_error};

@@ -5,16 +5,16 @@
 //! Parquet, and says in its footer what it is: `ostracon.format`, `.store`, `.kind`, `.streams`.
 //!
 //! Parquet has no checksums here, and readers trust its lengths. So the ledger keeps a BLAKE3
-//! digest of every segment.
+//! digest of every segment ([`digest`]).
+
+mod bounds;
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::compute::{max, min};
-use arrow::datatypes::{Int64Type, TimestampNanosecondType};
+use arrow::array::RecordBatch;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
@@ -25,22 +25,26 @@ use parquet::schema::types::ColumnPath;
 
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Error, ErrorKind, Result};
+use crate::fact::Kind;
 use crate::fact::columns::{Rows, schema};
-use crate::fact::{Kind, UnixNanos};
-use crate::ledger::{FORMAT, Segment, StoreId, StreamRange, TimeRange};
+use crate::ledger::{FORMAT, Segment, StoreId, StreamRange};
+use bounds::Bounds;
 
 /// Rows of a row group: what a query can skip or read apart.
 const ROW_GROUP_ROWS: usize = 128 << 10;
+/// A row group of large rows ends earlier: the writer has it in memory.
+const ROW_GROUP_BYTES: usize = 32 << 20;
 /// Bloom filters are laid out for so many different values of a row group.
 const BLOOM_VALUES: u64 = 16 << 10;
 
 /// How a segment of this kind is written.
-fn properties(kind: Kind, store: StoreId, range: StreamRange) -> WriterProperties {
+fn properties(kind: Kind, store: StoreId) -> WriterProperties {
     let column = |name: &str| ColumnPath::from(name);
     let mut properties = WriterProperties::builder()
         .set_writer_version(WriterVersion::PARQUET_1_0)
         .set_created_by(format!("ostracon {}", env!("CARGO_PKG_VERSION")))
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
         .set_statistics_enabled(EnabledStatistics::Page)
         // Columns of few different values gain nothing from compression, and decode faster without.
         .set_compression(Compression::UNCOMPRESSED)
@@ -48,10 +52,6 @@ fn properties(kind: Kind, store: StoreId, range: StreamRange) -> WriterPropertie
             KeyValue::new("ostracon.format".to_owned(), FORMAT.to_string()),
             KeyValue::new("ostracon.store".to_owned(), store.to_string()),
             KeyValue::new("ostracon.kind".to_owned(), kind.tag().to_owned()),
-            KeyValue::new(
-                "ostracon.streams".to_owned(),
-                format!("{}:{}-{}", range.stream, range.first_seq, range.last_seq),
-            ),
         ]));
     for name in ["recorded_at", "seq", "timestamp", "wall_time"] {
         properties = properties
@@ -80,18 +80,14 @@ pub(crate) struct SegmentWriter<'a> {
     root: &'a Path,
     kind: Kind,
     store: StoreId,
-    range: StreamRange,
+    /// The range of a stream that it is named for; if none, it is named for what is in it.
+    range: Option<StreamRange>,
+    unique: String,
     temp: std::path::PathBuf,
-    name: String,
     writer: ArrowWriter<Hashing>,
     failure: Arc<Mutex<Option<io::Error>>>,
-    rows: u64,
     fact_bytes: u64,
-    seq: Option<(i64, i64)>,
-    recorded_at: Option<TimeRange>,
-    timestamp: Option<TimeRange>,
-    timestamp_nulls: u64,
-    at: Option<TimeRange>,
+    bounds: Bounds,
 }
 
 impl<'a> SegmentWriter<'a> {
@@ -103,83 +99,71 @@ impl<'a> SegmentWriter<'a> {
         store: StoreId,
         range: StreamRange,
     ) -> Result<Self> {
+        Self::begin_for(disk, root, kind, store, Some(range))
+    }
+
+    /// Begins a segment for facts of one kind that are in segments already, of any streams.
+    pub(crate) fn begin_again(disk: &'a Disk, root: &'a Path, kind: Kind, store: StoreId) -> Result<Self> {
+        Self::begin_for(disk, root, kind, store, None)
+    }
+
+    fn begin_for(
+        disk: &'a Disk,
+        root: &'a Path,
+        kind: Kind,
+        store: StoreId,
+        range: Option<StreamRange>,
+    ) -> Result<Self> {
         let unique = uuid::Uuid::new_v4().simple().to_string();
-        let unique = unique.get(..8).unwrap_or_default();
-        let name = format!("{}-{}-{}-{unique}", range.stream, range.first_seq, range.last_seq);
+        let unique = unique.get(..8).unwrap_or_default().to_owned();
+        let name = range.map_or_else(|| format!("{AGAIN}{unique}"), |range| name(range, &unique));
         let temp = root.join(kind.table()).join(format!("{name}.tmp"));
         let file = disk.create_new(&temp).map_err(|error| Error::io("begin the segment", &temp, error))?;
         let failure = Arc::new(Mutex::new(None));
-        let options = ArrowWriterOptions::new()
-            .with_properties(properties(kind, store, range))
-            .with_skip_arrow_metadata(true);
+        let options =
+            ArrowWriterOptions::new().with_properties(properties(kind, store)).with_skip_arrow_metadata(true);
         let writer = ArrowWriter::try_new_with_options(
             Hashing::new(file, Arc::clone(&failure)),
             schema(kind),
             options,
-        )
-        .map_err(|error| parquet_error("begin the segment", &temp, error))?;
-        Ok(Self {
-            disk,
-            root,
-            kind,
-            store,
-            range,
-            temp,
-            name,
-            writer,
-            failure,
-            rows: 0,
-            fact_bytes: 0,
-            seq: None,
-            recorded_at: None,
-            timestamp: None,
-            timestamp_nulls: 0,
-            at: None,
-        })
+        );
+        let writer = writer.map_err(|error| {
+            let error = write_error("begin the segment", &temp, &failure, error);
+            let _ = disk.remove(&temp);
+            error
+        })?;
+        let bounds = Bounds::default();
+        Ok(Self { disk, root, kind, store, range, unique, temp, writer, failure, fact_bytes: 0, bounds })
     }
 
     /// Adds rows, in the order of their `seq`.
     pub(crate) fn write(&mut self, rows: &Rows) -> Result<()> {
-        let batch = &rows.batch;
+        self.fact_bytes += rows.fact_bytes;
+        self.write_batch(&rows.batch)
+    }
+
+    /// Adds rows in the store's order. The sum of their facts' sizes is the caller's business.
+    pub(crate) fn write_batch(&mut self, batch: &RecordBatch) -> Result<()> {
         self.writer
             .write(batch)
             .map_err(|error| write_error("write the segment", &self.temp, &self.failure, error))?;
-        self.rows += batch.num_rows() as u64;
-        self.fact_bytes += rows.fact_bytes;
-        self.describe(batch);
+        self.bounds.add(batch);
         Ok(())
     }
 
-    fn describe(&mut self, batch: &RecordBatch) {
-        let instants = |name| batch.column_by_name(name)?.as_primitive_opt::<TimestampNanosecondType>();
-        let (Some(recorded_at), Some(timestamp), Some(wall_time)) =
-            (instants("recorded_at"), instants("timestamp"), instants("wall_time"))
-        else {
-            return;
-        };
-        let range = |min: Option<i64>, max: Option<i64>| {
-            Some(TimeRange { min: UnixNanos(min?), max: UnixNanos(max?) })
-        };
-        for (known, found) in [
-            (&mut self.recorded_at, range(min(recorded_at), max(recorded_at))),
-            (&mut self.timestamp, range(min(timestamp), max(timestamp))),
-        ] {
-            if let Some(found) = found {
-                TimeRange::cover(known, found);
-            }
-        }
-        self.timestamp_nulls += timestamp.null_count() as u64;
-        for ((recorded, timestamp), wall) in recorded_at.iter().zip(timestamp).zip(wall_time) {
-            if let Some(at) = crate::fact::wall_time(wall, timestamp, recorded) {
-                TimeRange::cover(&mut self.at, TimeRange { min: UnixNanos(at), max: UnixNanos(at) });
-            }
-        }
-        if let Some(seq) = batch.column_by_name("seq").and_then(|seq| seq.as_primitive_opt::<Int64Type>())
-            && let (Some(low), Some(high)) = (min(seq), max(seq))
-        {
-            let (first, last) = self.seq.unwrap_or((low, high));
-            self.seq = Some((first.min(low), last.max(high)));
-        }
+    pub(crate) const fn rows(&self) -> u64 {
+        self.bounds.rows
+    }
+
+    /// About how large the file is so far.
+    pub(crate) fn bytes(&self) -> u64 {
+        (self.writer.bytes_written() + self.writer.in_progress_size()) as u64
+    }
+
+    /// Gives it up.
+    pub(crate) fn abandon(self) {
+        // A temporary file that stays behind does no harm.
+        let _ = self.disk.remove(&self.temp);
     }
 
     /// Completes the file, has the disk keep it, checks it and links it into place.
@@ -204,33 +188,39 @@ impl<'a> SegmentWriter<'a> {
         Ok(segment)
     }
 
-    fn finish_file(self) -> Result<Segment> {
+    fn finish_file(mut self) -> Result<Segment> {
         let temp = self.temp.as_path();
+        let streams = self.bounds.streams();
+        let named = self.range.map_or_else(|| streams.clone(), |range| vec![range]);
+        let (Some(first), Some(recorded_at), Some(at)) =
+            (named.first(), self.bounds.recorded_at, self.bounds.at)
+        else {
+            return Err(Error::damaged(temp, "it would be a segment without rows"));
+        };
+        let path = format!("{}/{}.parquet", self.kind.table(), name(*first, &self.unique));
+        let ranges: Vec<_> = named
+            .iter()
+            .map(|range| format!("{}:{}-{}", range.stream, range.first_seq, range.last_seq))
+            .collect();
+        let streams_said = KeyValue::new("ostracon.streams".to_owned(), ranges.join(","));
+        self.writer.append_key_value_metadata(streams_said);
         let hashing = self
             .writer
             .into_inner()
             .map_err(|error| write_error("complete the segment", temp, &self.failure, error))?;
         let bytes = hashing.file.len();
         hashing.file.sync_data().map_err(|error| Error::io("sync the segment", temp, error))?;
-        let blake3 = hashing.hasher.finalize().to_hex().to_string();
-        let (Some((first, last)), Some(recorded_at), Some(at)) = (self.seq, self.recorded_at, self.at) else {
-            return Err(Error::damaged(temp, "it would be a segment without rows"));
-        };
         let segment = Segment {
-            path: format!("{}/{}.parquet", self.kind.table(), self.name),
+            path,
             kind: self.kind,
-            rows: self.rows,
+            rows: self.bounds.rows,
             bytes,
-            blake3,
+            blake3: hashing.hasher.finalize().to_hex().to_string(),
             fact_bytes: self.fact_bytes,
-            streams: vec![StreamRange {
-                stream: self.range.stream,
-                first_seq: crate::fact::Seq(first as u64),
-                last_seq: crate::fact::Seq(last as u64),
-            }],
+            streams,
             recorded_at,
-            timestamp: self.timestamp,
-            timestamp_nulls: self.timestamp_nulls,
+            timestamp: self.bounds.timestamp,
+            timestamp_nulls: self.bounds.timestamp_nulls,
             at,
         };
         verify(temp, &segment, self.store)?;
@@ -238,21 +228,37 @@ impl<'a> SegmentWriter<'a> {
     }
 }
 
-/// Reads a segment's file again: size, digest, footer, rows and names are what the ledger will say.
-fn verify(path: &Path, segment: &Segment, store: StoreId) -> Result<()> {
-    let mut file = File::open(path).map_err(|error| Error::io("open the segment again", path, error))?;
+/// What the temporary file of a segment begins with whose facts were in segments before.
+pub(crate) const AGAIN: &str = "again-";
+
+/// A segment's name, without its ending: what inventory tells its facts by. Of several streams it
+/// names the first.
+fn name(range: StreamRange, unique: &str) -> String {
+    format!("{}-{}-{}-{unique}", range.stream, range.first_seq, range.last_seq)
+}
+
+/// The size and the BLAKE3 digest, in hex, of all that is in a file.
+pub(crate) fn digest(file: &mut File) -> io::Result<(u64, String)> {
     let mut hasher = blake3::Hasher::new();
     let mut piece = vec![0; 256 << 10];
     let mut bytes = 0;
+    file.rewind()?;
     loop {
-        let read = file.read(&mut piece).map_err(|error| Error::io("read the segment again", path, error))?;
+        let read = file.read(&mut piece)?;
         if read == 0 {
-            break;
+            return Ok((bytes, hasher.finalize().to_hex().to_string()));
         }
         bytes += read as u64;
         hasher.update(piece.get(..read).unwrap_or_default());
     }
-    if bytes != segment.bytes || hasher.finalize().to_hex().as_str() != segment.blake3 {
+}
+
+/// Reads a segment's file again: size, digest, footer, rows and names are what the ledger will say.
+fn verify(path: &Path, segment: &Segment, store: StoreId) -> Result<()> {
+    let mut file = File::open(path).map_err(|error| Error::io("open the segment again", path, error))?;
+    let (bytes, blake3) =
+        digest(&mut file).map_err(|error| Error::io("read the segment again", path, error))?;
+    if bytes != segment.bytes || blake3 != segment.blake3 {
         return Err(Error::damaged(path, "what was read back is not what was written"));
     }
     let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
@@ -369,7 +375,7 @@ fn write_kind<'r>(
     let mut writer = SegmentWriter::begin(disk, root, kind, store, range)?;
     for rows in rows {
         if let Err(error) = writer.write(rows) {
-            let _ = disk.remove(&writer.temp);
+            writer.abandon();
             return Err(error);
         }
     }

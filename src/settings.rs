@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::maintain::retention::RetentionPolicy;
 
 /// The name of the settings' file in a store.
 pub(crate) const FILE: &str = "ostracon.toml";
@@ -40,6 +41,39 @@ pub(crate) const TEMPLATE: &str = "\
 #spill_bytes = 10_737_418_240
 # When a query is stopped; 0 for never.
 #timeout_seconds = 0
+
+# Which facts are kept. What is not is hidden from every query at once, and goes for good when
+# somebody runs `ostracon compact`. Without rules everything is kept. `ostracon retention STORE explain`
+# tells what the rules would do.
+#
+# Limits of the whole store, its kinds together. The age first, then the number of those that are
+# left, from the newest back, then their bytes as JSON lines.
+#
+#[retention]
+#max_age = \"90d\"                # s, min, h, d, w, y (365 days)
+#max_records = 10_000_000
+#max_bytes = 10_000_000_000
+#keep_at_least = 1_000            # the newest are kept, whatever the limits say
+#
+# What age is measured by: a fact's own \"timestamp\", or \"recorded_at\", when the store took it.
+# Papyra's default clock counts from the machine's start, so by their timestamps all its facts are
+# decades old: whoever uses it needs \"recorded_at\".
+#age_by = \"timestamp\"
+#
+# `compact` drops nothing for its age when the clock is so far ahead of the newest fact.
+#max_clock_lead = \"400d\"
+#
+# Limits of one kind (events, audits, dead_letters), in place of the store's.
+#[retention.audits]
+#max_age = \"30d\"
+#
+# Facts that a condition picks: SQL over the columns of the kind. A fact belongs to the first
+# rule that matches it, and to no other. One without limits keeps all its facts.
+#[[retention.rule]]
+#name = \"crashes\"
+#kind = \"events\"
+#where = \"event_type = 'ActorCrashed'\"
+#max_age = \"7y\"
 ";
 
 /// How safe a fact is when `record` returns.
@@ -82,6 +116,7 @@ pub(crate) struct Settings {
     pub(crate) flush: FlushSettings,
     pub(crate) buffer: BufferSettings,
     pub(crate) query: QuerySettings,
+    pub(crate) retention: RetentionPolicy,
 }
 
 /// When the buffer is flushed.
@@ -184,14 +219,31 @@ mod tests {
 
     #[test]
     fn the_template_says_the_defaults() {
-        let uncommented: String = TEMPLATE
+        let settings = toml::from_str::<Settings>(&uncommented()).unwrap();
+        assert_eq!(Settings { retention: RetentionPolicy::default(), ..settings }, Settings::default());
+        assert_eq!(toml::from_str::<Settings>(TEMPLATE).unwrap(), Settings::default());
+    }
+
+    /// The template with all its settings and sections switched on.
+    fn uncommented() -> String {
+        let is_section = |rest: &str| rest.starts_with('[') && rest.ends_with(']');
+        let text: String = TEMPLATE
             .lines()
-            .map(|line| line.strip_prefix('#').filter(|rest| rest.contains(" = ")).unwrap_or(line))
+            .map(|line| {
+                let rest = line.strip_prefix('#').filter(|rest| rest.contains(" = ") || is_section(rest));
+                rest.unwrap_or(line)
+            })
             .flat_map(|line| [line, "\n"])
             .collect();
-        assert!(uncommented.contains("\nmax_wait_ms = 100\n"));
-        assert_eq!(toml::from_str::<Settings>(&uncommented).unwrap(), Settings::default());
-        assert_eq!(toml::from_str::<Settings>(TEMPLATE).unwrap(), Settings::default());
+        assert!(text.contains("\nmax_wait_ms = 100\n") && text.contains("\n[[retention.rule]]\n"));
+        text
+    }
+
+    #[test]
+    fn the_templates_examples_of_retention_are_understood() {
+        let policy = toml::from_str::<Settings>(&uncommented()).unwrap().retention;
+        assert!(!policy.is_empty());
+        crate::maintain::retention::Rules::new(&policy).unwrap();
     }
 
     #[test]

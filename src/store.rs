@@ -13,6 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Fact, Kind, Position, UnixNanos};
 use crate::flush;
 use crate::ledger::{FORMAT, Ledger};
+use crate::maintain::retention::{Retention, RetentionPolicy, Rules};
 use crate::maintain::{StartupMode, check_startup};
 use crate::metrics::{Metrics, MetricsSnapshot, count};
 use crate::query::Engine;
@@ -48,7 +49,10 @@ pub(crate) struct Shared {
     pub(crate) ledger: Ledger,
     pub(crate) settings: Settings,
     pub(crate) metrics: Arc<Metrics>,
-    /// `None` in a store that is open for reading only.
+    pub(crate) retention: Retention,
+    pub(crate) clock: Clock,
+    pub(crate) access: Access,
+    /// Only in a store that is open for writing.
     pub(crate) recorder: Option<Recorder>,
     /// Held by the flush that is going on.
     pub(crate) flushing: Mutex<()>,
@@ -56,7 +60,35 @@ pub(crate) struct Shared {
     pub(crate) engine: OnceLock<Result<Engine, String>>,
 }
 
+/// What a store was opened for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Recording, and all that follows from it.
+    #[default]
+    Write,
+    /// Looking after what is there: commits are made, but no stream is claimed.
+    Maintain,
+    /// Reading only.
+    Read,
+}
+
 impl Shared {
+    /// The wall time.
+    pub(crate) fn now(&self) -> UnixNanos {
+        (self.clock)()
+    }
+
+    /// Refuses an act that makes a commit, where the store is open for reading only.
+    pub(crate) fn check_commits(&self, act: &str) -> Result<()> {
+        if self.access == Access::Read {
+            return Err(Error::new(
+                ErrorKind::Closed,
+                format!("the store is open for reading only; cannot {act}"),
+            ));
+        }
+        Ok(())
+    }
+
     /// Facts of this process that are in no segment yet. After closing, what could not be flushed
     /// is read from the journal, like everybody else's.
     pub(crate) fn own_chunks(&self) -> Vec<Arc<Chunk>> {
@@ -72,7 +104,7 @@ impl Shared {
 #[derive(Clone, Default)]
 #[must_use]
 pub struct StoreBuilder {
-    read_only: bool,
+    access: Access,
     durability: Option<Durability>,
     flush_rows: Option<u64>,
     flush_bytes: Option<usize>,
@@ -81,6 +113,7 @@ pub struct StoreBuilder {
     max_wait: Option<Duration>,
     query_memory_bytes: Option<usize>,
     query_timeout: Option<Duration>,
+    retention: Option<RetentionPolicy>,
     startup: StartupMode,
     disk: Disk,
     clock: Option<Clock>,
@@ -89,7 +122,14 @@ pub struct StoreBuilder {
 impl StoreBuilder {
     /// Opens for reading only: nothing is created, locked or flushed.
     pub const fn read_only(mut self, read_only: bool) -> Self {
-        self.read_only = read_only;
+        self.access = if read_only { Access::Read } else { Access::Write };
+        self
+    }
+
+    /// Opens for looking after what is there: nothing can be recorded and nothing is created or
+    /// flushed, but holds, compaction and recovery may commit.
+    pub const fn maintenance(mut self) -> Self {
+        self.access = Access::Maintain;
         self
     }
 
@@ -141,6 +181,12 @@ impl StoreBuilder {
         self
     }
 
+    /// Which facts are kept; takes the place of what `ostracon.toml` says of it.
+    pub fn retention(mut self, policy: RetentionPolicy) -> Self {
+        self.retention = Some(policy);
+        self
+    }
+
     /// What is looked at, and perhaps recovered, before the store is opened.
     pub fn startup(mut self, mode: StartupMode) -> Self {
         self.startup = mode;
@@ -173,6 +219,9 @@ impl StoreBuilder {
         settings.buffer.max_bytes = self.max_buffer_bytes.unwrap_or(settings.buffer.max_bytes);
         settings.query.memory_bytes = self.query_memory_bytes.unwrap_or(settings.query.memory_bytes);
         settings.query.timeout = self.query_timeout.or(settings.query.timeout);
+        if let Some(policy) = &self.retention {
+            settings.retention = policy.clone().instead_of(&settings.retention);
+        }
         settings.check()?;
         Ok(settings)
     }
@@ -190,10 +239,11 @@ impl StoreBuilder {
         let root = path.as_ref();
         let startup = check_startup(&self.startup, &self.disk, root)?;
         let found = look(root)?;
-        if self.read_only && found != Found::Store {
+        if self.access != Access::Write && found != Found::Store {
             return Err(not_a_store(root, "there is no store"));
         }
         let settings = self.settings(Settings::load(root)?)?;
+        let retention = Retention::new(Rules::new(&settings.retention)?);
         if found != Found::Store {
             create(&self.disk, root).map_err(|error| {
                 error.context(format_args!("cannot create a store at {}", root.display()))
@@ -204,16 +254,16 @@ impl StoreBuilder {
         count(&metrics.scans, startup.scans);
         count(&metrics.anomalies_detected, startup.anomalies);
         count(&metrics.recoveries, startup.recoveries);
-        let recorder = if self.read_only {
+        let clock = self.clock.unwrap_or_else(|| Arc::new(UnixNanos::now));
+        let recorder = if self.access != Access::Write {
             None
         } else {
             let opened =
                 adopt::open_stream(&self.disk, root, &ledger, settings.durability, &metrics.replayed)?;
-            let clock = self.clock.unwrap_or_else(|| Arc::new(UnixNanos::now));
             let journal = opened.journal.buffered(settings.durability == Durability::Buffered);
             Some(Recorder::new(
                 settings.clone(),
-                clock,
+                Arc::clone(&clock),
                 Arc::clone(&metrics),
                 opened.claim,
                 journal,
@@ -228,6 +278,9 @@ impl StoreBuilder {
             ledger,
             settings,
             metrics,
+            retention,
+            clock,
+            access: self.access,
             recorder,
             flushing: Mutex::new(()),
             engine: OnceLock::new(),
@@ -383,7 +436,7 @@ impl Store {
             count(&self.shared.metrics.write_errors, facts.count() as u64);
             return Err(Error::new(
                 ErrorKind::Closed,
-                "the store is open for reading only; nothing was recorded",
+                "the store is not open for writing; nothing was recorded",
             ));
         };
         recorder.record(facts)

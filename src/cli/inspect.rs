@@ -2,9 +2,11 @@
 
 use std::io::{self, BufWriter, Write};
 
+use arrow::array::AsArray;
+use arrow::datatypes::Int64Type;
 use ostracon::{Audit, DeadLetter, Event, Fact, Kind, Recorded, Store};
 
-use super::{StoreArg, open_to_read, say};
+use super::{StoreArg, open_to_read, runtime, say};
 
 /// Show facts in the form of Papyra's `inspect`.
 #[derive(clap::Args)]
@@ -141,6 +143,19 @@ fn summary(store: &Store, out: &mut impl Write) -> anyhow::Result<()> {
     } else {
         writeln!(out, "Actors: no audit recorded")?;
     }
-    writeln!(out, "Dead letters: {}", store.summary()?.of(Kind::DeadLetter).facts)?;
+    writeln!(out, "Dead letters: {}", dead_letters(store)?)?;
     Ok(())
+}
+
+/// How many dead letters there are that retention keeps.
+fn dead_letters(store: &Store) -> anyhow::Result<u64> {
+    if store.retention_rules().is_empty() {
+        return Ok(store.summary()?.of(Kind::DeadLetter).facts);
+    }
+    let count = "SELECT count(*) FROM dead_letters";
+    let batches = runtime()?
+        .block_on(async { store.sql(count).await?.collect().await.map_err(ostracon::query_error) })?;
+    let column = batches.first().map(|batch| batch.column(0));
+    let counted = column.and_then(|column| column.as_primitive_opt::<Int64Type>());
+    Ok(counted.map_or(0, |counted| counted.value(0) as u64))
 }

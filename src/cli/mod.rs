@@ -2,14 +2,17 @@
 //! Commands that look after a store give a code of their own where the answer is bad news.
 
 mod ask;
+mod compact;
 mod demo;
 mod doctor;
+mod hold;
 mod import;
 mod inspect;
 mod metrics;
 mod output;
 mod record;
 mod recover;
+mod retention;
 mod scan;
 mod tail;
 mod verify;
@@ -20,7 +23,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use ostracon::Store;
+use ostracon::{Kind, Store};
 
 /// An embedded columnar store for the facts of an actor system, with SQL over them.
 #[derive(Parser)]
@@ -46,6 +49,9 @@ enum Command {
     Inspect(inspect::Args),
     Tail(tail::Args),
     Metrics(metrics::Args),
+    Compact(compact::Args),
+    Retention(retention::Args),
+    Hold(hold::Args),
     Recover(recover::Args),
     Doctor(doctor::DoctorArgs),
     StartupCheck(doctor::StartupCheckArgs),
@@ -93,6 +99,9 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Inspect(args) => inspect::run(&args)?,
         Command::Tail(args) => tail::run(&args)?,
         Command::Metrics(args) => metrics::run(&args)?,
+        Command::Compact(args) => compact::run(&args)?,
+        Command::Retention(args) => retention::run(&args)?,
+        Command::Hold(args) => hold::run(&args)?,
         Command::Scan(args) => return scan::run(&args),
         Command::Verify(args) => return verify::run(&args),
         Command::Head(args) => verify::head(&args)?,
@@ -148,6 +157,24 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 struct StoreArg {
     /// The store's folder
     store: PathBuf,
+}
+
+/// A kind, as an option names it.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum KindArg {
+    Events,
+    Audits,
+    DeadLetters,
+}
+
+impl KindArg {
+    const fn kind(self) -> Kind {
+        match self {
+            Self::Events => Kind::Event,
+            Self::Audits => Kind::Audit,
+            Self::DeadLetters => Kind::DeadLetter,
+        }
+    }
 }
 
 /// A number for people: 1234567 as 1,234,567.

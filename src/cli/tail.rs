@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use ostracon::{Cursor, Kind};
 
-use super::{StoreArg, open_to_read, say};
+use super::{KindArg, StoreArg, open_to_read, say};
 
 /// How often a followed store is looked at again.
 const POLL: Duration = Duration::from_millis(200);
@@ -39,23 +39,6 @@ pub(super) struct Args {
     /// Go on from the cursor in this file, and keep it there
     #[arg(long, value_name = "FILE")]
     cursor: Option<PathBuf>,
-}
-
-#[derive(Clone, Copy, clap::ValueEnum)]
-enum KindArg {
-    Events,
-    Audits,
-    DeadLetters,
-}
-
-impl KindArg {
-    const fn kind(self) -> Kind {
-        match self {
-            Self::Events => Kind::Event,
-            Self::Audits => Kind::Audit,
-            Self::DeadLetters => Kind::DeadLetter,
-        }
-    }
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {

@@ -71,6 +71,7 @@ pub(crate) enum Action {
     Release {
         name: String,
         /// Who released it.
+        #[serde(rename = "released_by")]
         by: String,
         #[serde(default, skip_serializing_if = "String::is_empty")]
         reason: String,
@@ -178,8 +179,8 @@ pub(crate) struct Hold {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Rebuilt {
     pub(crate) add: Vec<Segment>,
-    #[serde(with = "listed")]
-    pub(crate) streams: BTreeMap<StreamId, Stream>,
+    /// How far each stream is covered.
+    pub(crate) streams: Vec<(StreamId, Stream)>,
     /// What readable commits tell of facts that are in no segment any more.
     pub(crate) dropped: Vec<Dropped>,
     pub(crate) lost: Vec<Lost>,
@@ -189,31 +190,4 @@ pub(crate) struct Rebuilt {
     pub(crate) imports: Vec<ImportMark>,
     /// What could not be known, for people.
     pub(crate) unknown: Vec<String>,
-}
-
-/// Streams as a list: in an object their numbers would be text, and would not come back as
-/// numbers from within a tagged form.
-mod listed {
-    use super::{BTreeMap, Deserialize, Serialize, Stream, StreamId};
-
-    #[derive(Serialize, Deserialize)]
-    struct Entry {
-        stream: StreamId,
-        #[serde(flatten)]
-        known: Stream,
-    }
-
-    pub(super) fn serialize<S: serde::Serializer>(
-        streams: &BTreeMap<StreamId, Stream>,
-        out: S,
-    ) -> Result<S::Ok, S::Error> {
-        out.collect_seq(streams.iter().map(|(stream, known)| Entry { stream: *stream, known: *known }))
-    }
-
-    pub(super) fn deserialize<'de, D: serde::Deserializer<'de>>(
-        input: D,
-    ) -> Result<BTreeMap<StreamId, Stream>, D::Error> {
-        let entries = Vec::<Entry>::deserialize(input)?;
-        Ok(entries.into_iter().map(|Entry { stream, known }| (stream, known)).collect())
-    }
 }

@@ -226,7 +226,10 @@ impl State {
     }
 
     fn rebuild(&mut self, rebuilt: &Rebuilt) -> Result<(), String> {
-        self.streams.clone_from(&rebuilt.streams);
+        self.streams.extend(rebuilt.streams.iter().copied());
+        if self.streams.len() != rebuilt.streams.len() {
+            return Err("it names a stream twice".to_owned());
+        }
         self.holds.clone_from(&rebuilt.holds);
         self.imports.clone_from(&rebuilt.imports);
         self.unverified.clone_from(&rebuilt.unverified);

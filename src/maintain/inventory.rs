@@ -380,7 +380,7 @@ fn in_segments(kind: Kind, name: &str, path: &str, known: &Known<'_>) -> What {
 }
 
 /// The facts of a segment with this name: `<stream>-<first>-<last>-<unique>`.
-fn range_of(stem: &str) -> Option<StreamRange> {
+pub(crate) fn range_of(stem: &str) -> Option<StreamRange> {
     let mut parts = stem.split('-');
     let stream = StreamId(parts.next()?.parse().ok()?);
     let first_seq = Seq(parts.next()?.parse().ok()?);

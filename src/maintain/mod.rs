@@ -14,16 +14,20 @@
 
 mod anomaly;
 mod chain;
+mod compact;
 pub(crate) mod footer;
 pub(crate) mod inventory;
 mod lock;
 mod recover;
+pub(crate) mod retention;
 pub(crate) mod scan;
 mod startup;
 mod thrift;
 mod verify;
 
 pub use anomaly::{Affected, Anomaly, AnomalyKind, Debris, ScanReport, Span};
+pub(crate) use compact::compact;
+pub use compact::{CompactOptions, CompactProgress, CompactReport, CompactionReport, DroppedFacts, Holding};
 pub(crate) use lock::Maintenance;
 pub use recover::{LostFacts, RecoveryConfig, RecoveryMode, RecoveryReport, UnverifiedFacts, recover};
 pub use scan::{ScanDepth, ScanOptions, ScanProgress, scan};

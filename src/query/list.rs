@@ -15,6 +15,7 @@ use parquet::file::metadata::PageIndexPolicy;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Fact, Kind, Recorded, columns};
 use crate::ledger::Segment;
+use crate::maintain::retention::{Selection, Verdict};
 use crate::segment::{open as open_segment, reader_options};
 use crate::store::Store;
 
@@ -24,7 +25,7 @@ const WINDOW_ROWS: usize = 1024;
 type Found = Recorded<Fact<'static>>;
 
 impl Store {
-    /// The newest `limit` facts of a kind whose timestamp is at least `since` seconds, in order of
+    /// The newest `limit` facts of a kind that retention keeps and whose timestamp is at least `since` seconds, in order of
     /// recording; all of them without a limit.
     ///
     /// # Errors
@@ -32,10 +33,11 @@ impl Store {
     pub fn list(&self, kind: Kind, limit: Option<usize>, since: Option<f64>) -> Result<Vec<Found>> {
         let limit = limit.unwrap_or(usize::MAX);
         let snapshot = self.snapshot()?;
-        let mut newest = Newest { limit, since, found: Vec::new() };
         if limit == 0 {
-            return Ok(newest.found);
+            return Ok(Vec::new());
         }
+        let selection = Selection::of(self.shared(), &snapshot, self.shared().now())?;
+        let mut newest = Newest { limit, since, selection, found: Vec::new() };
         for stream in snapshot.tail()?.chunk_by(|one, next| one.stream == next.stream) {
             let mut given = 0;
             for rows in stream.iter().rev().filter_map(|chunk| chunk.rows(kind)) {
@@ -52,7 +54,8 @@ impl Store {
                 // All that follow end earlier still.
                 break;
             }
-            if newest.may_match(&segment) {
+            let gone = matches!(newest.selection.segment(&segment), Verdict::DropAll(_));
+            if !gone && newest.may_match(&segment) {
                 let path = self.path().join(&segment.path);
                 newest.read(kind, &segment, &path)?;
             }
@@ -65,6 +68,7 @@ impl Store {
 struct Newest {
     limit: usize,
     since: Option<f64>,
+    selection: Selection,
     found: Vec<Found>,
 }
 
@@ -77,14 +81,17 @@ impl Newest {
         self.found.drain(..surplus);
     }
 
-    /// Adds the matching rows of a batch, and returns how many match.
+    /// Adds the matching rows of a batch that are kept, and returns how many that are.
     fn add(&mut self, kind: Kind, batch: &RecordBatch) -> Result<usize> {
+        let dropped = self.selection.dropped(kind, batch)?;
         let facts = columns::facts(kind, batch).ok_or_else(|| {
             Error::new(ErrorKind::Damaged, format!("rows of {kind} lack columns that belong there"))
         })?;
         let matching = facts
             .into_iter()
+            .zip(dropped)
             .rev()
+            .filter_map(|(found, dropped)| dropped.is_none().then_some(found))
             .filter(|found| self.since.is_none_or(|since| found.fact.timestamp().seconds() >= since));
         let before = self.found.len();
         self.found.extend(

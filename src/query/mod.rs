@@ -8,9 +8,11 @@
 //! 3. [`promoted`] answers `payload->>'error'` from the column `error`.
 //! 4. [`table`] plans a scan from the ledger's numbers: segments that cannot match are left out
 //!    without being opened ([`prune`]), and the unflushed tail is one more input ([`tail`]).
-//!    [`wall_time`] makes the column `at` out of the stored ones.
+//!    [`wall_time`] makes the column `at` out of the stored ones. What retention does not keep is
+//!    left out, whole segments or rows ([`retained`]).
 //! 5. [`newest_first`] lets `ORDER BY … DESC LIMIT n` begin with the newest segments.
-//! 6. [`watch`] stands at the root of every plan: it stops at the deadline, and turns a panic
+//! 6. [`planning`] looks at the clock between any two rules of the planner.
+//! 7. [`watch`] stands at the root of every plan: it stops at the deadline, and turns a panic
 //!    that damaged bytes cause in a decoder into an error.
 
 mod error_group;
@@ -18,8 +20,11 @@ mod functions;
 mod guard;
 mod list;
 mod newest_first;
+mod planning;
+mod predicate;
 mod promoted;
 mod prune;
+mod retained;
 mod saved;
 mod session;
 mod system;
@@ -39,6 +44,7 @@ use datafusion::dataframe::DataFrame;
 use datafusion::error::DataFusionError;
 use datafusion::sql::sqlparser::parser::ParserError;
 
+pub(crate) use predicate::Predicate;
 pub use saved::{Parameter, SavedQuery};
 pub(crate) use session::Engine;
 
@@ -91,7 +97,8 @@ impl Store {
     /// future or stream cancels it.
     ///
     /// Tables are `events`, `audits` and `dead_letters`, with the views `crashes`, `restarts` and
-    /// `actors`, and `store.segments`, `store.commits`, `store.streams` and `store.metrics`. A
+    /// `actors`, and `store.segments`, `store.commits`, `store.streams`,
+    /// `store.unverified` and `store.metrics`. A
     /// query cannot write, nor reach anything outside the store.
     ///
     /// ```

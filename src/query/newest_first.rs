@@ -24,6 +24,7 @@ use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::{ExecutionPlan, SortOrderPushdownResult, replace_children_if_necessary};
 
+use super::retained::RetainedExec;
 use super::union::FactsUnionExec;
 
 /// The rule.
@@ -87,6 +88,7 @@ fn best_first(
 /// Whether a node's rows are its input's, column by column.
 fn hands_on(plan: &Arc<dyn ExecutionPlan>) -> bool {
     plan.is::<FactsUnionExec>()
+        || plan.is::<RetainedExec>()
         || plan.is::<UnionExec>()
         || plan.is::<CooperativeExec>()
         || plan.is::<RepartitionExec>()

@@ -46,6 +46,18 @@ pub(super) fn rewrite(plan: LogicalPlan) -> Result<LogicalPlan> {
     Ok(plan.data)
 }
 
+/// The same for a condition on one row of a kind.
+pub(super) fn of_row(kind: Kind, condition: Expr) -> Result<Expr> {
+    let replaced = condition.transform_up(|expr| {
+        let key = call(&expr).filter(|(column, _)| kind == Kind::Event && column.name == "payload");
+        Ok(match key {
+            Some((_, key)) => Transformed::yes(Expr::Column(Column::from_name(key))),
+            None => Transformed::no(expr),
+        })
+    })?;
+    Ok(replaced.data)
+}
+
 /// The column and the key, if this is `column->>'key'` with a promoted key.
 fn call(expr: &Expr) -> Option<(&Column, &'static str)> {
     let Expr::ScalarFunction(ScalarFunction { func, args }) = expr else { return None };

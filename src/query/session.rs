@@ -22,6 +22,8 @@ use object_store::local::LocalFileSystem;
 use url::Url;
 
 use super::newest_first::NewestFirst;
+use super::planning::Planning;
+use super::retained::Retained;
 use super::system::{self, SystemTable};
 use super::table::FactTable;
 use super::views;
@@ -67,32 +69,14 @@ impl Engine {
             .with_object_store_registry(Arc::new(OnlyThisStore(Arc::new(store))))
             .build_arc()
             .map_err(query_error)?;
-        let mut config = SessionConfig::new()
-            .with_default_catalog_and_schema(CATALOG, FACTS)
-            .with_create_default_catalog_and_schema(false)
-            .with_information_schema(true);
-        let options = config.options_mut();
-        // The dialect in which `payload->>'x' LIKE …` means what people mean.
-        options.sql_parser.dialect = datafusion::common::config::Dialect::PostgreSQL;
-        // Gives wrong rows with `->>` (datafusion #25414).
-        options.optimizer.enable_leaf_expression_pushdown = false;
-        options.execution.parquet.bloom_filter_on_read = true;
 
         let mut state = SessionStateBuilder::new()
-            .with_config(config)
+            .with_config(config())
             .with_runtime_env(Arc::clone(&runtime))
             .with_default_features()
             .with_physical_optimizer_rules(optimizer_rules())
             .build();
-        let json_text = Arc::new(functions::json_text_function());
-        let register = |state: &mut SessionState| {
-            state.register_udf(Arc::new(functions::error_group_function()))?;
-            state.register_udf(Arc::clone(&json_text))?;
-            // The first planner that knows an operator has it.
-            state.register_expr_planner(Arc::new(functions::JsonTextPlanner(Arc::clone(&json_text))))?;
-            datafusion_functions_json::register_all(state)
-        };
-        register(&mut state).map_err(query_error)?;
+        register_functions(&mut state).map_err(query_error)?;
         Ok(Self { base: state, runtime, settings })
     }
 
@@ -115,16 +99,21 @@ impl Engine {
             disk_manager: Arc::new(spill),
             ..(*self.runtime).clone()
         };
+        let retained = Retained::new(Arc::clone(shared), Arc::clone(snapshot), shared.now());
         let catalog = Catalog {
             facts: Arc::new(Facts {
                 shared: Arc::clone(shared),
                 snapshot: Arc::clone(snapshot),
+                retained: Arc::new(retained),
                 prune: options.prune.unwrap_or(true),
             }),
             system: Arc::new(System { shared: Arc::clone(shared), snapshot: Arc::clone(snapshot) }),
         };
-        let watch = Watch::new(options.timeout.or(self.settings.timeout), Arc::clone(snapshot));
-        let state = SessionStateBuilder::new_from_existing(self.base.clone())
+        let timeout = options.timeout.or(self.settings.timeout);
+        let watch = Watch::new(timeout, Arc::clone(snapshot));
+        let state = SessionStateBuilder::new_from_existing(self.base.clone());
+        let state = Planning::within(timeout)
+            .watch(&self.base, state)
             .with_runtime_env(Arc::new(runtime))
             .with_catalog_list(Arc::new(Catalogs(Arc::new(catalog))))
             .with_physical_optimizer_rule(Arc::new(Breathe))
@@ -138,6 +127,31 @@ impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Engine").finish_non_exhaustive()
     }
+}
+
+/// What is set for all SQL.
+pub(super) fn config() -> SessionConfig {
+    let mut config = SessionConfig::new()
+        .with_default_catalog_and_schema(CATALOG, FACTS)
+        .with_create_default_catalog_and_schema(false)
+        .with_information_schema(true);
+    let options = config.options_mut();
+    // The dialect in which `payload->>'x' LIKE …` means what people mean.
+    options.sql_parser.dialect = datafusion::common::config::Dialect::PostgreSQL;
+    // Gives wrong rows with `->>` (datafusion #25414).
+    options.optimizer.enable_leaf_expression_pushdown = false;
+    options.execution.parquet.bloom_filter_on_read = true;
+    config
+}
+
+/// Our functions, the JSON library's, and what `->>` means.
+pub(super) fn register_functions(state: &mut SessionState) -> DfResult<()> {
+    let json_text = Arc::new(functions::json_text_function());
+    state.register_udf(Arc::new(functions::error_group_function()))?;
+    state.register_udf(Arc::clone(&json_text))?;
+    // The first planner that knows an operator has it.
+    state.register_expr_planner(Arc::new(functions::JsonTextPlanner(json_text)))?;
+    datafusion_functions_json::register_all(state)
 }
 
 /// DataFusion's rules, and behind its sort pushdown ours.
@@ -206,13 +220,15 @@ impl CatalogProvider for Catalog {
 struct Facts {
     shared: Arc<Shared>,
     snapshot: Arc<Snapshot>,
+    retained: Arc<Retained>,
     prune: bool,
 }
 
 impl Facts {
     fn fact_table(&self, kind: Kind) -> DfResult<Arc<FactTable>> {
         let url = ObjectStoreUrl::parse(URL)?;
-        Ok(Arc::new(FactTable::new(kind, Arc::clone(&self.snapshot), url, self.prune)))
+        let (snapshot, retained) = (Arc::clone(&self.snapshot), Arc::clone(&self.retained));
+        Ok(Arc::new(FactTable::new(kind, snapshot, retained, url, self.prune)))
     }
 }
 

@@ -22,18 +22,21 @@ use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::projection::ProjectionExec;
 
 use super::prune::{Known, statistics};
+use super::retained::{Retained, RetainedExec, kept};
 use super::tail::TailExec;
 use super::union::FactsUnionExec;
 use super::wall_time::{self, AT};
 use crate::fact::Kind;
 use crate::fact::columns;
 use crate::ledger::Segment;
+use crate::maintain::retention::{Selection, Verdict};
 use crate::snapshot::Snapshot;
 
 /// One of `events`, `audits`, `dead_letters`, over one snapshot.
 pub(super) struct FactTable {
     kind: Kind,
     snapshot: Arc<Snapshot>,
+    retained: Arc<Retained>,
     url: ObjectStoreUrl,
     /// Off only in a test that compares.
     prune: bool,
@@ -59,8 +62,14 @@ fn build_schema(kind: Kind) -> SchemaRef {
 }
 
 impl FactTable {
-    pub(super) const fn new(kind: Kind, snapshot: Arc<Snapshot>, url: ObjectStoreUrl, prune: bool) -> Self {
-        Self { kind, snapshot, url, prune }
+    pub(super) const fn new(
+        kind: Kind,
+        snapshot: Arc<Snapshot>,
+        retained: Arc<Retained>,
+        url: ObjectStoreUrl,
+        prune: bool,
+    ) -> Self {
+        Self { kind, snapshot, retained, url, prune }
     }
 
     pub(super) const fn kind(&self) -> Kind {
@@ -85,6 +94,49 @@ impl FactTable {
             .filter(|(_, kept)| *kept)
             .map(|(segment, _)| Arc::clone(segment))
             .collect())
+    }
+
+    /// The rows of these segments that retention keeps, as inputs that give these stored columns.
+    fn scan_retained(
+        &self,
+        state: &dyn Session,
+        selection: &Arc<Selection>,
+        segments: Vec<Arc<Segment>>,
+        stored: &[usize],
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Vec<Arc<dyn ExecutionPlan>>> {
+        let (mut whole, mut mixed) = (Vec::new(), Vec::new());
+        for segment in segments {
+            match selection.segment(&segment) {
+                Verdict::KeepAll => whole.push(segment),
+                Verdict::DropAll(_) if self.prune => {}
+                _ => mixed.push(segment),
+            }
+        }
+        let mut inputs = Vec::new();
+        if !whole.is_empty() {
+            inputs.push(self.scan_segments(state, &whole, stored, filters, limit)?);
+        }
+        if !mixed.is_empty() {
+            let mut read = stored.to_vec();
+            read.extend(selection.columns(self.kind).iter().filter(|column| !stored.contains(column)));
+            // A limit would count rows that are not kept.
+            let scan = self.scan_segments(state, &mixed, &read, filters, None)?;
+            let kept: Arc<dyn ExecutionPlan> =
+                Arc::new(RetainedExec::new(self.kind, Arc::clone(selection), scan));
+            let schema = kept.schema();
+            let asked = schema.fields().iter().take(stored.len()).enumerate().map(|(at, field)| {
+                let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(field.name(), at));
+                (column, field.name().clone())
+            });
+            inputs.push(if read.len() == stored.len() {
+                kept
+            } else {
+                Arc::new(ProjectionExec::try_new(asked.collect::<Vec<_>>(), Arc::clone(&kept))?)
+            });
+        }
+        Ok(inputs)
     }
 
     /// A scan of segments that gives these stored columns.
@@ -185,13 +237,12 @@ impl TableProvider for FactTable {
 
         let segments = self.matching(state, filters)?;
         let chunks = self.snapshot.tail().map_err(|error| DataFusionError::External(Box::new(error)))?;
+        let selection = self.retained.selection()?;
         let tail = chunks.iter().filter_map(|chunk| chunk.rows(self.kind));
-        let tail = tail.map(|rows| Ok(rows.batch.project(&stored)?)).collect::<Result<Vec<_>>>()?;
+        let tail = tail.map(|rows| Ok(kept(&selection, self.kind, &rows.batch)?.project(&stored)?));
+        let tail = tail.collect::<Result<Vec<_>>>()?;
 
-        let mut inputs: Vec<Arc<dyn ExecutionPlan>> = Vec::new();
-        if !segments.is_empty() {
-            inputs.push(self.scan_segments(state, &segments, &stored, filters, limit)?);
-        }
+        let mut inputs = self.scan_retained(state, &selection, segments, &stored, filters, limit)?;
         let read_schema = Arc::new(schema.project(&stored)?);
         if !tail.is_empty() {
             inputs.push(Arc::new(TailExec::new(Arc::clone(&read_schema), tail)));

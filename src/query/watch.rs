@@ -193,7 +193,7 @@ impl Watched {
     }
 }
 
-fn late(timeout: Duration) -> DataFusionError {
+pub(super) fn late(timeout: Duration) -> DataFusionError {
     let message =
         format!("the query was stopped after {timeout:?}, its timeout; ask for less, or give it more time");
     DataFusionError::External(Box::new(Error::new(ErrorKind::TimedOut, message)))

@@ -21,7 +21,7 @@
 //! [`KILLS`]). What a kill cannot show is what the disk would have lost: that is for the power
 //! failures in [`faults`](crate::faults).
 
-mod check;
+pub(crate) mod check;
 mod crowd;
 mod import;
 mod random;

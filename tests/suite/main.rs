@@ -13,13 +13,16 @@
 mod bad_input;
 mod cli;
 mod command;
+mod compact;
 mod faults;
 mod interop;
 mod journal_bytes;
 mod kill;
 mod model;
 mod recover;
+mod retention;
 mod saved_queries;
+mod scan;
 mod sql;
 mod stored_bytes;
 mod support;

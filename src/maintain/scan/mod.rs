@@ -323,3 +323,6 @@ impl<'a> Scene<'a> {
         Ok(false)
     }
 }
+
+#[cfg(test)]
+mod tests;

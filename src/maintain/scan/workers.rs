@@ -24,7 +24,9 @@ pub(super) fn check(
     order.sort_by_key(|(_, segment)| std::cmp::Reverse(segment.bytes));
     let next = AtomicUsize::new(0);
     let read = AtomicU64::new(0);
-    let progress = |bytes| drop(read.fetch_add(bytes, Ordering::Relaxed));
+    let progress = |bytes| {
+        read.fetch_add(bytes, Ordering::Relaxed);
+    };
     let work = |results: &Sender<(usize, Result<Checked>)>| {
         while let Some((at, segment)) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
             // Nobody listens any more when another thread has failed.

@@ -2,7 +2,7 @@
 
 use super::super::command::Folder;
 
-const COMMANDS: [&str; 12] = [
+const COMMANDS: &[&str] = &[
     "import",
     "record",
     "sql",
@@ -11,6 +11,13 @@ const COMMANDS: [&str; 12] = [
     "inspect",
     "tail",
     "metrics",
+    "compact",
+    "retention",
+    "hold",
+    "scan",
+    "verify",
+    "head",
+    "demo",
     "demo",
     "recover",
     "doctor",
@@ -21,7 +28,7 @@ const COMMANDS: [&str; 12] = [
 fn every_command_tells_what_it_does_and_gives_an_example() {
     let folder = Folder::new();
     for command in COMMANDS {
-        let said = folder.run(&[command, "--help"]).ok();
+        let said = folder.run(&[*command, "--help"]).ok();
         assert!(said.out.contains("Example:\n  "), "{}", said.out);
         assert_eq!(said.err, "");
         insta::assert_snapshot!(format!("help_{command}"), said.out);

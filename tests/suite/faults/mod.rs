@@ -12,7 +12,8 @@ mod run;
 
 use ostracon::disk::{Disk, Fault, FaultPlan, Op};
 use ostracon::{Durability, ErrorKind};
-use run::{Because, Run};
+pub(crate) use run::Because;
+use run::Run;
 
 use super::support;
 

@@ -9,10 +9,10 @@ use ostracon::{Audit, Cursor, DeadLetter, ErrorKind, Event, Fact, Json, Store};
 use tempfile::TempDir;
 
 /// The stream and the `seq` of a fact.
-pub(super) type Place = (u32, u64);
+pub(crate) type Place = (u32, u64);
 
 /// The fact of this number. Its kind, and all that is in it, follows from the number.
-pub(super) fn numbered(number: u64) -> Fact<'static> {
+pub(crate) fn numbered(number: u64) -> Fact<'static> {
     let time = number as f64;
     let payload = Json::parse(format!(r#"{{"error": "KeyError: {number}", "n": {number}}}"#)).unwrap();
     match number % 3 {
@@ -28,7 +28,7 @@ pub(super) fn numbered(number: u64) -> Fact<'static> {
 
 /// All facts there are behind a cursor, in order, which moves on. Each must be one that
 /// [`numbered`] makes, to the last byte.
-pub(super) fn read_on(store: &Store, cursor: &mut Cursor) -> Vec<(Place, u64)> {
+pub(crate) fn read_on(store: &Store, cursor: &mut Cursor) -> Vec<(Place, u64)> {
     let facts = store.after(cursor).unwrap().map(|fact| {
         let fact = fact.unwrap();
         cursor.advance(&fact);
@@ -39,12 +39,12 @@ pub(super) fn read_on(store: &Store, cursor: &mut Cursor) -> Vec<(Place, u64)> {
     facts.collect()
 }
 
-pub(super) fn read_all(store: &Store) -> Vec<(Place, u64)> {
+pub(crate) fn read_all(store: &Store) -> Vec<(Place, u64)> {
     read_on(store, &mut Cursor::start())
 }
 
 /// Opens for reading only; `None` if nobody got as far as making a store.
-pub(super) fn reader(path: &Path) -> Option<Store> {
+pub(crate) fn reader(path: &Path) -> Option<Store> {
     match Store::builder().read_only(true).open(path) {
         Ok(store) => Some(store),
         Err(error) if error.kind() == ErrorKind::NotAStore => None,
@@ -53,7 +53,7 @@ pub(super) fn reader(path: &Path) -> Option<Store> {
 }
 
 /// Fails unless each stream's facts are numbered 1, 2, 3, … in the order in which they come.
-pub(super) fn assert_gapless(facts: &[(Place, u64)]) {
+pub(crate) fn assert_gapless(facts: &[(Place, u64)]) {
     let mut last = BTreeMap::new();
     for ((stream, seq), number) in facts {
         let last = last.entry(stream).or_insert(0);
@@ -64,7 +64,7 @@ pub(super) fn assert_gapless(facts: &[(Place, u64)]) {
 
 /// Fails unless these are the facts that one writer has left: those acknowledged, where it was
 /// told, and at most one more, of those that were sent. Returns how many there are.
-pub(super) fn assert_left(left: &[(Place, u64)], first: u64, sent: u64, acked: &[Place]) -> usize {
+pub(crate) fn assert_left(left: &[(Place, u64)], first: u64, sent: u64, acked: &[Place]) -> usize {
     for (at, (place, number)) in left.iter().enumerate() {
         assert_eq!(*number, first + at as u64, "the facts are not those sent, in order: {left:?}");
         assert!(acked.get(at).is_none_or(|acked| acked == place), "fact {number} was acknowledged elsewhere");
@@ -81,7 +81,7 @@ pub(super) fn assert_left(left: &[(Place, u64)], first: u64, sent: u64, acked: &
 }
 
 /// The numbers that a query answers, row by row.
-pub(super) fn rows(store: &Store, sql: &str) -> Vec<Vec<i64>> {
+pub(crate) fn rows(store: &Store, sql: &str) -> Vec<Vec<i64>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let batches = runtime.block_on(async { store.sql(sql).await.unwrap().collect().await.unwrap() });
     let mut rows = Vec::new();
@@ -99,12 +99,12 @@ pub(super) fn rows(store: &Store, sql: &str) -> Vec<Vec<i64>> {
 }
 
 /// All facts' places and numbers, for a query's FROM.
-pub(super) const FACTS: &str = "(SELECT stream, seq, timestamp FROM events \
+pub(crate) const FACTS: &str = "(SELECT stream, seq, timestamp FROM events \
      UNION ALL SELECT stream, seq, timestamp FROM audits \
      UNION ALL SELECT stream, seq, timestamp FROM dead_letters)";
 
 /// Fails unless SQL finds so many facts, all of them different, and the store's own books agree.
-pub(super) fn assert_conserved(store: &Store, facts: usize) {
+pub(crate) fn assert_conserved(store: &Store, facts: usize) {
     let found = rows(
         store,
         &format!(
@@ -117,7 +117,7 @@ pub(super) fn assert_conserved(store: &Store, facts: usize) {
 
 /// Fails unless the store's books come to so many facts: rows in segments and what is not flushed,
 /// rows in commits and what is not flushed, and the last numbers of all streams.
-pub(super) fn assert_books(store: &Store, facts: usize) {
+pub(crate) fn assert_books(store: &Store, facts: usize) {
     let found = rows(
         store,
         "SELECT (SELECT coalesce(sum(rows), 0) FROM store.segments) + unflushed AS segments,
@@ -130,7 +130,7 @@ pub(super) fn assert_books(store: &Store, facts: usize) {
 }
 
 /// Fails if any stream has a journal file.
-pub(super) fn assert_no_journal_files(store: &Path) {
+pub(crate) fn assert_no_journal_files(store: &Path) {
     let streams = std::fs::read_dir(store.join("journal")).unwrap().map(|entry| entry.unwrap().path());
     let files =
         streams.flat_map(|stream| std::fs::read_dir(stream).unwrap().map(|entry| entry.unwrap().path()));
@@ -140,15 +140,15 @@ pub(super) fn assert_no_journal_files(store: &Path) {
 
 /// A store in a folder of its own, which is kept, and named with the seed and the round, when the
 /// scenario fails.
-pub(super) struct Scene {
+pub(crate) struct Scene {
     folder: Option<TempDir>,
-    pub(super) store: PathBuf,
-    pub(super) seed: u64,
-    pub(super) round: u64,
+    pub(crate) store: PathBuf,
+    pub(crate) seed: u64,
+    pub(crate) round: u64,
 }
 
 impl Scene {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         let folder = tempfile::tempdir().unwrap();
         Self { store: folder.path().join("facts"), folder: Some(folder), seed, round: 0 }
     }
@@ -164,11 +164,11 @@ impl Drop for Scene {
 }
 
 /// Random numbers that are the same in every run: SplitMix64.
-pub(super) struct Dice(pub(super) u64);
+pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
     /// A number below `end`.
-    pub(super) fn below(&mut self, end: u64) -> u64 {
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -370,13 +370,77 @@ fn hostile_sql_ends_in_time_and_the_process_lives() {
             ),
         ]);
     }
+    all_end(&store, hostile);
+}
+
+/// Each is answered, refused or stopped soon, and the store lives.
+fn all_end(store: &std::sync::Arc<Store>, hostile: Vec<(String, String)>) {
     for (name, sql) in hostile {
         let options = QueryOptions::new().timeout(Duration::from_millis(300));
         let limit = Duration::from_secs(15);
-        if let Err(kind) = within(limit, &store, &name, sql, options) {
+        if let Err(kind) = within(limit, store, &name, sql, options) {
             let known = matches!(kind, ErrorKind::Query | ErrorKind::TimedOut | ErrorKind::OutOfMemory);
             assert!(known, "{name}: {kind:?}");
         }
     }
-    assert_eq!(column(&store, "SELECT count(*) FROM events"), ["10"]);
+    assert_eq!(column(store, "SELECT count(*) FROM events"), ["10"]);
+}
+
+#[test]
+fn sql_that_grows_while_it_is_planned_or_computed_ends_in_time() {
+    let (_folder, store) = store();
+    let store = std::sync::Arc::new(store);
+    let mut hostile: Vec<(String, String)> = Vec::new();
+    for n in [8, 13, 20, 40] {
+        let plain = |c: String| format!("SELECT * FROM {c}");
+        let filtered = |c: String| format!("SELECT * FROM {c} WHERE x > 0");
+        let doubled = |c: String| format!("SELECT x - x AS x FROM {c}");
+        let twice = |c: String| format!("SELECT a.x FROM {c} a, {c} b");
+        hostile.extend([
+            (format!("{n} doubled expressions"), chain("SELECT seq AS x FROM events", n, doubled, plain)),
+            (format!("{n} doubled, filtered"), chain("SELECT seq AS x FROM events", n, doubled, filtered)),
+            (format!("{n} doubled constants"), chain("SELECT 1 AS x", n, doubled, filtered)),
+            (
+                format!("{n} doubled texts"),
+                chain(
+                    "SELECT payload AS x FROM events",
+                    n,
+                    |c| format!("SELECT x || x AS x FROM {c}"),
+                    |c| format!("SELECT length(x) FROM {c}"),
+                ),
+            ),
+            (
+                format!("{n} doubled constant texts"),
+                chain(
+                    "SELECT 'abcdefgh' AS x",
+                    n,
+                    |c| format!("SELECT x || x AS x FROM {c}"),
+                    |c| format!("SELECT length(x) FROM {c}"),
+                ),
+            ),
+            (format!("{n} crossed with themselves"), chain("SELECT seq AS x FROM events", n, twice, plain)),
+        ]);
+    }
+    let series = "generate_series(1, 100000000)";
+    let endless = [
+        "WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r) SELECT count(*) FROM r".to_owned(),
+        "WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r) SELECT n FROM r LIMIT 3"
+            .to_owned(),
+        "WITH RECURSIVE r AS (SELECT 'a' AS t UNION ALL SELECT t || t FROM r) SELECT max(length(t)) FROM r"
+            .to_owned(),
+        format!("SELECT value FROM {series} ORDER BY value % 7, value DESC"),
+        format!("SELECT sum(value) OVER (ORDER BY value % 1009) FROM {series}"),
+        format!("SELECT count(DISTINCT value) FROM {series}"),
+        format!("SELECT array_agg(value) FROM {series}"),
+        format!("SELECT string_agg(value::TEXT, ',') FROM {series}"),
+        format!("SELECT repeat('x', 1000000000) FROM {series}"),
+        format!("SELECT md5(value::TEXT) FROM {series} WHERE value::TEXT ~ '^(a+)+$'"),
+        "SELECT repeat(payload, 2000000000) FROM events".to_owned(),
+        "SELECT lpad('x', 2000000000) FROM events".to_owned(),
+        "SELECT length(repeat('a', 30000000)) FROM events WHERE repeat('a', 30000000) ~ '(a|aa|aaa)+b'"
+            .to_owned(),
+        "SELECT 1 FROM events WHERE payload ~ 'a{1000}{1000}{1000}'".to_owned(),
+    ];
+    hostile.extend(endless.into_iter().map(|sql| (sql.clone(), sql)));
+    all_end(&store, hostile);
 }

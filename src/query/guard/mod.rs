@@ -5,12 +5,14 @@
 //! recognised by their tokens, which takes no recursion. Planning and evaluating what is left recurse, too, so
 //! chains and paths are short.
 
+mod growth;
+
 use std::collections::{HashMap, HashSet};
 
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::execution::context::SQLOptions;
 use datafusion::logical_expr::expr::{Exists, InSubquery, SetComparison};
-use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::logical_expr::{Expr, LogicalPlan, Subquery};
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
@@ -285,6 +287,7 @@ pub(super) fn check_plan(plan: &LogicalPlan) -> Result<()> {
             ),
         ));
     }
+    growth::check(plan)?;
     SQLOptions::new()
         .with_allow_ddl(false)
         .with_allow_dml(false)
@@ -310,11 +313,7 @@ fn count_nodes(plan: &LogicalPlan, known: &mut HashMap<*const LogicalPlan, usize
     }
     for expr in plan.expressions() {
         let _ = expr.apply(|expr| {
-            if let Expr::ScalarSubquery(subquery)
-            | Expr::Exists(Exists { subquery, .. })
-            | Expr::InSubquery(InSubquery { subquery, .. })
-            | Expr::SetComparison(SetComparison { subquery, .. }) = expr
-            {
+            if let Some(subquery) = subquery_of(expr) {
                 nodes = nodes.saturating_add(count_nodes(&subquery.subquery, known));
             }
             Ok(TreeNodeRecursion::Continue)
@@ -322,6 +321,17 @@ fn count_nodes(plan: &LogicalPlan, known: &mut HashMap<*const LogicalPlan, usize
     }
     known.insert(address, nodes);
     nodes
+}
+
+/// The query within an expression.
+fn subquery_of(expr: &Expr) -> Option<&Subquery> {
+    match expr {
+        Expr::ScalarSubquery(subquery)
+        | Expr::Exists(Exists { subquery, .. })
+        | Expr::InSubquery(InSubquery { subquery, .. })
+        | Expr::SetComparison(SetComparison { subquery, .. }) => Some(subquery),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! The ledger by itself: two processes that commit at once, chains that do not hold, checkpoints.
 
+mod balance;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

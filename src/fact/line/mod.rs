@@ -1,0 +1,182 @@
+//! A fact as one line of JSON, in the very form in which Papyra's JSON backend writes it:
+//! `{"kind": "event", "system_id": "shop", …}`.
+//!
+//! What a line says beyond the columns is not dropped: unknown fields, text with a lone
+//! surrogate (which no UTF-8 holds), an address in the old object form. They go into `extra`, a
+//! JSON object of field → original value, and come back from there.
+
+mod read;
+mod write;
+
+use std::fmt;
+
+pub(crate) use read::LineParser;
+
+use super::json::JsonError;
+
+/// A longer line is refused: 16 MiB.
+pub(crate) const MAX_LINE_BYTES: usize = 16 << 20;
+
+/// Why a line is not a fact.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LineError {
+    /// It is longer than 16 MiB.
+    TooLong,
+    /// It is not UTF-8 from this byte on.
+    NotUtf8(usize),
+    /// It is not one JSON object; the text says where and why.
+    NotJson(String),
+    /// A field is missing.
+    Missing(&'static str),
+    /// Its `kind` is none of the three.
+    UnknownKind(String),
+    /// A field holds something else than belongs there.
+    Wrong {
+        /// The field.
+        field: &'static str,
+        /// What belongs there.
+        expected: &'static str,
+        /// What is there.
+        found: String,
+    },
+}
+
+impl fmt::Display for LineError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLong => write!(f, "longer than {} MiB", MAX_LINE_BYTES >> 20),
+            Self::NotUtf8(at) => write!(f, "not UTF-8 at byte {at}"),
+            Self::NotJson(why) => write!(f, "not a JSON object: {why}"),
+            Self::Missing(field) => write!(f, "field \"{field}\" is missing"),
+            Self::UnknownKind(kind) => {
+                write!(f, "kind {kind} is none of \"event\", \"audit\", \"dead_letter\"")
+            }
+            Self::Wrong { field, expected, found } => {
+                write!(f, "field \"{field}\" must be {expected}, not {found}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for LineError {}
+
+impl From<JsonError> for LineError {
+    fn from(error: JsonError) -> Self {
+        Self::NotJson(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Fact;
+    use super::super::codec::tests::any_fact;
+    use super::*;
+    use proptest::prelude::*;
+
+    const EVENT: &str = r#"{"kind": "event", "system_id": "shop", "actor_address": "shop:5", "event_type": "ActorCrashed", "payload": {"error": "KeyError: 'a'", "reason": "x"}, "timestamp": 1795404290.4002798}"#;
+
+    fn refusal(line: &str) -> String {
+        LineParser::default().parse(line.as_bytes()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn papyras_lines_come_back_byte_for_byte() {
+        let sample = include_str!("../../../tests/data/sample.ndjson");
+        let mut parser = LineParser::default();
+        for line in sample.lines() {
+            let fact = parser.parse(line.as_bytes()).unwrap();
+            assert_eq!(fact.to_line(), line);
+            assert_eq!(fact.line_len(), line.len() as u64);
+        }
+    }
+
+    #[test]
+    fn what_no_column_holds_is_kept_and_comes_back() {
+        for line in [
+            // Unknown fields.
+            &EVENT.replace("\"timestamp\"", "\"node\": {\"a\": [1]}, \"timestamp\""),
+            // A lone surrogate in an address.
+            &EVENT.replace("shop:5", r"shop:\ud800"),
+            // An address of an old file; its id exceeds 64 bits.
+            &EVENT.replace("\"shop:5\"", r#"{"system": "shop", "actor_id": 99999999999999999999999}"#),
+        ] {
+            let fact = Fact::from_line(line).unwrap();
+            let back = Fact::from_line(&fact.to_line()).unwrap().into_owned();
+            assert_eq!(back, fact);
+        }
+        let Fact::Event(old) =
+            Fact::from_line(&EVENT.replace("\"shop:5\"", r#"{"system": "s", "actor_id": 7}"#))
+                .unwrap()
+                .into_owned()
+        else {
+            panic!("an event");
+        };
+        assert_eq!(old.actor_address, "s:7");
+        assert_eq!(old.extra.unwrap().as_str(), r#"{"actor_address": {"system": "s", "actor_id": 7}}"#);
+    }
+
+    #[test]
+    fn a_null_target_is_neither_none_nor_empty() {
+        let letter = |target: &str| {
+            format!(
+                r#"{{"kind": "dead_letter", "system_id": "s", "target": {target}, "message_type": "m", "payload": 1, "timestamp": 1.0}}"#
+            )
+        };
+        for (text, expected) in [("null", None), ("\"None\"", Some("None")), ("\"\"", Some(""))] {
+            let line = letter(text);
+            let Fact::DeadLetter(fact) = Fact::from_line(&line).unwrap() else { panic!("a dead letter") };
+            assert_eq!(fact.target.as_deref(), expected);
+            assert_eq!(Fact::DeadLetter(fact).to_line(), line);
+        }
+    }
+
+    #[test]
+    fn refusals_say_what_and_why() {
+        assert_eq!(refusal("[1]"), "not a JSON object: not an object at byte 0");
+        assert_eq!(
+            refusal(r#"{"kind": "evnt"}"#),
+            r#"kind "evnt" is none of "event", "audit", "dead_letter""#
+        );
+        assert_eq!(refusal(r#"{"a": 1}"#), r#"field "kind" is missing"#);
+        assert_eq!(refusal(&EVENT.replace("timestamp", "time")), r#"field "timestamp" is missing"#);
+        assert_eq!(
+            refusal(&EVENT.replace("1795404290.4002798", "\"soon\"")),
+            r#"field "timestamp" must be a number that a float holds, not "soon""#
+        );
+        assert_eq!(
+            refusal(&EVENT.replace("\"shop:5\"", "7")),
+            r#"field "actor_address" must be an address (text, or {"system", "actor_id"}), not 7"#
+        );
+        assert!(refusal(&EVENT[..EVENT.len() - 9]).starts_with("not a JSON object: "));
+        let long = format!("{{\"kind\": \"{}\"}}", "x".repeat(MAX_LINE_BYTES));
+        assert_eq!(refusal(&long), "longer than 16 MiB");
+        assert_eq!(LineParser::default().parse(b"{\"k\xff"), Err(LineError::NotUtf8(3)));
+    }
+
+    #[test]
+    fn unusual_floats_are_kept() {
+        for seconds in ["NaN", "Infinity", "-Infinity", "1e+300", "-0.0", "5e-324"] {
+            let line = EVENT.replace("1795404290.4002798", seconds);
+            assert_eq!(Fact::from_line(&line).unwrap().to_line(), line);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_fact_comes_back_from_its_line(fact in any_fact()) {
+            let line = fact.to_line();
+            prop_assert_eq!(line.len() as u64, fact.line_len());
+            let back = Fact::from_line(&line).unwrap();
+            // A line has one NaN only.
+            if !fact.timestamp().seconds().is_nan() {
+                prop_assert_eq!(back, fact);
+            }
+        }
+
+        #[test]
+        fn arbitrary_lines_never_panic(line in prop::collection::vec(any::<u8>(), 0..80)) {
+            let _ = LineParser::default().parse(&line);
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! What maintenance does to the ledger: whatever it removes must be accounted for.
+
+use super::*;
+use crate::fact::Kind;
+
+/// A ledger with three flushes of one fact each.
+fn three_facts() -> (Scene, Ledger) {
+    let scene = Scene::with_commits(3);
+    let ledger = scene.open().unwrap();
+    (scene, ledger)
+}
+
+fn live(state: &State) -> Vec<Segment> {
+    state.segments(Kind::Event).iter().map(|segment| (**segment).clone()).collect()
+}
+
+/// One segment in place of others, without so many of their facts.
+fn merged(of: &[Segment], without: u64) -> Segment {
+    let mut merged = of[0].clone();
+    merged.path = "events/merged.parquet".to_owned();
+    merged.rows = of.iter().map(|segment| segment.rows).sum::<u64>() - without;
+    merged.fact_bytes = of.iter().map(|segment| segment.fact_bytes).sum::<u64>() - 100 * without;
+    merged
+}
+
+fn dropped(facts: u64) -> Dropped {
+    Dropped { rule: "old".to_owned(), kind: Kind::Event, total: Total { facts, bytes: 100 * facts } }
+}
+
+fn compaction(state: &State) -> Action {
+    let remove = live(state);
+    let add = vec![merged(&remove, 1)];
+    Action::Compact { remove, add, dropped: vec![dropped(1)], swept: CommitNumber(0) }
+}
+
+/// Why such a commit is not taken.
+fn refusal(ledger: &Ledger, action: impl Fn(&State) -> Action) -> String {
+    ledger.commit(|state| Ok(Some(action(state)))).unwrap_err().to_string()
+}
+
+fn count(state: &State) -> (u64, u64, u64, u64) {
+    let dropped = state.dropped.values().map(|of| of[0].facts).sum();
+    (state.recorded[0].facts, state.live(Kind::Event).facts, dropped, state.lost[0].facts)
+}
+
+#[test]
+fn a_compaction_accounts_for_what_it_drops_and_leaves_tombstones() {
+    let (scene, ledger) = three_facts();
+    let before = ledger.known();
+    let after = ledger.commit(|state| Ok(Some(compaction(state)))).unwrap().unwrap();
+
+    assert_eq!(count(&after), (3, 2, 1, 0));
+    assert_eq!(after.imbalance(), None);
+    assert_eq!(after.dropped["old"][0], Total { facts: 1, bytes: 100 });
+    let gone: Vec<_> = after.removed.iter().map(|tombstone| (tombstone.path.clone(), tombstone.by)).collect();
+    let were: Vec<_> = live(&before).into_iter().map(|segment| (segment.path, CommitNumber(4))).collect();
+    assert_eq!(gone, were);
+
+    // Whoever opens the store reads the same, and the digests of what was removed stay in the commit.
+    assert_eq!(*scene.open().unwrap().known(), *after);
+    let (commit, _) = read_commit(&scene.path(4)).unwrap().unwrap();
+    assert_eq!(commit.action.removed(), live(&before));
+}
+
+#[test]
+fn tombstones_go_when_their_files_are_known_to_be_gone() {
+    let (_scene, ledger) = three_facts();
+    ledger.commit(|state| Ok(Some(compaction(state)))).unwrap();
+    commit_one(&ledger, StreamId(1));
+    let swept = |swept| {
+        move |state: &State| {
+            let remove = live(state);
+            let mut add = merged(&remove, 0);
+            add.path = format!("events/again-{swept}.parquet");
+            Action::Compact { remove, add: vec![add], dropped: vec![], swept: CommitNumber(swept) }
+        }
+    };
+    assert!(refusal(&ledger, swept(6)).contains("files removed by commit 6 are gone"));
+    let state = ledger.commit(|state| Ok(Some(swept(4)(state)))).unwrap().unwrap();
+    assert_eq!(state.removed.iter().map(|tombstone| tombstone.by.0).collect::<Vec<_>>(), [6, 6]);
+}
+
+#[test]
+fn a_compaction_that_does_not_add_up_is_not_taken() {
+    let (_scene, ledger) = three_facts();
+    let with = |change: fn(&mut Vec<Segment>, &mut Vec<Segment>, &mut Vec<Dropped>)| {
+        refusal(&ledger, |state| {
+            let Action::Compact { mut remove, mut add, mut dropped, swept } = compaction(state) else {
+                unreachable!()
+            };
+            change(&mut remove, &mut add, &mut dropped);
+            Action::Compact { remove, add, dropped, swept }
+        })
+    };
+    let silent = with(|_, _, dropped| dropped.clear());
+    assert!(silent.contains("removes 3 events (300 bytes), and accounts for 2 and 0"), "{silent}");
+    let bytes = with(|_, _, dropped| dropped[0].total.bytes = 99);
+    assert!(bytes.contains("accounts for 2 and 1 (200 and 99 bytes)"), "{bytes}");
+    let invented = with(|_, add, _| add[0].rows += 1);
+    assert!(invented.contains("accounts for 3 and 1"), "{invented}");
+    let other_kind = with(|_, _, dropped| dropped[0].kind = Kind::Audit);
+    assert!(other_kind.contains("removes 3 events"), "{other_kind}");
+    let twice = with(|remove, add, _| {
+        remove.push(remove[0].clone());
+        add[0].rows += 1;
+        add[0].fact_bytes += 100;
+    });
+    assert!(twice.contains("removes a segment twice"), "{twice}");
+    let unknown = with(|remove, _, _| remove[0].path = "events/unknown.parquet".to_owned());
+    assert!(unknown.contains("removes events/unknown.parquet, which is not live"), "{unknown}");
+    let other_bytes = with(|remove, _, _| remove[0].blake3 = commit::digest(b"other"));
+    assert!(other_bytes.contains("which is not live"), "{other_bytes}");
+    let elsewhere = with(|_, add, _| add[0].path = "../elsewhere.parquet".to_owned());
+    assert!(elsewhere.contains("no place for a segment"), "{elsewhere}");
+    let endless = with(|_, add, _| add[0].rows = u64::MAX);
+    assert!(
+        endless.contains("accounts for") || endless.contains("more facts than there can be"),
+        "{endless}"
+    );
+    assert_eq!(ledger.refresh().unwrap().head.number, CommitNumber(3));
+}
+
+#[test]
+fn a_repair_says_what_is_lost() {
+    let (_scene, ledger) = three_facts();
+    let repair = |lost: u64| {
+        move |state: &State| {
+            let remove = live(state);
+            let add = vec![merged(&remove, 2)];
+            let within = remove.iter().flat_map(|segment| segment.streams.clone()).collect();
+            let total = Total { facts: lost, bytes: 100 * lost };
+            Action::Repair {
+                remove,
+                add,
+                lost: vec![Lost { kind: Kind::Event, total, within }],
+                unverified: Vec::new(),
+            }
+        }
+    };
+    assert!(refusal(&ledger, repair(1)).contains("accounts for 1 and 1"));
+    let state = ledger.commit(|state| Ok(Some(repair(2)(state)))).unwrap().unwrap();
+    assert_eq!(count(&state), (3, 1, 0, 2));
+    assert_eq!(state.imbalance(), None);
+}
+
+#[test]
+fn a_salvage_covers_a_range_with_holes_that_it_names() {
+    let (_scene, ledger) = three_facts();
+    let stream = StreamId(1);
+    let hole = |first, last| StreamRange { stream, first_seq: Seq(first), last_seq: Seq(last) };
+    let salvage = |lost: Vec<StreamRange>| {
+        move |_: &State| Action::Salvage {
+            unverified: Vec::new(),
+            range: hole(4, 9),
+            last_recorded_at: UnixNanos(9),
+            ends_stream: true,
+            add: vec![segment(stream, Seq(4)), segment(stream, Seq(9))],
+            lost: lost.clone(),
+        }
+    };
+    for wrong in [vec![hole(5, 7)], vec![hole(5, 9)], vec![hole(1, 4)], vec![hole(8, 5)], vec![]] {
+        let why = refusal(&ledger, salvage(wrong.clone()));
+        assert!(why.contains("covers 6 facts"), "{wrong:?}: {why}");
+    }
+    let state = ledger.commit(|state| Ok(Some(salvage(vec![hole(5, 8)])(state)))).unwrap().unwrap();
+    assert_eq!((state.committed(stream), state.unaccounted), (Seq(9), 4));
+    assert_eq!(count(&state), (5, 5, 0, 0));
+    assert_eq!(state.imbalance(), None);
+    assert!(state.streams[&stream].ended);
+}
+
+#[test]
+fn a_hold_is_there_until_it_is_released() {
+    let (_scene, ledger) = three_facts();
+    let hold = |_: &State| Action::Hold {
+        name: "case 7".to_owned(),
+        hold: Hold {
+            kind: Some(Kind::Event),
+            predicate: Some("system_id = 'shop'".to_owned()),
+            reason: "asked for by the court".to_owned(),
+            by: "ana".to_owned(),
+        },
+    };
+    let release = |_: &State| Action::Release {
+        name: "case 7".to_owned(),
+        by: "ben".to_owned(),
+        reason: String::new(),
+    };
+    assert!(refusal(&ledger, release).contains("there is no hold"));
+    let state = ledger.commit(|state| Ok(Some(hold(state)))).unwrap().unwrap();
+    assert_eq!(state.holds["case 7"].by, "ana");
+    assert!(refusal(&ledger, hold).contains("there is a hold"));
+    let state = ledger.commit(|state| Ok(Some(release(state)))).unwrap().unwrap();
+    assert!(state.holds.is_empty());
+}
+
+#[test]
+fn a_rebuilt_ledger_begins_where_its_commit_says() {
+    let (scene, ledger) = three_facts();
+    let before = ledger.known();
+    let rebuilt = Rebuilt {
+        add: live(&before)[1..].to_vec(),
+        streams: before.streams.clone().into_iter().collect(),
+        dropped: vec![],
+        unknown: vec!["one fact".to_owned()],
+        ..Rebuilt::default()
+    };
+    let mut commit = Commit::after(&before, Action::Rebuild(Box::new(rebuilt)), UnixNanos(7));
+    commit.parent.clear();
+    fs::write(scene.path(4), commit.to_bytes().unwrap()).unwrap();
+    // The commits before it are no part of the ledger any more.
+    assert!(scene.failure().to_string().contains("the commit before it has digest"));
+    (0..4).for_each(|number| fs::remove_file(scene.path(number)).unwrap());
+
+    let state = scene.open().unwrap().known();
+    assert_eq!((state.root, state.head.number), (CommitNumber(4), CommitNumber(4)));
+    assert_eq!((count(&state), state.unaccounted), ((2, 2, 0, 0), 1));
+    assert_eq!(state.imbalance(), None);
+    commit_one(&scene.open().unwrap(), StreamId(1));
+    assert_eq!(scene.open().unwrap().known().committed(StreamId(1)), Seq(4));
+}
+
+#[test]
+fn sums_that_do_not_hold_are_noticed() {
+    let (_scene, ledger) = three_facts();
+    let sound = (*ledger.known()).clone();
+    assert_eq!(sound.imbalance(), None);
+    let mut more = sound.clone();
+    more.recorded[0].facts += 1;
+    assert_eq!(more.imbalance().unwrap(), "of 4 events recorded, 3 are live, 0 dropped and 0 lost");
+    let mut bytes = sound.clone();
+    bytes.recorded[0].bytes += 1;
+    assert!(bytes.imbalance().is_some());
+    let mut numbers = sound;
+    numbers.unaccounted = 1;
+    assert!(numbers.imbalance().unwrap().contains("Some(3) facts, and the facts to Some(4)"));
+}

@@ -1,0 +1,76 @@
+//! What retention drops of each segment, before anything is written.
+//!
+//! Of most segments the ledger's numbers tell. Of the others the rows do: they are read, only the
+//! columns that the rules look at, and counted. So a segment of which nothing is dropped is not
+//! written again.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::merge::Stop;
+use super::source::{ByRule, Source, sizes};
+use crate::error::Result;
+use crate::ledger::{Segment, Total};
+use crate::maintain::retention::{Selection, Verdict};
+use crate::store::Shared;
+
+/// A segment, and what is dropped of it.
+#[derive(Debug)]
+pub(super) struct Examined {
+    pub(super) segment: Arc<Segment>,
+    /// Facts, and their sizes if these were asked for or are known.
+    pub(super) dropped: ByRule,
+}
+
+impl Examined {
+    pub(super) fn kept(&self) -> u64 {
+        let dropped = self.dropped.values().map(|total| total.facts).sum();
+        self.segment.rows.saturating_sub(dropped)
+    }
+}
+
+/// Whether a segment's rows have to be read.
+pub(super) fn must_be_read(rules: &Selection, segment: &Segment) -> bool {
+    matches!(rules.segment(segment), Verdict::Mixed | Verdict::DropAll(None))
+}
+
+/// Counts what is dropped of a segment; with `measure` also how large the facts are. Those of a
+/// segment that goes as a whole are measured always: nobody looks at them again.
+pub(super) fn examine(
+    shared: &Shared,
+    rules: &Selection,
+    segment: &Arc<Segment>,
+    measure: bool,
+    done: &AtomicU64,
+    stop: &Stop<'_>,
+) -> Result<Examined> {
+    let mut dropped = ByRule::new();
+    let verdict = rules.segment(segment);
+    match verdict {
+        Verdict::KeepAll => {}
+        Verdict::DropAll(Some(rule)) => {
+            dropped.insert(rule, Total::of(segment));
+        }
+        Verdict::DropAll(None) | Verdict::Mixed => {
+            let measure = measure || verdict != Verdict::Mixed;
+            let columns = (!measure).then(|| rules.columns(segment.kind));
+            let mut source = Source::look(&shared.root, segment, columns)?;
+            while let Some(rows) = source.read()? {
+                stop.check()?;
+                let by = rules.dropped(segment.kind, &rows)?;
+                let sizes = if measure && by.iter().any(Option::is_some) {
+                    sizes(segment.kind, &rows)?
+                } else {
+                    vec![0; by.len()]
+                };
+                for (rule, bytes) in by.iter().zip(sizes) {
+                    let Some(rule) = rule else { continue };
+                    let total = dropped.entry(*rule).or_default();
+                    *total = total.plus(Total { facts: 1, bytes }).unwrap_or(*total);
+                }
+                done.fetch_add(rows.num_rows() as u64, Ordering::Relaxed);
+            }
+        }
+    }
+    Ok(Examined { segment: Arc::clone(segment), dropped })
+}

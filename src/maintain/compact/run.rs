@@ -1,0 +1,385 @@
+//! A compaction from beginning to end.
+//!
+//! 1. Claim the maintenance of the store, and sweep what earlier compactions had to leave.
+//! 2. Take a snapshot, and of it what the rules of retention keep; let go of the snapshot.
+//! 3. Examine the segments: what is dropped of each ([`examine`]).
+//! 4. In rounds, until there is nothing left to merge: plan ([`plan`]), and merge the parts beside
+//!    each other on two threads ([`merge`]). A round's segments are the next one's inputs.
+//! 5. Commit: what goes, what comes, what was dropped. That is the one moment in which the store
+//!    changes.
+//! 6. Sweep.
+//!
+//! Killed before 5, the store is as it was, but for files that no commit names; the next sweep
+//! removes them. Killed after 5, the next sweep goes on with the files.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
+
+use super::account::{Made, settle};
+use super::beside::beside;
+use super::examine::{Examined, examine, must_be_read};
+use super::merge::{Input, Merged, Merging, Stop, merge};
+use super::plan::{Limits, Part, Piece, plan};
+use super::report::{CompactOptions, CompactProgress, CompactReport, DroppedFacts, Holding, OnProgress};
+use super::source::{ByRule, memory};
+use super::sweep::{Swept, sweep};
+use crate::error::{Error, ErrorKind, Result};
+use crate::fact::Kind;
+use crate::flush;
+use crate::ledger::{Action, CommitNumber, Dropped, Segment, State};
+use crate::maintain::Maintenance;
+use crate::maintain::retention::Selection;
+use crate::segment::discard;
+use crate::snapshot::Snapshot;
+use crate::store::Shared;
+
+/// What one merge may have open.
+const OPEN_PIECES: usize = 128;
+const OPEN_BYTES: u64 = 128 << 20;
+/// Every round leaves fewer segments than it found. Should it take more than this, the rest is left
+/// for the next compaction.
+const MOST_ROUNDS: usize = 16;
+/// How often it begins anew because holds were added or released meanwhile.
+const MOST_ATTEMPTS: usize = 3;
+
+/// Compacts a store.
+pub(super) fn run(shared: &Shared, mut options: CompactOptions<'_>) -> Result<CompactReport> {
+    let begun = Instant::now();
+    if options.target_bytes == 0 {
+        return Err(Error::new(ErrorKind::Settings, "segments cannot be made 0 bytes large"));
+    }
+    let mut report = if options.dry_run {
+        Compaction::begin(shared, &mut options)?.rehearse()?
+    } else {
+        shared.check_commits("compact it")?;
+        flush_own(shared)?;
+        let _maintenance = Maintenance::claim(&shared.disk, &shared.root)?;
+        let before = sweep(shared);
+        let mut report = compact(shared, &mut options, before.through)?;
+        let after = sweep(shared);
+        report.files_removed = before.files + after.files;
+        report.bytes_freed = before.bytes + after.bytes;
+        let Swept { waiting, waiting_bytes, .. } = after;
+        (report.files_waiting, report.bytes_waiting) = (waiting, waiting_bytes);
+        report
+    };
+    report.elapsed = begun.elapsed();
+    Ok(report)
+}
+
+/// What this process has recorded goes into segments first, that it can be merged, too.
+fn flush_own(shared: &Shared) -> Result<()> {
+    match &shared.recorder {
+        Some(recorder) if !recorder.lock().closed => {
+            recorder.seal(&mut recorder.lock())?;
+            flush::flush_sealed(shared, recorder)
+        }
+        _ => Ok(()),
+    }
+}
+
+fn compact(shared: &Shared, options: &mut CompactOptions<'_>, swept: CommitNumber) -> Result<CompactReport> {
+    for _ in 0..MOST_ATTEMPTS {
+        let mut compaction = Compaction::begin(shared, options)?;
+        let result = compaction.merge_all().and_then(|()| compaction.commit(swept));
+        match result {
+            Ok(Some(report)) => return Ok(report),
+            Ok(None) => compaction.discard_made(),
+            Err(error) => {
+                compaction.discard_made();
+                return Err(error);
+            }
+        }
+    }
+    let why =
+        "holds were added or released again and again while the store was being compacted; it is as it was";
+    Err(Error::new(ErrorKind::Contended, why))
+}
+
+/// A compaction that is under way.
+pub(super) struct Compaction<'a, 'o> {
+    shared: &'a Shared,
+    pub(super) options: &'a mut CompactOptions<'o>,
+    cancel: Option<Arc<AtomicBool>>,
+    /// The store as it was found.
+    state: Arc<State>,
+    rules: Selection,
+    kinds: Vec<Kind>,
+    /// What is to go, and what comes in its place.
+    pub(super) remove: Vec<Arc<Segment>>,
+    add: Vec<Arc<Segment>>,
+    dropped: BTreeMap<Kind, ByRule>,
+}
+
+impl<'a, 'o> Compaction<'a, 'o> {
+    pub(super) fn begin(shared: &'a Shared, options: &'a mut CompactOptions<'o>) -> Result<Self> {
+        let snapshot = Snapshot::take(shared)?;
+        let rules = Selection::of(shared, &snapshot, shared.now())?;
+        let kinds = options.kind.map_or_else(|| Kind::ALL.to_vec(), |kind| vec![kind]);
+        Ok(Self {
+            shared,
+            cancel: options.cancel.clone(),
+            options,
+            state: Arc::clone(&snapshot.state),
+            rules,
+            kinds,
+            remove: Vec::new(),
+            add: Vec::new(),
+            dropped: BTreeMap::new(),
+        })
+    }
+
+    /// Examines the live segments of all kinds in question.
+    pub(super) fn examine(&mut self, measure: bool) -> Result<Vec<Examined>> {
+        let of_kinds = self.kinds.iter().flat_map(|kind| self.state.segments(*kind));
+        let segments: Vec<_> = of_kinds.cloned().collect();
+        let all = segments.iter().filter(|segment| must_be_read(&self.rules, segment));
+        let all = all.map(|segment| segment.rows).sum();
+        let (done, cancel) = (AtomicU64::new(0), self.cancel.clone());
+        let stop = Stop { asked: cancel.as_deref(), failed: AtomicBool::new(false) };
+        let (shared, rules) = (self.shared, &self.rules);
+        let on_progress = &mut self.options.on_progress;
+        let tick = || report_progress(on_progress, &done, all);
+        let look = |segment: &Arc<Segment>| examine(shared, rules, segment, measure, &done, &stop);
+        let (examined, error) = beside(&segments, &stop, look, tick);
+        error.map_or(Ok(examined), Err)
+    }
+
+    /// Step 3 and 4.
+    fn merge_all(&mut self) -> Result<()> {
+        let examined = self.examine(false)?;
+        if examined.iter().any(|examined| !examined.dropped.is_empty()) && !self.options.insist {
+            self.rules.check_clock()?;
+        }
+        let mut inputs: BTreeMap<Kind, Vec<Input>> = BTreeMap::new();
+        for examined in examined {
+            let (segment, kept) = (Arc::clone(&examined.segment), examined.kept());
+            let of_kind = inputs.entry(segment.kind).or_default();
+            if kept == 0
+                && examined.dropped.values().map(|total| total.bytes).sum::<u64>() == segment.fact_bytes
+            {
+                self.count_dropped(segment.kind, &examined.dropped);
+                self.remove.push(segment);
+            } else {
+                let piece = Piece::of(&segment, kept, memory(&segment));
+                of_kind.push(Input { segment, piece, judged: !examined.dropped.is_empty() });
+            }
+        }
+        for _ in 0..MOST_ROUNDS {
+            if !self.round(&mut inputs)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// One round. `false` if there was nothing left to do.
+    fn round(&mut self, inputs: &mut BTreeMap<Kind, Vec<Input>>) -> Result<bool> {
+        let limits = limits(self.options.target_bytes);
+        let mut jobs: Vec<(Kind, Part)> = Vec::new();
+        for (kind, inputs) in &*inputs {
+            let pieces: Vec<_> = inputs.iter().map(|input| input.piece.clone()).collect();
+            jobs.extend(plan(&pieces, limits).into_iter().map(|part| (*kind, part)));
+        }
+        if jobs.is_empty() {
+            return Ok(false);
+        }
+        let rows = |(kind, part): &(Kind, Part)| -> u64 {
+            let inputs = inputs.get(kind).map(Vec::as_slice).unwrap_or_default();
+            part.pieces.iter().filter_map(|at| inputs.get(*at)).map(|input| input.segment.rows).sum()
+        };
+        // The largest first: then both threads end at about the same time.
+        jobs.sort_by_key(|job| std::cmp::Reverse(rows(job)));
+        let all = jobs.iter().map(rows).sum();
+        let (done, cancel) = (AtomicU64::new(0), self.cancel.clone());
+        let stop = Stop { asked: cancel.as_deref(), failed: AtomicBool::new(false) };
+        let merging = Merging {
+            shared: self.shared,
+            store: self.state.store,
+            rules: &self.rules,
+            target_bytes: self.options.target_bytes,
+            done: &done,
+            stop: &stop,
+        };
+        let job = |(kind, part): &(Kind, Part)| {
+            let inputs = inputs.get(kind).map(Vec::as_slice).unwrap_or_default();
+            merge(&merging, *kind, inputs, part)
+        };
+        let on_progress = &mut self.options.on_progress;
+        let (merged, error) = beside(&jobs, &stop, job, || report_progress(on_progress, &done, all));
+        if let Some(error) = error {
+            for merged in merged {
+                discard(&self.shared.disk, &self.shared.root, &merged.segments);
+            }
+            return Err(error);
+        }
+        self.take_over(inputs, &jobs, merged)
+    }
+
+    /// Puts what a round has made in the place of what it was made of.
+    fn take_over(
+        &mut self,
+        inputs: &mut BTreeMap<Kind, Vec<Input>>,
+        jobs: &[(Kind, Part)],
+        merged: Vec<Merged>,
+    ) -> Result<bool> {
+        let mut of_kinds: BTreeMap<Kind, (Vec<Merged>, BTreeSet<usize>)> = BTreeMap::new();
+        for ((kind, part), merged) in jobs.iter().zip(merged) {
+            // Known from here on, so that they are removed if something does not add up.
+            self.add.extend(merged.segments.iter().cloned().map(Arc::new));
+            let (of_kind, gone) = of_kinds.entry(*kind).or_default();
+            of_kind.push(merged);
+            gone.extend(&part.pieces);
+        }
+        for (kind, (merged, gone)) in of_kinds {
+            let of_kind = inputs.entry(kind).or_default();
+            let Made { segments, dropped } = settle(of_kind, merged)?;
+            self.count_dropped(kind, &dropped);
+            for made in &segments {
+                self.add.retain(|known| known.path != made.path);
+            }
+            self.add.extend(segments.iter().cloned());
+            let mut at = 0;
+            let mut used = Vec::new();
+            of_kind.retain(|input| {
+                let goes = gone.contains(&at);
+                at += 1;
+                if goes {
+                    used.push(Arc::clone(&input.segment));
+                }
+                !goes
+            });
+            of_kind.extend(segments.into_iter().map(|segment| {
+                let piece = Piece::of(&segment, segment.rows, memory(&segment));
+                Input { segment, piece, judged: false }
+            }));
+            for used in used {
+                if self.add.iter().any(|made| made.path == used.path) {
+                    // Of an earlier round: nobody will know of it.
+                    self.add.retain(|made| made.path != used.path);
+                    discard(&self.shared.disk, &self.shared.root, std::slice::from_ref(&used));
+                } else {
+                    self.remove.push(used);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    pub(super) fn count_dropped(&mut self, kind: Kind, dropped: &ByRule) {
+        let of_kind = self.dropped.entry(kind).or_default();
+        for (rule, total) in dropped {
+            let known = of_kind.entry(*rule).or_default();
+            *known = known.plus(*total).unwrap_or(*known);
+        }
+    }
+
+    /// Step 5. `None` if holds have changed meanwhile.
+    fn commit(&mut self, swept: CommitNumber) -> Result<Option<CompactReport>> {
+        if self.remove.is_empty() {
+            return Ok(Some(self.report(None)));
+        }
+        if self.cancel.as_ref().is_some_and(|cancel| cancel.load(Ordering::Relaxed)) {
+            Stop { asked: self.cancel.as_deref(), failed: AtomicBool::new(false) }.check()?;
+        }
+        let owned = |segments: &[Arc<Segment>]| segments.iter().map(|segment| (**segment).clone()).collect();
+        let action = Action::Compact {
+            remove: owned(&self.remove),
+            add: owned(&self.add),
+            dropped: self.ledger_dropped(),
+            swept,
+        };
+        let mut held = false;
+        let committed = self.shared.ledger.commit(|state| {
+            held = !self.rules.has_holds_of(state);
+            if held {
+                return Ok(None);
+            }
+            let live: BTreeSet<&str> =
+                state.segments.iter().flatten().map(|segment| segment.path.as_str()).collect();
+            if let Some(gone) = self.remove.iter().find(|segment| !live.contains(segment.path.as_str())) {
+                let why = format!(
+                    "another process has removed {} meanwhile; the store was not compacted",
+                    gone.path
+                );
+                return Err(Error::new(ErrorKind::Contended, why));
+            }
+            Ok(Some(action.clone()))
+        });
+        match committed {
+            Ok(Some(state)) => Ok(Some(self.report(Some(state.head.number)))),
+            Ok(None) => Ok(None),
+            Err(error) => {
+                // It may have been published all the same, and its name not been synced.
+                if self.is_committed() {
+                    self.add.clear();
+                    return Err(error.context("the compaction is committed, but perhaps not for ever"));
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Whether the ledger names what was made, as far as that can be told.
+    fn is_committed(&self) -> bool {
+        self.shared.ledger.refresh().map_or(true, |state| {
+            let first = self.remove.first();
+            first.is_some_and(|gone| !state.segments(gone.kind).iter().any(|live| live.path == gone.path))
+        })
+    }
+
+    /// Removes what was made, for no commit will name it.
+    fn discard_made(&mut self) {
+        for made in std::mem::take(&mut self.add) {
+            discard(&self.shared.disk, &self.shared.root, std::slice::from_ref(&made));
+        }
+    }
+
+    fn ledger_dropped(&self) -> Vec<Dropped> {
+        let of_kinds = self
+            .dropped
+            .iter()
+            .flat_map(|(kind, rules)| rules.iter().map(move |(rule, total)| (kind, rule, total)));
+        of_kinds
+            .map(|(kind, rule, total)| Dropped {
+                rule: self.rules.rule_name(*rule).to_owned(),
+                kind: *kind,
+                total: *total,
+            })
+            .collect()
+    }
+
+    pub(super) fn report(&self, commit: Option<CommitNumber>) -> CompactReport {
+        let mut before = Holding::default();
+        for segment in self.kinds.iter().flat_map(|kind| self.state.segments(*kind)) {
+            before.count(segment);
+        }
+        let dropped = self.ledger_dropped().into_iter().map(|dropped| DroppedFacts {
+            rule: dropped.rule,
+            kind: dropped.kind,
+            facts: dropped.total.facts,
+            bytes: dropped.total.bytes,
+        });
+        CompactReport {
+            commit: commit.map(|commit| commit.0),
+            before,
+            after: before.without(&self.remove).with(&self.add),
+            segments_removed: self.remove.len() as u64,
+            segments_added: self.add.len() as u64,
+            dropped: dropped.collect(),
+            ..CompactReport::default()
+        }
+    }
+}
+
+pub(super) const fn limits(target_bytes: u64) -> Limits {
+    Limits { target_bytes, open_pieces: OPEN_PIECES, open_bytes: OPEN_BYTES }
+}
+
+fn report_progress(call: &mut Option<OnProgress<'_>>, done: &AtomicU64, all: u64) {
+    if let Some(call) = call {
+        call(CompactProgress { done: done.load(Ordering::Relaxed).min(all), all });
+    }
+}

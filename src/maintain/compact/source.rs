@@ -1,0 +1,236 @@
+//! A segment as one input of a merge: known to be what the ledger names, read a batch at a time,
+//! without the rows that retention does not keep.
+//!
+//! The digest is taken of the whole file before its first page is decoded. A merge gives its output
+//! a fresh digest, and damaged bytes must not come by one.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use arrow::array::{AsArray, BooleanArray, Int32Array, Int64Array, RecordBatch, TimestampNanosecondArray};
+use arrow::compute::{filter_record_batch, not};
+use arrow::datatypes::{Int32Type, Int64Type, TimestampNanosecondType};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+};
+
+use super::plan::Place;
+use crate::error::{Error, ErrorKind, Result};
+use crate::fact::{Kind, Seq, StreamId, UnixNanos, columns};
+use crate::ledger::{Segment, Total};
+use crate::maintain::retention::{RuleId, Selection};
+use crate::segment;
+
+/// What rules dropped.
+pub(super) type ByRule = BTreeMap<RuleId, Total>;
+
+/// So many bytes of facts are decoded at once, …
+const BATCH_BYTES: u64 = 2 << 20;
+/// … and never more rows than this.
+const MOST_BATCH_ROWS: usize = 8192;
+/// A page, and its dictionary, of the few columns that are large.
+const PAGES_BYTES: u64 = 3 << 20;
+
+/// How many rows of a segment are decoded at once.
+fn batch_rows(segment: &Segment) -> usize {
+    let of_a_row = (segment.fact_bytes / segment.rows.max(1)).max(1);
+    usize::try_from(BATCH_BYTES / of_a_row).unwrap_or(MOST_BATCH_ROWS).clamp(16, MOST_BATCH_ROWS)
+}
+
+/// What it takes to have a segment open, in bytes: about twice its facts if it is small, else a few
+/// pages and batches.
+pub(super) fn memory(segment: &Segment) -> u64 {
+    segment.fact_bytes.saturating_mul(2).min(PAGES_BYTES + 2 * BATCH_BYTES) + (64 << 10)
+}
+
+/// What a maintainer who meets damage should do.
+fn damaged(path: &Path, what: impl std::fmt::Display) -> Error {
+    Error::damaged(
+        path,
+        format_args!(
+            "{what}; nothing was changed. `ostracon scan --deep` says what is wrong, and `ostracon recover` repairs it"
+        ),
+    )
+}
+
+/// An open segment.
+pub(super) struct Source {
+    kind: Kind,
+    path: PathBuf,
+    reader: ParquetRecordBatchReader,
+    from: Option<Place>,
+    to: Option<Place>,
+    ended: bool,
+}
+
+/// Rows in the store's order, and their places.
+pub(super) struct Batch {
+    pub(super) rows: RecordBatch,
+    recorded_at: TimestampNanosecondArray,
+    stream: Int32Array,
+    seq: Int64Array,
+}
+
+impl Source {
+    /// Opens a segment for its rows from one place up to before another, after it was found to be
+    /// what was committed.
+    pub(super) fn open(
+        root: &Path,
+        segment: &Segment,
+        from: Option<Place>,
+        to: Option<Place>,
+    ) -> Result<Self> {
+        Self::open_with(root, segment, from, to, None, true)
+    }
+
+    /// Opens a segment to look at some of its columns only, or at all.
+    pub(super) fn look(root: &Path, segment: &Segment, columns: Option<&[usize]>) -> Result<Self> {
+        Self::open_with(root, segment, None, None, columns, false)
+    }
+
+    fn open_with(
+        root: &Path,
+        segment: &Segment,
+        from: Option<Place>,
+        to: Option<Place>,
+        columns: Option<&[usize]>,
+        prove: bool,
+    ) -> Result<Self> {
+        let path = root.join(&segment.path);
+        let mut file = segment::open(&path).map_err(|error| match error.kind() {
+            ErrorKind::Damaged => damaged(&path, "the ledger names it, and it is gone"),
+            _ => error,
+        })?;
+        if prove {
+            let (bytes, blake3) =
+                segment::digest(&mut file).map_err(|error| Error::io("read the segment", &path, error))?;
+            if bytes != segment.bytes || blake3 != segment.blake3 {
+                return Err(damaged(&path, "its bytes are not those that were committed"));
+            }
+        }
+        let open = AssertUnwindSafe(|| {
+            let metadata = ArrowReaderMetadata::load(&file, segment::reader_options(segment.kind))?;
+            let mask = columns.map_or_else(ProjectionMask::all, |columns| {
+                ProjectionMask::roots(metadata.parquet_schema(), columns.iter().copied())
+            });
+            ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata)
+                .with_batch_size(batch_rows(segment))
+                .with_projection(mask)
+                .build()
+        });
+        let reader = catch_unwind(open)
+            .map_err(|_| damaged(&path, "its footer cannot be decoded"))?
+            .map_err(|error| damaged(&path, error))?;
+        Ok(Self { kind: segment.kind, path, reader, from, to, ended: false })
+    }
+
+    /// The next rows as they are.
+    pub(super) fn read(&mut self) -> Result<Option<RecordBatch>> {
+        // A decoder may panic on damaged bytes.
+        let batch = catch_unwind(AssertUnwindSafe(|| self.reader.next()))
+            .map_err(|_| damaged(&self.path, "its pages cannot be decoded"))?;
+        batch.transpose().map_err(|error| damaged(&self.path, error))
+    }
+
+    /// The next rows that are kept. What is not is counted in `dropped`, if the rules must be asked.
+    pub(super) fn next(&mut self, rules: Option<&Selection>, dropped: &mut ByRule) -> Result<Option<Batch>> {
+        while !self.ended {
+            let Some(batch) = self.read()? else {
+                self.ended = true;
+                break;
+            };
+            let Some(places) = Batch::of(batch) else {
+                return Err(damaged(&self.path, "it lacks columns that belong there"));
+            };
+            let begin = self.from.map_or(0, |from| places.first_not_before(from));
+            let end = self.to.map_or(places.len(), |to| places.first_not_before(to));
+            // What comes behind is not asked for, either.
+            self.ended = end < places.len();
+            let mut rows = places.rows.slice(begin, end.saturating_sub(begin));
+            if let Some(rules) = rules {
+                rows = keep(rules, self.kind, rows, dropped)?;
+            }
+            if rows.num_rows() > 0 {
+                return Ok(Batch::of(rows));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The rows of a batch that the rules keep. The others are counted.
+fn keep(rules: &Selection, kind: Kind, rows: RecordBatch, dropped: &mut ByRule) -> Result<RecordBatch> {
+    let by = rules.dropped(kind, &rows)?;
+    if by.iter().all(Option::is_none) {
+        return Ok(rows);
+    }
+    let kept: BooleanArray = by.iter().map(|rule| Some(rule.is_none())).collect();
+    let part = |mask: &BooleanArray| filter_record_batch(&rows, mask);
+    let failed = |error| Error::with_source(ErrorKind::Damaged, "rows cannot be filtered", error);
+    let gone = not(&kept).and_then(|gone| part(&gone)).map_err(failed)?;
+    for (rule, bytes) in by.iter().flatten().zip(sizes(kind, &gone)?) {
+        let total = dropped.entry(*rule).or_default();
+        *total = total.plus(Total { facts: 1, bytes }).unwrap_or(*total);
+    }
+    part(&kept).map_err(failed)
+}
+
+/// The size of each of these facts, as a JSON line.
+pub(super) fn sizes(kind: Kind, rows: &RecordBatch) -> Result<Vec<u64>> {
+    let facts = columns::facts(kind, rows).ok_or_else(|| {
+        Error::new(ErrorKind::Damaged, format!("rows of {kind} lack columns that belong there"))
+    })?;
+    Ok(facts.iter().map(|found| found.fact.line_len()).collect())
+}
+
+impl Batch {
+    fn of(rows: RecordBatch) -> Option<Self> {
+        let column = |name: &str| rows.column_by_name(name);
+        let recorded_at = column("recorded_at")?.as_primitive_opt::<TimestampNanosecondType>()?.clone();
+        let stream = column("stream")?.as_primitive_opt::<Int32Type>()?.clone();
+        let seq = column("seq")?.as_primitive_opt::<Int64Type>()?.clone();
+        Some(Self { rows, recorded_at, stream, seq })
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.seq.len()
+    }
+
+    pub(super) fn place(&self, row: usize) -> Place {
+        let (recorded_at, stream, seq) =
+            (self.recorded_at.value(row), self.stream.value(row), self.seq.value(row));
+        (UnixNanos(recorded_at), StreamId(stream as u32), Seq(seq as u64))
+    }
+
+    /// The first row that has this place, or one behind it.
+    fn first_not_before(&self, place: Place) -> usize {
+        self.search(0, self.len(), place)
+    }
+
+    fn search(&self, mut low: usize, mut high: usize, place: Place) -> usize {
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.place(middle) < place {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        low
+    }
+
+    /// The end of the run of rows from `at` on that come before a place; it has one row at least.
+    /// Most runs are short or the whole batch, so the search begins near by and doubles its steps.
+    pub(super) fn run_end(&self, at: usize, limit: Option<Place>) -> usize {
+        let Some(limit) = limit else { return self.len() };
+        let mut low = at + 1;
+        let mut step = 1;
+        while low + step <= self.len() && self.place(low + step - 1) < limit {
+            low += step;
+            step *= 2;
+        }
+        self.search(low.min(self.len()), (low + step).min(self.len()), limit)
+    }
+}

@@ -1,0 +1,220 @@
+//! Removing files that nobody needs any more.
+//!
+//! *Removed segments.* Their files stay until no reader can be looking at them. A snapshot holds a
+//! shared lock on its commit's file (see [`Pin`](crate::snapshot::Pin)), and names the segments
+//! that were live then: so a segment that commit 7 removed may go when no commit before 7 is
+//! locked. To find out, each is asked for an exclusive lock, which is given back at once.
+//!
+//! 1. A reader reads head 6, and stops there for a while.
+//! 2. Commit 7 removes a segment; its maintainer finds commit 6 unlocked, and removes the file.
+//! 3. The reader locks commit 6 and, before it reads anything, the head again: it is 7. It begins
+//!    anew with 7.
+//!
+//! Before the first file goes, the ledger's folder is synced: a commit that a power failure could
+//! take back must not have had its removed segments deleted.
+//!
+//! *What crashes left.* Temporary files of processes that are gone; segments that no commit names
+//! and whose facts the ledger covers; journal files of dead processes whose facts the ledger
+//! covers. All of them hold copies of facts that may since have been dropped. A file that a living
+//! writer may need, or whose facts may be nowhere else, stays, and so does any stranger.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{File, TryLockError};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+
+use crate::adopt;
+use crate::error::{Error, Result};
+use crate::fact::{Kind, StreamId};
+use crate::ledger::{CommitNumber, State, commit_path};
+use crate::maintain::inventory::{self, Entry, Form, Inventory, Known, Standing, What, is_owned, range_of};
+use crate::segment::AGAIN;
+use crate::store::Shared;
+
+/// A temporary file of a commit or of the settings, which says not whose it is, is left behind for
+/// certain after so long.
+const A_DAY: Duration = Duration::from_hours(24);
+
+/// What a sweep did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Swept {
+    pub(super) files: u64,
+    pub(super) bytes: u64,
+    /// Removed segments whose files are still there.
+    pub(super) waiting: u64,
+    pub(super) waiting_bytes: u64,
+    /// The files of all segments that commits up to this one removed are gone for good.
+    pub(super) through: CommitNumber,
+}
+
+/// Removes what may be removed. That something cannot be is no error: it waits.
+pub(super) fn sweep(shared: &Shared) -> Swept {
+    let mut swept = Swept::default();
+    if let Err(error) = removed_segments(shared, &mut swept) {
+        tracing::warn!(%error, "removed segments stay for the next maintenance");
+        let removed = &shared.ledger.known().removed;
+        swept.waiting = removed.len() as u64;
+        swept.waiting_bytes = removed.iter().map(|tombstone| tombstone.bytes).sum();
+    }
+    if let Err(error) = leftovers(shared, &mut swept) {
+        tracing::warn!(%error, "what crashes have left behind stays for the next maintenance");
+    }
+    swept
+}
+
+fn removed_segments(shared: &Shared, swept: &mut Swept) -> Result<()> {
+    let state = shared.ledger.refresh()?;
+    let last = state.removed.iter().map(|tombstone| tombstone.by).max();
+    let Some(last) = last else {
+        swept.through = state.head.number;
+        return Ok(());
+    };
+    let ledger = shared.ledger.folder();
+    shared.disk.sync_dir(ledger).map_err(|error| Error::io("sync the ledger", ledger, error))?;
+    let pinned = oldest_pinned(ledger, state.root, last);
+    let live: BTreeSet<&str> = state.segments.iter().flatten().map(|segment| segment.path.as_str()).collect();
+    let mut folders = BTreeSet::new();
+    let mut stays: Vec<CommitNumber> = Vec::new();
+    for tombstone in &state.removed {
+        let path = shared.root.join(&tombstone.path);
+        let free = pinned.is_none_or(|pinned| tombstone.by <= pinned);
+        if free && !live.contains(tombstone.path.as_str()) && remove(shared, &path, swept) {
+            folders.extend(path.parent().map(Path::to_path_buf));
+        } else {
+            swept.waiting += 1;
+            swept.waiting_bytes += tombstone.bytes;
+            stays.push(tombstone.by);
+        }
+    }
+    for folder in folders {
+        shared.disk.sync_dir(&folder).map_err(|error| Error::io("sync the folder", &folder, error))?;
+    }
+    let first = stays.into_iter().min();
+    swept.through = first.map_or(state.head.number, |first| CommitNumber(first.0.saturating_sub(1)));
+    Ok(())
+}
+
+/// Whether the file is gone; also if it was before.
+fn remove(shared: &Shared, path: &Path, swept: &mut Swept) -> bool {
+    let bytes = match std::fs::symlink_metadata(path) {
+        Ok(metadata) => metadata.len(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return true,
+        Err(_) => 0,
+    };
+    match shared.disk.remove(path) {
+        Ok(()) => {
+            swept.files += 1;
+            swept.bytes += bytes;
+            true
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => true,
+        Err(error) => {
+            tracing::warn!(%error, "a file that nobody needs any more stays behind");
+            false
+        }
+    }
+}
+
+/// The oldest commit before this one that a snapshot holds. One that cannot be asked is taken for
+/// held.
+pub(in crate::maintain) fn oldest_pinned(
+    ledger: &Path,
+    root: CommitNumber,
+    end: CommitNumber,
+) -> Option<CommitNumber> {
+    (root.0..end.0).map(CommitNumber).find(|number| {
+        let path = commit_path(ledger, *number);
+        match File::open(&path).map(|file| file.try_lock()) {
+            Ok(Ok(())) => false,
+            Ok(Err(TryLockError::WouldBlock)) => true,
+            Ok(Err(TryLockError::Error(error))) | Err(error) => {
+                tracing::warn!(%error, commit = number.0, "it cannot be told whether a query reads this commit");
+                true
+            }
+        }
+    })
+}
+
+/// Removes what crashes left.
+fn leftovers(shared: &Shared, swept: &mut Swept) -> Result<()> {
+    // In this order: what was listed and is in no later commit is in no commit.
+    let entries = inventory::list(&shared.root)?;
+    let state = shared.ledger.refresh()?;
+    let sizes: BTreeMap<String, u64> = entries
+        .iter()
+        .filter(|entry| entry.form == Form::File)
+        .map(|entry| (entry.name(), entry.bytes))
+        .collect();
+    let whole =
+        state.segments.iter().flatten().all(|segment| sizes.get(&segment.path) == Some(&segment.bytes));
+    let mut journals: BTreeSet<StreamId> = BTreeSet::new();
+    let mut folders: BTreeSet<PathBuf> = BTreeSet::new();
+    for item in Inventory::of(entries, &Known::of(&state)).items {
+        let path = shared.root.join(&item.entry.path);
+        let goes = match item.what {
+            // Where a live segment is missing, another copy of its facts may be all there is.
+            What::Uncommitted { standing: Standing::Covered, .. } => whole && is_covered(&path, &state),
+            What::Temporary { stream } => is_left(shared, &state, &item.entry, stream)?,
+            What::Journal(stream, _) => {
+                journals.insert(stream);
+                false
+            }
+            _ => false,
+        };
+        if goes && remove(shared, &path, swept) {
+            folders.extend(path.parent().map(Path::to_path_buf));
+        }
+    }
+    for stream in journals {
+        let (files, bytes) = adopt::retire_covered(shared, stream)?;
+        swept.files += files;
+        swept.bytes += bytes;
+    }
+    for folder in folders {
+        shared.disk.sync_dir(&folder).map_err(|error| Error::io("sync the folder", &folder, error))?;
+    }
+    Ok(())
+}
+
+/// Whether a segment that no commit names is one of this store's, and all its facts are covered.
+/// Its name tells of one stream only.
+fn is_covered(path: &Path, state: &State) -> bool {
+    let read = || {
+        let file = File::open(path).ok()?;
+        let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()).ok()?;
+        let entries = metadata.metadata().file_metadata().key_value_metadata()?.clone();
+        let said = |key: &str| entries.iter().find(|entry| entry.key == key)?.value.clone();
+        Some((said("ostracon.store")?, said("ostracon.streams")?))
+    };
+    let Ok(Some((store, streams))) = catch_unwind(AssertUnwindSafe(read)) else { return false };
+    store == state.store.to_string()
+        && streams.split(',').all(|range| {
+            let covered = || {
+                let (stream, seqs) = range.split_once(':')?;
+                let (_, last) = seqs.split_once('-')?;
+                Some(state.committed(StreamId(stream.parse().ok()?)).0 >= last.parse().ok()?)
+            };
+            covered().unwrap_or(false)
+        })
+}
+
+/// Whether a temporary file is nobody's any more.
+fn is_left(shared: &Shared, state: &State, entry: &Entry, stream: Option<StreamId>) -> Result<bool> {
+    let parent = entry.path.parent().and_then(Path::to_str).unwrap_or_default();
+    let stem = entry.path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    if !Kind::ALL.iter().any(|kind| kind.table() == parent) {
+        let modified = std::fs::metadata(shared.root.join(&entry.path)).and_then(|found| found.modified());
+        let age = modified.ok().and_then(|modified| SystemTime::now().duration_since(modified).ok());
+        return Ok(age.is_some_and(|age| age > A_DAY));
+    }
+    match (stream, range_of(stem)) {
+        // A flush follows on from what is covered: this one's is over.
+        (Some(stream), Some(range)) if range.last_seq <= state.committed(stream) => Ok(true),
+        (Some(stream), Some(_)) => Ok(!is_owned(&shared.root, stream)?),
+        // One of a compaction: there is no other than this one.
+        _ => Ok(stem.starts_with(AGAIN)),
+    }
+}

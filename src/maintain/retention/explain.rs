@@ -1,0 +1,264 @@
+//! Why a fact is kept, or is not: the rules in force, and what becomes of the facts under them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+
+use arrow::array::RecordBatch;
+
+use super::policy::RetentionLimits;
+use super::rows::read;
+use super::rules::{Limit, RuleIndex, condition};
+use super::selection::{Selection, Verdict};
+use super::tally::{all_columns, indices, needed_columns};
+use crate::error::{Error, ErrorKind, Result};
+use crate::fact::{Fact, Kind, Recorded, UnixNanos, columns};
+use crate::ledger::Segment;
+use crate::query::Predicate;
+use crate::store::Store;
+
+/// So many examples are given of each fate.
+const EXAMPLES: usize = 2;
+
+/// A rule of retention that is in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RuleInForce {
+    /// Its name; `store`, `events`, `audits` or `dead_letters` for limits without a name.
+    pub name: String,
+    /// Where it was written.
+    pub origin: String,
+    /// Only for facts of this kind.
+    pub kind: Option<Kind>,
+    /// Only for facts of which this is true, in SQL.
+    pub predicate: Option<String>,
+    /// What it keeps.
+    pub limits: RetentionLimits,
+}
+
+/// What becomes of facts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// Its rule keeps it.
+    Kept,
+    /// Its rule would drop it, and a hold covers it.
+    Held,
+    /// It is too old.
+    MaxAge,
+    /// There are enough newer facts.
+    MaxRecords,
+    /// There are enough newer bytes.
+    MaxBytes,
+}
+
+impl Outcome {
+    const fn of(limit: Option<Limit>, held: bool) -> Self {
+        match limit {
+            None => Self::Kept,
+            Some(_) if held => Self::Held,
+            Some(Limit::Age) => Self::MaxAge,
+            Some(Limit::Records) => Self::MaxRecords,
+            Some(Limit::Bytes) => Self::MaxBytes,
+        }
+    }
+
+    /// Whether reads give the fact, and compaction leaves it.
+    pub const fn is_kept(self) -> bool {
+        matches!(self, Self::Kept | Self::Held)
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Kept => "kept",
+            Self::Held => "held",
+            Self::MaxAge => "max_age",
+            Self::MaxRecords => "max_records",
+            Self::MaxBytes => "max_bytes",
+        })
+    }
+}
+
+/// Facts of one rule of which the same becomes.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Fate {
+    /// The rule that they belong to; `None` if they belong to none, and are kept.
+    pub rule: Option<String>,
+    /// What becomes of them.
+    pub outcome: Outcome,
+    /// How many there are.
+    pub facts: u64,
+    /// One or two of them.
+    pub examples: Vec<Recorded<Fact<'static>>>,
+}
+
+/// What becomes of facts under the rules and holds in force.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Explanation {
+    /// The time by which ages were measured.
+    pub now: UnixNanos,
+    /// By rule, and by what becomes of them.
+    pub fates: Vec<Fate>,
+}
+
+impl Explanation {
+    /// How many facts are kept, and how many are not.
+    pub fn totals(&self) -> (u64, u64) {
+        self.fates.iter().fold((0, 0), |(kept, dropped), fate| {
+            if fate.outcome.is_kept() { (kept + fate.facts, dropped) } else { (kept, dropped + fate.facts) }
+        })
+    }
+}
+
+impl Store {
+    /// The rules of retention in force, in the order in which facts are offered to them.
+    pub fn retention_rules(&self) -> Vec<RuleInForce> {
+        let rules = &self.shared().retention.rules;
+        let in_force = rules.iter().map(|(_, rule)| RuleInForce {
+            name: rule.name.clone(),
+            origin: rule.origin.clone(),
+            kind: rule.kind,
+            predicate: rule.predicate.clone(),
+            limits: rule.limits.clone(),
+        });
+        in_force.collect()
+    }
+
+    /// How many facts each rule of retention keeps, and how many it does not, now, and why; of all
+    /// facts that are there, of one kind, or of those that a condition in SQL picks.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Query`] for a condition that cannot be asked, [`ErrorKind::Damaged`] and the
+    /// operating system's errors.
+    pub fn explain_retention(&self, kind: Option<Kind>, predicate: Option<&str>) -> Result<Explanation> {
+        let now = self.shared().now();
+        let kinds: Vec<_> = Kind::ALL.into_iter().filter(|of| kind.is_none_or(|kind| kind == *of)).collect();
+        let mut asked = Vec::new();
+        for of in kinds {
+            asked.push((of, predicate.map(|sql| condition(of, kind, sql)).transpose()?));
+        }
+        let snapshot = self.snapshot()?;
+        let selection = Selection::of(self.shared(), &snapshot, now)?;
+        let mut sorting = Sorting { root: self.path(), selection: &selection, sorted: BTreeMap::new() };
+        for (index, rule) in selection.rules().iter() {
+            if kind.is_none() || rule.kind.is_none() || kind == rule.kind {
+                sorting.sorted.entry((Some(index), Outcome::Kept)).or_default();
+            }
+        }
+        for (kind, condition) in &asked {
+            for segment in snapshot.state.segments(*kind) {
+                sorting.segment(segment, condition.as_ref())?;
+            }
+            for chunk in snapshot.tail()? {
+                if let Some(rows) = chunk.rows(*kind) {
+                    sorting.rows(*kind, &rows.batch, condition.as_ref(), |row| {
+                        facts(*kind, &rows.batch.slice(row, 1))
+                    })?;
+                }
+            }
+        }
+        let rules = selection.rules();
+        let fates = sorting.sorted.into_iter().map(|((rule, outcome), (facts, examples))| Fate {
+            rule: rule.and_then(|rule| rules.get(rule)).map(|rule| rule.name.clone()),
+            outcome,
+            facts,
+            examples,
+        });
+        // What belongs to no rule comes last.
+        let (none, some): (Vec<_>, Vec<_>) = fates.partition(|fate| fate.rule.is_none());
+        Ok(Explanation { now, fates: some.into_iter().chain(none).collect() })
+    }
+}
+
+type Examples = Vec<Recorded<Fact<'static>>>;
+
+/// Facts on their way to their fates.
+struct Sorting<'a> {
+    root: &'a Path,
+    selection: &'a Selection,
+    sorted: BTreeMap<(Option<RuleIndex>, Outcome), (u64, Examples)>,
+}
+
+impl Sorting<'_> {
+    fn segment(&mut self, segment: &Segment, condition: Option<&Predicate>) -> Result<()> {
+        let kind = segment.kind;
+        let root = self.root;
+        if condition.is_none()
+            && let Some(fate) = self.whole(segment)
+        {
+            let (facts, examples) = self.sorted.entry(fate).or_default();
+            *facts += segment.rows;
+            for row in 0..EXAMPLES.saturating_sub(examples.len()).min(segment.rows as usize) {
+                examples.extend(example(root, segment, row)?);
+            }
+            return Ok(());
+        }
+        let rules = self.selection.rules();
+        let mut columns = needed_columns(rules, kind);
+        columns.extend(self.selection.columns(kind));
+        columns.extend(indices(kind, condition.iter().flat_map(|condition| condition.columns())));
+        columns.sort_unstable();
+        columns.dedup();
+        read(root, segment, &columns, None, |first, batch| {
+            self.rows(kind, batch, condition, |row| example(root, segment, first + row))
+        })
+    }
+
+    /// What becomes of all facts of a segment, if it is the same.
+    fn whole(&self, segment: &Segment) -> Option<(Option<RuleIndex>, Outcome)> {
+        if self.selection.rules().candidates(segment.kind).is_empty() {
+            return Some((None, Outcome::Kept));
+        }
+        let rule = self.selection.rules().only(segment.kind)?;
+        match self.selection.segment(segment) {
+            Verdict::KeepAll if !self.selection.has_holds(segment.kind) => Some((Some(rule), Outcome::Kept)),
+            Verdict::DropAll(Some(by)) => Some((Some(rule), Outcome::of(Some(by.limit), false))),
+            _ => None,
+        }
+    }
+
+    fn rows(
+        &mut self,
+        kind: Kind,
+        batch: &RecordBatch,
+        condition: Option<&Predicate>,
+        fact: impl Fn(usize) -> Result<Examples>,
+    ) -> Result<()> {
+        let asked = condition.map(|condition| condition.matches(batch)).transpose()?;
+        let judged = self.selection.judge(kind, batch)?;
+        let rows = judged.rules.into_iter().zip(judged.limits).zip(judged.held);
+        for (row, ((rule, limit), held)) in rows.enumerate() {
+            if asked.as_ref().is_some_and(|asked| row >= asked.len() || !asked.value(row)) {
+                continue;
+            }
+            let (facts, examples) = self.sorted.entry((rule, Outcome::of(limit, held))).or_default();
+            *facts += 1;
+            if examples.len() < EXAMPLES {
+                examples.extend(fact(row)?);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The fact in this row.
+fn example(root: &Path, segment: &Segment, row: usize) -> Result<Examples> {
+    let mut found = Vec::new();
+    read(root, segment, &all_columns(segment.kind), Some(row..row + 1), |_, batch| {
+        found.extend(facts(segment.kind, batch)?);
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+fn facts(kind: Kind, batch: &RecordBatch) -> Result<Examples> {
+    let facts = columns::facts(kind, batch).ok_or_else(|| {
+        Error::new(ErrorKind::Damaged, format!("rows of {kind} lack columns that belong there"))
+    })?;
+    let owned = facts.into_iter().map(|f| Recorded { position: f.position, fact: f.fact.into_owned() });
+    Ok(owned.collect())
+}

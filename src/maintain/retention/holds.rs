@@ -1,0 +1,247 @@
+//! Holds: what somebody must keep, whatever the rules say.
+//!
+//! Adding a hold and releasing it are commits, with who and why: so it can be shown years later
+//! what was kept for which case, and from when to when. A hold that cannot be understood any more
+//! covers everything of its kind, and one whose condition fails on a fact covers that fact: too
+//! much kept can be dropped later.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, PoisonError};
+
+use arrow::array::RecordBatch;
+
+use super::Retention;
+use super::rules::condition;
+use crate::error::{Error, ErrorKind, Result};
+use crate::fact::{Kind, UnixNanos};
+use crate::ledger::{self, Action, CommitNumber, Segment, commit_path, read_commit};
+use crate::query::Predicate;
+use crate::store::Store;
+
+/// A hold's name is not longer, in bytes.
+const MAX_NAME_BYTES: usize = 200;
+
+/// What a hold covers, and why.
+///
+/// ```
+/// # use ostracon::{Event, Hold, Json, Kind, Store};
+/// # let folder = tempfile::tempdir()?;
+/// # let store = Store::open(folder.path().join("facts"))?;
+/// let hold = Hold::new("claim 4711").kind(Kind::Event).predicate("actor_address = 'shop:5'").by("legal");
+/// store.hold("case-4711", hold)?;
+/// assert_eq!(store.holds()?[0].hold.reason, "claim 4711");
+/// store.release("case-4711", "legal", "settled")?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+#[must_use]
+pub struct Hold {
+    /// Only facts of this kind.
+    pub kind: Option<Kind>,
+    /// Only facts of which this is true: SQL over the columns of the kind, or, without a kind,
+    /// over columns that all kinds have.
+    pub predicate: Option<String>,
+    /// Why they are held.
+    pub reason: String,
+    /// Who holds them.
+    pub by: String,
+}
+
+impl Hold {
+    /// A hold on everything.
+    pub fn new(reason: impl Into<String>) -> Self {
+        Self { kind: None, predicate: None, reason: reason.into(), by: String::new() }
+    }
+
+    /// Only on facts of this kind.
+    pub const fn kind(mut self, kind: Kind) -> Self {
+        self.kind = Some(kind);
+        self
+    }
+
+    /// Only on facts of which this is true.
+    pub fn predicate(mut self, sql: impl Into<String>) -> Self {
+        self.predicate = Some(sql.into());
+        self
+    }
+
+    /// Held by this person, or office.
+    pub fn by(mut self, who: impl Into<String>) -> Self {
+        self.by = who.into();
+        self
+    }
+}
+
+/// A hold that was added and not released.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HoldInForce {
+    /// Its name.
+    pub name: String,
+    /// What it covers, and why.
+    pub hold: Hold,
+    /// When it was added; unknown after the ledger was rebuilt.
+    pub since: Option<UnixNanos>,
+}
+
+impl Store {
+    /// Holds facts: they are neither hidden nor dropped until the hold is released, whatever rules
+    /// of retention say. Facts that compaction has dropped before do not come back.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Query`] for a condition that cannot be asked, [`ErrorKind::Refused`] if there
+    /// is a hold of that name, [`ErrorKind::Closed`] if the store is open for reading only;
+    /// nothing is committed then. And the operating system's errors.
+    pub fn hold(&self, name: &str, hold: Hold) -> Result<()> {
+        let shared = self.shared();
+        shared.check_commits("hold anything")?;
+        let refuse =
+            |why: &str| Err(Error::new(ErrorKind::Refused, format!("the hold {name:?} is not added: {why}")));
+        if name.is_empty() || name.len() > MAX_NAME_BYTES || name.chars().any(char::is_control) {
+            return refuse("a name is one line, not empty, of at most 200 bytes");
+        }
+        if hold.reason.trim().is_empty() {
+            return refuse("somebody will ask for its reason");
+        }
+        for kind in Kind::ALL.into_iter().filter(|kind| hold.kind.is_none_or(|of| of == *kind)) {
+            if let Some(sql) = &hold.predicate {
+                condition(kind, hold.kind, sql)
+                    .map_err(|error| error.context(format_args!("the hold {name:?} is not added")))?;
+            }
+        }
+        let Hold { kind, predicate, reason, by } = hold;
+        let hold = ledger::Hold { kind, predicate, reason, by };
+        shared.ledger.commit(|state| {
+            if state.holds.contains_key(name) {
+                let why =
+                    format!("there is a hold {name:?} already; release it first, or give this another name");
+                return Err(Error::new(ErrorKind::Refused, why));
+            }
+            Ok(Some(Action::Hold { name: name.to_owned(), hold: hold.clone() }))
+        })?;
+        Ok(())
+    }
+
+    /// Releases a hold: the rules of retention apply to what it covered.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Refused`] if there is no hold of that name, [`ErrorKind::Closed`] if the store
+    /// is open for reading only, and the operating system's errors.
+    pub fn release(&self, name: &str, by: &str, reason: &str) -> Result<()> {
+        let shared = self.shared();
+        shared.check_commits("release anything")?;
+        let (by, reason) = (by.to_owned(), reason.to_owned());
+        shared.ledger.commit(|state| {
+            if !state.holds.contains_key(name) {
+                let known: Vec<_> = state.holds.keys().map(|name| format!("{name:?}")).collect();
+                let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+                let why = format!("there is no hold {name:?}; in force: {known}");
+                return Err(Error::new(ErrorKind::Refused, why));
+            }
+            Ok(Some(Action::Release { name: name.to_owned(), by: by.clone(), reason: reason.clone() }))
+        })?;
+        Ok(())
+    }
+
+    /// The holds in force, by name.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Damaged`] and the operating system's errors.
+    pub fn holds(&self) -> Result<Vec<HoldInForce>> {
+        let shared = self.shared();
+        let state = shared.ledger.refresh()?;
+        let mut unknown: BTreeSet<&str> = state.holds.keys().map(String::as_str).collect();
+        let mut since = BTreeMap::new();
+        let mut number = state.head.number;
+        while !unknown.is_empty() && number >= state.root {
+            let Some((commit, _)) = read_commit(&commit_path(shared.ledger.folder(), number))? else { break };
+            if let Action::Hold { name, .. } = &commit.action
+                && unknown.remove(name.as_str())
+            {
+                since.insert(name.clone(), commit.at);
+            }
+            let Some(before) = number.0.checked_sub(1) else { break };
+            number = CommitNumber(before);
+        }
+        let in_force = state.holds.iter().map(|(name, hold)| {
+            let ledger::Hold { kind, predicate, reason, by } = hold.clone();
+            HoldInForce {
+                name: name.clone(),
+                hold: Hold { kind, predicate, reason, by },
+                since: since.get(name).copied(),
+            }
+        });
+        Ok(in_force.collect())
+    }
+}
+
+/// What a hold was asked to cover: a kind, the hold's own kind, and its condition.
+pub(super) type Asked = (Kind, Option<Kind>, Option<String>);
+
+/// What a hold covers of one kind.
+#[derive(Debug)]
+pub(super) struct Held {
+    /// `None` for everything.
+    condition: Option<Predicate>,
+}
+
+impl Held {
+    pub(super) const fn is_everything(&self) -> bool {
+        self.condition.is_none()
+    }
+
+    /// Marks the rows that are covered. One of which the condition cannot be asked is.
+    pub(super) fn mark(&self, batch: &RecordBatch, held: &mut [bool]) {
+        let matching = |batch: &RecordBatch| match &self.condition {
+            Some(condition) => condition.matches(batch).ok(),
+            None => None,
+        };
+        let all = matching(batch);
+        for (row, held) in held.iter_mut().enumerate() {
+            let covered = match &all {
+                Some(all) => row < all.len() && all.value(row),
+                None if self.is_everything() => true,
+                None => matching(&batch.slice(row, 1)).is_none_or(|one| one.is_empty() || one.value(0)),
+            };
+            *held |= covered;
+        }
+    }
+
+    /// For each segment, whether rows of it may be covered.
+    pub(super) fn may_cover(&self, segments: &[Arc<Segment>]) -> Vec<bool> {
+        match &self.condition {
+            Some(condition) => condition.may_match(segments),
+            None => vec![true; segments.len()],
+        }
+    }
+
+    pub(super) fn columns(&self) -> impl Iterator<Item = &str> {
+        self.condition.iter().flat_map(Predicate::columns)
+    }
+}
+
+impl Retention {
+    /// What the holds of a ledger cover, by kind.
+    pub(super) fn holds(&self, holds: &BTreeMap<String, ledger::Hold>) -> [Vec<Arc<Held>>; 3] {
+        Kind::ALL.map(|kind| {
+            let of_kind = holds.iter().filter(|(_, hold)| hold.kind.is_none_or(|of| of == kind));
+            of_kind.map(|(name, hold)| self.held(kind, name, hold)).collect()
+        })
+    }
+
+    fn held(&self, kind: Kind, name: &str, hold: &ledger::Hold) -> Arc<Held> {
+        let asked = (kind, hold.kind, hold.predicate.clone());
+        let mut known = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = known.entry(asked).or_insert_with(|| {
+            let parsed = hold.predicate.as_deref().map(|sql| condition(kind, hold.kind, sql)).transpose();
+            Arc::new(Held {
+                condition: parsed.unwrap_or_else(|error| {
+                    tracing::warn!(%error, hold = name, %kind, "a hold is not understood, and covers everything of its kind");
+                    None
+                }),
+            })
+        });
+        Arc::clone(held)
+    }
+}

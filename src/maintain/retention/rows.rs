@@ -1,0 +1,168 @@
+//! Rows as retention sees them: places, timestamps, and the way to those of a segment.
+
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use arrow::array::{Array, AsArray, Int32Array, Int64Array, RecordBatch, TimestampNanosecondArray};
+use arrow::datatypes::{Int32Type, Int64Type, TimestampNanosecondType};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ParquetRecordBatchReaderBuilder, RowSelection, RowSelector,
+};
+use parquet::file::metadata::PageIndexPolicy;
+
+use super::cut::Place;
+use crate::error::{Error, ErrorKind, Result};
+use crate::fact::{Kind, Seq, StreamId, UnixNanos, columns};
+use crate::ledger::Segment;
+use crate::segment::{open as open_segment, reader_options};
+
+/// Rows that are read, and told of, at once. Few in tests, whose segments are small.
+pub(super) const BLOCK_ROWS: usize = if cfg!(test) { 3 } else { 8192 };
+
+/// The columns that a fact's place is made of.
+pub(super) const PLACE: [&str; 3] = ["recorded_at", "stream", "seq"];
+
+/// Where some rows lie in the store's order, and what their timestamps are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Extent {
+    pub(super) first: Place,
+    pub(super) last: Place,
+    pub(super) rows: u64,
+    /// Smallest and largest of those that have a nanosecond.
+    pub(super) timestamp: Option<(i64, i64)>,
+    /// Rows whose timestamp has none.
+    pub(super) no_timestamp: u64,
+}
+
+impl Extent {
+    /// What the ledger says of a segment. Of one stream it knows the very places, since
+    /// `recorded_at` never goes backwards there.
+    pub(super) fn of(segment: &Segment) -> Self {
+        let (first, last) = match segment.streams.as_slice() {
+            [only] => ((only.stream, only.first_seq), (only.stream, only.last_seq)),
+            _ => ((StreamId(0), Seq(0)), (StreamId(u32::MAX), Seq(u64::MAX))),
+        };
+        let place = |recorded_at, (stream, seq)| Place { recorded_at, stream, seq };
+        Self {
+            first: place(segment.recorded_at.min, first),
+            last: place(segment.recorded_at.max, last),
+            rows: segment.rows,
+            timestamp: segment.timestamp.map(|range| (range.min.get(), range.max.get())),
+            no_timestamp: segment.timestamp_nulls,
+        }
+    }
+
+    /// Of rows in memory; `None` if there are none.
+    pub(super) fn of_rows(rows: &Places<'_>) -> Option<Self> {
+        let first = rows.get(0)?;
+        let mut extent = Self { first, last: first, rows: 0, timestamp: None, no_timestamp: 0 };
+        for row in 0..rows.len() {
+            let place = rows.get(row)?;
+            extent.first = extent.first.min(place);
+            extent.last = extent.last.max(place);
+            extent.rows += 1;
+            match rows.timestamp(row) {
+                Some(nanos) => {
+                    let (min, max) = extent.timestamp.unwrap_or((nanos, nanos));
+                    extent.timestamp = Some((min.min(nanos), max.max(nanos)));
+                }
+                None => extent.no_timestamp += 1,
+            }
+        }
+        Some(extent)
+    }
+}
+
+/// The places and timestamps of rows in memory.
+pub(super) struct Places<'a> {
+    recorded_at: &'a TimestampNanosecondArray,
+    stream: &'a Int32Array,
+    seq: &'a Int64Array,
+    timestamp: Option<&'a TimestampNanosecondArray>,
+}
+
+impl<'a> Places<'a> {
+    pub(super) fn of(batch: &'a RecordBatch) -> Result<Self> {
+        let instant = |name: &str| batch.column_by_name(name)?.as_primitive_opt::<TimestampNanosecondType>();
+        let places = || {
+            Some(Self {
+                recorded_at: instant("recorded_at")?,
+                stream: batch.column_by_name("stream")?.as_primitive_opt::<Int32Type>()?,
+                seq: batch.column_by_name("seq")?.as_primitive_opt::<Int64Type>()?,
+                timestamp: instant("timestamp"),
+            })
+        };
+        places().ok_or_else(|| Error::new(ErrorKind::Damaged, "rows lack the columns of their place"))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.seq.len()
+    }
+
+    pub(super) fn get(&self, row: usize) -> Option<Place> {
+        (row < self.len()).then(|| Place {
+            recorded_at: UnixNanos(self.recorded_at.value(row)),
+            stream: StreamId(self.stream.value(row) as u32),
+            seq: Seq(self.seq.value(row) as u64),
+        })
+    }
+
+    /// `None` where it has no nanosecond.
+    pub(super) fn timestamp(&self, row: usize) -> Option<i64> {
+        let timestamp = self.timestamp?;
+        timestamp.is_valid(row).then(|| timestamp.value(row))
+    }
+}
+
+/// The sizes of the facts' JSON lines, of rows with all columns.
+pub(super) fn line_sizes(kind: Kind, batch: &RecordBatch) -> Result<Vec<u64>> {
+    let facts = columns::facts(kind, batch).ok_or_else(|| {
+        Error::new(ErrorKind::Damaged, format!("rows of {kind} lack columns that belong there"))
+    })?;
+    Ok(facts.iter().map(|recorded| recorded.fact.line_len()).collect())
+}
+
+/// Reads columns of a segment, or of some of its rows, a block at a time. `each` is given the
+/// number of a block's first row.
+pub(super) fn read(
+    root: &Path,
+    segment: &Segment,
+    columns: &[usize],
+    rows: Option<Range<usize>>,
+    mut each: impl FnMut(usize, &RecordBatch) -> Result<()>,
+) -> Result<()> {
+    let path = root.join(&segment.path);
+    let damaged = |error: &dyn std::fmt::Display| Error::damaged(&path, error);
+    // A decoder may panic on damaged bytes.
+    let panicked = |_| damaged(&"its pages cannot be decoded");
+    let open = || -> Result<_> {
+        let file = open_segment(&path)?;
+        let options = reader_options(segment.kind).with_page_index_policy(PageIndexPolicy::Optional);
+        let metadata = ArrowReaderMetadata::load(&file, options).map_err(|error| damaged(&error))?;
+        let known = metadata.metadata().file_metadata();
+        if u64::try_from(known.num_rows()) != Ok(segment.rows) {
+            let found = known.num_rows();
+            return Err(damaged(&format_args!("it has {found} rows, and the ledger says {}", segment.rows)));
+        }
+        let mask = ProjectionMask::roots(known.schema_descr(), columns.iter().copied());
+        let mut reader = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata)
+            .with_projection(mask)
+            .with_batch_size(BLOCK_ROWS);
+        if let Some(rows) = &rows {
+            let selection = vec![RowSelector::skip(rows.start), RowSelector::select(rows.len())];
+            reader = reader.with_row_selection(RowSelection::from(selection));
+        }
+        reader.build().map_err(|error| damaged(&error))
+    };
+    let mut reader = catch_unwind(AssertUnwindSafe(open)).map_err(panicked)??;
+    let mut at = rows.map_or(0, |rows| rows.start);
+    loop {
+        let batch = catch_unwind(AssertUnwindSafe(|| reader.next())).map_err(panicked)?;
+        let Some(batch) = batch else { return Ok(()) };
+        let batch = batch.map_err(|error| damaged(&error))?;
+        each(at, &batch)?;
+        at += batch.num_rows();
+    }
+}

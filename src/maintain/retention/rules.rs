@@ -1,0 +1,274 @@
+//! The rules in force: a policy, checked and ready to be asked.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::policy::{AgeBy, MAX_CLOCK_LEAD, PolicySource, RetentionLimits, RetentionPolicy};
+use crate::error::{Error, ErrorKind, Result};
+use crate::fact::Kind;
+use crate::query::Predicate;
+
+/// Names that rules without a name of their own have.
+const STORE: &str = "store";
+
+/// Which of the limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Limit {
+    Age,
+    Records,
+    Bytes,
+}
+
+impl Limit {
+    const ALL: [Self; 3] = [Self::Age, Self::Records, Self::Bytes];
+
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Age => "max_age",
+            Self::Records => "max_records",
+            Self::Bytes => "max_bytes",
+        }
+    }
+}
+
+/// A rule, by its place among the rules in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct RuleIndex(pub(super) u16);
+
+/// A rule and one of its limits: what dropped a fact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct RuleId {
+    pub(super) rule: RuleIndex,
+    pub(super) limit: Limit,
+}
+
+/// One rule in force.
+#[derive(Debug)]
+pub(super) struct Rule {
+    pub(super) name: String,
+    /// Where it was written.
+    pub(super) origin: String,
+    pub(super) kind: Option<Kind>,
+    pub(super) predicate: Option<String>,
+    pub(super) limits: RetentionLimits,
+    /// What dropped facts are counted under, by limit.
+    names: [String; 3],
+}
+
+/// A rule that facts of a kind may belong to.
+#[derive(Debug)]
+pub(super) struct Candidate {
+    pub(super) rule: RuleIndex,
+    /// `None`: all that belong to none before.
+    pub(super) condition: Option<Predicate>,
+}
+
+/// The rules in force.
+#[derive(Debug, Default)]
+pub(crate) struct Rules {
+    rules: Vec<Rule>,
+    /// For each kind, in the order in which facts are offered to them.
+    candidates: [Vec<Candidate>; 3],
+    pub(super) max_clock_lead: Duration,
+}
+
+impl Rules {
+    /// Checks a policy, and prepares its predicates.
+    pub(crate) fn new(policy: &RetentionPolicy) -> Result<Self> {
+        let mut rules =
+            Self { max_clock_lead: policy.max_clock_lead.unwrap_or(MAX_CLOCK_LEAD), ..Self::default() };
+        for rule in &policy.rules {
+            rules.check_name(&rule.name)?;
+            let index = rules.add(
+                &rule.name,
+                origin(policy.source, format_args!("[[retention.rule]] {:?}", rule.name)),
+                rule.kind,
+                rule.predicate.clone(),
+                &rule.limits,
+            )?;
+            for kind in Kind::ALL.into_iter().filter(|kind| rule.kind.is_none_or(|of| of == *kind)) {
+                let condition = rule.predicate.as_deref().map(|sql| condition(kind, rule.kind, sql));
+                let condition = condition.transpose().map_err(|error| {
+                    Error::new(ErrorKind::Settings, format!("the rule {:?} of retention: {error}", rule.name))
+                })?;
+                rules.offer(kind, Candidate { rule: index, condition });
+            }
+        }
+        for (kind, limits) in Kind::ALL.into_iter().zip(&policy.kinds) {
+            if let Some(limits) = limits {
+                let table = kind.table();
+                let origin = origin(policy.source, format_args!("[retention.{table}]"));
+                let index = rules.add(table, origin, Some(kind), None, limits)?;
+                rules.offer(kind, Candidate { rule: index, condition: None });
+            }
+        }
+        if let Some(limits) = &policy.store {
+            let origin = origin(policy.source, format_args!("[retention]"));
+            let index = rules.add(STORE, origin, None, None, limits)?;
+            for kind in Kind::ALL {
+                rules.offer(kind, Candidate { rule: index, condition: None });
+            }
+        }
+        Ok(rules)
+    }
+
+    fn check_name(&self, name: &str) -> Result<()> {
+        let wrong = |why: &str| {
+            Err(Error::new(
+                ErrorKind::Settings,
+                format!("a rule of retention cannot be called {name:?}: {why}"),
+            ))
+        };
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        if name.is_empty() || !name.chars().all(plain) {
+            return wrong("a name consists of letters, digits, _ and -");
+        }
+        if name == STORE || Kind::ALL.iter().any(|kind| kind.table() == name) {
+            return wrong("that is what the limits of the store and of its kinds are called");
+        }
+        if self.rules.iter().any(|rule| rule.name == name) {
+            return wrong("another has that name");
+        }
+        Ok(())
+    }
+
+    fn add(
+        &mut self,
+        name: &str,
+        origin: String,
+        kind: Option<Kind>,
+        predicate: Option<String>,
+        limits: &RetentionLimits,
+    ) -> Result<RuleIndex> {
+        let index = u16::try_from(self.rules.len())
+            .map_err(|_| Error::new(ErrorKind::Settings, "there are too many rules of retention"))?;
+        let names = Limit::ALL.map(|limit| format!("{name}.{}", limit.name()));
+        let limits = limits.clone();
+        self.rules.push(Rule { name: name.to_owned(), origin, kind, predicate, limits, names });
+        Ok(RuleIndex(index))
+    }
+
+    /// Has facts of a kind offered to a rule, unless one before takes them all.
+    fn offer(&mut self, kind: Kind, candidate: Candidate) {
+        if let Some(known) = self.candidates.get_mut(kind.index())
+            && known.last().is_none_or(|last| last.condition.is_some())
+        {
+            known.push(candidate);
+        }
+    }
+
+    /// The rules that facts of a kind are offered to, in their order.
+    pub(super) fn candidates(&self, kind: Kind) -> &[Candidate] {
+        self.candidates.get(kind.index()).map_or(&[], Vec::as_slice)
+    }
+
+    /// The rule that all facts of a kind belong to.
+    pub(super) fn only(&self, kind: Kind) -> Option<RuleIndex> {
+        let first = self.candidates(kind).first().filter(|first| first.condition.is_none());
+        first.map(|first| first.rule)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (RuleIndex, &Rule)> {
+        self.rules.iter().enumerate().map(|(at, rule)| (RuleIndex(at as u16), rule))
+    }
+
+    pub(super) fn get(&self, rule: RuleIndex) -> Option<&Rule> {
+        self.rules.get(usize::from(rule.0))
+    }
+
+    pub(super) fn limits(&self, rule: RuleIndex) -> Option<&RetentionLimits> {
+        self.get(rule).map(|rule| &rule.limits)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.rules.len()
+    }
+
+    /// What dropped facts are counted under.
+    pub(super) fn name(&self, id: RuleId) -> &str {
+        let names = self.get(id.rule).map(|rule| &rule.names);
+        names.and_then(|names| names.get(id.limit as usize)).map_or("unknown", String::as_str)
+    }
+
+    /// Whether there is no rule that could drop anything.
+    pub(crate) fn keep_everything(&self) -> bool {
+        self.rules.iter().all(|rule| rule.limits.is_unlimited())
+    }
+
+    /// Whether facts go for their age by some clock.
+    pub(super) fn have_ages(&self) -> bool {
+        self.rules.iter().any(|rule| rule.limits.max_age.is_some())
+    }
+
+    /// Whether facts of a kind may go for their age by this.
+    pub(super) fn look_at(&self, kind: Kind, age_by: AgeBy) -> bool {
+        let limits = self.candidates(kind).iter().filter_map(|candidate| self.limits(candidate.rule));
+        limits.into_iter().any(|limits| limits.max_age.is_some() && limits.age_by == age_by)
+    }
+}
+
+/// A condition on facts of one kind, asked by a rule or a hold that is for `of`, or for all kinds.
+pub(super) fn condition(kind: Kind, of: Option<Kind>, sql: &str) -> Result<Predicate> {
+    Predicate::parse(kind, sql).map_err(|error| {
+        let error = error.context(format_args!("where = {sql:?}, asked of {kind}"));
+        if of.is_some() {
+            return error;
+        }
+        Error::new(error.kind(), format!("{error}; without a kind it is asked of all, so give it one"))
+    })
+}
+
+fn origin(source: PolicySource, place: fmt::Arguments<'_>) -> String {
+    match source {
+        PolicySource::File => format!("ostracon.toml, {place}"),
+        PolicySource::Code => "code".to_owned(),
+        PolicySource::CodeInsteadOfFile => "code, in place of ostracon.toml".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::maintain::retention::policy::RetentionRule;
+
+    fn limits() -> RetentionLimits {
+        RetentionLimits::new().max_records(1)
+    }
+
+    fn order(rules: &Rules, kind: Kind) -> Vec<&str> {
+        let candidates = rules.candidates(kind).iter();
+        candidates.map(|candidate| rules.get(candidate.rule).unwrap().name.as_str()).collect()
+    }
+
+    #[test]
+    fn facts_are_offered_to_named_rules_then_to_their_kind_then_to_the_store() {
+        let policy = RetentionPolicy::new()
+            .store(limits())
+            .kind(Kind::Audit, limits())
+            .rule(RetentionRule::new("old", limits()).predicate("seq < 5"))
+            .rule(RetentionRule::new("crashes", limits()).kind(Kind::Event).predicate("error IS NOT NULL"))
+            .rule(RetentionRule::new("letters", limits()).kind(Kind::DeadLetter));
+        let rules = Rules::new(&policy).unwrap();
+        assert_eq!(order(&rules, Kind::Event), ["old", "crashes", "store"]);
+        assert_eq!(order(&rules, Kind::Audit), ["old", "audits"]);
+        assert_eq!(order(&rules, Kind::DeadLetter), ["old", "letters"]);
+        assert!(Rules::new(&RetentionPolicy::new()).unwrap().keep_everything());
+    }
+
+    #[test]
+    fn a_policy_that_cannot_work_is_refused() {
+        let named = |name: &str| RetentionRule::new(name, limits());
+        for (policy, why) in [
+            (RetentionPolicy::new().rule(named("")), "letters"),
+            (RetentionPolicy::new().rule(named("a.b")), "letters"),
+            (RetentionPolicy::new().rule(named("events")), "kinds"),
+            (RetentionPolicy::new().rule(named("a")).rule(named("a")), "another"),
+            (RetentionPolicy::new().rule(named("a").predicate("event_type = 'x'")), "give it one"),
+            (RetentionPolicy::new().rule(named("a").kind(Kind::Audit).predicate("at < now()")), "now()"),
+        ] {
+            let error = Rules::new(&policy).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Settings);
+            assert!(error.to_string().contains(why), "{error}");
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! Which facts the rules keep, as of one snapshot and one instant.
+//!
+//! Reads hide what a [`Selection`] drops, and compaction removes just that. It is made once for a
+//! query: the limits of every rule become bounds (`bounds`), and what becomes of a fact depends
+//! on its rule, its place and its timestamp alone. So whole segments are judged by what the ledger
+//! says of them, and the others row by row.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+
+use super::age;
+use super::bounds::{Bounds, Fates};
+use super::count::Facts;
+use super::holds::Held;
+use super::policy::AgeBy;
+use super::rows::{Extent, PLACE, Places};
+use super::rules::{Limit, RuleId, RuleIndex, Rules};
+use super::tally::{Tallies, belonging, indices};
+use crate::error::{Error, ErrorKind, Result};
+use crate::fact::{Kind, UnixNanos};
+use crate::ledger::{self, Segment, State};
+use crate::snapshot::Snapshot;
+use crate::store::Shared;
+
+/// What the ledger's numbers say about a whole segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Every row is kept.
+    KeepAll,
+    /// No row is kept. By one limit of one rule, if that is known; else the rows tell
+    /// ([`Selection::dropped`]) by which.
+    DropAll(Option<RuleId>),
+    /// Only the rows tell.
+    Mixed,
+}
+
+/// Which facts the rules keep, as of one snapshot and one instant.
+#[derive(Debug)]
+pub(crate) struct Selection {
+    rules: Arc<Rules>,
+    tallies: Arc<Tallies>,
+    /// By rule.
+    bounds: Vec<Bounds>,
+    /// As the ledger has them.
+    names: BTreeMap<String, ledger::Hold>,
+    /// By kind.
+    holds: [Vec<Arc<Held>>; 3],
+    /// Paths of segments in which no hold covers anything.
+    free: HashSet<String>,
+    columns: [Vec<usize>; 3],
+    now: UnixNanos,
+    newest: Option<UnixNanos>,
+}
+
+/// What became of the rows of a batch, row by row.
+pub(super) struct Judged {
+    pub(super) rules: Vec<Option<RuleIndex>>,
+    /// What would drop it, were it not held.
+    pub(super) limits: Vec<Option<Limit>>,
+    pub(super) held: Vec<bool>,
+}
+
+impl Selection {
+    /// What the rules and holds in force select of this snapshot, if it is `now`.
+    ///
+    /// Segments are opened only where a limit on number or bytes cuts through them, or a
+    /// condition has to be counted.
+    pub(crate) fn of(shared: &Shared, snapshot: &Snapshot, now: UnixNanos) -> Result<Self> {
+        let rules = Arc::clone(&shared.retention.rules);
+        let tallies = Arc::clone(&shared.retention.tallies);
+        let mut selection = Self {
+            rules,
+            tallies,
+            bounds: Vec::new(),
+            names: snapshot.state.holds.clone(),
+            holds: Default::default(),
+            free: HashSet::new(),
+            columns: Default::default(),
+            now,
+            newest: None,
+        };
+        if selection.keeps_everything() {
+            return Ok(selection);
+        }
+        let rules = Arc::clone(&selection.rules);
+        let needs_tail = rules.iter().any(|(_, rule)| {
+            let limits = &rule.limits;
+            limits.max_records.is_some() || limits.max_bytes.is_some() || limits.keep_at_least > 0
+        });
+        let state = &snapshot.state;
+        let tail = if needs_tail { snapshot.tail()? } else { Vec::new() };
+        selection.tallies.forget_others(state);
+        let facts =
+            Facts { root: &shared.root, rules: &rules, tallies: &selection.tallies, state, tail: &tail };
+        let bounds = rules.iter().map(|(index, rule)| {
+            let bounds = Bounds::of(&rule.limits, now);
+            if rule.limits.is_unlimited() { Ok(bounds) } else { facts.complete(index, &rule.limits, bounds) }
+        });
+        selection.bounds = bounds.collect::<Result<_>>()?;
+        selection.holds = shared.retention.holds(&state.holds);
+        selection.free = selection.free(state);
+        selection.columns = Kind::ALL.map(|kind| selection.needed(kind));
+        selection.newest = newest(snapshot)?;
+        Ok(selection)
+    }
+
+    /// Whether there is no rule that could drop anything.
+    pub(crate) fn keeps_everything(&self) -> bool {
+        self.rules.keep_everything()
+    }
+
+    /// What is known of a segment without opening it.
+    pub(crate) fn segment(&self, segment: &Segment) -> Verdict {
+        let verdict = self.by_rules(segment);
+        if verdict == Verdict::KeepAll {
+            return verdict;
+        }
+        let holds = self.holds(segment.kind);
+        if holds.iter().any(|hold| hold.is_everything()) {
+            return Verdict::KeepAll;
+        }
+        if holds.is_empty() || self.free.contains(&segment.path) { verdict } else { Verdict::Mixed }
+    }
+
+    fn by_rules(&self, segment: &Segment) -> Verdict {
+        let extent = Extent::of(segment);
+        let candidates = self.rules.candidates(segment.kind);
+        // Where a condition was counted before, it is known whether any fact belongs to the rule.
+        let conditional = candidates.iter().any(|candidate| candidate.condition.is_some());
+        let tally = if conditional { self.tallies.known(segment) } else { None };
+        let mut kept = candidates.last().is_none_or(|last| {
+            last.condition.is_some() && tally.as_ref().is_none_or(|tally| tally.facts() < segment.rows)
+        });
+        let mut by = Vec::new();
+        for candidate in candidates {
+            if tally.as_ref().is_some_and(|tally| !tally.has(candidate.rule)) {
+                continue;
+            }
+            let bounds = self.bounds.get(usize::from(candidate.rule.0));
+            let fates = bounds.map_or(Fates::KEPT, |bounds| bounds.fates(&extent));
+            kept |= fates.kept;
+            let limits = [Limit::Age, Limit::Records, Limit::Bytes].into_iter().zip(fates.dropped);
+            by.extend(
+                limits.filter(|(_, drops)| *drops).map(|(limit, _)| RuleId { rule: candidate.rule, limit }),
+            );
+        }
+        match (kept, by.as_slice()) {
+            (true, []) => Verdict::KeepAll,
+            (false, [only]) => Verdict::DropAll(Some(*only)),
+            (false, [_, ..]) => Verdict::DropAll(None),
+            _ => Verdict::Mixed,
+        }
+    }
+
+    /// For each row of a batch with (at least) [`Self::columns`], by what it is dropped; `None` is kept.
+    pub(crate) fn dropped(&self, kind: Kind, batch: &RecordBatch) -> Result<Vec<Option<RuleId>>> {
+        if self.keeps_everything() {
+            return Ok(vec![None; batch.num_rows()]);
+        }
+        let judged = self.judge(kind, batch)?;
+        let rows = judged.rules.into_iter().zip(judged.limits).zip(judged.held);
+        let dropped = rows.map(|((rule, limit), held)| {
+            let (rule, limit) = rule.zip(limit).filter(|_| !held)?;
+            Some(RuleId { rule, limit })
+        });
+        Ok(dropped.collect())
+    }
+
+    /// What becomes of each row, and by which rule.
+    pub(super) fn judge(&self, kind: Kind, batch: &RecordBatch) -> Result<Judged> {
+        let places = Places::of(batch)?;
+        let rules = belonging(&self.rules, kind, batch)?;
+        let limits: Vec<_> = rules
+            .iter()
+            .enumerate()
+            .map(|(row, rule)| {
+                let bounds = self.bounds.get(usize::from((*rule)?.0))?;
+                bounds.judge(places.get(row)?, places.timestamp(row))
+            })
+            .collect();
+        let mut held = vec![false; batch.num_rows()];
+        if limits.iter().any(Option::is_some) {
+            for hold in self.holds(kind) {
+                hold.mark(batch, &mut held);
+            }
+        }
+        Ok(Judged { rules, limits, held })
+    }
+
+    /// The stored columns that [`Self::dropped`] looks at, by their place in the schema of the kind.
+    pub(crate) fn columns(&self, kind: Kind) -> &[usize] {
+        self.columns.get(kind.index()).map_or(&[], Vec::as_slice)
+    }
+
+    /// The rule and its limit as the ledger and reports name them: `starts.max_age`, `store.max_records`.
+    pub(crate) fn rule_name(&self, id: RuleId) -> &str {
+        self.rules.name(id)
+    }
+
+    /// Refuses to drop for good when the clock seems to have jumped ahead: then everything would
+    /// be too old at once.
+    pub(crate) fn check_clock(&self) -> Result<()> {
+        let Some(newest) = self.newest.filter(|_| self.rules.have_ages()) else { return Ok(()) };
+        let lead = i128::from(self.now.get()) - i128::from(newest.get());
+        let most = self.rules.max_clock_lead;
+        if lead <= i128::try_from(most.as_nanos()).unwrap_or(i128::MAX) {
+            return Ok(());
+        }
+        let lead = Duration::from_secs(u64::try_from(lead / 1_000_000_000).unwrap_or_default());
+        Err(Error::new(
+            ErrorKind::Refused,
+            format!(
+                "the clock says {}, which is {} days after the newest fact ({newest}), and retention.max_clock_lead \
+                 is {}: if the clock is wrong, facts would go that are not too old. Nothing was dropped; if the \
+                 clock is right, insist (--insist), or raise retention.max_clock_lead in ostracon.toml",
+                self.now,
+                lead.as_secs() / 86_400,
+                age::print(most),
+            ),
+        ))
+    }
+
+    /// Whether it selects the same with the holds of this state: whoever drops facts for good asks
+    /// again when it commits, for a hold may have been added in the meantime.
+    pub(crate) fn has_holds_of(&self, state: &State) -> bool {
+        self.keeps_everything() || self.names == state.holds
+    }
+
+    pub(super) fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// Whether facts of a kind are held.
+    pub(super) fn has_holds(&self, kind: Kind) -> bool {
+        !self.holds(kind).is_empty()
+    }
+
+    fn holds(&self, kind: Kind) -> &[Arc<Held>] {
+        self.holds.get(kind.index()).map_or(&[], Vec::as_slice)
+    }
+
+    /// Of the segments of kinds that are held, those in which no hold covers anything.
+    fn free(&self, state: &State) -> HashSet<String> {
+        let mut free = HashSet::new();
+        for kind in Kind::ALL.into_iter().filter(|kind| !self.holds(*kind).is_empty()) {
+            let segments = state.segments(kind);
+            let mut covered = vec![false; segments.len()];
+            for hold in self.holds(kind) {
+                for (covered, may) in covered.iter_mut().zip(hold.may_cover(segments)) {
+                    *covered |= may;
+                }
+            }
+            let open = segments.iter().zip(covered).filter(|(_, covered)| !covered);
+            free.extend(open.map(|(segment, _)| segment.path.clone()));
+        }
+        free
+    }
+
+    fn needed(&self, kind: Kind) -> Vec<usize> {
+        let timestamp = self.rules.look_at(kind, AgeBy::Timestamp).then_some("timestamp");
+        let conditions = self.rules.candidates(kind).iter().filter_map(|c| c.condition.as_ref());
+        let of_rules = conditions.flat_map(|condition| condition.columns());
+        let of_holds = self.holds(kind).iter().flat_map(|hold| hold.columns());
+        indices(kind, PLACE.into_iter().chain(timestamp).chain(of_rules).chain(of_holds))
+    }
+}
+
+/// When the newest fact was recorded.
+fn newest(snapshot: &Snapshot) -> Result<Option<UnixNanos>> {
+    let streams = snapshot.state.streams.values().map(|stream| stream.last_recorded_at);
+    let segments = Kind::ALL.iter().flat_map(|kind| snapshot.state.segments(*kind));
+    let flushed = streams.chain(segments.map(|segment| segment.recorded_at.max)).max();
+    let tail = snapshot.tail()?;
+    let last = tail.chunk_by(|one, next| one.stream == next.stream).filter_map(<[_]>::last);
+    Ok(flushed.max(last.map(|chunk| chunk.last_recorded_at()).max()))
+}

@@ -1,0 +1,169 @@
+//! Tallies: how many facts of a segment belong to which rule.
+//!
+//! The ledger knows what a segment holds, but not how many of its facts a predicate picks, nor
+//! where in it a limit cuts. That is found by reading a few columns, once: segments never change,
+//! nor do the rules while a store is open. So the tally of a segment is kept as long as the
+//! segment is live, a few numbers for every block of rows.
+
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow::array::{BooleanArray, RecordBatch};
+
+use super::rows::{Extent, PLACE, Places, line_sizes, read};
+use super::rules::{RuleIndex, Rules};
+use crate::error::{Error, Result};
+use crate::fact::{Kind, columns};
+use crate::ledger::{Segment, State, Total};
+
+/// The rows of one block.
+#[derive(Debug)]
+pub(super) struct Block {
+    pub(super) rows: Range<usize>,
+    pub(super) extent: Extent,
+    /// By rule; bytes only where they were counted.
+    totals: Vec<Total>,
+}
+
+/// The blocks of one segment.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    pub(super) blocks: Vec<Block>,
+}
+
+impl Block {
+    pub(super) fn total(&self, rule: RuleIndex) -> Total {
+        self.totals.get(usize::from(rule.0)).copied().unwrap_or_default()
+    }
+}
+
+impl Tally {
+    /// How many facts belong to any rule.
+    pub(super) fn facts(&self) -> u64 {
+        self.blocks.iter().flat_map(|block| &block.totals).map(|total| total.facts).sum()
+    }
+
+    /// Whether any fact belongs to the rule.
+    pub(super) fn has(&self, rule: RuleIndex) -> bool {
+        self.blocks.iter().any(|block| block.total(rule).facts > 0)
+    }
+}
+
+/// The rule that each row of a batch belongs to, if any.
+pub(super) fn belonging(rules: &Rules, kind: Kind, batch: &RecordBatch) -> Result<Vec<Option<RuleIndex>>> {
+    let mut belongs: Vec<Option<RuleIndex>> = vec![None; batch.num_rows()];
+    let mut open = batch.num_rows();
+    for candidate in rules.candidates(kind) {
+        if open == 0 {
+            break;
+        }
+        let matching = match &candidate.condition {
+            Some(condition) => {
+                condition.matches(batch).map_err(|error| failed(rules, candidate.rule, error))?
+            }
+            None => BooleanArray::from(vec![true; batch.num_rows()]),
+        };
+        for (row, rule) in belongs.iter_mut().enumerate() {
+            if rule.is_none() && row < matching.len() && matching.value(row) {
+                *rule = Some(candidate.rule);
+                open -= 1;
+            }
+        }
+    }
+    Ok(belongs)
+}
+
+/// A condition that fails on a row is nobody's: the fact might belong to a rule that keeps less.
+fn failed(rules: &Rules, rule: RuleIndex, error: Error) -> Error {
+    let name = rules.get(rule).map_or("", |rule| rule.name.as_str());
+    error.context(format_args!("the rule {name:?} of retention cannot be asked of a fact of this store"))
+}
+
+/// Places, timestamps, and what the rules' conditions look at.
+pub(super) fn needed_columns(rules: &Rules, kind: Kind) -> Vec<usize> {
+    let conditions = rules.candidates(kind).iter().filter_map(|candidate| candidate.condition.as_ref());
+    indices(kind, PLACE.into_iter().chain(["timestamp"]).chain(conditions.flat_map(|c| c.columns())))
+}
+
+/// The columns of these names among the stored ones, in their order.
+pub(super) fn indices<'n>(kind: Kind, names: impl Iterator<Item = &'n str>) -> Vec<usize> {
+    let schema = columns::schema(kind);
+    let mut indices: Vec<usize> = names.filter_map(|name| schema.index_of(name).ok()).collect();
+    indices.sort_unstable();
+    indices.dedup();
+    indices
+}
+
+/// All columns: what the size of a fact depends on.
+pub(super) fn all_columns(kind: Kind) -> Vec<usize> {
+    (0..columns::schema(kind).fields().len()).collect()
+}
+
+/// Tallies that were made, by the segment's path, and by whether bytes were counted.
+#[derive(Debug, Default)]
+pub(crate) struct Tallies(Mutex<HashMap<(String, bool), Arc<Tally>>>);
+
+/// With more tallies than this beyond the live segments, those of segments that are gone go.
+const SPARE: usize = 64;
+
+impl Tallies {
+    /// A tally that was made before.
+    pub(super) fn known(&self, segment: &Segment) -> Option<Arc<Tally>> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let of = |bytes| known.get(&(segment.path.clone(), bytes)).cloned();
+        of(false).or_else(|| of(true))
+    }
+
+    /// The tally of a segment, reading it if need be.
+    pub(super) fn of(
+        &self,
+        root: &Path,
+        rules: &Rules,
+        segment: &Segment,
+        bytes: bool,
+    ) -> Result<Arc<Tally>> {
+        let key = (segment.path.clone(), bytes);
+        if let Some(tally) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
+            return Ok(Arc::clone(tally));
+        }
+        let tally = Arc::new(count(root, rules, segment, bytes)?);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key, Arc::clone(&tally));
+        Ok(tally)
+    }
+
+    /// Lets go of segments that are no longer live.
+    pub(super) fn forget_others(&self, state: &State) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let live: usize = Kind::ALL.iter().map(|kind| state.segments(*kind).len()).sum();
+        if known.len() > 2 * live + SPARE {
+            let live: HashSet<&str> = Kind::ALL
+                .iter()
+                .flat_map(|kind| state.segments(*kind))
+                .map(|segment| segment.path.as_str())
+                .collect();
+            known.retain(|(path, _), _| live.contains(path.as_str()));
+        }
+    }
+}
+
+fn count(root: &Path, rules: &Rules, segment: &Segment, bytes: bool) -> Result<Tally> {
+    let kind = segment.kind;
+    let columns = if bytes { all_columns(kind) } else { needed_columns(rules, kind) };
+    let mut tally = Tally::default();
+    read(root, segment, &columns, None, |first, batch| {
+        let Some(extent) = Extent::of_rows(&Places::of(batch)?) else { return Ok(()) };
+        let sizes = if bytes { line_sizes(kind, batch)? } else { vec![0; batch.num_rows()] };
+        let mut totals = vec![Total::default(); rules.len()];
+        for (rule, size) in belonging(rules, kind, batch)?.into_iter().zip(sizes) {
+            if let Some(total) = rule.and_then(|rule| totals.get_mut(usize::from(rule.0))) {
+                total.facts += 1;
+                total.bytes += size;
+            }
+        }
+        tally.blocks.push(Block { rows: first..first + batch.num_rows(), extent, totals });
+        Ok(())
+    })?;
+    Ok(tally)
+}

@@ -1,0 +1,156 @@
+//! Planning ends, too.
+//!
+//! A query's timeout counts while rows are computed ([`watch`](super::watch)). What the optimizer
+//! does before that is not computed in steps that could wait, and there are texts whose plans grow
+//! with every step. So between any two of its rules stands one more, that looks at the clock and,
+//! once planning takes longer than it ever should, at the size of the plan.
+//!
+//! A single rule is not interrupted; which texts make one rule slow is [`guard`](super::guard)'s
+//! business.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{DataFusionError, Result};
+use datafusion::execution::SessionState;
+use datafusion::execution::SessionStateBuilder;
+use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::optimizer::{AnalyzerRule, OptimizerConfig, OptimizerRule};
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::ExecutionPlan;
+
+use super::watch::late;
+use crate::error::{Error, ErrorKind};
+
+/// Planning that is quicker is nobody's business.
+const QUICK: Duration = Duration::from_millis(200);
+/// Expressions of a plan that takes longer. Constants do not count: a list of values may be long.
+const MAX_EXPRESSIONS: usize = 200_000;
+
+/// When the planning of a query began, and how long it may take.
+#[derive(Debug)]
+pub(super) struct Planning {
+    timeout: Option<Duration>,
+    begun: Mutex<Instant>,
+}
+
+impl Planning {
+    pub(super) fn within(timeout: Option<Duration>) -> Arc<Self> {
+        Arc::new(Self { timeout, begun: Mutex::new(Instant::now()) })
+    }
+
+    /// Has a session look at the clock between all of its rules.
+    pub(super) fn watch(
+        self: &Arc<Self>,
+        state: &SessionState,
+        builder: SessionStateBuilder,
+    ) -> SessionStateBuilder {
+        let analyzing = state.analyzer().rules.iter().cloned();
+        let optimizing = state.optimizers().iter().cloned();
+        let physical = state.physical_optimizers().iter().cloned();
+        builder
+            .with_analyzer_rules(self.between(analyzing, |rule| Arc::new(rule) as _))
+            .with_optimizer_rules(self.between(optimizing, |rule| Arc::new(rule) as _))
+            .with_physical_optimizer_rules(self.between(physical, |rule| Arc::new(rule) as _))
+    }
+
+    fn between<R>(self: &Arc<Self>, rules: impl Iterator<Item = R>, rule: impl Fn(Look) -> R) -> Vec<R> {
+        let look = |first| rule(Look { planning: Arc::clone(self), first });
+        let mut all = vec![look(true)];
+        for rule in rules {
+            all.extend([rule, look(false)]);
+        }
+        all
+    }
+
+    /// Fails if it takes too long, or has grown too large. `expressions` counts those of the plan,
+    /// and stops at the limit.
+    fn check(&self, first: bool, expressions: impl FnOnce() -> Result<usize>) -> Result<()> {
+        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        if first {
+            *begun = Instant::now();
+        }
+        let taken = begun.elapsed();
+        drop(begun);
+        if let Some(timeout) = self.timeout.filter(|timeout| taken >= *timeout) {
+            return Err(late(timeout));
+        }
+        if taken > QUICK && expressions()? >= MAX_EXPRESSIONS {
+            let message = format!(
+                "the SQL is refused: planned out, it has more than {MAX_EXPRESSIONS} expressions; do not build each part of a query twice upon the one before"
+            );
+            return Err(DataFusionError::External(Box::new(Error::new(ErrorKind::Query, message))));
+        }
+        Ok(())
+    }
+}
+
+/// A rule that changes nothing.
+#[derive(Debug)]
+struct Look {
+    planning: Arc<Planning>,
+    /// It stands before all others.
+    first: bool,
+}
+
+fn count_expressions(plan: &LogicalPlan) -> Result<usize> {
+    let mut count = 0;
+    plan.apply_with_subqueries(|node| {
+        count += 1;
+        node.apply_expressions(|expr| {
+            expr.apply(|expr| {
+                count += usize::from(!matches!(expr, Expr::Literal(..)));
+                Ok(enough(count))
+            })
+        })?;
+        Ok(enough(count))
+    })?;
+    Ok(count)
+}
+
+fn enough(count: usize) -> TreeNodeRecursion {
+    if count < MAX_EXPRESSIONS { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop }
+}
+
+impl AnalyzerRule for Look {
+    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
+        self.planning.check(self.first, || count_expressions(&plan))?;
+        Ok(plan)
+    }
+
+    fn name(&self) -> &'static str {
+        "look_at_the_clock"
+    }
+}
+
+impl OptimizerRule for Look {
+    fn name(&self) -> &'static str {
+        "look_at_the_clock"
+    }
+
+    fn supports_rewrite(&self) -> bool {
+        true
+    }
+
+    fn rewrite(&self, plan: LogicalPlan, _: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
+        self.planning.check(false, || count_expressions(&plan))?;
+        Ok(Transformed::no(plan))
+    }
+}
+
+impl PhysicalOptimizerRule for Look {
+    fn name(&self) -> &'static str {
+        "look_at_the_clock"
+    }
+
+    fn schema_check(&self) -> bool {
+        false
+    }
+
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+        self.planning.check(false, || Ok(0))?;
+        Ok(plan)
+    }
+}

@@ -1,0 +1,169 @@
+//! What retention keeps, in queries: the selection of a query, and the node that applies it.
+//!
+//! Segments of which all rows are kept are scanned as if there were no rules, and those of which
+//! none is are not scanned at all. [`RetainedExec`] stands upon the scan of the others.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use arrow::array::{BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{DataFusionError, Result, Statistics};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_plan::execution_plan::CardinalityEffect;
+use datafusion::physical_plan::filter_pushdown::{
+    ChildPushdownResult, FilterDescription, FilterPushdownPhase, FilterPushdownPropagation,
+};
+use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
+use futures::StreamExt;
+
+use crate::error::{Error, ErrorKind};
+use crate::fact::{Kind, UnixNanos};
+use crate::maintain::retention::Selection;
+use crate::snapshot::Snapshot;
+use crate::store::Shared;
+
+/// What retention keeps of one snapshot at one instant, found when a table is first scanned.
+pub(super) struct Retained {
+    shared: Arc<Shared>,
+    snapshot: Arc<Snapshot>,
+    now: UnixNanos,
+    selection: OnceLock<std::result::Result<Arc<Selection>, (ErrorKind, String)>>,
+}
+
+impl Retained {
+    pub(super) const fn new(shared: Arc<Shared>, snapshot: Arc<Snapshot>, now: UnixNanos) -> Self {
+        Self { shared, snapshot, now, selection: OnceLock::new() }
+    }
+
+    pub(super) fn selection(&self) -> Result<Arc<Selection>> {
+        let selection = self.selection.get_or_init(|| {
+            let selection = Selection::of(&self.shared, &self.snapshot, self.now);
+            selection.map(Arc::new).map_err(|error| (error.kind(), error.to_string()))
+        });
+        selection.clone().map_err(|(kind, why)| failed(Error::new(kind, why)))
+    }
+}
+
+fn failed(error: Error) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
+}
+
+/// The rows that are kept, of a batch with the columns that the selection looks at.
+pub(super) fn kept(selection: &Selection, kind: Kind, batch: &RecordBatch) -> Result<RecordBatch> {
+    let dropped = selection.dropped(kind, batch).map_err(failed)?;
+    if dropped.iter().all(Option::is_none) {
+        return Ok(batch.clone());
+    }
+    let kept: BooleanArray = dropped.iter().map(|by| Some(by.is_none())).collect();
+    Ok(filter_record_batch(batch, &kept)?)
+}
+
+/// Passes on the rows that are kept.
+pub(super) struct RetainedExec {
+    kind: Kind,
+    selection: Arc<Selection>,
+    input: Arc<dyn ExecutionPlan>,
+}
+
+impl RetainedExec {
+    /// Over rows with (at least) the columns that the selection looks at.
+    pub(super) const fn new(kind: Kind, selection: Arc<Selection>, input: Arc<dyn ExecutionPlan>) -> Self {
+        Self { kind, selection, input }
+    }
+}
+
+impl fmt::Debug for RetainedExec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RetainedExec").field("kind", &self.kind).field("input", &self.input).finish()
+    }
+}
+
+impl DisplayAs for RetainedExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RetainedExec")
+    }
+}
+
+impl ExecutionPlan for RetainedExec {
+    fn name(&self) -> &'static str {
+        "RetainedExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        self.input.properties()
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn maintains_input_order(&self) -> Vec<bool> {
+        vec![true]
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let input = children.pop().unwrap_or_else(|| Arc::clone(&self.input));
+        Ok(Arc::new(Self::new(self.kind, Arc::clone(&self.selection), input)))
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let input = self.input.execute(partition, context)?;
+        let (kind, selection) = (self.kind, Arc::clone(&self.selection));
+        let schema = input.schema();
+        let batches = input.map(move |batch| kept(&selection, kind, &batch?));
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches)))
+    }
+
+    fn child_stats_requests(&self, partition: Option<usize>) -> Vec<ChildStats> {
+        vec![ChildStats::At(partition)]
+    }
+
+    /// What is known of all rows is no more than a guess about those that are kept.
+    fn statistics_from_inputs(
+        &self,
+        inputs: &[Arc<Statistics>],
+        _: &StatisticsArgs,
+    ) -> Result<Arc<Statistics>> {
+        let known = inputs.first().map(|input| (**input).clone());
+        Ok(Arc::new(known.unwrap_or_else(|| Statistics::new_unknown(&self.schema())).to_inexact()))
+    }
+
+    fn cardinality_effect(&self) -> CardinalityEffect {
+        CardinalityEffect::LowerEqual
+    }
+
+    /// Whether a row is kept depends on that row alone: others may be left out before.
+    fn gather_filters_for_pushdown(
+        &self,
+        _: FilterPushdownPhase,
+        filters: Vec<Arc<dyn PhysicalExpr>>,
+        _: &ConfigOptions,
+    ) -> Result<FilterDescription> {
+        FilterDescription::from_children(filters, &self.children())
+    }
+
+    fn handle_child_pushdown_result(
+        &self,
+        _: FilterPushdownPhase,
+        result: ChildPushdownResult,
+        _: &ConfigOptions,
+    ) -> Result<FilterPushdownPropagation<Arc<dyn ExecutionPlan>>> {
+        Ok(FilterPushdownPropagation::if_all(result))
+    }
+}

@@ -1,0 +1,154 @@
+//! `ostracon retention` and `ostracon hold`.
+
+use std::fs;
+
+use insta::assert_snapshot;
+
+use super::super::command::{Folder, SAMPLE};
+
+/// What is said, without the times of recording.
+fn timeless(text: &str) -> String {
+    let line = |line: &str| match line.split_once(" recorded ") {
+        Some((before, after)) => {
+            let after = after.split_once(' ').map_or("", |(_, after)| after);
+            format!("{before} recorded ⏱ {after}\n")
+        }
+        None if line.trim_start().starts_with("since") => "  since   ⏱\n".to_owned(),
+        None => format!("{line}\n"),
+    };
+    text.lines().map(line).collect()
+}
+
+fn with_rules(rules: &str) -> Folder {
+    let folder = Folder::with_known_facts();
+    fs::write(folder.path("facts/ostracon.toml"), rules).unwrap();
+    folder
+}
+
+const RULES: &str = r#"
+[retention]
+max_records = 10
+keep_at_least = 5
+
+[retention.audits]
+max_age = "30d"
+age_by = "recorded_at"
+
+[[retention.rule]]
+name = "crashes"
+kind = "events"
+where = "event_type = 'ActorCrashed'"
+max_bytes = 1_000
+"#;
+
+#[test]
+fn show_tells_the_rules_and_where_each_is_written() {
+    let folder = with_rules(RULES);
+    let said = folder.run(&["retention", "facts", "show"]).ok();
+    assert_snapshot!(said.out);
+    let json = folder.run(&["retention", "facts", "show", "--json"]).ok();
+    assert_snapshot!(json.out);
+    let none = Folder::with_known_facts().run(&["retention", "facts", "show"]).ok();
+    assert_eq!((none.out.as_str(), none.err.as_str()), ("", "there are no rules: everything is kept\n"));
+}
+
+#[test]
+fn explain_counts_what_becomes_of_facts_and_gives_examples() {
+    let folder = with_rules(RULES);
+    let said = folder.run(&["retention", "facts", "explain"]).ok();
+    assert_snapshot!(timeless(&said.out));
+    let some = ["retention", "facts", "explain", "--kind", "events", "--where", "actor_address = 'shop:1'"];
+    assert_snapshot!(timeless(&folder.run(&some).ok().out));
+    let json = folder.run(&["retention", "facts", "explain", "--json"]).ok();
+    let json: serde_json::Value = serde_json::from_str(&json.out).unwrap();
+    assert_eq!(json["kept"].as_u64().unwrap() + json["dropped"].as_u64().unwrap(), 84);
+    // What is explained is what queries give.
+    let count = "SELECT count(*) FROM (SELECT seq FROM events UNION ALL SELECT seq FROM audits
+        UNION ALL SELECT seq FROM dead_letters)";
+    let counted = folder.run(&["sql", "facts", "--format", "csv", "-c", count]).ok();
+    assert_eq!(counted.out.lines().last().unwrap(), json["kept"].to_string());
+}
+
+/// Papyra's default clock counts from the machine's start.
+#[test]
+fn by_their_own_timestamps_facts_of_papyras_default_clock_are_too_old() {
+    let folder = Folder::new();
+    folder.run(&["import", "facts", SAMPLE]).ok();
+    let dropped = |rules: &str| {
+        fs::write(folder.path("facts/ostracon.toml"), rules).unwrap();
+        let said = folder.run(&["retention", "facts", "explain", "--json"]).ok();
+        let json: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+        (json["kept"].as_u64().unwrap(), json["dropped"].as_u64().unwrap())
+    };
+    // Half of them are of a system that was told to use the wall clock.
+    let (all, none) = dropped("");
+    assert_eq!((all, none), (1760, 0));
+    assert_eq!(dropped("[retention]\nmax_age = '7y'\n"), (880, 880));
+    assert_eq!(dropped("[retention]\nmax_age = '7y'\nage_by = 'recorded_at'\n"), (all, 0));
+    let fresh = Folder::with_known_facts();
+    let template = fs::read_to_string(fresh.path("facts/ostracon.toml")).unwrap();
+    assert!(template.contains("whoever uses it needs \"recorded_at\""), "it is said where people write it");
+}
+
+#[test]
+fn a_hold_is_added_listed_and_released() {
+    let folder = with_rules("[retention]\nmax_records = 0\n");
+    let add = [
+        "hold",
+        "add",
+        "facts",
+        "case-4711",
+        "--kind",
+        "events",
+        "--where",
+        "seq < 4",
+        "--reason",
+        "claim",
+        "--by",
+        "legal",
+    ];
+    let said = folder.run(&add).ok();
+    assert_eq!((said.out.as_str(), said.err.as_str()), ("", "hold \"case-4711\" is in force\n"));
+    assert_snapshot!(timeless(&folder.run(&["hold", "list", "facts"]).ok().out), @r"
+    case-4711
+      covers  events where seq < 4
+      reason  claim
+      by      legal
+      since   ⏱
+    ");
+    let json = folder.run(&["hold", "list", "facts", "--json"]).ok();
+    let json: serde_json::Value = serde_json::from_str(&json.out).unwrap();
+    assert_eq!((&json[0]["name"], &json[0]["where"]), (&"case-4711".into(), &"seq < 4".into()));
+    let count = ["sql", "facts", "--format", "csv", "-c", "SELECT count(*) > 0 AS held FROM events"];
+    assert_eq!(folder.run(&count).ok().out, "held\ntrue\n");
+    assert!(folder.run(&add).failed().contains("already"));
+    let streams = fs::read_dir(folder.path("facts/journal")).unwrap().count();
+    let release = ["hold", "release", "facts", "case-4711", "--by", "judge", "--reason", "settled"];
+    assert_eq!(folder.run(&release).ok().err, "hold \"case-4711\" is released\n");
+    assert_eq!(fs::read_dir(folder.path("facts/journal")).unwrap().count(), streams);
+    assert_eq!(folder.run(&count).ok().out, "held\nfalse\n");
+    assert_eq!(folder.run(&["hold", "list", "facts"]).ok().err, "nothing is held\n");
+    assert!(folder.run(&release).failed().contains("in force: none"));
+}
+
+#[test]
+fn misuse_is_told_and_changes_nothing() {
+    let folder = Folder::with_known_facts();
+    let before = folder.tree();
+    for (args, why) in [
+        (&["hold", "add", "facts", "x"][..], "--reason <TEXT>"),
+        (&["hold", "add", "facts", "x", "--reason", ""], "reason"),
+        (&["hold", "add", "facts", "x", "--reason", "r", "--where", "error = 'x'"], "give it one"),
+        (&["hold", "add", "nowhere", "x", "--reason", "r"], "not an Ostracon store"),
+        (&["hold", "release", "facts", "x"], "there is no hold"),
+        (&["retention", "facts", "explain", "--where", "nonsense"], "nonsense"),
+        (&["retention", "facts", "explain", "--kind", "event"], "possible values"),
+        (&["retention", "facts"], "Usage"),
+        (&["retention", "nowhere", "show"], "not an Ostracon store"),
+    ] {
+        let said = folder.run(args);
+        assert_eq!(said.code, Some(1), "{args:?}: {said:?}");
+        assert!(said.err.contains(why), "{args:?}: {}", said.err);
+    }
+    assert_eq!(folder.tree(), before);
+}
