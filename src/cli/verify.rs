@@ -4,7 +4,7 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use ostracon::{Against, BalanceSheet, KindBalance, LedgerHead, verify};
+use ostracon::{Against, BalanceSheet, Kind, KindBalance, LedgerHead, verify};
 use serde::Serialize;
 
 use super::scan::{ANOMALIES, anomaly_text, write_all};
@@ -73,6 +73,16 @@ fn text(sheet: &BalanceSheet, kept: Option<&LedgerHead>) -> String {
     }
     out += &table(sheet);
     out += &format!("\n{} numbers of facts are unaccounted for\n", grouped(sheet.unaccounted));
+    for unverified in &sheet.unverified {
+        let kind = unverified.kind.map_or("facts", Kind::table);
+        let facts = unverified.facts.map_or_else(String::new, grouped);
+        let spans: Vec<_> = unverified.spans.iter().take(4).map(ToString::to_string).collect();
+        let more = if unverified.spans.len() > spans.len() { ", …" } else { "" };
+        out += &format!(
+            "{facts} {kind} come from a damaged file, and may not be what was recorded: {}{more}\n",
+            spans.join(", ")
+        );
+    }
     if let Some(unknown) = &sheet.rebuilt {
         out += &format!("the ledger was rebuilt: it begins with commit {}\n", sheet.root);
         unknown.iter().for_each(|unknown| out += &format!("  unknown: {unknown}\n"));

@@ -57,7 +57,12 @@ impl Ledger {
     pub(crate) fn begin_again(disk: &Disk, root: &Path, commit: &Commit) -> Result<bool> {
         let folder = root.join("ledger");
         let path = commit_path(&folder, commit.number);
-        match publish(disk, &folder, &path, &commit.to_bytes()?) {
+        let bytes = commit.to_bytes()?;
+        // There is no way back from it: what was there before will be moved aside.
+        if serde_json::from_slice::<Commit>(&bytes).ok().as_ref() != Some(commit) {
+            return Err(Error::new(ErrorKind::Damaged, "the rebuilt ledger would not be readable"));
+        }
+        match publish(disk, &folder, &path, &bytes) {
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
             result => {
                 result.map(|()| true).map_err(|error| Error::io("publish the rebuilt ledger", &path, error))

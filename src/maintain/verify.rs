@@ -16,7 +16,7 @@ use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
-use super::anomaly::{Anomaly, AnomalyKind};
+use super::anomaly::{Affected, Anomaly, AnomalyKind, Span};
 use super::chain;
 use super::scan::{Scene, check_is_store, open_journals};
 use crate::disk::Disk;
@@ -84,6 +84,10 @@ pub struct BalanceSheet {
     /// Numbers that streams gave out and that are of no recorded fact: lost from a journal, or from
     /// before the ledger was rebuilt. Nobody knows their kinds.
     pub unaccounted: u64,
+    /// Facts that were read from damaged files when the store was recovered, and that may not be
+    /// what was recorded.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unverified: Vec<Affected>,
     /// Names of the holds.
     pub holds: Vec<String>,
     /// What the head that was kept elsewhere says, if one was given.
@@ -214,6 +218,15 @@ pub fn verify(path: impl AsRef<Path>, against: Option<&LedgerHead>) -> Result<Ba
         commits: chain.commits,
         kinds: Kind::ALL.into_iter().map(|kind| balance(kind, state.as_ref(), unflushed)).collect(),
         unaccounted: state.as_ref().map_or(0, |state| state.unaccounted),
+        unverified: state.as_ref().map_or_else(Vec::new, |state| {
+            let each = state.unverified.iter().map(|unverified| Affected {
+                kind: Some(unverified.kind),
+                facts: Some(unverified.facts),
+                spans: unverified.within.iter().copied().map(Span::from).collect(),
+                recorded_at: None,
+            });
+            each.collect()
+        }),
         holds: state.as_ref().map_or_else(Vec::new, |state| state.holds.keys().cloned().collect()),
         head: state.map(|_| head),
         against,

@@ -97,7 +97,8 @@ impl Store {
     /// future or stream cancels it.
     ///
     /// Tables are `events`, `audits` and `dead_letters`, with the views `crashes`, `restarts` and
-    /// `actors`, and `store.segments`, `store.commits`, `store.streams` and `store.metrics`. A
+    /// `actors`, and `store.segments`, `store.commits`, `store.streams`,
+    /// `store.unverified` and `store.metrics`. A
     /// query cannot write, nor reach anything outside the store.
     ///
     /// ```

@@ -20,7 +20,7 @@ use crate::snapshot::Snapshot;
 use crate::store::Shared;
 
 /// Their names.
-pub(super) const NAMES: [&str; 4] = ["segments", "commits", "streams", "metrics"];
+pub(super) const NAMES: [&str; 5] = ["segments", "commits", "streams", "unverified", "metrics"];
 
 /// One of them. Its rows are gathered when it is scanned.
 pub(super) struct SystemTable {
@@ -35,6 +35,7 @@ enum Which {
     Segments,
     Commits,
     Streams,
+    Unverified,
     Metrics,
 }
 
@@ -44,6 +45,7 @@ impl SystemTable {
             "segments" => Which::Segments,
             "commits" => Which::Commits,
             "streams" => Which::Streams,
+            "unverified" => Which::Unverified,
             "metrics" => Which::Metrics,
             _ => return None,
         };
@@ -55,6 +57,7 @@ impl SystemTable {
             Which::Segments => Ok(segments(&self.snapshot)),
             Which::Commits => commits(&self.shared, &self.snapshot),
             Which::Streams => streams(&self.snapshot),
+            Which::Unverified => Ok(unverified(&self.snapshot)),
             Which::Metrics => Ok(metrics(&self.shared)),
         }
     }
@@ -104,6 +107,7 @@ impl Which {
                 instant("last_recorded_at"),
                 Field::new("ended", DataType::Boolean, false),
             ],
+            Self::Unverified => vec![text("kind"), stream(), number("first_seq"), number("last_seq")],
             Self::Metrics => vec![text("name"), number("value"), text("meaning")],
         };
         Arc::new(Schema::new(fields))
@@ -226,6 +230,18 @@ fn streams(snapshot: &Snapshot) -> crate::Result<Vec<ArrayRef>> {
                 .collect::<BooleanArray>(),
         ),
     ])
+}
+
+/// Places of facts that may not be what was recorded.
+fn unverified(snapshot: &Snapshot) -> Vec<ArrayRef> {
+    let all = &snapshot.state.unverified;
+    let each = || all.iter().flat_map(|of| of.within.iter().map(|range| (of.kind, *range)));
+    vec![
+        texts(each().map(|(kind, _)| kind.table().to_owned())),
+        Arc::new(each().map(|(_, range)| Some(range.stream.get() as i32)).collect::<Int32Array>()),
+        numbers(each().map(|(_, range)| range.first_seq.get())),
+        numbers(each().map(|(_, range)| range.last_seq.get())),
+    ]
 }
 
 fn metrics(shared: &Shared) -> Vec<ArrayRef> {

@@ -129,7 +129,12 @@ fn a_repair_says_what_is_lost() {
             let add = vec![merged(&remove, 2)];
             let within = remove.iter().flat_map(|segment| segment.streams.clone()).collect();
             let total = Total { facts: lost, bytes: 100 * lost };
-            Action::Repair { remove, add, lost: vec![Lost { kind: Kind::Event, total, within }] }
+            Action::Repair {
+                remove,
+                add,
+                lost: vec![Lost { kind: Kind::Event, total, within }],
+                unverified: Vec::new(),
+            }
         }
     };
     assert!(refusal(&ledger, repair(1)).contains("accounts for 1 and 1"));
@@ -145,6 +150,7 @@ fn a_salvage_covers_a_range_with_holes_that_it_names() {
     let hole = |first, last| StreamRange { stream, first_seq: Seq(first), last_seq: Seq(last) };
     let salvage = |lost: Vec<StreamRange>| {
         move |_: &State| Action::Salvage {
+            unverified: Vec::new(),
             range: hole(4, 9),
             last_recorded_at: UnixNanos(9),
             ends_stream: true,

@@ -27,6 +27,7 @@ mod source;
 mod sweep;
 
 pub use report::{CompactOptions, CompactProgress, CompactReport, CompactionReport, DroppedFacts, Holding};
+pub(super) use sweep::oldest_pinned;
 
 use crate::error::Result;
 use crate::metrics::count;

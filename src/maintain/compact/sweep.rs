@@ -120,7 +120,11 @@ fn remove(shared: &Shared, path: &Path, swept: &mut Swept) -> bool {
 
 /// The oldest commit before this one that a snapshot holds. One that cannot be asked is taken for
 /// held.
-fn oldest_pinned(ledger: &Path, root: CommitNumber, end: CommitNumber) -> Option<CommitNumber> {
+pub(in crate::maintain) fn oldest_pinned(
+    ledger: &Path,
+    root: CommitNumber,
+    end: CommitNumber,
+) -> Option<CommitNumber> {
     (root.0..end.0).map(CommitNumber).find(|number| {
         let path = commit_path(ledger, *number);
         match File::open(&path).map(|file| file.try_lock()) {

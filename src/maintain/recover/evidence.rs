@@ -33,6 +33,8 @@ pub(super) struct Evidence {
     pub(super) holds: BTreeMap<String, Hold>,
     pub(super) imports: Vec<ImportMark>,
     pub(super) unknown: Vec<String>,
+    /// Numbers of which was known before that they are of no recorded fact.
+    pub(super) unaccounted: u64,
     /// Facts whose flush or salvage is known.
     pub(super) flushed: Coverage,
 }
@@ -175,6 +177,7 @@ impl Evidence {
         for (kind, total) in nonzero(&state.lost) {
             self.lost.push(Lost { kind, total, within: Vec::new() });
         }
+        self.unaccounted = state.unaccounted;
         self.unverified.clone_from(&state.unverified);
         self.holds.clone_from(&state.holds);
         self.imports.clone_from(&state.imports);
@@ -210,7 +213,10 @@ impl Evidence {
                 self.lost.extend(lost.iter().cloned());
                 self.unverified.extend(unverified.iter().cloned());
             }
-            Action::Salvage { unverified, .. } => self.unverified.extend(unverified.iter().cloned()),
+            Action::Salvage { unverified, lost, .. } => {
+                self.unverified.extend(unverified.iter().cloned());
+                self.unaccounted += lost.iter().filter_map(|range| range.facts()).sum::<u64>();
+            }
             Action::Hold { name, hold } => drop(self.holds.insert(name.clone(), hold.clone())),
             Action::Release { name, .. } => drop(self.holds.remove(name)),
             Action::Rebuild(rebuilt) => {
@@ -219,7 +225,7 @@ impl Evidence {
                     self.flushed.add(*stream, Seq(1), known.committed);
                 }
                 self.live.clone_from(&rebuilt.add);
-                self.streams.clone_from(&rebuilt.streams);
+                self.streams = rebuilt.streams.iter().copied().collect();
                 self.dropped.clone_from(&rebuilt.dropped);
                 self.lost.clone_from(&rebuilt.lost);
                 self.unverified.clone_from(&rebuilt.unverified);

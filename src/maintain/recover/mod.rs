@@ -53,6 +53,7 @@ use std::path::{Path, PathBuf};
 
 pub use report::{LostFacts, RecoveryConfig, RecoveryMode, RecoveryReport, UnverifiedFacts};
 
+use super::compact::oldest_pinned;
 use super::scan::{ScanDepth, ScanOptions, scan};
 use super::{AnomalyKind, Maintenance, ScanReport};
 use crate::disk::Disk;
@@ -149,7 +150,11 @@ impl Store {
         count(&metrics.recoveries, 1);
         // Recovering includes a scan.
         count(&metrics.scans, 1);
-        let result = recover(self.path(), config.disk(shared.disk.clone()));
+        let allowed = match config.mode {
+            RecoveryMode::Ignore => Ok(()),
+            _ => shared.check_commits("recover it"),
+        };
+        let result = allowed.and_then(|()| recover(self.path(), config.disk(shared.disk.clone())));
         match &result {
             Ok(report) => count(&metrics.anomalies_detected, report.scan.anomalies.len() as u64),
             Err(_) => count(&metrics.recovery_errors, 1),
@@ -216,6 +221,7 @@ impl Work<'_> {
         for path in segments {
             segments::repair(self, path)?;
         }
+        self.remove_repaired()?;
         for (stream, unknown) in &streams {
             streams::salvage(self, *stream, unknown)?;
         }
@@ -263,6 +269,30 @@ impl Work<'_> {
             Err(error) => return Err(error),
         }
         Ok(true)
+    }
+
+    /// Removes the files of segments that were repaired, unless a query may still be reading them:
+    /// those go with the next compaction.
+    fn remove_repaired(&mut self) -> Result<()> {
+        let state = self.ledger()?.refresh()?;
+        let repaired = |path: &String| self.report.repaired_files.contains(path);
+        let gone: Vec<_> = state.removed.iter().filter(|tombstone| repaired(&tombstone.path)).collect();
+        let Some(last) = gone.iter().map(|tombstone| tombstone.by).max() else { return Ok(()) };
+        let ledger = self.root.join("ledger");
+        // A power failure must not take the commit back and leave the file removed.
+        self.disk.sync_dir(&ledger).map_err(|error| Error::io("sync the ledger", &ledger, error))?;
+        let pinned = oldest_pinned(&ledger, state.root, last);
+        for tombstone in
+            gone.into_iter().filter(|tombstone| pinned.is_none_or(|pinned| tombstone.by <= pinned))
+        {
+            let path = self.root.join(&tombstone.path);
+            let attempt = |error| Error::io("remove the damaged file", &path, error);
+            if std::fs::symlink_metadata(&path).is_ok_and(|found| found.is_file()) {
+                self.disk.remove(&path).map_err(attempt)?;
+                self.disk.sync_dir(path.parent().unwrap_or(self.root)).map_err(attempt)?;
+            }
+        }
+        Ok(())
     }
 
     /// A checkpoint is a copy of what the commits say.
@@ -326,7 +356,7 @@ impl Work<'_> {
     /// A store that lost its ledger with the folder has no place for the lock.
     fn make_ledger_folder(&self) -> Result<()> {
         let folder = self.root.join("ledger");
-        if self.report.mode == RecoveryMode::Rebuild && !folder.exists() {
+        if !folder.exists() {
             self.make_folder(&folder)?;
         }
         Ok(())

@@ -25,10 +25,11 @@ use super::describe::describe;
 use super::evidence::{Evidence, Files};
 use super::file::Found;
 use super::gate::Gate;
+use super::report::spans;
 use super::segments::{places, write_passed};
 use super::streams::{JournalRead, adoptable, read_journals};
 use super::wreck::Wreck;
-use super::{Work, segments};
+use super::{LostFacts, UnverifiedFacts, Work, segments};
 use crate::buffer::Buffer;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Kind, Seq, StreamId, UnixNanos};
@@ -58,19 +59,27 @@ pub(super) fn run(work: &mut Work<'_>) -> Result<()> {
             Error::new(ErrorKind::Damaged, format!("there is no number behind commit {highest}"))
         })?,
     };
+    let unaccounted = evidence.unaccounted;
     let mut inquiry = Inquiry::begin(work, store, &mut evidence)?;
     inquiry.take_live(work, &evidence)?;
     inquiry.take_unknown(work, &evidence)?;
     inquiry.settle_gone();
+    work.report.unverified.append(&mut inquiry.told);
     let mut rebuilt = inquiry.conclude(work, evidence)?;
     work.report.notes.extend(rebuilt.unknown.iter().map(|what| format!("not known: {what}")));
     balance(&mut rebuilt);
     let commit = Commit::again(store, number, rebuilt);
-    State::begin(&commit, String::new())
+    let state = State::begin(&commit, String::new())
         .map_err(|why| Error::new(ErrorKind::Damaged, format!("the ledger cannot be rebuilt: {why}")))?;
     if !Ledger::begin_again(work.disk, work.root, &commit)? {
         let raced = format!("another process has published commit {number}; try again");
         return Err(Error::new(ErrorKind::Contended, raced));
+    }
+    let facts = state.unaccounted.saturating_sub(unaccounted);
+    if facts > 0 {
+        // Numbers of streams that nothing readable has: not even their kinds are known.
+        let path = "ledger".to_owned();
+        work.report.lost.push(LostFacts { path, kind: None, facts, bytes: None, spans: Vec::new() });
     }
     finish(work, number)
 }
@@ -173,6 +182,8 @@ struct Inquiry {
     replaced_facts: [u64; 3],
     lost: Vec<Lost>,
     unverified: Vec<Unverified>,
+    /// The same, for the report.
+    told: Vec<UnverifiedFacts>,
     unknown: Vec<String>,
 }
 
@@ -199,6 +210,7 @@ impl Inquiry {
             replaced_facts: [0; 3],
             lost: Vec::new(),
             unverified: Vec::new(),
+            told: Vec::new(),
             unknown: std::mem::take(&mut evidence.unknown),
         })
     }
@@ -334,11 +346,10 @@ impl Inquiry {
         if let Some(bytes) = self.replaced_bytes.get_mut(kind.index()) {
             *bytes += heirs.iter().map(|heir: &Segment| heir.fact_bytes).sum::<u64>();
         }
-        self.unverified.push(Unverified {
-            kind,
-            facts: heirs.iter().map(|heir| heir.rows).sum(),
-            within: gate.passed.ranges(),
-        });
+        let facts = heirs.iter().map(|heir| heir.rows).sum();
+        let within = gate.passed.ranges();
+        self.told.push(UnverifiedFacts { path: path.to_owned(), kind, facts, spans: spans(&within) });
+        self.unverified.push(Unverified { kind, facts, within });
         self.accepted.extend(heirs);
         Ok(())
     }
@@ -408,7 +419,7 @@ impl Inquiry {
         unverified.append(&mut self.unverified);
         Ok(Rebuilt {
             add: self.accepted,
-            streams,
+            streams: streams.into_iter().collect(),
             dropped: evidence.dropped,
             lost,
             unverified,
@@ -454,7 +465,7 @@ fn touch(one: &[StreamRange], other: &[StreamRange]) -> bool {
 /// What was dropped or lost may be live again, since the commit that removed it is not known. No
 /// more facts are told of than there were numbers for.
 fn balance(rebuilt: &mut Rebuilt) {
-    let covered: u64 = rebuilt.streams.values().map(|stream| stream.committed.0).sum();
+    let covered: u64 = rebuilt.streams.iter().map(|(_, stream)| stream.committed.0).sum();
     let live: u64 = rebuilt.add.iter().map(|segment| segment.rows).sum();
     let mut room = covered.saturating_sub(live);
     let totals = rebuilt.dropped.iter_mut().map(|dropped| &mut dropped.total);

@@ -12,7 +12,8 @@
 //!    ledger for ever, because some may not be. Who would rather lose them says so
 //!    ([`RecoveryConfig::lose_unverified`](super::RecoveryConfig::lose_unverified)).
 //! 4. One commit removes the segment, adds its heirs, and says how many facts are lost, and among
-//!    which places. The file itself is a removed segment from then on.
+//!    which places. The file itself is a removed segment from then on, and goes when no query can be
+//!    reading it.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;

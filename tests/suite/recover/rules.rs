@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use ostracon::{ErrorKind, RecoveryConfig, RecoveryMode, StartupMode, Store, recover};
+use ostracon::{ErrorKind, Kind, RecoveryConfig, RecoveryMode, StartupMode, Store, recover, verify};
 
 use super::scene::{ALL, Scene, change, flip, places, position};
 use crate::support;
@@ -95,6 +95,20 @@ fn facts_that_may_not_be_what_was_recorded_are_given_up_if_that_is_asked_for() {
     let report = recover(kept.root(), kept.config(RecoveryMode::Repair)).unwrap();
     assert_eq!((report.facts_lost(), report.facts_unverified()), (0, 6), "{report:#?}");
     assert_eq!(places(&kept.root()).unwrap().len() as u64, ALL);
+    // They are told apart for ever: by the balance sheet, and in SQL.
+    let sheet = verify(kept.root(), None).unwrap();
+    let doubts: Vec<_> = sheet.unverified.iter().map(|of| (of.kind, of.facts)).collect();
+    assert!(sheet.is_sound() && doubts == [(Some(Kind::Event), Some(6))], "{sheet:#?}");
+    let store = Store::builder().read_only(true).open(kept.root()).unwrap();
+    let doubtful = "SELECT count(*) FROM events e JOIN store.unverified u ON u.kind = 'events' \
+                    AND e.stream = u.stream AND e.seq BETWEEN u.first_seq AND u.last_seq";
+    assert_eq!(support::number(&store, doubtful), 6);
+    // Somebody who only reads does not recover.
+    let error = store.recover(RecoveryConfig::new(RecoveryMode::Repair)).unwrap_err();
+    assert_eq!((error.kind(), store.metrics().recovery_errors), (ErrorKind::Closed, 1));
+    // The damaged file is gone.
+    let files = fs::read_dir(kept.root().join("events")).unwrap().count();
+    assert_eq!(files, 2);
 
     let config = scene.config(RecoveryMode::Repair).lose_unverified(true);
     let report = recover(scene.root(), config).unwrap();
