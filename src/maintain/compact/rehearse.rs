@@ -16,7 +16,7 @@ impl Compaction<'_, '_> {
     /// What would be done: the first round's plan, and about how many segments would come of it.
     pub(super) fn rehearse(mut self) -> Result<CompactReport> {
         let examined = self.examine(true)?;
-        let target = self.options.target_bytes;
+        let limits = limits(self.options);
         let mut after = Holding::default();
         let mut inputs: BTreeMap<Kind, Vec<(Examined, Piece)>> = BTreeMap::new();
         for examined in examined {
@@ -39,10 +39,10 @@ impl Compaction<'_, '_> {
         let mut added = 0;
         for inputs in inputs.values() {
             let pieces: Vec<_> = inputs.iter().map(|(_, piece)| piece.clone()).collect();
-            let parts = plan(&pieces, limits(target));
+            let parts = plan(&pieces, limits);
             let read: BTreeSet<usize> = parts.iter().flat_map(|part| part.pieces.iter().copied()).collect();
             let bytes: u64 = read.iter().filter_map(|at| pieces.get(*at)).map(|piece| piece.bytes).sum();
-            added += (bytes / target).max(parts.len() as u64);
+            added += (bytes / limits.target_bytes).max(parts.len() as u64);
             after.segments += (pieces.len() - read.len()) as u64;
             let read = read.iter().filter_map(|at| inputs.get(*at));
             self.remove.extend(read.map(|(examined, _)| Arc::clone(&examined.segment)));

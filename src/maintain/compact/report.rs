@@ -11,12 +11,15 @@ use crate::ledger::Segment;
 
 /// How large a segment is to become: 128 MiB.
 const TARGET_BYTES: u64 = 128 << 20;
+/// How many segments one merge may have open.
+const OPEN_SEGMENTS: usize = 128;
 
 /// How a store is compacted.
 #[must_use]
 pub struct CompactOptions<'a> {
     pub(super) kind: Option<Kind>,
     pub(super) target_bytes: u64,
+    pub(super) open_segments: usize,
     pub(super) dry_run: bool,
     pub(super) insist: bool,
     pub(super) cancel: Option<Arc<AtomicBool>>,
@@ -30,6 +33,7 @@ impl Default for CompactOptions<'_> {
         Self {
             kind: None,
             target_bytes: TARGET_BYTES,
+            open_segments: OPEN_SEGMENTS,
             dry_run: false,
             insist: false,
             cancel: None,
@@ -53,6 +57,13 @@ impl<'a> CompactOptions<'a> {
     /// How large segments are to become, in bytes. Those of half that size are left alone.
     pub const fn target_bytes(mut self, bytes: u64) -> Self {
         self.target_bytes = bytes;
+        self
+    }
+
+    /// How many segments each of the two merges that go on beside each other may have open: 128
+    /// unless given. Where more overlap, it takes further rounds.
+    pub const fn open_segments(mut self, segments: usize) -> Self {
+        self.open_segments = if segments < 2 { 2 } else { segments };
         self
     }
 

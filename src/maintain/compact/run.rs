@@ -35,8 +35,7 @@ use crate::segment::discard;
 use crate::snapshot::Snapshot;
 use crate::store::Shared;
 
-/// What one merge may have open.
-const OPEN_PIECES: usize = 128;
+/// How much memory one merge may have for what is open.
 const OPEN_BYTES: u64 = 128 << 20;
 /// Every round leaves fewer segments than it found. Should it take more than this, the rest is left
 /// for the next compaction.
@@ -177,7 +176,7 @@ impl<'a, 'o> Compaction<'a, 'o> {
 
     /// One round. `false` if there was nothing left to do.
     fn round(&mut self, inputs: &mut BTreeMap<Kind, Vec<Input>>) -> Result<bool> {
-        let limits = limits(self.options.target_bytes);
+        let limits = limits(self.options);
         let mut jobs: Vec<(Kind, Part)> = Vec::new();
         for (kind, inputs) in &*inputs {
             let pieces: Vec<_> = inputs.iter().map(|input| input.piece.clone()).collect();
@@ -374,8 +373,8 @@ impl<'a, 'o> Compaction<'a, 'o> {
     }
 }
 
-pub(super) const fn limits(target_bytes: u64) -> Limits {
-    Limits { target_bytes, open_pieces: OPEN_PIECES, open_bytes: OPEN_BYTES }
+pub(super) const fn limits(options: &CompactOptions<'_>) -> Limits {
+    Limits { target_bytes: options.target_bytes, open_pieces: options.open_segments, open_bytes: OPEN_BYTES }
 }
 
 fn report_progress(call: &mut Option<OnProgress<'_>>, done: &AtomicU64, all: u64) {

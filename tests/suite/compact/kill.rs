@@ -59,21 +59,21 @@ fn a_hundred_compactions_are_killed_beside_writers_and_readers_whose_counts_neve
 /// Records until all is done, one fact after the other, and flushes often. Returns the numbers of
 /// those that were acknowledged, which are all.
 fn write(path: &Path, slot: u64, done: &AtomicBool) -> Vec<u64> {
-    let store = Store::builder().flush_rows(12).open(path).unwrap();
+    let store = Store::builder().flush_rows(20).open(path).unwrap();
     let mut numbers = Vec::new();
     let mut number = slot * 1_000_000;
     while !done.load(Ordering::Relaxed) {
         store.record(numbered(number)).unwrap();
         numbers.push(number);
         number += 1;
-        std::thread::sleep(Duration::from_millis(2));
+        std::thread::sleep(Duration::from_millis(8));
     }
     store.close().unwrap();
     numbers
 }
 
 /// Compactions in processes of their own, each killed at a random moment of about the time that one
-/// takes; every tenth comes to its end, or there would be more to do each time. Returns how many
+/// takes; every fifth comes to its end, or there would be more to do each time. Returns how many
 /// were killed after their commit.
 fn compact_and_die(path: &Path) -> u64 {
     let mut dice = Dice(11);
@@ -88,7 +88,7 @@ fn compact_and_die(path: &Path) -> u64 {
             .stderr(Stdio::piped());
         let begun = Instant::now();
         let mut child = command.spawn().unwrap();
-        if round % 10 > 0 {
+        if round % 5 > 0 {
             std::thread::sleep(Duration::from_micros(dice.below(takes * 5 / 4)));
             child.kill().unwrap();
         }
@@ -119,6 +119,8 @@ fn look(done: &AtomicBool, mut once: impl FnMut()) -> u64 {
     while !done.load(Ordering::Relaxed) {
         once();
         looks += 1;
+        // Not to take the cores from those that are looked at.
+        std::thread::sleep(Duration::from_millis(20));
     }
     looks
 }
