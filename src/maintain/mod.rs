@@ -15,6 +15,7 @@
 mod anomaly;
 mod chain;
 pub(crate) mod footer;
+mod gaps;
 pub(crate) mod inventory;
 mod lock;
 pub(crate) mod scan;
