@@ -12,11 +12,11 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 
 use super::anomaly::{Anomaly, AnomalyKind};
+use super::gaps::Gaps;
 use super::inventory::{self, What};
 use crate::error::{Error, ErrorKind, Result};
-use crate::fact::{Seq, StreamId};
 use crate::ledger::{
-    Action, Commit, CommitNumber, Head, State, Stream, StreamRange, commit_path, read_checkpoint, read_commit,
+    Action, Commit, CommitNumber, Head, State, Stream, commit_path, read_checkpoint, read_commit,
 };
 
 /// So many commits are read ahead, by so many threads.
@@ -40,60 +40,6 @@ pub(crate) struct Chain {
     /// The digest of the newest commit that was read.
     newest: Option<(CommitNumber, String)>,
     checkpoints: BTreeSet<CommitNumber>,
-}
-
-/// Where commits have dropped or lost facts: the numbers of these are among the ranges.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Gaps {
-    within: BTreeMap<StreamId, Vec<(Seq, Seq)>>,
-    /// Not all commits could be read.
-    anywhere: bool,
-}
-
-impl Gaps {
-    /// Whether all these facts may be missing.
-    pub(crate) fn allow(&self, stream: StreamId, first: Seq, last: Seq) -> bool {
-        let mut reached = Seq(first.0.saturating_sub(1));
-        // Sorted by `seal`.
-        for (from, to) in self.within.get(&stream).into_iter().flatten() {
-            if *from <= reached.next() {
-                reached = reached.max(*to);
-            }
-        }
-        self.anywhere || reached >= last
-    }
-
-    /// Facts of these ranges may be missing.
-    pub(crate) fn add(&mut self, ranges: impl IntoIterator<Item = StreamRange>) {
-        for range in ranges {
-            self.within.entry(range.stream).or_default().push((range.first_seq, range.last_seq));
-        }
-    }
-
-    /// To be called before [`Self::allow`].
-    pub(crate) fn seal(&mut self) {
-        self.within.values_mut().for_each(|ranges| ranges.sort_unstable());
-    }
-
-    fn note(&mut self, action: &Action) {
-        match action {
-            Action::Compact { remove, dropped, .. }
-                if dropped.iter().any(|dropped| dropped.total.facts > 0) =>
-            {
-                self.add(remove.iter().flat_map(|segment| segment.streams.iter().copied()));
-            }
-            Action::Repair { lost, .. } => self.add(lost.iter().flat_map(|lost| lost.within.iter().copied())),
-            Action::Salvage { lost, .. } => self.add(lost.iter().copied()),
-            Action::Rebuild(rebuilt) => {
-                self.add(rebuilt.streams.iter().map(|(stream, known)| StreamRange {
-                    stream: *stream,
-                    first_seq: Seq(1),
-                    last_seq: known.committed,
-                }));
-            }
-            _ => {}
-        }
-    }
 }
 
 /// Follows the chain below this root. `seen` is told every commit's number and digest.

@@ -16,6 +16,7 @@ mod anomaly;
 mod chain;
 mod compact;
 pub(crate) mod footer;
+mod gaps;
 pub(crate) mod inventory;
 mod lock;
 mod recover;

@@ -13,7 +13,7 @@
 //!
 //! 1. the journals are opened ([`journals::open_all`]);
 //! 2. the ledger is read to its head, and the head pinned: nobody deletes a segment that it names
-//!    ([`chain::walk`](super::chain::walk), [`pin`]);
+//!    ([`chain::walk`](super::chain::walk), [`Scene::pin`]);
 //! 3. the folders are listed; what was committed in the meantime is read;
 //! 4. journals, segments and strangers are judged by that.
 //!
@@ -290,20 +290,20 @@ impl<'a> Scene<'a> {
         let seen = Mutex::new(Seen::default());
         let checker = Checker { root: self.root, store: state.store, seen: deep.then_some(&seen) };
         let segments: Vec<&Segment> = state.segments.iter().flatten().map(AsRef::as_ref).collect();
-        let checked = workers::check(&checker, &segments, options)?;
+        let results = workers::check(&checker, &segments, options)?;
         report.segments = segments.len() as u64;
-        report.bytes += checked.iter().map(|checked| checked.bytes).sum::<u64>();
+        report.bytes += results.iter().map(|result| result.bytes).sum::<u64>();
         let excused: Vec<&Segment> = segments
             .iter()
-            .zip(&checked)
-            .filter(|(_, checked)| !checked.anomalies.is_empty())
+            .zip(&results)
+            .filter(|(_, result)| !result.anomalies.is_empty())
             .map(|(segment, _)| *segment)
             .collect();
         if deep && chain.adds_up {
             let seen = seen.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
             report.anomalies.extend(sums::gaps(state, path, &seen, &chain.gaps, &excused));
         }
-        let anomalies: Vec<Anomaly> = checked.into_iter().flat_map(|checked| checked.anomalies).collect();
+        let anomalies: Vec<Anomaly> = results.into_iter().flat_map(|result| result.anomalies).collect();
         if anomalies.iter().any(|anomaly| anomaly.kind == AnomalyKind::SegmentMissing) {
             chain.advance(self.root, |_, _| {})?;
         }

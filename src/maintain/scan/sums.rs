@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::super::anomaly::{Affected, Anomaly, AnomalyKind, Span};
-use super::super::chain::Gaps;
+use super::super::gaps::Gaps;
 use super::seen::Seen;
 use crate::fact::{StreamId, UnixNanos};
 use crate::ledger::{Segment, State};

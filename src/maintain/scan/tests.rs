@@ -180,8 +180,8 @@ fn a_ledger_that_tells_wrong_things_of_a_sound_segment() {
         let seen = Mutex::new(Seen::default());
         let store_id = store.shared().ledger.known().store;
         let checker = Checker { root: store.path(), store: store_id, seen: Some(&seen) };
-        let checked = checker.check(&wrong, &|_| {}).unwrap();
-        let [anomaly] = &checked.anomalies[..] else { panic!("{what}: {:#?}", checked.anomalies) };
+        let found = checker.check(&wrong, &|_| {}).unwrap();
+        let [anomaly] = &found.anomalies[..] else { panic!("{what}: {:#?}", found.anomalies) };
         assert_eq!(anomaly.kind, AnomalyKind::SegmentForeign);
         assert!(anomaly.expected.contains(what), "{anomaly:#?}");
     }

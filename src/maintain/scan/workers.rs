@@ -41,7 +41,7 @@ pub(super) fn check(
             call(ScanProgress { bytes: read.load(Ordering::Relaxed), of });
         }
     };
-    let mut checked: Vec<Checked> = segments.iter().map(|_| Checked::default()).collect();
+    let mut all: Vec<Checked> = segments.iter().map(|_| Checked::default()).collect();
     std::thread::scope(|scope| {
         let (results, received) = channel();
         for _ in 0..options.threads.min(segments.len()) {
@@ -53,7 +53,7 @@ pub(super) fn check(
         while left > 0 {
             match received.recv_timeout(EVERY) {
                 Ok((at, result)) => {
-                    if let Some(place) = checked.get_mut(at) {
+                    if let Some(place) = all.get_mut(at) {
                         *place = result?;
                     }
                     left -= 1;
@@ -71,5 +71,5 @@ pub(super) fn check(
         Ok(())
     })?;
     tell();
-    Ok(checked)
+    Ok(all)
 }
