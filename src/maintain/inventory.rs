@@ -209,7 +209,7 @@ fn in_root(name: &str, form: Form) -> What {
         settings::FILE => What::Settings,
         _ if name.starts_with('.') => What::Hidden,
         _ => match name.strip_prefix(settings::FILE) {
-            Some(rest) if rest.ends_with(".tmp") => What::Temporary { stream: None },
+            Some(rest) if rest.strip_suffix(".tmp").is_some() => What::Temporary { stream: None },
             Some(_) if form == Form::File => What::Settings,
             _ => What::Stranger("nothing of this name"),
         },

@@ -103,7 +103,9 @@ impl Described {
         let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
         for (stream, places) in by_stream {
             let again = seen.add(stream, places.iter().map(|(_, seq, _)| seq.0));
-            again.into_iter().for_each(|seq| self.note_again(stream, seq));
+            for seq in again {
+                self.note_again(stream, seq);
+            }
             self.follow(stream, &places);
         }
     }

@@ -80,7 +80,7 @@ pub(super) fn look(
                 beside.anomalies.push(anomaly);
             }
             What::Hidden => {
-                beside.debris.push(debris("a file that another program has hidden here".to_owned()))
+                beside.debris.push(debris("a file that another program has hidden here".to_owned()));
             }
             What::LinkedFolder => {
                 let what =
@@ -111,7 +111,7 @@ pub(super) fn look(
                 beside.debris.push(debris(what));
             }
             What::Uncommitted { kind, ranges, .. } => {
-                beside.uncommitted(scene, &entry, kind, &ranges, known)?
+                beside.uncommitted(scene, &entry, kind, &ranges, known)?;
             }
             _ => {}
         }

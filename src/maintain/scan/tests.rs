@@ -29,21 +29,21 @@ impl Small {
     fn root(&self) -> PathBuf {
         self.folder.path().join("facts")
     }
+}
 
-    /// Looks at the store with each bit of a file flipped in turn; `look` says whether that is found.
-    fn flip_each(&self, path: &Path, look: impl Fn(usize) -> bool) -> usize {
-        let sound = fs::read(path).unwrap();
-        for at in 0..sound.len() {
-            for bit in 0..8 {
-                let mut flipped = sound.clone();
-                flipped[at] ^= 1 << bit;
-                fs::write(path, &flipped).unwrap();
-                assert!(look(at), "{}: bit {bit} of byte {at}", path.display());
-            }
+/// Looks at a store with each bit of a file flipped in turn; `look` says whether that is found.
+fn flip_each(path: &Path, look: impl Fn(usize) -> bool) -> usize {
+    let sound = fs::read(path).unwrap();
+    for at in 0..sound.len() {
+        for bit in 0..8 {
+            let mut flipped = sound.clone();
+            flipped[at] ^= 1 << bit;
+            fs::write(path, &flipped).unwrap();
+            assert!(look(at), "{}: bit {bit} of byte {at}", path.display());
         }
-        fs::write(path, &sound).unwrap();
-        sound.len()
     }
+    fs::write(path, &sound).unwrap();
+    sound.len()
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -69,7 +69,7 @@ fn every_bit_of_every_commit() {
     assert!(!found());
     for number in 0..2 {
         let path = commit_path(&small.root().join("ledger"), CommitNumber(number));
-        assert!(small.flip_each(&path, |_| found()) > 200);
+        assert!(flip_each(&path, |_| found()) > 200);
     }
     assert!(!found());
 }
@@ -85,7 +85,7 @@ fn every_bit_of_a_segment() {
         !checker.check(segment, &|_| {}).unwrap().anomalies.is_empty()
     };
     assert!(!found());
-    assert!(small.flip_each(&small.root().join(&segment.path), |_| found()) > 2000);
+    assert!(flip_each(&small.root().join(&segment.path), |_| found()) > 2000);
     assert!(!found());
 }
 
@@ -101,7 +101,7 @@ fn every_bit_of_a_journal() {
     assert_eq!((judge().anomalies.len(), judge().debris.len(), judge().unflushed), (0, 0, [0, 1, 0]));
     let journal = fs::read_dir(small.root().join("journal/1")).unwrap().map(|entry| entry.unwrap().path());
     let journal = { journal }.find(|path| path.extension().is_some_and(|e| e == "journal")).unwrap();
-    let flipped = small.flip_each(&journal, |at| {
+    let flipped = flip_each(&journal, |at| {
         let judged = judge();
         // A length that is too large looks like a frame that is cut short, if it is the last: that was
         // never acknowledged, as far as anybody can tell, and is told as such.
@@ -168,8 +168,9 @@ fn facts_that_are_twice_in_segments_and_others_that_are_nowhere() {
 
 #[test]
 fn a_ledger_that_tells_wrong_things_of_a_sound_segment() {
+    type Change = fn(&mut Segment);
     let (_folder, store, segments) = two_segments();
-    let changes: [(fn(&mut Segment), &str); 3] = [
+    let changes: [(Change, &str); 3] = [
         (|segment| segment.recorded_at.max.0 += 1, "recorded from"),
         (|segment| segment.at.min.0 -= 1, "wall times from"),
         (|segment| segment.timestamp_nulls = 1, "timestamps without a nanosecond"),
