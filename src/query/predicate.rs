@@ -18,6 +18,7 @@ use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{Expr, Volatility};
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_optimizer::pruning::{PruningPredicate, PruningPredicateBuilder};
 
@@ -120,7 +121,7 @@ fn over_stored(
     let all = columns::schema(kind);
     let over_all = DFSchema::try_from(Arc::clone(&all))?;
     let over = language.create_physical_expr(condition.clone(), &over_all)?;
-    let mut named: Vec<usize> = collect_columns(&over).iter().map(|column| column.index()).collect();
+    let mut named: Vec<usize> = collect_columns(&over).iter().map(Column::index).collect();
     named.sort_unstable();
     let schema: SchemaRef = Arc::new(Schema::clone(&all).project(&named)?);
     let over_named = DFSchema::try_from(Arc::clone(&schema))?;

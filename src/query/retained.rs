@@ -80,7 +80,10 @@ impl RetainedExec {
 
 impl fmt::Debug for RetainedExec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RetainedExec").field("kind", &self.kind).field("input", &self.input).finish()
+        f.debug_struct("RetainedExec")
+            .field("kind", &self.kind)
+            .field("input", &self.input)
+            .finish_non_exhaustive()
     }
 }
 

@@ -233,7 +233,7 @@ impl Retention {
     fn held(&self, kind: Kind, name: &str, hold: &ledger::Hold) -> Arc<Held> {
         let asked = (kind, hold.kind, hold.predicate.clone());
         let mut known = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let held = known.entry(asked).or_insert_with(|| {
+        let covers = known.entry(asked).or_insert_with(|| {
             let parsed = hold.predicate.as_deref().map(|sql| condition(kind, hold.kind, sql)).transpose();
             Arc::new(Held {
                 condition: parsed.unwrap_or_else(|error| {
@@ -242,6 +242,6 @@ impl Retention {
                 }),
             })
         });
-        Arc::clone(held)
+        Arc::clone(covers)
     }
 }

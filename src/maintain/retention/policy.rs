@@ -13,7 +13,7 @@ use super::age;
 use crate::fact::Kind;
 
 /// How far the clock may be ahead of the newest fact before dropping for good is refused: 400 days.
-pub(super) const MAX_CLOCK_LEAD: Duration = Duration::from_secs(400 * 86_400);
+pub(super) const MAX_CLOCK_LEAD: Duration = Duration::from_hours(400 * 24);
 
 /// Which facts a store keeps: limits for the whole store, for its kinds, and for facts that a
 /// predicate picks.

@@ -65,6 +65,7 @@ pub(super) struct Candidate {
 
 /// The rules in force.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_field_names, reason = "they are the rules")]
 pub(crate) struct Rules {
     rules: Vec<Rule>,
     /// For each kind, in the order in which facts are offered to them.

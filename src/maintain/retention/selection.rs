@@ -22,6 +22,7 @@ use super::tally::{Tallies, belonging, indices};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Kind, UnixNanos};
 use crate::ledger::{self, Segment, State};
+use crate::query::Predicate;
 use crate::snapshot::Snapshot;
 use crate::store::Shared;
 
@@ -262,7 +263,7 @@ impl Selection {
     fn needed(&self, kind: Kind) -> Vec<usize> {
         let timestamp = self.rules.look_at(kind, AgeBy::Timestamp).then_some("timestamp");
         let conditions = self.rules.candidates(kind).iter().filter_map(|c| c.condition.as_ref());
-        let of_rules = conditions.flat_map(|condition| condition.columns());
+        let of_rules = conditions.flat_map(Predicate::columns);
         let of_holds = self.holds(kind).iter().flat_map(|hold| hold.columns());
         indices(kind, PLACE.into_iter().chain(timestamp).chain(of_rules).chain(of_holds))
     }
