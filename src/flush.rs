@@ -19,7 +19,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::{Action, StreamRange};
 use crate::metrics::count;
 use crate::recorder::{PENDING_AGE, Recorder, Sealed};
-use crate::segment;
+use crate::segment::{self, Origin};
 use crate::store::Shared;
 
 /// How long a failed flush waits before the next attempt, at first and at most: each failure in
@@ -158,9 +158,10 @@ fn flush(shared: &Shared, sealed: &[Arc<Sealed>]) -> Result<()> {
         first_seq: committed.next(),
         last_seq: chunks.last().map_or(committed, |chunk| chunk.last),
     };
-    let segments = segment::write_all(&shared.disk, &shared.root, state.store, range, |kind| {
-        Box::new(chunks.iter().filter_map(move |chunk| chunk.rows(kind)))
-    })?;
+    let segments =
+        segment::write_all(&shared.disk, &shared.root, state.store, range, Origin::Store, |kind| {
+            Box::new(chunks.iter().filter_map(move |chunk| chunk.rows(kind)))
+        })?;
     let result = shared.ledger.commit(|state| {
         if state.committed(stream) != committed {
             let why =

@@ -22,8 +22,8 @@ use arrow::array::RecordBatch;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::fact::{Fact, Kind, Recorded, Seq, StreamId, UnixNanos, columns};
-use crate::ledger::Segment;
+use crate::fact::{Fact, Kind, Recorded, Seq, StreamId, columns};
+use crate::ledger::{Place, Segment};
 use crate::maintain::retention::{Selection, Verdict};
 use crate::segment::{open as open_segment, reader_options};
 use crate::snapshot::Snapshot;
@@ -127,7 +127,7 @@ impl Store {
                 }
             }
         }
-        after.waiting.sort_by_key(|segment| Reverse(begin(segment)));
+        after.waiting.sort_by_key(|segment| Reverse(segment.first_place()));
         for chunk in snapshot.tail()? {
             for kind in Kind::ALL {
                 if let Some(rows) = chunk.rows(kind) {
@@ -137,16 +137,6 @@ impl Store {
         }
         Ok(after)
     }
-}
-
-/// A fact's place in the store's order.
-type Key = (UnixNanos, StreamId, Seq);
-
-/// No fact of a segment comes before this.
-fn begin(segment: &Segment) -> Key {
-    let first = segment.streams.iter().map(|range| (range.stream, range.first_seq)).min();
-    let (stream, seq) = first.unwrap_or((StreamId(0), Seq(0)));
-    (segment.recorded_at.min, stream, seq)
 }
 
 /// What [`Store::after`] returns: facts in the store's order.
@@ -189,7 +179,7 @@ impl After {
     fn step(&mut self) -> Result<Option<Found>> {
         while let Some(segment) = self.waiting.last() {
             let next = self.open.peek().map(|Reverse(source)| source.key());
-            if next.is_some_and(|next| next < begin(segment)) {
+            if next.is_some_and(|next| next < segment.first_place()) {
                 break;
             }
             let rest = SegmentReader::open(&self.root.join(&segment.path), segment, &self.selection)?;
@@ -263,7 +253,7 @@ struct Source {
 }
 
 impl Source {
-    const fn key(&self) -> Key {
+    const fn key(&self) -> Place {
         (self.next.position.recorded_at, self.next.position.stream, self.next.position.seq)
     }
 }

@@ -82,6 +82,7 @@ pub(crate) struct SegmentWriter<'a> {
     store: StoreId,
     /// The range of a stream that it is named for; if none, it is named for what is in it.
     range: Option<StreamRange>,
+    origin: Origin,
     unique: String,
     temp: std::path::PathBuf,
     writer: ArrowWriter<Hashing>,
@@ -98,13 +99,14 @@ impl<'a> SegmentWriter<'a> {
         kind: Kind,
         store: StoreId,
         range: StreamRange,
+        origin: Origin,
     ) -> Result<Self> {
-        Self::begin_for(disk, root, kind, store, Some(range))
+        Self::begin_for(disk, root, kind, store, Some(range), origin)
     }
 
     /// Begins a segment for facts of one kind that are in segments already, of any streams.
     pub(crate) fn begin_again(disk: &'a Disk, root: &'a Path, kind: Kind, store: StoreId) -> Result<Self> {
-        Self::begin_for(disk, root, kind, store, None)
+        Self::begin_for(disk, root, kind, store, None, Origin::Store)
     }
 
     fn begin_for(
@@ -113,10 +115,11 @@ impl<'a> SegmentWriter<'a> {
         kind: Kind,
         store: StoreId,
         range: Option<StreamRange>,
+        origin: Origin,
     ) -> Result<Self> {
         let unique = uuid::Uuid::new_v4().simple().to_string();
         let unique = unique.get(..8).unwrap_or_default().to_owned();
-        let name = range.map_or_else(|| format!("{AGAIN}{unique}"), |range| name(range, &unique));
+        let name = range.map_or_else(|| format!("{AGAIN}{unique}"), |range| name(range, origin, &unique));
         let temp = root.join(kind.table()).join(format!("{name}.tmp"));
         let file = disk.create_new(&temp).map_err(|error| Error::io("begin the segment", &temp, error))?;
         let failure = Arc::new(Mutex::new(None));
@@ -133,7 +136,20 @@ impl<'a> SegmentWriter<'a> {
             error
         })?;
         let bounds = Bounds::default();
-        Ok(Self { disk, root, kind, store, range, unique, temp, writer, failure, fact_bytes: 0, bounds })
+        Ok(Self {
+            disk,
+            root,
+            kind,
+            store,
+            range,
+            origin,
+            unique,
+            temp,
+            writer,
+            failure,
+            fact_bytes: 0,
+            bounds,
+        })
     }
 
     /// Adds rows, in the order of their `seq`.
@@ -197,7 +213,7 @@ impl<'a> SegmentWriter<'a> {
         else {
             return Err(Error::damaged(temp, "it would be a segment without rows"));
         };
-        let path = format!("{}/{}.parquet", self.kind.table(), name(*first, &self.unique));
+        let path = format!("{}/{}.parquet", self.kind.table(), name(*first, self.origin, &self.unique));
         let ranges: Vec<_> = named
             .iter()
             .map(|range| format!("{}:{}-{}", range.stream, range.first_seq, range.last_seq))
@@ -231,10 +247,25 @@ impl<'a> SegmentWriter<'a> {
 /// What the temporary file of a segment begins with whose facts were in segments before.
 pub(crate) const AGAIN: &str = "again-";
 
+/// What the name of a segment begins with whose facts come from an input that is imported. Until a
+/// commit names it nobody was told of them, and importing the input again brings them: so it is
+/// never taken for the only place of its facts.
+pub(crate) const IMPORTED: &str = "import-";
+
+/// Where the facts of a new segment were before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// In a journal, or a damaged store.
+    Store,
+    /// In an input that is imported.
+    Import,
+}
+
 /// A segment's name, without its ending: what inventory tells its facts by. Of several streams it
 /// names the first.
-fn name(range: StreamRange, unique: &str) -> String {
-    format!("{}-{}-{}-{unique}", range.stream, range.first_seq, range.last_seq)
+fn name(range: StreamRange, origin: Origin, unique: &str) -> String {
+    let origin = if origin == Origin::Import { IMPORTED } else { "" };
+    format!("{origin}{}-{}-{}-{unique}", range.stream, range.first_seq, range.last_seq)
 }
 
 /// The size and the BLAKE3 digest, in hex, of all that is in a file.
@@ -345,11 +376,12 @@ pub(crate) fn write_all<'r>(
     root: &Path,
     store: StoreId,
     range: StreamRange,
+    origin: Origin,
     rows: impl Fn(Kind) -> Box<dyn Iterator<Item = &'r Rows> + 'r>,
 ) -> Result<Vec<Segment>> {
     let mut segments = Vec::new();
     for kind in Kind::ALL {
-        match write_kind(disk, root, kind, store, range, rows(kind)) {
+        match write_kind(disk, root, kind, store, range, origin, rows(kind)) {
             Ok(segment) => segments.extend(segment),
             Err(error) => {
                 discard(disk, root, &segments);
@@ -366,13 +398,14 @@ fn write_kind<'r>(
     kind: Kind,
     store: StoreId,
     range: StreamRange,
+    origin: Origin,
     rows: impl Iterator<Item = &'r Rows>,
 ) -> Result<Option<Segment>> {
     let mut rows = rows.peekable();
     if rows.peek().is_none() {
         return Ok(None);
     }
-    let mut writer = SegmentWriter::begin(disk, root, kind, store, range)?;
+    let mut writer = SegmentWriter::begin(disk, root, kind, store, range, origin)?;
     for rows in rows {
         if let Err(error) = writer.write(rows) {
             writer.abandon();

@@ -255,9 +255,7 @@ impl StoreBuilder {
         count(&metrics.anomalies_detected, startup.anomalies);
         count(&metrics.recoveries, startup.recoveries);
         let clock = self.clock.unwrap_or_else(|| Arc::new(UnixNanos::now));
-        let recorder = if self.access != Access::Write {
-            None
-        } else {
+        let recorder = if self.access == Access::Write {
             let opened =
                 adopt::open_stream(&self.disk, root, &ledger, settings.durability, &metrics.replayed)?;
             let journal = opened.journal.buffered(settings.durability == Durability::Buffered);
@@ -271,6 +269,8 @@ impl StoreBuilder {
                 opened.last_recorded_at,
                 opened.sealed,
             ))
+        } else {
+            None
         };
         let shared = Arc::new(Shared {
             root: root.to_path_buf(),

@@ -11,7 +11,7 @@ use super::{StoreArg, say};
 /// Tell whether a store is healthy, and recover it if that is asked for.
 ///
 /// Every byte is looked at. The exit code is 0 if the store is healthy, or was recovered; 1 if
-/// something is wrong and --mode is fail_on_anomaly; 2 if something is still wrong after
+/// something is wrong and --mode is `fail_on_anomaly`; 2 if something is still wrong after
 /// recovering.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  ostracon doctor facts/ --mode recover --recovery-mode repair")]
@@ -28,7 +28,7 @@ pub(super) struct DoctorArgs {
 /// Tell whether a store may be opened by a system that starts, as its startup mode would.
 ///
 /// Sizes, footers and numbers are looked at. The exit code is 0 if the store may be opened; 1 if
-/// something is wrong and --mode is fail_on_anomaly; 2 if recovering did not help.
+/// something is wrong and --mode is `fail_on_anomaly`; 2 if recovering did not help.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  ostracon startup-check facts/ --mode fail_on_anomaly")]
 pub(super) struct StartupCheckArgs {

@@ -121,12 +121,11 @@ pub(super) fn found(when: &str, scan: &ScanReport) -> String {
     if scan.is_clean() {
         return format!("{when:<11} nothing is wrong\n");
     }
-    scan.anomalies
-        .iter()
-        .map(|Anomaly { kind, path, expected, found, .. }| {
-            format!("{when:<11} {kind}: {path}: expected {expected}, found {found}\n")
-        })
-        .collect()
+    let mut out = String::new();
+    for Anomaly { kind, path, expected, found, .. } in &scan.anomalies {
+        out += &format!("{when:<11} {kind}: {path}: expected {expected}, found {found}\n");
+    }
+    out
 }
 
 /// `1:4-6, 2:9`: facts 4 to 6 of stream 1, and fact 9 of stream 2.

@@ -85,7 +85,9 @@ fn text(sheet: &BalanceSheet, kept: Option<&LedgerHead>) -> String {
     }
     if let Some(unknown) = &sheet.rebuilt {
         out += &format!("the ledger was rebuilt: it begins with commit {}\n", sheet.root);
-        unknown.iter().for_each(|unknown| out += &format!("  unknown: {unknown}\n"));
+        for unknown in unknown {
+            out += &format!("  unknown: {unknown}\n");
+        }
     }
     match &sheet.head {
         Some(head) => {

@@ -19,7 +19,7 @@ use crate::flush;
 use crate::journal::claim::Claim;
 use crate::ledger::{Action, ImportMark, Segment, StreamRange};
 use crate::metrics::count;
-use crate::segment;
+use crate::segment::{self, Origin};
 use crate::store::Shared;
 
 /// How many parts are written at the same time, and how many more may wait.
@@ -322,10 +322,11 @@ impl<'scope, 'env> Committer<'scope, 'env> {
 fn write(shared: &Shared, job: Job) -> Written {
     let store = shared.ledger.known().store;
     let rows = Arc::new(job.rows);
-    let add: Vec<Segment> = segment::write_all(&shared.disk, &shared.root, store, job.range, |kind| {
-        let rows = rows.get(kind.index()).map(Vec::as_slice).unwrap_or_default();
-        Box::new(rows.iter())
-    })?;
+    let add: Vec<Segment> =
+        segment::write_all(&shared.disk, &shared.root, store, job.range, Origin::Import, |kind| {
+            let rows = rows.get(kind.index()).map(Vec::as_slice).unwrap_or_default();
+            Box::new(rows.iter())
+        })?;
     count(&shared.metrics.segments_written, add.len() as u64);
     count(&shared.metrics.segment_bytes_written, add.iter().map(|segment| segment.bytes).sum());
     Ok(Action::Flush {

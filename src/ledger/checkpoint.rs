@@ -88,8 +88,9 @@ fn first(folder: &Path, root: CommitNumber) -> Result<State> {
         _ => Error::new(
             ErrorKind::Damaged,
             format!(
-                "the ledger is damaged: it begins with {}, and the commits before are missing",
-                path.display()
+                "the ledger is damaged: it begins with {}, and {} is missing",
+                path.display(),
+                commit_path(folder, CommitNumber(0)).display()
             ),
         ),
     })

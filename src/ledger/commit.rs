@@ -166,7 +166,24 @@ pub(crate) struct Segment {
     pub(crate) at: TimeRange,
 }
 
+/// A fact's place in the store's order.
+pub(crate) type Place = (UnixNanos, StreamId, Seq);
+
 impl Segment {
+    /// None of its facts has a place before this one.
+    pub(crate) fn first_place(&self) -> Place {
+        let first = self.streams.iter().map(|range| (range.stream, range.first_seq)).min();
+        let (stream, seq) = first.unwrap_or((StreamId(0), Seq(0)));
+        (self.recorded_at.min, stream, seq)
+    }
+
+    /// None of its facts has a place behind this one.
+    pub(crate) fn last_place(&self) -> Place {
+        let last = self.streams.iter().map(|range| (range.stream, range.last_seq)).max();
+        let (stream, seq) = last.unwrap_or((StreamId(u32::MAX), Seq(u64::MAX)));
+        (self.recorded_at.max, stream, seq)
+    }
+
     /// Whether it is a file in the folder of its kind, and not somewhere else.
     pub(super) fn is_in_place(&self) -> bool {
         let name = self.path.strip_prefix(self.kind.table()).and_then(|rest| rest.strip_prefix('/'));
@@ -257,6 +274,20 @@ pub(super) fn read_file(path: &Path, most: u64) -> Result<Option<Vec<u8>>> {
         ));
     }
     std::fs::read(path).map(Some).map_err(attempt)
+}
+
+/// Makes sure that a commit's file says what the commit does.
+pub(super) fn check_readable(commit: &Commit, bytes: &[u8]) -> Result<()> {
+    let read: Result<Commit, _> = serde_json::from_slice(bytes);
+    let why = match read {
+        Ok(read) if read == *commit => return Ok(()),
+        Ok(_) => "it reads otherwise".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    Err(Error::new(
+        ErrorKind::Damaged,
+        format!("a commit ({}) could not be written as JSON: {why}", commit.action.name()),
+    ))
 }
 
 /// Reads a commit and its digest; `None` if there is none of that name.

@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(crate) use action::{Action, Dropped, Hold, Lost, Rebuilt, Unverified};
 pub(crate) use checkpoint::{read as read_checkpoint, read_alone as read_lone_checkpoint};
 pub(crate) use commit::{
-    Commit, CommitNumber, FORMAT, ImportMark, Segment, StoreId, StreamRange, TimeRange, commit_path,
+    Commit, CommitNumber, FORMAT, ImportMark, Place, Segment, StoreId, StreamRange, TimeRange, commit_path,
     read as read_commit,
 };
 pub(crate) use state::{Head, State, Stream, Tombstone, Total};
@@ -125,6 +125,8 @@ impl Ledger {
             let Some(action) = build(&state)? else { return Ok(None) };
             let commit = Commit::after(&state, action, UnixNanos::now());
             let bytes = commit.to_bytes()?;
+            // What could not be read again would be the end of the ledger.
+            commit::check_readable(&commit, &bytes)?;
             let mut next = (*state).clone();
             let path = commit_path(&self.folder, commit.number);
             next.apply(&commit, commit::digest(&bytes)).map_err(|why| {

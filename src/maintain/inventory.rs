@@ -23,6 +23,7 @@ use crate::error::{Error, Result};
 use crate::fact::{Kind, Seq, StreamId};
 use crate::journal::claim::{self, JournalName};
 use crate::ledger::{CommitNumber, State, StreamRange};
+use crate::segment::IMPORTED;
 use crate::settings;
 
 /// What an entry is.
@@ -74,6 +75,8 @@ pub(crate) enum Standing {
     Covered,
     /// What the ledger does not cover is in a journal.
     Journaled,
+    /// In the input of an import that was not finished, or is under way.
+    Imported,
     /// Nowhere, as far as is known.
     Unknown,
 }
@@ -265,16 +268,25 @@ fn in_segments(kind: Kind, name: &str, path: &str, known: &Known<'_>) -> What {
     match name.strip_suffix(".parquet") {
         Some(stem) if !stem.starts_with('.') => {
             let ranges: Vec<_> = range_of(stem).into_iter().collect();
-            What::Uncommitted { kind, standing: known.standing(&ranges), ranges }
+            let standing = match known.standing(&ranges) {
+                Standing::Unknown if is_imported(stem) => Standing::Imported,
+                standing => standing,
+            };
+            What::Uncommitted { kind, standing, ranges }
         }
         _ if name.starts_with('.') => What::Hidden,
         _ => What::Stranger("segments"),
     }
 }
 
-/// The facts of a segment with this name: `<stream>-<first>-<last>-<unique>`.
+/// Whether a segment of this name has facts of an input that is imported.
+pub(super) fn is_imported(name: &str) -> bool {
+    name.starts_with(IMPORTED)
+}
+
+/// The facts of a segment with this name: `<stream>-<first>-<last>-<unique>`, behind `import-` or not.
 pub(crate) fn range_of(stem: &str) -> Option<StreamRange> {
-    let mut parts = stem.split('-');
+    let mut parts = stem.strip_prefix(IMPORTED).unwrap_or(stem).split('-');
     let stream = StreamId(parts.next()?.parse().ok()?);
     let first_seq = Seq(parts.next()?.parse().ok()?);
     let last_seq = Seq(parts.next()?.parse().ok()?);

@@ -13,7 +13,7 @@ use parquet::arrow::arrow_reader::{
 use parquet::file::metadata::PageIndexPolicy;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::fact::{Fact, Kind, Recorded, columns};
+use crate::fact::{Fact, Kind, Position, Recorded, columns};
 use crate::ledger::Segment;
 use crate::maintain::retention::{Selection, Verdict};
 use crate::segment::{open as open_segment, reader_options};
@@ -48,7 +48,7 @@ impl Store {
             }
         }
         let mut segments = snapshot.state.segments(kind).to_vec();
-        segments.sort_by_key(|segment| std::cmp::Reverse(segment.recorded_at.max));
+        segments.sort_by_key(|segment| std::cmp::Reverse(segment.last_place()));
         for segment in segments {
             if newest.is_complete_before(&segment) {
                 // All that follow end earlier still.
@@ -112,8 +112,11 @@ impl Newest {
             return false;
         }
         self.trim();
-        self.found.len() == self.limit
-            && self.found.first().is_some_and(|oldest| oldest.position.recorded_at > segment.recorded_at.max)
+        let Some(oldest) = self.found.first().filter(|_| self.found.len() == self.limit) else {
+            return false;
+        };
+        let Position { stream, seq, recorded_at } = oldest.position;
+        (recorded_at, stream, seq) > segment.last_place()
     }
 
     fn may_match(&self, segment: &Segment) -> bool {

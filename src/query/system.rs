@@ -119,7 +119,7 @@ fn numbers(values: impl Iterator<Item = u64>) -> ArrayRef {
 }
 
 fn texts(values: impl Iterator<Item = String>) -> ArrayRef {
-    Arc::new(StringArray::from_iter_values(values))
+    Arc::new(values.map(Some).collect::<StringArray>())
 }
 
 fn instants(values: impl Iterator<Item = UnixNanos>) -> ArrayRef {

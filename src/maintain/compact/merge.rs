@@ -17,11 +17,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use arrow::array::RecordBatch;
 use arrow::compute::interleave_record_batch;
 
-use super::plan::{Part, Piece, Place};
+use super::plan::{Part, Piece};
 use super::source::{Batch, ByRule, Source, sizes};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::Kind;
-use crate::ledger::{Segment, StoreId};
+use crate::ledger::{Place, Segment, StoreId};
 use crate::maintain::retention::Selection;
 use crate::segment::{SegmentWriter, discard};
 use crate::store::Shared;

@@ -14,11 +14,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use crate::fact::{Seq, StreamId, UnixNanos};
-use crate::ledger::Segment;
-
-/// A fact's place in the store's order.
-pub(super) type Place = (UnixNanos, StreamId, Seq);
+use crate::ledger::{Place, Segment};
 
 /// A segment, as far as the plan is concerned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,14 +58,10 @@ const OVERHEAD_BYTES: u64 = 24 << 10;
 impl Piece {
     /// A segment that keeps so many of its rows.
     pub(super) fn of(segment: &Segment, kept: u64, memory: u64) -> Self {
-        let first = segment.streams.iter().map(|range| (range.stream, range.first_seq)).min();
-        let last = segment.streams.iter().map(|range| (range.stream, range.last_seq)).max();
-        let (first_stream, first_seq) = first.unwrap_or((StreamId(0), Seq(0)));
-        let (last_stream, last_seq) = last.unwrap_or((StreamId(u32::MAX), Seq(u64::MAX)));
         let bytes = u128::from(segment.bytes) * u128::from(kept) / u128::from(segment.rows.max(1));
         Self {
-            first: (segment.recorded_at.min, first_stream, first_seq),
-            last: (segment.recorded_at.max, last_stream, last_seq),
+            first: segment.first_place(),
+            last: segment.last_place(),
             bytes: u64::try_from(bytes).unwrap_or(u64::MAX),
             memory,
             changes: kept < segment.rows,
@@ -179,6 +171,7 @@ fn cut(layer: &[(usize, &Piece)], target_bytes: u64, parts: &mut Vec<Part>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fact::{Seq, StreamId, UnixNanos};
     use proptest::prelude::*;
 
     const LIMITS: Limits = Limits { target_bytes: 100 << 20, open_pieces: 4, open_bytes: 1 << 30 };

@@ -127,7 +127,9 @@ impl Holding {
     }
 
     pub(super) fn with(mut self, segments: &[Arc<Segment>]) -> Self {
-        segments.iter().for_each(|segment| self.count(segment));
+        for segment in segments {
+            self.count(segment);
+        }
         self
     }
 
@@ -174,7 +176,6 @@ pub struct CompactReport {
     pub elapsed: Duration,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
 fn seconds<S: serde::Serializer>(elapsed: &Duration, out: S) -> Result<S::Ok, S::Error> {
     out.serialize_f64(elapsed.as_secs_f64())
 }

@@ -16,10 +16,9 @@ use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
 
-use super::plan::Place;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Kind, Seq, StreamId, UnixNanos, columns};
-use crate::ledger::{Segment, Total};
+use crate::ledger::{Place, Segment, Total};
 use crate::maintain::retention::{RuleId, Selection};
 use crate::segment;
 

@@ -51,7 +51,7 @@ impl Search {
 
     fn is_it(&mut self, begin: usize, end: usize, at: usize, bit: u8) -> bool {
         self.flip(at, bit);
-        let found = self.digest(begin, end) == Some(self.wanted);
+        let found = self.digest(begin, end) == self.wanted;
         if !found {
             self.flip(at, bit);
         }
@@ -65,9 +65,9 @@ impl Search {
     }
 
     /// The digest of the whole file, of which only this chunk has changed.
-    fn digest(&self, begin: usize, end: usize) -> Option<Hash> {
+    fn digest(&self, begin: usize, end: usize) -> Hash {
         let Some((top, way)) = self.above.split_first() else {
-            return Some(blake3::hash(&self.bytes));
+            return blake3::hash(&self.bytes);
         };
         let value = way.iter().rev().fold(self.value(begin, end), |value, (beside, is_left)| {
             let (left, right) = if *is_left { (beside, &value) } else { (&value, beside) };
@@ -75,7 +75,7 @@ impl Search {
         });
         let (beside, is_left) = top;
         let (left, right) = if *is_left { (beside, &value) } else { (&value, beside) };
-        Some(merge_subtrees_root(left, right, Mode::Hash))
+        merge_subtrees_root(left, right, Mode::Hash)
     }
 
     /// The value of a subtree that is not the whole file.

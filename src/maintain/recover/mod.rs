@@ -90,6 +90,7 @@ const BITS_BUDGET: u64 = 8 << 20;
 /// [`ErrorKind::NewerFormat`]; and what kept a file from being read or written. What was done until
 /// then stands, and recovering again goes on from there. That something is still wrong after it is
 /// no error: the report says so.
+#[expect(clippy::needless_pass_by_value, reason = "how it is recovered is said once")]
 pub fn recover(path: impl AsRef<Path>, config: RecoveryConfig) -> Result<RecoveryReport> {
     config.check()?;
     let root = path.as_ref();
@@ -249,16 +250,16 @@ impl Work<'_> {
         if broken && let Some(number) = evidence::unfinished_rebuild(&folder, &Files::list(&folder)?)? {
             rebuild::finish(self, number)?;
             return Ok(false);
-        } else if broken && self.report.mode == RecoveryMode::Rebuild {
+        }
+        if broken && self.report.mode == RecoveryMode::Rebuild {
             rebuild::run(self)?;
             return Ok(false);
-        } else {
-            for anomaly in found.anomalies.iter().filter(|a| a.kind == AnomalyKind::CheckpointDamaged) {
-                self.drop_checkpoint(&anomaly.path)?;
-            }
-            if broken {
-                self.note("the ledger itself is damaged; only mode rebuild makes a new one");
-            }
+        }
+        for anomaly in found.anomalies.iter().filter(|a| a.kind == AnomalyKind::CheckpointDamaged) {
+            self.drop_checkpoint(&anomaly.path)?;
+        }
+        if broken {
+            self.note("the ledger itself is damaged; only mode rebuild makes a new one");
         }
         match Ledger::open(self.disk.clone(), self.root) {
             Ok(ledger) => self.ledger = Some(ledger),

@@ -317,7 +317,7 @@ mod tests {
     use crate::fact::columns::RowsBuilder;
     use crate::fact::{Audit, DeadLetter, Event, Fact, Json, Seq, StreamId, UnixNanos};
     use crate::ledger::{StoreId, StreamRange};
-    use crate::segment::SegmentWriter;
+    use crate::segment::{Origin, SegmentWriter};
     use arrow::array::RecordBatch;
     use std::path::{Path, PathBuf};
 
@@ -334,7 +334,7 @@ mod tests {
                 audit.into()
             }
             Kind::DeadLetter => {
-                let target = (n % 3 > 0).then_some("shop:5");
+                let target = (!n.is_multiple_of(3)).then_some("shop:5");
                 DeadLetter::new("shop", target, "Order", json(format!("[{n}]")), n as f64).into()
             }
         }
@@ -345,7 +345,8 @@ mod tests {
         let range = StreamRange { stream: StreamId(1), first_seq: Seq(1), last_seq: Seq(rows) };
         let disk = Disk::new();
         let mut writer =
-            SegmentWriter::begin(&disk, folder, kind, StoreId::from_bytes([1; 16]), range).unwrap();
+            SegmentWriter::begin(&disk, folder, kind, StoreId::from_bytes([1; 16]), range, Origin::Store)
+                .unwrap();
         let mut builder = RowsBuilder::new(kind);
         for n in 1..=rows {
             builder.push(Seq(n), UnixNanos::new(n as i64), &fact(kind, n), None);

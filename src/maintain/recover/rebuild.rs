@@ -39,19 +39,16 @@ use crate::ledger::{
     Commit, CommitNumber, Ledger, Lost, Rebuilt, Segment, State, StoreId, Stream, StreamRange, Total,
     Unverified,
 };
-use crate::segment;
+use crate::segment::{self, Origin};
 
 /// Makes a new ledger.
 pub(super) fn run(work: &mut Work<'_>) -> Result<()> {
     let folder = work.root.join("ledger");
     let _claims = claim_all(work)?;
     let mut evidence = Evidence::gather(&folder)?;
-    let store = match evidence.store.or_else(|| store_of_files(work)) {
-        Some(store) => store,
-        None => {
-            let why = format!("{} has nothing left that says whose facts they are", work.root.display());
-            return Err(Error::new(ErrorKind::Damaged, why));
-        }
+    let Some(store) = evidence.store.or_else(|| store_of_files(work)) else {
+        let why = format!("{} has nothing left that says whose facts they are", work.root.display());
+        return Err(Error::new(ErrorKind::Damaged, why));
     };
     let number = match evidence.highest {
         None => CommitNumber(1),
@@ -409,7 +406,7 @@ impl Inquiry {
             // Commits that are gone may have given out more of its numbers.
             stream.ended = true;
             let known = evidence.streams.get(id).map_or(Seq(0), |known| known.committed);
-            let heirs = self.from_journal(work, *id, known, stream.committed)?;
+            let heirs = self.out_of_journal(work, *id, known, stream.committed)?;
             self.accepted.extend(heirs);
         }
         self.accepted.sort_by_key(|segment| segment.recorded_at.max);
@@ -431,7 +428,7 @@ impl Inquiry {
 
     /// Facts of a journal that lie before others that are in segments: the ledger will cover their
     /// numbers, so they must be in segments, too.
-    fn from_journal(
+    fn out_of_journal(
         &self,
         work: &Work<'_>,
         stream: StreamId,
@@ -445,10 +442,12 @@ impl Inquiry {
             }
         }
         let mut buffer = Buffer::new(stream);
-        frames.iter().for_each(|(seq, raw)| buffer.push(*seq, raw));
+        for (seq, raw) in &frames {
+            buffer.push(*seq, raw);
+        }
         let chunks = buffer.seal();
         let range = StreamRange { stream, first_seq: known.next(), last_seq: committed };
-        segment::write_all(work.disk, work.root, self.store, range, |kind| {
+        segment::write_all(work.disk, work.root, self.store, range, Origin::Store, |kind| {
             Box::new(chunks.iter().filter_map(move |chunk| chunk.rows(kind)))
         })
     }

@@ -29,7 +29,7 @@ use crate::buffer::Buffer;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Kind, Seq, StreamId, codec};
 use crate::ledger::{Action, Lost, Segment, State, StoreId, StreamRange, Total, Unverified};
-use crate::segment::{self, SegmentWriter};
+use crate::segment::{self, Origin, SegmentWriter};
 
 /// More ranges than these do not tell anybody anything.
 const MOST_SPANS: usize = 1000;
@@ -262,7 +262,7 @@ fn from_journal(work: &Work<'_>, state: &State, segment: &Segment, heirs: &mut H
     for range in &segment.streams {
         let journals = streams::read_journals(work, state.store, range.stream)?;
         let mut frames: BTreeMap<Seq, &[u8]> = BTreeMap::new();
-        for frame in journals.iter().flat_map(|journal| journal.frames()) {
+        for frame in journals.iter().flat_map(super::streams::JournalRead::frames) {
             let here = range.first_seq <= frame.seq && frame.seq <= range.last_seq;
             if here && codec::kind_of(frame.body) == Some(segment.kind) {
                 frames.entry(frame.seq).or_insert(frame.raw);
@@ -277,9 +277,14 @@ fn from_journal(work: &Work<'_>, state: &State, segment: &Segment, heirs: &mut H
             heirs.saved.insert(range.stream, seq);
         }
         let chunks = buffer.seal();
-        heirs.add.extend(segment::write_all(work.disk, work.root, state.store, *range, |kind| {
-            Box::new(chunks.iter().filter_map(move |chunk| chunk.rows(kind)))
-        })?);
+        heirs.add.extend(segment::write_all(
+            work.disk,
+            work.root,
+            state.store,
+            *range,
+            Origin::Store,
+            |kind| Box::new(chunks.iter().filter_map(move |chunk| chunk.rows(kind))),
+        )?);
     }
     Ok(())
 }
@@ -342,6 +347,7 @@ pub(super) fn write_passed(
                     wreck.kind(),
                     store,
                     range_of(stream),
+                    Origin::Store,
                 )?),
             };
             writer.write(&rows)?;

@@ -28,7 +28,7 @@ use crate::journal::claim;
 use crate::journal::frame::{FileHeader, Frame, HeaderError};
 use crate::journal::replay::{self, Ending};
 use crate::ledger::{Action, Segment, State, StoreId, StreamRange, Unverified};
-use crate::segment;
+use crate::segment::{self, Origin};
 
 /// A journal file, read.
 pub(super) struct JournalRead {
@@ -105,7 +105,9 @@ impl<'j> Remains<'j> {
         let newest = remains.frames.keys().next_back().copied().unwrap_or_default();
         for (damaged, incomplete) in cut {
             if damaged || incomplete.last().is_some_and(|last| newest > last.seq) {
-                incomplete.into_iter().for_each(|frame| remains.add(frame, committed));
+                for frame in incomplete {
+                    remains.add(frame, committed);
+                }
             }
         }
         remains
@@ -155,7 +157,7 @@ pub(super) fn salvage(work: &mut Work<'_>, stream: StreamId, unknown: &BTreeSet<
     let segments = write(work, &state, range, &remains, &found)?;
     let mut saved = found.passed.clone();
     remains.frames.keys().for_each(|seq| saved.insert(stream, *seq));
-    let lost = saved.gaps(range);
+    let gaps = saved.gaps(range);
     let last_recorded_at = remains
         .last_recorded_at
         .max(found.last_recorded_at)
@@ -171,7 +173,7 @@ pub(super) fn salvage(work: &mut Work<'_>, stream: StreamId, unknown: &BTreeSet<
                 last_recorded_at,
                 ends_stream: true,
                 add: segments.clone(),
-                lost: lost.clone(),
+                lost: gaps.clone(),
                 unverified: found.doubts(),
             }))
         });
@@ -183,7 +185,7 @@ pub(super) fn salvage(work: &mut Work<'_>, stream: StreamId, unknown: &BTreeSet<
             return Err(error);
         }
     }
-    tell(work, &journals, stream, last, &lost, found.doubts(), unknown);
+    tell(work, &journals, stream, last, &gaps, found.doubts(), unknown);
     let_go(work, &claim.folder, &journals)?;
     for path in unknown {
         work.move_stranger(&work.root.join(path))?;
@@ -301,7 +303,7 @@ fn write(
     let mut buffer = Buffer::new(range.stream);
     remains.frames.iter().for_each(|(seq, raw)| buffer.push(*seq, raw));
     let chunks = buffer.seal();
-    let mut segments = segment::write_all(work.disk, work.root, state.store, range, |kind| {
+    let mut segments = segment::write_all(work.disk, work.root, state.store, range, Origin::Store, |kind| {
         Box::new(chunks.iter().filter_map(move |chunk| chunk.rows(kind)))
     })?;
     let taken = taken(range.stream, remains);
@@ -324,18 +326,18 @@ fn tell(
     journals: &[JournalRead],
     stream: StreamId,
     last: Seq,
-    lost: &[StreamRange],
+    gaps: &[StreamRange],
     doubts: Vec<Unverified>,
     unknown: &BTreeSet<String>,
 ) {
-    let facts: u64 = lost.iter().filter_map(|range| range.facts()).sum();
+    let facts: u64 = gaps.iter().filter_map(|range| range.facts()).sum();
     if facts > 0 {
         work.report.lost.push(LostFacts {
             path: format!("journal/{stream}"),
             kind: None,
             facts,
             bytes: None,
-            spans: spans(lost),
+            spans: spans(gaps),
         });
     }
     if journals.last().is_some_and(|journal| journal.ending != Ending::Clean) {

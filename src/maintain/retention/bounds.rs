@@ -52,15 +52,14 @@ impl Oldest {
 
     fn expired(self, extent: &Extent) -> Share {
         let (oldest, newest) = match (self.by, extent.timestamp) {
-            (AgeBy::RecordedAt, _) => {
-                (Some(extent.first.recorded_at.get()), Some(extent.last.recorded_at.get()))
-            }
-            (AgeBy::Timestamp, None) => (None, None),
-            (AgeBy::Timestamp, Some((min, max))) => ((extent.no_timestamp == 0).then_some(min), Some(max)),
+            (AgeBy::RecordedAt, _) => (extent.first.recorded_at.get(), extent.last.recorded_at.get()),
+            (AgeBy::Timestamp, Some(range)) if extent.no_timestamp == 0 => range,
+            // What has no nanosecond may be long ago or far in the future.
+            (AgeBy::Timestamp, _) => return Share::Some,
         };
-        if oldest.is_some_and(|oldest| oldest >= self.nanos) {
+        if oldest >= self.nanos {
             Share::None
-        } else if newest.is_none_or(|newest| newest < self.nanos) {
+        } else if newest < self.nanos {
             Share::All
         } else {
             Share::Some

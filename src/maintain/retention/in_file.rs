@@ -143,7 +143,7 @@ mod tests {
         toml::from_str::<Settings>(text).unwrap().retention
     }
 
-    const DAY: Duration = Duration::from_secs(86_400);
+    const DAY: Duration = Duration::from_hours(24);
 
     #[test]
     fn the_file_says_what_code_says() {

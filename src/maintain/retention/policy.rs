@@ -192,7 +192,7 @@ impl fmt::Display for RetentionLimits {
 pub enum AgeBy {
     /// The fact's own timestamp, as Papyra does. One that is no time since 1970, as those of
     /// Papyra's default clock are not, is very old: measured so, such a fact is expired from the
-    /// start. So is one without a usable timestamp.
+    /// start. So is one whose timestamp is no number; one that is beyond all time is never too old.
     #[default]
     Timestamp,
     /// When the store took the fact. This is what users of Papyra's default clock need.

@@ -32,7 +32,7 @@ pub(super) struct Extent {
     pub(super) rows: u64,
     /// Smallest and largest of those that have a nanosecond.
     pub(super) timestamp: Option<(i64, i64)>,
-    /// Rows whose timestamp has none.
+    /// Rows whose timestamp has none: only the rows tell whether it is before or behind all others.
     pub(super) no_timestamp: u64,
 }
 
@@ -40,14 +40,10 @@ impl Extent {
     /// What the ledger says of a segment. Of one stream it knows the very places, since
     /// `recorded_at` never goes backwards there.
     pub(super) fn of(segment: &Segment) -> Self {
-        let (first, last) = match segment.streams.as_slice() {
-            [only] => ((only.stream, only.first_seq), (only.stream, only.last_seq)),
-            _ => ((StreamId(0), Seq(0)), (StreamId(u32::MAX), Seq(u64::MAX))),
-        };
-        let place = |recorded_at, (stream, seq)| Place { recorded_at, stream, seq };
+        let place = |(recorded_at, stream, seq)| Place { recorded_at, stream, seq };
         Self {
-            first: place(segment.recorded_at.min, first),
-            last: place(segment.recorded_at.max, last),
+            first: place(segment.first_place()),
+            last: place(segment.last_place()),
             rows: segment.rows,
             timestamp: segment.timestamp.map(|range| (range.min.get(), range.max.get())),
             no_timestamp: segment.timestamp_nulls,
@@ -81,6 +77,7 @@ pub(super) struct Places<'a> {
     stream: &'a Int32Array,
     seq: &'a Int64Array,
     timestamp: Option<&'a TimestampNanosecondArray>,
+    timestamp_bits: Option<&'a Int64Array>,
 }
 
 impl<'a> Places<'a> {
@@ -92,6 +89,9 @@ impl<'a> Places<'a> {
                 stream: batch.column_by_name("stream")?.as_primitive_opt::<Int32Type>()?,
                 seq: batch.column_by_name("seq")?.as_primitive_opt::<Int64Type>()?,
                 timestamp: instant("timestamp"),
+                timestamp_bits: batch
+                    .column_by_name("timestamp_bits")
+                    .and_then(|bits| bits.as_primitive_opt()),
             })
         };
         places().ok_or_else(|| Error::new(ErrorKind::Damaged, "rows lack the columns of their place"))
@@ -109,10 +109,15 @@ impl<'a> Places<'a> {
         })
     }
 
-    /// `None` where it has no nanosecond.
+    /// `None` where it is no instant, or one before all nanoseconds. One behind all of them is the
+    /// last: far in the future, and so not too old.
     pub(super) fn timestamp(&self, row: usize) -> Option<i64> {
         let timestamp = self.timestamp?;
-        timestamp.is_valid(row).then(|| timestamp.value(row))
+        if timestamp.is_valid(row) {
+            return Some(timestamp.value(row));
+        }
+        let bits = self.timestamp_bits.filter(|bits| bits.is_valid(row))?;
+        (f64::from_bits(bits.value(row) as u64) > 0.0).then_some(i64::MAX)
     }
 }
 

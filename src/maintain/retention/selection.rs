@@ -261,7 +261,8 @@ impl Selection {
     }
 
     fn needed(&self, kind: Kind) -> Vec<usize> {
-        let timestamp = self.rules.look_at(kind, AgeBy::Timestamp).then_some("timestamp");
+        let by_timestamp = self.rules.look_at(kind, AgeBy::Timestamp);
+        let timestamp = ["timestamp", "timestamp_bits"].into_iter().filter(|_| by_timestamp);
         let conditions = self.rules.candidates(kind).iter().filter_map(|c| c.condition.as_ref());
         let of_rules = conditions.flat_map(Predicate::columns);
         let of_holds = self.holds(kind).iter().flat_map(|hold| hold.columns());

@@ -85,7 +85,13 @@ fn failed(rules: &Rules, rule: RuleIndex, error: Error) -> Error {
 /// Places, timestamps, and what the rules' conditions look at.
 pub(super) fn needed_columns(rules: &Rules, kind: Kind) -> Vec<usize> {
     let conditions = rules.candidates(kind).iter().filter_map(|candidate| candidate.condition.as_ref());
-    indices(kind, PLACE.into_iter().chain(["timestamp"]).chain(conditions.flat_map(Predicate::columns)))
+    indices(
+        kind,
+        PLACE
+            .into_iter()
+            .chain(["timestamp", "timestamp_bits"])
+            .chain(conditions.flat_map(Predicate::columns)),
+    )
 }
 
 /// The columns of these names among the stored ones, in their order.

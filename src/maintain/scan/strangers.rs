@@ -4,7 +4,7 @@ use std::fs::File;
 
 use super::super::anomaly::{Affected, Anomaly, AnomalyKind, Debris, Span};
 use super::super::footer::Footer;
-use super::super::inventory::{Entry, Inventory, Item, Known, Standing, What};
+use super::super::inventory::{Entry, Inventory, Item, Known, Standing, What, is_imported};
 use super::Scene;
 use super::segments::spans;
 use crate::error::Result;
@@ -40,8 +40,7 @@ impl Unknown {
             .filter(|range| known.standing(&[*range]) == Standing::Unknown)
             .collect();
         let found = format!(
-            "{} {}, {}, which no commit names and which are nowhere else; an import that was cut short leaves such a \
-             file, and so does a ledger that was rolled back",
+            "{} {}, {}, which no commit names and which are nowhere else; a ledger that was rolled back leaves such files",
             self.rows,
             self.kind,
             spans(&self.ranges)
@@ -169,7 +168,11 @@ impl Beside {
             }
             Standing::Journaled if scene.any_owned(&footer.streams)? => return Ok(()),
             Standing::Journaled => "a segment that was never committed; its facts are still in the journal",
-            Standing::Unknown => {
+            _ if is_imported(&entry.path.file_name().unwrap_or_default().to_string_lossy()) => {
+                "a segment of an import that was cut short, or is under way; importing the same input again \
+                 completes it"
+            }
+            Standing::Imported | Standing::Unknown => {
                 self.unknown.push(Unknown {
                     entry: entry.clone(),
                     kind,

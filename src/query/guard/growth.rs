@@ -133,6 +133,8 @@ fn columns(plan: &LogicalPlan, inputs: &[Rc<[u64]>], expressions: &[u64]) -> Vec
         _ => Vec::new(),
     };
     sizes.resize(width, 1);
-    sizes.iter_mut().for_each(|size| *size = (*size).max(1));
+    for size in &mut sizes {
+        *size = (*size).max(1);
+    }
     sizes
 }

@@ -119,7 +119,7 @@ fn a_setting_that_nobody_knows_is_named_with_its_file() {
           |
         1 | durabilty = "synced"
           | ^^^^^^^^^
-        unknown field `durabilty`, expected one of `durability`, `flush`, `buffer`, `query`
+        unknown field `durabilty`, expected one of `durability`, `flush`, `buffer`, `query`, `retention`
     "#);
     assert_snapshot!(told("durability = \"eternal\"\n"), @r#"
         error: the settings in facts/ostracon.toml are not understood: TOML parse error at line 1, column 14

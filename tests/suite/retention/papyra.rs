@@ -1,8 +1,7 @@
 //! Papyra's own policy, over the three kinds together, and what the store makes of it.
 //!
-//! Three things differ, and are meant to: a size is that of the JSON line, not of Python's `repr`;
-//! zero records keep none, where Papyra's slice keeps all; and a timestamp that no nanosecond can
-//! hold is expired by any age, where Papyra keeps `Infinity`.
+//! Two things differ, and are meant to: a size is that of the JSON line, not of Python's `repr`; and
+//! zero records keep none, where Papyra's slice keeps all.
 
 use std::time::Duration;
 
@@ -50,7 +49,7 @@ fn fact() -> impl Strategy<Value = Fact<'static>> {
         6 => (-12..6_i64).prop_map(move |ago| (now + ago) as f64),
         // Papyra's default clock: seconds since the machine's start.
         1 => (0..1_000_u32).prop_map(|seconds| f64::from(seconds) / 8.0),
-        1 => Just(f64::NAN),
+        1 => prop::sample::select(&[f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e300, -1e300][..]),
     ];
     (0..3_usize, seconds, 0..40_usize).prop_map(|(kind, seconds, text)| {
         let text = "é".repeat(text);

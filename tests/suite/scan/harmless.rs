@@ -3,7 +3,7 @@
 use std::fs;
 
 use ostracon::disk::{Disk, FaultPlan, Op};
-use ostracon::{Kind, ScanDepth, Store};
+use ostracon::{CompactOptions, Import, Kind, RecoveryConfig, RecoveryMode, ScanDepth, Store, recover};
 
 use super::{DEPTHS, Scene, copy_tree, record, tree};
 use crate::support;
@@ -92,6 +92,34 @@ fn segments_that_were_not_committed_and_whose_facts_another_flush_has_committed(
     // The fourth is the commit's temporary file.
     assert_eq!((segments.count(), told.len()), (3, 4), "{told:?}");
     assert_eq!(support::lines_at(&scene.root()).len(), 8);
+}
+
+#[test]
+fn segments_of_an_import_that_was_killed_before_its_commit() {
+    let alive = support::scratch();
+    let plan = FaultPlan::new().only(Op::Link);
+    let store =
+        Store::builder().disk(Disk::with_plan(plan.clone())).open(alive.path().join("facts")).unwrap();
+    let lines: String = (0..8).map(|n| support::any_fact(n).to_line() + "\n").collect();
+    plan.halt_at(4);
+    store.import(lines.as_bytes(), Import::named("killed")).unwrap_err();
+    let scene = Scene { folder: support::scratch() };
+    copy_tree(&alive.path().join("facts"), &scene.root());
+
+    let told = harmless(&scene);
+    let segments = told.iter().filter(|what| what.contains("importing the same input again"));
+    assert_eq!(segments.count(), 3, "{told:?}");
+    // Nobody takes these facts for recorded: the next run of the import brings them.
+    let report = recover(scene.root(), RecoveryConfig::new(RecoveryMode::Repair)).unwrap();
+    assert!(report.is_clean(), "{report:?}");
+    assert_eq!(support::lines_at(&scene.root()).len(), 0);
+    let store = Store::open(scene.root()).unwrap();
+    assert_eq!(store.import(lines.as_bytes(), Import::named("killed")).unwrap().total(), 8);
+    assert_eq!(support::lines_at(&scene.root()).len(), 8);
+    // And the next compaction removes what lies about.
+    store.compact(CompactOptions::new()).unwrap();
+    let left = harmless(&scene);
+    assert!(left.iter().all(|what| !what.contains("segment")), "{left:?}");
 }
 
 #[test]
