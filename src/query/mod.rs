@@ -15,6 +15,7 @@
 //! 7. [`watch`] stands at the root of every plan: it stops at the deadline, and turns a panic
 //!    that damaged bytes cause in a decoder into an error.
 
+mod bounded;
 mod error_group;
 mod functions;
 mod guard;

@@ -21,6 +21,7 @@ use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 use url::Url;
 
+use super::bounded::bound_functions;
 use super::newest_first::NewestFirst;
 use super::planning::Planning;
 use super::retained::Retained;
@@ -151,6 +152,7 @@ pub(super) fn register_functions(state: &mut SessionState) -> DfResult<()> {
     state.register_udf(Arc::clone(&json_text))?;
     // The first planner that knows an operator has it.
     state.register_expr_planner(Arc::new(functions::JsonTextPlanner(json_text)))?;
+    bound_functions(state)?;
     datafusion_functions_json::register_all(state)
 }
 

@@ -166,6 +166,7 @@ fn the_store_tells_what_is_in_it() {
         "store.metrics BASE TABLE",
         "store.segments BASE TABLE",
         "store.streams BASE TABLE",
+        "store.unverified BASE TABLE",
     ];
     assert_eq!(tables, wanted);
     assert_eq!(
@@ -371,6 +372,32 @@ fn hostile_sql_ends_in_time_and_the_process_lives() {
         ]);
     }
     all_end(&store, hostile);
+}
+
+#[test]
+fn functions_that_make_much_of_little_are_bounded() {
+    let (_folder, store) = store();
+    for sql in [
+        "SELECT repeat('x', 1000000000)",
+        "SELECT repeat(payload, 500000000) FROM events",
+        "SELECT lpad('x', 2000000000)",
+        "SELECT rpad(payload, CAST(seq AS INT) * 100000000) FROM events",
+        "SELECT array_repeat('x', 1000000000)",
+        "SELECT range(1, 1000000000)",
+        "SELECT range(1000000000)",
+        "SELECT generate_series(1, seq * 100000000) FROM events",
+    ] {
+        let error = try_rows(&store, sql, QueryOptions::new()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::OutOfMemory, "{sql}: {error}");
+        assert!(error.to_string().contains("268435456 are the limit"), "{sql}: {error}");
+    }
+    assert_eq!(column(&store, "SELECT length(repeat('xy', 1000))"), ["2000"]);
+    assert_eq!(column(&store, "SELECT lpad('7', 3, '0')"), ["007"]);
+    assert_eq!(column(&store, "SELECT array_length(range(1, 11, 2))"), ["5"]);
+    assert_eq!(
+        column(&store, "SELECT DISTINCT length(repeat('#', CAST(seq AS INT))) > 0 FROM events"),
+        ["true"]
+    );
 }
 
 /// Each is answered, refused or stopped soon, and the store lives.
