@@ -52,8 +52,8 @@
 //! the next one that opens the store for writing (`adopt.rs`), and goes on with step 4, too.
 //!
 //! Over years, `maintain/` looks after what has come so far. Rules of retention hide what they do not
-//! keep from every read, and [`Store::compact`] drops it for good; [`scan`] tells whether the store is
-//! what the ledger says, [`verify`] whether every fact is accounted for, and [`recover`] makes a damaged
+//! keep from every read, and [`Store::compact`] drops it for good; [`scan()`] tells whether the store is
+//! what the ledger says, [`verify()`] whether every fact is accounted for, and [`recover()`] makes a damaged
 //! store whole again. A commit says of each of these what it changed.
 //!
 //! Everything that touches the disk goes through [`disk`], which can be told to fail.

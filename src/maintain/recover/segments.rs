@@ -5,8 +5,8 @@
 //! 2. Its rows are looked for where they are *exact*: in another file of the store that has the
 //!    digest (two files were swapped, one was renamed or copied), in the file itself with one bit
 //!    put right ([`bits`]), in the stream's journal if that is not retired yet.
-//! 3. What is still missing is read from the damaged file, as far as it goes ([`wreck`]) and as far
-//!    as it is plausible ([`gate`]). If writing these rows again gives a file with the ledger's
+//! 3. What is still missing is read from the damaged file, as far as it goes (`wreck`) and as far
+//!    as it is plausible (`gate`). If writing these rows again gives a file with the ledger's
 //!    digest, they are proven. If not, they are *unverified*: nobody can tell that no bit of theirs
 //!    has flipped. They are kept, because most of them are as they were; and they are noted in the
 //!    ledger for ever, because some may not be. Who would rather lose them says so

@@ -13,7 +13,7 @@
 //!
 //! 1. the journals are opened ([`journals::open_all`]);
 //! 2. the ledger is read to its head, and the head pinned: nobody deletes a segment that it names
-//!    ([`chain::walk`](super::chain::walk), [`Scene::pin`]);
+//!    ([`chain::walk`], [`Scene::pin`]);
 //! 3. the folders are listed; what was committed in the meantime is read;
 //! 4. journals, segments and strangers are judged by that.
 //!
