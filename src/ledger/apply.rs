@@ -33,6 +33,7 @@ impl State {
             lost: Default::default(),
             unaccounted: 0,
             unverified: Vec::new(),
+            compacted_at: UnixNanos::default(),
             holds: BTreeMap::new(),
             removed: Vec::new(),
             imports: Vec::new(),
@@ -85,6 +86,7 @@ impl State {
                 let gone = by_kind(dropped.iter().map(|dropped| (dropped.kind, dropped.total)))?;
                 self.replace(commit.number, remove, add, gone)?;
                 self.count_dropped(dropped)?;
+                self.compacted_at = commit.at;
             }
             Action::Repair { remove, add, lost, unverified } => {
                 let gone = by_kind(lost.iter().map(|lost| (lost.kind, lost.total)))?;

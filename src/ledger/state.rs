@@ -44,6 +44,9 @@ pub(crate) struct State {
     /// Facts, live or dropped since, that may not be what was recorded.
     #[serde(default)]
     pub(crate) unverified: Vec<Unverified>,
+    /// When the store was last compacted.
+    #[serde(default)]
+    pub(crate) compacted_at: UnixNanos,
     #[serde(default)]
     pub(crate) holds: BTreeMap<String, Hold>,
     /// Segments that are no longer live, and whose files may still be there.
@@ -101,6 +104,11 @@ impl State {
     pub(crate) fn imported(&self, head_blake3: &str) -> Option<u64> {
         let marks = self.imports.iter().filter(|mark| mark.head_blake3 == head_blake3);
         marks.map(|mark| mark.bytes).max()
+    }
+
+    /// Whether facts are lost, or numbers of facts are unaccounted for.
+    pub(crate) fn has_losses(&self) -> bool {
+        self.unaccounted > 0 || self.lost.iter().any(|lost| lost.facts > 0)
     }
 
     /// What the live segments of a kind hold.

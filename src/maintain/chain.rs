@@ -254,6 +254,7 @@ impl Chain {
             lost: Default::default(),
             unaccounted: 0,
             unverified: Vec::new(),
+            compacted_at: crate::fact::UnixNanos::default(),
             holds: BTreeMap::new(),
             removed: Vec::new(),
             imports: Vec::new(),

@@ -104,6 +104,8 @@ pub(super) struct Compaction<'a, 'o> {
     cancel: Option<Arc<AtomicBool>>,
     /// The store as it was found.
     state: Arc<State>,
+    /// Keeps the files of a dry run: it does not have the maintenance to itself.
+    _pinned: Option<Snapshot>,
     rules: Selection,
     kinds: Vec<Kind>,
     /// What is to go, and what comes in its place.
@@ -117,11 +119,13 @@ impl<'a, 'o> Compaction<'a, 'o> {
         let snapshot = Snapshot::take(shared)?;
         let rules = Selection::of(shared, &snapshot, shared.now())?;
         let kinds = options.kind.map_or_else(|| Kind::ALL.to_vec(), |kind| vec![kind]);
+        let dry_run = options.dry_run;
         Ok(Self {
             shared,
             cancel: options.cancel.clone(),
             options,
             state: Arc::clone(&snapshot.state),
+            _pinned: dry_run.then_some(snapshot),
             rules,
             kinds,
             remove: Vec::new(),

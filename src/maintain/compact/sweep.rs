@@ -140,6 +140,9 @@ pub(in crate::maintain) fn oldest_pinned(
 
 /// Removes what crashes left.
 fn leftovers(shared: &Shared, swept: &mut Swept) -> Result<()> {
+    // A commit that a power failure could take back must not have cost a journal.
+    let ledger = shared.ledger.folder();
+    shared.disk.sync_dir(ledger).map_err(|error| Error::io("sync the ledger", ledger, error))?;
     // In this order: what was listed and is in no later commit is in no commit.
     let entries = inventory::list(&shared.root)?;
     let state = shared.ledger.refresh()?;
@@ -148,14 +151,14 @@ fn leftovers(shared: &Shared, swept: &mut Swept) -> Result<()> {
         .filter(|entry| entry.form == Form::File)
         .map(|entry| (entry.name(), entry.bytes))
         .collect();
-    let whole =
-        state.segments.iter().flatten().all(|segment| sizes.get(&segment.path) == Some(&segment.bytes));
+    // Where facts are missing, what is not part of the store may be the only place of them.
+    let whole = !state.has_losses()
+        && state.segments.iter().flatten().all(|segment| sizes.get(&segment.path) == Some(&segment.bytes));
     let mut journals: BTreeSet<StreamId> = BTreeSet::new();
     let mut folders: BTreeSet<PathBuf> = BTreeSet::new();
     for item in Inventory::of(entries, &Known::of(&state)).items {
         let path = shared.root.join(&item.entry.path);
         let goes = match item.what {
-            // Where a live segment is missing, another copy of its facts may be all there is.
             What::Uncommitted { standing: Standing::Covered, .. } => whole && is_covered(&path, &state),
             // The input has its facts. While the import is under way, it has the stream.
             What::Uncommitted { standing: Standing::Imported, ref ranges, .. } => {
@@ -173,7 +176,7 @@ fn leftovers(shared: &Shared, swept: &mut Swept) -> Result<()> {
             folders.extend(path.parent().map(Path::to_path_buf));
         }
     }
-    for stream in journals {
+    for stream in journals.into_iter().filter(|_| whole) {
         let (files, bytes) = adopt::retire_covered(shared, stream)?;
         swept.files += files;
         swept.bytes += bytes;

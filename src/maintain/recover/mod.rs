@@ -205,11 +205,10 @@ impl Work<'_> {
                     }
                 }
                 AnomalyKind::SegmentUnknown => {
-                    let mut touched: Vec<_> = anomaly.affected.spans.iter().map(|span| span.stream).collect();
-                    touched.dedup();
-                    if let [stream] = touched[..] {
-                        streams.entry(stream).or_default().insert(path.to_owned());
-                    } else {
+                    for span in &anomaly.affected.spans {
+                        streams.entry(span.stream).or_default().insert(path.to_owned());
+                    }
+                    if anomaly.affected.spans.is_empty() {
                         unexpected.insert(path);
                     }
                 }
@@ -223,8 +222,15 @@ impl Work<'_> {
             segments::repair(self, path)?;
         }
         self.remove_repaired()?;
+        let mut waiting: BTreeSet<&str> = BTreeSet::new();
         for (stream, unknown) in &streams {
-            streams::salvage(self, *stream, unknown)?;
+            if !streams::salvage(self, *stream, unknown)? {
+                waiting.extend(unknown.iter().map(String::as_str));
+            }
+        }
+        // One that has facts of several streams is looked at for each, and only then goes.
+        for path in streams.values().flatten().filter(|path| !waiting.contains(path.as_str())) {
+            self.move_stranger(&self.root.join(path))?;
         }
         for path in unexpected {
             let place = self.root.join(path);

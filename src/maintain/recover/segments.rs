@@ -178,6 +178,9 @@ fn find_heirs(work: &mut Work<'_>, state: &State, segment: &Segment, found: &Fou
     if total_of(&heirs.add) != Some(Total::of(segment)) && matches!(found, Found::File { .. }) {
         from_wreck(work, state, segment, &mut heirs)?;
     }
+    if total_of(&heirs.add) != Some(Total::of(segment)) && !work.lose_unverified {
+        from_unnamed(work, state, segment, &mut heirs)?;
+    }
     Ok(heirs)
 }
 
@@ -258,7 +261,14 @@ fn put_right(work: &mut Work<'_>, segment: &Segment, found: &Found) -> Result<Op
 }
 
 /// Facts of the segment whose frames are still in journals.
+///
+/// A frame does not tell whether a rule has dropped its fact since. So where facts of the kind were
+/// dropped, the journals count only if they have just as many as the segment.
 fn from_journal(work: &Work<'_>, state: &State, segment: &Segment, heirs: &mut Heirs) -> Result<()> {
+    let dropped = |of: &[Total; 3]| of.get(segment.kind.index()).is_some_and(|of| of.facts > 0);
+    if state.dropped.values().any(dropped) && journaled(work, state, segment)? != segment.rows {
+        return Ok(());
+    }
     for range in &segment.streams {
         let journals = streams::read_journals(work, state.store, range.stream)?;
         let mut frames: BTreeMap<Seq, &[u8]> = BTreeMap::new();
@@ -287,6 +297,21 @@ fn from_journal(work: &Work<'_>, state: &State, segment: &Segment, heirs: &mut H
         )?);
     }
     Ok(())
+}
+
+/// How many facts in journals may be the segment's.
+fn journaled(work: &Work<'_>, state: &State, segment: &Segment) -> Result<u64> {
+    let mut places = Coverage::default();
+    for range in &segment.streams {
+        let journals = streams::read_journals(work, state.store, range.stream)?;
+        for frame in journals.iter().flat_map(super::streams::JournalRead::frames) {
+            let here = range.first_seq <= frame.seq && frame.seq <= range.last_seq;
+            if here && codec::kind_of(frame.body) == Some(segment.kind) {
+                places.insert(range.stream, frame.seq);
+            }
+        }
+    }
+    Ok(places.ranges().iter().filter_map(|range| range.facts()).sum())
 }
 
 /// What can be read of the damaged file itself.
@@ -326,6 +351,52 @@ fn from_wreck(work: &mut Work<'_>, state: &State, segment: &Segment, heirs: &mut
     }
     heirs.add.extend(written);
     Ok(())
+}
+
+/// Facts of the segment that are in segments which no commit names: a commit that is lost may have
+/// put them there. Nobody has noted the digests of these.
+fn from_unnamed(work: &Work<'_>, state: &State, segment: &Segment, heirs: &mut Heirs) -> Result<()> {
+    for path in unnamed(work, state, segment.kind)? {
+        let Some(wreck) = streams::adoptable(work.root, &path, state.store) else { continue };
+        let mut taken = others(work, state, segment)?;
+        for range in heirs.saved.ranges() {
+            taken.add(range.stream, range.first_seq, range.last_seq);
+        }
+        let mut gate = Gate::new(segment.kind, &segment.streams, Some(segment.recorded_at), &taken);
+        let written =
+            write_passed(work, state.store, &wreck, &mut gate, |stream| covered_range(segment, stream))?;
+        for range in gate.passed.ranges() {
+            heirs.saved.add(range.stream, range.first_seq, range.last_seq);
+            heirs.unverified.add(range.stream, range.first_seq, range.last_seq);
+        }
+        heirs.unverified_facts += written.iter().map(|heir| heir.rows).sum::<u64>();
+        heirs.add.extend(written);
+    }
+    Ok(())
+}
+
+/// The segments of a kind that no commit names and none has removed. What an import has left is
+/// not among them: its input has the facts.
+fn unnamed(work: &Work<'_>, state: &State, kind: Kind) -> Result<Vec<String>> {
+    let folder = work.root.join(kind.table());
+    let attempt = |error| Error::io("look for copies in", &folder, error);
+    let entries = match std::fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(attempt(error)),
+    };
+    let mut paths = Vec::new();
+    for entry in entries {
+        let name = entry.map_err(attempt)?.file_name();
+        let Some(name) = name.to_str().filter(|name| name.ends_with(".parquet")) else { continue };
+        let path = format!("{}/{name}", kind.table());
+        let removed = state.removed.iter().any(|tombstone| tombstone.path == path);
+        if !removed && !name.starts_with(segment::IMPORTED) && live(state, &path).is_none() {
+            paths.push(path);
+        }
+    }
+    paths.sort_unstable();
+    Ok(paths)
 }
 
 /// Writes what the gate lets through of a file, a segment for each stream.

@@ -121,13 +121,14 @@ impl<'j> Remains<'j> {
     }
 }
 
-/// Salvages a stream: its journals, and these segments that no commit names.
-pub(super) fn salvage(work: &mut Work<'_>, stream: StreamId, unknown: &BTreeSet<String>) -> Result<()> {
+/// Salvages a stream: its journals, and what it has in these segments that no commit names. `false`
+/// if nothing was done.
+pub(super) fn salvage(work: &mut Work<'_>, stream: StreamId, unknown: &BTreeSet<String>) -> Result<bool> {
     let Some(claim) = claim::try_claim(work.disk, work.root, stream)? else {
         work.note(format!(
             "stream {stream} belongs to a process that lives, and was left alone; recover again when it has ended"
         ));
-        return Ok(());
+        return Ok(false);
     };
     // Only now: the last owner may have committed until it let go.
     let state = work.ledger()?.refresh()?;
@@ -137,13 +138,13 @@ pub(super) fn salvage(work: &mut Work<'_>, stream: StreamId, unknown: &BTreeSet<
         Ok(journals) => journals,
         Err(error) if error.kind() == ErrorKind::NewerFormat => {
             work.note(error.to_string());
-            return Ok(());
+            return Ok(false);
         }
         Err(error) => return Err(error),
     };
     if unknown.is_empty() && is_sound(&journals, state.store, stream, committed) {
         work.note(format!("the journal of stream {stream} is sound by now, and was left alone"));
-        return Ok(());
+        return Ok(false);
     }
     for journal in journals.iter().filter(|journal| !journal.foreign) {
         if journal.ending != Ending::Clean {
@@ -187,10 +188,7 @@ pub(super) fn salvage(work: &mut Work<'_>, stream: StreamId, unknown: &BTreeSet<
     }
     tell(work, &journals, stream, last, &gaps, found.doubts(), unknown);
     let_go(work, &claim.folder, &journals)?;
-    for path in unknown {
-        work.move_stranger(&work.root.join(path))?;
-    }
-    Ok(())
+    Ok(true)
 }
 
 /// Whether whoever opens the store next finds nothing wrong with these files.
@@ -358,6 +356,9 @@ fn tell(
 
 /// The ledger covers what these files hold: they go.
 fn let_go(work: &mut Work<'_>, folder: &Path, journals: &[JournalRead]) -> Result<()> {
+    // The commit that covers them may be of a recovery that did not live to sync it.
+    let ledger = work.root.join("ledger");
+    work.disk.sync_dir(&ledger).map_err(|error| Error::io("sync the ledger", &ledger, error))?;
     for journal in journals {
         if journal.foreign {
             work.move_stranger(&journal.path)?;

@@ -53,7 +53,9 @@ pub(crate) struct Selection {
     free: HashSet<String>,
     columns: [Vec<usize>; 3],
     now: UnixNanos,
-    newest: Option<UnixNanos>,
+    /// When facts were recorded, in order: the ends of what is known.
+    instants: Vec<UnixNanos>,
+    compacted_at: UnixNanos,
 }
 
 /// What became of the rows of a batch, row by row.
@@ -81,7 +83,8 @@ impl Selection {
             free: HashSet::new(),
             columns: Default::default(),
             now,
-            newest: None,
+            instants: Vec::new(),
+            compacted_at: snapshot.state.compacted_at,
         };
         if selection.keeps_everything() {
             return Ok(selection);
@@ -104,7 +107,7 @@ impl Selection {
         selection.holds = shared.retention.holds(&state.holds);
         selection.free = selection.free(state);
         selection.columns = Kind::ALL.map(|kind| selection.needed(kind));
-        selection.newest = newest(snapshot)?;
+        selection.instants = instants(snapshot)?;
         Ok(selection)
     }
 
@@ -204,18 +207,23 @@ impl Selection {
     /// Refuses to drop for good when the clock seems to have jumped ahead: then everything would
     /// be too old at once.
     pub(crate) fn check_clock(&self) -> Result<()> {
-        let Some(newest) = self.newest.filter(|_| self.rules.have_ages()) else { return Ok(()) };
-        let lead = i128::from(self.now.get()) - i128::from(newest.get());
-        let most = self.rules.max_clock_lead;
-        if lead <= i128::try_from(most.as_nanos()).unwrap_or(i128::MAX) {
+        if !self.rules.have_ages() {
             return Ok(());
         }
-        let lead = Duration::from_secs(u64::try_from(lead / 1_000_000_000).unwrap_or_default());
+        let most = self.rules.max_clock_lead;
+        let bound = i128::try_from(most.as_nanos()).unwrap_or(i128::MAX);
+        let lead = |from: UnixNanos, to: UnixNanos| i128::from(to.get()) - i128::from(from.get());
+        let steps = self.instants.iter().zip(self.instants.iter().skip(1).chain([&self.now]));
+        // What was before the last compaction was judged then.
+        let jump =
+            steps.filter(|(_, to)| **to > self.compacted_at).find(|(from, to)| lead(**from, **to) > bound);
+        let Some((newest, to)) = jump else { return Ok(()) };
+        let lead = Duration::from_secs(u64::try_from(lead(*newest, *to) / 1_000_000_000).unwrap_or_default());
         Err(Error::new(
             ErrorKind::Refused,
             format!(
-                "the clock says {}, which is {} days after the newest fact ({newest}), and retention.max_clock_lead \
-                 is {}: if the clock is wrong, facts would go that are not too old. Nothing was dropped; if the \
+                "the clock says {}, and has gone {} days ahead of the newest fact before ({newest}); \
+                 retention.max_clock_lead is {}: if the clock is wrong, facts would go that are not too old. Nothing was dropped; if the \
                  clock is right, insist (--insist), or raise retention.max_clock_lead in ostracon.toml",
                 self.now,
                 lead.as_secs() / 86_400,
@@ -270,12 +278,16 @@ impl Selection {
     }
 }
 
-/// When the newest fact was recorded.
-fn newest(snapshot: &Snapshot) -> Result<Option<UnixNanos>> {
+/// When facts were recorded, in order. Of each segment the first and the last: a flush spans minutes,
+/// so that a clock which jumps shows between them.
+fn instants(snapshot: &Snapshot) -> Result<Vec<UnixNanos>> {
     let streams = snapshot.state.streams.values().map(|stream| stream.last_recorded_at);
     let segments = Kind::ALL.iter().flat_map(|kind| snapshot.state.segments(*kind));
-    let flushed = streams.chain(segments.map(|segment| segment.recorded_at.max)).max();
+    let ends = segments.flat_map(|segment| [segment.recorded_at.min, segment.recorded_at.max]);
     let tail = snapshot.tail()?;
-    let last = tail.chunk_by(|one, next| one.stream == next.stream).filter_map(<[_]>::last);
-    Ok(flushed.max(last.map(|chunk| chunk.last_recorded_at()).max()))
+    let last = tail.iter().map(|chunk| chunk.last_recorded_at());
+    let mut instants: Vec<_> = streams.chain(ends).chain(last).filter(|at| at.get() > 0).collect();
+    instants.sort_unstable();
+    instants.dedup();
+    Ok(instants)
 }

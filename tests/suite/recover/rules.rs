@@ -1,8 +1,11 @@
 //! Rules that a table of damages cannot show.
 
+use std::collections::BTreeSet;
 use std::fs;
 
-use ostracon::{ErrorKind, Kind, RecoveryConfig, RecoveryMode, StartupMode, Store, recover, verify};
+use ostracon::{
+    CompactOptions, ErrorKind, Kind, RecoveryConfig, RecoveryMode, StartupMode, Store, recover, verify,
+};
 
 use super::scene::{ALL, Scene, change, flip, places, position};
 use crate::support;
@@ -265,4 +268,55 @@ fn a_place_never_names_two_facts_after_a_recovery() {
     let position = store.record(support::crash(1000)).unwrap();
     assert_ne!(position.stream.get(), 1, "the stream has ended");
     assert!(report.notes.iter().any(|note| note.contains("nobody knows")), "{report:#?}");
+}
+
+/// Two writers, ten facts each in two flushes, merged by a compaction whose inputs are gone.
+fn compacted(root: &std::path::Path) {
+    let writers = [Store::open(root).unwrap(), Store::open(root).unwrap()];
+    for n in 0..20 {
+        writers[n as usize % 2].record(support::crash(n)).unwrap();
+        if n % 10 > 7 {
+            writers.iter().for_each(|writer| writer.flush().unwrap());
+        }
+    }
+    writers.iter().for_each(|writer| writer.close().unwrap());
+    let store = Store::builder().maintenance().open(root).unwrap();
+    let report = store.compact(CompactOptions::new()).unwrap();
+    assert_eq!((report.after.segments, report.after.facts), (1, 20));
+}
+
+/// Loses the newest commits: of so many so many are left.
+fn roll_back(root: &std::path::Path, left: fn(usize) -> usize) {
+    let mut commits: Vec<_> =
+        fs::read_dir(root.join("ledger")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    commits.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
+    commits.sort();
+    for commit in commits.split_off(left(commits.len())) {
+        fs::remove_file(commit).unwrap();
+    }
+}
+
+#[test]
+fn facts_outlive_the_commit_of_the_compaction_that_moved_them() {
+    // Without the last commit, which is the compaction's; and with the first alone, as a ledger that
+    // comes from a backup: then nobody knows of the streams.
+    let left: [(&str, fn(usize) -> usize); 2] = [("all but one", |all| all - 1), ("the first", |_| 1)];
+    for (name, left) in left {
+        let folder = support::scratch();
+        let root = folder.path().join("facts");
+        compacted(&root);
+        let before = support::lines_at(&root);
+        roll_back(&root, left);
+        let report = recover(&root, RecoveryConfig::new(RecoveryMode::Repair)).unwrap();
+        assert!(report.is_clean() && report.facts_lost() == 0, "{name}: {report:#?}");
+        assert_eq!(support::lines_at(&root), before, "{name}");
+        // Nor does the next compaction take them for litter, or a writer their numbers.
+        Store::open(&root).unwrap().record(support::crash(99)).unwrap();
+        let store = Store::builder().maintenance().open(&root).unwrap();
+        store.compact(CompactOptions::new()).unwrap();
+        assert_eq!(support::lines_at(&root).len(), 21, "{name}");
+        let named: BTreeSet<_> =
+            places(&root).unwrap().into_iter().map(|(stream, seq, _)| (stream, seq)).collect();
+        assert_eq!(named.len(), 21, "{name}");
+    }
 }
