@@ -29,7 +29,7 @@ use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use crate::adopt;
 use crate::error::{Error, Result};
 use crate::fact::{Kind, StreamId};
-use crate::ledger::{CommitNumber, State, StreamRange, commit_path};
+use crate::ledger::{CommitNumber, State, commit_path};
 use crate::maintain::inventory::{self, Entry, Form, Inventory, Known, Standing, What, is_owned, range_of};
 use crate::segment::AGAIN;
 use crate::store::Shared;
@@ -160,11 +160,6 @@ fn leftovers(shared: &Shared, swept: &mut Swept) -> Result<()> {
         let path = shared.root.join(&item.entry.path);
         let goes = match item.what {
             What::Uncommitted { standing: Standing::Covered, .. } => whole && is_covered(&path, &state),
-            // The input has its facts. While the import is under way, it has the stream.
-            What::Uncommitted { standing: Standing::Imported, ref ranges, .. } => {
-                let owned = |range: &StreamRange| is_owned(&shared.root, range.stream);
-                !ranges.is_empty() && !ranges.iter().map(owned).collect::<Result<Vec<_>>>()?.contains(&true)
-            }
             What::Temporary { stream } => is_left(shared, &state, &item.entry, stream)?,
             What::Journal(stream, _) => {
                 journals.insert(stream);

@@ -169,8 +169,8 @@ impl Beside {
             Standing::Journaled if scene.any_owned(&footer.streams)? => return Ok(()),
             Standing::Journaled => "a segment that was never committed; its facts are still in the journal",
             _ if is_imported(&entry.path.file_name().unwrap_or_default().to_string_lossy()) => {
-                "a segment of an import that was cut short, or is under way; importing the same input again \
-                 completes it"
+                "a segment of an import that was cut short, is under way, or has lost its commit; importing the \
+                 same input again completes it"
             }
             Standing::Imported | Standing::Unknown => {
                 self.unknown.push(Unknown {
