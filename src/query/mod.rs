@@ -19,6 +19,7 @@ mod bounded;
 mod error_group;
 mod functions;
 mod guard;
+mod learned;
 mod list;
 mod newest_first;
 mod planning;

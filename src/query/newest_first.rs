@@ -8,12 +8,14 @@
 
 use std::sync::Arc;
 
+use arrow::datatypes::SchemaRef;
 use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::datasource::physical_plan::{FileScanConfigBuilder, FileSource, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
-use datafusion::physical_expr::PhysicalSortExpr;
 use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr, PhysicalSortExpr};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::coop::CooperativeExec;
@@ -26,6 +28,7 @@ use datafusion::physical_plan::{ExecutionPlan, SortOrderPushdownResult, replace_
 
 use super::retained::RetainedExec;
 use super::union::FactsUnionExec;
+use super::wall_time;
 
 /// The rule.
 #[derive(Debug)]
@@ -59,7 +62,10 @@ fn best_first(
     plan: &Arc<dyn ExecutionPlan>,
     order: &[PhysicalSortExpr],
 ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-    if plan.is::<DataSourceExec>() {
+    if let Some(scan) = plan.downcast_ref::<DataSourceExec>() {
+        if let Some(scan) = computing_scan(scan, order)? {
+            return Ok(Some(scan));
+        }
         return Ok(match plan.try_pushdown_sort(order)? {
             SortOrderPushdownResult::Exact { inner } | SortOrderPushdownResult::Inexact { inner } => {
                 Some(inner)
@@ -96,14 +102,53 @@ fn hands_on(plan: &Arc<dyn ExecutionPlan>) -> bool {
         || plan.downcast_ref::<FilterExec>().is_some_and(|filter| filter.projection().is_none())
 }
 
-/// The order in terms of a projection's input; `None` if it is not by plain columns.
+/// The order in terms of a projection's input; `None` if it is not by columns that are stored.
 fn below(projection: &ProjectionExec, order: &[PhysicalSortExpr]) -> Option<Vec<PhysicalSortExpr>> {
-    order
-        .iter()
-        .map(|sort| {
-            let output = sort.expr.downcast_ref::<Column>()?;
-            let input = &projection.expr().get(output.index())?.expr;
-            input.is::<Column>().then(|| PhysicalSortExpr::new(Arc::clone(input), sort.options))
-        })
-        .collect()
+    let columns: Vec<_> = projection.expr().iter().map(|column| &column.expr).collect();
+    stored(&columns, order, &projection.input().schema())
+}
+
+/// The same scan, beginning with the best, if it computes `at` itself.
+fn computing_scan(
+    scan: &DataSourceExec,
+    order: &[PhysicalSortExpr],
+) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    let Some((config, source)) = scan.downcast_to_file_source::<ParquetSource>() else { return Ok(None) };
+    let schema = source.table_schema().table_schema();
+    let columns: Vec<_> = source.projection().into_iter().flatten().map(|column| &column.expr).collect();
+    if columns.iter().all(|column| column.is::<Column>()) {
+        return Ok(None);
+    }
+    let Some(order) = stored(&columns, order, schema) else { return Ok(None) };
+    let sorted = source.try_pushdown_sort(&order, &EquivalenceProperties::new(Arc::clone(schema)))?;
+    let SortOrderPushdownResult::Inexact { inner } = sorted else { return Ok(None) };
+    let config = FileScanConfigBuilder::from(config.clone()).with_source(inner).build();
+    Ok(Some(DataSourceExec::from_data_source(config)))
+}
+
+/// An order by output columns as one by input columns.
+///
+/// For `at` stand the wall time, of which segments are known to have the range of `at`, and where
+/// it says nothing, when facts were recorded: this decides where a scan begins, not what it may leave out.
+fn stored(
+    outputs: &[&Arc<dyn PhysicalExpr>],
+    order: &[PhysicalSortExpr],
+    input: &SchemaRef,
+) -> Option<Vec<PhysicalSortExpr>> {
+    let at = wall_time::over(input).ok();
+    let mut below = Vec::new();
+    for sort in order {
+        let output = *outputs.get(sort.expr.downcast_ref::<Column>()?.index())?;
+        if output.is::<Column>() {
+            below.push(PhysicalSortExpr::new(Arc::clone(output), sort.options));
+        } else if at.as_ref() == Some(output) {
+            for part in ["wall_time", "recorded_at"] {
+                let part = Column::new_with_schema(part, input).ok()?;
+                below.push(PhysicalSortExpr::new(Arc::new(part), sort.options));
+            }
+        } else {
+            return None;
+        }
+    }
+    Some(below)
 }

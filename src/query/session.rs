@@ -22,6 +22,7 @@ use object_store::local::LocalFileSystem;
 use url::Url;
 
 use super::bounded::bound_functions;
+use super::learned::Learned;
 use super::newest_first::NewestFirst;
 use super::planning::Planning;
 use super::retained::Retained;
@@ -156,11 +157,12 @@ pub(super) fn register_functions(state: &mut SessionState) -> DfResult<()> {
     datafusion_functions_json::register_all(state)
 }
 
-/// DataFusion's rules, and behind its sort pushdown ours.
+/// DataFusion's rules, and ours behind those that they go on from.
 fn optimizer_rules() -> Vec<Arc<dyn datafusion::physical_optimizer::PhysicalOptimizerRule + Send + Sync>> {
     let mut rules = PhysicalOptimizer::default().rules;
     let behind = rules.iter().position(|rule| rule.name() == "PushdownSort").map_or(rules.len(), |at| at + 1);
     rules.insert(behind, Arc::new(NewestFirst));
+    rules.push(Arc::new(Learned));
     rules
 }
 

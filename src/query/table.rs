@@ -255,8 +255,7 @@ impl TableProvider for FactTable {
         if !computes_at {
             return Ok(rows);
         }
-        let at = state
-            .create_physical_expr(wall_time::expression()?, &DFSchema::try_from(Arc::clone(&read_schema))?)?;
+        let at = wall_time::over(&read_schema)?;
         let expressions = names.iter().map(|name| {
             let expression: Arc<dyn PhysicalExpr> = if *name == AT {
                 Arc::clone(&at)

@@ -12,9 +12,16 @@
 //!
 //! of which statistics decide every part.
 
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Column, Result, ScalarValue};
+use datafusion::common::{Column, DFSchema, Result, ScalarValue};
+use datafusion::execution::context::ExecutionProps;
+use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator, expr::Between, lit, when};
+
+use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 
 use crate::fact::FIRST_EPOCH_NANOS;
 
@@ -30,10 +37,21 @@ fn first_epoch() -> Expr {
 }
 
 /// `at` as an expression over the stored columns.
-pub(super) fn expression() -> Result<Expr> {
+fn expression() -> Result<Expr> {
     when(column("wall_time").is_not_null(), column("wall_time"))
         .when(column("timestamp").gt_eq(first_epoch()), column("timestamp"))
         .otherwise(column("recorded_at"))
+}
+
+/// `at` as it is computed over rows with these columns; an error if they lack what it is made of.
+pub(super) fn over(schema: &SchemaRef) -> Result<Arc<dyn PhysicalExpr>> {
+    physical(&expression()?, schema)
+}
+
+/// An expression over the stored columns, ready to be computed.
+pub(super) fn physical(expr: &Expr, schema: &SchemaRef) -> Result<Arc<dyn PhysicalExpr>> {
+    let schema = DFSchema::try_from(Arc::clone(schema))?;
+    create_physical_expr(expr, &schema, &ExecutionProps::new(), &PhysicalPlanningContext::default())
 }
 
 /// A filter over the SQL columns as one over the stored columns.
@@ -79,12 +97,14 @@ fn is_at(expr: &Expr) -> bool {
     matches!(expr, Expr::Column(column) if column.name == AT)
 }
 
-fn decides(op: Operator, constant: &Expr) -> bool {
+/// Whether a comparison of `at` with this can be told by stored columns.
+pub(super) fn decides(op: Operator, constant: &Expr) -> bool {
     matches!(op, Operator::Eq | Operator::Gt | Operator::GtEq | Operator::Lt | Operator::LtEq)
         && matches!(constant, Expr::Literal(value, _) if !value.is_null())
 }
 
-fn compare(op: Operator, constant: &Expr) -> Expr {
+/// `at <op> constant` in terms of the stored columns, where that [is possible](decides).
+pub(super) fn compare(op: Operator, constant: &Expr) -> Expr {
     let with = |name: &str| {
         Expr::BinaryExpr(BinaryExpr::new(Box::new(column(name)), op, Box::new(constant.clone())))
     };

@@ -89,7 +89,7 @@ fn the_newest_rows_need_only_the_newest_segments() {
         [(Clock::Boot, true), (Clock::Epoch, true), (Clock::Boot, false), (Clock::Epoch, false)]
     {
         let (_folder, store) = store(clock, tail);
-        for key in ["recorded_at", "seq", "timestamp"] {
+        for key in ["recorded_at", "seq", "timestamp", "at"] {
             let sql = format!("SELECT seq, {key} AS key FROM events ORDER BY {key} DESC, seq DESC LIMIT 5");
             let (found, rows, segments) = read(&store, &sql);
             let last = (SEGMENTS + usize::from(tail)) * ROWS;
@@ -110,7 +110,7 @@ fn the_newest_rows_need_only_the_newest_segments() {
 #[test]
 fn the_oldest_rows_need_only_the_oldest_segments() {
     let (_folder, store) = store(Clock::Epoch, true);
-    for key in ["recorded_at", "seq", "timestamp"] {
+    for key in ["recorded_at", "seq", "timestamp", "at"] {
         let sql = format!("SELECT seq FROM events ORDER BY {key}, seq LIMIT 5");
         let (found, rows, segments) = read(&store, &sql);
         assert_eq!(found, [["1"], ["2"], ["3"], ["4"], ["5"]], "{sql}");
@@ -128,6 +128,8 @@ fn the_newest_crashes_need_only_the_newest_segments() {
         "SELECT seq FROM crashes ORDER BY recorded_at DESC LIMIT 3",
         "SELECT seq, at, error FROM crashes ORDER BY recorded_at DESC LIMIT 3",
         "SELECT seq, at, payload->>'error' AS e FROM events WHERE event_type = 'ActorCrashed' ORDER BY timestamp DESC LIMIT 3",
+        "SELECT seq, error FROM crashes ORDER BY at DESC LIMIT 3",
+        "SELECT seq, at AS t FROM crashes WHERE actor_address <> '' ORDER BY t DESC, seq DESC LIMIT 3",
         "SELECT * FROM (SELECT seq AS place, recorded_at AS t, error FROM crashes) ORDER BY t DESC LIMIT 3",
     ] {
         let (found, rows, segments) = read(&store, sql);
