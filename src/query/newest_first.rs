@@ -73,14 +73,7 @@ fn best_first(
             SortOrderPushdownResult::Unsupported => None,
         });
     }
-    let order = match plan.downcast_ref::<ProjectionExec>() {
-        Some(projection) => match below(projection, order) {
-            Some(order) => order,
-            None => return Ok(None),
-        },
-        None if hands_on(plan) => order.to_vec(),
-        None => return Ok(None),
-    };
+    let Some(order) = below(plan, order) else { return Ok(None) };
     let mut changed = false;
     let mut children = Vec::new();
     for child in plan.children() {
@@ -91,21 +84,30 @@ fn best_first(
     changed.then(|| replace_children_if_necessary(Arc::clone(plan), children)).transpose()
 }
 
-/// Whether a node's rows are its input's, column by column.
-fn hands_on(plan: &Arc<dyn ExecutionPlan>) -> bool {
-    plan.is::<FactsUnionExec>()
+/// The order in terms of a node's input; `None` if it does not hand its input's rows on, or computes
+/// what they are ordered by.
+fn below(plan: &Arc<dyn ExecutionPlan>, order: &[PhysicalSortExpr]) -> Option<Vec<PhysicalSortExpr>> {
+    if let Some(projection) = plan.downcast_ref::<ProjectionExec>() {
+        let columns: Vec<_> = projection.expr().iter().map(|column| &column.expr).collect();
+        return stored(&columns, order, &projection.input().schema());
+    }
+    if let Some(filter) = plan.downcast_ref::<FilterExec>() {
+        let Some(given) = filter.projection() else { return Some(order.to_vec()) };
+        let input = filter.input().schema();
+        let column = |sort: &PhysicalSortExpr| {
+            let at = *given.get(sort.expr.downcast_ref::<Column>()?.index())?;
+            let column = Column::new(input.fields().get(at)?.name(), at);
+            Some(PhysicalSortExpr::new(Arc::new(column), sort.options))
+        };
+        return order.iter().map(column).collect();
+    }
+    let same = plan.is::<FactsUnionExec>()
         || plan.is::<RetainedExec>()
         || plan.is::<UnionExec>()
         || plan.is::<CooperativeExec>()
         || plan.is::<RepartitionExec>()
-        || plan.is::<CoalescePartitionsExec>()
-        || plan.downcast_ref::<FilterExec>().is_some_and(|filter| filter.projection().is_none())
-}
-
-/// The order in terms of a projection's input; `None` if it is not by columns that are stored.
-fn below(projection: &ProjectionExec, order: &[PhysicalSortExpr]) -> Option<Vec<PhysicalSortExpr>> {
-    let columns: Vec<_> = projection.expr().iter().map(|column| &column.expr).collect();
-    stored(&columns, order, &projection.input().schema())
+        || plan.is::<CoalescePartitionsExec>();
+    same.then(|| order.to_vec())
 }
 
 /// The same scan, beginning with the best, if it computes `at` itself.

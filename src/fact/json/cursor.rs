@@ -114,23 +114,23 @@ impl<'a> Cursor<'a> {
     pub(super) fn member(&mut self) -> Result<(RawKey<'a>, RawValue<'a>), JsonError> {
         let key = self.key()?;
         let value = self.value()?;
-        Ok((RawKey(key), value))
+        Ok((key, value))
     }
 
     #[inline]
-    fn key(&mut self) -> Result<&'a str, JsonError> {
+    fn key(&mut self) -> Result<RawKey<'a>, JsonError> {
         self.skip_space();
         if self.peek() != Some(b'"') {
             return Err(self.wrong("expected a key in quotes"));
         }
         let start = self.at + 1;
-        self.string()?;
-        let key = self.text.get(start..self.at - 1).unwrap_or_default();
+        let escapes = self.string()?;
+        let raw = self.text.get(start..self.at - 1).unwrap_or_default();
         self.skip_space();
         if !self.eat(b':') {
             return Err(self.wrong("expected ':'"));
         }
-        Ok(key)
+        Ok(RawKey { raw, escapes })
     }
 
     /// Steps over an opening bracket; whether there is anything inside. Steps over the
@@ -199,7 +199,7 @@ impl<'a> Cursor<'a> {
     #[inline]
     fn scalar(&mut self) -> Result<(), JsonError> {
         match self.peek() {
-            Some(b'"') => self.string(),
+            Some(b'"') => self.string().map(|_| ()),
             Some(b'-' | b'0'..=b'9') => self.number(),
             Some(b'n') => self.word("null"),
             Some(b't') => self.word("true"),
@@ -210,18 +210,22 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// A string, from its opening quote.
+    /// A string, from its opening quote; whether any of it is escaped.
     #[inline]
-    fn string(&mut self) -> Result<(), JsonError> {
+    fn string(&mut self) -> Result<bool, JsonError> {
         self.at += 1;
+        let mut escapes = false;
         loop {
             self.at = plain_until(self.text.as_bytes(), self.at);
             match self.peek() {
                 Some(b'"') => {
                     self.at += 1;
-                    return Ok(());
+                    return Ok(escapes);
                 }
-                Some(b'\\') => self.escape()?,
+                Some(b'\\') => {
+                    escapes = true;
+                    self.escape()?;
+                }
                 Some(_) => return Err(self.wrong("a control character in a string")),
                 None => return Err(self.wrong("expected '\"'")),
             }

@@ -4,8 +4,6 @@
 //! Retention by bytes counts lines that are never written, so each writer has a length beside
 //! it. Both are one function over the pieces of the text: what is counted is what is written.
 
-use std::fmt::{self, Write as _};
-
 use super::cursor::plain_until;
 
 /// Appends `text` as a JSON string in its quotes.
@@ -59,121 +57,39 @@ fn str_pieces(text: &str, mut piece: impl FnMut(&str)) {
     piece("\"");
 }
 
-/// The rules of `float.__repr__`: the fewest digits that read back as the same float, plain
-/// from 1e-4 up to 1e16 and with an exponent of at least two digits outside of that.
+/// The rules of `float.__repr__`: the fewest digits that read back as the same float (of two equally
+/// near the even one), plain from 1e-4 up to 1e16 and with an exponent of at least two digits
+/// outside of that.
 #[inline]
 fn f64_pieces(value: f64, mut piece: impl FnMut(&str)) {
     if value.is_nan() {
         return piece("NaN");
     }
-    if value.is_sign_negative() {
-        piece("-");
-    }
     if value.is_infinite() {
-        return piece("Infinity");
+        return piece(if value < 0.0 { "-Infinity" } else { "Infinity" });
     }
-    let buffer = shortest(value.abs());
-    let (digits, exponent) = buffer.text().split_once('e').unwrap_or_default();
-    let (first, more) = digits.split_once('.').unwrap_or((digits, ""));
-    let power: i32 = exponent.parse().unwrap_or(0);
-    let places = power.unsigned_abs() as usize;
-    if !(-4..16).contains(&power) {
-        piece(first);
-        if !more.is_empty() {
-            piece(".");
-            piece(more);
-        }
-        piece(if power < 0 { "e-" } else { "e+" });
-        if places < 10 {
-            piece("0");
-        }
-        piece(exponent.trim_start_matches('-'));
-    } else if power < 0 {
-        piece("0.");
-        piece(zeros(places - 1));
-        piece(first);
-        piece(more);
-    } else if let Some((whole, fraction)) = more.split_at_checked(places)
-        && !fraction.is_empty()
-    {
-        piece(first);
-        piece(whole);
-        piece(".");
-        piece(fraction);
-    } else {
-        piece(first);
-        piece(more);
-        piece(zeros(places - more.len()));
-        piece(".0");
+    let mut buffer = zmij::Buffer::new();
+    let text = buffer.format_finite(value);
+    let size = value.abs();
+    if size == 0.0 || (1e-4..1e16).contains(&size) {
+        return piece(text);
     }
-}
-
-fn zeros(count: usize) -> &'static str {
-    "0000000000000000".get(..count).unwrap_or_default()
-}
-
-/// The fewest digits that read back as `value`, and of those the nearest to it, in `{:e}`
-/// form: `1.25e-7`.
-///
-/// Where two are equally near, Python takes the even one and Rust the upper one:
-/// 8192.0001220703125 is `8192.000122070312` to Python.
-fn shortest(value: f64) -> Scratch {
-    let digits = Scratch::of(format_args!("{value:e}"));
-    let (mantissa, exponent) = digits.text().split_once('e').unwrap_or_default();
-    let decimals = mantissa.len().saturating_sub(2);
-    // Midway between two numbers of `unit` steps of ten is an odd multiple of 5 * 10^(unit - 1),
-    // whose lowest bit is that of 2^(unit - 1). Few floats have theirs just there.
-    let unit = exponent.parse().unwrap_or(0) - decimals as i32;
-    if lowest_bit(value) != unit - 1 {
-        return digits;
+    // The same digits, but `0.00001` is plain there, and the exponent of `1e-7` has one digit.
+    if let Some((digits, exponent)) = text.split_once('e') {
+        let (sign, power) = exponent.split_at_checked(1).unwrap_or((exponent, ""));
+        piece(digits);
+        piece("e");
+        piece(sign);
+        piece(if power.len() < 2 { "0" } else { "" });
+        return piece(power);
     }
-    // With the number of digits given Rust takes the even one, too, but near a power of two it
-    // may be the digits of the neighbour.
-    let even = Scratch::of(format_args!("{value:.decimals$e}"));
-    if even.text().parse() == Ok(value) { even } else { digits }
-}
-
-/// The power of two of the lowest bit set in a positive float.
-fn lowest_bit(value: f64) -> i32 {
-    let bits = value.to_bits();
-    let exponent = (bits >> (f64::MANTISSA_DIGITS - 1)) as i32;
-    let mantissa = bits & ((1 << (f64::MANTISSA_DIGITS - 1)) - 1);
-    match exponent {
-        0 => mantissa.trailing_zeros() as i32 - 1074,
-        // The leading bit is not stored; counting it stops the zeros there.
-        _ => mantissa.trailing_zeros().min(52) as i32 + exponent - 1075,
-    }
-}
-
-/// Room on the stack for a float in `{:e}` form, at most 23 bytes: `2.2250738585072014e-308`.
-#[derive(Default)]
-struct Scratch {
-    bytes: [u8; 32],
-    len: usize,
-}
-
-impl Scratch {
-    fn of(float: fmt::Arguments<'_>) -> Self {
-        let mut scratch = Self::default();
-        let written = scratch.write_fmt(float);
-        debug_assert!(written.is_ok(), "a float's digits fit the buffer");
-        scratch
-    }
-
-    fn text(&self) -> &str {
-        let written = self.bytes.get(..self.len).unwrap_or_default();
-        str::from_utf8(written).unwrap_or_default()
-    }
-}
-
-impl fmt::Write for Scratch {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let end = self.len + text.len();
-        let room = self.bytes.get_mut(self.len..end).ok_or(fmt::Error)?;
-        room.copy_from_slice(text.as_bytes());
-        self.len = end;
-        Ok(())
-    }
+    let digits = text.trim_start_matches(['-', '0', '.']);
+    let (first, more) = digits.split_at_checked(1).unwrap_or((digits, ""));
+    piece(if value < 0.0 { "-" } else { "" });
+    piece(first);
+    piece(if more.is_empty() { "" } else { "." });
+    piece(more);
+    piece("e-05");
 }
 
 #[cfg(test)]

@@ -210,7 +210,8 @@ impl<'a> Fields<'_, 'a> {
 
     /// All that is left over.
     fn extra(&mut self) -> Option<Json<'a>> {
-        for (key, value) in std::mem::take(self.members) {
+        let mut members = std::mem::take(self.members);
+        for (key, value) in members.drain(..) {
             if !key.is("kind") {
                 self.keep(
                     |out| {
@@ -222,6 +223,7 @@ impl<'a> Fields<'_, 'a> {
                 );
             }
         }
+        *self.members = members;
         if self.kept.is_empty() {
             return None;
         }

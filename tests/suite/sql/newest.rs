@@ -123,6 +123,7 @@ fn the_oldest_rows_need_only_the_oldest_segments() {
 
 #[test]
 fn the_newest_crashes_need_only_the_newest_segments() {
+    // Without the tail's rows, a filter gathers those of all these tiny segments before it gives any.
     let (_folder, store) = store(Clock::Boot, true);
     for sql in [
         "SELECT seq FROM crashes ORDER BY recorded_at DESC LIMIT 3",
@@ -138,6 +139,17 @@ fn the_newest_crashes_need_only_the_newest_segments() {
             segments <= SEGMENTS / 2 && rows <= SEGMENTS / 2 * ROWS,
             "{sql}: {rows} rows, {segments} segments"
         );
+    }
+}
+
+#[test]
+fn a_scan_that_filters_begins_with_the_newest_segment() {
+    let (_folder, store) = store(Clock::Epoch, false);
+    for key in ["recorded_at", "at"] {
+        let sql = format!("SELECT actor_address FROM crashes WHERE system_id = 'shop' ORDER BY {key} DESC LIMIT 3");
+        let plan = rows(&store, &format!("EXPLAIN {sql}"));
+        let plan = plan.iter().flatten().find(|text| text.contains("DataSourceExec")).unwrap();
+        assert!(plan.contains("reverse_row_groups=true"), "{plan}");
     }
 }
 
