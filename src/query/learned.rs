@@ -12,9 +12,9 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Schema};
-use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{DataFusionError, Result};
 use datafusion::datasource::physical_plan::{
     FileScanConfig, FileScanConfigBuilder, FileSource, ParquetSource,
 };
@@ -131,16 +131,19 @@ impl PhysicalExpr for StoredTerms {
         self.filter.evaluate(batch)
     }
 
+    /// With what stands for `at`: what is put in place of a column, as its value where that is the same
+    /// in all of a file, is put there in both.
     fn children(&self) -> Vec<&Arc<dyn PhysicalExpr>> {
-        vec![&self.filter]
+        vec![&self.filter, &self.at]
     }
 
     fn with_new_children(
         self: Arc<Self>,
-        mut children: Vec<Arc<dyn PhysicalExpr>>,
+        children: Vec<Arc<dyn PhysicalExpr>>,
     ) -> Result<Arc<dyn PhysicalExpr>> {
-        let filter = children.pop().unwrap_or_else(|| Arc::clone(&self.filter));
-        Ok(Arc::new(Self { filter, at: Arc::clone(&self.at), schema: Arc::clone(&self.schema) }))
+        let [filter, at] = <[_; 2]>::try_from(children)
+            .map_err(|_| DataFusionError::Internal("a filter and what stands for at".to_owned()))?;
+        Ok(Arc::new(Self { filter, at, schema: Arc::clone(&self.schema) }))
     }
 
     fn fmt_sql(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -15,10 +15,12 @@ const SEGMENTS: usize = 24;
 const ROWS: usize = 40;
 
 /// Whose clock the facts' timestamps come from.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Clock {
     Boot,
     Epoch,
+    /// Old facts, all recorded at one instant, as an import does it.
+    Import,
 }
 
 /// A store of many segments, each of a minute, four facts at a time; with or without a tail.
@@ -32,11 +34,12 @@ fn store(clock: Clock, tail: bool) -> (tempfile::TempDir, Store) {
     let store = Store::builder().clock(machine).open(folder.path().join("facts")).unwrap();
     for segment in 0..SEGMENTS + usize::from(tail) {
         for n in 0..ROWS {
-            if n % 4 == 0 {
+            if n % 4 == 0 && clock != Clock::Import {
                 now.fetch_add(SECOND, Ordering::SeqCst);
             }
             let seconds = match clock {
                 Clock::Boot => (segment * 60 + n) as f64,
+                Clock::Import => 1.7e9 + (segment * 60 + n) as f64,
                 Clock::Epoch => now.load(Ordering::SeqCst) as f64 / 1e9 - 0.5,
             };
             let kind = if n % 10 == 3 { "ActorCrashed" } else { "ActorStarted" };
@@ -46,7 +49,9 @@ fn store(clock: Clock, tail: bool) -> (tempfile::TempDir, Store) {
         if segment < SEGMENTS {
             store.flush().unwrap();
         }
-        now.fetch_add(60 * SECOND, Ordering::SeqCst);
+        if clock != Clock::Import {
+            now.fetch_add(60 * SECOND, Ordering::SeqCst);
+        }
     }
     (folder, store)
 }
@@ -108,6 +113,19 @@ fn the_newest_rows_need_only_the_newest_segments() {
 }
 
 #[test]
+fn the_newest_imported_rows_need_only_the_newest_segments() {
+    let (_folder, store) = store(Clock::Import, false);
+    for (sql, wanted) in [
+        ("SELECT seq FROM events ORDER BY at DESC LIMIT 2", ["960", "959"]),
+        ("SELECT seq FROM events ORDER BY at LIMIT 2", ["1", "2"]),
+    ] {
+        let (found, rows, segments) = read(&store, sql);
+        assert_eq!(found.concat(), wanted, "{sql}");
+        assert!(segments <= SEGMENTS / 2, "{sql}: {rows} rows, {segments} segments");
+    }
+}
+
+#[test]
 fn the_oldest_rows_need_only_the_oldest_segments() {
     let (_folder, store) = store(Clock::Epoch, true);
     for key in ["recorded_at", "seq", "timestamp", "at"] {
@@ -146,7 +164,8 @@ fn the_newest_crashes_need_only_the_newest_segments() {
 fn a_scan_that_filters_begins_with_the_newest_segment() {
     let (_folder, store) = store(Clock::Epoch, false);
     for key in ["recorded_at", "at"] {
-        let sql = format!("SELECT actor_address FROM crashes WHERE system_id = 'shop' ORDER BY {key} DESC LIMIT 3");
+        let sql =
+            format!("SELECT actor_address FROM crashes WHERE system_id = 'shop' ORDER BY {key} DESC LIMIT 3");
         let plan = rows(&store, &format!("EXPLAIN {sql}"));
         let plan = plan.iter().flatten().find(|text| text.contains("DataSourceExec")).unwrap();
         assert!(plan.contains("reverse_row_groups=true"), "{plan}");
