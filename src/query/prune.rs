@@ -25,9 +25,8 @@ fn instant(nanos: Option<i64>) -> ScalarValue {
 fn range(segment: &Segment, column: &str) -> Option<(ScalarValue, ScalarValue)> {
     let times = |range: TimeRange| (instant(Some(range.min.get())), instant(Some(range.max.get())));
     Some(match column {
-        "at" => times(segment.at),
-        // Where there is one, it is `at`.
-        "wall_time" => times(segment.at),
+        // Where there is a wall time, it is `at`.
+        "at" | "wall_time" => times(segment.at),
         "recorded_at" => times(segment.recorded_at),
         "timestamp" => times(segment.timestamp?),
         "seq" => {
