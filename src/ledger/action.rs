@@ -55,6 +55,9 @@ pub(crate) enum Action {
         add: Vec<Segment>,
         /// Facts of the range that nobody can read any more, not even their kinds.
         lost: Vec<StreamRange>,
+        /// Where inputs were imported up to, of whose commits only the segments were left.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        imports: Vec<ImportMark>,
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         unverified: Vec<Unverified>,
     },

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::action::{Action, Dropped, Lost, Rebuilt};
-use super::commit::{Commit, CommitNumber, Segment, StreamRange};
+use super::commit::{Commit, CommitNumber, ImportMark, Segment, StreamRange};
 use super::state::{Head, State, Stream, Tombstone, Total};
 use crate::fact::{Kind, UnixNanos};
 
@@ -64,18 +64,11 @@ impl State {
             Action::Create | Action::Rebuild(_) => return Err("it begins the store again".to_owned()),
             Action::Flush { range, last_recorded_at, ends_stream, import, add } => {
                 self.cover(*range, add, &[], *last_recorded_at, *ends_stream)?;
-                if let Some(mark) = import {
-                    // A further part of the same file takes the place of the part before.
-                    self.imports.retain(|known| {
-                        known.head_blake3 != mark.head_blake3
-                            || known.bytes > mark.bytes
-                            || known.name != mark.name
-                    });
-                    self.imports.push(mark.clone());
-                }
+                import.iter().for_each(|mark| self.note_import(mark));
             }
-            Action::Salvage { range, last_recorded_at, ends_stream, add, lost, unverified } => {
+            Action::Salvage { range, last_recorded_at, ends_stream, add, lost, imports, unverified } => {
                 self.cover(*range, add, lost, *last_recorded_at, *ends_stream)?;
+                imports.iter().for_each(|mark| self.note_import(mark));
                 self.unverified.extend_from_slice(unverified);
             }
             Action::Compact { remove, add, dropped, swept } => {
@@ -249,6 +242,14 @@ impl State {
         let rest = covered.zip(recorded).and_then(|(covered, recorded)| covered.checked_sub(recorded));
         self.unaccounted = rest.ok_or("it has more facts than its streams gave numbers to")?;
         Ok(())
+    }
+
+    /// A further part of the same file takes the place of the part before.
+    fn note_import(&mut self, mark: &ImportMark) {
+        self.imports.retain(|known| {
+            known.head_blake3 != mark.head_blake3 || known.bytes > mark.bytes || known.name != mark.name
+        });
+        self.imports.push(mark.clone());
     }
 
     fn add_segments(&mut self, add: &[Segment]) -> Result<(), String> {

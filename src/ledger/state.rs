@@ -106,6 +106,11 @@ impl State {
         marks.map(|mark| mark.bytes).max()
     }
 
+    /// Whether an input was imported as far as this.
+    pub(crate) fn has_imported(&self, mark: &ImportMark) -> bool {
+        self.imported(&mark.head_blake3).is_some_and(|bytes| bytes >= mark.bytes)
+    }
+
     /// Whether facts are lost, or numbers of facts are unaccounted for.
     pub(crate) fn has_losses(&self) -> bool {
         self.unaccounted > 0 || self.lost.iter().any(|lost| lost.facts > 0)

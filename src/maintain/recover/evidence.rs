@@ -213,7 +213,8 @@ impl Evidence {
                 self.lost.extend(lost.iter().cloned());
                 self.unverified.extend(unverified.iter().cloned());
             }
-            Action::Salvage { unverified, lost, .. } => {
+            Action::Salvage { unverified, lost, imports, .. } => {
+                self.imports.extend(imports.iter().cloned());
                 self.unverified.extend(unverified.iter().cloned());
                 self.unaccounted += lost.iter().filter_map(|range| range.facts()).sum::<u64>();
             }

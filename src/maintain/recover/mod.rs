@@ -40,6 +40,7 @@ mod evidence;
 mod file;
 mod frames;
 mod gate;
+mod inputs;
 mod pages;
 mod rebuild;
 mod report;

@@ -25,6 +25,7 @@ use super::describe::describe;
 use super::evidence::{Evidence, Files};
 use super::file::Found;
 use super::gate::Gate;
+use super::inputs::{self, Brought};
 use super::report::spans;
 use super::segments::{places, write_passed};
 use super::streams::{JournalRead, adoptable, read_journals};
@@ -177,6 +178,9 @@ struct Inquiry {
     replaced: Coverage,
     replaced_bytes: [u64; 3],
     replaced_facts: [u64; 3],
+    /// Parts of inputs that were taken, and the places of all that was.
+    brought: Vec<Brought>,
+    taken: Coverage,
     lost: Vec<Lost>,
     unverified: Vec<Unverified>,
     /// The same, for the report.
@@ -205,6 +209,8 @@ impl Inquiry {
             replaced: Coverage::default(),
             replaced_bytes: [0; 3],
             replaced_facts: [0; 3],
+            brought: Vec::new(),
+            taken: Coverage::default(),
             lost: Vec::new(),
             unverified: Vec::new(),
             told: Vec::new(),
@@ -345,6 +351,8 @@ impl Inquiry {
         }
         let facts = heirs.iter().map(|heir| heir.rows).sum();
         let within = gate.passed.ranges();
+        within.iter().for_each(|range| self.taken.add(range.stream, range.first_seq, range.last_seq));
+        self.brought.extend(Brought::of(wreck.label()));
         self.told.push(UnverifiedFacts { path: path.to_owned(), kind, facts, spans: spans(&within) });
         self.unverified.push(Unverified { kind, facts, within });
         self.accepted.extend(heirs);
@@ -414,6 +422,11 @@ impl Inquiry {
         lost.append(&mut self.lost);
         let mut unverified = evidence.unverified;
         unverified.append(&mut self.unverified);
+        let mut imports = evidence.imports;
+        imports.extend(inputs::reached(self.brought, &self.taken, |input| {
+            let of_input = imports.iter().filter(|mark| mark.head_blake3 == input.head_blake3);
+            of_input.map(|mark| mark.bytes).max()
+        }));
         Ok(Rebuilt {
             add: self.accepted,
             streams: streams.into_iter().collect(),
@@ -421,7 +434,7 @@ impl Inquiry {
             lost,
             unverified,
             holds: evidence.holds,
-            imports: evidence.imports,
+            imports,
             unknown: self.unknown,
         })
     }

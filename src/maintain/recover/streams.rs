@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use super::coverage::Coverage;
 use super::gate::Gate;
+use super::inputs::{self, Brought};
 use super::report::spans;
 use super::segments::write_passed;
 use super::wreck::Wreck;
@@ -159,6 +160,8 @@ pub(super) fn salvage(work: &mut Work<'_>, stream: StreamId, unknown: &BTreeSet<
     let mut saved = found.passed.clone();
     remains.frames.keys().for_each(|seq| saved.insert(stream, *seq));
     let gaps = saved.gaps(range);
+    let brought = found.wrecks.iter().filter_map(|wreck| Brought::of(wreck.label())).collect();
+    let imports = inputs::reached(brought, &found.passed, |mark| state.imported(&mark.head_blake3));
     let last_recorded_at = remains
         .last_recorded_at
         .max(found.last_recorded_at)
@@ -175,6 +178,7 @@ pub(super) fn salvage(work: &mut Work<'_>, stream: StreamId, unknown: &BTreeSet<
                 ends_stream: true,
                 add: segments.clone(),
                 lost: gaps.clone(),
+                imports: imports.clone(),
                 unverified: found.doubts(),
             }))
         });
