@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::action::{Hold, Unverified};
+use super::action::{Hold, Removed, Unverified};
 use super::commit::{CommitNumber, ImportMark, Segment, StoreId};
 use crate::fact::{Kind, Seq, StreamId, UnixNanos};
 
@@ -62,6 +62,13 @@ pub(crate) struct Tombstone {
     pub(crate) bytes: u64,
     /// The commit that removed it.
     pub(crate) by: CommitNumber,
+}
+
+impl Tombstone {
+    /// One that a rebuilt ledger has taken over.
+    pub(crate) fn of(removed: &Removed) -> Self {
+        Self { path: removed.path.clone(), bytes: removed.bytes, by: removed.by }
+    }
 }
 
 /// How far the ledger covers a stream.

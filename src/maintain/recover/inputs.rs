@@ -65,7 +65,9 @@ mod tests {
 
     fn reach(parts: Vec<Brought>, saved: &[(u64, u64)], known: Option<u64>) -> Vec<u64> {
         let mut coverage = Coverage::default();
-        saved.iter().for_each(|(first, last)| coverage.add(StreamId(1), Seq(*first), Seq(*last)));
+        for (first, last) in saved {
+            coverage.add(StreamId(1), Seq(*first), Seq(*last));
+        }
         reached(parts, &coverage, |_| known).into_iter().map(|mark| mark.bytes).collect()
     }
 

@@ -41,6 +41,7 @@ mod file;
 mod frames;
 mod gate;
 mod inputs;
+mod inquiry;
 mod pages;
 mod rebuild;
 mod report;

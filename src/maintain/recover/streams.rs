@@ -317,10 +317,7 @@ fn write(
             Ok(written) => {
                 segments.extend(written);
                 let passed = gate.passed;
-                passed
-                    .ranges()
-                    .iter()
-                    .for_each(|range| taken.add(range.stream, range.first_seq, range.last_seq));
+                taken.add_all(&passed.ranges());
             }
             Err(error) => {
                 segment::discard(work.disk, work.root, &segments);

@@ -268,7 +268,7 @@ impl<'a> Scene<'a> {
             let there = self.root.join(&unknown.entry.path).symlink_metadata().is_ok();
             let is_lost = match known.standing(&unknown.ranges) {
                 Standing::Unknown => true,
-                Standing::Covered => unknown.imported && !known.is_live(&unknown.entry.name()),
+                Standing::Covered => unknown.import.is_some() && !known.is_live(&unknown.entry.name()),
                 Standing::Journaled => false,
             };
             if there && is_lost {

@@ -34,7 +34,7 @@ pub(super) struct Unknown {
     /// Whether it is of an import, which had committed it.
     pub(super) imported: bool,
     /// The part of an input that it holds, if it says so.
-    import: Option<ImportPart>,
+    pub(super) import: Option<ImportPart>,
 }
 
 impl Unknown {

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use ostracon::disk::{Disk, FaultPlan, Op};
-use ostracon::{CompactOptions, Import, RecoveryConfig, RecoveryMode, ScanReport, Store, recover};
+use ostracon::{CompactOptions, Import, Kind, RecoveryConfig, RecoveryMode, ScanReport, Store, recover};
 
 use super::{DEPTHS, Scene, copy_tree, kinds};
 use crate::support;
@@ -90,6 +90,19 @@ fn a_rebuilt_ledger_knows_the_inputs_of_the_facts_that_it_takes_back() {
     assert!(report.is_clean(), "{report:#?}");
     assert_eq!(lines(&scene.root()), all_lines());
     assert_eq!(import(&scene.root()), 0);
+}
+
+/// One of the three segments, and no commit: what a rebuilding takes of it, the input would double.
+#[test]
+fn a_rebuilt_ledger_leaves_what_was_never_acknowledged_to_the_input() {
+    let scene = killed();
+    fs::remove_file(&scene.segments(Kind::Audit)[0]).unwrap();
+    fs::remove_file(scene.commit(0)).unwrap();
+    let report = recover(scene.root(), RecoveryConfig::new(RecoveryMode::Rebuild)).unwrap();
+    assert!(report.is_clean(), "{report:#?}");
+    assert!(lines(&scene.root()).is_empty());
+    assert_eq!(import(&scene.root()), FACTS);
+    assert_eq!(lines(&scene.root()), all_lines());
 }
 
 #[test]
