@@ -37,6 +37,7 @@ mod bits;
 mod coverage;
 mod describe;
 mod evidence;
+mod exact;
 mod file;
 mod frames;
 mod gate;

@@ -361,3 +361,41 @@ fn of_unnamed_segments_that_overlap_every_fact_is_kept_once() {
     assert_eq!(facts.iter().map(|(_, seq, _)| *seq).collect::<Vec<_>>(), (1..=12).collect::<Vec<_>>());
     assert!((0..).zip(&facts).all(|(n, (.., line))| *line == support::any_fact(n).to_line()));
 }
+
+/// One number of a damaged segment has become larger: with it, there are more bytes than were recorded.
+#[test]
+fn what_a_journal_proves_is_kept_when_the_rest_adds_up_to_too_much() {
+    let folder = support::scratch();
+    let (root, aside) = (folder.path().join("facts"), folder.path().join("aside"));
+    let writer = Store::open(&root).unwrap();
+    for n in 0..40 {
+        if n == 20 {
+            writer.flush().unwrap();
+        }
+        writer.record(support::any_fact(n)).unwrap();
+    }
+    fs::create_dir(&aside).unwrap();
+    copy_tree(&root.join("journal/1"), &aside);
+    writer.close().unwrap();
+    drop(writer);
+    let store = Store::builder().maintenance().open(&root).unwrap();
+    store.compact(CompactOptions::new()).unwrap();
+    let expected = support::lines(&store);
+    drop(store);
+    // The second half is in a journal, too.
+    copy_tree(&aside, &root.join("journal/1"));
+    let audits = fs::read_dir(root.join("audits")).unwrap().next().unwrap().unwrap().path();
+    let at = position(&audits, &[5_i64.to_le_bytes(), 9_i64.to_le_bytes()].concat());
+    change(&audits, |bytes| {
+        bytes[at + 6] = 7;
+        // No bit that can be put right.
+        bytes[at + 14] = 7;
+    });
+    let report = recover(&root, RecoveryConfig::new(RecoveryMode::Repair)).unwrap();
+    assert!(report.is_clean(), "{report:#?}");
+    assert!(report.notes.iter().any(|note| note.contains("more than was recorded")), "{report:#?}");
+    assert_eq!((report.facts_lost(), report.facts_unverified()), (5, 0), "{report:#?}");
+    let kept = support::lines_at(&root);
+    assert_eq!(kept.len(), 35);
+    assert!(kept.iter().all(|line| expected.contains(line)));
+}
