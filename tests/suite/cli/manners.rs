@@ -170,3 +170,36 @@ fn reading_commands_make_no_store() {
     }
     assert!(folder.tree().is_empty());
 }
+
+#[test]
+fn sql_over_a_broken_segment_names_it_and_says_what_to_do() {
+    let path = |folder: &Folder| {
+        std::fs::read_dir(folder.path("facts/events")).unwrap().next().unwrap().unwrap().path()
+    };
+    let damages: [fn(&std::path::Path); 2] = [
+        |path| std::fs::remove_file(path).unwrap(),
+        |path| {
+            let bytes = std::fs::read(path).unwrap();
+            std::fs::write(path, &bytes[..bytes.len() - 100]).unwrap();
+        },
+    ];
+    for damage in damages {
+        let folder = Folder::with_known_facts();
+        let segment = path(&folder);
+        damage(&segment);
+        let name = format!("events/{}", segment.file_name().unwrap().to_str().unwrap());
+        let error = folder.run(&["sql", "facts", "-c", "SELECT max(payload) FROM events"]).failed();
+        assert!(error.starts_with(&format!("error: {name} is damaged: ")), "{error}");
+        assert!(error.contains("`ostracon scan STORE`") && error.contains("`ostracon recover`"), "{error}");
+    }
+    let folder = Folder::with_known_facts();
+    let mut bytes = std::fs::read(path(&folder)).unwrap();
+    bytes[300..700].fill(0xff);
+    std::fs::write(path(&folder), bytes).unwrap();
+    let error =
+        folder.run(&["sql", "facts", "-c", "SELECT max(payload), max(actor_address) FROM events"]).failed();
+    assert!(
+        error.contains("a segment of the store is damaged") && error.contains("`ostracon scan --deep STORE`"),
+        "{error}"
+    );
+}
