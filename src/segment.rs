@@ -2,12 +2,14 @@
 //!
 //! A segment is written beside its place, synced, opened again and checked, and linked into place;
 //! it becomes part of the store only when a commit names it. It opens in any program that reads
-//! Parquet, and says in its footer what it is: `ostracon.format`, `.store`, `.kind`, `.streams`.
+//! Parquet, and says in its footer what it is: `ostracon.format`, `.store`, `.kind`, `.streams`;
+//! and, if it was imported, of which input ([`origin`]).
 //!
 //! Parquet has no checksums here, and readers trust its lengths. So the ledger keeps a BLAKE3
 //! digest of every segment ([`digest`]).
 
 mod bounds;
+mod origin;
 
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
@@ -29,6 +31,8 @@ use crate::fact::Kind;
 use crate::fact::columns::{Rows, schema};
 use crate::ledger::{FORMAT, Segment, StoreId, StreamRange};
 use bounds::Bounds;
+use origin::name;
+pub(crate) use origin::{AGAIN, IMPORT_KEY, IMPORTED, ImportPart, Origin, confirm, is_imported, unconfirmed};
 
 /// Rows of a row group: what a query can skip or read apart.
 const ROW_GROUP_ROWS: usize = 128 << 10;
@@ -82,7 +86,7 @@ pub(crate) struct SegmentWriter<'a> {
     store: StoreId,
     /// The range of a stream that it is named for; if none, it is named for what is in it.
     range: Option<StreamRange>,
-    origin: Origin,
+    origin: Origin<'a>,
     unique: String,
     temp: std::path::PathBuf,
     writer: ArrowWriter<Hashing>,
@@ -99,7 +103,7 @@ impl<'a> SegmentWriter<'a> {
         kind: Kind,
         store: StoreId,
         range: StreamRange,
-        origin: Origin,
+        origin: Origin<'a>,
     ) -> Result<Self> {
         Self::begin_for(disk, root, kind, store, Some(range), origin)
     }
@@ -115,7 +119,7 @@ impl<'a> SegmentWriter<'a> {
         kind: Kind,
         store: StoreId,
         range: Option<StreamRange>,
-        origin: Origin,
+        origin: Origin<'a>,
     ) -> Result<Self> {
         let unique = uuid::Uuid::new_v4().simple().to_string();
         let unique = unique.get(..8).unwrap_or_default().to_owned();
@@ -198,8 +202,11 @@ impl<'a> SegmentWriter<'a> {
             let _ = disk.remove(&temp);
             return Err(attempt(error));
         }
-        // A temporary name that stays behind does no harm.
-        let _ = disk.remove(&temp);
+        // A temporary name that stays behind does no harm. That of an import says that no commit
+        // names the segment yet.
+        if !is_imported(&path) {
+            let _ = disk.remove(&temp);
+        }
         disk.sync_dir(path.parent().unwrap_or(root)).map_err(attempt)?;
         Ok(segment)
     }
@@ -220,6 +227,10 @@ impl<'a> SegmentWriter<'a> {
             .collect();
         let streams_said = KeyValue::new("ostracon.streams".to_owned(), ranges.join(","));
         self.writer.append_key_value_metadata(streams_said);
+        if let Origin::Import(part) = self.origin {
+            let part = serde_json::to_string(part).ok();
+            self.writer.append_key_value_metadata(KeyValue::new(IMPORT_KEY.to_owned(), part));
+        }
         let hashing = self
             .writer
             .into_inner()
@@ -242,30 +253,6 @@ impl<'a> SegmentWriter<'a> {
         verify(temp, &segment, self.store)?;
         Ok(segment)
     }
-}
-
-/// What the temporary file of a segment begins with whose facts were in segments before.
-pub(crate) const AGAIN: &str = "again-";
-
-/// What the name of a segment begins with whose facts come from an input that is imported. Until a
-/// commit names it nobody was told of them, and importing the input again brings them: so it is
-/// never taken for the only place of its facts.
-pub(crate) const IMPORTED: &str = "import-";
-
-/// Where the facts of a new segment were before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Origin {
-    /// In a journal, or a damaged store.
-    Store,
-    /// In an input that is imported.
-    Import,
-}
-
-/// A segment's name, without its ending: what inventory tells its facts by. Of several streams it
-/// names the first.
-fn name(range: StreamRange, origin: Origin, unique: &str) -> String {
-    let origin = if origin == Origin::Import { IMPORTED } else { "" };
-    format!("{origin}{}-{}-{}-{unique}", range.stream, range.first_seq, range.last_seq)
 }
 
 /// The size and the BLAKE3 digest, in hex, of all that is in a file.
@@ -376,7 +363,7 @@ pub(crate) fn write_all<'r>(
     root: &Path,
     store: StoreId,
     range: StreamRange,
-    origin: Origin,
+    origin: Origin<'_>,
     rows: impl Fn(Kind) -> Box<dyn Iterator<Item = &'r Rows> + 'r>,
 ) -> Result<Vec<Segment>> {
     let mut segments = Vec::new();
@@ -398,7 +385,7 @@ fn write_kind<'r>(
     kind: Kind,
     store: StoreId,
     range: StreamRange,
-    origin: Origin,
+    origin: Origin<'_>,
     rows: impl Iterator<Item = &'r Rows>,
 ) -> Result<Option<Segment>> {
     let mut rows = rows.peekable();
@@ -420,6 +407,7 @@ pub(crate) fn discard(disk: &Disk, root: &Path, segments: &[Segment]) {
     for segment in segments {
         let _ = disk.remove(&root.join(&segment.path));
     }
+    confirm(disk, root, segments);
 }
 
 /// Opens the file of a segment that the ledger names. That there is none is damage.

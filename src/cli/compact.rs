@@ -124,19 +124,26 @@ fn told(report: &CompactReport) -> String {
     }
     if report.files_removed > 0 {
         text += &format!(
-            "removed    {:>16} files, {} bytes\n",
+            "removed    {:>16} {}, {} bytes\n",
             grouped(report.files_removed),
+            files(report.files_removed),
             grouped(report.bytes_freed)
         );
     }
     if report.files_waiting > 0 {
         text += &format!(
-            "waiting    {:>16} files, {} bytes, for queries that may read them; the next compaction removes them\n",
+            "waiting    {:>16} {}, {} bytes, for queries that may still be reading; the next compaction removes what \
+             then waits for nobody\n",
             grouped(report.files_waiting),
+            files(report.files_waiting),
             grouped(report.bytes_waiting)
         );
     }
     text
+}
+
+const fn files(number: u64) -> &'static str {
+    if number == 1 { "file" } else { "files" }
 }
 
 #[cfg(test)]

@@ -1,15 +1,19 @@
 //! `ostracon demo`: a store to look at, without having one.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use ostracon::{Import, SavedQuery, Store};
+use arrow::array::AsArray;
+use arrow::datatypes::Int64Type;
+use ostracon::{Import, Kind, QueryOptions, SavedQuery, Store};
 
 use super::output::{Answer, Format, Target};
-use super::{grouped, runtime, say};
+use super::{grouped, open_to_read, runtime, say};
 
 /// Facts that Papyra recorded.
 const SAMPLE: &[u8] = include_bytes!("../../tests/data/sample.ndjson");
+/// What the ledger calls them.
+const NAME: &str = "the demo's sample";
 /// The questions that are asked of them.
 const ASKED: [&str; 5] =
     ["system_overview", "crash_summary", "error_groups", "top_crashers", "dead_letter_hotspots"];
@@ -26,13 +30,20 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+    let runtime = runtime()?;
+    if args.store.join("ledger").exists() && !runtime.block_on(is_demo(&args.store))? {
+        let store = args.store.display();
+        anyhow::bail!(
+            "{store} is a store already, and the demo's facts would be among its own; name a folder that is not there \
+             yet, as in: ostracon demo {store}-demo"
+        );
+    }
     let store = Store::open(&args.store)?;
-    let report = store.import(SAMPLE, Import::named("the demo's sample"))?;
+    let report = store.import(SAMPLE, Import::named(NAME))?;
     match report.total() {
         0 => say(&format!("{} has the facts already", args.store.display())),
         facts => say(&format!("imported {} facts into {}", grouped(facts), args.store.display())),
     }
-    let runtime = runtime()?;
     for name in ASKED {
         let query = SavedQuery::find(name)?;
         let mut out = io::stdout();
@@ -46,4 +57,18 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     store.close()?;
     say(&format!("\nAsk more: ostracon sql {} -c \"SELECT * FROM crashes LIMIT 3\"", args.store.display()));
     Ok(())
+}
+
+/// Whether a store has nothing but what the demo has brought.
+async fn is_demo(path: &Path) -> anyhow::Result<bool> {
+    let store = open_to_read(path)?;
+    let sql = "SELECT (SELECT count(*) FROM store.commits WHERE action = 'flush' AND imported_from IS DISTINCT FROM $1) \
+               + (SELECT coalesce(sum(unflushed), 0) FROM store.streams)";
+    let options = QueryOptions::new().param("1", NAME);
+    let batches = store.sql_with(sql, options).await?.collect().await.map_err(ostracon::query_error)?;
+    let others =
+        batches.iter().find_map(|batch| batch.column(0).as_primitive_opt::<Int64Type>()?.iter().next()?);
+    let facts: u64 =
+        Kind::ALL.into_iter().map(|kind| store.summary().map_or(0, |of| of.of(kind).facts)).sum();
+    Ok(others == Some(0) && facts > 0)
 }

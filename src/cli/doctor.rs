@@ -1,12 +1,13 @@
 //! `ostracon doctor` and `ostracon startup-check`: whether a store is fit to be used.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 use ostracon::{RecoveryConfig, RecoveryMode};
 
 use super::recover::{How, Mode as Recovery, found, text};
-use super::{StoreArg, say};
+use super::{StoreArg, grouped, say};
 
 /// Tell whether a store is healthy, and recover it if that is asked for.
 ///
@@ -46,9 +47,10 @@ struct Check {
     /// What to do when something is wrong
     #[arg(long, value_enum, default_value_t)]
     mode: Mode,
-    /// How far recovering goes, in mode recover
-    #[arg(long, value_enum, default_value = "repair")]
-    recovery_mode: Recovery,
+    /// How far recovering goes, in mode recover; quarantine if not given, into the store's own
+    /// quarantine folder unless --quarantine-dir names another
+    #[arg(long, value_enum)]
+    recovery_mode: Option<Recovery>,
     #[command(flatten)]
     how: How,
 }
@@ -80,7 +82,10 @@ pub(super) fn startup_check(args: &StartupCheckArgs) -> anyhow::Result<ExitCode>
 
 fn run(store: &StoreArg, check: &Check, quick: bool) -> anyhow::Result<ExitCode> {
     let config = match check.mode {
-        Mode::Recover => check.how.config(check.recovery_mode, quick),
+        Mode::Recover => match check.recovery_mode {
+            Some(mode) => check.how.config(mode, quick),
+            None => check.how.gentle(&store.store, quick),
+        },
         _ => RecoveryConfig::new(RecoveryMode::Ignore).quick(quick),
     };
     let report = ostracon::recover(&store.store, config)?;
@@ -89,6 +94,14 @@ fn run(store: &StoreArg, check: &Check, quick: bool) -> anyhow::Result<ExitCode>
         write!(out, "{}", text(&report))?;
     } else {
         write!(out, "{}", found("found", &report.scan))?;
+    }
+    if report.facts_lost() > 0 {
+        let aside: BTreeSet<_> = report.quarantined_files.iter().filter_map(|path| path.parent()).collect();
+        let aside: Vec<_> = aside.iter().map(|folder| folder.display().to_string()).collect();
+        let aside = if aside.is_empty() { String::new() } else { format!("; see {}", aside.join(", ")) };
+        let one = report.facts_lost() == 1;
+        let facts = if one { "fact is" } else { "facts are" };
+        say(&format!("{} {facts} lost{aside}", grouped(report.facts_lost())));
     }
     Ok(match check.mode {
         _ if report.is_clean() => ExitCode::SUCCESS,

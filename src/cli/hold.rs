@@ -2,9 +2,11 @@
 
 use std::io::{self, Write};
 
+use anyhow::Context;
 use ostracon::{Hold, HoldInForce, Store};
 use serde_json::json;
 
+use super::scan::counted;
 use super::{KindArg, StoreArg, open_to_read, say};
 
 /// Keep facts from being hidden or dropped by rules of retention.
@@ -83,25 +85,57 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
 
 fn add(args: &AddArgs) -> anyhow::Result<()> {
     let store = Store::builder().maintenance().open(&args.store.store)?;
-    let mut hold = Hold::new(&args.reason).by(who(args.by.as_deref()));
+    let mut hold = Hold::new(&args.reason).by(who(args.by.as_deref())?);
     hold.kind = args.kind.map(KindArg::kind);
     hold.predicate.clone_from(&args.predicate);
+    let (kind, predicate) = (hold.kind, hold.predicate.clone());
     store.hold(&args.name, hold)?;
-    say(&format!("hold {:?} is in force", args.name));
+    let name = &args.name;
+    // It is in force, whether or not the facts can be counted.
+    say(&match store.explain_retention(kind, predicate.as_deref()) {
+        Ok(explanation) => {
+            let (kept, dropped) = explanation.totals();
+            let covered = kept + dropped;
+            let are = if covered == 1 { "that is" } else { "that are" };
+            format!("hold {name:?} is in force; it covers {} {are} there now", counted(covered, "fact"))
+        }
+        Err(error) => format!("hold {name:?} is in force; what it covers cannot be counted: {error}"),
+    });
     Ok(())
 }
 
 fn release(args: &ReleaseArgs) -> anyhow::Result<()> {
     let store = Store::builder().maintenance().open(&args.store.store)?;
-    store.release(&args.name, &who(args.by.as_deref()), &args.reason)?;
+    store.release(&args.name, &who(args.by.as_deref())?, &args.reason)?;
     say(&format!("hold {:?} is released", args.name));
     Ok(())
 }
 
-/// Who acts: as given, or as the system knows.
-fn who(given: Option<&str>) -> String {
-    let user = || ["USER", "LOGNAME", "USERNAME"].iter().find_map(|name| std::env::var(name).ok());
-    given.map(str::to_owned).or_else(user).unwrap_or_else(|| "unknown".to_owned())
+/// Who acts: as given, or as the system knows. The ledger keeps it for ever, so it is never made up.
+fn who(given: Option<&str>) -> anyhow::Result<String> {
+    let named = |name: &&str| std::env::var(name).ok().filter(|user| !user.trim().is_empty());
+    let user = || ["USER", "LOGNAME", "USERNAME"].iter().find_map(named);
+    let known = given.map(str::to_owned).or_else(user).or_else(owner_of_this_process);
+    known.filter(|who| !who.trim().is_empty()).context("who does this is not known here; say it with --by")
+}
+
+/// The user whose process this is, by name if it has one, as a service in a container often has not.
+#[cfg(unix)]
+fn owner_of_this_process() -> Option<String> {
+    use std::os::unix::fs::MetadataExt;
+    let uid = std::fs::metadata("/proc/self").ok()?.uid().to_string();
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = users.lines().find_map(|line| {
+        let mut parts = line.split(':');
+        let name = parts.next()?;
+        (parts.nth(1)? == uid).then(|| name.to_owned())
+    });
+    name.or(Some(format!("uid {uid}")))
+}
+
+#[cfg(not(unix))]
+fn owner_of_this_process() -> Option<String> {
+    None
 }
 
 fn list(args: &ListArgs) -> anyhow::Result<()> {

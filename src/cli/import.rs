@@ -11,6 +11,7 @@ use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 use ostracon::{Import, ImportReport, Kind, Store, UnixNanos};
 
+use super::scan::counted;
 use super::{StoreArg, grouped, say};
 
 /// How many malformed lines are told one by one.
@@ -19,7 +20,7 @@ const MOST_TOLD: u64 = 20;
 /// Import facts from a file of JSON lines, as Papyra's JSON backend writes them.
 ///
 /// The store is created if there is none. Lines that are no facts are counted and named by their
-/// number; --rejects keeps them aside. An import that was cut short leaves a prefix of the file
+/// number; --rejects keeps them aside. Where no line is a fact, that is a failure. An import that was cut short leaves a prefix of the file
 /// in the store; importing the file again goes on behind it, recognising the file by its content.
 /// So a file that has grown is completed, and one that was imported is not doubled.
 #[derive(clap::Args)]
@@ -40,6 +41,9 @@ pub(super) struct Args {
     /// Import everything, also what was imported before
     #[arg(long)]
     again: bool,
+    /// Fail if any line is no fact; the others are imported all the same
+    #[arg(long)]
+    strict: bool,
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
@@ -98,10 +102,22 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     store.close()?;
     let more = told.borrow().saturating_sub(MOST_TOLD);
     if more > 0 {
-        say(&format!("… and {} more lines that are no facts", grouped(more)));
+        say(&format!("… and {} that are no facts", counted(more, "more line")));
     }
     say(&summary(&report, begun));
-    Ok(())
+    // The rest of a file that has grown may be a line that is still being written.
+    let none = report.total() == 0 && report.resumed_after == 0;
+    refuse(report.rejected, report.rejected + report.total(), none || args.strict)
+}
+
+/// Fails because lines were refused, if that is a failure.
+pub(super) fn refuse(refused: u64, of: u64, is_failure: bool) -> anyhow::Result<()> {
+    if refused == 0 || !is_failure {
+        return Ok(());
+    }
+    let were = if refused == 1 { "was" } else { "were" };
+    let all = if refused == of { "all of ".to_owned() } else { format!("{} of ", grouped(refused)) };
+    anyhow::bail!("{all}{} {were} refused", counted(of, "line"))
 }
 
 /// What an earlier run has kept aside stays: an import that goes on does not meet those lines again.
@@ -131,12 +147,16 @@ fn summary(report: &ImportReport, begun: Instant) -> String {
         .map(|kind| format!("{} {}", grouped(report.of(kind)), kind.table().replace('_', " ")))
         .collect();
     let mut text =
-        format!("imported {} facts ({}) in {seconds:.1} s", grouped(report.total()), kinds.join(", "));
-    if report.resumed_after > 0 {
-        text += &format!("; the first {} lines were imported before", grouped(report.resumed_after));
-    }
-    if report.rejected > 0 {
-        text += &format!("; {} lines are no facts", grouped(report.rejected));
-    }
+        format!("imported {} ({}) in {seconds:.1} s", counted(report.total(), "fact"), kinds.join(", "));
+    text += &match report.resumed_after {
+        0 => String::new(),
+        1 => "; the first line was imported before".to_owned(),
+        lines => format!("; the first {} lines were imported before", grouped(lines)),
+    };
+    text += &match report.rejected {
+        0 => String::new(),
+        1 => "; 1 line is no fact".to_owned(),
+        lines => format!("; {} lines are no facts", grouped(lines)),
+    };
     text
 }

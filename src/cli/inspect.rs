@@ -43,6 +43,7 @@ enum What {
     /// Snapshots of the counters
     Audits,
     /// Messages that reached nobody
+    #[value(alias = "dead_letters")]
     DeadLetters,
     /// The latest counters, and how many dead letters there are
     Summary,

@@ -164,6 +164,7 @@ struct StoreArg {
 enum KindArg {
     Events,
     Audits,
+    #[value(alias = "dead_letters")]
     DeadLetters,
 }
 

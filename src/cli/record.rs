@@ -6,6 +6,8 @@ use std::time::Duration;
 use anyhow::Context;
 use ostracon::{Durability, ErrorKind, Fact, Store};
 
+use super::import::refuse;
+use super::scan::counted;
 use super::{StoreArg, grouped, say};
 
 /// Longer lines are refused, and never wholly in memory.
@@ -15,7 +17,8 @@ const MAX_LINE_BYTES: usize = 16 << 20;
 ///
 /// The store is created if there is none. A line that is no fact is told on stderr, and the rest
 /// goes on. With --ack, `stream:seq` is printed for each fact in the order of the input, once the
-/// fact is as safe as the durability says; a line that was refused is answered with `-`.
+/// fact is as safe as the durability says; a line that was refused is answered with `-`. Where every
+/// line was refused, that is a failure.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example:\n  tail -F papyra.ndjson | ostracon record facts/ --ack --durability synced"
@@ -29,6 +32,9 @@ pub(super) struct Args {
     /// How safe: buffered, journaled or synced; as ostracon.toml says if not given
     #[arg(long)]
     durability: Option<Durability>,
+    /// Fail if any line was refused; the others are recorded all the same
+    #[arg(long)]
+    strict: bool,
     /// Flush when so many facts are buffered
     #[arg(long, value_name = "N")]
     flush_rows: Option<u64>,
@@ -76,12 +82,14 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         }
     }
     store.close()?;
-    let mut summary = format!("recorded {} facts", grouped(recorded));
-    if refused > 0 {
-        summary += &format!("; {} lines were refused", grouped(refused));
-    }
+    let mut summary = format!("recorded {}", counted(recorded, "fact"));
+    summary += &match refused {
+        0 => String::new(),
+        1 => "; 1 line was refused".to_owned(),
+        lines => format!("; {} lines were refused", grouped(lines)),
+    };
     say(&summary);
-    Ok(())
+    refuse(refused, refused + recorded, recorded == 0 || args.strict)
 }
 
 fn record(store: &Store, line: &[u8]) -> ostracon::Result<ostracon::Position> {

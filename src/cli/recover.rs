@@ -1,12 +1,12 @@
 //! `ostracon recover`: making a damaged store whole again.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use ostracon::{Anomaly, RecoveryConfig, RecoveryMode, RecoveryReport, ScanReport, Span};
 
-use super::{StoreArg, grouped};
+use super::{StoreArg, grouped, say};
 
 /// Make a damaged store whole again, and tell what is lost.
 ///
@@ -23,9 +23,9 @@ pub(super) struct Args {
     store: StoreArg,
     #[command(flatten)]
     how: How,
-    /// How far to go
-    #[arg(long, value_enum, default_value_t)]
-    mode: Mode,
+    /// How far to go; without it nothing is done
+    #[arg(long, value_enum)]
+    mode: Option<Mode>,
     /// Scan sizes, footers and numbers, but not every byte
     #[arg(long)]
     quick: bool,
@@ -37,7 +37,8 @@ pub(super) struct Args {
 /// What every command that recovers can be told.
 #[derive(clap::Args)]
 pub(super) struct How {
-    /// Where damaged and strange files are moved to; the store's own quarantine folder if not given
+    /// Where damaged and strange files are moved to. If none is given, strange files go to the
+    /// store's own quarantine folder; mode quarantine needs it named
     #[arg(long, value_name = "DIR")]
     quarantine_dir: Option<PathBuf>,
     /// Give facts up that may not be what was recorded, instead of keeping them with a note
@@ -52,7 +53,7 @@ pub(super) enum Mode {
     Ignore,
     /// Save what can be read, and let damaged bytes go
     Repair,
-    /// The same, but move every damaged file aside first
+    /// The same, but move every damaged file aside first, to the folder that --quarantine-dir names
     Quarantine,
     /// The same, and begin a ledger again that is beyond help
     Rebuild,
@@ -70,6 +71,15 @@ impl From<Mode> for RecoveryMode {
 }
 
 impl How {
+    /// As a command recovers of which nobody has said how far it goes: no damaged byte is deleted.
+    pub(super) fn gentle(&self, store: &Path, quick: bool) -> RecoveryConfig {
+        let config = self.config(Mode::Quarantine, quick);
+        match &self.quarantine_dir {
+            Some(_) => config,
+            None => config.quarantine_dir(store.join("quarantine")),
+        }
+    }
+
     pub(super) fn config(&self, mode: Mode, quick: bool) -> RecoveryConfig {
         let config = RecoveryConfig::new(mode.into()).lose_unverified(self.lose_unverified).quick(quick);
         match &self.quarantine_dir {
@@ -80,12 +90,18 @@ impl How {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let report = ostracon::recover(&args.store.store, args.how.config(args.mode, args.quick))?;
+    let report =
+        ostracon::recover(&args.store.store, args.how.config(args.mode.unwrap_or_default(), args.quick))?;
     let mut out = io::stdout().lock();
     if args.json {
         writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;
     } else {
         write!(out, "{}", text(&report))?;
+    }
+    if args.mode.is_none() && !report.is_clean() {
+        say(
+            "nothing was done: without a mode it is only looked; --mode repair, quarantine or rebuild recovers",
+        );
     }
     Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(2) })
 }
@@ -128,12 +144,11 @@ pub(super) fn found(when: &str, scan: &ScanReport) -> String {
     out
 }
 
-/// `1:4-6, 2:9`: facts 4 to 6 of stream 1, and fact 9 of stream 2.
+/// `1:4-6, 2:9`: facts 4 to 6 of stream 1, and fact 9 of stream 2. All of them: a recovery cannot be
+/// asked for its report again.
 fn spans(spans: &[Span]) -> String {
-    const MOST: usize = 8;
-    let mut parts: Vec<String> = spans
+    let parts: Vec<String> = spans
         .iter()
-        .take(MOST)
         .map(|span| {
             if span.first == span.last {
                 format!("{}:{}", span.stream, span.first)
@@ -142,8 +157,5 @@ fn spans(spans: &[Span]) -> String {
             }
         })
         .collect();
-    if spans.len() > MOST {
-        parts.push(format!("and {} more ranges", spans.len() - MOST));
-    }
     parts.join(", ")
 }

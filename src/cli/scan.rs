@@ -112,7 +112,8 @@ pub(super) fn text(report: &ScanReport, deep: bool) -> String {
     out
 }
 
-fn counted(number: u64, noun: &str) -> String {
+/// `1 commit`, `2 commits`.
+pub(super) fn counted(number: u64, noun: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{} {noun}{plural}", grouped(number))
 }
@@ -132,6 +133,15 @@ pub(super) fn anomaly_text(anomaly: &Anomaly) -> String {
     out
 }
 
+/// What is left out of a list for people.
+pub(super) fn more_ranges(more: usize) -> String {
+    match more {
+        0 => String::new(),
+        1 => ", and 1 more range (--json has all)".to_owned(),
+        more => format!(", and {more} more ranges (--json has all)"),
+    }
+}
+
 fn facts(affected: &Affected) -> String {
     let mut parts = Vec::new();
     let kind = affected.kind.map_or("facts", |kind| kind.table()).replace('_', " ");
@@ -143,7 +153,7 @@ fn facts(affected: &Affected) -> String {
     let spans: Vec<_> = affected.spans.iter().take(MOST_SPANS).map(ToString::to_string).collect();
     if !spans.is_empty() {
         let more = affected.spans.len() - spans.len();
-        let more = if more > 0 { format!(", and {more} more ranges") } else { String::new() };
+        let more = more_ranges(more);
         parts.push(format!("among {}{more}", spans.join(", ")));
     }
     if let Some((first, last)) = affected.recorded_at {

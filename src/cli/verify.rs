@@ -7,13 +7,15 @@ use std::process::ExitCode;
 use ostracon::{Against, BalanceSheet, Kind, KindBalance, LedgerHead, verify};
 use serde::Serialize;
 
-use super::scan::{ANOMALIES, anomaly_text, write_all};
+use super::scan::{ANOMALIES, anomaly_text, counted, more_ranges, write_all};
 use super::{StoreArg, grouped, open_to_read};
 
 /// Tell what became of every fact, and whether the ledger holds from its first commit on.
 ///
-/// Every fact that was recorded is live, or was dropped by a named rule, or is lost; the numbers must
-/// add up. With --against, the ledger must also contain the head that was kept elsewhere: a store
+/// Every fact that was recorded is kept, or hidden by a rule until a compaction drops it, or was
+/// dropped by a named rule, or is lost; and every number that was given out is of a recorded fact, or
+/// of one that was lost from a journal before its kind was noted, or unaccounted for since the ledger
+/// was rebuilt. The numbers must add up. Which facts are hidden is told by the rules in ostracon.toml. With --against, the ledger must also contain the head that was kept elsewhere: a store
 /// that was rolled back or rewritten does not. Whether the files are what the ledger says is for
 /// `ostracon scan` to tell.
 ///
@@ -72,12 +74,12 @@ fn text(sheet: &BalanceSheet, kept: Option<&LedgerHead>) -> String {
         out.push('\n');
     }
     out += &table(sheet);
-    out += &format!("\n{} numbers of facts are unaccounted for\n", grouped(sheet.unaccounted));
+    out.push('\n');
     for unverified in &sheet.unverified {
         let kind = unverified.kind.map_or("facts", Kind::table);
         let facts = unverified.facts.map_or_else(String::new, grouped);
         let spans: Vec<_> = unverified.spans.iter().take(4).map(ToString::to_string).collect();
-        let more = if unverified.spans.len() > spans.len() { ", …" } else { "" };
+        let more = more_ranges(unverified.spans.len() - spans.len());
         out += &format!(
             "{facts} {kind} come from a damaged file, and may not be what was recorded: {}{more}\n",
             spans.join(", ")
@@ -99,51 +101,88 @@ fn text(sheet: &BalanceSheet, kept: Option<&LedgerHead>) -> String {
     if let Some((kept, against)) = kept.zip(sheet.against.as_ref()) {
         out += &verdict(kept, against);
     }
-    let commits = grouped(sheet.commits);
+    let commits = counted(sheet.commits, "commit");
     out += &match (sheet.is_sound(), sheet.anomalies.len()) {
         (true, _) => {
-            format!("sound: {commits} commits, each follows from the one before, and the numbers add up\n")
+            let lost =
+                sheet.kinds.iter().fold(sheet.lost_from_journals, |sum, of| sum.saturating_add(of.lost));
+            let lost = match lost {
+                0 => String::new(),
+                1 => "; 1 fact is lost".to_owned(),
+                lost => format!("; {} facts are lost", grouped(lost)),
+            };
+            format!("sound: {commits}, each following from the one before, and the numbers add up{lost}\n")
         }
         (false, 0) => "not sound: the store does not have the history that was kept\n".to_owned(),
-        (false, n) => format!("not sound: {n} anomalies in {commits} commits\n"),
+        (false, 1) => format!("not sound: 1 anomaly in {commits}\n"),
+        (false, n) => format!("not sound: {n} anomalies in {commits}\n"),
     };
     out
 }
 
-/// A row for each thing that became of facts, a column for each kind.
+/// A row for each thing that became of facts, a column for each kind. What is set in adds up to the
+/// row above it.
 fn table(sheet: &BalanceSheet) -> String {
+    type Numbers = Vec<Option<u64>>;
     let mut rules: Vec<&str> =
         sheet.kinds.iter().flat_map(|of| of.dropped.keys().map(String::as_str)).collect();
     rules.sort_unstable();
     rules.dedup();
-    let numbers = |of: fn(&KindBalance) -> u64| sheet.kinds.iter().map(of).collect::<Vec<_>>();
-    let mut rows =
-        vec![("recorded".to_owned(), numbers(|of| of.recorded)), ("live".to_owned(), numbers(|of| of.live))];
-    for rule in rules {
-        let dropped = sheet.kinds.iter().map(|of| of.dropped.get(rule).copied().unwrap_or_default());
-        rows.push((format!("dropped by {rule}"), dropped.collect()));
+    let numbers = |of: fn(&KindBalance) -> Option<u64>| sheet.kinds.iter().map(of).collect::<Numbers>();
+    let recorded = numbers(|of| Some(of.recorded));
+    let all_recorded = sum(&recorded);
+    let mut rows = vec![
+        ("recorded".to_owned(), recorded),
+        ("  kept".to_owned(), numbers(|of| of.kept)),
+        ("  hidden by rules".to_owned(), numbers(|of| of.hidden)),
+    ];
+    if sheet.kinds.iter().any(|of| of.kept.is_none()) {
+        rows.truncate(1);
+        rows.push(("  kept, or hidden by rules".to_owned(), numbers(|of| Some(of.live))));
     }
-    rows.push(("lost".to_owned(), numbers(|of| of.lost)));
-    rows.push(("not yet flushed".to_owned(), numbers(|of| of.unflushed)));
+    for rule in rules {
+        let dropped = sheet.kinds.iter().map(|of| Some(of.dropped.get(rule).copied().unwrap_or_default()));
+        rows.push((format!("  dropped by {rule}"), dropped.collect()));
+    }
+    rows.push(("  lost".to_owned(), numbers(|of| Some(of.lost))));
+    rows.push(("not yet flushed".to_owned(), numbers(|of| Some(of.unflushed))));
+    // Of these nobody knows the kinds.
+    let of_any_kind = [
+        ("numbers given out", sheet.numbers),
+        ("  recorded", all_recorded.unwrap_or_default()),
+        ("  lost from journals", sheet.lost_from_journals),
+        ("  unaccounted for", sheet.unaccounted),
+    ];
 
-    let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or_default();
+    let names = rows.iter().map(|(name, _)| name.as_str()).chain(of_any_kind.iter().map(|(name, _)| *name));
+    let width = names.map(|name| name.chars().count()).max().unwrap_or_default();
     let mut out = " ".repeat(width);
     sheet.kinds.iter().for_each(|of| out += &format!(" {:>15}", of.kind.table().replace('_', " ")));
     out += &format!(" {:>15}\n", "all");
     for (name, numbers) in rows {
         out += &format!("{name:<width$}");
-        let sum = numbers.iter().sum();
-        numbers.into_iter().chain([sum]).for_each(|number| out += &format!(" {:>15}", grouped(number)));
+        let all = sum(&numbers);
+        for number in numbers.into_iter().chain([all]) {
+            out += &format!(" {:>15}", number.map_or_else(|| "?".to_owned(), grouped));
+        }
         out.push('\n');
     }
+    let before = width + 16 * sheet.kinds.len();
+    for (name, number) in of_any_kind {
+        out += &format!("{name:<before$} {:>15}\n", grouped(number));
+    }
     out
+}
+
+fn sum(numbers: &[Option<u64>]) -> Option<u64> {
+    numbers.iter().copied().sum()
 }
 
 fn verdict(kept: &LedgerHead, against: &Against) -> String {
     let commit = kept.commit;
     match against {
         Against::Contained { since } => {
-            format!("commit {commit} is the one that was kept; {since} commits since\n")
+            format!("commit {commit} is the one that was kept; {} since\n", counted(*since, "commit"))
         }
         Against::RolledBack { newest } => {
             format!("rolled back: commit {commit} was kept, and the newest is {newest}\n")

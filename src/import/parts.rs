@@ -17,9 +17,9 @@ use crate::fact::columns::{Rows, RowsBuilder};
 use crate::fact::{Fact, Kind, LineParser, Seq, StreamId, UnixNanos};
 use crate::flush;
 use crate::journal::claim::Claim;
-use crate::ledger::{Action, ImportMark, Segment, StreamRange};
+use crate::ledger::{Action, Segment, StreamRange};
 use crate::metrics::count;
-use crate::segment::{self, Origin};
+use crate::segment::{self, ImportPart, Origin};
 use crate::store::Shared;
 
 /// How many parts are written at the same time, and how many more may wait.
@@ -40,6 +40,7 @@ pub(super) fn run(
     let mut report = ImportReport { resumed_after, bytes: progress.bytes, ..ImportReport::default() };
     let mut numbering = Numbering::claim(shared)?;
     let mut lines = Lines::new(input, read);
+    let mut begins = progress.bytes;
     // The rest of a line that an earlier import has counted.
     let mut counted = resumed_after - progress.lines;
     let attempt = |error| Error::with_source(ErrorKind::Io, "cannot read the input", error);
@@ -77,7 +78,9 @@ pub(super) fn run(
                 report.lines += count - std::mem::take(&mut counted).min(count);
                 report.rejected += rejected;
                 report.bytes += text.len() as u64;
-                if let Some(job) = numbering.job(parsed, &mut report, progress.mark()) {
+                let part = ImportPart { begins, mark: progress.mark() };
+                if let Some(job) = numbering.job(parsed, &mut report, part) {
+                    begins = job.part.mark.bytes;
                     committer.submit(job)?;
                 }
                 if let Some(call) = &mut import.on_progress {
@@ -220,7 +223,7 @@ impl Numbering {
     }
 
     /// What is to be written and committed for a part; nothing if it has no facts.
-    fn job(&mut self, parsed: Vec<Parsed>, report: &mut ImportReport, mark: ImportMark) -> Option<Job> {
+    fn job(&mut self, parsed: Vec<Parsed>, report: &mut ImportReport, part: ImportPart) -> Option<Job> {
         let mut rows = [Vec::new(), Vec::new(), Vec::new()];
         let first_seq = self.next;
         for piece in parsed {
@@ -237,7 +240,7 @@ impl Numbering {
             return None;
         }
         let range = StreamRange { stream: self.claim.stream, first_seq, last_seq: Seq(self.next.0 - 1) };
-        Some(Job { range, rows, mark, recorded_at: self.recorded_at })
+        Some(Job { range, rows, part, recorded_at: self.recorded_at })
     }
 }
 
@@ -245,7 +248,7 @@ impl Numbering {
 struct Job {
     range: StreamRange,
     rows: [Vec<Rows>; 3],
-    mark: ImportMark,
+    part: ImportPart,
     recorded_at: UnixNanos,
 }
 
@@ -290,7 +293,7 @@ impl<'scope, 'env> Committer<'scope, 'env> {
     fn commit_oldest(&mut self) -> Result<()> {
         let Some(oldest) = self.writing.pop_front() else { return Ok(()) };
         let action = oldest.recv().map_err(|_| panicked("writing"))??;
-        let Action::Flush { range, import: Some(mark), .. } = &action else { return Ok(()) };
+        let Action::Flush { range, import: Some(mark), add, .. } = &action else { return Ok(()) };
         let (stream, before, known) = (self.stream, Seq(range.first_seq.0 - 1), self.known);
         self.shared.ledger.commit(|state| {
             if known.is_some_and(|known| state.imported(&mark.head_blake3) != known) {
@@ -305,6 +308,7 @@ impl<'scope, 'env> Committer<'scope, 'env> {
                 format!("another process has written to stream {stream}, which this one holds the lock of");
             Err(Error::new(ErrorKind::Damaged, why))
         })?;
+        segment::confirm(&self.shared.disk, &self.shared.root, add);
         self.known = self.known.map(|_| Some(mark.bytes));
         count(&self.shared.metrics.flushes, 1);
         count(&self.shared.metrics.records_written, range.last_seq.0 - before.0);
@@ -322,18 +326,24 @@ impl<'scope, 'env> Committer<'scope, 'env> {
 fn write(shared: &Shared, job: Job) -> Written {
     let store = shared.ledger.known().store;
     let rows = Arc::new(job.rows);
-    let add: Vec<Segment> =
-        segment::write_all(&shared.disk, &shared.root, store, job.range, Origin::Import, |kind| {
+    let add: Vec<Segment> = segment::write_all(
+        &shared.disk,
+        &shared.root,
+        store,
+        job.range,
+        Origin::Import(&job.part),
+        |kind| {
             let rows = rows.get(kind.index()).map(Vec::as_slice).unwrap_or_default();
             Box::new(rows.iter())
-        })?;
+        },
+    )?;
     count(&shared.metrics.segments_written, add.len() as u64);
     count(&shared.metrics.segment_bytes_written, add.iter().map(|segment| segment.bytes).sum());
     Ok(Action::Flush {
         range: job.range,
         last_recorded_at: job.recorded_at,
         ends_stream: false,
-        import: Some(job.mark),
+        import: Some(job.part.mark),
         add,
     })
 }

@@ -55,6 +55,9 @@ pub(crate) enum Action {
         add: Vec<Segment>,
         /// Facts of the range that nobody can read any more, not even their kinds.
         lost: Vec<StreamRange>,
+        /// Where inputs were imported up to, of whose commits only the segments were left.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        imports: Vec<ImportMark>,
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         unverified: Vec<Unverified>,
     },
@@ -188,6 +191,38 @@ pub(crate) struct Rebuilt {
     pub(crate) unverified: Vec<Unverified>,
     pub(crate) holds: BTreeMap<String, Hold>,
     pub(crate) imports: Vec<ImportMark>,
+    /// What readable commits had removed: the proof of it is not lost with the ledger.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) removed: Vec<Removed>,
     /// What could not be known, for people.
     pub(crate) unknown: Vec<String>,
+}
+
+/// A segment that a commit of a ledger that began again since has removed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Removed {
+    pub(crate) path: String,
+    pub(crate) bytes: u64,
+    /// The commit that removed it.
+    pub(crate) by: CommitNumber,
+    /// What that commit says of it, if it could be read.
+    #[serde(flatten, default, skip_serializing_if = "Option::is_none")]
+    pub(crate) proof: Option<Proof>,
+}
+
+/// What tells a removed segment from any other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Proof {
+    pub(crate) rows: u64,
+    pub(crate) blake3: String,
+    pub(crate) streams: Vec<StreamRange>,
+}
+
+impl Removed {
+    /// As the commit tells that removed it.
+    pub(crate) fn of(segment: &Segment, by: CommitNumber) -> Self {
+        let Segment { rows, blake3, streams, .. } = segment.clone();
+        let proof = Some(Proof { rows, blake3, streams });
+        Self { path: segment.path.clone(), bytes: segment.bytes, by, proof }
+    }
 }

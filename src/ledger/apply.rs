@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::action::{Action, Dropped, Lost, Rebuilt};
-use super::commit::{Commit, CommitNumber, Segment, StreamRange};
+use super::commit::{Commit, CommitNumber, ImportMark, Segment, StreamRange};
 use super::state::{Head, State, Stream, Tombstone, Total};
 use crate::fact::{Kind, UnixNanos};
 
@@ -64,18 +64,11 @@ impl State {
             Action::Create | Action::Rebuild(_) => return Err("it begins the store again".to_owned()),
             Action::Flush { range, last_recorded_at, ends_stream, import, add } => {
                 self.cover(*range, add, &[], *last_recorded_at, *ends_stream)?;
-                if let Some(mark) = import {
-                    // A further part of the same file takes the place of the part before.
-                    self.imports.retain(|known| {
-                        known.head_blake3 != mark.head_blake3
-                            || known.bytes > mark.bytes
-                            || known.name != mark.name
-                    });
-                    self.imports.push(mark.clone());
-                }
+                self.note_imports(import);
             }
-            Action::Salvage { range, last_recorded_at, ends_stream, add, lost, unverified } => {
+            Action::Salvage { range, last_recorded_at, ends_stream, add, lost, imports, unverified } => {
                 self.cover(*range, add, lost, *last_recorded_at, *ends_stream)?;
+                self.note_imports(imports);
                 self.unverified.extend_from_slice(unverified);
             }
             Action::Compact { remove, add, dropped, swept } => {
@@ -235,6 +228,7 @@ impl State {
         self.holds.clone_from(&rebuilt.holds);
         self.imports.clone_from(&rebuilt.imports);
         self.unverified.clone_from(&rebuilt.unverified);
+        self.removed = rebuilt.removed.iter().map(Tombstone::of).collect();
         self.count_dropped(&rebuilt.dropped)?;
         self.count_lost(&rebuilt.lost)?;
         self.add_segments(&rebuilt.add)?;
@@ -249,6 +243,16 @@ impl State {
         let rest = covered.zip(recorded).and_then(|(covered, recorded)| covered.checked_sub(recorded));
         self.unaccounted = rest.ok_or("it has more facts than its streams gave numbers to")?;
         Ok(())
+    }
+
+    /// A further part of the same file takes the place of the part before.
+    fn note_imports<'a>(&mut self, marks: impl IntoIterator<Item = &'a ImportMark>) {
+        for mark in marks {
+            self.imports.retain(|known| {
+                known.head_blake3 != mark.head_blake3 || known.bytes > mark.bytes || known.name != mark.name
+            });
+            self.imports.push(mark.clone());
+        }
     }
 
     fn add_segments(&mut self, add: &[Segment]) -> Result<(), String> {

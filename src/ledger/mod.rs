@@ -18,7 +18,7 @@ mod state;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-pub(crate) use action::{Action, Dropped, Hold, Lost, Rebuilt, Unverified};
+pub(crate) use action::{Action, Dropped, Hold, Lost, Rebuilt, Removed, Unverified};
 pub(crate) use checkpoint::{read as read_checkpoint, read_alone as read_lone_checkpoint};
 pub(crate) use commit::{
     Commit, CommitNumber, FORMAT, ImportMark, Place, Segment, StoreId, StreamRange, TimeRange, commit_path,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::action::{Hold, Unverified};
+use super::action::{Hold, Removed, Unverified};
 use super::commit::{CommitNumber, ImportMark, Segment, StoreId};
 use crate::fact::{Kind, Seq, StreamId, UnixNanos};
 
@@ -64,6 +64,13 @@ pub(crate) struct Tombstone {
     pub(crate) by: CommitNumber,
 }
 
+impl Tombstone {
+    /// One that a rebuilt ledger has taken over.
+    pub(crate) fn of(removed: &Removed) -> Self {
+        Self { path: removed.path.clone(), bytes: removed.bytes, by: removed.by }
+    }
+}
+
 /// How far the ledger covers a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Stream {
@@ -104,6 +111,11 @@ impl State {
     pub(crate) fn imported(&self, head_blake3: &str) -> Option<u64> {
         let marks = self.imports.iter().filter(|mark| mark.head_blake3 == head_blake3);
         marks.map(|mark| mark.bytes).max()
+    }
+
+    /// Whether an input was imported as far as this.
+    pub(crate) fn has_imported(&self, mark: &ImportMark) -> bool {
+        self.imported(&mark.head_blake3).is_some_and(|bytes| bytes >= mark.bytes)
     }
 
     /// Whether facts are lost, or numbers of facts are unaccounted for.

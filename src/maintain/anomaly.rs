@@ -68,7 +68,12 @@ impl AnomalyKind {
             Self::SegmentMissing => {
                 "looks for the facts elsewhere in the store, and commits as lost what is not found"
             }
-            Self::SegmentSize | Self::SegmentDamaged | Self::SegmentForeign => {
+            Self::SegmentDamaged => {
+                "puts a single flipped bit right (in files of up to 1 MiB); else looks for the facts elsewhere in \
+                 the store, reads all rows that can be read, proves them by the digest where it can, and commits as \
+                 lost only what is not found"
+            }
+            Self::SegmentSize | Self::SegmentForeign => {
                 "looks for the facts elsewhere in the store, writes the rows that can still be read into a \
                  new segment, and commits the others as lost"
             }

@@ -32,6 +32,8 @@ pub(crate) struct Chain {
     pub(crate) adds_up: bool,
     /// What could not be known when the ledger was rebuilt, if it was.
     pub(crate) rebuilt: Option<Vec<String>>,
+    /// Facts of which a commit says that they are lost from a journal.
+    pub(crate) lost_from_journals: u64,
     /// Where numbers of facts may be missing from the segments.
     pub(crate) gaps: Gaps,
     pub(crate) commits: u64,
@@ -195,6 +197,10 @@ impl Chain {
         };
         seen(number, &digest);
         self.gaps.note(&commit.action);
+        if let Action::Salvage { lost, .. } = &commit.action {
+            let lost = lost.iter().filter_map(|range| range.facts());
+            self.lost_from_journals = lost.fold(self.lost_from_journals, u64::saturating_add);
+        }
         match (&mut self.state, before) {
             (None, None) => self.begin(&commit, &digest),
             (Some(state), Some(_)) if self.adds_up => {

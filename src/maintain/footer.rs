@@ -18,6 +18,7 @@ use super::thrift::Value;
 use crate::fact::columns::schema;
 use crate::fact::{Kind, Seq, StreamId};
 use crate::ledger::{FORMAT, StoreId, StreamRange};
+use crate::segment::{IMPORT_KEY, ImportPart};
 
 /// What is read first: most footers are shorter.
 const TAIL_BYTES: u64 = 16 << 10;
@@ -35,6 +36,8 @@ pub(crate) struct Footer {
     pub(crate) kind: Option<Kind>,
     /// The facts that it holds are among these.
     pub(crate) streams: Vec<StreamRange>,
+    /// The part of an input that was imported, if that is what it holds.
+    pub(crate) import: Option<ImportPart>,
     columns: Vec<Column>,
 }
 
@@ -102,6 +105,7 @@ impl Footer {
             store: said("ostracon.store").and_then(|store| StoreId::try_from(store.to_owned()).ok()),
             kind: said("ostracon.kind").and_then(|tag| Kind::ALL.into_iter().find(|kind| kind.tag() == tag)),
             streams: said("ostracon.streams").and_then(ranges).unwrap_or_default(),
+            import: said(IMPORT_KEY).and_then(ImportPart::parse),
             columns: columns.collect::<Option<_>>()?,
         })
     }
@@ -137,7 +141,7 @@ fn from_end(file: &mut &File, len: u64) -> io::Result<Vec<u8>> {
 }
 
 /// Ranges as a footer writes them: `1:120-340,2:7-9`.
-fn ranges(text: &str) -> Option<Vec<StreamRange>> {
+pub(super) fn ranges(text: &str) -> Option<Vec<StreamRange>> {
     let range = |part: &str| {
         let (stream, range) = part.trim().split_once(':')?;
         let (first, last) = range.split_once('-')?;

@@ -8,7 +8,8 @@
 //! A segment that no commit names is judged by the facts it would hold ([`Standing`]). A flush
 //! must follow on from what the ledger covers, so one whose facts are covered can never be
 //! committed any more: it is litter. One whose facts are still in a journal will be written
-//! again. Any other may be the only place of its facts.
+//! again. Any other may be the only place of its facts, unless it is of an import that was cut
+//! short: that is in [`origin`](crate::segment)'s second names.
 
 mod list;
 
@@ -75,8 +76,6 @@ pub(crate) enum Standing {
     Covered,
     /// What the ledger does not cover is in a journal.
     Journaled,
-    /// In the input of an import that was not finished, or is under way.
-    Imported,
     /// Nowhere, as far as is known.
     Unknown,
 }
@@ -268,20 +267,11 @@ fn in_segments(kind: Kind, name: &str, path: &str, known: &Known<'_>) -> What {
     match name.strip_suffix(".parquet") {
         Some(stem) if !stem.starts_with('.') => {
             let ranges: Vec<_> = range_of(stem).into_iter().collect();
-            let standing = match known.standing(&ranges) {
-                Standing::Unknown if is_imported(stem) => Standing::Imported,
-                standing => standing,
-            };
-            What::Uncommitted { kind, standing, ranges }
+            What::Uncommitted { kind, standing: known.standing(&ranges), ranges }
         }
         _ if name.starts_with('.') => What::Hidden,
         _ => What::Stranger("segments"),
     }
-}
-
-/// Whether a segment of this name has facts of an input that is imported.
-pub(super) fn is_imported(name: &str) -> bool {
-    name.starts_with(IMPORTED)
 }
 
 /// The facts of a segment with this name: `<stream>-<first>-<last>-<unique>`, behind `import-` or not.

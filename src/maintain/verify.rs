@@ -6,8 +6,9 @@
 //! one that was rewritten has another digest at its place. Without such a mark a rolled back store
 //! looks like a younger one.
 //!
-//! Verifying looks at commits and journals only; whether the segments hold what the ledger says is
-//! [`scan`](super::scan::scan)'s business.
+//! Verifying looks at commits and journals, and into segments only as far as it takes to tell which
+//! facts rules hide; whether the segments hold what the ledger says is [`scan`](super::scan::scan)'s
+//! business.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,6 +19,7 @@ use serde::{Serialize, Serializer};
 
 use super::anomaly::{Affected, Anomaly, AnomalyKind, Span};
 use super::chain;
+use super::retention::hidden;
 use super::scan::{Scene, check_is_store, open_journals};
 use crate::disk::Disk;
 use crate::error::{Error, ErrorKind, Result};
@@ -81,8 +83,13 @@ pub struct BalanceSheet {
     pub commits: u64,
     /// Of each kind, in the order of [`Kind::ALL`].
     pub kinds: Vec<KindBalance>,
-    /// Numbers that streams gave out and that are of no recorded fact: lost from a journal, or from
-    /// before the ledger was rebuilt. Nobody knows their kinds.
+    /// Numbers that streams gave out and the ledger covers: those of the recorded facts of all kinds,
+    /// of facts that were lost from journals, and those that are unaccounted for.
+    pub numbers: u64,
+    /// Facts that were acknowledged, and lost from a damaged journal before they were in a segment.
+    /// Nobody knows their kinds.
+    pub lost_from_journals: u64,
+    /// Numbers of which is not known whose they were: from before the ledger was rebuilt.
     pub unaccounted: u64,
     /// Facts that were read from damaged files when the store was recovered, and that may not be
     /// what was recorded.
@@ -106,6 +113,11 @@ pub struct KindBalance {
     pub recorded: u64,
     /// Of these, facts in live segments.
     pub live: u64,
+    /// Of the live ones, facts that reads give; `None` if that could not be found out.
+    pub kept: Option<u64>,
+    /// Of the live ones, facts that the rules of retention in `ostracon.toml` hide until a
+    /// compaction drops them.
+    pub hidden: Option<u64>,
     /// Of these, facts that a rule of retention did not keep, by the rule's name.
     pub dropped: BTreeMap<String, u64>,
     /// Of these, facts that could not be read any more when their segment was repaired.
@@ -194,6 +206,10 @@ pub fn verify(path: impl AsRef<Path>, against: Option<&LedgerHead>) -> Result<Ba
     anomalies.append(&mut chain.anomalies);
     let empty = || LedgerHead { commit: 0, blake3: String::new() };
     let head = state.as_ref().map_or_else(empty, head_of);
+    // The rules are read as a reader would; in a store that is damaged nobody reads.
+    let hidden = Store::builder().read_only(true).open(root).and_then(|store| hidden(&store)).ok();
+    let unaccounted = state.as_ref().map_or(0, |state| state.unaccounted);
+    let lost_from_journals = chain.lost_from_journals.min(unaccounted);
     if let Some(state) = state.as_ref().filter(|_| chain.adds_up)
         && let Some(found) = state.imbalance()
     {
@@ -216,8 +232,13 @@ pub fn verify(path: impl AsRef<Path>, against: Option<&LedgerHead>) -> Result<Ba
         root: state.as_ref().map_or(0, |state| state.root.0),
         rebuilt: chain.rebuilt,
         commits: chain.commits,
-        kinds: Kind::ALL.into_iter().map(|kind| balance(kind, state.as_ref(), unflushed)).collect(),
-        unaccounted: state.as_ref().map_or(0, |state| state.unaccounted),
+        kinds: Kind::ALL.into_iter().map(|kind| balance(kind, state.as_ref(), unflushed, hidden)).collect(),
+        numbers: state.as_ref().map_or(0, |state| {
+            let covered = state.streams.values().map(|stream| stream.committed.get());
+            covered.fold(0, u64::saturating_add)
+        }),
+        lost_from_journals,
+        unaccounted: unaccounted - lost_from_journals,
         unverified: state.as_ref().map_or_else(Vec::new, |state| {
             let each = state.unverified.iter().map(|unverified| Affected {
                 kind: Some(unverified.kind),
@@ -234,14 +255,25 @@ pub fn verify(path: impl AsRef<Path>, against: Option<&LedgerHead>) -> Result<Ba
     })
 }
 
-fn balance(kind: Kind, state: Option<&State>, unflushed: [u64; 3]) -> KindBalance {
+fn balance(kind: Kind, state: Option<&State>, unflushed: [u64; 3], hidden: Option<[u64; 3]>) -> KindBalance {
     let at = kind.index();
     let unflushed = unflushed.get(at).copied().unwrap_or_default();
-    let mut balance =
-        KindBalance { kind, recorded: 0, live: 0, dropped: BTreeMap::new(), lost: 0, unflushed };
+    let mut balance = KindBalance {
+        kind,
+        recorded: 0,
+        live: 0,
+        kept: None,
+        hidden: None,
+        dropped: BTreeMap::new(),
+        lost: 0,
+        unflushed,
+    };
     if let Some(state) = state {
         balance.recorded = state.recorded.get(at).map_or(0, |total| total.facts);
         balance.live = state.live(kind).facts;
+        // What was found out is of a moment later.
+        balance.hidden = hidden.and_then(|hidden| hidden.get(at).copied()).map(|n| n.min(balance.live));
+        balance.kept = balance.hidden.map(|hidden| balance.live - hidden);
         balance.lost = state.lost.get(at).map_or(0, |total| total.facts);
         let dropped =
             state.dropped.iter().filter_map(|(rule, totals)| Some((rule.clone(), totals.get(at)?.facts)));

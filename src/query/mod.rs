@@ -177,8 +177,25 @@ pub fn query_error(error: DataFusionError) -> Error {
     };
     // The root: around it is only which of the planner's rules met it.
     let mut message = root.strip_backtrace();
+    if kind == ErrorKind::Damaged && !matches!(root, DataFusionError::IoError(_)) {
+        message = damaged(&message);
+    }
     if kind == ErrorKind::OutOfMemory {
         message += "; ask for less, or raise query.memory_bytes or query.spill_bytes in ostracon.toml";
     }
     Error::new(kind, message)
+}
+
+/// What a reader of Parquet says of a segment, for people: which one, if it says so, and what to do.
+fn damaged(why: &str) -> String {
+    let named = why.split_once("metadata for file ").and_then(|(_, rest)| rest.split_once(".parquet: "));
+    let recover = "and `ostracon recover` makes the store whole again";
+    match named {
+        Some((name, why)) => {
+            format!("{name}.parquet is damaged: {why}; `ostracon scan STORE` tells more, {recover}")
+        }
+        None => format!(
+            "a segment of the store is damaged: {why}; `ostracon scan --deep STORE` tells which one, {recover}"
+        ),
+    }
 }

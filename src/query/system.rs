@@ -1,5 +1,6 @@
 //! System tables: what the store says about itself, in the schema `store`.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -97,6 +98,11 @@ impl Which {
                 number("rows_added"),
                 number("bytes_added"),
                 text("imported_from"),
+                text("hold"),
+                text("who"),
+                text("why"),
+                number("rows_dropped"),
+                text("dropped_by_rule"),
                 text("parent"),
             ],
             Self::Streams => vec![
@@ -202,8 +208,37 @@ fn commits(shared: &Shared, snapshot: &Snapshot) -> crate::Result<Vec<ArrayRef>>
         added(|add| add.iter().map(|segment| segment.rows).sum()),
         added(|add| add.iter().map(|segment| segment.bytes).sum()),
         Arc::new(imported.collect::<StringArray>()),
+        optional(actions().map(|action| held(action).map(|(name, ..)| name))),
+        optional(actions().map(|action| held(action).map(|(_, who, _)| who))),
+        optional(actions().map(|action| held(action).map(|(.., why)| why))),
+        Arc::new(actions().map(|action| dropped(action).map(|(rows, _)| rows)).collect::<Int64Array>()),
+        Arc::new(actions().map(|action| dropped(action).map(|(_, rules)| rules)).collect::<StringArray>()),
         texts(all.iter().map(|commit| commit.parent.clone())),
     ])
+}
+
+/// Of a hold that was added or released: its name, who did that, and why.
+fn held(action: &Action) -> Option<(&str, &str, &str)> {
+    match action {
+        Action::Hold { name, hold } => Some((name, &hold.by, &hold.reason)),
+        Action::Release { name, by, reason } => Some((name, by, reason)),
+        _ => None,
+    }
+}
+
+/// How many facts a compaction has dropped, and, as JSON, how many by each rule.
+fn dropped(action: &Action) -> Option<(i64, String)> {
+    let Action::Compact { dropped, .. } = action else { return None };
+    let mut rules: BTreeMap<&str, u64> = BTreeMap::new();
+    for dropped in dropped {
+        *rules.entry(&dropped.rule).or_default() += dropped.total.facts;
+    }
+    let rows = rules.values().fold(0, |sum: u64, rows| sum.saturating_add(*rows));
+    Some((rows as i64, serde_json::to_string(&rules).ok()?))
+}
+
+fn optional<'a>(values: impl Iterator<Item = Option<&'a str>>) -> ArrayRef {
+    Arc::new(values.collect::<StringArray>())
 }
 
 fn streams(snapshot: &Snapshot) -> crate::Result<Vec<ArrayRef>> {

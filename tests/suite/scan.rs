@@ -6,6 +6,7 @@ mod command;
 mod damages;
 mod flips;
 mod harmless;
+mod imports;
 mod live;
 mod verify;
 

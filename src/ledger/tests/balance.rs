@@ -156,6 +156,7 @@ fn a_salvage_covers_a_range_with_holes_that_it_names() {
             ends_stream: true,
             add: vec![segment(stream, Seq(4)), segment(stream, Seq(9))],
             lost: lost.clone(),
+            imports: Vec::new(),
         }
     };
     for wrong in [vec![hole(5, 7)], vec![hole(5, 9)], vec![hole(1, 4)], vec![hole(8, 5)], vec![]] {

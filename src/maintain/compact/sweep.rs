@@ -31,7 +31,7 @@ use crate::error::{Error, Result};
 use crate::fact::{Kind, StreamId};
 use crate::ledger::{CommitNumber, State, commit_path};
 use crate::maintain::inventory::{self, Entry, Form, Inventory, Known, Standing, What, is_owned, range_of};
-use crate::segment::AGAIN;
+use crate::segment::{AGAIN, IMPORT_KEY, ImportPart, is_imported, unconfirmed};
 use crate::store::Shared;
 
 /// A temporary file of a commit or of the settings, which says not whose it is, is left behind for
@@ -190,10 +190,14 @@ fn is_covered(path: &Path, state: &State) -> bool {
         let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()).ok()?;
         let entries = metadata.metadata().file_metadata().key_value_metadata()?.clone();
         let said = |key: &str| entries.iter().find(|entry| entry.key == key)?.value.clone();
-        Some((said("ostracon.store")?, said("ostracon.streams")?))
+        let part = said(IMPORT_KEY).and_then(|text| ImportPart::parse(&text));
+        Some((said("ostracon.store")?, said("ostracon.streams")?, part))
     };
-    let Ok(Some((store, streams))) = catch_unwind(AssertUnwindSafe(read)) else { return false };
-    store == state.store.to_string()
+    let Ok(Some((store, streams, part))) = catch_unwind(AssertUnwindSafe(read)) else { return false };
+    // Other facts may have the numbers of an import's whose commit is lost.
+    let known = part.is_none_or(|part| state.has_imported(&part.mark) || unconfirmed(path).exists());
+    known
+        && store == state.store.to_string()
         && streams.split(',').all(|range| {
             let covered = || {
                 let (stream, seqs) = range.split_once(':')?;
@@ -208,6 +212,12 @@ fn is_covered(path: &Path, state: &State) -> bool {
 fn is_left(shared: &Shared, state: &State, entry: &Entry, stream: Option<StreamId>) -> Result<bool> {
     let parent = entry.path.parent().and_then(Path::to_str).unwrap_or_default();
     let stem = entry.path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    // As long as no commit names its segment, it tells that none ever did.
+    let segment = entry.path.with_extension("parquet");
+    let is_live = |name: &str| state.segments.iter().flatten().any(|live| live.path == name);
+    if is_imported(&segment) && shared.root.join(&segment).exists() && !is_live(&inventory::name(&segment)) {
+        return Ok(false);
+    }
     if !Kind::ALL.iter().any(|kind| kind.table() == parent) {
         let modified = std::fs::metadata(shared.root.join(&entry.path)).and_then(|found| found.modified());
         let age = modified.ok().and_then(|modified| SystemTime::now().duration_since(modified).ok());

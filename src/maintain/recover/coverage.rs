@@ -31,6 +31,13 @@ impl Coverage {
         ranges.insert(first, last);
     }
 
+    /// Adds the facts of all these ranges.
+    pub(super) fn add_all(&mut self, ranges: &[StreamRange]) {
+        for range in ranges {
+            self.add(range.stream, range.first_seq, range.last_seq);
+        }
+    }
+
     /// Adds one fact.
     pub(super) fn insert(&mut self, stream: StreamId, seq: Seq) {
         self.add(stream, seq, seq);

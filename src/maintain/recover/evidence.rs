@@ -12,8 +12,8 @@ use super::coverage::Coverage;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Kind, Seq, StreamId};
 use crate::ledger::{
-    Action, Commit, CommitNumber, Dropped, Hold, ImportMark, Lost, Segment, State, StoreId, Stream, Total,
-    Unverified, commit_path, read_commit, read_lone_checkpoint,
+    Action, Commit, CommitNumber, Dropped, Hold, ImportMark, Lost, Removed, Segment, State, StoreId, Stream,
+    Tombstone, Total, Unverified, commit_path, read_commit, read_lone_checkpoint,
 };
 
 /// What is known of a store whose ledger is broken.
@@ -24,8 +24,8 @@ pub(super) struct Evidence {
     pub(super) highest: Option<CommitNumber>,
     /// Segments that should be live, the oldest first.
     pub(super) live: Vec<Segment>,
-    /// Paths of segments that a readable commit has removed.
-    pub(super) removed: BTreeSet<String>,
+    /// Segments that a readable commit has removed, by path.
+    pub(super) removed: BTreeMap<String, Removed>,
     pub(super) streams: BTreeMap<StreamId, Stream>,
     pub(super) dropped: Vec<Dropped>,
     pub(super) lost: Vec<Lost>,
@@ -152,11 +152,11 @@ impl Evidence {
             } else if Some(*number) > known {
                 evidence.add(commit);
             } else {
-                evidence.removed.extend(commit.action.removed().iter().map(|segment| segment.path.clone()));
+                evidence.note_removed(commit);
             }
         }
         let live: BTreeSet<_> = evidence.live.iter().map(|segment| segment.path.clone()).collect();
-        evidence.removed.retain(|path| !live.contains(path));
+        evidence.removed.retain(|path, _| !live.contains(path));
         Ok(evidence)
     }
 
@@ -164,7 +164,9 @@ impl Evidence {
         let mut live: Vec<_> = state.segments.iter().flatten().map(|segment| (**segment).clone()).collect();
         live.sort_by_key(|segment| segment.recorded_at.max);
         self.live = live;
-        self.removed.extend(state.removed.iter().map(|tombstone| tombstone.path.clone()));
+        for Tombstone { path, bytes, by } in state.removed.iter().cloned() {
+            self.removed.insert(path.clone(), Removed { path, bytes, by, proof: None });
+        }
         self.streams.clone_from(&state.streams);
         for (stream, known) in &state.streams {
             self.flushed.add(*stream, Seq(1), known.committed);
@@ -181,6 +183,18 @@ impl Evidence {
         self.unverified.clone_from(&state.unverified);
         self.holds.clone_from(&state.holds);
         self.imports.clone_from(&state.imports);
+    }
+
+    /// What a commit has removed, and, if the ledger began again with it, what others had before.
+    fn note_removed(&mut self, commit: &Commit) {
+        let own = commit.action.removed().iter().map(|segment| Removed::of(segment, commit.number));
+        let taken_over = match &commit.action {
+            Action::Rebuild(rebuilt) => rebuilt.removed.as_slice(),
+            _ => &[],
+        };
+        for removed in own.chain(taken_over.iter().cloned()) {
+            self.removed.insert(removed.path.clone(), removed);
+        }
     }
 
     /// Takes a commit at its word.
@@ -204,7 +218,7 @@ impl Evidence {
         let removed: BTreeSet<_> =
             commit.action.removed().iter().map(|segment| segment.path.clone()).collect();
         self.live.retain(|segment| !removed.contains(&segment.path));
-        self.removed.extend(removed);
+        self.note_removed(commit);
         self.live.extend(commit.action.added().iter().cloned());
         self.dropped.extend(commit.action.dropped().iter().cloned());
         match &commit.action {
@@ -213,7 +227,8 @@ impl Evidence {
                 self.lost.extend(lost.iter().cloned());
                 self.unverified.extend(unverified.iter().cloned());
             }
-            Action::Salvage { unverified, lost, .. } => {
+            Action::Salvage { unverified, lost, imports, .. } => {
+                self.imports.extend(imports.iter().cloned());
                 self.unverified.extend(unverified.iter().cloned());
                 self.unaccounted += lost.iter().filter_map(|range| range.facts()).sum::<u64>();
             }

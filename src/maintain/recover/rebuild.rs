@@ -1,12 +1,13 @@
 //! A ledger that is beyond help begins again, from all that is left.
 //!
-//! 1. Every stream is claimed: a ledger is rebuilt when nobody writes.
+//! 1. Every stream is claimed, and every commit is asked for readers: a ledger is rebuilt when
+//!    nobody writes, and when no query needs what it names.
 //! 2. What the readable commits and checkpoints say is put together ([`evidence`](super::evidence)).
 //! 3. Segments that they name and that are there are live. Segments that nobody names may be what
 //!    the unreadable commits added. Their facts count if they are nowhere else: neither in a live
 //!    segment, row by row, nor in a journal, nor covered by a flush that is known. What a readable
 //!    commit has removed does not come back.
-//! 4. A commit says all this, under the number behind the highest one. What could not be known is
+//! 4. A commit says all this, and what readable commits had removed, under the number behind the highest one. What could not be known is
 //!    in it, in words.
 //! 5. The old commits and checkpoints are moved aside; now the ledger begins with the new commit.
 //!
@@ -18,33 +19,24 @@
 //! to account for them.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
 
-use super::coverage::Coverage;
-use super::describe::describe;
 use super::evidence::{Evidence, Files};
-use super::file::Found;
-use super::gate::Gate;
-use super::report::spans;
-use super::segments::{places, write_passed};
-use super::streams::{JournalRead, adoptable, read_journals};
+use super::inquiry::{Inquiry, segment_files};
 use super::wreck::Wreck;
-use super::{LostFacts, UnverifiedFacts, Work, segments};
-use crate::buffer::Buffer;
+use super::{LostFacts, Work};
 use crate::error::{Error, ErrorKind, Result};
-use crate::fact::{Kind, Seq, StreamId, UnixNanos};
+use crate::fact::Kind;
 use crate::journal::claim::{self, Claim};
 use crate::journal::frame::FileHeader;
-use crate::ledger::{
-    Commit, CommitNumber, Ledger, Lost, Rebuilt, Segment, State, StoreId, Stream, StreamRange, Total,
-    Unverified,
-};
-use crate::segment::{self, Origin};
+use crate::ledger::{Commit, CommitNumber, Ledger, Rebuilt, State, StoreId, commit_path};
 
 /// Makes a new ledger.
 pub(super) fn run(work: &mut Work<'_>) -> Result<()> {
     let folder = work.root.join("ledger");
     let _claims = claim_all(work)?;
+    let _unread = refuse_readers(&folder)?;
     let mut evidence = Evidence::gather(&folder)?;
     let Some(store) = evidence.store.or_else(|| store_of_files(work)) else {
         let why = format!("{} has nothing left that says whose facts they are", work.root.display());
@@ -96,6 +88,35 @@ pub(super) fn finish(work: &mut Work<'_>, number: CommitNumber) -> Result<()> {
     Ok(())
 }
 
+/// Refuses while somebody reads by a commit that is going to be moved aside: whoever removes files
+/// later asks for readers at the commits of the ledger, and at no others. The newest commit, with
+/// which any reader would begin, stays locked as long as the returned file is open.
+fn refuse_readers(folder: &Path) -> Result<Option<File>> {
+    let mut newest = None;
+    for number in Files::list(folder)?.commits.into_iter().rev() {
+        let path = commit_path(folder, number);
+        let attempt = |error| Error::io("ask for readers of", &path, error);
+        if !std::fs::symlink_metadata(&path).is_ok_and(|found| found.is_file()) {
+            continue;
+        }
+        let file = File::open(&path).map_err(attempt)?;
+        match file.try_lock() {
+            Ok(()) => drop(newest.get_or_insert(file)),
+            Err(TryLockError::WouldBlock) => {
+                return Err(Error::new(
+                    ErrorKind::Contended,
+                    format!(
+                        "a query is still reading the store as of commit {number}, which would be moved aside; wait \
+                         until it has ended, or end its process, and try again"
+                    ),
+                ));
+            }
+            Err(TryLockError::Error(error)) => return Err(attempt(error)),
+        }
+    }
+    Ok(newest)
+}
+
 /// Claims every stream, so that nothing is recorded or flushed meanwhile.
 fn claim_all(work: &Work<'_>) -> Result<Vec<Claim>> {
     let mut claims = Vec::new();
@@ -137,328 +158,6 @@ fn store_of_files(work: &Work<'_>) -> Option<StoreId> {
     }
     let (store, _) = votes.into_iter().max_by_key(|(_, votes)| *votes)?;
     StoreId::try_from(store).ok()
-}
-
-/// All files that may be segments, below the root.
-fn segment_files(work: &Work<'_>) -> Result<Vec<String>> {
-    let mut paths = Vec::new();
-    for kind in Kind::ALL {
-        let folder = work.root.join(kind.table());
-        let attempt = |error| Error::io("list the segments in", &folder, error);
-        let entries = match std::fs::read_dir(&folder) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(attempt(error)),
-        };
-        for entry in entries {
-            let entry = entry.map_err(attempt)?;
-            let name = entry.file_name();
-            if let Some(name) = name.to_str().filter(|name| name.ends_with(".parquet"))
-                && entry.metadata().is_ok_and(|found| found.is_file())
-            {
-                paths.push(format!("{}/{name}", kind.table()));
-            }
-        }
-    }
-    paths.sort();
-    Ok(paths)
-}
-
-/// What is being found out.
-struct Inquiry {
-    store: StoreId,
-    accepted: Vec<Segment>,
-    /// Named by commits, and not there.
-    gone: Vec<Segment>,
-    journals: BTreeMap<StreamId, Vec<JournalRead>>,
-    /// Facts in journals that no known flush covers.
-    journaled: Coverage,
-    /// Facts that were taken from segments nobody names, in place of others that are gone.
-    replaced: Coverage,
-    replaced_bytes: [u64; 3],
-    replaced_facts: [u64; 3],
-    lost: Vec<Lost>,
-    unverified: Vec<Unverified>,
-    /// The same, for the report.
-    told: Vec<UnverifiedFacts>,
-    unknown: Vec<String>,
-}
-
-impl Inquiry {
-    fn begin(work: &Work<'_>, store: StoreId, evidence: &mut Evidence) -> Result<Self> {
-        let mut journals = BTreeMap::new();
-        let mut journaled = Coverage::default();
-        for stream in claim::streams(work.root)? {
-            let read = read_journals(work, store, stream)?;
-            let committed = evidence.streams.get(&stream).map_or(Seq(0), |known| known.committed);
-            for frame in read.iter().flat_map(JournalRead::frames).filter(|frame| frame.seq > committed) {
-                journaled.insert(stream, frame.seq);
-            }
-            journals.insert(stream, read);
-        }
-        Ok(Self {
-            store,
-            accepted: Vec::new(),
-            gone: Vec::new(),
-            journals,
-            journaled,
-            replaced: Coverage::default(),
-            replaced_bytes: [0; 3],
-            replaced_facts: [0; 3],
-            lost: Vec::new(),
-            unverified: Vec::new(),
-            told: Vec::new(),
-            unknown: std::mem::take(&mut evidence.unknown),
-        })
-    }
-
-    /// Places of accepted facts that are, perhaps, also in a segment of this kind and these ranges.
-    fn accepted_places(&self, work: &Work<'_>, kind: Kind, ranges: &[StreamRange]) -> Result<Coverage> {
-        let mut taken = Coverage::default();
-        for other in self.accepted.iter().filter(|other| other.kind == kind && touch(&other.streams, ranges))
-        {
-            places(&work.root.join(&other.path), kind, &mut taken)?;
-        }
-        Ok(taken)
-    }
-
-    /// Takes the segments that readable commits name, the newest first: one that a later compaction
-    /// has merged is not live, even if the commit that says so cannot be read.
-    fn take_live(&mut self, work: &Work<'_>, evidence: &Evidence) -> Result<()> {
-        for segment in evidence.live.iter().rev() {
-            let place = work.root.join(&segment.path);
-            if !std::fs::symlink_metadata(&place).is_ok_and(|found| found.is_file()) {
-                self.gone.push(segment.clone());
-                continue;
-            }
-            let taken = self.accepted_places(work, segment.kind, &segment.streams)?;
-            if taken.is_empty() {
-                self.accepted.push(segment.clone());
-                continue;
-            }
-            let mut own = Coverage::default();
-            places(&place, segment.kind, &mut own)?;
-            let doubled = own.ranges().iter().any(|range| !taken.within(*range).is_empty());
-            if !doubled {
-                self.accepted.push(segment.clone());
-                continue;
-            }
-            let Some(wreck) = Wreck::by_footer(&place, segment.kind) else { continue };
-            let mut gate = Gate::new(segment.kind, &segment.streams, Some(segment.recorded_at), &taken);
-            let heirs = write_passed(work, self.store, &wreck, &mut gate, |stream| {
-                segments::covered_range(segment, stream)
-            })?;
-            if !heirs.is_empty() {
-                let facts: u64 = heirs.iter().map(|heir| heir.rows).sum();
-                self.unknown.push(format!(
-                    "whether {facts} facts of {} had been dropped by retention, which are live again",
-                    segment.path
-                ));
-            }
-            self.accepted.extend(heirs);
-        }
-        Ok(())
-    }
-
-    /// Takes facts of segments that no readable commit names, if they are nowhere else.
-    fn take_unknown(&mut self, work: &mut Work<'_>, evidence: &Evidence) -> Result<()> {
-        let named: std::collections::BTreeSet<&str> =
-            evidence.live.iter().map(|segment| segment.path.as_str()).collect();
-        let mut found = Vec::new();
-        for path in segment_files(work)? {
-            if named.contains(path.as_str()) || evidence.removed.contains(&path) {
-                continue;
-            }
-            let Some(wreck) = adoptable(work.root, &path, self.store) else { continue };
-            found.push((wreck.rows(), path, wreck));
-        }
-        // The largest first: it may be what the others were merged into.
-        found.sort_by(|one, other| other.0.cmp(&one.0).then_with(|| one.1.cmp(&other.1)));
-        for (rows, path, wreck) in found {
-            self.take_candidate(work, evidence, rows, &path, &wreck)?;
-        }
-        Ok(())
-    }
-
-    fn take_candidate(
-        &mut self,
-        work: &Work<'_>,
-        evidence: &Evidence,
-        rows: u64,
-        path: &str,
-        wreck: &Wreck,
-    ) -> Result<()> {
-        let kind = wreck.kind();
-        let mut own = Coverage::default();
-        places(&work.root.join(path), kind, &mut own)?;
-        let ranges = own.ranges();
-        // A flush that is known has named its segments: another one of these facts is litter, but
-        // for what a compaction that is not known has put in the place of segments that are gone.
-        let mut open: Vec<StreamRange> =
-            ranges.iter().flat_map(|range| evidence.flushed.gaps(*range)).collect();
-        let gone: Vec<StreamRange> = self
-            .gone
-            .iter()
-            .filter(|segment| segment.kind == kind)
-            .flat_map(|segment| segment.streams.iter().copied())
-            .collect();
-        open.extend_from_slice(&gone);
-        let mut taken = self.accepted_places(work, kind, &ranges)?;
-        for range in ranges.iter().flat_map(|range| self.journaled.within(*range)) {
-            taken.add(range.stream, range.first_seq, range.last_seq);
-        }
-        let mut gate = Gate::new(kind, &open, None, &taken);
-        let mut passed = 0;
-        wreck.read(&mut |batch| {
-            passed += gate.pass(batch)?.iter().map(|(_, rows)| rows.batch.num_rows() as u64).sum::<u64>();
-            Ok(())
-        })?;
-        if passed == 0 {
-            return Ok(());
-        }
-        let whole = passed == rows;
-        let heirs = match Found::at(&work.root.join(path))? {
-            Found::File { bytes, blake3: Some(blake3) } if whole => {
-                describe(wreck, path, bytes, &blake3)?.into_iter().collect()
-            }
-            _ => {
-                let mut gate = Gate::new(kind, &open, None, &taken);
-                let range = |stream| StreamRange {
-                    stream,
-                    first_seq: Seq(1),
-                    last_seq: own.last(stream).unwrap_or(Seq(1)),
-                };
-                write_passed(work, self.store, wreck, &mut gate, range)?
-            }
-        };
-        for range in gate.passed.ranges() {
-            for part in gone.iter().filter(|gone| gone.stream == range.stream) {
-                let (first, last) = (range.first_seq.max(part.first_seq), range.last_seq.min(part.last_seq));
-                self.replaced.add(range.stream, first, last);
-                if let Some(facts) = self.replaced_facts.get_mut(kind.index()).filter(|_| first <= last) {
-                    *facts += last.0 + 1 - first.0;
-                }
-            }
-        }
-        if let Some(bytes) = self.replaced_bytes.get_mut(kind.index()) {
-            *bytes += heirs.iter().map(|heir: &Segment| heir.fact_bytes).sum::<u64>();
-        }
-        let facts = heirs.iter().map(|heir| heir.rows).sum();
-        let within = gate.passed.ranges();
-        self.told.push(UnverifiedFacts { path: path.to_owned(), kind, facts, spans: spans(&within) });
-        self.unverified.push(Unverified { kind, facts, within });
-        self.accepted.extend(heirs);
-        Ok(())
-    }
-
-    /// Segments that are gone, and in whose place others were found: what is in none of these was
-    /// dropped or lost. Others that are gone stay named, for the repair that follows.
-    fn settle_gone(&mut self) {
-        for kind in Kind::ALL {
-            let at = kind.index();
-            let replaced = |segment: &Segment| {
-                segment.kind == kind
-                    && segment.streams.iter().any(|range| !self.replaced.within(*range).is_empty())
-            };
-            let (merged, gone): (Vec<_>, Vec<_>) =
-                std::mem::take(&mut self.gone).into_iter().partition(replaced);
-            self.gone = gone;
-            if merged.is_empty() {
-                continue;
-            }
-            let before = merged.iter().fold(Total::default(), |total, segment| Total {
-                facts: total.facts + segment.rows,
-                bytes: total.bytes + segment.fact_bytes,
-            });
-            let found = self.replaced_facts.get(at).copied().unwrap_or_default();
-            let bytes = self.replaced_bytes.get(at).copied().unwrap_or_default();
-            let total = Total {
-                facts: before.facts.saturating_sub(found),
-                bytes: before.bytes.saturating_sub(bytes),
-            };
-            if total.facts > 0 {
-                self.unknown.push(format!(
-                    "whether {} {kind} of segments that are gone were lost, or dropped by retention",
-                    total.facts
-                ));
-                let within = merged.iter().flat_map(|segment| segment.streams.iter().copied()).collect();
-                self.lost.push(Lost { kind, total, within });
-            }
-        }
-        self.accepted.append(&mut self.gone);
-    }
-
-    /// All together.
-    fn conclude(mut self, work: &Work<'_>, evidence: Evidence) -> Result<Rebuilt> {
-        let mut streams = evidence.streams.clone();
-        for segment in &self.accepted {
-            for range in &segment.streams {
-                let stream = streams.entry(range.stream).or_insert(Stream {
-                    committed: Seq(0),
-                    last_recorded_at: UnixNanos::default(),
-                    ended: true,
-                });
-                stream.committed = stream.committed.max(range.last_seq);
-                stream.last_recorded_at = stream.last_recorded_at.max(segment.recorded_at.max);
-            }
-        }
-        for (id, stream) in &mut streams {
-            // Commits that are gone may have given out more of its numbers.
-            stream.ended = true;
-            let known = evidence.streams.get(id).map_or(Seq(0), |known| known.committed);
-            let heirs = self.out_of_journal(work, *id, known, stream.committed)?;
-            self.accepted.extend(heirs);
-        }
-        self.accepted.sort_by_key(|segment| segment.recorded_at.max);
-        let mut lost = evidence.lost;
-        lost.append(&mut self.lost);
-        let mut unverified = evidence.unverified;
-        unverified.append(&mut self.unverified);
-        Ok(Rebuilt {
-            add: self.accepted,
-            streams: streams.into_iter().collect(),
-            dropped: evidence.dropped,
-            lost,
-            unverified,
-            holds: evidence.holds,
-            imports: evidence.imports,
-            unknown: self.unknown,
-        })
-    }
-
-    /// Facts of a journal that lie before others that are in segments: the ledger will cover their
-    /// numbers, so they must be in segments, too.
-    fn out_of_journal(
-        &self,
-        work: &Work<'_>,
-        stream: StreamId,
-        known: Seq,
-        committed: Seq,
-    ) -> Result<Vec<Segment>> {
-        let mut frames: BTreeMap<Seq, &[u8]> = BTreeMap::new();
-        for frame in self.journals.get(&stream).into_iter().flatten().flat_map(JournalRead::frames) {
-            if frame.seq > known && frame.seq <= committed {
-                frames.entry(frame.seq).or_insert(frame.raw);
-            }
-        }
-        let mut buffer = Buffer::new(stream);
-        for (seq, raw) in &frames {
-            buffer.push(*seq, raw);
-        }
-        let chunks = buffer.seal();
-        let range = StreamRange { stream, first_seq: known.next(), last_seq: committed };
-        segment::write_all(work.disk, work.root, self.store, range, Origin::Store, |kind| {
-            Box::new(chunks.iter().filter_map(move |chunk| chunk.rows(kind)))
-        })
-    }
-}
-
-fn touch(one: &[StreamRange], other: &[StreamRange]) -> bool {
-    one.iter().any(|one| {
-        other.iter().any(|other| {
-            one.stream == other.stream && one.first_seq <= other.last_seq && other.first_seq <= one.last_seq
-        })
-    })
 }
 
 /// What was dropped or lost may be live again, since the commit that removed it is not known. No

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use super::coverage::Coverage;
 use super::gate::Gate;
+use super::inputs::{self, Brought};
 use super::report::spans;
 use super::segments::write_passed;
 use super::wreck::Wreck;
@@ -159,6 +160,8 @@ pub(super) fn salvage(work: &mut Work<'_>, stream: StreamId, unknown: &BTreeSet<
     let mut saved = found.passed.clone();
     remains.frames.keys().for_each(|seq| saved.insert(stream, *seq));
     let gaps = saved.gaps(range);
+    let brought = found.wrecks.iter().filter_map(|wreck| Brought::of(wreck.label())).collect();
+    let imports = inputs::reached(brought, &found.passed, |mark| state.imported(&mark.head_blake3));
     let last_recorded_at = remains
         .last_recorded_at
         .max(found.last_recorded_at)
@@ -175,6 +178,7 @@ pub(super) fn salvage(work: &mut Work<'_>, stream: StreamId, unknown: &BTreeSet<
                 ends_stream: true,
                 add: segments.clone(),
                 lost: gaps.clone(),
+                imports: imports.clone(),
                 unverified: found.doubts(),
             }))
         });
@@ -219,14 +223,13 @@ impl Found {
         remains: &Remains<'_>,
     ) -> Result<Self> {
         let mut found = Self::default();
-        let taken = taken(stream, remains);
+        let mut taken = taken(stream, remains);
         for path in unknown {
             let Some(wreck) = adoptable(work.root, path, state.store) else { continue };
             let kind = wreck.kind();
             let places = beyond(stream, state.committed(stream));
             let mut gate = Gate::new(kind, &places, None, &taken);
             let (mut rows, mut newest) = (0, UnixNanos::default());
-            let before = found.passed.clone();
             wreck.read(&mut |batch| {
                 for (_, passed) in gate.pass(batch)? {
                     rows += passed.batch.num_rows() as u64;
@@ -234,13 +237,15 @@ impl Found {
                 }
                 Ok(())
             })?;
-            // Of two that have the same facts, as a copy has, one is enough.
-            if rows == 0 || gate.passed.ranges().iter().any(|range| !before.within(*range).is_empty()) {
+            if rows == 0 {
                 continue;
             }
+            let passed = gate.passed;
             found.last_recorded_at = found.last_recorded_at.max(newest);
-            found.last = found.last.max(gate.passed.last(stream));
-            for range in gate.passed.ranges() {
+            found.last = found.last.max(passed.last(stream));
+            for range in passed.ranges() {
+                // Of what another one has as well, the first counts.
+                taken.add(stream, range.first_seq, range.last_seq);
                 found.passed.add(stream, range.first_seq, range.last_seq);
                 if let Some(places) = found.places.get_mut(kind.index()) {
                     places.add(stream, range.first_seq, range.last_seq);
@@ -304,12 +309,16 @@ fn write(
     let mut segments = segment::write_all(work.disk, work.root, state.store, range, Origin::Store, |kind| {
         Box::new(chunks.iter().filter_map(move |chunk| chunk.rows(kind)))
     })?;
-    let taken = taken(range.stream, remains);
+    let mut taken = taken(range.stream, remains);
     let places = beyond(range.stream, state.committed(range.stream));
     for wreck in &found.wrecks {
         let mut gate = Gate::new(wreck.kind(), &places, None, &taken);
         match write_passed(work, state.store, wreck, &mut gate, |_| range) {
-            Ok(written) => segments.extend(written),
+            Ok(written) => {
+                segments.extend(written);
+                let passed = gate.passed;
+                taken.add_all(&passed.ranges());
+            }
             Err(error) => {
                 segment::discard(work.disk, work.root, &segments);
                 return Err(error);

@@ -24,7 +24,9 @@ use parquet::file::metadata::ParquetMetaData;
 use super::pages;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Kind, Seq, StreamId};
-use crate::segment::reader_options;
+use crate::ledger::StreamRange;
+use crate::maintain::footer::ranges;
+use crate::segment::{IMPORT_KEY, ImportPart, reader_options};
 
 /// Rows that are in memory at once.
 const BATCH_ROWS: usize = 8192;
@@ -44,6 +46,10 @@ pub(super) struct Label {
     pub(super) store: Option<String>,
     pub(super) kind: Option<String>,
     pub(super) rows: u64,
+    /// The facts that it holds are among these.
+    pub(super) streams: Vec<StreamRange>,
+    /// The part of an input that was imported, if that is what it holds.
+    pub(super) import: Option<ImportPart>,
 }
 
 impl Wreck {
@@ -95,7 +101,13 @@ impl Wreck {
             let mut entries = footer.key_value_metadata()?.iter();
             entries.find(|entry| entry.key == key).and_then(|entry| entry.value.clone())
         };
-        Label { store: said("ostracon.store"), kind: said("ostracon.kind"), rows: self.rows() }
+        Label {
+            store: said("ostracon.store"),
+            kind: said("ostracon.kind"),
+            rows: self.rows(),
+            streams: said("ostracon.streams").and_then(|text| ranges(&text)).unwrap_or_default(),
+            import: said(IMPORT_KEY).and_then(|text| ImportPart::parse(&text)),
+        }
     }
 
     /// How many rows can be read.

@@ -174,6 +174,25 @@ impl Store {
     }
 }
 
+/// How many facts in the segments of each kind rules hide from reads, until a compaction drops them.
+pub(in crate::maintain) fn hidden(store: &Store) -> Result<[u64; 3]> {
+    let snapshot = store.snapshot()?;
+    let selection = Selection::of(store.shared(), &snapshot, store.shared().now())?;
+    let mut hidden = [0; 3];
+    for (kind, hidden) in Kind::ALL.into_iter().zip(&mut hidden) {
+        if selection.rules().candidates(kind).is_empty() {
+            continue;
+        }
+        let mut sorting = Sorting { root: store.path(), selection: &selection, sorted: BTreeMap::new() };
+        for segment in snapshot.state.segments(kind) {
+            sorting.segment(segment, None)?;
+        }
+        let not_kept = sorting.sorted.into_iter().filter(|((_, outcome), _)| !outcome.is_kept());
+        *hidden = not_kept.map(|(_, (facts, _))| facts).sum();
+    }
+    Ok(hidden)
+}
+
 type Examples = Vec<Recorded<Fact<'static>>>;
 
 /// Facts on their way to their fates.

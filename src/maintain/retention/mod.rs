@@ -38,6 +38,7 @@ mod tests;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
+pub(in crate::maintain) use explain::hidden;
 pub use explain::{Explanation, Fate, Outcome, RuleInForce};
 pub use holds::{Hold, HoldInForce};
 pub use policy::{AgeBy, RetentionLimits, RetentionPolicy, RetentionRule};

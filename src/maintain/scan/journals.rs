@@ -1,7 +1,7 @@
 //! Whether the journals hold what the ledger does not: frame by frame, file by file, without gaps.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek};
 use std::path::Path;
 
 use super::super::anomaly::{Affected, Anomaly, AnomalyKind, Debris};
@@ -108,6 +108,8 @@ impl OpenJournal {
         let mut bytes = Vec::new();
         let size = usize::try_from(self.bytes).unwrap_or(usize::MAX);
         bytes.try_reserve_exact(size).map_err(|_| attempt(io::ErrorKind::OutOfMemory.into()))?;
+        // It may have been judged before.
+        self.file.rewind().map_err(attempt)?;
         (&mut self.file).take(self.bytes).read_to_end(&mut bytes).map_err(attempt)?;
         Ok(bytes)
     }

@@ -249,8 +249,8 @@ impl<'a> Scene<'a> {
         report.bytes += bytes;
         report.anomalies.extend(anomalies);
         for unknown in unknown {
-            // A live writer's, in the making; an import has no journal at all.
-            if self.any_owned(&unknown.ranges)? {
+            // A live writer's, in the making. What an import is making says so itself.
+            if !unknown.imported && self.any_owned(&unknown.ranges)? {
                 continue;
             }
             let mut journaled = Vec::new();
@@ -266,7 +266,12 @@ impl<'a> Scene<'a> {
                 known.add_journaled(stream, first, last);
             }
             let there = self.root.join(&unknown.entry.path).symlink_metadata().is_ok();
-            if there && known.standing(&unknown.ranges) == Standing::Unknown {
+            let is_lost = match known.standing(&unknown.ranges) {
+                Standing::Unknown => true,
+                Standing::Covered => unknown.import.is_some() && !known.is_live(&unknown.entry.name()),
+                Standing::Journaled => false,
+            };
+            if there && is_lost {
                 report.anomalies.push(unknown.anomaly(&known));
             }
         }

@@ -1,15 +1,18 @@
 //! What lies in a store's folders and is not part of it: what a crash left, and strangers.
 
+use std::collections::BTreeSet;
 use std::fs::File;
+use std::path::PathBuf;
 
 use super::super::anomaly::{Affected, Anomaly, AnomalyKind, Debris, Span};
 use super::super::footer::Footer;
-use super::super::inventory::{Entry, Inventory, Item, Known, Standing, What, is_imported};
+use super::super::inventory::{Entry, Inventory, Item, Known, Standing, What};
 use super::Scene;
 use super::segments::spans;
 use crate::error::Result;
 use crate::fact::Kind;
 use crate::ledger::{State, StreamRange};
+use crate::segment::{ImportPart, is_imported, unconfirmed};
 use crate::store::FOLDERS;
 
 /// What was found besides the segments, commits and journals that belong there.
@@ -28,6 +31,10 @@ pub(super) struct Unknown {
     kind: Kind,
     rows: u64,
     pub(super) ranges: Vec<StreamRange>,
+    /// Whether it is of an import, which had committed it.
+    pub(super) imported: bool,
+    /// The part of an input that it holds, if it says so.
+    pub(super) import: Option<ImportPart>,
 }
 
 impl Unknown {
@@ -39,12 +46,25 @@ impl Unknown {
             .copied()
             .filter(|range| known.standing(&[*range]) == Standing::Unknown)
             .collect();
-        let found = format!(
-            "{} {}, {}, which no commit names and which are nowhere else; a ledger that was rolled back leaves such files",
-            self.rows,
-            self.kind,
-            spans(&self.ranges)
-        );
+        let facts = format!("{} {}, {}, which no commit names", self.rows, self.kind, spans(&self.ranges));
+        let is_covered = known.standing(&self.ranges) == Standing::Covered;
+        let why = match &self.import {
+            Some(part) if is_covered => format!(
+                "; an import of {:?} had committed them, but its commit is lost, and other facts have their numbers since",
+                part.mark.name
+            ),
+            Some(part) => format!(
+                " and which are nowhere else; an import of {:?} had committed them, but its commit is lost",
+                part.mark.name
+            ),
+            None if self.imported => {
+                " and which are nowhere else in the store; whether an import was cut short, \
+                 which can be done again, or its commit is lost, nobody can tell"
+                    .to_owned()
+            }
+            None => " and which are nowhere else; a ledger that was rolled back leaves such files".to_owned(),
+        };
+        let found = facts + &why;
         let affected = Affected {
             kind: Some(self.kind),
             facts: Some(self.rows),
@@ -52,7 +72,13 @@ impl Unknown {
             recorded_at: None,
         };
         let expected = "a segment that a commit names";
-        Anomaly::new(AnomalyKind::SegmentUnknown, self.entry.name(), expected, found).touching(affected)
+        let anomaly = Anomaly::new(AnomalyKind::SegmentUnknown, self.entry.name(), expected, found);
+        let anomaly = anomaly.touching(affected);
+        if is_covered {
+            return anomaly
+                .remedy("moves the file to quarantine; to import the input again brings its facts");
+        }
+        anomaly
     }
 }
 
@@ -70,6 +96,7 @@ pub(super) fn look(
             beside.anomalies.push(gone.remedy("makes the folder"));
         }
     }
+    let names: BTreeSet<PathBuf> = entries.iter().map(|entry| entry.path.clone()).collect();
     for Item { entry, what } in Inventory::of(entries, known).items {
         let debris = |what: String| Debris { path: entry.name(), what, bytes: entry.bytes };
         match what {
@@ -91,7 +118,10 @@ pub(super) fn look(
                     Some(stream) => scene.is_owned(stream)?,
                     None => false,
                 };
-                if !in_the_making {
+                // Of an import, it tells that no commit names its segment, which is told of itself.
+                let is_second =
+                    is_imported(&entry.path) && names.contains(&entry.path.with_extension("parquet"));
+                if !in_the_making && !is_second {
                     beside
                         .debris
                         .push(debris("a file that was not finished; nothing refers to it".to_owned()));
@@ -110,12 +140,25 @@ pub(super) fn look(
                 beside.debris.push(debris(what));
             }
             What::Uncommitted { kind, ranges, .. } => {
-                beside.uncommitted(scene, &entry, kind, &ranges, known)?;
+                let judged = Uncommitted {
+                    kind,
+                    named: &ranges,
+                    is_unconfirmed: is_imported(&entry.path) && names.contains(&unconfirmed(&entry.path)),
+                };
+                beside.uncommitted(scene, &entry, &judged, known, state)?;
             }
             _ => {}
         }
     }
     Ok(beside)
+}
+
+/// What the name of a segment that no commit names says of it.
+struct Uncommitted<'a> {
+    kind: Kind,
+    named: &'a [StreamRange],
+    /// Its import has not seen its commit.
+    is_unconfirmed: bool,
 }
 
 impl Beside {
@@ -124,10 +167,11 @@ impl Beside {
         &mut self,
         scene: &mut Scene<'_>,
         entry: &Entry,
-        kind: Kind,
-        named: &[StreamRange],
+        judged: &Uncommitted<'_>,
         known: &Known<'_>,
+        state: Option<&State>,
     ) -> Result<()> {
+        let Uncommitted { kind, named, is_unconfirmed } = *judged;
         let mut unexpected = |found: &str| {
             let expected = "a segment that a commit names";
             self.anomalies.push(Anomaly::new(AnomalyKind::Unexpected, entry.name(), expected, found));
@@ -157,27 +201,35 @@ impl Beside {
             unexpected(&what);
             return Ok(());
         }
+        let imported = is_imported(&entry.path);
+        let has_input =
+            footer.import.as_ref().zip(state).is_some_and(|(part, state)| state.has_imported(&part.mark));
         let what = match known.standing(&footer.streams) {
             Standing::Covered if named.is_empty() => {
                 unexpected(&format!("a copy of facts that the ledger covers, {}", spans(&footer.streams)));
                 return Ok(());
             }
-            Standing::Covered => {
-                "a segment that no commit names, and whose facts the ledger covers: of a flush or a \
+            Standing::Covered if footer.import.is_none() || is_unconfirmed || has_input => {
+                "a segment that no commit names, and whose facts the ledger covers: of a flush, an import or a \
                  compaction that was cut short, or is under way"
             }
             Standing::Journaled if scene.any_owned(&footer.streams)? => return Ok(()),
             Standing::Journaled => "a segment that was never committed; its facts are still in the journal",
-            _ if is_imported(&entry.path.file_name().unwrap_or_default().to_string_lossy()) => {
-                "a segment of an import that was cut short, is under way, or has lost its commit; importing the \
-                 same input again completes it"
+            _ if is_unconfirmed => {
+                "a segment of an import that is under way, or was cut short before its commit: nobody was told of \
+                 its facts, and importing the same input again brings them"
             }
-            Standing::Imported | Standing::Unknown => {
+            _ if imported && has_input => {
+                "a segment of an import that no commit names, and whose input was imported as far since"
+            }
+            _ => {
                 self.unknown.push(Unknown {
                     entry: entry.clone(),
                     kind,
                     rows: footer.rows,
                     ranges: footer.streams,
+                    imported,
+                    import: footer.import,
                 });
                 return Ok(());
             }

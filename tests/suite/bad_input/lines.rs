@@ -113,8 +113,10 @@ fn import_counts_numbers_and_keeps_aside_every_bad_line() {
 fn import_tells_the_first_bad_lines_and_counts_the_others() {
     let folder = Folder::new();
     folder.write("f.ndjson", "nonsense\n".repeat(1234));
-    let said = folder.run(&["import", "facts", "f.ndjson"]).ok();
-    assert_eq!(said.err.lines().count(), 22);
+    let said = folder.run(&["import", "facts", "f.ndjson"]);
+    // None is a fact, and the last line says that this is a failure.
+    assert_eq!((said.code, said.err.lines().count()), (Some(1), 23));
+    assert!(said.err.ends_with("\nerror: all of 1,234 lines were refused\n"), "{}", said.err);
     assert!(said.err.contains("f.ndjson:20: "));
     assert!(said.err.contains("\n… and 1,214 more lines that are no facts\n"), "{}", said.err);
 }
@@ -191,7 +193,7 @@ fn a_line_that_was_cut_off_is_told_and_completed_by_the_next_run() {
     assert_eq!(sound_lines(&folder), [sound(1)]);
     folder.write("f.ndjson", &whole);
     let said = folder.run(&["import", "facts", "f.ndjson"]).ok();
-    assert_snapshot!(said.talk(), @"imported 2 facts (2 events, 0 audits, 0 dead letters) in ⏱; the first 1 lines were imported before");
+    assert_snapshot!(said.talk(), @"imported 2 facts (2 events, 0 audits, 0 dead letters) in ⏱; the first line was imported before");
     assert_eq!(sound_lines(&folder), [sound(1), sound(2), sound(3)]);
 }
 

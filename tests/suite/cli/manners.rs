@@ -170,3 +170,69 @@ fn reading_commands_make_no_store() {
     }
     assert!(folder.tree().is_empty());
 }
+
+#[test]
+fn a_kind_may_be_spelt_as_in_sql_and_as_an_option() {
+    let folder = Folder::with_known_facts();
+    for kind in ["dead-letters", "dead_letters"] {
+        for args in [
+            &["tail", "facts", "--kind", kind][..],
+            &["retention", "facts", "explain", "--kind", kind],
+            &["hold", "add", "facts", kind, "--kind", kind, "--reason", "r", "--by", "me"],
+            &["compact", "facts", "--dry-run", "--kind", kind],
+            &["inspect", "facts", kind],
+        ] {
+            folder.run(args).ok();
+        }
+    }
+}
+
+#[test]
+fn one_is_not_told_as_many() {
+    let folder = Folder::new();
+    let fact = super::super::command::lines_of(KNOWN)[0].clone();
+    folder.write("one.ndjson", format!("{fact}\n"));
+    let said = folder.run(&["import", "facts", "one.ndjson"]).ok();
+    assert!(said.err.contains("imported 1 fact ("), "{said:#?}");
+    folder.run_with(&["record", "facts"], fact.as_bytes()).ok();
+    let said = folder.run(&["import", "facts", "one.ndjson"]).ok();
+    assert!(said.err.contains("the first line was imported before"), "{said:#?}");
+    let said = folder.run(&["compact", "facts"]).ok();
+    assert!(!said.out.contains("1 files"), "{said:#?}");
+    std::fs::remove_file(folder.path("facts/ledger/00000000000000000001.json")).unwrap();
+    let said = folder.run(&["verify", "facts"]);
+    assert!(said.out.contains("not sound: 1 anomaly in "), "{said:#?}");
+}
+
+#[test]
+fn sql_over_a_broken_segment_names_it_and_says_what_to_do() {
+    let path = |folder: &Folder| {
+        std::fs::read_dir(folder.path("facts/events")).unwrap().next().unwrap().unwrap().path()
+    };
+    let damages: [fn(&std::path::Path); 2] = [
+        |path| std::fs::remove_file(path).unwrap(),
+        |path| {
+            let bytes = std::fs::read(path).unwrap();
+            std::fs::write(path, &bytes[..bytes.len() - 100]).unwrap();
+        },
+    ];
+    for damage in damages {
+        let folder = Folder::with_known_facts();
+        let segment = path(&folder);
+        damage(&segment);
+        let name = format!("events/{}", segment.file_name().unwrap().to_str().unwrap());
+        let error = folder.run(&["sql", "facts", "-c", "SELECT max(payload) FROM events"]).failed();
+        assert!(error.starts_with(&format!("error: {name} is damaged: ")), "{error}");
+        assert!(error.contains("`ostracon scan STORE`") && error.contains("`ostracon recover`"), "{error}");
+    }
+    let folder = Folder::with_known_facts();
+    let mut bytes = std::fs::read(path(&folder)).unwrap();
+    bytes[300..700].fill(0xff);
+    std::fs::write(path(&folder), bytes).unwrap();
+    let error =
+        folder.run(&["sql", "facts", "-c", "SELECT max(payload), max(actor_address) FROM events"]).failed();
+    assert!(
+        error.contains("a segment of the store is damaged") && error.contains("`ostracon scan --deep STORE`"),
+        "{error}"
+    );
+}

@@ -75,6 +75,44 @@ fn record_answers_each_line_in_order() {
 }
 
 #[test]
+fn lines_that_are_all_refused_are_a_failure_and_some_only_if_strict() {
+    let folder = Folder::new();
+    let fact = lines_of(KNOWN)[0].clone();
+    folder.write("none.ndjson", "nonsense\n\n{}\n");
+    folder.write("some.ndjson", format!("{fact}\nnonsense\n"));
+    for command in ["import", "record"] {
+        let run = |file: &str, strict: &[&str]| {
+            let from = if command == "import" { file } else { "facts" };
+            let args: &[&str] =
+                if command == "import" { &["import", "facts", from] } else { &["record", "facts"] };
+            folder.run_with(&[args, strict].concat(), &folder.read(file))
+        };
+        let said = run("none.ndjson", &[]);
+        assert_eq!(said.code, Some(1), "{said:#?}");
+        assert!(said.err.contains("error: all of 2 lines were refused"), "{said:#?}");
+        let said = run("some.ndjson", &[]).ok();
+        assert!(said.err.contains("1 line ") && said.err.contains("1 fact"), "{said:#?}");
+        folder.write("some.ndjson", format!("{{\"x\": 1}}\n{fact}\n"));
+        let said = run("some.ndjson", &["--strict"]);
+        assert_eq!(said.code, Some(1), "{said:#?}");
+        assert!(said.err.contains("error: 1 of 2 lines was refused"), "{said:#?}");
+    }
+    // Nothing to do is no failure.
+    folder.write("empty.ndjson", "\n");
+    folder.run(&["import", "facts", "empty.ndjson"]).ok();
+    folder.run(&["record", "facts"]).ok();
+}
+
+#[test]
+fn the_demo_does_not_mix_its_facts_with_others() {
+    let folder = Folder::with_known_facts();
+    let before = folder.tree();
+    let error = folder.run(&["demo", "facts"]).failed();
+    assert_snapshot!(error, @"error: facts is a store already, and the demo's facts would be among its own; name a folder that is not there yet, as in: ostracon demo facts-demo");
+    assert!(folder.tree() == before);
+}
+
+#[test]
 fn record_acknowledges_a_fact_when_it_is_safe_and_not_at_the_end() {
     for durability in ["buffered", "journaled", "synced"] {
         let folder = Folder::new();

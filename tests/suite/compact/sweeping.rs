@@ -2,7 +2,7 @@
 
 use ostracon::{CompactOptions, Cursor, Kind, Store};
 
-use super::{assert_swept, facts, facts_at, segment_files, support, tree_without_lock, written};
+use super::{assert_swept, copy, facts, facts_at, segment_files, support, tree_without_lock, written};
 
 #[test]
 fn the_files_of_a_running_query_stay_until_it_has_ended() {
@@ -137,4 +137,43 @@ fn a_copy_of_facts_is_not_removed_while_a_live_segment_is_missing() {
     assert!(copy.exists());
     std::fs::rename(&copy, root.join(&one)).unwrap();
     assert_eq!(facts_at(root).len(), 20);
+}
+
+/// So may the journal of a process that has died, though the ledger covers its facts.
+#[test]
+fn a_journal_is_not_removed_while_a_live_segment_is_missing() {
+    let folder = support::scratch();
+    let (root, aside) = (folder.path().join("facts"), folder.path().join("aside"));
+    let writer = Store::open(&root).unwrap();
+    for n in 0..20 {
+        writer.record(support::any_fact(n)).unwrap();
+    }
+    let expected = facts(&writer);
+    copy(&root.join("journal/1"), &aside);
+    writer.close().unwrap();
+    drop(writer);
+    // As if it had been killed before the journal went.
+    std::fs::remove_dir_all(root.join("journal/1")).unwrap();
+    copy(&aside, &root.join("journal/1"));
+    let journals = || {
+        let files = std::fs::read_dir(root.join("journal/1")).unwrap().map(|entry| entry.unwrap().path());
+        files.filter(|path| path.extension().is_some_and(|extension| extension == "journal")).count()
+    };
+    assert_eq!(journals(), 1);
+    let events = segment_files(&root).into_iter().find(|path| path.starts_with("events")).unwrap();
+    std::fs::remove_file(root.join(events)).unwrap();
+
+    let store = Store::builder().maintenance().open(&root).unwrap();
+    store.compact(CompactOptions::new().kind(Kind::Audit)).unwrap();
+    assert_eq!(journals(), 1);
+    drop(store);
+    let config = ostracon::RecoveryConfig::new(ostracon::RecoveryMode::Repair);
+    let report = ostracon::recover(&root, config).unwrap();
+    assert!(report.is_clean() && report.facts_lost() == 0 && report.facts_unverified() == 0, "{report:#?}");
+    assert_eq!(facts_at(&root), expected);
+    // Now the journal has nothing that is not elsewhere.
+    let store = Store::builder().maintenance().open(&root).unwrap();
+    store.compact(CompactOptions::new()).unwrap();
+    assert_eq!(journals(), 0);
+    assert_eq!(facts(&store), expected);
 }

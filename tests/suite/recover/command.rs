@@ -28,6 +28,36 @@ fn recover_ends_with_0_when_the_store_is_clean_and_with_2_when_it_is_not() {
 }
 
 #[test]
+fn recover_without_a_mode_says_that_nothing_was_done() {
+    let folder = damaged();
+    let said = folder.run(&["recover", "facts"]);
+    assert!(said.err.contains("nothing was done") && said.err.contains("--mode repair"), "{said:#?}");
+    let sound = Folder::with_known_facts();
+    assert_eq!(sound.run(&["recover", "facts"]).ok().err, "");
+    // Nor does its help say otherwise of the folder than what is refused.
+    let help = folder.run(&["recover", "--help"]).ok().out;
+    assert!(help.contains("mode quarantine needs it"), "{help}");
+}
+
+#[test]
+fn who_names_no_recovery_mode_loses_no_damaged_byte() {
+    for command in ["doctor", "startup-check"] {
+        let folder = Folder::with_known_facts();
+        change(&events(&folder), |bytes| {
+            let half = bytes.len() / 2;
+            bytes[..half].fill(0);
+            bytes.pop();
+        });
+        let damaged = std::fs::read(events(&folder)).unwrap();
+        let said = folder.run(&[command, "facts", "--mode", "recover"]).ok();
+        assert!(said.err.contains("facts are lost") && said.err.contains("facts/quarantine"), "{said:#?}");
+        let kept = std::fs::read_dir(folder.path("facts/quarantine/events")).unwrap();
+        let kept: Vec<_> = kept.map(|entry| std::fs::read(entry.unwrap().path()).unwrap()).collect();
+        assert_eq!(kept, [damaged], "{command}");
+    }
+}
+
+#[test]
 fn recover_tells_a_program_everything() {
     let folder = damaged();
     let said =

@@ -7,6 +7,7 @@
 
 mod command;
 mod faults;
+mod rebuilt;
 mod rules;
 mod scene;
 mod table;

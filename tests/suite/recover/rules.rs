@@ -7,7 +7,7 @@ use ostracon::{
     CompactOptions, ErrorKind, Kind, RecoveryConfig, RecoveryMode, StartupMode, Store, recover, verify,
 };
 
-use super::scene::{ALL, Scene, change, flip, places, position};
+use super::scene::{ALL, Scene, change, copy_tree, flip, places, position};
 use crate::support;
 
 /// Everything below a folder: names, and what is in the files.
@@ -319,4 +319,83 @@ fn facts_outlive_the_commit_of_the_compaction_that_moved_them() {
             places(&root).unwrap().into_iter().map(|(stream, seq, _)| (stream, seq)).collect();
         assert_eq!(named.len(), 21, "{name}");
     }
+}
+
+/// A process that was killed has left facts 1 to 8 in a segment, and its copy from a backup facts 5 to
+/// 12; no commit names either.
+#[test]
+fn of_unnamed_segments_that_overlap_every_fact_is_kept_once() {
+    let folder = support::scratch();
+    let (one, other, root) =
+        (folder.path().join("one"), folder.path().join("other"), folder.path().join("facts"));
+    drop(Store::open(&one).unwrap());
+    for copy in [&other, &root] {
+        fs::create_dir(copy).unwrap();
+        copy_tree(&one, copy);
+    }
+    let record = |path: &std::path::Path, flushes: [std::ops::Range<u64>; 2]| {
+        let store = Store::open(path).unwrap();
+        for flush in flushes {
+            for n in flush {
+                store.record(support::any_fact(n)).unwrap();
+            }
+            store.flush().unwrap();
+        }
+    };
+    record(&one, [0..8, 0..0]);
+    record(&other, [0..4, 4..12]);
+    for kind in Kind::ALL {
+        for (from, range) in [(&one, "1-1-8-"), (&other, "1-5-12-")] {
+            for entry in fs::read_dir(from.join(kind.table())).unwrap().map(Result::unwrap) {
+                let name = entry.file_name().to_str().unwrap().to_owned();
+                if name.starts_with(range) {
+                    fs::copy(entry.path(), root.join(kind.table()).join(name)).unwrap();
+                }
+            }
+        }
+    }
+    let report = recover(&root, RecoveryConfig::new(RecoveryMode::Repair)).unwrap();
+    assert!(report.is_clean(), "{report:#?}");
+    assert_eq!((report.facts_lost(), report.facts_unverified()), (0, 12), "{report:#?}");
+    let facts = places(&root).unwrap();
+    assert_eq!(facts.iter().map(|(_, seq, _)| *seq).collect::<Vec<_>>(), (1..=12).collect::<Vec<_>>());
+    assert!((0..).zip(&facts).all(|(n, (.., line))| *line == support::any_fact(n).to_line()));
+}
+
+/// One number of a damaged segment has become larger: with it, there are more bytes than were recorded.
+#[test]
+fn what_a_journal_proves_is_kept_when_the_rest_adds_up_to_too_much() {
+    let folder = support::scratch();
+    let (root, aside) = (folder.path().join("facts"), folder.path().join("aside"));
+    let writer = Store::open(&root).unwrap();
+    for n in 0..40 {
+        if n == 20 {
+            writer.flush().unwrap();
+        }
+        writer.record(support::any_fact(n)).unwrap();
+    }
+    fs::create_dir(&aside).unwrap();
+    copy_tree(&root.join("journal/1"), &aside);
+    writer.close().unwrap();
+    drop(writer);
+    let store = Store::builder().maintenance().open(&root).unwrap();
+    store.compact(CompactOptions::new()).unwrap();
+    let expected = support::lines(&store);
+    drop(store);
+    // The second half is in a journal, too.
+    copy_tree(&aside, &root.join("journal/1"));
+    let audits = fs::read_dir(root.join("audits")).unwrap().next().unwrap().unwrap().path();
+    let at = position(&audits, &[5_i64.to_le_bytes(), 9_i64.to_le_bytes()].concat());
+    change(&audits, |bytes| {
+        bytes[at + 6] = 7;
+        // No bit that can be put right.
+        bytes[at + 14] = 7;
+    });
+    let report = recover(&root, RecoveryConfig::new(RecoveryMode::Repair)).unwrap();
+    assert!(report.is_clean(), "{report:#?}");
+    assert!(report.notes.iter().any(|note| note.contains("more than was recorded")), "{report:#?}");
+    assert_eq!((report.facts_lost(), report.facts_unverified()), (5, 0), "{report:#?}");
+    let kept = support::lines_at(&root);
+    assert_eq!(kept.len(), 35);
+    assert!(kept.iter().all(|line| expected.contains(line)));
 }

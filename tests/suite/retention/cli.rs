@@ -108,7 +108,10 @@ fn a_hold_is_added_listed_and_released() {
         "legal",
     ];
     let said = folder.run(&add).ok();
-    assert_eq!((said.out.as_str(), said.err.as_str()), ("", "hold \"case-4711\" is in force\n"));
+    assert_eq!(
+        (said.out.as_str(), said.err.as_str()),
+        ("", "hold \"case-4711\" is in force; it covers 3 facts that are there now\n")
+    );
     assert_snapshot!(timeless(&folder.run(&["hold", "list", "facts"]).ok().out), @r"
     case-4711
       covers  events where seq < 4
@@ -151,4 +154,43 @@ fn misuse_is_told_and_changes_nothing() {
         assert!(said.err.contains(why), "{args:?}: {}", said.err);
     }
     assert_eq!(folder.tree(), before);
+}
+
+#[test]
+fn a_hold_says_how_much_it_covers_and_the_ledger_whose_it_is() {
+    let folder = with_rules(RULES);
+    let add = [
+        "hold",
+        "add",
+        "facts",
+        "case",
+        "--kind",
+        "events",
+        "--where",
+        "actor_address = 'shop:1'",
+        "--reason",
+        "claim 4711",
+    ];
+    let mut command = folder.command(&add);
+    for name in ["USER", "LOGNAME", "USERNAME"] {
+        command.env_remove(name);
+    }
+    let output = command.output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{said}");
+    let count = "SELECT count(*) AS n FROM events WHERE actor_address = 'shop:1'";
+    let count = folder.run(&["sql", "facts", "--format", "csv", "-c", count]).ok().out;
+    let count = count.lines().nth(1).unwrap();
+    assert_eq!(said, format!("hold \"case\" is in force; it covers {count} facts that are there now\n"));
+    let list = folder.run(&["hold", "list", "facts"]).ok().out;
+    assert!(!list.contains("unknown") && list.contains("  by      "), "{list}");
+    folder.run(&["hold", "release", "facts", "case", "--by", "legal", "--reason", "settled"]).ok();
+    folder.run(&["compact", "facts"]).ok();
+    let told = "SELECT action, hold, who IS NOT NULL AS who, why, rows_dropped, dropped_by_rule \
+                FROM store.commits WHERE number > 1 ORDER BY number";
+    let told = folder.run(&["sql", "facts", "--format", "csv", "-c", told]).ok();
+    assert_snapshot!(told.out);
+    let rule = "SELECT sum(rows_dropped) = sum((dropped_by_rule->>'store.max_records')::bigint \
+                + (dropped_by_rule->>'crashes.max_bytes')::bigint) AS same FROM store.commits";
+    assert_eq!(folder.run(&["sql", "facts", "--format", "csv", "-c", rule]).ok().out, "same\ntrue\n");
 }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use ostracon::{Import, ScanDepth, Store, scan, verify};
+use ostracon::{CompactOptions, Import, ScanDepth, Store, scan, verify};
 
 use super::{DEPTHS, Scene};
 use crate::support;
@@ -74,4 +74,55 @@ fn beside_four_writers_and_an_import_no_scan_finds_anything() {
     let live: u64 = sheet.kinds.iter().map(|of| of.live).sum();
     assert_eq!(live, recorded.into_inner());
     assert!(report.segments > 50, "{report:#?}");
+}
+
+#[test]
+fn beside_compactions_no_scan_finds_anything() {
+    const ROUNDS: u64 = 12;
+    let scene = Scene { folder: support::scratch() };
+    let root = &scene.root();
+    drop(Store::open(root).unwrap());
+    let done = AtomicBool::new(false);
+    let compacted = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let store = Store::open(root).unwrap();
+            for n in 0.. {
+                store.record(support::any_fact(n)).unwrap();
+                if n % 10 == 9 {
+                    store.flush().unwrap();
+                    if done.load(Ordering::Relaxed) {
+                        break;
+                    }
+                }
+                std::thread::sleep(PAUSE / 8);
+            }
+            store.close().unwrap();
+        });
+        let compactions = scope.spawn(|| {
+            let store = Store::builder().maintenance().open(root).unwrap();
+            let mut merged = 0;
+            while !done.load(Ordering::Relaxed) {
+                merged += store.compact(CompactOptions::new()).unwrap().segments_removed;
+            }
+            merged
+        });
+        let scans = scope.spawn(|| {
+            let begun = Instant::now();
+            let mut round = 0;
+            while round < ROUNDS || begun.elapsed() < FOR / 2 {
+                round += 1;
+                let report = scan(root, DEPTHS[round as usize % 2]).unwrap();
+                assert!(report.is_clean(), "round {round}: {report:#?}");
+                let sheet = verify(root, None).unwrap();
+                assert!(sheet.is_sound(), "round {round}: {sheet:#?}");
+            }
+        });
+        let result = scans.join();
+        done.store(true, Ordering::Relaxed);
+        result.unwrap();
+        compactions.join().unwrap()
+    });
+    assert!(compacted > 20, "{compacted}");
+    let report = scan(root, ScanDepth::Deep).unwrap();
+    assert!(report.is_clean(), "{report:#?}");
 }

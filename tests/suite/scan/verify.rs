@@ -4,7 +4,7 @@ use std::fs;
 
 use ostracon::{Against, Kind, LedgerHead, Store, verify};
 
-use super::Scene;
+use super::{Scene, flip};
 use crate::support;
 
 #[test]
@@ -21,6 +21,18 @@ fn every_fact_is_on_the_sheet() {
     assert_eq!((sheet.unaccounted, sheet.root, sheet.commits), (0, 0, 3));
     assert_eq!(sheet.head.unwrap().commit, 2);
     assert!(sheet.rebuilt.is_none() && sheet.holds.is_empty() && sheet.against.is_none());
+}
+
+#[test]
+fn beside_a_damaged_journal_a_store_is_not_sound() {
+    let scene = Scene::left_by_a_killed_process();
+    let journal = scene.journal();
+    let at = fs::metadata(&journal).unwrap().len() as usize / 2;
+    flip(&journal, at, 3);
+    let sheet = verify(scene.root(), None).unwrap();
+    assert!(!sheet.is_sound(), "{sheet:#?}");
+    let kinds: Vec<_> = sheet.anomalies.iter().map(|anomaly| anomaly.kind.to_string()).collect();
+    assert_eq!(kinds, ["journal_damaged"]);
 }
 
 #[test]

@@ -1,0 +1,364 @@
+//! What, of all that is left of a store, is part of it, when the ledger does not say.
+//!
+//! [`rebuild`](super::rebuild) asks, in this order: what of the segments that readable commits name
+//! is there, what of those that nobody names is nowhere else, and what became of those that are gone.
+
+use std::collections::BTreeMap;
+
+use super::coverage::Coverage;
+use super::describe::describe;
+use super::evidence::Evidence;
+use super::file::Found;
+use super::gate::Gate;
+use super::inputs::{self, Brought};
+use super::report::spans;
+use super::segments::{places, write_passed};
+use super::streams::{JournalRead, adoptable, read_journals};
+use super::wreck::Wreck;
+use super::{UnverifiedFacts, Work, segments};
+use crate::buffer::Buffer;
+use crate::error::{Error, Result};
+use crate::fact::{Kind, Seq, StreamId, UnixNanos};
+use crate::journal::claim;
+use crate::ledger::{Lost, Rebuilt, Segment, StoreId, Stream, StreamRange, Total, Unverified};
+use crate::segment::{self, Origin};
+
+/// All files that may be segments, below the root.
+pub(super) fn segment_files(work: &Work<'_>) -> Result<Vec<String>> {
+    let mut paths = Vec::new();
+    for kind in Kind::ALL {
+        let folder = work.root.join(kind.table());
+        let attempt = |error| Error::io("list the segments in", &folder, error);
+        let entries = match std::fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(attempt(error)),
+        };
+        for entry in entries {
+            let entry = entry.map_err(attempt)?;
+            let name = entry.file_name();
+            if let Some(name) = name.to_str().filter(|name| name.ends_with(".parquet"))
+                && entry.metadata().is_ok_and(|found| found.is_file())
+            {
+                paths.push(format!("{}/{name}", kind.table()));
+            }
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+/// What is being found out.
+pub(super) struct Inquiry {
+    store: StoreId,
+    accepted: Vec<Segment>,
+    /// Named by commits, and not there.
+    gone: Vec<Segment>,
+    journals: BTreeMap<StreamId, Vec<JournalRead>>,
+    /// Facts in journals that no known flush covers.
+    journaled: Coverage,
+    /// Facts that were taken from segments nobody names, in place of others that are gone.
+    replaced: Coverage,
+    replaced_bytes: [u64; 3],
+    replaced_facts: [u64; 3],
+    /// Parts of inputs that were taken, and the places of all that was.
+    brought: Vec<Brought>,
+    taken: Coverage,
+    lost: Vec<Lost>,
+    unverified: Vec<Unverified>,
+    /// The same, for the report.
+    pub(super) told: Vec<UnverifiedFacts>,
+    unknown: Vec<String>,
+}
+
+impl Inquiry {
+    pub(super) fn begin(work: &Work<'_>, store: StoreId, evidence: &mut Evidence) -> Result<Self> {
+        let mut journals = BTreeMap::new();
+        let mut journaled = Coverage::default();
+        for stream in claim::streams(work.root)? {
+            let read = read_journals(work, store, stream)?;
+            let committed = evidence.streams.get(&stream).map_or(Seq(0), |known| known.committed);
+            for frame in read.iter().flat_map(JournalRead::frames).filter(|frame| frame.seq > committed) {
+                journaled.insert(stream, frame.seq);
+            }
+            journals.insert(stream, read);
+        }
+        Ok(Self {
+            store,
+            accepted: Vec::new(),
+            gone: Vec::new(),
+            journals,
+            journaled,
+            replaced: Coverage::default(),
+            replaced_bytes: [0; 3],
+            replaced_facts: [0; 3],
+            brought: Vec::new(),
+            taken: Coverage::default(),
+            lost: Vec::new(),
+            unverified: Vec::new(),
+            told: Vec::new(),
+            unknown: std::mem::take(&mut evidence.unknown),
+        })
+    }
+
+    /// Places of accepted facts that are, perhaps, also in a segment of this kind and these ranges.
+    fn accepted_places(&self, work: &Work<'_>, kind: Kind, ranges: &[StreamRange]) -> Result<Coverage> {
+        let mut taken = Coverage::default();
+        for other in self.accepted.iter().filter(|other| other.kind == kind && touch(&other.streams, ranges))
+        {
+            places(&work.root.join(&other.path), kind, &mut taken)?;
+        }
+        Ok(taken)
+    }
+
+    /// Takes the segments that readable commits name, the newest first: one that a later compaction
+    /// has merged is not live, even if the commit that says so cannot be read.
+    pub(super) fn take_live(&mut self, work: &Work<'_>, evidence: &Evidence) -> Result<()> {
+        for segment in evidence.live.iter().rev() {
+            let place = work.root.join(&segment.path);
+            if !std::fs::symlink_metadata(&place).is_ok_and(|found| found.is_file()) {
+                self.gone.push(segment.clone());
+                continue;
+            }
+            let taken = self.accepted_places(work, segment.kind, &segment.streams)?;
+            if taken.is_empty() {
+                self.accepted.push(segment.clone());
+                continue;
+            }
+            let mut own = Coverage::default();
+            places(&place, segment.kind, &mut own)?;
+            let doubled = own.ranges().iter().any(|range| !taken.within(*range).is_empty());
+            if !doubled {
+                self.accepted.push(segment.clone());
+                continue;
+            }
+            let Some(wreck) = Wreck::by_footer(&place, segment.kind) else { continue };
+            let mut gate = Gate::new(segment.kind, &segment.streams, Some(segment.recorded_at), &taken);
+            let heirs = write_passed(work, self.store, &wreck, &mut gate, |stream| {
+                segments::covered_range(segment, stream)
+            })?;
+            if !heirs.is_empty() {
+                let facts: u64 = heirs.iter().map(|heir| heir.rows).sum();
+                self.unknown.push(format!(
+                    "whether {facts} facts of {} had been dropped by retention, which are live again",
+                    segment.path
+                ));
+            }
+            self.accepted.extend(heirs);
+        }
+        Ok(())
+    }
+
+    /// Takes facts of segments that no readable commit names, if they are nowhere else.
+    pub(super) fn take_unknown(&mut self, work: &mut Work<'_>, evidence: &Evidence) -> Result<()> {
+        let named: std::collections::BTreeSet<&str> =
+            evidence.live.iter().map(|segment| segment.path.as_str()).collect();
+        let mut found = Vec::new();
+        for path in segment_files(work)? {
+            if named.contains(path.as_str()) || evidence.removed.contains_key(&path) {
+                continue;
+            }
+            let place = work.root.join(&path);
+            if segment::is_imported(&place) && segment::unconfirmed(&place).exists() {
+                // Nobody was told of its facts: the input brings them, and would double them.
+                continue;
+            }
+            let Some(wreck) = adoptable(work.root, &path, self.store) else { continue };
+            found.push((wreck.rows(), path, wreck));
+        }
+        // The largest first: it may be what the others were merged into.
+        found.sort_by(|one, other| other.0.cmp(&one.0).then_with(|| one.1.cmp(&other.1)));
+        for (rows, path, wreck) in found {
+            self.take_candidate(work, evidence, rows, &path, &wreck)?;
+        }
+        Ok(())
+    }
+
+    fn take_candidate(
+        &mut self,
+        work: &Work<'_>,
+        evidence: &Evidence,
+        rows: u64,
+        path: &str,
+        wreck: &Wreck,
+    ) -> Result<()> {
+        let kind = wreck.kind();
+        let mut own = Coverage::default();
+        places(&work.root.join(path), kind, &mut own)?;
+        let ranges = own.ranges();
+        // A flush that is known has named its segments: another one of these facts is litter, but
+        // for what a compaction that is not known has put in the place of segments that are gone.
+        let mut open: Vec<StreamRange> =
+            ranges.iter().flat_map(|range| evidence.flushed.gaps(*range)).collect();
+        let gone: Vec<StreamRange> = self
+            .gone
+            .iter()
+            .filter(|segment| segment.kind == kind)
+            .flat_map(|segment| segment.streams.iter().copied())
+            .collect();
+        open.extend_from_slice(&gone);
+        let mut taken = self.accepted_places(work, kind, &ranges)?;
+        for range in ranges.iter().flat_map(|range| self.journaled.within(*range)) {
+            taken.add(range.stream, range.first_seq, range.last_seq);
+        }
+        let mut gate = Gate::new(kind, &open, None, &taken);
+        let mut passed = 0;
+        wreck.read(&mut |batch| {
+            passed += gate.pass(batch)?.iter().map(|(_, rows)| rows.batch.num_rows() as u64).sum::<u64>();
+            Ok(())
+        })?;
+        if passed == 0 {
+            return Ok(());
+        }
+        let whole = passed == rows;
+        let heirs = match Found::at(&work.root.join(path))? {
+            Found::File { bytes, blake3: Some(blake3) } if whole => {
+                describe(wreck, path, bytes, &blake3)?.into_iter().collect()
+            }
+            _ => {
+                let mut gate = Gate::new(kind, &open, None, &taken);
+                let range = |stream| StreamRange {
+                    stream,
+                    first_seq: Seq(1),
+                    last_seq: own.last(stream).unwrap_or(Seq(1)),
+                };
+                write_passed(work, self.store, wreck, &mut gate, range)?
+            }
+        };
+        for range in gate.passed.ranges() {
+            for part in gone.iter().filter(|gone| gone.stream == range.stream) {
+                let (first, last) = (range.first_seq.max(part.first_seq), range.last_seq.min(part.last_seq));
+                self.replaced.add(range.stream, first, last);
+                if let Some(facts) = self.replaced_facts.get_mut(kind.index()).filter(|_| first <= last) {
+                    *facts += last.0 + 1 - first.0;
+                }
+            }
+        }
+        if let Some(bytes) = self.replaced_bytes.get_mut(kind.index()) {
+            *bytes += heirs.iter().map(|heir: &Segment| heir.fact_bytes).sum::<u64>();
+        }
+        let facts = heirs.iter().map(|heir| heir.rows).sum();
+        let within = gate.passed.ranges();
+        self.taken.add_all(&within);
+        self.brought.extend(Brought::of(wreck.label()));
+        self.told.push(UnverifiedFacts { path: path.to_owned(), kind, facts, spans: spans(&within) });
+        self.unverified.push(Unverified { kind, facts, within });
+        self.accepted.extend(heirs);
+        Ok(())
+    }
+
+    /// Segments that are gone, and in whose place others were found: what is in none of these was
+    /// dropped or lost. Others that are gone stay named, for the repair that follows.
+    pub(super) fn settle_gone(&mut self) {
+        for kind in Kind::ALL {
+            let at = kind.index();
+            let replaced = |segment: &Segment| {
+                segment.kind == kind
+                    && segment.streams.iter().any(|range| !self.replaced.within(*range).is_empty())
+            };
+            let (merged, gone): (Vec<_>, Vec<_>) =
+                std::mem::take(&mut self.gone).into_iter().partition(replaced);
+            self.gone = gone;
+            if merged.is_empty() {
+                continue;
+            }
+            let before = merged.iter().fold(Total::default(), |total, segment| Total {
+                facts: total.facts + segment.rows,
+                bytes: total.bytes + segment.fact_bytes,
+            });
+            let found = self.replaced_facts.get(at).copied().unwrap_or_default();
+            let bytes = self.replaced_bytes.get(at).copied().unwrap_or_default();
+            let total = Total {
+                facts: before.facts.saturating_sub(found),
+                bytes: before.bytes.saturating_sub(bytes),
+            };
+            if total.facts > 0 {
+                self.unknown.push(format!(
+                    "whether {} {kind} of segments that are gone were lost, or dropped by retention",
+                    total.facts
+                ));
+                let within = merged.iter().flat_map(|segment| segment.streams.iter().copied()).collect();
+                self.lost.push(Lost { kind, total, within });
+            }
+        }
+        self.accepted.append(&mut self.gone);
+    }
+
+    /// All together.
+    pub(super) fn conclude(mut self, work: &Work<'_>, evidence: Evidence) -> Result<Rebuilt> {
+        let mut streams = evidence.streams.clone();
+        for segment in &self.accepted {
+            for range in &segment.streams {
+                let stream = streams.entry(range.stream).or_insert(Stream {
+                    committed: Seq(0),
+                    last_recorded_at: UnixNanos::default(),
+                    ended: true,
+                });
+                stream.committed = stream.committed.max(range.last_seq);
+                stream.last_recorded_at = stream.last_recorded_at.max(segment.recorded_at.max);
+            }
+        }
+        for (id, stream) in &mut streams {
+            // Commits that are gone may have given out more of its numbers.
+            stream.ended = true;
+            let known = evidence.streams.get(id).map_or(Seq(0), |known| known.committed);
+            let heirs = self.out_of_journal(work, *id, known, stream.committed)?;
+            self.accepted.extend(heirs);
+        }
+        self.accepted.sort_by_key(|segment| segment.recorded_at.max);
+        let mut lost = evidence.lost;
+        lost.append(&mut self.lost);
+        let mut unverified = evidence.unverified;
+        unverified.append(&mut self.unverified);
+        let mut imports = evidence.imports;
+        imports.extend(inputs::reached(self.brought, &self.taken, |input| {
+            let of_input = imports.iter().filter(|mark| mark.head_blake3 == input.head_blake3);
+            of_input.map(|mark| mark.bytes).max()
+        }));
+        Ok(Rebuilt {
+            add: self.accepted,
+            streams: streams.into_iter().collect(),
+            dropped: evidence.dropped,
+            lost,
+            unverified,
+            holds: evidence.holds,
+            imports,
+            removed: evidence.removed.into_values().collect(),
+            unknown: self.unknown,
+        })
+    }
+
+    /// Facts of a journal that lie before others that are in segments: the ledger will cover their
+    /// numbers, so they must be in segments, too.
+    fn out_of_journal(
+        &self,
+        work: &Work<'_>,
+        stream: StreamId,
+        known: Seq,
+        committed: Seq,
+    ) -> Result<Vec<Segment>> {
+        let mut frames: BTreeMap<Seq, &[u8]> = BTreeMap::new();
+        for frame in self.journals.get(&stream).into_iter().flatten().flat_map(JournalRead::frames) {
+            if frame.seq > known && frame.seq <= committed {
+                frames.entry(frame.seq).or_insert(frame.raw);
+            }
+        }
+        let mut buffer = Buffer::new(stream);
+        for (seq, raw) in &frames {
+            buffer.push(*seq, raw);
+        }
+        let chunks = buffer.seal();
+        let range = StreamRange { stream, first_seq: known.next(), last_seq: committed };
+        segment::write_all(work.disk, work.root, self.store, range, Origin::Store, |kind| {
+            Box::new(chunks.iter().filter_map(move |chunk| chunk.rows(kind)))
+        })
+    }
+}
+
+fn touch(one: &[StreamRange], other: &[StreamRange]) -> bool {
+    one.iter().any(|one| {
+        other.iter().any(|other| {
+            one.stream == other.stream && one.first_seq <= other.last_seq && other.first_seq <= one.last_seq
+        })
+    })
+}

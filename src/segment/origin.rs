@@ -1,0 +1,81 @@
+//! Where a segment's facts come from, as its name and its footer have it.
+//!
+//! A segment of an import says in its footer which part of which input it holds
+//! (`ostracon.import`), and keeps its temporary name beside its own until its commit is published:
+//!
+//! ```text
+//! import-7-1-90-0a0b0c0d.tmp       goes when a commit names the segment
+//! import-7-1-90-0a0b0c0d.parquet
+//! ```
+//!
+//! So what an import has left that was cut short can be told from what it had committed, when the
+//! ledger knows of neither: of the first nobody was told, and importing the input again brings it;
+//! the second is perhaps the only place of its facts.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::disk::Disk;
+use crate::ledger::{ImportMark, Segment, StreamRange};
+
+/// What the temporary file of a segment begins with whose facts were in segments before.
+pub(crate) const AGAIN: &str = "again-";
+
+/// What the name of a segment begins with whose facts come from an input that is imported.
+pub(crate) const IMPORTED: &str = "import-";
+
+/// The member of a footer that names the part of an input.
+pub(crate) const IMPORT_KEY: &str = "ostracon.import";
+
+/// Where the facts of a new segment were before.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Origin<'a> {
+    /// In a journal, or a damaged store.
+    Store,
+    /// In this part of an input that is imported.
+    Import(&'a ImportPart),
+}
+
+/// A part of an input, which one commit makes part of the store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ImportPart {
+    /// Where the commit before it ended, in bytes of the input.
+    pub(crate) begins: u64,
+    /// The input, and how far its commit reaches.
+    #[serde(flatten)]
+    pub(crate) mark: ImportMark,
+}
+
+impl ImportPart {
+    /// As a footer has it.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok()
+    }
+}
+
+/// A segment's name, without its ending: what inventory tells its facts by. Of several streams it
+/// names the first.
+pub(super) fn name(range: StreamRange, origin: Origin<'_>, unique: &str) -> String {
+    let origin = if matches!(origin, Origin::Import(_)) { IMPORTED } else { "" };
+    format!("{origin}{}-{}-{}-{unique}", range.stream, range.first_seq, range.last_seq)
+}
+
+/// Whether a segment's path is that of an import's.
+pub(crate) fn is_imported(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(IMPORTED))
+}
+
+/// The name that an import's segment has besides its own until a commit names it.
+pub(crate) fn unconfirmed(path: &Path) -> PathBuf {
+    path.with_extension("tmp")
+}
+
+/// A commit names these segments: their second names go. One that stays does no harm.
+pub(crate) fn confirm(disk: &Disk, root: &Path, segments: &[Segment]) {
+    for segment in segments.iter().map(|segment| root.join(&segment.path)) {
+        if is_imported(&segment) {
+            let _ = disk.remove(&unconfirmed(&segment));
+        }
+    }
+}

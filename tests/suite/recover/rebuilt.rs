@@ -1,0 +1,150 @@
+//! What a rebuilt ledger must not forget: who is reading, and what was removed.
+
+use std::fs;
+use std::path::Path;
+
+use ostracon::{
+    CompactOptions, Cursor, ErrorKind, Kind, RecoveryConfig, RecoveryMode, RetentionLimits, RetentionPolicy,
+    Store, recover, verify,
+};
+use serde_json::Value;
+
+use super::scene::flip;
+use crate::support;
+
+/// Two writers, twenty facts each in four flushes.
+fn written(root: &Path) {
+    let writers = [Store::open(root).unwrap(), Store::open(root).unwrap()];
+    for n in 0..40 {
+        writers[n as usize % 2].record(support::any_fact(n)).unwrap();
+        if n % 10 > 7 {
+            writers[n as usize % 2].flush().unwrap();
+        }
+    }
+    writers.iter().for_each(|writer| writer.close().unwrap());
+}
+
+fn compact(root: &Path) -> ostracon::CompactReport {
+    Store::builder().maintenance().open(root).unwrap().compact(CompactOptions::new()).unwrap()
+}
+
+/// A bit of the first commit flips: the chain holds no more.
+fn break_ledger(root: &Path) {
+    flip(&root.join("ledger/00000000000000000000.json"), 500);
+}
+
+fn rebuild(root: &Path) -> ostracon::Result<ostracon::RecoveryReport> {
+    recover(root, RecoveryConfig::new(RecoveryMode::Rebuild))
+}
+
+/// The newest commit, as it is on disk.
+fn newest_commit(root: &Path) -> Value {
+    let mut commits: Vec<_> =
+        fs::read_dir(root.join("ledger")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    commits.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
+    commits.sort();
+    serde_json::from_slice(&fs::read(commits.last().unwrap()).unwrap()).unwrap()
+}
+
+fn segments(root: &Path) -> usize {
+    let of = |kind: Kind| fs::read_dir(root.join(kind.table())).unwrap().count();
+    Kind::ALL.into_iter().map(of).sum()
+}
+
+#[test]
+fn a_ledger_is_not_rebuilt_under_a_query() {
+    let folder = support::scratch();
+    let root = folder.path().join("facts");
+    written(&root);
+    let reader = Store::builder().read_only(true).open(&root).unwrap();
+    let expected = support::lines(&reader);
+    let mut running = reader.after(&Cursor::start()).unwrap();
+    let mut seen: Vec<_> = running.by_ref().take(3).map(|fact| fact.unwrap().fact.to_line()).collect();
+    assert!(compact(&root).files_waiting > 0);
+    break_ledger(&root);
+
+    let error = rebuild(&root).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Contended, "{error}");
+    assert!(error.to_string().contains("a query is still reading"), "{error}");
+    assert!(error.to_string().contains("try again"), "{error}");
+    // It sees all of what it began with.
+    seen.extend(running.by_ref().map(|fact| fact.unwrap().fact.to_line()));
+    assert_eq!(seen, expected);
+    drop(running);
+    drop(reader);
+
+    let report = rebuild(&root).unwrap();
+    assert!(report.is_clean(), "{report:#?}");
+    assert_eq!(support::lines_at(&root), expected);
+}
+
+#[test]
+fn a_rebuilt_ledger_still_tells_what_compaction_has_removed() {
+    let folder = support::scratch();
+    let root = folder.path().join("facts");
+    written(&root);
+    let reader = Store::builder().read_only(true).open(&root).unwrap();
+    let expected = support::lines(&reader);
+    let running = reader.after(&Cursor::start()).unwrap();
+    // Their files wait for the query.
+    let removed = compact(&root);
+    assert!(removed.segments_removed > 6 && removed.files_waiting == removed.segments_removed);
+    let before: Value = newest_commit(&root)["remove"].clone();
+    drop(running);
+    drop(reader);
+    break_ledger(&root);
+
+    let report = rebuild(&root).unwrap();
+    assert!(report.is_clean(), "{report:#?}");
+    assert_eq!((report.facts_lost(), report.facts_unverified()), (0, 0), "{report:#?}");
+    let commit = newest_commit(&root);
+    let told = |segments: &Value| -> Vec<(String, String)> {
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let each = segments.as_array().unwrap().iter();
+        let mut told: Vec<_> =
+            each.map(|segment| (text(&segment["path"]), text(&segment["blake3"]))).collect();
+        told.sort();
+        told
+    };
+    assert_eq!(told(&commit["removed"]), told(&before));
+    assert_eq!(support::lines_at(&root), expected);
+    assert!(verify(&root, None).unwrap().is_sound());
+    // And the files that waited go.
+    let report = compact(&root);
+    assert_eq!(report.files_removed, removed.segments_removed, "{report:#?}");
+    assert_eq!(segments(&root), 3);
+    // The next rebuilding tells it, too.
+    flip(&root.join(format!("ledger/{:020}.json", verify(&root, None).unwrap().head.unwrap().commit)), 500);
+    rebuild(&root).unwrap();
+    assert_eq!(support::lines_at(&root), expected);
+}
+
+#[test]
+fn what_retention_has_dropped_stays_dropped_when_a_compacted_store_is_rebuilt() {
+    let folder = support::scratch();
+    let root = folder.path().join("facts");
+    let policy = RetentionPolicy::new().kind(Kind::Event, RetentionLimits::new().max_records(8));
+    let store = Store::builder().retention(policy).open(&root).unwrap();
+    for n in 0..12 {
+        store.record(support::crash(n)).unwrap();
+        if n % 6 == 5 {
+            store.flush().unwrap();
+        }
+    }
+    assert_eq!(store.compact(CompactOptions::new()).unwrap().dropped[0].facts, 4);
+    let expected = support::lines(&store);
+    assert_eq!(expected.len(), 8);
+    drop(store);
+    break_ledger(&root);
+    let report = rebuild(&root).unwrap();
+    assert!(report.is_clean(), "{report:#?}");
+    assert_eq!(support::lines_at(&root), expected);
+    let sheet = verify(&root, None).unwrap();
+    assert!(sheet.is_sound());
+    let of = &sheet.kinds[0];
+    assert_eq!(
+        (of.recorded, of.live, of.lost, of.dropped.values().sum::<u64>()),
+        (12, 8, 0, 4),
+        "{sheet:#?}"
+    );
+}
