@@ -66,6 +66,40 @@ impl Target {
     }
 }
 
+/// A file while it is written: an unfinished one never stands under the name that was asked for.
+struct Partial<'a> {
+    file: File,
+    partial: PathBuf,
+    path: &'a Path,
+}
+
+impl<'a> Partial<'a> {
+    fn create(path: &'a Path) -> anyhow::Result<Self> {
+        let mut partial = path.to_path_buf().into_os_string();
+        partial.push(".partial");
+        let partial = PathBuf::from(partial);
+        let file = File::create(&partial).with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(Self { file, partial, path })
+    }
+
+    /// Gives the file its name if all of it was written, else takes it away.
+    fn end(self, written: anyhow::Result<()>) -> anyhow::Result<()> {
+        drop(self.file);
+        let written = written.and_then(|()| Ok(std::fs::rename(&self.partial, self.path)?));
+        written.map_err(|error| {
+            let _ = std::fs::remove_file(&self.partial);
+            error.context(format!("cannot write {}", self.path.display()))
+        })
+    }
+}
+
+/// Writes a file that is complete already.
+pub(super) fn put(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let mut partial = Partial::create(path)?;
+    let written = partial.file.write_all(bytes).map_err(anyhow::Error::from);
+    partial.end(written)
+}
+
 /// The rows of an answer, as they come.
 pub(super) struct Answer {
     stream: SendableRecordBatchStream,
@@ -94,21 +128,28 @@ impl Answer {
                 out.flush()?;
             }
             Target::File { path, kind } => {
-                // An unfinished answer never stands under the name that was asked for.
-                let mut partial = path.clone().into_os_string();
-                partial.push(".partial");
-                let partial = PathBuf::from(partial);
-                let attempt = || format!("cannot write {}", path.display());
-                let file = File::create(&partial).with_context(attempt)?;
+                let partial = Partial::create(&path)?;
+                let file = partial.file.try_clone()?;
                 let written = self.write_file(kind, BufWriter::new(file)).await;
-                let written = written.and_then(|()| Ok(std::fs::rename(&partial, &path)?));
-                if let Err(error) = written {
-                    let _ = std::fs::remove_file(&partial);
-                    return Err(error.context(attempt()));
-                }
+                partial.end(written)?;
             }
         }
         Ok(self.rows)
+    }
+
+    /// The first rows, at most so many, and whether there are more.
+    pub(super) async fn keep(mut self, most: usize) -> anyhow::Result<(Vec<RecordBatch>, bool)> {
+        let mut batches = vec![RecordBatch::new_empty(self.stream.schema())];
+        let mut room = most;
+        while let Some(batch) = self.next().await? {
+            if batch.num_rows() > room {
+                batches.push(batch.slice(0, room));
+                return Ok((batches, true));
+            }
+            room -= batch.num_rows();
+            batches.push(batch);
+        }
+        Ok((batches, false))
     }
 
     async fn write_file(&mut self, kind: FileKind, mut out: BufWriter<File>) -> anyhow::Result<()> {
