@@ -77,7 +77,7 @@ pub(super) fn choose(table: &Table<'_>, request: &Request) -> anyhow::Result<Pla
     let asked = Asked::of(table, request)?;
     let chooser = Chooser { table, asked: &asked };
     let plan = match request.kind {
-        None if asked.z.is_some() => chooser.heat()?,
+        None if asked.z.is_some() || chooser.is_spanned() => chooser.heat()?,
         None => chooser.whatever_fits()?,
         Some(Kind::Bar) => chooser.bars()?,
         Some(Kind::Line) => chooser.lines()?,
@@ -108,6 +108,11 @@ impl Chooser<'_> {
     fn is_asked(&self, column: usize) -> bool {
         let asked = self.asked;
         asked.x.contains(&column) || asked.y.contains(&column) || [asked.z, asked.by].contains(&Some(column))
+    }
+
+    /// Whether what was asked for as y cannot be measured, but can span a heat map.
+    fn is_spanned(&self) -> bool {
+        matches!(self.asked.y.as_slice(), [y] if matches!(self.class(*y), Class::Text | Class::Time))
     }
 
     /// The numbers that measure something and have no place yet.
@@ -232,13 +237,34 @@ impl Chooser<'_> {
         Ok(best.1)
     }
 
+    /// As few of the names as tell the rows apart as well as all of them do.
+    fn telling_all(&self, mut names: Vec<usize>) -> anyhow::Result<Vec<usize>> {
+        let all = self.different(&names)?;
+        let mut by_use = Vec::new();
+        for name in &names {
+            by_use.push((std::cmp::Reverse(self.different(&[*name])?), *name));
+        }
+        by_use.sort_unstable();
+        let mut chosen = Vec::new();
+        for (_, name) in by_use {
+            if chosen.is_empty() || self.different(&chosen)? < all {
+                chosen.push(name);
+            }
+        }
+        names.retain(|name| chosen.contains(name));
+        Ok(names)
+    }
+
     /// Whether most pairs of the two have a row, and each only one.
     fn is_matrix(&self, x: usize, y: usize) -> anyhow::Result<bool> {
         if self.class(x) == Class::Number || self.class(y) == Class::Number {
             return Ok(false);
         }
         let (xs, ys) = (self.different(&[x])?, self.different(&[y])?);
-        Ok(xs > 1 && ys > 1 && self.table.rows * 2 >= xs * ys && self.different(&[x, y])? == self.table.rows)
+        Ok(xs > 1
+            && ys > 1
+            && self.table.rows * 4 >= xs * ys * 3
+            && self.different(&[x, y])? == self.table.rows)
     }
 
     fn is_ordered(&self, column: usize) -> anyhow::Result<bool> {
@@ -260,14 +286,7 @@ impl Chooser<'_> {
             // Counted: by one name, or the groups would be the rows.
             labels.truncate(if self.asked.x.is_empty() { 1 } else { labels.len() });
         } else if self.asked.x.is_empty() && self.table.rows > 1 {
-            // What is the same in all rows names none of them.
-            let mut telling = Vec::new();
-            for label in &labels {
-                if self.different(&[*label])? > 1 {
-                    telling.push(*label);
-                }
-            }
-            labels = if telling.is_empty() { vec![labels[0]] } else { telling };
+            labels = self.telling_all(labels)?;
         }
         Ok(Plan::Bars { labels, values, by: self.asked.by })
     }

@@ -87,8 +87,10 @@ pub(super) fn titles(table: &Table<'_>, columns: &[usize]) -> String {
     columns.iter().map(|column| table.columns[*column].title()).collect::<Vec<_>>().join(", ")
 }
 
-fn title(table: &Table<'_>, what: &str, by: Option<usize>) -> String {
-    by.map_or_else(|| what.to_owned(), |by| format!("{what}, by {}", table.columns[by].title()))
+/// The names of columns, and of one more.
+fn also(table: &Table<'_>, columns: &[usize], more: Option<usize>) -> String {
+    let more = more.map(|more| format!(" and {}", table.columns[more].title()));
+    titles(table, columns) + &more.unwrap_or_default()
 }
 
 /// The labels of several columns in one.
@@ -132,8 +134,8 @@ fn bars(table: &Table<'_>, labels: &[usize], values: &[usize], by: Option<usize>
         Some(codes) => codes.labels.clone(),
         None => values.iter().map(|y| table.columns[*y].title()).collect(),
     };
-    let what = format!("{} by {}", titles(table, values), titles(table, labels));
-    Ok(bars_of(title(table, &what, by), series, rows, table.rows * values.len()))
+    let title = format!("{} by {}", titles(table, values), also(table, labels, by));
+    Ok(bars_of(title, series, rows, table.rows * values.len()))
 }
 
 /// How many rows there are of each label.
@@ -151,8 +153,8 @@ fn counted(table: &Table<'_>, labels: &[usize], by: Option<usize>) -> anyhow::Re
         |((label, series), count): ((String, usize), u64)| Bar { label, series, value: Some(count as f64) };
     let rows = counts.into_iter().take(MOST_BARS).map(bar).collect();
     let series = codes.map_or_else(|| vec!["rows".to_owned()], |codes| codes.labels.clone());
-    let what = format!("rows by {}", titles(table, labels));
-    Ok(bars_of(title(table, &what, by), series, rows, all))
+    let title = format!("rows by {}", also(table, labels, by));
+    Ok(bars_of(title, series, rows, all))
 }
 
 fn bars_of(title: String, series: Vec<String>, rows: Vec<Bar>, all: usize) -> Picture {
@@ -225,7 +227,8 @@ fn lines(table: &Table<'_>, x: usize, ys: &[usize], by: Option<usize>) -> anyhow
     }
     let what = format!("{} over {}", titles(table, ys), table.columns[x].title());
     let shape = Shape::Lines(Lines { x: x_axis, y: y_axis, series });
-    Ok(Picture { title: title(table, &what, by), notes, shape })
+    let title = by.map_or_else(|| what.clone(), |by| format!("{what}, by {}", table.columns[by].title()));
+    Ok(Picture { title, notes, shape })
 }
 
 /// Of each stretch of x only the first, the lowest, the highest and the last point: it looks the same.
