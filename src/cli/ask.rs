@@ -47,8 +47,8 @@ struct AnswerArgs {
     output: Option<PathBuf>,
     /// Draw the answer instead: bar, line, histogram or heat, x=, y=, z=, by= with columns, a .svg or .png
     ///
-    /// All of it may be left out: `--plot` draws what fits the answer's columns, in the terminal. What is
-    /// said goes into one argument: `--plot "line x=day y=crashes"`, `--plot "bar out.svg"`.
+    /// All of it may be left out: then what fits the answer's columns is drawn, in the terminal. What is said
+    /// goes into one argument: --plot "line x=day y=crashes", --plot "bar out.svg".
     #[arg(
         long,
         value_name = "PICTURE",
@@ -164,8 +164,12 @@ async fn plot(answer: Answer, request: &Request) -> anyhow::Result<u64> {
         say(&format!("wrote {}", path.display()));
     } else {
         let stdout = io::stdout();
+        let told =
+            |name, else_| std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(else_);
         let (width, height) = terminal_size::terminal_size_of(&stdout)
-            .map_or((80, 24), |(width, height)| (width.0, height.0.saturating_sub(2)));
+            .map_or_else(|| (told("COLUMNS", 80), told("LINES", 24)), |(width, height)| (width.0, height.0));
+        // The prompt and how long it took stay on the screen with it.
+        let height = height.saturating_sub(2);
         let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let drawn = picture::draw(&batches, request, width, height, stdout.is_terminal() && !no_colour)?;
         stdout.lock().write_all(drawn.as_bytes())?;

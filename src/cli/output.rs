@@ -69,25 +69,25 @@ impl Target {
 /// A file while it is written: an unfinished one never stands under the name that was asked for.
 struct Partial<'a> {
     file: File,
-    partial: PathBuf,
+    beside: PathBuf,
     path: &'a Path,
 }
 
 impl<'a> Partial<'a> {
     fn create(path: &'a Path) -> anyhow::Result<Self> {
-        let mut partial = path.to_path_buf().into_os_string();
-        partial.push(".partial");
-        let partial = PathBuf::from(partial);
-        let file = File::create(&partial).with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(Self { file, partial, path })
+        let mut beside = path.to_path_buf().into_os_string();
+        beside.push(".partial");
+        let beside = PathBuf::from(beside);
+        let file = File::create(&beside).with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(Self { file, beside, path })
     }
 
     /// Gives the file its name if all of it was written, else takes it away.
     fn end(self, written: anyhow::Result<()>) -> anyhow::Result<()> {
         drop(self.file);
-        let written = written.and_then(|()| Ok(std::fs::rename(&self.partial, self.path)?));
+        let written = written.and_then(|()| Ok(std::fs::rename(&self.beside, self.path)?));
         written.map_err(|error| {
-            let _ = std::fs::remove_file(&self.partial);
+            let _ = std::fs::remove_file(&self.beside);
             error.context(format!("cannot write {}", self.path.display()))
         })
     }

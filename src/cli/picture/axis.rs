@@ -21,6 +21,8 @@ pub(super) struct Axis {
     pub(super) low: f64,
     pub(super) high: f64,
     pub(super) is_time: bool,
+    /// All values are whole, so the ticks are.
+    is_whole: bool,
 }
 
 const MINUTE: f64 = 60.0;
@@ -59,7 +61,9 @@ impl Axis {
     /// An axis that holds these values; one that has no extent is given some.
     pub(super) fn over(name: String, is_time: bool, values: impl IntoIterator<Item = f64>) -> Self {
         let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
+        let mut is_whole = !is_time;
         for value in values {
+            is_whole &= value.fract() == 0.0;
             low = low.min(value);
             high = high.max(value);
         }
@@ -69,11 +73,11 @@ impl Axis {
         // Closer together than this, two numbers cannot be told apart on the way to the picture.
         let least = (low.abs().max(high.abs()) * 1e-12).max(1e-290);
         if high - low < least {
-            let room =
-                if is_time { 1.0 } else { (low.abs() * 0.1).max(if low == 0.0 { 1.0 } else { least }) };
+            let room = if is_time || is_whole || low == 0.0 { 1.0 } else { low.abs() * 0.1 };
+            let room = room.max(least);
             (low, high) = (low - room, high + room);
         }
-        Self { name, low, high, is_time }
+        Self { name, low, high, is_time, is_whole }
     }
 
     /// The same axis down to zero, or up to it, unless what it shows would shrink too much.
@@ -95,7 +99,7 @@ impl Axis {
 
     /// The axis stretched to the next ticks, which it then begins and ends with.
     pub(super) fn rounded(mut self, most: usize) -> Self {
-        let step = number_step(self.high - self.low, most);
+        let step = self.number_step(most);
         self.low = (self.low / step).floor() * step;
         self.high = (self.high / step).ceil() * step;
         self
@@ -111,7 +115,7 @@ impl Axis {
         if self.is_time && moment(self.low).is_some() && moment(self.high).is_some() {
             time_ticks(self.low, self.high, most)
         } else {
-            number_ticks(self.low, self.high, most)
+            number_ticks(self.low, self.high, self.number_step(most), most)
         }
     }
 
@@ -126,8 +130,11 @@ impl Axis {
 
     /// A step of this axis that makes at most so many of it.
     pub(super) fn step(&self, most: usize) -> f64 {
-        let span = self.high - self.low;
-        if self.is_time { time_step(span, most) } else { number_step(span, most) }
+        if self.is_time { time_step(self.high - self.low, most) } else { self.number_step(most) }
+    }
+
+    fn number_step(&self, most: usize) -> f64 {
+        number_step(self.high - self.low, most).max(if self.is_whole { 1.0 } else { 0.0 })
     }
 
     /// A value as a label, at steps so long.
@@ -162,8 +169,7 @@ fn time_step(span: f64, most: usize) -> f64 {
     if least <= YEAR / 4.0 { YEAR / 4.0 } else { (number_step(span / YEAR, most)).max(1.0) * YEAR }
 }
 
-fn number_ticks(low: f64, high: f64, most: usize) -> Vec<Tick> {
-    let step = number_step(high - low, most);
+fn number_ticks(low: f64, high: f64, step: f64, most: usize) -> Vec<Tick> {
     let first = (low / step).ceil();
     let mut ticks: Vec<Tick> = Vec::new();
     for nth in 0..=most {
@@ -180,7 +186,7 @@ fn number_ticks(low: f64, high: f64, most: usize) -> Vec<Tick> {
 
 fn time_ticks(low: f64, high: f64, most: usize) -> Vec<Tick> {
     let step = time_step(high - low, most);
-    if step > 28.0 * DAY {
+    if step > 7.0 * DAY {
         return calendar_ticks(low, high, most);
     }
     let first = (low / step).ceil();
@@ -324,7 +330,8 @@ mod tests {
             |axis: Axis| axis.ticks(5).into_iter().map(|tick| tick.text).collect::<Vec<_>>().join(" ");
         assert_eq!(texts(axis(0.0, 10.0)), "0 2 4 6 8 10");
         assert_eq!(texts(axis(-0.25, 0.31)), "-0.2 0 0.2");
-        assert_eq!(texts(axis(7.0, 7.0)), "6.4 6.6 6.8 7 7.2 7.4 7.6");
+        assert_eq!(texts(axis(7.0, 7.0)), "6 7 8");
+        assert_eq!(texts(axis(7.5, 7.5)), "7 7.5 8");
         assert_eq!(texts(axis(3.0, 97.0).near_zero().rounded(5)), "0 20 40 60 80 100");
         assert_eq!(texts(axis(90.0, 97.0).near_zero()), "90 92 94 96");
     }

@@ -150,17 +150,15 @@ impl Chooser<'_> {
     }
 
     fn different(&self, columns: &[usize]) -> anyhow::Result<usize> {
-        Ok(match columns {
-            [column] => self.table.codes(*column)?.labels.len(),
-            _ => {
-                let codes = columns
-                    .iter()
-                    .map(|column| Ok(&self.table.codes(*column)?.of_rows))
-                    .collect::<anyhow::Result<Vec<_>>>()?;
-                let key = |row: usize| codes.iter().map(|codes| codes[row]).collect::<Vec<_>>();
-                (0..self.table.rows).map(key).collect::<HashSet<_>>().len()
-            }
-        })
+        if let [column] = columns {
+            return Ok(self.table.codes(*column)?.labels.len());
+        }
+        let codes = columns
+            .iter()
+            .map(|column| Ok(&self.table.codes(*column)?.of_rows))
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        let key = |row: usize| codes.iter().map(|codes| codes[row]).collect::<Vec<_>>();
+        Ok((0..self.table.rows).map(key).collect::<HashSet<_>>().len())
     }
 
     fn whatever_fits(&self) -> anyhow::Result<Plan> {
@@ -168,7 +166,7 @@ impl Chooser<'_> {
         let xs = if self.asked.x.is_empty() { self.subjects() } else { self.asked.x.clone() };
         let time = xs.iter().copied().find(|x| self.class(*x) == Class::Time);
         match (time, xs.first(), ys.first()) {
-            (Some(time), _, Some(y)) => self.over_time(time, &xs, &ys, *y),
+            (Some(time), _, Some(y)) => self.over_time(time, &ys, *y),
             (Some(time), _, None) => Ok(Plan::Histogram { of: time }),
             (None, Some(x), Some(_)) if self.class(*x) == Class::Number => {
                 Ok(Plan::Lines { x: *x, ys, by: self.asked.by })
@@ -199,12 +197,11 @@ impl Chooser<'_> {
     }
 
     /// A number over time: as a line, as several, as bars, or as a heat map.
-    fn over_time(&self, time: usize, xs: &[usize], ys: &[usize], y: usize) -> anyhow::Result<Plan> {
+    fn over_time(&self, time: usize, ys: &[usize], y: usize) -> anyhow::Result<Plan> {
         let times = self.different(&[time])?;
-        let names: Vec<_> = xs.iter().copied().filter(|column| self.class(*column) == Class::Text).collect();
         let mut by = self.asked.by;
         if by.is_none() && ys.len() == 1 && times < self.table.rows {
-            if let Some(name) = self.telling(&names)? {
+            if let Some(name) = self.telling()? {
                 if self.different(&[name])? > MOST_SERIES && times > 1 {
                     return Ok(Plan::Heat { x: time, y: name, z: Some(y) });
                 }
@@ -225,13 +222,14 @@ impl Chooser<'_> {
         Ok(Plan::Lines { x: time, ys: ys.to_vec(), by })
     }
 
-    /// The name that tells most rows of one time apart.
-    fn telling(&self, names: &[usize]) -> anyhow::Result<Option<usize>> {
+    /// Of the names that the numbers are about, the one that tells most rows apart.
+    fn telling(&self) -> anyhow::Result<Option<usize>> {
+        let names = self.subjects().into_iter().filter(|column| self.class(*column) == Class::Text);
         let mut best = (1, None);
         for name in names {
-            let different = self.different(&[*name])?;
+            let different = self.different(&[name])?;
             if different > best.0 {
-                best = (different, Some(*name));
+                best = (different, Some(name));
             }
         }
         Ok(best.1)
@@ -275,13 +273,13 @@ impl Chooser<'_> {
     }
 
     fn bars(&self) -> anyhow::Result<Plan> {
+        let values = self.ys()?;
         let mut labels = if self.asked.x.is_empty() { self.subjects() } else { self.asked.x.clone() };
         ensure!(
             !labels.is_empty(),
             "bars need a column to name them: a text, a time or, as x=, a number; the answer has {}",
             self.table.listed()
         );
-        let values = self.ys()?;
         if values.is_empty() {
             // Counted: by one name, or the groups would be the rows.
             labels.truncate(if self.asked.x.is_empty() { 1 } else { labels.len() });
@@ -314,10 +312,7 @@ impl Chooser<'_> {
         };
         ensure!(!ys.is_empty(), "a line needs a number to show; the answer has {}", self.table.listed());
         let by = match self.asked.by {
-            None if self.asked.x.is_empty() && ys.len() == 1 && self.different(&[x])? < self.table.rows => {
-                let names: Vec<_> = self.all(Class::Text).filter(|column| *column < ys[0]).collect();
-                self.telling(&names)?
-            }
+            None if ys.len() == 1 && self.different(&[x])? < self.table.rows => self.telling()?,
             by => by,
         };
         Ok(Plan::Lines { x, ys, by })

@@ -5,13 +5,12 @@ use anyhow::ensure;
 use super::axis::Axis;
 use super::choose::{MOST_SERIES, Plan};
 use super::heat::{self, Heat};
-use super::series::{Class, Table};
+use super::lines::{self, Lines};
+use super::series::{Class, Codes, Table};
 use super::text;
 
 /// Bars that are made of an answer; fewer may have room.
 pub(super) const MOST_BARS: usize = 1000;
-/// A line's points are thinned to the extremes of so many stretches.
-const STRETCHES: usize = 1000;
 
 /// How fine a picture may be.
 #[derive(Clone, Copy)]
@@ -54,17 +53,6 @@ pub(super) struct Bar {
     pub(super) value: Option<f64>,
 }
 
-pub(super) struct Lines {
-    pub(super) x: Axis,
-    pub(super) y: Axis,
-    pub(super) series: Vec<Series>,
-}
-
-pub(super) struct Series {
-    pub(super) name: String,
-    pub(super) points: Vec<(f64, f64)>,
-}
-
 pub(super) struct Histogram {
     /// Begins with the first bin and ends with the last.
     pub(super) x: Axis,
@@ -77,7 +65,7 @@ pub(super) fn compose(table: &Table<'_>, plan: &Plan, room: Room) -> anyhow::Res
     match plan {
         Plan::Bars { labels, values, by } if values.is_empty() => counted(table, labels, *by),
         Plan::Bars { labels, values, by } => bars(table, labels, values, *by),
-        Plan::Lines { x, ys, by } => lines(table, *x, ys, *by),
+        Plan::Lines { x, ys, by } => lines::compose(table, *x, ys, *by),
         Plan::Histogram { of } => histogram(table, *of, room.bins),
         Plan::Heat { x, y, z } => heat::compose(table, [*x, *y], *z, room),
     }
@@ -107,7 +95,7 @@ fn bars(table: &Table<'_>, labels: &[usize], values: &[usize], by: Option<usize>
     );
     let names = joined(table, labels)?;
     let columns = values.iter().map(|y| table.numbers(*y)).collect::<anyhow::Result<Vec<_>>>()?;
-    let codes = by.map(|by| table.codes(by)).transpose()?;
+    let codes = by.map(|by| told_apart(table, by)).transpose()?;
     let mut order: Vec<usize> = (0..table.rows).collect();
     if let [label] = labels
         && table.columns[*label].class == Class::Time
@@ -138,10 +126,21 @@ fn bars(table: &Table<'_>, labels: &[usize], values: &[usize], by: Option<usize>
     Ok(bars_of(title, series, rows, table.rows * values.len()))
 }
 
+fn told_apart<'t>(table: &'t Table<'_>, by: usize) -> anyhow::Result<&'t Codes> {
+    let codes = table.codes(by)?;
+    ensure!(
+        codes.labels.len() <= MOST_SERIES,
+        "by={} has {} different values: at most {MOST_SERIES} can be told apart",
+        table.columns[by].title(),
+        codes.labels.len()
+    );
+    Ok(codes)
+}
+
 /// How many rows there are of each label.
 fn counted(table: &Table<'_>, labels: &[usize], by: Option<usize>) -> anyhow::Result<Picture> {
     let names = joined(table, labels)?;
-    let codes = by.map(|by| table.codes(by)).transpose()?;
+    let codes = by.map(|by| told_apart(table, by)).transpose()?;
     let mut counts = std::collections::HashMap::<_, u64>::new();
     for (row, name) in names.into_iter().enumerate() {
         *counts.entry((name, codes.map_or(0, |codes| codes.of_rows[row] as usize))).or_default() += 1;
@@ -162,92 +161,6 @@ fn bars_of(title: String, series: Vec<String>, rows: Vec<Bar>, all: usize) -> Pi
     Picture { title, notes: Vec::new(), shape: Shape::Bars(Bars { series, rows, axis, all }) }
 }
 
-fn lines(table: &Table<'_>, x: usize, ys: &[usize], by: Option<usize>) -> anyhow::Result<Picture> {
-    ensure!(by.is_none() || ys.len() == 1, "lines are told apart by several y, or by a column, not by both");
-    let xs = table.numbers(x)?;
-    let columns = ys.iter().map(|y| table.numbers(*y)).collect::<anyhow::Result<Vec<_>>>()?;
-    let points = |column: &Vec<Option<f64>>, of: &dyn Fn(usize) -> bool| {
-        let mut points: Vec<(f64, f64)> = xs
-            .iter()
-            .zip(column)
-            .enumerate()
-            .filter(|(row, _)| of(*row))
-            .filter_map(|(_, (x, y))| (*x).zip(*y))
-            .collect();
-        points.sort_by(|(a, _), (b, _)| a.total_cmp(b));
-        points
-    };
-    let mut notes = Vec::new();
-    let mut series: Vec<Series> = match by {
-        Some(by) => {
-            let codes = table.codes(by)?;
-            let mut sizes = vec![0usize; codes.labels.len()];
-            codes.of_rows.iter().for_each(|code| sizes[*code as usize] += 1);
-            let mut largest: Vec<usize> = (0..sizes.len()).collect();
-            largest.sort_by_key(|code| std::cmp::Reverse(sizes[*code]));
-            largest.truncate(MOST_SERIES);
-            largest.sort_unstable();
-            if sizes.len() > largest.len() {
-                notes.push(format!(
-                    "{} more {} are left out",
-                    sizes.len() - largest.len(),
-                    table.columns[by].title()
-                ));
-            }
-            let one = |code: usize| Series {
-                name: codes.labels[code].clone(),
-                points: points(&columns[0], &|row| codes.of_rows[row] as usize == code),
-            };
-            largest.into_iter().map(one).collect()
-        }
-        None => {
-            if ys.len() > MOST_SERIES {
-                notes.push(format!("{} more columns are left out", ys.len() - MOST_SERIES));
-            }
-            let one = |(y, column): (&usize, _)| Series {
-                name: table.columns[*y].title(),
-                points: points(column, &|_| true),
-            };
-            ys.iter().zip(&columns).take(MOST_SERIES).map(one).collect()
-        }
-    };
-    let drawn = || series.iter().flat_map(|series| series.points.iter());
-    ensure!(
-        drawn().next().is_some(),
-        "there is nothing to draw: no row has both {} and {} that are finite",
-        table.columns[x].title(),
-        titles(table, ys)
-    );
-    let is_time = table.columns[x].class == Class::Time;
-    let x_axis = Axis::over(table.columns[x].title(), is_time, drawn().map(|(x, _)| *x));
-    let y_axis = Axis::over(titles(table, ys), false, drawn().map(|(_, y)| *y)).near_zero();
-    missing(table, columns.iter().flatten().filter(|y| y.is_none()).count(), &mut notes);
-    for series in &mut series {
-        series.points = thinned(std::mem::take(&mut series.points), &x_axis);
-    }
-    let what = format!("{} over {}", titles(table, ys), table.columns[x].title());
-    let shape = Shape::Lines(Lines { x: x_axis, y: y_axis, series });
-    let title = by.map_or_else(|| what.clone(), |by| format!("{what}, by {}", table.columns[by].title()));
-    Ok(Picture { title, notes, shape })
-}
-
-/// Of each stretch of x only the first, the lowest, the highest and the last point: it looks the same.
-fn thinned(points: Vec<(f64, f64)>, x: &Axis) -> Vec<(f64, f64)> {
-    if points.len() <= 4 * STRETCHES {
-        return points;
-    }
-    let stretch = |point: &(f64, f64)| (x.share(point.0) * STRETCHES as f64) as usize;
-    let mut out = Vec::new();
-    for chunk in points.chunk_by(|a, b| stretch(a) == stretch(b)) {
-        let by_y = |a: &&(f64, f64), b: &&(f64, f64)| a.1.total_cmp(&b.1);
-        let ends = [chunk.first(), chunk.iter().min_by(by_y), chunk.iter().max_by(by_y), chunk.last()];
-        let from = out.len();
-        out.extend(ends.into_iter().flatten().copied());
-        out[from..].sort_by(|(a, _), (b, _)| a.total_cmp(b));
-    }
-    out
-}
-
 fn histogram(table: &Table<'_>, of: usize, most: usize) -> anyhow::Result<Picture> {
     let column = &table.columns[of];
     let numbers = table.numbers(of)?;
@@ -261,10 +174,7 @@ fn histogram(table: &Table<'_>, of: usize, most: usize) -> anyhow::Result<Pictur
     } else {
         ((2.0 * (known.len() as f64).cbrt()).ceil() as usize).clamp(8, most.max(8))
     };
-    let mut step = x.step(wanted.min(most).max(1));
-    if !is_time && step < 1.0 && known.iter().all(|number| number.fract() == 0.0) {
-        step = 1.0;
-    }
+    let step = x.step(wanted.min(most).max(1));
     let first = (x.low / step).floor();
     // The largest value may begin a bin of its own.
     let bins = (((x.high / step).floor() - first).max(0.0) as usize + 1).min(2 * most.max(8) + 2);

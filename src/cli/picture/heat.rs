@@ -21,7 +21,7 @@ pub(super) struct Heat {
 pub(super) struct Side {
     pub(super) title: String,
     pub(super) labels: Vec<String>,
-    /// The step from cell to cell, if it is one of a scale.
+    /// The step from cell to cell, if it is worth saying.
     step: Option<String>,
     of_rows: Vec<Option<u32>>,
     /// How many of the answer's values have no cell.
@@ -41,12 +41,7 @@ impl Side {
     /// The texts that have most rows, in the answer's order.
     fn of_texts(table: &Table<'_>, column: usize, most: usize) -> anyhow::Result<Self> {
         let codes = table.codes(column)?;
-        let mut sizes = vec![0usize; codes.labels.len()];
-        codes.of_rows.iter().for_each(|code| sizes[*code as usize] += 1);
-        let mut kept: Vec<usize> = (0..sizes.len()).collect();
-        kept.sort_by_key(|code| std::cmp::Reverse(sizes[*code]));
-        kept.truncate(most);
-        kept.sort_unstable();
+        let kept = codes.most_frequent(most);
         let cells: HashMap<u32, u32> =
             kept.iter().enumerate().map(|(cell, code)| (*code as u32, cell as u32)).collect();
         Ok(Self {
@@ -54,7 +49,7 @@ impl Side {
             labels: kept.iter().map(|code| codes.labels[*code].clone()).collect(),
             step: None,
             of_rows: codes.of_rows.iter().map(|code| cells.get(code).copied()).collect(),
-            more: sizes.len() - kept.len(),
+            more: codes.labels.len() - kept.len(),
         })
     }
 
@@ -93,7 +88,8 @@ impl Side {
         Ok(Self {
             title: axis.title(),
             labels,
-            step: (known.len() > 1).then(|| step_text(step, is_time)),
+            step: (known.len() > 1 && (is_time || (step - 1.0).abs() > 1e-9))
+                .then(|| step_text(step, is_time)),
             of_rows: numbers.into_iter().map(|number| number.map(cell)).collect(),
             more: 0,
         })

@@ -14,6 +14,7 @@ mod choose;
 mod compose;
 mod file;
 mod heat;
+mod lines;
 mod request;
 mod series;
 mod terminal;

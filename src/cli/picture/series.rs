@@ -227,6 +227,17 @@ impl Codes {
         let of_rows = keys.into_iter().zip(labels).map(&mut code).collect();
         Self { of_rows, labels: different }
     }
+
+    /// The values that most rows have, at most so many of them, in the order in which they appear.
+    pub(super) fn most_frequent(&self, most: usize) -> Vec<usize> {
+        let mut sizes = vec![0usize; self.labels.len()];
+        self.of_rows.iter().for_each(|code| sizes[*code as usize] += 1);
+        let mut kept: Vec<usize> = (0..sizes.len()).collect();
+        kept.sort_by_key(|code| std::cmp::Reverse(sizes[*code]));
+        kept.truncate(most);
+        kept.sort_unstable();
+        kept
+    }
 }
 
 /// Takes so much of a text and refuses the rest.

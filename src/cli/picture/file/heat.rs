@@ -9,7 +9,7 @@ use super::pen::{Frame, INK, Pen};
 use crate::cli::picture::heat::Heat;
 use crate::cli::picture::text;
 
-/// Nine steps of ColorBrewer's "YlGnBu", which is made for people who see fewer colours and for printing, too.
+/// Nine steps from yellow over green to blue, by Cynthia Brewer, made for people who see fewer colours and for printing, too.
 const RAMP: [(u8, u8, u8); 9] = [
     (255, 255, 217),
     (237, 248, 177),

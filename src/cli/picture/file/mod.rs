@@ -46,7 +46,7 @@ pub(super) fn bytes(picture: &Picture, kind: FileKind) -> anyhow::Result<Vec<u8>
 /// As wide as a page; as high as it takes.
 fn size(picture: &Picture) -> (u32, u32) {
     let height = match &picture.shape {
-        Shape::Bars(bars) => 110 + 26 * bars.rows.len().min(MOST_BARS) as u32,
+        Shape::Bars(bars) => 104 + 26 * bars.rows.len().min(MOST_BARS) as u32,
         Shape::Heat(heat) => (150 + 30 * heat.y.labels.len() as u32).clamp(260, 900),
         Shape::Lines(_) | Shape::Histogram(_) => 540,
     };
@@ -55,7 +55,7 @@ fn size(picture: &Picture) -> (u32, u32) {
 
 fn svg(picture: &Picture, width: u32, height: u32) -> anyhow::Result<Vec<u8>> {
     let mut text = String::new();
-    on_white(picture, SVGBackend::with_string(&mut text, (width * FINE, height * FINE)))?;
+    on_white(picture, SVGBackend::with_string(&mut text, (width * FINE, height * FINE)), 0.05)?;
     // Only the size at which it is shown; the coordinates stay.
     let drawn = format!("width=\"{}\" height=\"{}\"", width * FINE, height * FINE);
     Ok(text.replacen(&drawn, &format!("width=\"{width}\" height=\"{height}\""), 1).into_bytes())
@@ -64,7 +64,7 @@ fn svg(picture: &Picture, width: u32, height: u32) -> anyhow::Result<Vec<u8>> {
 fn png(picture: &Picture, width: u32, height: u32) -> anyhow::Result<Vec<u8>> {
     let (columns, rows) = (width * FINE, height * FINE);
     let mut pixels = vec![0; columns as usize * rows as usize * 3];
-    on_white(picture, BitMapBackend::with_buffer(&mut pixels, (columns, rows)))?;
+    on_white(picture, BitMapBackend::with_buffer(&mut pixels, (columns, rows)), 0.18)?;
     let halved = halved(&pixels, columns as usize * 3);
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, columns / 2, rows / 2);
@@ -94,9 +94,10 @@ fn halved(pixels: &[u8], row: usize) -> Vec<u8> {
     out
 }
 
-fn on_white<B: DrawingBackend>(picture: &Picture, backend: B) -> anyhow::Result<()> {
+/// Draws it. What the backend takes for the middle of a text is too high by so much of its size.
+fn on_white<B: DrawingBackend>(picture: &Picture, backend: B, sink: f64) -> anyhow::Result<()> {
     let area = backend.into_drawing_area();
     area.fill(&WHITE).map_err(|error| anyhow!("{error}"))?;
-    Pen::new(&area, f64::from(FINE)).picture(picture)?;
+    Pen::new(&area, f64::from(FINE), sink).picture(picture)?;
     area.present().map_err(|error| anyhow!("{error}"))
 }

@@ -6,7 +6,8 @@ use plotters::style::text_anchor::HPos;
 use super::MOST_BARS;
 use super::pen::{Frame, GREY, GRID, INK, Pen, colour};
 use crate::cli::picture::axis::{Axis, Tick};
-use crate::cli::picture::compose::{Bars, Histogram, Lines, Picture, Shape};
+use crate::cli::picture::compose::{Bars, Histogram, Picture, Shape};
+use crate::cli::picture::lines::Lines;
 use crate::cli::picture::text;
 
 /// Sizes of text.
@@ -160,7 +161,13 @@ impl<B: DrawingBackend> Pen<'_, B> {
             free = x + half + 10.0;
         }
         let title = self.fitted(&x_axis.title(), LABEL, plot.width());
-        self.text(((plot.left + plot.right) / 2.0, plot.bottom + 38.0), &title, LABEL, INK, HPos::Center)?;
+        self.text(
+            (f64::midpoint(plot.left, plot.right), plot.bottom + 38.0),
+            &title,
+            LABEL,
+            INK,
+            HPos::Center,
+        )?;
         Ok(plot)
     }
 }

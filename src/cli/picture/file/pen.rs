@@ -55,11 +55,12 @@ impl Frame {
 pub(super) struct Pen<'a, B: DrawingBackend> {
     area: &'a DrawingArea<B, Shift>,
     scale: f64,
+    sink: f64,
 }
 
 impl<'a, B: DrawingBackend> Pen<'a, B> {
-    pub(super) fn new(area: &'a DrawingArea<B, Shift>, scale: f64) -> Self {
-        Self { area, scale }
+    pub(super) fn new(area: &'a DrawingArea<B, Shift>, scale: f64, sink: f64) -> Self {
+        Self { area, scale, sink }
     }
 
     /// The whole picture.
@@ -99,10 +100,11 @@ impl<'a, B: DrawingBackend> Pen<'a, B> {
         text: &str,
         size: f64,
         ink: RGBColor,
-        side: HPos,
+        anchor: HPos,
     ) -> anyhow::Result<()> {
         let style: TextStyle<'_> = self.font(size).into_text_style(self.area);
-        let style = style.pos(Pos::new(side, VPos::Center)).color(&ink);
+        let y = y + size * self.sink;
+        let style = style.pos(Pos::new(anchor, VPos::Center)).color(&ink);
         self.area.draw(&Text::new(text.to_owned(), self.at(x, y), style)).map_err(|error| anyhow!("{error}"))
     }
 

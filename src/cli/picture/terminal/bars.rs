@@ -41,12 +41,17 @@ impl Sheet {
                 self.text(0, y, &bar.label, usize::from(labels), Style::new());
             }
             self.text_before(labels + 1 + values, y, &value(bar.value), Style::new());
-            if let Some(value) = bar.value {
-                let end = bars.axis.share(value) * columns;
-                self.bar(left, y, [zero, end], bar.series);
-            }
-            if bars.axis.low < 0.0 && bar.value.is_none_or(|value| value == 0.0) {
-                self.text(left + zero as u16, y, "│", 1, Style::new());
+            match bar.value.filter(|value| *value != 0.0) {
+                Some(value) => {
+                    let end = bars.axis.share(value) * columns;
+                    // Zero is moved to the edge of a cell; a bar does not change sides for it.
+                    let end = if value > 0.0 { end.max(zero) } else { end.min(zero) };
+                    self.bar(left, y, [zero, end], bar.series, value > 0.0);
+                }
+                None if bars.axis.low < 0.0 => {
+                    self.text(left + zero as u16, y, "│", 1, Style::new());
+                }
+                None => {}
             }
             y += 1;
         }
@@ -63,7 +68,7 @@ impl Sheet {
     }
 
     /// A bar from zero, which is at a whole cell, to an end that may be within one.
-    fn bar(&mut self, left: u16, y: u16, [zero, end]: [f64; 2], series: usize) {
+    fn bar(&mut self, left: u16, y: u16, [zero, end]: [f64; 2], series: usize, is_positive: bool) {
         let style = self.style(series);
         let filling = self.filling(series);
         let put = |sheet: &mut Self, x: f64, sign: char| {
@@ -71,10 +76,9 @@ impl Sheet {
                 cell.set_char(sign).set_style(style);
             }
         };
-        if end >= zero {
-            let eighths = ((end - zero) * 8.0).round() as usize;
-            // Whatever is not zero can be seen.
-            let eighths = if end > zero { eighths.max(1) } else { eighths };
+        // Whatever is not zero can be seen.
+        if is_positive {
+            let eighths = (((end - zero) * 8.0).round() as usize).max(1);
             let whole = eighths / 8;
             for x in 0..whole {
                 put(self, zero + x as f64, filling);

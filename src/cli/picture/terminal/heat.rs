@@ -18,7 +18,7 @@ impl Sheet {
         let labels = heat.y.labels.iter().map(|label| text::width(label)).max().unwrap_or(0) as u16;
         let left = labels.min(area.width / 4) + 1;
         let columns = heat.x.labels.len().max(1) as u16;
-        let wide = (area.width.saturating_sub(left) / columns).clamp(1, 10);
+        let wide = (area.width.saturating_sub(left) / columns).clamp(1, 16);
         let mut y = area.y;
         for (label, cells) in heat.y.labels.iter().zip(&heat.cells) {
             self.text_before(left - 1, y, &text::shortened(label, usize::from(left - 1)), Style::new());
@@ -30,8 +30,7 @@ impl Sheet {
             y += 1;
         }
         self.columns(heat, left, y, wide);
-        let title = format!("{} → {}", heat.y.title, heat.x.title);
-        self.text(left, y + 1, &title, usize::from(area.width - left), Style::new());
+        self.text(left, y + 1, &heat.x.title, usize::from(area.width - left), Style::new());
         self.key(heat, left, y + 2);
         y + 3
     }
@@ -92,6 +91,9 @@ impl Sheet {
             let share =
                 if self.colour { nth as f64 / (steps - 1) as f64 } else { (nth + 1) as f64 / steps as f64 };
             let (sign, style) = self.shade(share, false);
+            if x + 2 > self.buffer.area.width {
+                break;
+            }
             x = self.text(x, y, &sign.to_string().repeat(2), 2, style);
         }
         self.text(x + 1, y, &text::number(heat.z.high), 12, Style::new());

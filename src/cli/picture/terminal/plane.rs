@@ -9,7 +9,8 @@ use ratatui_widgets::canvas::{Canvas, Line, Points};
 
 use super::{COLOURS, Sheet};
 use crate::cli::picture::axis::{Axis, Tick};
-use crate::cli::picture::compose::{Histogram, Lines};
+use crate::cli::picture::compose::Histogram;
+use crate::cli::picture::lines::Lines;
 use crate::cli::picture::text;
 
 /// Dots of a cell: two beside, four above each other.
