@@ -45,10 +45,11 @@ struct AnswerArgs {
     /// Write the answer into this file instead: .parquet, .csv, .json or .arrow
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Draw the answer instead: bar, line, histogram or heat, x=, y=, z=, by= with columns, a .svg or .png
+    /// Draw the answer, as what fits its columns or as you say: "line x=day y=crashes", "out.svg"
     ///
-    /// All of it may be left out: then what fits the answer's columns is drawn, in the terminal. What is said
-    /// goes into one argument: --plot "line x=day y=crashes", --plot "bar out.svg".
+    /// What can be said, all in one argument: bar, line, histogram or heat; columns as x=, y=, z= (the value in a
+    /// heat map) and by= (a line for each value); and a file ending in .svg or .png, where the picture is not for
+    /// the terminal.
     #[arg(
         long,
         value_name = "PICTURE",

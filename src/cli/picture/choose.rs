@@ -21,8 +21,8 @@ pub(super) const MOST_SERIES: usize = 8;
 const FEW_TIMES: usize = 6;
 /// Different values that a number may have and still be the row of a heat map.
 const MOST_STEPS: usize = 64;
-/// A column that orders facts and measures nothing.
-const NOT_MEASURED: &str = "seq";
+/// Columns that tell a fact's place and measure nothing.
+const NOT_MEASURED: [&str; 2] = ["stream", "seq"];
 
 /// A picture and its columns, by their places in the answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,8 +117,9 @@ impl Chooser<'_> {
 
     /// The numbers that measure something and have no place yet.
     fn measures(&self) -> impl Iterator<Item = usize> {
-        self.all(Class::Number)
-            .filter(|column| !self.is_asked(*column) && self.table.columns[*column].name != NOT_MEASURED)
+        self.all(Class::Number).filter(|column| {
+            !self.is_asked(*column) && !NOT_MEASURED.contains(&self.table.columns[*column].name.as_str())
+        })
     }
 
     /// The numbers that were asked for, else the first one.

@@ -32,7 +32,7 @@ pub(super) enum Shape {
     Bars(Bars),
     Lines(Lines),
     Histogram(Histogram),
-    Heat(Heat),
+    Heat(Box<Heat>),
 }
 
 pub(super) struct Bars {
@@ -200,7 +200,7 @@ pub(super) fn step_text(step: f64, is_time: bool) -> String {
     if !is_time {
         return text::number(step);
     }
-    for (unit, name) in [(86_400.0, "d"), (3600.0, "h"), (60.0, "min")] {
+    for (unit, name) in [(365.25 * 86_400.0, "years"), (86_400.0, "d"), (3600.0, "h"), (60.0, "min")] {
         if step >= unit {
             return format!("{} {name}", text::number(step / unit));
         }

@@ -23,6 +23,8 @@ pub(super) struct Side {
     pub(super) labels: Vec<String>,
     /// The step from cell to cell, if it is worth saying.
     step: Option<String>,
+    /// Where the cells are, if they are stretches of a scale, and how long each is.
+    scale: Option<(Axis, f64)>,
     of_rows: Vec<Option<u32>>,
     /// How many of the answer's values have no cell.
     more: usize,
@@ -48,6 +50,7 @@ impl Side {
             title: table.columns[column].title(),
             labels: kept.iter().map(|code| codes.labels[*code].clone()).collect(),
             step: None,
+            scale: None,
             of_rows: codes.of_rows.iter().map(|code| cells.get(code).copied()).collect(),
             more: codes.labels.len() - kept.len(),
         })
@@ -85,14 +88,37 @@ impl Side {
         } else {
             (0..count).map(|nth| axis.label((first + f64::from(nth)) * step, step)).collect()
         };
+        let title = axis.title();
+        (axis.low, axis.high) = (first * step, (first + f64::from(count) - 1.0) * step);
         Ok(Self {
-            title: axis.title(),
+            title,
             labels,
             step: (known.len() > 1 && (is_time || (step - 1.0).abs() > 1e-9))
                 .then(|| step_text(step, is_time)),
+            scale: (known.len() > 1).then_some((axis, step)),
             of_rows: numbers.into_iter().map(|number| number.map(cell)).collect(),
             more: 0,
         })
+    }
+}
+
+impl Side {
+    /// Whether the labels are names, of which a part says something.
+    pub(super) fn is_cut(&self) -> bool {
+        self.scale.is_none() && self.labels.len() > 1
+    }
+
+    /// Cells that bear a label, if about so many can: those at round numbers and times, where there is a scale.
+    pub(super) fn marks(&self, most: usize) -> Vec<(usize, String)> {
+        let Some((axis, step)) = &self.scale else {
+            return self.labels.iter().cloned().enumerate().collect();
+        };
+        let cell = |at: f64| (at - axis.low) / step;
+        axis.ticks(most.clamp(1, self.labels.len()))
+            .into_iter()
+            .filter(|tick| (cell(tick.at) - cell(tick.at).round()).abs() < 1e-3)
+            .map(|tick| (cell(tick.at).round() as usize, tick.text))
+            .collect()
     }
 }
 
@@ -140,5 +166,5 @@ pub(super) fn compose(
         })
         .collect();
     let title = format!("{sum}{name} by {}", spans.join(" and "));
-    Ok(Picture { title, notes, shape: Shape::Heat(Heat { x, y, cells, z: z_axis }) })
+    Ok(Picture { title, notes, shape: Shape::Heat(Box::new(Heat { x, y, cells, z: z_axis })) })
 }

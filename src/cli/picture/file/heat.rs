@@ -63,8 +63,8 @@ impl<B: DrawingBackend> Pen<'_, B> {
             }
         }
         let mut free = plot.left - 20.0;
-        for (nth, label) in heat.x.labels.iter().enumerate() {
-            let label = self.fitted(label, LABEL, wide.max(90.0));
+        for (nth, label) in heat.x.marks((plot.width() / 70.0) as usize) {
+            let label = self.fitted(&label, LABEL, wide.max(90.0));
             let (x, half) = (plot.left + (nth as f64 + 0.5) * wide, self.width(&label, LABEL) / 2.0);
             if x - half >= free && x + half <= self.frame().right {
                 self.text((x, plot.bottom + 14.0), &label, LABEL, INK, HPos::Center)?;

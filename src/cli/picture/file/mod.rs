@@ -16,7 +16,7 @@ use anyhow::{anyhow, ensure};
 use plotters::prelude::{BitMapBackend, DrawingBackend, IntoDrawingArea, SVGBackend, WHITE};
 use plotters::style::{FontStyle, register_font};
 
-use self::pen::Pen;
+use self::pen::{Face, Pen};
 use super::compose::{Picture, Room, Shape};
 use super::request::FileKind;
 
@@ -55,7 +55,11 @@ fn size(picture: &Picture) -> (u32, u32) {
 
 fn svg(picture: &Picture, width: u32, height: u32) -> anyhow::Result<Vec<u8>> {
     let mut text = String::new();
-    on_white(picture, SVGBackend::with_string(&mut text, (width * FINE, height * FINE)), 0.05)?;
+    on_white(
+        picture,
+        SVGBackend::with_string(&mut text, (width * FINE, height * FINE)),
+        Face { sink: 0.05, breadth: 1.15 },
+    )?;
     // Only the size at which it is shown; the coordinates stay.
     let drawn = format!("width=\"{}\" height=\"{}\"", width * FINE, height * FINE);
     Ok(text.replacen(&drawn, &format!("width=\"{width}\" height=\"{height}\""), 1).into_bytes())
@@ -64,7 +68,11 @@ fn svg(picture: &Picture, width: u32, height: u32) -> anyhow::Result<Vec<u8>> {
 fn png(picture: &Picture, width: u32, height: u32) -> anyhow::Result<Vec<u8>> {
     let (columns, rows) = (width * FINE, height * FINE);
     let mut pixels = vec![0; columns as usize * rows as usize * 3];
-    on_white(picture, BitMapBackend::with_buffer(&mut pixels, (columns, rows)), 0.18)?;
+    on_white(
+        picture,
+        BitMapBackend::with_buffer(&mut pixels, (columns, rows)),
+        Face { sink: 0.18, breadth: 1.0 },
+    )?;
     let halved = halved(&pixels, columns as usize * 3);
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, columns / 2, rows / 2);
@@ -94,10 +102,9 @@ fn halved(pixels: &[u8], row: usize) -> Vec<u8> {
     out
 }
 
-/// Draws it. What the backend takes for the middle of a text is too high by so much of its size.
-fn on_white<B: DrawingBackend>(picture: &Picture, backend: B, sink: f64) -> anyhow::Result<()> {
+fn on_white<B: DrawingBackend>(picture: &Picture, backend: B, face: Face) -> anyhow::Result<()> {
     let area = backend.into_drawing_area();
     area.fill(&WHITE).map_err(|error| anyhow!("{error}"))?;
-    Pen::new(&area, f64::from(FINE), sink).picture(picture)?;
+    Pen::new(&area, f64::from(FINE), face).picture(picture)?;
     area.present().map_err(|error| anyhow!("{error}"))
 }

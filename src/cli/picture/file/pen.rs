@@ -52,15 +52,24 @@ impl Frame {
     }
 }
 
+/// What is particular about text, in SVG or in PNG.
+#[derive(Clone, Copy)]
+pub(super) struct Face {
+    /// By how much of a text's size what the backend takes for its middle is too high.
+    pub(super) sink: f64,
+    /// How many times as wide as in our font it may be.
+    pub(super) breadth: f64,
+}
+
 pub(super) struct Pen<'a, B: DrawingBackend> {
     area: &'a DrawingArea<B, Shift>,
     scale: f64,
-    sink: f64,
+    face: Face,
 }
 
 impl<'a, B: DrawingBackend> Pen<'a, B> {
-    pub(super) fn new(area: &'a DrawingArea<B, Shift>, scale: f64, sink: f64) -> Self {
-        Self { area, scale, sink }
+    pub(super) fn new(area: &'a DrawingArea<B, Shift>, scale: f64, face: Face) -> Self {
+        Self { area, scale, face }
     }
 
     /// The whole picture.
@@ -80,11 +89,15 @@ impl<'a, B: DrawingBackend> Pen<'a, B> {
 
     /// How wide a text is.
     pub(super) fn width(&self, text: &str, size: f64) -> f64 {
-        self.font(size).box_size(text).map_or(0.0, |(width, _)| f64::from(width) / self.scale)
+        self.font(size)
+            .box_size(text)
+            .map_or(0.0, |(width, _)| f64::from(width) / self.scale * self.face.breadth)
     }
 
     /// A text cut to a width.
     pub(super) fn fitted(&self, text: &str, size: f64, width: f64) -> String {
+        // Our font has no pictures of control characters.
+        let text = &text.replace(|c| ('\u{2400}'..='\u{2421}').contains(&c), "·");
         let whole = text::width(text);
         (1..=whole)
             .rev()
@@ -103,7 +116,7 @@ impl<'a, B: DrawingBackend> Pen<'a, B> {
         anchor: HPos,
     ) -> anyhow::Result<()> {
         let style: TextStyle<'_> = self.font(size).into_text_style(self.area);
-        let y = y + size * self.sink;
+        let y = y + size * self.face.sink;
         let style = style.pos(Pos::new(anchor, VPos::Center)).color(&ink);
         self.area.draw(&Text::new(text.to_owned(), self.at(x, y), style)).map_err(|error| anyhow!("{error}"))
     }

@@ -63,19 +63,15 @@ impl Sheet {
     /// Labels below the columns, where there is room for them.
     fn columns(&mut self, heat: &Heat, left: u16, y: u16, wide: u16) {
         let mut free = left;
-        for (nth, label) in heat.x.labels.iter().enumerate() {
+        let columns = usize::from(wide) * heat.x.labels.len();
+        for (nth, label) in heat.x.marks(columns / 8) {
             let x = left + nth as u16 * wide;
             let room = self.buffer.area.width.saturating_sub(x);
-            let is_text = heat.x.title.find(": ").is_none() && label.parse::<f64>().is_err();
+            let long = text::width(&label) as u16;
             // A text may be cut to its cell; half a time says something else.
-            let long = text::width(label) as u16;
-            let long = if is_text && heat.x.labels.len() > 1 {
-                long.min(wide.saturating_sub(1).max(6))
-            } else {
-                long
-            };
+            let long = if heat.x.is_cut() { long.min(wide.saturating_sub(1).max(6)) } else { long };
             if x >= free && long <= room {
-                self.text(x, y, label, usize::from(long), Style::new());
+                self.text(x, y, &label, usize::from(long), Style::new());
                 free = x + long + 1;
             }
         }
