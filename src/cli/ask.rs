@@ -11,8 +11,9 @@ use super::output::{Answer, Format, Target};
 use super::picture::{self, Request};
 use super::{StoreArg, grouped, open_to_read, runtime, say};
 
-/// Rows that a picture is made of; they are all in memory.
+/// Rows that a picture is made of, and their bytes; they are all in memory.
 const MOST_DRAWN_ROWS: usize = 200_000;
+const MOST_DRAWN_BYTES: usize = 256 << 20;
 
 /// Ask a question in SQL.
 ///
@@ -47,9 +48,9 @@ struct AnswerArgs {
     output: Option<PathBuf>,
     /// Draw the answer, as what fits its columns or as you say: "line x=day y=crashes", "out.svg"
     ///
-    /// What can be said, all in one argument: bar, line, histogram or heat; columns as x=, y=, z= (the value in a
-    /// heat map) and by= (a line for each value); and a file ending in .svg or .png, where the picture is not for
-    /// the terminal.
+    /// What can be said, all in one argument: bar, line, histogram or heat; columns as x=, y= (several with
+    /// commas), z= (the value in a heat map) and by= (a line for each of its values); and a file ending in
+    /// .svg or .png, where the picture is not for the terminal.
     #[arg(
         long,
         value_name = "PICTURE",
@@ -159,7 +160,7 @@ fn answer(
 
 /// Draws the answer, and returns of how many rows.
 async fn plot(answer: Answer, request: &Request) -> anyhow::Result<u64> {
-    let (batches, is_cut) = answer.keep(MOST_DRAWN_ROWS).await?;
+    let (batches, is_cut) = answer.keep(MOST_DRAWN_ROWS, MOST_DRAWN_BYTES).await?;
     if let Some(path) = request.path() {
         picture::write(&batches, request, path)?;
         say(&format!("wrote {}", path.display()));

@@ -137,16 +137,22 @@ impl Answer {
         Ok(self.rows)
     }
 
-    /// The first rows, at most so many, and whether there are more.
-    pub(super) async fn keep(mut self, most: usize) -> anyhow::Result<(Vec<RecordBatch>, bool)> {
+    /// The first rows, at most so many and of about so many bytes, and whether there are more.
+    pub(super) async fn keep(
+        mut self,
+        most_rows: usize,
+        most_bytes: usize,
+    ) -> anyhow::Result<(Vec<RecordBatch>, bool)> {
         let mut batches = vec![RecordBatch::new_empty(self.stream.schema())];
-        let mut room = most;
+        let (mut rows, mut bytes) = (0, 0);
         while let Some(batch) = self.next().await? {
-            if batch.num_rows() > room {
+            if batch.num_rows() > most_rows - rows || bytes > most_bytes {
+                let room = if bytes > most_bytes { 0 } else { most_rows - rows };
                 batches.push(batch.slice(0, room));
                 return Ok((batches, true));
             }
-            room -= batch.num_rows();
+            rows += batch.num_rows();
+            bytes += batch.get_array_memory_size();
             batches.push(batch);
         }
         Ok((batches, false))

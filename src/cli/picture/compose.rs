@@ -84,7 +84,10 @@ fn also(table: &Table<'_>, columns: &[usize], more: Option<usize>) -> String {
 /// The labels of several columns in one.
 fn joined(table: &Table<'_>, columns: &[usize]) -> anyhow::Result<Vec<String>> {
     let parts = columns.iter().map(|column| table.labels(*column)).collect::<anyhow::Result<Vec<_>>>()?;
-    let label = |row: usize| parts.iter().map(|part| part[row].as_str()).collect::<Vec<_>>().join(" · ");
+    let label = |row: usize| {
+        let parts: Vec<_> = parts.iter().map(|part| part[row].as_str()).collect();
+        text::harmless(&parts.join(" · "))
+    };
     Ok((0..table.rows).map(label).collect())
 }
 

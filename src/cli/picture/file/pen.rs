@@ -98,13 +98,13 @@ impl<'a, B: DrawingBackend> Pen<'a, B> {
     pub(super) fn fitted(&self, text: &str, size: f64, width: f64) -> String {
         // Our font has no pictures of control characters.
         let text = &text.replace(|c| ('\u{2400}'..='\u{2421}').contains(&c), "·");
+        let fits = |columns: usize| self.width(&text::shortened(text, columns), size) <= width;
         let whole = text::width(text);
-        (1..=whole)
-            .rev()
-            .map(|columns| text::shortened(text, columns))
-            .find(|text| self.width(text, size) <= width)
-            .map(std::borrow::Cow::into_owned)
-            .unwrap_or_default()
+        if fits(whole) {
+            return text.clone();
+        }
+        let columns: Vec<usize> = (1..whole).collect();
+        text::shortened(text, columns.partition_point(|columns| fits(*columns))).into_owned()
     }
 
     pub(super) fn text(

@@ -63,8 +63,8 @@ fn numbers() -> impl Strategy<Value = Option<i64>> {
 fn tables() -> impl Strategy<Value = Vec<RecordBatch>> {
     let float = prop_oneof![-10.0..10.0, any::<f64>(), Just(f64::NAN), Just(f64::INFINITY), Just(f64::MAX)];
     let text = prop_oneof!["[ab]", any::<String>(), "\\PC{0,300}"];
-    let seeds = proptest::collection::vec((numbers(), float, text), 0..40);
-    (proptest::collection::vec(0..22usize, 1..5), seeds).prop_map(|(kinds, seeds)| {
+    let seeds = proptest::collection::vec((numbers(), float, text), 0..60);
+    (proptest::collection::vec(0..22usize, 2..5), seeds).prop_map(|(kinds, seeds)| {
         // Columns that were the same would make each other's picture dull.
         let shifted = |by: usize| [&seeds[by.min(seeds.len())..], &seeds[..by.min(seeds.len())]].concat();
         let columns: Vec<(String, ArrayRef)> = kinds
@@ -76,22 +76,23 @@ fn tables() -> impl Strategy<Value = Vec<RecordBatch>> {
     })
 }
 
+/// Most of them leave much open, or hardly any would fit a table.
 fn requests() -> impl Strategy<Value = String> {
-    let kind = prop_oneof![Just(""), Just("bar"), Just("line"), Just("histogram"), Just("heat")];
+    let kind = prop_oneof![6 => Just(""), 1 => Just("bar"), 1 => Just("line"), 1 => Just("histogram"), 1 => Just("heat")];
     let place = prop_oneof![
-        Just(""),
-        Just(" x=c0"),
-        Just(" x=c0,c1"),
-        Just(" y=c1"),
-        Just(" y=c0,c1,c2"),
-        Just(" z=c2"),
-        Just(" by=c1")
+        12 => Just(""),
+        2 => Just(" x=c0"),
+        1 => Just(" x=c0,c1"),
+        2 => Just(" y=c1"),
+        1 => Just(" y=c0,c1"),
+        1 => Just(" z=c1"),
+        1 => Just(" by=c1"),
     ];
     (kind, place.clone(), place).prop_map(|(kind, one, two)| format!("{kind}{one}{two}"))
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_answer_is_drawn_or_refused(
