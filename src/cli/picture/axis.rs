@@ -90,13 +90,6 @@ impl Axis {
         self
     }
 
-    /// The same axis down to zero, or up to it.
-    pub(super) fn with_zero(mut self) -> Self {
-        self.low = self.low.min(0.0);
-        self.high = self.high.max(0.0);
-        self
-    }
-
     /// The axis stretched to the next ticks, which it then begins and ends with.
     pub(super) fn rounded(mut self, most: usize) -> Self {
         let step = self.number_step(most);
@@ -342,7 +335,7 @@ mod tests {
         for low in ends.into_iter().flat_map(|end| [end, -end]) {
             for high in ends.into_iter().flat_map(|end| [end, -end]) {
                 for is_time in [false, true] {
-                    let axis = Axis::over(String::new(), is_time, [low, high]).with_zero();
+                    let axis = Axis::over(String::new(), is_time, [low, high, 0.0]);
                     assert!(axis.low < axis.high, "{axis:?}");
                     for most in [0, 1, 7, 100] {
                         let axis = axis.clone().rounded(most);

@@ -49,8 +49,15 @@ pub(super) struct Bars {
 pub(super) struct Bar {
     pub(super) label: String,
     pub(super) series: usize,
-    /// None for NULL.
+    /// None for NULL, and for what is not finite.
     pub(super) value: Option<f64>,
+}
+
+impl Bar {
+    /// The value as text.
+    pub(super) fn value(&self) -> String {
+        self.value.map_or_else(|| "–".to_owned(), text::number)
+    }
 }
 
 pub(super) struct Histogram {
@@ -126,7 +133,10 @@ fn bars(table: &Table<'_>, labels: &[usize], values: &[usize], by: Option<usize>
         None => values.iter().map(|y| table.columns[*y].title()).collect(),
     };
     let title = format!("{} by {}", titles(table, values), also(table, labels, by));
-    Ok(bars_of(title, series, rows, table.rows * values.len()))
+    let is_missing = |row: &usize| columns.iter().all(|column| column[*row].is_none());
+    let mut notes = Vec::new();
+    missing(table, (0..table.rows).filter(is_missing).count(), &mut notes);
+    Ok(bars_of(title, notes, series, rows, table.rows * values.len()))
 }
 
 fn told_apart<'t>(table: &'t Table<'_>, by: usize) -> anyhow::Result<&'t Codes> {
@@ -156,12 +166,15 @@ fn counted(table: &Table<'_>, labels: &[usize], by: Option<usize>) -> anyhow::Re
     let rows = counts.into_iter().take(MOST_BARS).map(bar).collect();
     let series = codes.map_or_else(|| vec!["rows".to_owned()], |codes| codes.labels.clone());
     let title = format!("rows by {}", also(table, labels, by));
-    Ok(bars_of(title, series, rows, all))
+    Ok(bars_of(title, Vec::new(), series, rows, all))
 }
 
-fn bars_of(title: String, series: Vec<String>, rows: Vec<Bar>, all: usize) -> Picture {
-    let axis = Axis::over(String::new(), false, rows.iter().filter_map(|bar| bar.value)).with_zero();
-    Picture { title, notes: Vec::new(), shape: Shape::Bars(Bars { series, rows, axis, all }) }
+fn bars_of(title: String, notes: Vec<String>, series: Vec<String>, rows: Vec<Bar>, all: usize) -> Picture {
+    // Without a value that is not zero, something has to give a bar its length.
+    let values = rows.iter().filter_map(|bar| bar.value);
+    let largest = values.clone().fold(0.0, |most: f64, value| most.max(value.abs()));
+    let axis = Axis::over(String::new(), false, values.chain([0.0, if largest > 0.0 { 0.0 } else { 1.0 }]));
+    Picture { title, notes, shape: Shape::Bars(Bars { series, rows, axis, all }) }
 }
 
 fn histogram(table: &Table<'_>, of: usize, most: usize) -> anyhow::Result<Picture> {
@@ -214,6 +227,6 @@ pub(super) fn step_text(step: f64, is_time: bool) -> String {
 pub(super) fn missing(table: &Table<'_>, rows: usize, notes: &mut Vec<String>) {
     if rows > 0 {
         let of = text::number(table.rows as f64);
-        notes.push(format!("{} of {of} rows are NULL or not finite and left out", text::number(rows as f64)));
+        notes.push(format!("NULL or not finite: {} of {of} rows", text::number(rows as f64)));
     }
 }

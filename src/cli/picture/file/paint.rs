@@ -65,12 +65,11 @@ impl<B: DrawingBackend> Pen<'_, B> {
     fn bars(&self, bars: &Bars, frame: Frame) -> anyhow::Result<()> {
         let frame = self.legend(bars.series.iter(), frame)?;
         let rows = &bars.rows[..bars.rows.len().min(MOST_BARS)];
-        let value = |value: Option<f64>| value.map_or_else(|| "NULL".to_owned(), text::number);
         let most = frame.width() * 0.4;
         let labels: Vec<_> = rows.iter().map(|bar| self.fitted(&bar.label, LABEL, most)).collect();
         let widest = |texts: &mut dyn Iterator<Item = f64>| texts.fold(0.0, f64::max);
         let label_width = widest(&mut labels.iter().map(|label| self.width(label, LABEL)));
-        let value_width = widest(&mut rows.iter().map(|bar| self.width(&value(bar.value), LABEL)));
+        let value_width = widest(&mut rows.iter().map(|bar| self.width(&bar.value(), LABEL)));
         let left = frame.left + label_width + 12.0;
         let columns = frame.right - value_width - 8.0 - left;
         let zero = left + bars.axis.share(0.0) * columns;
@@ -86,7 +85,7 @@ impl<B: DrawingBackend> Pen<'_, B> {
             let half = high * 0.38;
             let body = Frame { left: zero.min(end), top: y - half, right: zero.max(end), bottom: y + half };
             self.fill(body, colour(bar.series))?;
-            self.text((zero.max(end) + 8.0, y), &value(bar.value), LABEL, INK, HPos::Left)?;
+            self.text((zero.max(end) + 8.0, y), &bar.value(), LABEL, INK, HPos::Left)?;
             y += high;
         }
         let bottom = frame.top + high * rows.len() as f64;

@@ -27,9 +27,8 @@ impl Sheet {
         // One line says how many are missing.
         let drawn = if bars.all > room { room.saturating_sub(1) } else { room }.min(bars.rows.len());
         let rows = &bars.rows[..drawn];
-        let value = |value: Option<f64>| value.map_or_else(|| "NULL".to_owned(), text::number);
         let widest = |texts: &mut dyn Iterator<Item = usize>| texts.max().unwrap_or(0) as u16;
-        let values = widest(&mut rows.iter().map(|bar| text::width(&value(bar.value)))).min(area.width / 3);
+        let values = widest(&mut rows.iter().map(|bar| text::width(&bar.value()))).min(area.width / 3);
         let labels = widest(&mut rows.iter().map(|bar| text::width(&bar.label)))
             .clamp(1, (area.width - values - 2).saturating_sub(area.width / 3).clamp(4, 60));
         let left = labels + 1 + values + 1;
@@ -40,7 +39,7 @@ impl Sheet {
             if !is_same {
                 self.text(0, y, &bar.label, usize::from(labels), Style::new());
             }
-            self.text_before(labels + 1 + values, y, &value(bar.value), Style::new());
+            self.text_before(labels + 1 + values, y, &bar.value(), Style::new());
             match bar.value.filter(|value| *value != 0.0) {
                 Some(value) => {
                     let end = bars.axis.share(value) * columns;
