@@ -1,6 +1,6 @@
 //! `ostracon sql`, `query` and `queries`: questions and their answers.
 
-use std::io::{self, Read, Write};
+use std::io::{self, IsTerminal, Read, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,12 @@ use anyhow::Context;
 use ostracon::{QueryOptions, SavedQuery};
 
 use super::output::{Answer, Format, Target};
+use super::picture::{self, Request};
 use super::{StoreArg, grouped, open_to_read, runtime, say};
+
+/// Rows that a picture is made of, and their bytes; they are all in memory.
+const MOST_DRAWN_ROWS: usize = 200_000;
+const MOST_DRAWN_BYTES: usize = 256 << 20;
 
 /// Ask a question in SQL.
 ///
@@ -41,6 +46,20 @@ struct AnswerArgs {
     /// Write the answer into this file instead: .parquet, .csv, .json or .arrow
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Draw the answer, as what fits its columns or as you say: "line x=day y=crashes", "out.svg"
+    ///
+    /// What can be said, all in one argument: bar, line, histogram or heat; columns as x=, y= (several with
+    /// commas), z= (the value in a heat map) and by= (a line for each of its values); and a file ending in
+    /// .svg or .png, where the picture is not for the terminal.
+    #[arg(
+        long,
+        value_name = "PICTURE",
+        num_args = 0..=1,
+        default_missing_value = "",
+        value_parser = request,
+        conflicts_with_all = ["format", "output"]
+    )]
+    plot: Option<Request>,
     /// Stop after so long, as 500ms, 30s or 5m
     #[arg(long, value_name = "TIME", value_parser = duration, allow_hyphen_values = true)]
     timeout: Option<Duration>,
@@ -74,6 +93,10 @@ pub(super) struct QueriesArgs {
 fn duration(text: &str) -> Result<Duration, String> {
     let span: jiff::SignedDuration = text.parse().map_err(|error: jiff::Error| error.to_string())?;
     Duration::try_from(span).map_err(|_| "a timeout is not negative".to_owned())
+}
+
+fn request(text: &str) -> Result<Request, String> {
+    Request::parse(text).map_err(|error| error.to_string())
 }
 
 fn setting(text: &str) -> Result<(String, String), String> {
@@ -121,7 +144,11 @@ fn answer(
     let rows = runtime.block_on(async {
         let frame = ask(options).await?;
         let stream = frame.execute_stream().await.map_err(ostracon::query_error)?;
-        Answer::new(stream).write(target).await
+        let answer = Answer::new(stream);
+        match &args.plot {
+            Some(request) => plot(answer, request).await,
+            None => answer.write(target).await,
+        }
     });
     // What still runs for a query that failed or was stopped is not waited for.
     runtime.shutdown_background();
@@ -129,6 +156,33 @@ fn answer(
     let plural = if rows == 1 { "row" } else { "rows" };
     say(&format!("{} {plural} in {:.1} ms", grouped(rows), begun.elapsed().as_secs_f64() * 1e3));
     Ok(())
+}
+
+/// Draws the answer, and returns of how many rows.
+async fn plot(answer: Answer, request: &Request) -> anyhow::Result<u64> {
+    let (batches, is_cut) = answer.keep(MOST_DRAWN_ROWS, MOST_DRAWN_BYTES).await?;
+    if let Some(path) = request.path() {
+        picture::write(&batches, request, path)?;
+        say(&format!("wrote {}", path.display()));
+    } else {
+        let stdout = io::stdout();
+        let told =
+            |name, else_| std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(else_);
+        let (width, height) = terminal_size::terminal_size_of(&stdout)
+            .map_or_else(|| (told("COLUMNS", 80), told("LINES", 24)), |(width, height)| (width.0, height.0));
+        // The prompt and how long it took stay on the screen with it.
+        let height = height.saturating_sub(2);
+        let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let drawn = picture::draw(&batches, request, width, height, stdout.is_terminal() && !no_colour)?;
+        stdout.lock().write_all(drawn.as_bytes())?;
+    }
+    if is_cut {
+        let most = grouped(MOST_DRAWN_ROWS as u64);
+        say(&format!(
+            "only the first {most} rows are drawn; let the question count or group them to see all"
+        ));
+    }
+    Ok(batches.iter().map(|batch| batch.num_rows() as u64).sum())
 }
 
 pub(super) fn queries(args: &QueriesArgs) -> anyhow::Result<()> {

@@ -10,6 +10,7 @@ mod import;
 mod inspect;
 mod metrics;
 mod output;
+mod picture;
 mod record;
 mod recover;
 mod retention;

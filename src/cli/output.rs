@@ -66,6 +66,40 @@ impl Target {
     }
 }
 
+/// A file while it is written: an unfinished one never stands under the name that was asked for.
+struct Partial<'a> {
+    file: File,
+    beside: PathBuf,
+    path: &'a Path,
+}
+
+impl<'a> Partial<'a> {
+    fn create(path: &'a Path) -> anyhow::Result<Self> {
+        let mut beside = path.to_path_buf().into_os_string();
+        beside.push(".partial");
+        let beside = PathBuf::from(beside);
+        let file = File::create(&beside).with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(Self { file, beside, path })
+    }
+
+    /// Gives the file its name if all of it was written, else takes it away.
+    fn end(self, written: anyhow::Result<()>) -> anyhow::Result<()> {
+        drop(self.file);
+        let written = written.and_then(|()| Ok(std::fs::rename(&self.beside, self.path)?));
+        written.map_err(|error| {
+            let _ = std::fs::remove_file(&self.beside);
+            error.context(format!("cannot write {}", self.path.display()))
+        })
+    }
+}
+
+/// Writes a file that is complete already.
+pub(super) fn put(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let mut partial = Partial::create(path)?;
+    let written = partial.file.write_all(bytes).map_err(anyhow::Error::from);
+    partial.end(written)
+}
+
 /// The rows of an answer, as they come.
 pub(super) struct Answer {
     stream: SendableRecordBatchStream,
@@ -94,21 +128,34 @@ impl Answer {
                 out.flush()?;
             }
             Target::File { path, kind } => {
-                // An unfinished answer never stands under the name that was asked for.
-                let mut partial = path.clone().into_os_string();
-                partial.push(".partial");
-                let partial = PathBuf::from(partial);
-                let attempt = || format!("cannot write {}", path.display());
-                let file = File::create(&partial).with_context(attempt)?;
+                let partial = Partial::create(&path)?;
+                let file = partial.file.try_clone()?;
                 let written = self.write_file(kind, BufWriter::new(file)).await;
-                let written = written.and_then(|()| Ok(std::fs::rename(&partial, &path)?));
-                if let Err(error) = written {
-                    let _ = std::fs::remove_file(&partial);
-                    return Err(error.context(attempt()));
-                }
+                partial.end(written)?;
             }
         }
         Ok(self.rows)
+    }
+
+    /// The first rows, at most so many and of about so many bytes, and whether there are more.
+    pub(super) async fn keep(
+        mut self,
+        most_rows: usize,
+        most_bytes: usize,
+    ) -> anyhow::Result<(Vec<RecordBatch>, bool)> {
+        let mut batches = vec![RecordBatch::new_empty(self.stream.schema())];
+        let (mut rows, mut bytes) = (0, 0);
+        while let Some(batch) = self.next().await? {
+            if batch.num_rows() > most_rows - rows || bytes > most_bytes {
+                let room = if bytes > most_bytes { 0 } else { most_rows - rows };
+                batches.push(batch.slice(0, room));
+                return Ok((batches, true));
+            }
+            rows += batch.num_rows();
+            bytes += batch.get_array_memory_size();
+            batches.push(batch);
+        }
+        Ok((batches, false))
     }
 
     async fn write_file(&mut self, kind: FileKind, mut out: BufWriter<File>) -> anyhow::Result<()> {

@@ -19,6 +19,7 @@ mod interop;
 mod journal_bytes;
 mod kill;
 mod model;
+mod plot;
 mod recover;
 mod retention;
 mod saved_queries;

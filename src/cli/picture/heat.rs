@@ -1,0 +1,170 @@
+//! A heat map's cells: what is summed or counted for each pair of an x and a y.
+
+use std::collections::HashMap;
+
+use anyhow::ensure;
+
+use super::axis::Axis;
+use super::compose::{Picture, Room, Shape, missing, step_text};
+use super::series::{Class, Table};
+
+pub(super) struct Heat {
+    pub(super) x: Side,
+    pub(super) y: Side,
+    /// By y, then by x. None where there is no row.
+    pub(super) cells: Vec<Vec<Option<f64>>>,
+    /// What the values are, from the smallest to the largest.
+    pub(super) z: Axis,
+}
+
+/// One side of the map, cut into cells.
+pub(super) struct Side {
+    pub(super) title: String,
+    pub(super) labels: Vec<String>,
+    /// The step from cell to cell, if it is worth saying.
+    step: Option<String>,
+    /// Where the cells are, if they are stretches of a scale, and how long each is.
+    scale: Option<(Axis, f64)>,
+    of_rows: Vec<Option<u32>>,
+    /// How many of the answer's values have no cell.
+    more: usize,
+}
+
+impl Side {
+    fn new(table: &Table<'_>, column: usize, most: usize) -> anyhow::Result<Self> {
+        let most = most.max(1);
+        if table.columns[column].class == Class::Text {
+            Self::of_texts(table, column, most)
+        } else {
+            Self::of_scale(table, column, most)
+        }
+    }
+
+    /// The texts that have most rows, in the answer's order.
+    fn of_texts(table: &Table<'_>, column: usize, most: usize) -> anyhow::Result<Self> {
+        let codes = table.codes(column)?;
+        let kept = codes.most_frequent(most);
+        let cells: HashMap<u32, u32> =
+            kept.iter().enumerate().map(|(cell, code)| (*code as u32, cell as u32)).collect();
+        Ok(Self {
+            title: table.columns[column].title(),
+            labels: kept.iter().map(|code| codes.labels[*code].clone()).collect(),
+            step: None,
+            scale: None,
+            of_rows: codes.of_rows.iter().map(|code| cells.get(code).copied()).collect(),
+            more: codes.labels.len() - kept.len(),
+        })
+    }
+
+    /// Stretches of equal length. Those without rows are there, too: a gap is seen.
+    fn of_scale(table: &Table<'_>, column: usize, most: usize) -> anyhow::Result<Self> {
+        let numbers = table.numbers(column)?;
+        let mut known: Vec<f64> = numbers.iter().copied().flatten().collect();
+        known.sort_by(f64::total_cmp);
+        known.dedup();
+        let name = table.columns[column].title();
+        ensure!(!known.is_empty(), "there is nothing to draw: every {name} is NULL or not finite");
+        let is_time = table.columns[column].class == Class::Time;
+        let mut axis = Axis::over(name, is_time, known.iter().copied());
+        let nearest = known.windows(2).map(|pair| pair[1] - pair[0]).fold(f64::INFINITY, f64::min);
+        // No finer than the values are.
+        let span = axis.high - axis.low;
+        let mut wanted = (span / nearest).round().clamp(1.0, most as f64) as usize;
+        let mut step = axis.step(wanted);
+        let cells = |step: f64| (axis.high / step).floor() - (axis.low / step).floor() + 1.0;
+        while cells(step) > most as f64 && wanted > 1 {
+            wanted = wanted * 3 / 4;
+            step = axis.step(wanted);
+        }
+        if known.len() == 1 {
+            (step, axis.low, axis.high) =
+                (if is_time { 1.0 } else { known[0].abs().max(1.0) }, known[0], known[0]);
+        }
+        let first = (axis.low / step).floor();
+        let count = ((axis.high / step).floor() - first).clamp(0.0, most as f64 - 1.0) as u32 + 1;
+        let cell = |number: f64| (((number / step).floor() - first).max(0.0) as u32).min(count - 1);
+        let labels = if known.len() == 1 {
+            vec![table.labels(column)?.into_iter().find(|label| label != "NULL").unwrap_or_default()]
+        } else {
+            (0..count).map(|nth| axis.label((first + f64::from(nth)) * step, step)).collect()
+        };
+        let title = axis.title();
+        (axis.low, axis.high) = (first * step, (first + f64::from(count) - 1.0) * step);
+        Ok(Self {
+            title,
+            labels,
+            step: (known.len() > 1 && (is_time || (step - 1.0).abs() > 1e-9))
+                .then(|| step_text(step, is_time)),
+            scale: (known.len() > 1).then_some((axis, step)),
+            of_rows: numbers.into_iter().map(|number| number.map(cell)).collect(),
+            more: 0,
+        })
+    }
+}
+
+impl Side {
+    /// Whether the labels are names, of which a part says something.
+    pub(super) fn is_cut(&self) -> bool {
+        self.scale.is_none() && self.labels.len() > 1
+    }
+
+    /// Cells that bear a label, if about so many can: those at round numbers and times, where there is a scale.
+    pub(super) fn marks(&self, most: usize) -> Vec<(usize, String)> {
+        let Some((axis, step)) = &self.scale else {
+            return self.labels.iter().cloned().enumerate().collect();
+        };
+        let cell = |at: f64| (at - axis.low) / step;
+        axis.ticks(most.clamp(1, self.labels.len()))
+            .into_iter()
+            .filter(|tick| (cell(tick.at) - cell(tick.at).round()).abs() < 1e-3)
+            .map(|tick| (cell(tick.at).round() as usize, tick.text))
+            .collect()
+    }
+}
+
+/// Makes the heat map of two columns.
+pub(super) fn compose(
+    table: &Table<'_>,
+    [x, y]: [usize; 2],
+    z: Option<usize>,
+    room: Room,
+) -> anyhow::Result<Picture> {
+    let values = z.map(|z| table.numbers(z)).transpose()?;
+    let name = z.map_or_else(|| "rows".to_owned(), |z| table.columns[z].title());
+    let (x, y) = (Side::new(table, x, room.columns)?, Side::new(table, y, room.rows)?);
+    let mut cells = vec![vec![None; x.labels.len()]; y.labels.len()];
+    let (mut left_out, mut is_summed) = (0, false);
+    for (row, sides) in x.of_rows.iter().zip(&y.of_rows).enumerate() {
+        let value = values.as_ref().map_or(Some(1.0), |values| values[row]);
+        let (Some(column), Some(line)) = sides else { continue };
+        let Some(value) = value else {
+            left_out += 1;
+            continue;
+        };
+        let cell: &mut Option<f64> = &mut cells[*line as usize][*column as usize];
+        is_summed |= cell.is_some();
+        *cell = Some((cell.unwrap_or(0.0) + value).clamp(-1e300, 1e300));
+    }
+    let known = cells.iter().flatten().copied().flatten();
+    ensure!(known.clone().next().is_some(), "there is nothing to draw: every {name} is NULL or not finite");
+    let (low, high) =
+        known.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
+    let z_axis = Axis::over(name.clone(), false, [low.min(0.0), high.max(0.0)]);
+    let mut notes = Vec::new();
+    for side in [&x, &y] {
+        if side.more > 0 {
+            notes.push(format!("{} more {} are left out", side.more, side.title));
+        }
+    }
+    missing(table, left_out, &mut notes);
+    let sum = if is_summed && z.is_some() { "sum of " } else { "" };
+    let spans: Vec<_> = [&x, &y]
+        .into_iter()
+        .map(|side| {
+            let name = side.title.split(": ").next().unwrap_or_default();
+            side.step.as_ref().map_or_else(|| name.to_owned(), |step| format!("{name} ({step} each)"))
+        })
+        .collect();
+    let title = format!("{sum}{name} by {}", spans.join(" and "));
+    Ok(Picture { title, notes, shape: Shape::Heat(Box::new(Heat { x, y, cells, z: z_axis })) })
+}

@@ -1,0 +1,63 @@
+//! Pictures of answers: bars, lines, histograms and heat maps, in a terminal's characters or in a file.
+//!
+//! From rows to a picture:
+//!
+//! 1. [`Request::parse`] reads what was asked for; most of it may be left open.
+//! 2. `series::Table` sorts the answer's columns into times, numbers and texts, whatever Arrow calls them.
+//! 3. `choose::choose` decides what is open: the kind of picture, and which column goes where.
+//! 4. `compose::compose` reads those columns and makes shapes of them: bars, points, bins, cells. From here on
+//!    there are at most some thousands of each, however long the answer is.
+//! 5. `terminal::draw` makes text of the shapes; `file::write` makes SVG or PNG.
+
+mod axis;
+mod choose;
+mod compose;
+mod file;
+mod heat;
+mod lines;
+mod request;
+mod series;
+mod terminal;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use std::path::Path;
+
+use anyhow::{Context, ensure};
+use arrow::array::RecordBatch;
+
+pub(in crate::cli) use self::request::Request;
+
+use self::compose::{Picture, Room};
+use self::request::FileKind;
+use self::series::Table;
+
+/// A picture for the terminal, as lines of at most `width` columns and, if that can be, at most `height` of them.
+pub(in crate::cli) fn draw(
+    batches: &[RecordBatch],
+    request: &Request,
+    width: u16,
+    height: u16,
+    colour: bool,
+) -> anyhow::Result<String> {
+    let size = terminal::Size::of(width, height);
+    let picture = compose(batches, request, size.room())?;
+    Ok(terminal::draw(&picture, size, colour))
+}
+
+/// A picture as a file, of the kind that the path's ending says.
+pub(in crate::cli) fn write(batches: &[RecordBatch], request: &Request, path: &Path) -> anyhow::Result<()> {
+    let kind = FileKind::of(path)
+        .with_context(|| format!("{} should end in .svg or .png, to say what to write", path.display()))?;
+    let picture = compose(batches, request, file::ROOM)?;
+    let bytes = file::bytes(&picture, kind)?;
+    super::output::put(path, &bytes)
+}
+
+fn compose(batches: &[RecordBatch], request: &Request, room: Room) -> anyhow::Result<Picture> {
+    let table = Table::new(batches);
+    ensure!(table.rows > 0, "there is nothing to draw: the answer has no rows");
+    let plan = choose::choose(&table, request)?;
+    compose::compose(&table, &plan, room)
+}
