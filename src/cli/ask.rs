@@ -1,13 +1,14 @@
 //! `ostracon sql`, `query` and `queries`: questions and their answers.
 
-use std::io::{self, Read, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
 use ostracon::{QueryOptions, SavedQuery};
 
 use super::output::{Answer, Format, Target};
+use super::questions::Questions;
+use super::table::Style;
 use super::{StoreArg, grouped, open_to_read, runtime, say};
 
 /// Ask a question in SQL.
@@ -22,12 +23,8 @@ use super::{StoreArg, grouped, open_to_read, runtime, say};
 pub(super) struct SqlArgs {
     #[command(flatten)]
     store: StoreArg,
-    /// The question
-    #[arg(short, long, value_name = "SQL", required_unless_present = "file")]
-    command: Option<String>,
-    /// A file with the question; - for standard input
-    #[arg(short, long, conflicts_with = "command")]
-    file: Option<PathBuf>,
+    #[command(flatten)]
+    questions: Questions,
     #[command(flatten)]
     answer: AnswerArgs,
 }
@@ -82,20 +79,15 @@ fn setting(text: &str) -> Result<(String, String), String> {
 }
 
 pub(super) fn sql(args: &SqlArgs) -> anyhow::Result<()> {
-    let text = match (&args.command, &args.file) {
-        (Some(text), _) => text.clone(),
-        (None, Some(file)) if file.as_os_str() == "-" => {
-            let mut text = String::new();
-            io::stdin().read_to_string(&mut text).context("cannot read standard input")?;
-            text
-        }
-        (None, Some(file)) => {
-            std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?
-        }
-        (None, None) => anyhow::bail!("no question was asked"),
-    };
+    if args.questions.0.is_empty() {
+        anyhow::bail!("no question was asked; --command <SQL> and --file <FILE> do");
+    }
     let store = open_to_read(&args.store.store)?;
-    answer(&args.answer, async |options| store.sql_with(&text, options).await)
+    for question in &args.questions.0 {
+        let text = question.text()?;
+        answer(&args.answer, async |options| store.sql_with(&text, options).await)?;
+    }
+    Ok(())
 }
 
 pub(super) fn query(args: &QueryArgs) -> anyhow::Result<()> {
@@ -121,7 +113,7 @@ fn answer(
     let rows = runtime.block_on(async {
         let frame = ask(options).await?;
         let stream = frame.execute_stream().await.map_err(ostracon::query_error)?;
-        Answer::new(stream).write(target).await
+        Answer::new(stream).styled(style()).write(target).await
     });
     // What still runs for a query that failed or was stopped is not waited for.
     runtime.shutdown_background();
@@ -129,6 +121,13 @@ fn answer(
     let plural = if rows == 1 { "row" } else { "rows" };
     say(&format!("{} {plural} in {:.1} ms", grouped(rows), begun.elapsed().as_secs_f64() * 1e3));
     Ok(())
+}
+
+/// Tables are cut to the terminal, if there is one.
+fn style() -> Style {
+    let terminal =
+        io::stdout().is_terminal().then(|| terminal_size::terminal_size_of(io::stdout())).flatten();
+    Style { width: terminal.map(|(width, _)| usize::from(width.0)), ..Style::default() }
 }
 
 pub(super) fn queries(args: &QueriesArgs) -> anyhow::Result<()> {

@@ -26,6 +26,7 @@ use super::retained::{Retained, RetainedExec, kept};
 use super::tail::TailExec;
 use super::union::FactsUnionExec;
 use super::wall_time::{self, AT};
+use super::window::Window;
 use crate::fact::Kind;
 use crate::fact::columns;
 use crate::ledger::Segment;
@@ -40,6 +41,7 @@ pub(super) struct FactTable {
     url: ObjectStoreUrl,
     /// Off only in a test that compares.
     prune: bool,
+    window: Option<Window>,
 }
 
 /// Columns that SQL shows, of the stored ones: `at` first, what a fact says next, then its place.
@@ -68,8 +70,9 @@ impl FactTable {
         retained: Arc<Retained>,
         url: ObjectStoreUrl,
         prune: bool,
+        window: Option<Window>,
     ) -> Self {
-        Self { kind, snapshot, retained, url, prune }
+        Self { kind, snapshot, retained, url, prune, window }
     }
 
     pub(super) const fn kind(&self) -> Kind {
@@ -174,53 +177,17 @@ impl FactTable {
             .build();
         Ok(DataSourceExec::from_data_source(config))
     }
-}
 
-/// The same expression with columns of no relation.
-fn unqualified(expr: Expr) -> Result<Expr> {
-    use datafusion::common::tree_node::{Transformed, TreeNode};
-    let expr = expr.transform(|expr| {
-        Ok(match expr {
-            Expr::Column(column) if column.relation.is_some() => {
-                Transformed::yes(Expr::Column(datafusion::common::Column::from_name(column.name)))
-            }
-            other => Transformed::no(other),
-        })
-    })?;
-    Ok(expr.data)
-}
-
-impl fmt::Debug for FactTable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FactTable").field("kind", &self.kind).finish_non_exhaustive()
-    }
-}
-
-#[async_trait]
-impl TableProvider for FactTable {
-    fn schema(&self) -> SchemaRef {
-        sql_schema(self.kind)
-    }
-
-    fn table_type(&self) -> TableType {
-        TableType::Base
-    }
-
-    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
-        // Statistics leave out what cannot match; the filter itself stays in the plan.
-        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
-    }
-
-    async fn scan(
+    /// All rows that retention keeps and that may match, with these columns of SQL.
+    fn scan_columns(
         &self,
         state: &dyn Session,
-        projection: Option<&Vec<usize>>,
+        asked: &[usize],
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let sql = sql_schema(self.kind);
         let schema = columns::schema(self.kind);
-        let asked: Vec<usize> = projection.cloned().unwrap_or_else(|| (0..sql.fields().len()).collect());
         let names: Vec<&str> = asked.iter().map(|column| sql.field(*column).name().as_str()).collect();
 
         // The stored columns to read: those asked for, and what `at` is made of.
@@ -266,5 +233,65 @@ impl TableProvider for FactTable {
             Ok((expression, (*name).to_owned()))
         });
         Ok(Arc::new(ProjectionExec::try_new(expressions.collect::<Result<Vec<_>>>()?, rows)?))
+    }
+}
+
+/// The same expression with columns of no relation.
+fn unqualified(expr: Expr) -> Result<Expr> {
+    use datafusion::common::tree_node::{Transformed, TreeNode};
+    let expr = expr.transform(|expr| {
+        Ok(match expr {
+            Expr::Column(column) if column.relation.is_some() => {
+                Transformed::yes(Expr::Column(datafusion::common::Column::from_name(column.name)))
+            }
+            other => Transformed::no(other),
+        })
+    })?;
+    Ok(expr.data)
+}
+
+impl fmt::Debug for FactTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FactTable").field("kind", &self.kind).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl TableProvider for FactTable {
+    fn schema(&self) -> SchemaRef {
+        sql_schema(self.kind)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        // Statistics leave out what cannot match; the filter itself stays in the plan.
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let sql = sql_schema(self.kind);
+        let mut columns: Vec<usize> =
+            projection.cloned().unwrap_or_else(|| (0..sql.fields().len()).collect());
+        let Some(window) = self.window else { return self.scan_columns(state, &columns, filters, limit) };
+        let asked = columns.len();
+        for name in window.columns() {
+            let column = sql.index_of(name)?;
+            if !columns.contains(&column) {
+                columns.push(column);
+            }
+        }
+        let filters: Vec<Expr> = filters.iter().cloned().chain(window.conditions()).collect();
+        // A limit would count rows that are not in the window.
+        let rows = self.scan_columns(state, &columns, &filters, None)?;
+        window.over(state, rows, asked)
     }
 }

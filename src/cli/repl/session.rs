@@ -1,0 +1,241 @@
+//! What the prompt remembers between two statements.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::Context;
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use datafusion::common::ScalarValue;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use jiff::tz::TimeZone;
+use ostracon::{QueryOptions, Store};
+
+use super::super::output::{Answer, Format, Target};
+use super::super::table::{Expanded, Style};
+use super::super::{grouped, say};
+use super::config::Config;
+use super::names::Names;
+use super::pager::{Screen, shell};
+use super::progress::Progress;
+use super::run::{Kept, Runner, Running};
+use super::window::Window;
+
+/// The state of one prompt, or of one script.
+pub(super) struct Session {
+    pub(super) store: Arc<Store>,
+    pub(super) runner: Runner,
+    pub(super) names: Names,
+    pub(super) settings: Settings,
+    pub(super) window: Window,
+    pub(super) parameters: BTreeMap<String, ScalarValue>,
+    /// Where answers go instead of the screen.
+    pub(super) out: Option<(PathBuf, File)>,
+    /// The statement that commands such as `\g` and `\watch` take up.
+    pub(super) current: String,
+    /// What it was answered.
+    pub(super) last: Kept,
+    /// How many files deep `\\i` is.
+    pub(super) included: usize,
+}
+
+/// How answers are shown.
+pub(super) struct Settings {
+    pub(super) format: Format,
+    pub(super) expanded: Expanded,
+    pub(super) timing: bool,
+    pub(super) zone: TimeZone,
+    pub(super) pager: Option<String>,
+    /// Whether somebody sits at a terminal.
+    pub(super) interactive: bool,
+    pub(super) colour: bool,
+}
+
+impl Settings {
+    pub(super) fn new(config: &Config, interactive: bool, pager: Option<String>) -> anyhow::Result<Self> {
+        let no_colour = std::env::var_os("NO_COLOR").is_some_and(|set| !set.is_empty())
+            || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        Ok(Self {
+            format: config.format,
+            expanded: config.expanded,
+            timing: config.timing,
+            zone: super::config::zone(&config.timezone)?,
+            pager,
+            interactive,
+            colour: io::stdout().is_terminal() && !no_colour,
+        })
+    }
+}
+
+impl Session {
+    pub(super) fn new(store: Store, runner: Runner, settings: Settings) -> Self {
+        Self {
+            store: Arc::new(store),
+            runner,
+            names: Names::default(),
+            settings,
+            window: Window::default(),
+            parameters: BTreeMap::new(),
+            out: None,
+            current: String::new(),
+            last: Kept::default(),
+            included: 0,
+        }
+    }
+
+    /// What every question is given: the window as it is now, and the parameters.
+    pub(super) fn options(&self) -> anyhow::Result<QueryOptions> {
+        let now = jiff::Timestamp::now().to_zoned_datetime(self.settings.zone.clone());
+        let mut options = self.window.narrow(QueryOptions::new(), &now)?;
+        for (name, value) in &self.parameters {
+            options = options.param(name, value.clone());
+        }
+        Ok(options)
+    }
+
+    /// How tables are drawn where they go.
+    pub(super) fn style(&self) -> Style {
+        let shown = self.out.is_none() && io::stdout().is_terminal();
+        Style {
+            width: if shown { screen().map(|(width, _)| width) } else { None },
+            colour: shown && self.settings.colour,
+            zone: self.settings.zone.clone(),
+            expanded: self.settings.expanded,
+        }
+    }
+
+    /// Answers a statement.
+    pub(super) fn ask(&mut self, sql: &str, pipe: Option<&str>) -> anyhow::Result<()> {
+        sql.clone_into(&mut self.current);
+        let options = self.options()?;
+        self.ask_with(sql, options, pipe)
+    }
+
+    /// Answers a question with options of its own.
+    pub(super) fn ask_with(
+        &mut self,
+        sql: &str,
+        options: QueryOptions,
+        pipe: Option<&str>,
+    ) -> anyhow::Result<()> {
+        let begun = Instant::now();
+        let running = self.runner.begin(&self.store, sql.to_owned(), options)?;
+        let progress = self.progress(&running);
+        self.last = Kept::default();
+        let stream = running.stream(Some(self.last.clone()));
+        let rows = self.show(stream, progress, pipe)?;
+        self.told(rows, begun);
+        Ok(())
+    }
+
+    fn progress(&self, running: &Running) -> Option<Progress> {
+        let quiet = self.settings.format == Format::Table || self.out.is_some();
+        let wanted = self.settings.interactive && quiet && io::stderr().is_terminal();
+        wanted.then(|| Progress::of(&running.plan))
+    }
+
+    /// How many rows there were, for people.
+    fn told(&self, rows: u64, begun: Instant) {
+        if !self.settings.interactive {
+            return;
+        }
+        let plural = if rows == 1 { "row" } else { "rows" };
+        let time = if self.settings.timing {
+            format!(" in {:.1} ms", begun.elapsed().as_secs_f64() * 1e3)
+        } else {
+            String::new()
+        };
+        say(&format!("{} {plural}{time}", grouped(rows)));
+    }
+
+    /// Shows rows that are there already, as answers are shown.
+    pub(super) fn present(&mut self, schema: SchemaRef, batches: Vec<RecordBatch>) -> anyhow::Result<u64> {
+        let rows = futures::stream::iter(batches.into_iter().map(Ok));
+        self.show(Box::pin(RecordBatchStreamAdapter::new(schema, rows)), None, None)
+    }
+
+    fn show(
+        &mut self,
+        stream: SendableRecordBatchStream,
+        progress: Option<Progress>,
+        pipe: Option<&str>,
+    ) -> anyhow::Result<u64> {
+        let format = self.settings.format;
+        let mut style = self.style();
+        if let Some(pipe) = pipe {
+            style = Style { width: None, colour: false, ..style };
+            let mut answer = Answer::new(stream).styled(style);
+            let mut child = shell(pipe).stdin(Stdio::piped()).spawn()?;
+            let input = child.stdin.take().context("the command takes no input")?;
+            let written = self.runner.wait(answer.write_to(format, input));
+            drop(progress);
+            child.wait()?;
+            return read_enough(written);
+        }
+        let mut answer = Answer::new(stream).styled(style);
+        if let Some((path, file)) = &mut self.out {
+            let written = self.runner.wait(answer.write_to(format, &mut *file));
+            return written.with_context(|| format!("cannot write {}", path.display()));
+        }
+        if !self.settings.interactive {
+            return self.runner.wait(answer.write_to(format, io::stdout().lock()));
+        }
+        let lines = screen().map_or(usize::MAX, |(_, lines)| lines.saturating_sub(2));
+        let mut screen = Screen::new(self.settings.pager.clone(), lines);
+        let written = self.runner.wait(answer.write_to(format, Shown { screen: &mut screen, progress }));
+        // What came before it was stopped is not shown half.
+        if written.is_ok() || format != Format::Table {
+            read_enough(screen.finish().map_err(anyhow::Error::from))?;
+        }
+        read_enough(written)
+    }
+
+    /// Writes an answer into a file.
+    pub(super) fn copy(&mut self, sql: &str, target: Target) -> anyhow::Result<()> {
+        let begun = Instant::now();
+        let running = self.runner.begin(&self.store, sql.to_owned(), self.options()?)?;
+        let wanted = self.settings.interactive && io::stderr().is_terminal();
+        let _progress = wanted.then(|| Progress::of(&running.plan));
+        let answer = Answer::new(running.stream(None));
+        let rows = self.runner.wait(answer.write(target))?;
+        self.told(rows, begun);
+        Ok(())
+    }
+}
+
+/// The screen, from which the bar goes before anything comes.
+struct Shown<'s> {
+    screen: &'s mut Screen,
+    progress: Option<Progress>,
+}
+
+impl Write for Shown<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        drop(self.progress.take());
+        self.screen.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.screen.flush()
+    }
+}
+
+/// Whoever read the answer may have seen enough.
+fn read_enough<T: Default>(written: anyhow::Result<T>) -> anyhow::Result<T> {
+    match written {
+        Err(error) if super::super::is_closed_pipe(&error) => Ok(T::default()),
+        other => other,
+    }
+}
+
+/// Columns and lines of the terminal on stdout.
+pub(super) fn screen() -> Option<(usize, usize)> {
+    let (width, height) = terminal_size::terminal_size_of(io::stdout())?;
+    Some((usize::from(width.0), usize::from(height.0)))
+}
