@@ -124,7 +124,7 @@ fn answer(
 }
 
 /// Tables are cut to the terminal, if there is one.
-fn style() -> Style {
+pub(super) fn style() -> Style {
     let terminal =
         io::stdout().is_terminal().then(|| terminal_size::terminal_size_of(io::stdout())).flatten();
     Style { width: terminal.map(|(width, _)| usize::from(width.0)), ..Style::default() }

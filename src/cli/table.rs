@@ -100,9 +100,12 @@ impl Style {
         }
         let options = FormatOptions::default();
         let formatter = ArrayFormatter::try_new(column, &options)?;
+        // A column of nothing but NULL has none that are marked so.
+        let nulls = column.logical_nulls();
         for row in 0..column.len() {
             let text = || visible(&formatter.value(row).to_string()).into_owned();
-            into.push((!column.is_null(row)).then(text));
+            let is_null = nulls.as_ref().is_some_and(|nulls| nulls.is_null(row));
+            into.push((!is_null).then(text));
         }
         Ok(())
     }
@@ -275,7 +278,7 @@ mod tests {
     fn texts_are_cut_to_the_width_and_numbers_are_not() {
         let drawn = draw(Some(30), Expanded::Off);
         assert!(drawn.lines().all(|line| line.width() == 30), "{drawn}");
-        assert!(drawn.contains("|    7 | a long text for a… |"), "{drawn}");
+        assert!(drawn.contains("|    7 | a long text for a … |"), "{drawn}");
         assert!(drawn.contains("| NULL | 日本\\t\\x1b[2J"), "{drawn}");
     }
 

@@ -1,7 +1,7 @@
 //! A part of the store in time: what a query sees when it is asked for less than everything.
 //!
 //! The window is a condition on each row of each table of facts. It goes down with the query's own
-//! filters, where statistics leave out whole segments, and stands as a filter upon what is read; so
+//! filters, where statistics leave out whole segments, and stands upon what is read as retention does; so
 //! views, rewrites and sorts see a smaller table and nothing else.
 
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use datafusion::logical_expr::{Expr, lit};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions;
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::projection::ProjectionExec;
 
 use super::QueryOptions;
+use super::retained::RetainedExec;
 use super::wall_time::AT;
 use crate::fact::UnixNanos;
 
@@ -65,7 +65,7 @@ impl Window {
         let schema = rows.schema();
         let Some(condition) = conjunction(self.conditions()) else { return Ok(rows) };
         let condition = state.create_physical_expr(condition, &DFSchema::try_from(Arc::clone(&schema))?)?;
-        let inside = Arc::new(FilterExec::try_new(condition, rows)?);
+        let inside = Arc::new(RetainedExec::rows_if(condition, rows));
         if keep == schema.fields().len() {
             return Ok(inside);
         }

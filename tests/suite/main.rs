@@ -20,6 +20,7 @@ mod journal_bytes;
 mod kill;
 mod model;
 mod recover;
+mod repl;
 mod retention;
 mod saved_queries;
 mod scan;

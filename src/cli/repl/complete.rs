@@ -331,7 +331,7 @@ mod tests {
     fn functions_parameters_and_commands_are_offered() {
         assert_eq!(offered("SELECT date_▮"), ["date_trunc("]);
         assert_eq!(offered("SELECT * FROM events WHERE actor_address = $a▮"), ["$actor"]);
-        assert_eq!(offered("\\tim▮"), ["timing", "timezone"]);
+        assert_eq!(offered("\\tim▮"), ["timezone", "timing"]);
         assert_eq!(offered("\\run top_▮"), ["top_crashers"]);
         assert_eq!(offered("\\run top_crashers li▮"), ["limit="]);
         assert_eq!(offered("\\d dead▮"), ["dead_letters"]);

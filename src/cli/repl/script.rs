@@ -96,9 +96,10 @@ fn finished(text: &str) -> Vec<Step> {
     let (mut steps, rest) = split(text);
     let last = text.get(rest..).unwrap_or_default();
     if !is_blank(last) {
-        let skipped = last.len() - last.trim_start().len();
+        let nothing = |char: char| char.is_whitespace() || char == ';';
+        let skipped = last.len() - last.trim_start_matches(nothing).len();
         let line = 1 + text.get(..rest + skipped).unwrap_or_default().matches('\n').count();
-        let what = What::Sql { text: last.trim().to_owned(), pipe: None };
+        let what = What::Sql { text: last.trim_matches(nothing).to_owned(), pipe: None };
         steps.push(Step { at: rest..text.len(), line, what });
     }
     steps

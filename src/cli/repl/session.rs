@@ -188,7 +188,10 @@ impl Session {
         }
         let lines = screen().map_or(usize::MAX, |(_, lines)| lines.saturating_sub(2));
         let mut screen = Screen::new(self.settings.pager.clone(), lines);
-        let written = self.runner.wait(answer.write_to(format, Shown { screen: &mut screen, progress }));
+        let written = self.runner.wait(answer.write_to(
+            format,
+            Shown { screen: &mut screen, progress, plain: format != Format::Table, held: false },
+        ));
         // What came before it was stopped is not shown half.
         if written.is_ok() || format != Format::Table {
             read_enough(screen.finish().map_err(anyhow::Error::from))?;
@@ -213,11 +216,43 @@ impl Session {
 struct Shown<'s> {
     screen: &'s mut Screen,
     progress: Option<Progress>,
+    /// Whether what comes is the text of other programs, in which a payload's escapes stand as they are.
+    plain: bool,
+    /// The first byte of a character that may be a control character is held back.
+    held: bool,
+}
+
+impl Shown<'_> {
+    /// The bytes without any that a terminal would obey.
+    fn harmless(&mut self, bytes: &[u8]) -> Vec<u8> {
+        const LEAD: u8 = 0xc2;
+        let mut out = Vec::with_capacity(bytes.len());
+        for byte in bytes {
+            let control = match (std::mem::take(&mut self.held), *byte) {
+                (true, 0x80..=0x9f) => true,
+                (held, byte) => {
+                    out.extend(held.then_some(LEAD));
+                    byte < b' ' && !matches!(byte, b'\n' | b'\t') || byte == 0x7f
+                }
+            };
+            match *byte {
+                byte if control => out.extend_from_slice(format!("\\x{byte:02x}").as_bytes()),
+                LEAD => self.held = true,
+                byte => out.push(byte),
+            }
+        }
+        out
+    }
 }
 
 impl Write for Shown<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         drop(self.progress.take());
+        if self.plain {
+            let harmless = self.harmless(bytes);
+            self.screen.write_all(&harmless)?;
+            return Ok(bytes.len());
+        }
         self.screen.write(bytes)
     }
 

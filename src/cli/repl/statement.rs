@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::lex::{Kind, Token, tokens};
+use super::lex::{Kind, tokens};
 
 /// One thing to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +51,10 @@ pub(super) fn split(text: &str) -> (Vec<Step>, usize) {
                     let what = What::Sql { text: sql.trim_end().to_owned(), pipe };
                     steps.push(Step { at: from..end, line: line_of(text, begun), what });
                     from = end;
+                } else if let Some(before) = steps.last_mut() {
+                    // One semicolon more than needed.
+                    before.at.end = end;
+                    from = end;
                 }
                 begun = None;
                 skip_to = end;
@@ -83,12 +87,13 @@ pub(super) fn is_complete(text: &str) -> bool {
     if steps.is_empty() && matches!(rest.trim(), "quit" | "exit" | "help") {
         return true;
     }
-    tokens(rest).iter().all(|token| token.is_blank() && token.kind != Kind::Comment { closed: false })
+    let open = Kind::Comment { closed: false };
+    is_blank(rest) && tokens(rest).iter().all(|token| token.kind != open)
 }
 
 /// Whether this is a statement at all, or only blank.
 pub(super) fn is_blank(text: &str) -> bool {
-    tokens(text).iter().all(Token::is_blank)
+    tokens(text).iter().all(|token| token.is_blank() || token.kind == Kind::Semicolon)
 }
 
 fn command(line: &str) -> What {

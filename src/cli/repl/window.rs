@@ -38,13 +38,13 @@ impl Moment {
         if let Ok(span) = said.trim_end_matches("ago").trim().trim_start_matches('-').parse::<Span>() {
             return Ok(Self::Ago { said: said.to_owned(), span: span.abs() });
         }
-        if let Ok(time) = said.parse::<Time>() {
-            return Ok(Self::Instant(today.to_datetime(time).to_zoned_datetime(zone.clone())?.timestamp()));
+        if let Ok(civil) = said.parse::<DateTime>() {
+            return Ok(Self::Instant(civil.to_zoned_datetime(zone.clone())?.timestamp()));
         }
-        let civil: DateTime = said.parse().ok().with_context(|| {
+        let time: Time = said.parse().ok().with_context(|| {
             format!("{said:?} is no time; say 2h, 10:30, yesterday, 2026-03-01 or 2026-03-01T09:30:00Z")
         })?;
-        Ok(Self::Instant(civil.to_zoned_datetime(zone.clone())?.timestamp()))
+        Ok(Self::Instant(today.to_datetime(time).to_zoned_datetime(zone.clone())?.timestamp()))
     }
 
     fn nanos(&self, now: &ZonedDateTime) -> anyhow::Result<UnixNanos> {

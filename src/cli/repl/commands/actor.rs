@@ -3,6 +3,7 @@
 use arrow::array::RecordBatch;
 use ostracon::QueryOptions;
 
+use super::super::super::table::Expanded;
 use super::super::names::{nearest, texts};
 use super::super::session::Session;
 use super::Next;
@@ -18,8 +19,7 @@ const ERRORS: &str = "SELECT error_group(error) AS error, count(*) AS crashes, m
     FROM crashes WHERE actor_address = $address GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 10";
 const LOST: &str = "SELECT message_type, count(*) AS lost, min(at) AS first, max(at) AS last \
     FROM dead_letters WHERE target = $address GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 10";
-const CRASHES: &str =
-    "SELECT CAST(at AS TEXT), error FROM crashes WHERE actor_address = $address ORDER BY at DESC, seq DESC";
+const CRASHES: &str = "SELECT CAST(at AS TEXT) AS told, error FROM crashes WHERE actor_address = $address ORDER BY at DESC, seq DESC";
 const AROUND: &str = "SELECT at, who, what, more FROM (
         SELECT at, actor_address AS who, event_type AS what, coalesce(error, payload) AS more FROM events
         UNION ALL SELECT at, target, concat('lost ', message_type), payload FROM dead_letters
@@ -40,7 +40,11 @@ pub(super) fn run(session: &mut Session, address: &str) -> anyhow::Result<Next> 
             nearest(address, actors).map(|name| format!("; did you mean {name}?")).unwrap_or_default();
         anyhow::bail!("no events of an actor {address:?} are seen{meant}");
     }
-    part(session, "Life", life)?;
+    // One row, of many columns.
+    let expanded = std::mem::replace(&mut session.settings.expanded, Expanded::On);
+    let told = part(session, "Life", life);
+    session.settings.expanded = expanded;
+    told?;
     for (title, sql) in
         [("What happened (the last 50)", STORY), ("Errors", ERRORS), ("Messages to it that were lost", LOST)]
     {

@@ -33,8 +33,9 @@ pub(super) fn run(session: &mut Session, sql: &str) -> anyhow::Result<Next> {
     steps(&plan, 0, width, &mut text);
     let milliseconds = |time: std::time::Duration| time.as_secs_f64() * 1e3;
     text += &format!(
-        "{} rows in {:.1} ms, {:.1} ms of it for planning. Steps run at the same time, on all cores: their times overlap.\n",
+        "{} {} in {:.1} ms, {:.1} ms of it for planning. Steps run at the same time, on all cores: their times overlap.\n",
         grouped(rows),
+        if rows == 1 { "row" } else { "rows" },
         milliseconds(took),
         milliseconds(planned)
     );

@@ -88,7 +88,7 @@ const TABLES: [(&str, &str); 11] = [
     ("store.metrics", "counters of this process"),
 ];
 
-const COLUMNS: [(&str, &str); 31] = [
+const COLUMNS: [(&str, &str); 32] = [
     ("at", "the wall time that people mean"),
     ("system_id", "which actor system"),
     ("actor_address", "which actor"),
@@ -118,6 +118,7 @@ const COLUMNS: [(&str, &str); 31] = [
     ("stops", "how often it stopped"),
     ("restarts", "how often it was restarted"),
     ("crashes", "how often it crashed"),
+    ("last_event", "what happened to it last"),
     ("last_error", "the error of its last crash"),
     ("state", "running, crashed, stopped or unknown"),
 ];
@@ -130,8 +131,13 @@ pub(super) fn describe(session: &mut Session, name: &str) -> anyhow::Result<Next
     if !name.chars().all(|char| char.is_alphanumeric() || matches!(char, '_' | '.')) {
         anyhow::bail!("{name:?} is no table");
     }
-    let newest = ["events", "audits", "dead_letters", "crashes", "restarts"].contains(&name);
-    let order = if newest { " ORDER BY recorded_at DESC, stream DESC, seq DESC" } else { "" };
+    let order = match name {
+        "events" | "audits" | "dead_letters" | "crashes" | "restarts" => {
+            " ORDER BY recorded_at DESC, stream DESC, seq DESC"
+        }
+        "actors" => " ORDER BY last_seen DESC, actor_address",
+        _ => "",
+    };
     let sql = format!("SELECT * FROM {name}{order} LIMIT 1");
     let answered = session.runner.collect(&session.store, &sql, session.options()?);
     let (schema, batches) =
