@@ -120,9 +120,8 @@ impl Style {
             return String::new();
         }
         let mut out = String::new();
-        let rule: String =
-            columns.iter().map(|column| format!("+{}", "-".repeat(column.width + 2))).collect();
-        let rule = rule + "+\n";
+        let rules: Vec<_> = columns.iter().map(|column| "-".repeat(column.width + 2)).collect();
+        let rule = format!("+{}+\n", rules.join("+"));
         out += &rule;
         for column in columns {
             out += "| ";
@@ -292,7 +291,7 @@ mod tests {
     #[test]
     fn a_width_that_is_too_small_for_everything_is_no_harm() {
         for width in 0..60 {
-            assert!(draw(Some(width), Expanded::Off).contains("7"));
+            assert!(draw(Some(width), Expanded::Off).contains('7'));
         }
     }
 

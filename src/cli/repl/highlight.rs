@@ -182,7 +182,7 @@ mod tests {
             if char == '\x1b' {
                 chars.by_ref().find(|char| *char == 'm');
             } else {
-                out.push(char)
+                out.push(char);
             }
         }
         out

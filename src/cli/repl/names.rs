@@ -164,7 +164,7 @@ pub(super) fn nearest<'n>(word: &str, names: impl Iterator<Item = &'n str>) -> O
 /// What a failed statement most likely meant, if it is an unknown name.
 pub(super) fn meant(error: &str, known: &Known) -> Option<String> {
     let quoted = |text: &str| {
-        let end = text.find(|char: char| matches!(char, '\'' | '"' | ' ' | '\n'));
+        let end = text.find(['\'', '"', ' ', '\n']);
         let name = text.get(..end.unwrap_or(text.len())).unwrap_or(text);
         name.trim_end_matches(['.', ',']).rsplit('.').next().unwrap_or(name).to_owned()
     };

@@ -52,7 +52,7 @@ impl Write for Screen {
             return input.write(bytes);
         }
         self.held.extend_from_slice(bytes);
-        let lines = self.held.iter().filter(|byte| **byte == b'\n').count();
+        let lines = memchr::memchr_iter(b'\n', &self.held).count();
         if lines >= self.lines {
             let Some(pager) = &self.pager else {
                 io::stdout().lock().write_all(&self.held)?;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use datafusion::physical_plan::metrics::MetricsSet;
 use datafusion::physical_plan::{DisplayFormatType, ExecutionPlan};
 use futures::StreamExt;
 
@@ -45,8 +46,8 @@ pub(super) fn run(session: &mut Session, sql: &str) -> anyhow::Result<Next> {
 /// A step and those that it has its rows from.
 fn steps(plan: &Arc<dyn ExecutionPlan>, depth: usize, width: usize, out: &mut String) {
     let metrics = plan.metrics();
-    let rows = metrics.as_ref().and_then(|metrics| metrics.output_rows());
-    let time = metrics.as_ref().and_then(|metrics| metrics.elapsed_compute());
+    let rows = metrics.as_ref().and_then(MetricsSet::output_rows);
+    let time = metrics.as_ref().and_then(MetricsSet::elapsed_compute);
     let rows = rows.map_or_else(String::new, |rows| grouped(rows as u64));
     let time = time.map_or_else(String::new, |nanos| format!("{:.2} ms", nanos as f64 / 1e6));
     let told = Told(plan.as_ref()).to_string();

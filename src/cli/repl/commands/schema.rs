@@ -153,7 +153,7 @@ pub(super) fn describe(session: &mut Session, name: &str) -> anyhow::Result<Next
     let fields = || schema.fields().iter();
     let columns = fields().map(|field| Some(field.name().as_str())).collect();
     let types: Vec<_> = fields().map(|field| plain(field.data_type())).collect();
-    let meanings = fields().map(|field| meaning(field.name())).collect();
+    let meanings = fields().map(|field| Some(meaning(field.name()))).collect();
     let examples = (0..schema.fields().len())
         .map(|at| example.and_then(|row| row.get(at)).map(String::as_str))
         .collect();
@@ -168,8 +168,8 @@ pub(super) fn describe(session: &mut Session, name: &str) -> anyhow::Result<Next
     )
 }
 
-fn meaning(column: &str) -> Option<&'static str> {
-    Some(COLUMNS.iter().find(|(name, _)| *name == column).map_or("", |(_, meaning)| *meaning))
+fn meaning(column: &str) -> &'static str {
+    COLUMNS.iter().find(|(name, _)| *name == column).map_or("", |(_, meaning)| *meaning)
 }
 
 /// A type as SQL calls it.

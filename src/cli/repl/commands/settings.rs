@@ -84,17 +84,20 @@ pub(super) fn pager(session: &mut Session, word: &str) -> anyhow::Result<Next> {
 
 pub(super) fn at(session: &mut Session, said: &str) -> anyhow::Result<Next> {
     session.window.at = moment(session, said)?;
-    looking(session)
+    looking(session);
+    Ok(Next::Prompt)
 }
 
 pub(super) fn since(session: &mut Session, said: &str) -> anyhow::Result<Next> {
     session.window.since = moment(session, said)?;
-    looking(session)
+    looking(session);
+    Ok(Next::Prompt)
 }
 
 pub(super) fn until(session: &mut Session, said: &str) -> anyhow::Result<Next> {
     session.window.until = moment(session, said)?;
-    looking(session)
+    looking(session);
+    Ok(Next::Prompt)
 }
 
 fn moment(session: &Session, said: &str) -> anyhow::Result<Option<Moment>> {
@@ -104,7 +107,7 @@ fn moment(session: &Session, said: &str) -> anyhow::Result<Option<Moment>> {
     Moment::parse(said, &session.settings.zone, jiff::Timestamp::now()).map(Some)
 }
 
-fn looking(session: &Session) -> anyhow::Result<Next> {
+fn looking(session: &Session) {
     let window = session.window.shown(&session.settings.zone);
     let told = if window.is_empty() {
         "every statement sees all facts".to_owned()
@@ -112,7 +115,6 @@ fn looking(session: &Session) -> anyhow::Result<Next> {
         format!("every statement sees only facts {window}")
     };
     tell(session, &told);
-    Ok(Next::Prompt)
 }
 
 pub(super) fn set(session: &mut Session, arguments: &str) -> anyhow::Result<Next> {
