@@ -6,7 +6,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use arrow::array::RecordBatch;
@@ -129,8 +129,9 @@ impl Session {
         let progress = self.progress(&running);
         self.last = Kept::default();
         let stream = running.stream(Some(self.last.clone()));
-        let rows = self.show(stream, progress, pipe)?;
-        self.told(rows, begun);
+        if let Some((rows, done)) = self.show(stream, progress, pipe)? {
+            self.told(rows, done.duration_since(begun));
+        }
         Ok(())
     }
 
@@ -141,13 +142,13 @@ impl Session {
     }
 
     /// How many rows there were, for people.
-    fn told(&self, rows: u64, begun: Instant) {
+    fn told(&self, rows: u64, taken: Duration) {
         if !self.settings.interactive {
             return;
         }
         let plural = if rows == 1 { "row" } else { "rows" };
         let time = if self.settings.timing {
-            format!(" in {:.1} ms", begun.elapsed().as_secs_f64() * 1e3)
+            format!(" in {:.1} ms", taken.as_secs_f64() * 1e3)
         } else {
             String::new()
         };
@@ -155,17 +156,19 @@ impl Session {
     }
 
     /// Shows rows that are there already, as answers are shown.
-    pub(super) fn present(&mut self, schema: SchemaRef, batches: Vec<RecordBatch>) -> anyhow::Result<u64> {
+    pub(super) fn present(&mut self, schema: SchemaRef, batches: Vec<RecordBatch>) -> anyhow::Result<()> {
         let rows = futures::stream::iter(batches.into_iter().map(Ok));
-        self.show(Box::pin(RecordBatchStreamAdapter::new(schema, rows)), None, None)
+        self.show(Box::pin(RecordBatchStreamAdapter::new(schema, rows)), None, None).map(drop)
     }
 
+    /// Shows an answer; gives its rows and when they were there, unless somebody had seen enough.
     fn show(
         &mut self,
         stream: SendableRecordBatchStream,
         progress: Option<Progress>,
         pipe: Option<&str>,
-    ) -> anyhow::Result<u64> {
+    ) -> anyhow::Result<Option<(u64, Instant)>> {
+        let now = |rows| (rows, Instant::now());
         let format = self.settings.format;
         let mut style = self.style();
         if let Some(pipe) = pipe {
@@ -176,27 +179,34 @@ impl Session {
             let written = self.runner.wait(answer.write_to(format, input));
             drop(progress);
             child.wait()?;
-            return read_enough(written);
+            return read_enough(written.map(now));
         }
         let mut answer = Answer::new(stream).styled(style);
         if let Some((path, file)) = &mut self.out {
             let written = self.runner.wait(answer.write_to(format, &mut *file));
-            return written.with_context(|| format!("cannot write {}", path.display()));
+            let written = written.with_context(|| format!("cannot write {}", path.display()));
+            return written.map(now).map(Some);
         }
         if !self.settings.interactive {
-            return self.runner.wait(answer.write_to(format, io::stdout().lock()));
+            return self.runner.wait(answer.write_to(format, io::stdout().lock())).map(now).map(Some);
         }
         let lines = screen().map_or(usize::MAX, |(_, lines)| lines.saturating_sub(2));
         let mut screen = Screen::new(self.settings.pager.clone(), lines);
+        let mut first = None;
         let written = self.runner.wait(answer.write_to(
             format,
-            Shown { screen: &mut screen, progress, plain: format != Format::Table, held: false },
+            Shown {
+                screen: &mut screen,
+                progress,
+                plain: format != Format::Table,
+                held: false,
+                first: &mut first,
+            },
         ));
-        // What came before it was stopped is not shown half.
-        if written.is_ok() || format != Format::Table {
-            read_enough(screen.finish().map_err(anyhow::Error::from))?;
-        }
-        read_enough(written)
+        read_enough(screen.finish().map_err(anyhow::Error::from))?;
+        // A table comes when it is whole; how long it is read is not counted.
+        let done = first.filter(|_| format == Format::Table).unwrap_or_else(Instant::now);
+        read_enough(written.map(|rows| (rows, done)))
     }
 
     /// Writes an answer into a file.
@@ -207,7 +217,7 @@ impl Session {
         let _progress = wanted.then(|| Progress::of(&running.plan));
         let answer = Answer::new(running.stream(None));
         let rows = self.runner.wait(answer.write(target))?;
-        self.told(rows, begun);
+        self.told(rows, begun.elapsed());
         Ok(())
     }
 }
@@ -220,6 +230,8 @@ struct Shown<'s> {
     plain: bool,
     /// The first byte of a character that may be a control character is held back.
     held: bool,
+    /// When something first came.
+    first: &'s mut Option<Instant>,
 }
 
 impl Shown<'_> {
@@ -248,6 +260,7 @@ impl Shown<'_> {
 impl Write for Shown<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         drop(self.progress.take());
+        self.first.get_or_insert_with(Instant::now);
         if self.plain {
             let harmless = self.harmless(bytes);
             self.screen.write_all(&harmless)?;
@@ -262,10 +275,10 @@ impl Write for Shown<'_> {
 }
 
 /// Whoever read the answer may have seen enough.
-fn read_enough<T: Default>(written: anyhow::Result<T>) -> anyhow::Result<T> {
+fn read_enough<T>(written: anyhow::Result<T>) -> anyhow::Result<Option<T>> {
     match written {
-        Err(error) if super::super::is_closed_pipe(&error) => Ok(T::default()),
-        other => other,
+        Err(error) if super::super::is_closed_pipe(&error) => Ok(None),
+        other => other.map(Some),
     }
 }
 

@@ -103,7 +103,7 @@ fn an_unknown_name_is_likely_another() {
     terminal.keys("SELECT * FROM crash");
     terminal.press_until("\t", "FROM crashes");
     terminal.stop();
-    terminal.ask("SELECT actor_adress FROM crashes;", "Did you mean actor_address?");
+    terminal.ask("SELECT actor_adress FROM crashes;", "Did you mean 'crashes.actor_address'?");
     terminal.ask("SELECT * FROM crashs;", "Did you mean crashes?");
     terminal.ask("\\run top_crasher", "Did you mean top_crashers?");
     terminal.ask("\\qeuries", "did you mean \\queries?");
