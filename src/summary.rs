@@ -1,7 +1,12 @@
 //! A store in numbers.
 
+use arrow::array::{Array, AsArray, RecordBatch, TimestampNanosecondArray};
+use arrow::datatypes::TimestampNanosecondType;
+
 use crate::error::Result;
-use crate::fact::Kind;
+use crate::fact::{Kind, StreamId, UnixNanos, wall_time};
+use crate::journal::claim;
+use crate::maintain::inventory::is_owned;
 use crate::store::Store;
 
 /// What is in a store, in numbers: over all processes, and all time.
@@ -29,6 +34,17 @@ pub struct KindSummary {
     pub segment_bytes: u64,
     /// Bytes of the flushed facts as JSON lines.
     pub fact_bytes: u64,
+    /// The earliest `at` of a fact.
+    pub first_at: Option<UnixNanos>,
+    /// The latest `at` of a fact.
+    pub last_at: Option<UnixNanos>,
+}
+
+impl KindSummary {
+    fn happened(&mut self, first: UnixNanos, last: UnixNanos) {
+        self.first_at = Some(self.first_at.map_or(first, |known| known.min(first)));
+        self.last_at = Some(self.last_at.map_or(last, |known| known.max(last)));
+    }
 }
 
 impl Summary {
@@ -63,13 +79,46 @@ impl Store {
                 of.segments += 1;
                 of.segment_bytes += segment.bytes;
                 of.fact_bytes += segment.fact_bytes;
+                of.happened(segment.at.min, segment.at.max);
             }
-            of.facts += tail
-                .iter()
-                .filter_map(|chunk| chunk.rows(kind))
-                .map(|r| r.batch.num_rows() as u64)
-                .sum::<u64>();
+            for rows in tail.iter().filter_map(|chunk| chunk.rows(kind)) {
+                of.facts += rows.batch.num_rows() as u64;
+                let times = times(&rows.batch);
+                if let (Some(first), Some(last)) = (times.iter().min(), times.iter().max()) {
+                    of.happened(UnixNanos(*first), UnixNanos(*last));
+                }
+            }
         }
         Ok(summary)
     }
+
+    /// The streams that a process, this or another, has open for writing now, as far as they
+    /// have a journal.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn live_streams(&self) -> Result<Vec<StreamId>> {
+        let root = self.path();
+        let mut live = Vec::new();
+        for stream in claim::streams(root)? {
+            if !claim::files(&claim::folder(root, stream))?.is_empty() && is_owned(root, stream)? {
+                live.push(stream);
+            }
+        }
+        Ok(live)
+    }
+}
+
+/// The wall times of rows, in nanoseconds.
+fn times(rows: &RecordBatch) -> Vec<i64> {
+    let column = |name| {
+        rows.column_by_name(name).and_then(|column| column.as_primitive_opt::<TimestampNanosecondType>())
+    };
+    let (given, told, recorded) = (column("wall_time"), column("timestamp"), column("recorded_at"));
+    let value = |column: Option<&TimestampNanosecondArray>, row| {
+        column.filter(|column| column.is_valid(row)).map(|column| column.value(row))
+    };
+    (0..rows.num_rows())
+        .filter_map(|row| wall_time(value(given, row), value(told, row), value(recorded, row)))
+        .collect()
 }

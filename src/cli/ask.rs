@@ -1,14 +1,16 @@
 //! `ostracon sql`, `query` and `queries`: questions and their answers.
 
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use arrow::array::RecordBatch;
 use ostracon::{QueryOptions, SavedQuery};
 
 use super::output::{Answer, Format, Target};
 use super::picture::{self, Request};
+use super::questions::Questions;
+use super::table::Style;
 use super::{StoreArg, grouped, open_to_read, runtime, say};
 
 /// Rows that a picture is made of, and their bytes; they are all in memory.
@@ -27,12 +29,8 @@ const MOST_DRAWN_BYTES: usize = 256 << 20;
 pub(super) struct SqlArgs {
     #[command(flatten)]
     store: StoreArg,
-    /// The question
-    #[arg(short, long, value_name = "SQL", required_unless_present = "file")]
-    command: Option<String>,
-    /// A file with the question; - for standard input
-    #[arg(short, long, conflicts_with = "command")]
-    file: Option<PathBuf>,
+    #[command(flatten)]
+    questions: Questions,
     #[command(flatten)]
     answer: AnswerArgs,
 }
@@ -105,20 +103,15 @@ fn setting(text: &str) -> Result<(String, String), String> {
 }
 
 pub(super) fn sql(args: &SqlArgs) -> anyhow::Result<()> {
-    let text = match (&args.command, &args.file) {
-        (Some(text), _) => text.clone(),
-        (None, Some(file)) if file.as_os_str() == "-" => {
-            let mut text = String::new();
-            io::stdin().read_to_string(&mut text).context("cannot read standard input")?;
-            text
-        }
-        (None, Some(file)) => {
-            std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?
-        }
-        (None, None) => anyhow::bail!("no question was asked"),
-    };
+    if args.questions.0.is_empty() {
+        anyhow::bail!("no question was asked; --command <SQL> and --file <FILE> do");
+    }
     let store = open_to_read(&args.store.store)?;
-    answer(&args.answer, async |options| store.sql_with(&text, options).await)
+    for question in &args.questions.0 {
+        let text = question.text()?;
+        answer(&args.answer, async |options| store.sql_with(&text, options).await)?;
+    }
+    Ok(())
 }
 
 pub(super) fn query(args: &QueryArgs) -> anyhow::Result<()> {
@@ -144,7 +137,7 @@ fn answer(
     let rows = runtime.block_on(async {
         let frame = ask(options).await?;
         let stream = frame.execute_stream().await.map_err(ostracon::query_error)?;
-        let answer = Answer::new(stream);
+        let answer = Answer::new(stream).styled(style());
         match &args.plot {
             Some(request) => plot(answer, request).await,
             None => answer.write(target).await,
@@ -161,28 +154,49 @@ fn answer(
 /// Draws the answer, and returns of how many rows.
 async fn plot(answer: Answer, request: &Request) -> anyhow::Result<u64> {
     let (batches, is_cut) = answer.keep(MOST_DRAWN_ROWS, MOST_DRAWN_BYTES).await?;
-    if let Some(path) = request.path() {
-        picture::write(&batches, request, path)?;
-        say(&format!("wrote {}", path.display()));
-    } else {
-        let stdout = io::stdout();
-        let told =
-            |name, else_| std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(else_);
-        let (width, height) = terminal_size::terminal_size_of(&stdout)
-            .map_or_else(|| (told("COLUMNS", 80), told("LINES", 24)), |(width, height)| (width.0, height.0));
-        // The prompt and how long it took stay on the screen with it.
-        let height = height.saturating_sub(2);
-        let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let drawn = picture::draw(&batches, request, width, height, stdout.is_terminal() && !no_colour)?;
-        stdout.lock().write_all(drawn.as_bytes())?;
-    }
+    show_picture(&batches, request, &mut io::stdout().lock())?;
+    let rows = batches.iter().map(|batch| batch.num_rows() as u64).sum();
     if is_cut {
-        let most = grouped(MOST_DRAWN_ROWS as u64);
-        say(&format!(
-            "only the first {most} rows are drawn; let the question count or group them to see all"
-        ));
+        tell_cut(rows);
     }
-    Ok(batches.iter().map(|batch| batch.num_rows() as u64).sum())
+    Ok(rows)
+}
+
+/// Draws rows where a terminal's width is known, or into the file that is asked for.
+pub(super) fn show_picture(
+    batches: &[RecordBatch],
+    request: &Request,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
+    if let Some(path) = request.path() {
+        picture::write(batches, request, path)?;
+        say(&format!("wrote {}", path.display()));
+        return Ok(());
+    }
+    let stdout = io::stdout();
+    let told = |name, else_| std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(else_);
+    let (width, height) = terminal_size::terminal_size_of(&stdout)
+        .map_or_else(|| (told("COLUMNS", 80), told("LINES", 24)), |(width, height)| (width.0, height.0));
+    // The prompt and how long it took stay on the screen with it.
+    let height = height.saturating_sub(2);
+    let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let drawn = picture::draw(batches, request, width, height, stdout.is_terminal() && !no_colour)?;
+    Ok(out.write_all(drawn.as_bytes())?)
+}
+
+/// Not all of an answer is in its picture.
+pub(super) fn tell_cut(rows: u64) {
+    say(&format!(
+        "only the first {} rows are drawn; let the question count or group them to see all",
+        grouped(rows)
+    ));
+}
+
+/// Tables are cut to the terminal, if there is one.
+pub(super) fn style() -> Style {
+    let terminal =
+        io::stdout().is_terminal().then(|| terminal_size::terminal_size_of(io::stdout())).flatten();
+    Style { width: terminal.map(|(width, _)| usize::from(width.0)), ..Style::default() }
 }
 
 pub(super) fn queries(args: &QueriesArgs) -> anyhow::Result<()> {

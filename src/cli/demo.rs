@@ -51,7 +51,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         runtime.block_on(async {
             let frame = store.saved_query(name, &[], ostracon::QueryOptions::new()).await?;
             let stream = frame.execute_stream().await.map_err(ostracon::query_error)?;
-            Answer::new(stream).write(Target::Stdout(Format::Table)).await
+            Answer::new(stream).styled(super::ask::style()).write(Target::Stdout(Format::Table)).await
         })?;
     }
     store.close()?;

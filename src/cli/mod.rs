@@ -11,19 +11,24 @@ mod inspect;
 mod metrics;
 mod output;
 mod picture;
+mod questions;
 mod record;
 mod recover;
+mod repl;
 mod retention;
 mod scan;
+mod shell;
+mod table;
 mod tail;
 mod verify;
 
+use std::ffi::OsString;
 use std::io;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use ostracon::{Kind, Store};
 
 /// An embedded columnar store for the facts of an actor system, with SQL over them.
@@ -60,11 +65,14 @@ enum Command {
     Verify(verify::Args),
     Head(verify::HeadArgs),
     Demo(demo::Args),
+    Repl(repl::Args),
+    Completions(shell::CompletionsArgs),
+    Man(shell::ManArgs),
 }
 
 /// Runs the command that the arguments ask for.
 pub(crate) fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::try_parse_from(arguments()) {
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print();
@@ -90,6 +98,20 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
+/// The command line. A store alone is the prompt on it.
+fn arguments() -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = std::env::args_os().collect();
+    let is_command = |name: &str| Cli::command().find_subcommand(name).is_some() || name == "help";
+    let first = arguments.get(1).map(|first| first.to_string_lossy().into_owned());
+    if first.is_some_and(|first| {
+        let path = Path::new(&first);
+        !first.starts_with('-') && !is_command(&first) && (path.exists() || first.contains('/'))
+    }) {
+        arguments.insert(1, "repl".into());
+    }
+    arguments
+}
+
 fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Import(args) => import::run(&args)?,
@@ -107,6 +129,9 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Verify(args) => return verify::run(&args),
         Command::Head(args) => verify::head(&args)?,
         Command::Demo(args) => demo::run(&args)?,
+        Command::Repl(args) => return repl::run(&args),
+        Command::Completions(args) => shell::completions(&args)?,
+        Command::Man(args) => shell::man(&args)?,
         Command::Recover(args) => return recover::run(&args),
         Command::Doctor(args) => return doctor::doctor(&args),
         Command::StartupCheck(args) => return doctor::startup_check(&args),

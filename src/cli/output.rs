@@ -14,11 +14,14 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::execution::SendableRecordBatchStream;
 use futures::StreamExt;
 
+use super::table::Style;
+
 /// A table on a terminal is for people: more rows are not drawn.
 const MOST_TABLE_ROWS: usize = 100_000;
 
 /// How an answer is written.
-#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(super) enum Format {
     /// Columns drawn for people
     #[default]
@@ -104,11 +107,17 @@ pub(super) fn put(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
 pub(super) struct Answer {
     stream: SendableRecordBatchStream,
     rows: u64,
+    style: Style,
 }
 
 impl Answer {
-    pub(super) const fn new(stream: SendableRecordBatchStream) -> Self {
-        Self { stream, rows: 0 }
+    pub(super) fn new(stream: SendableRecordBatchStream) -> Self {
+        Self { stream, rows: 0, style: Style::default() }
+    }
+
+    /// Draws tables so.
+    pub(super) fn styled(self, style: Style) -> Self {
+        Self { style, ..self }
     }
 
     async fn next(&mut self) -> anyhow::Result<Option<RecordBatch>> {
@@ -123,9 +132,7 @@ impl Answer {
     pub(super) async fn write(mut self, target: Target) -> anyhow::Result<u64> {
         match target {
             Target::Stdout(format) => {
-                let mut out = BufWriter::new(io::stdout().lock());
-                self.write_text(format, &mut out).await?;
-                out.flush()?;
+                self.write_to(format, io::stdout().lock()).await?;
             }
             Target::File { path, kind } => {
                 let partial = Partial::create(&path)?;
@@ -156,6 +163,14 @@ impl Answer {
             batches.push(batch);
         }
         Ok((batches, false))
+    }
+
+    /// Writes everything there, and returns how many rows that was.
+    pub(super) async fn write_to(&mut self, format: Format, out: impl Write) -> anyhow::Result<u64> {
+        let mut out = BufWriter::new(out);
+        self.write_text(format, &mut out).await?;
+        out.flush()?;
+        Ok(self.rows)
     }
 
     async fn write_file(&mut self, kind: FileKind, mut out: BufWriter<File>) -> anyhow::Result<()> {
@@ -240,11 +255,7 @@ impl Answer {
                 batches.push(batch);
             }
         }
-        if schema.fields().is_empty() {
-            return Ok(());
-        }
-        let table = arrow::util::pretty::pretty_format_batches_with_schema(schema, &batches)?;
-        writeln!(out, "{table}")?;
+        out.write_all(self.style.draw(&schema, &batches)?.as_bytes())?;
         if self.rows > drawn as u64 {
             super::say(&format!("only the first {drawn} rows are drawn; --format csv writes them all"));
         }

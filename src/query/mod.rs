@@ -9,7 +9,7 @@
 //! 4. [`table`] plans a scan from the ledger's numbers: segments that cannot match are left out
 //!    without being opened ([`prune`]), and the unflushed tail is one more input ([`tail`]).
 //!    [`wall_time`] makes the column `at` out of the stored ones. What retention does not keep is
-//!    left out, whole segments or rows ([`retained`]).
+//!    left out, whole segments or rows ([`retained`]), and so is what a query's [`window`] in time leaves out.
 //! 5. [`newest_first`] lets `ORDER BY … DESC LIMIT n` begin with the newest segments.
 //! 6. [`planning`] looks at the clock between any two rules of the planner.
 //! 7. [`watch`] stands at the root of every plan: it stops at the deadline, and turns a panic
@@ -36,6 +36,7 @@ mod union;
 mod views;
 mod wall_time;
 mod watch;
+mod window;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,6 +52,7 @@ pub use saved::{Parameter, SavedQuery};
 pub(crate) use session::Engine;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::fact::UnixNanos;
 use crate::metrics::count;
 use crate::store::Store;
 
@@ -61,6 +63,9 @@ pub struct QueryOptions {
     pub(crate) timeout: Option<Duration>,
     pub(crate) params: Vec<(String, datafusion::common::ScalarValue)>,
     pub(crate) prune: Option<bool>,
+    pub(crate) since: Option<UnixNanos>,
+    pub(crate) until: Option<UnixNanos>,
+    pub(crate) as_of: Option<UnixNanos>,
 }
 
 impl QueryOptions {
@@ -82,6 +87,43 @@ impl QueryOptions {
         value: impl Into<datafusion::common::ScalarValue>,
     ) -> Self {
         self.params.push((name.into(), value.into()));
+        self
+    }
+
+    /// Sees only facts whose `at` is this instant or later, in every table and view of facts.
+    ///
+    /// The tables about the store itself, `store.segments` and its like, stay whole.
+    pub const fn since(mut self, at: UnixNanos) -> Self {
+        self.since = Some(at);
+        self
+    }
+
+    /// Sees only facts whose `at` is before this instant, in every table and view of facts.
+    ///
+    /// ```
+    /// # use ostracon::{Event, Json, QueryOptions, Store, UnixNanos};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// let store = Store::open(folder.path().join("facts"))?;
+    /// for second in [1_795_404_290.0, 1_795_404_300.0] {
+    ///     store.record(Event::new("shop", "shop:5", "ActorStarted", Json::empty_object(), second))?;
+    /// }
+    /// let from = UnixNanos::new(1_795_404_290 * 1_000_000_000);
+    /// let to = UnixNanos::new(1_795_404_300 * 1_000_000_000);
+    /// let window = QueryOptions::new().since(from).until(to);
+    /// assert_eq!(store.sql_with("SELECT * FROM events", window).await?.count().await?, 1);
+    /// # Ok(()) }
+    /// ```
+    pub const fn until(mut self, at: UnixNanos) -> Self {
+        self.until = Some(at);
+        self
+    }
+
+    /// Sees the facts as they were at this instant: only those with `recorded_at` at or before it.
+    ///
+    /// What has been dropped since is gone all the same, and rules of retention count from now.
+    pub const fn as_of(mut self, recorded_at: UnixNanos) -> Self {
+        self.as_of = Some(recorded_at);
         self
     }
 

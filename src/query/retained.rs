@@ -1,13 +1,15 @@
 //! What retention keeps, in queries: the selection of a query, and the node that applies it.
 //!
 //! Segments of which all rows are kept are scanned as if there were no rules, and those of which
-//! none is are not scanned at all. [`RetainedExec`] stands upon the scan of the others.
+//! none is are not scanned at all. [`RetainedExec`] stands upon the scan of the others. It leaves out
+//! what lies outside a query's window in time, too.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
+use datafusion::common::cast::as_boolean_array;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DataFusionError, Result, Statistics};
@@ -66,30 +68,54 @@ pub(super) fn kept(selection: &Selection, kind: Kind, batch: &RecordBatch) -> Re
 
 /// Passes on the rows that are kept.
 pub(super) struct RetainedExec {
-    kind: Kind,
-    selection: Arc<Selection>,
+    keep: Keep,
     input: Arc<dyn ExecutionPlan>,
+}
+
+/// Which rows are kept.
+#[derive(Clone)]
+enum Keep {
+    ByRules(Kind, Arc<Selection>),
+    /// Those for which this is true.
+    If(Arc<dyn PhysicalExpr>),
+}
+
+impl Keep {
+    fn of(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+        match self {
+            Self::ByRules(kind, selection) => kept(selection, *kind, batch),
+            Self::If(condition) => {
+                let keep = condition.evaluate(batch)?.into_array(batch.num_rows())?;
+                Ok(filter_record_batch(batch, as_boolean_array(&keep)?)?)
+            }
+        }
+    }
 }
 
 impl RetainedExec {
     /// Over rows with (at least) the columns that the selection looks at.
     pub(super) const fn new(kind: Kind, selection: Arc<Selection>, input: Arc<dyn ExecutionPlan>) -> Self {
-        Self { kind, selection, input }
+        Self { keep: Keep::ByRules(kind, selection), input }
+    }
+
+    /// The rows for which this is true.
+    pub(super) const fn rows_if(condition: Arc<dyn PhysicalExpr>, input: Arc<dyn ExecutionPlan>) -> Self {
+        Self { keep: Keep::If(condition), input }
     }
 }
 
 impl fmt::Debug for RetainedExec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RetainedExec")
-            .field("kind", &self.kind)
-            .field("input", &self.input)
-            .finish_non_exhaustive()
+        f.debug_struct("RetainedExec").field("input", &self.input).finish_non_exhaustive()
     }
 }
 
 impl DisplayAs for RetainedExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RetainedExec")
+        match &self.keep {
+            Keep::ByRules(..) => write!(f, "RetainedExec"),
+            Keep::If(condition) => write!(f, "RetainedExec: {condition}"),
+        }
     }
 }
 
@@ -122,14 +148,14 @@ impl ExecutionPlan for RetainedExec {
         mut children: Vec<Arc<dyn ExecutionPlan>>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let input = children.pop().unwrap_or_else(|| Arc::clone(&self.input));
-        Ok(Arc::new(Self::new(self.kind, Arc::clone(&self.selection), input)))
+        Ok(Arc::new(Self { keep: self.keep.clone(), input }))
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let input = self.input.execute(partition, context)?;
-        let (kind, selection) = (self.kind, Arc::clone(&self.selection));
+        let keep = self.keep.clone();
         let schema = input.schema();
-        let batches = input.map(move |batch| kept(&selection, kind, &batch?));
+        let batches = input.map(move |batch| keep.of(&batch?));
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches)))
     }
 

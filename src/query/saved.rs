@@ -116,8 +116,12 @@ impl SavedQuery {
         query
     }
 
-    /// The values of all parameters, with some of them set.
-    fn values(&self, set: &[(String, String)]) -> Result<Vec<(String, ScalarValue)>> {
+    /// The values of all parameters, with some of them set: what [`QueryOptions::param`] is given
+    /// when its SQL is asked by [`Store::sql_with`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::Query`] for a parameter that it has not, or a value of the wrong type.
+    pub fn values(&self, set: &[(String, String)]) -> Result<Vec<(String, ScalarValue)>> {
         if let Some((unknown, _)) =
             set.iter().find(|(name, _)| self.parameters.iter().all(|p| p.name != name))
         {

@@ -30,6 +30,7 @@ use super::system::{self, SystemTable};
 use super::table::FactTable;
 use super::views;
 use super::watch::{Breathe, Watch};
+use super::window::Window;
 use super::{QueryOptions, functions, query_error};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::Kind;
@@ -108,6 +109,7 @@ impl Engine {
                 snapshot: Arc::clone(snapshot),
                 retained: Arc::new(retained),
                 prune: options.prune.unwrap_or(true),
+                window: Window::of(options),
             }),
             system: Arc::new(System { shared: Arc::clone(shared), snapshot: Arc::clone(snapshot) }),
         };
@@ -226,13 +228,14 @@ struct Facts {
     snapshot: Arc<Snapshot>,
     retained: Arc<Retained>,
     prune: bool,
+    window: Option<Window>,
 }
 
 impl Facts {
     fn fact_table(&self, kind: Kind) -> DfResult<Arc<FactTable>> {
         let url = ObjectStoreUrl::parse(URL)?;
         let (snapshot, retained) = (Arc::clone(&self.snapshot), Arc::clone(&self.retained));
-        Ok(Arc::new(FactTable::new(kind, snapshot, retained, url, self.prune)))
+        Ok(Arc::new(FactTable::new(kind, snapshot, retained, url, self.prune, self.window)))
     }
 }
 

@@ -26,6 +26,7 @@ use super::retained::{Retained, RetainedExec, kept};
 use super::tail::TailExec;
 use super::union::FactsUnionExec;
 use super::wall_time::{self, AT};
+use super::window::Window;
 use crate::fact::Kind;
 use crate::fact::columns;
 use crate::ledger::Segment;
@@ -40,6 +41,7 @@ pub(super) struct FactTable {
     url: ObjectStoreUrl,
     /// Off only in a test that compares.
     prune: bool,
+    window: Option<Window>,
 }
 
 /// Columns that SQL shows, of the stored ones: `at` first, what a fact says next, then its place.
@@ -68,8 +70,9 @@ impl FactTable {
         retained: Arc<Retained>,
         url: ObjectStoreUrl,
         prune: bool,
+        window: Option<Window>,
     ) -> Self {
-        Self { kind, snapshot, retained, url, prune }
+        Self { kind, snapshot, retained, url, prune, window }
     }
 
     pub(super) const fn kind(&self) -> Kind {
@@ -174,6 +177,62 @@ impl FactTable {
             .build();
         Ok(DataSourceExec::from_data_source(config))
     }
+
+    /// All rows that retention keeps and that may match, with these columns of SQL.
+    fn scan_columns(
+        &self,
+        state: &dyn Session,
+        asked: &[usize],
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let sql = sql_schema(self.kind);
+        let schema = columns::schema(self.kind);
+        let names: Vec<&str> = asked.iter().map(|column| sql.field(*column).name().as_str()).collect();
+
+        // The stored columns to read: those asked for, and what `at` is made of.
+        let mut read: Vec<&str> = names.iter().copied().filter(|name| *name != AT).collect();
+        let computes_at = names.contains(&AT);
+        if computes_at {
+            for part in ["wall_time", "timestamp", "recorded_at"] {
+                if !read.contains(&part) {
+                    read.push(part);
+                }
+            }
+        }
+        let stored = read.iter().map(|name| Ok(schema.index_of(name)?)).collect::<Result<Vec<_>>>()?;
+
+        let segments = self.matching(state, filters)?;
+        let chunks = self.snapshot.tail().map_err(|error| DataFusionError::External(Box::new(error)))?;
+        let selection = self.retained.selection()?;
+        let tail = chunks.iter().filter_map(|chunk| chunk.rows(self.kind));
+        let tail = tail.map(|rows| Ok(kept(&selection, self.kind, &rows.batch)?.project(&stored)?));
+        let tail = tail.collect::<Result<Vec<_>>>()?;
+
+        let mut inputs = self.scan_retained(state, &selection, segments, &stored, filters, limit)?;
+        let read_schema = Arc::new(schema.project(&stored)?);
+        if !tail.is_empty() {
+            inputs.push(Arc::new(TailExec::new(Arc::clone(&read_schema), tail)));
+        }
+        let rows: Arc<dyn ExecutionPlan> = match inputs.len() {
+            0 => Arc::new(EmptyExec::new(Arc::clone(&read_schema))),
+            1 => inputs.remove(0),
+            _ => FactsUnionExec::over(inputs)?,
+        };
+        if !computes_at {
+            return Ok(rows);
+        }
+        let at = wall_time::over(&read_schema)?;
+        let expressions = names.iter().map(|name| {
+            let expression: Arc<dyn PhysicalExpr> = if *name == AT {
+                Arc::clone(&at)
+            } else {
+                Arc::new(Column::new_with_schema(name, &read_schema)?)
+            };
+            Ok((expression, (*name).to_owned()))
+        });
+        Ok(Arc::new(ProjectionExec::try_new(expressions.collect::<Result<Vec<_>>>()?, rows)?))
+    }
 }
 
 /// The same expression with columns of no relation.
@@ -219,51 +278,19 @@ impl TableProvider for FactTable {
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let sql = sql_schema(self.kind);
-        let schema = columns::schema(self.kind);
-        let asked: Vec<usize> = projection.cloned().unwrap_or_else(|| (0..sql.fields().len()).collect());
-        let names: Vec<&str> = asked.iter().map(|column| sql.field(*column).name().as_str()).collect();
-
-        // The stored columns to read: those asked for, and what `at` is made of.
-        let mut read: Vec<&str> = names.iter().copied().filter(|name| *name != AT).collect();
-        let computes_at = names.contains(&AT);
-        if computes_at {
-            for part in ["wall_time", "timestamp", "recorded_at"] {
-                if !read.contains(&part) {
-                    read.push(part);
-                }
+        let mut columns: Vec<usize> =
+            projection.cloned().unwrap_or_else(|| (0..sql.fields().len()).collect());
+        let Some(window) = self.window else { return self.scan_columns(state, &columns, filters, limit) };
+        let asked = columns.len();
+        for name in window.columns() {
+            let column = sql.index_of(name)?;
+            if !columns.contains(&column) {
+                columns.push(column);
             }
         }
-        let stored = read.iter().map(|name| Ok(schema.index_of(name)?)).collect::<Result<Vec<_>>>()?;
-
-        let segments = self.matching(state, filters)?;
-        let chunks = self.snapshot.tail().map_err(|error| DataFusionError::External(Box::new(error)))?;
-        let selection = self.retained.selection()?;
-        let tail = chunks.iter().filter_map(|chunk| chunk.rows(self.kind));
-        let tail = tail.map(|rows| Ok(kept(&selection, self.kind, &rows.batch)?.project(&stored)?));
-        let tail = tail.collect::<Result<Vec<_>>>()?;
-
-        let mut inputs = self.scan_retained(state, &selection, segments, &stored, filters, limit)?;
-        let read_schema = Arc::new(schema.project(&stored)?);
-        if !tail.is_empty() {
-            inputs.push(Arc::new(TailExec::new(Arc::clone(&read_schema), tail)));
-        }
-        let rows: Arc<dyn ExecutionPlan> = match inputs.len() {
-            0 => Arc::new(EmptyExec::new(Arc::clone(&read_schema))),
-            1 => inputs.remove(0),
-            _ => FactsUnionExec::over(inputs)?,
-        };
-        if !computes_at {
-            return Ok(rows);
-        }
-        let at = wall_time::over(&read_schema)?;
-        let expressions = names.iter().map(|name| {
-            let expression: Arc<dyn PhysicalExpr> = if *name == AT {
-                Arc::clone(&at)
-            } else {
-                Arc::new(Column::new_with_schema(name, &read_schema)?)
-            };
-            Ok((expression, (*name).to_owned()))
-        });
-        Ok(Arc::new(ProjectionExec::try_new(expressions.collect::<Result<Vec<_>>>()?, rows)?))
+        let filters: Vec<Expr> = filters.iter().cloned().chain(window.conditions()).collect();
+        // A limit would count rows that are not in the window.
+        let rows = self.scan_columns(state, &columns, &filters, None)?;
+        window.over(state, rows, asked)
     }
 }

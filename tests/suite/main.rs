@@ -21,6 +21,7 @@ mod kill;
 mod model;
 mod plot;
 mod recover;
+mod repl;
 mod retention;
 mod saved_queries;
 mod scan;

@@ -6,7 +6,7 @@
 //! ([`statistics`]), the newest rows need only the newest segments ([`newest`]), and a hot key of
 //! the payload costs no JSON ([`promoted`]). The rest is about what a query may not do
 //! ([`refusals`]), where it ends ([`limits`]), and what it sees ([`snapshots`],
-//! [`system_tables`]); [`contract`] asks without SQL, as a persistence backend is asked.
+//! [`system_tables`], [`windows`]); [`contract`] asks without SQL, as a persistence backend is asked.
 
 mod contract;
 mod limits;
@@ -18,6 +18,7 @@ mod refusals;
 mod snapshots;
 mod statistics;
 mod system_tables;
+mod windows;
 
 use std::sync::Arc;
 

@@ -21,6 +21,9 @@ const COMMANDS: &[&str] = &[
     "doctor",
     "startup-check",
     "demo",
+    "repl",
+    "completions",
+    "man",
 ];
 
 #[test]
@@ -65,7 +68,6 @@ fn misuse_ends_with_1_and_says_what_was_wrong() {
         (&["frobnicate"][..], "unrecognized subcommand 'frobnicate'"),
         (&["sql"], "<STORE>"),
         (&["sql", "facts"], "--command <SQL>"),
-        (&["sql", "facts", "-c", "select 1", "-f", "x.sql"], "cannot be used with"),
         (
             &["sql", "facts", "-c", "select 1", "--format", "xml"],
             "[possible values: table, csv, tsv, json, ndjson, markdown]",

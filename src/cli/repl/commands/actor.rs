@@ -1,0 +1,86 @@
+//! `\actor`: one actor's whole story.
+
+use arrow::array::RecordBatch;
+use ostracon::QueryOptions;
+
+use super::super::super::table::Expanded;
+use super::super::names::{nearest, texts};
+use super::super::session::Session;
+use super::Next;
+
+/// The crashes whose surroundings are told.
+const TOLD: usize = 3;
+
+const LIFE: &str = "SELECT system_id, state, first_seen, last_seen, starts, stops, restarts, crashes, last_error \
+    FROM actors WHERE actor_address = $address";
+const STORY: &str = "SELECT * FROM (SELECT at, event_type, coalesce(error, payload) AS what FROM events \
+    WHERE actor_address = $address ORDER BY at DESC, seq DESC LIMIT 50) ORDER BY at";
+const ERRORS: &str = "SELECT error_group(error) AS error, count(*) AS crashes, min(at) AS first, max(at) AS last \
+    FROM crashes WHERE actor_address = $address GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 10";
+const LOST: &str = "SELECT message_type, count(*) AS lost, min(at) AS first, max(at) AS last \
+    FROM dead_letters WHERE target = $address GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 10";
+const CRASHES: &str = "SELECT CAST(at AS TEXT) AS told, error FROM crashes WHERE actor_address = $address ORDER BY at DESC, seq DESC";
+const AROUND: &str = "SELECT at, who, what, more FROM (
+        SELECT at, actor_address AS who, event_type AS what, coalesce(error, payload) AS more FROM events
+        UNION ALL SELECT at, target, concat('lost ', message_type), payload FROM dead_letters
+    ) WHERE at >= CAST($crash AS TIMESTAMP) - INTERVAL '5 seconds' AND at <= CAST($crash AS TIMESTAMP) + INTERVAL '5 seconds'
+    ORDER BY at, who LIMIT 20";
+
+pub(super) fn run(session: &mut Session, address: &str) -> anyhow::Result<Next> {
+    let address = address.strip_prefix('\'').and_then(|text| text.strip_suffix('\'')).unwrap_or(address);
+    if address.is_empty() {
+        anyhow::bail!("which actor? \\actor shop:2");
+    }
+    let options = session.options()?.param("address", address);
+    let life = rows(session, LIFE, &options)?;
+    if life.1.iter().all(|batch| batch.num_rows() == 0) {
+        let known = session.names.known();
+        let actors = known.values.get("actor_address").into_iter().flatten().map(String::as_str);
+        let meant =
+            nearest(address, actors).map(|name| format!("; did you mean {name}?")).unwrap_or_default();
+        anyhow::bail!("no events of an actor {address:?} are seen{meant}");
+    }
+    // One row, of many columns.
+    let expanded = std::mem::replace(&mut session.settings.expanded, Expanded::On);
+    let told = part(session, "Life", life);
+    session.settings.expanded = expanded;
+    told?;
+    for (title, sql) in
+        [("What happened (the last 50)", STORY), ("Errors", ERRORS), ("Messages to it that were lost", LOST)]
+    {
+        let found = rows(session, sql, &options)?;
+        part(session, title, found)?;
+    }
+    let (_, crashes) = rows(session, CRASHES, &options)?;
+    let mut told = Vec::new();
+    for batch in &crashes {
+        told.extend(texts(batch)?);
+    }
+    told.truncate(TOLD);
+    for crash in told {
+        let [at, error] = crash.as_slice() else { continue };
+        let options = session.options()?.param("crash", at.as_str());
+        let around = rows(session, AROUND, &options)?;
+        let title =
+            format!("Five seconds around the crash at {at} ({})", super::super::super::table::visible(error));
+        part(session, &title, around)?;
+    }
+    Ok(Next::Prompt)
+}
+
+type Rows = (arrow::datatypes::SchemaRef, Vec<RecordBatch>);
+
+fn rows(session: &Session, sql: &str, options: &QueryOptions) -> anyhow::Result<Rows> {
+    session.runner.collect(&session.store, sql, options.clone())
+}
+
+fn part(session: &mut Session, title: &str, (schema, batches): Rows) -> anyhow::Result<()> {
+    use std::io::Write;
+    if batches.iter().all(|batch| batch.num_rows() == 0) {
+        writeln!(std::io::stdout().lock(), "\n{title}: none")?;
+        return Ok(());
+    }
+    writeln!(std::io::stdout().lock(), "\n{title}")?;
+    session.present(schema, batches)?;
+    Ok(())
+}

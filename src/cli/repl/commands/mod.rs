@@ -1,0 +1,266 @@
+//! Commands that begin with a backslash, in one table: `\?`, completion and dispatch are made of it.
+
+mod actor;
+mod answers;
+mod explain;
+mod live;
+mod places;
+mod plot;
+mod schema;
+mod settings;
+mod stats;
+
+use super::names::nearest;
+use super::session::Session;
+
+/// A command.
+pub(super) struct Command {
+    /// What it is called, without the backslash.
+    pub(super) names: &'static [&'static str],
+    pub(super) arguments: &'static str,
+    pub(super) help: &'static str,
+    pub(super) example: &'static str,
+    pub(super) completion: Completion,
+    pub(super) run: fn(&mut Session, &str) -> anyhow::Result<Next>,
+}
+
+/// What is offered for its arguments.
+#[derive(Clone, Copy)]
+pub(super) enum Completion {
+    Nothing,
+    Words(&'static [&'static str]),
+    Tables,
+    Columns,
+    Functions,
+    Actors,
+    Saved,
+    Files,
+    Parameters,
+}
+
+/// What is done after a command.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Ask for the next.
+    Prompt,
+    /// Ask with this text typed already.
+    Typed(String),
+    Quit,
+}
+
+const ON_OFF: Completion = Completion::Words(&["on", "off"]);
+const FORMATS: Completion = Completion::Words(&["table", "csv", "tsv", "json", "ndjson", "markdown"]);
+const TIMES: Completion = Completion::Words(&["off", "today", "yesterday", "1h", "24h", "7d"]);
+const ZONES: Completion =
+    Completion::Words(&["UTC", "system", "Europe/Athens", "America/New_York", "Asia/Tokyo"]);
+
+macro_rules! command {
+    ([$($name:literal),+], $arguments:literal, $help:literal, $example:literal, $completion:expr, $run:path) => {
+        Command {
+            names: &[$($name),+],
+            arguments: $arguments,
+            help: $help,
+            example: $example,
+            completion: $completion,
+            run: $run,
+        }
+    };
+}
+
+/// All of them, in the order in which help lists them.
+pub(super) const ALL: &[Command] = &[
+    command!(["?"], "", "what can be typed here", r"\?", Completion::Nothing, schema::help),
+    command!(
+        ["h"],
+        "[FUNCTION]",
+        "help on SQL, or on a function",
+        r"\h date_trunc",
+        Completion::Functions,
+        schema::function
+    ),
+    command!(
+        ["d"],
+        "[TABLE]",
+        "tables, or a table's columns with their meaning",
+        r"\d events",
+        Completion::Tables,
+        schema::describe
+    ),
+    command!(["queries"], "", "the saved queries", r"\queries", Completion::Nothing, answers::queries),
+    command!(
+        ["run"],
+        "NAME [KEY=VALUE …]",
+        "ask a saved query",
+        r"\run top_crashers limit=5",
+        Completion::Saved,
+        answers::run
+    ),
+    command!(
+        ["actor"],
+        "ADDRESS",
+        "an actor's story: life, crashes and what was around them, lost messages",
+        r"\actor shop:2",
+        Completion::Actors,
+        actor::run
+    ),
+    command!(
+        ["tail"],
+        "[CONDITION]",
+        "facts as they are recorded, until Ctrl-C",
+        r"\tail event_type = 'ActorCrashed'",
+        Completion::Columns,
+        live::tail
+    ),
+    command!(
+        ["watch"],
+        "[SECONDS]",
+        "ask the last statement again and again, until Ctrl-C",
+        r"\watch 2",
+        Completion::Nothing,
+        live::watch
+    ),
+    command!(
+        ["at"],
+        "TIME|off",
+        "look at the store as it was recorded by then",
+        r"\at 2026-11-23T08:00:00Z",
+        TIMES,
+        settings::at
+    ),
+    command!(["since"], "TIME|off", "leave out facts before", r"\since 2h", TIMES, settings::since),
+    command!(["until"], "TIME|off", "leave out facts from then on", r"\until 10:30", TIMES, settings::until),
+    command!(
+        ["set"],
+        "[NAME VALUE]",
+        "set a parameter, in SQL $NAME; without, list them",
+        r"\set actor 'shop:2'",
+        Completion::Parameters,
+        settings::set
+    ),
+    command!(
+        ["unset"],
+        "NAME",
+        "forget a parameter",
+        r"\unset actor",
+        Completion::Parameters,
+        settings::unset
+    ),
+    command!(
+        ["stats"],
+        "",
+        "the store in numbers: facts, segments, bytes, streams",
+        r"\stats",
+        Completion::Nothing,
+        stats::run
+    ),
+    command!(
+        ["explain"],
+        "[SQL]",
+        "how a statement is answered, with the time of each step",
+        r"\explain SELECT count(*) FROM crashes",
+        Completion::Columns,
+        explain::run
+    ),
+    command!(
+        ["plot"],
+        "[PICTURE] [FILE]",
+        "draw the last answer: bar, line, histogram or heat, x=, y=, z=, by=, a .svg or .png",
+        r"\plot line x=day y=crashes",
+        Completion::Words(&["bar", "line", "histogram", "heat"]),
+        plot::run
+    ),
+    command!(
+        ["g"],
+        "[| COMMAND]",
+        "ask the last statement again",
+        r"\g | sort | uniq -c",
+        Completion::Nothing,
+        answers::again
+    ),
+    command!(
+        ["x"],
+        "[on|off|auto]",
+        "a row as a block, a column a line",
+        r"\x auto",
+        Completion::Words(&["on", "off", "auto"]),
+        settings::expanded
+    ),
+    command!(["format"], "[FORMAT]", "how answers are written", r"\format csv", FORMATS, settings::format),
+    command!(
+        ["timezone"],
+        "[ZONE]",
+        "in which times are shown in tables",
+        r"\timezone Europe/Athens",
+        ZONES,
+        settings::timezone
+    ),
+    command!(
+        ["timing"],
+        "[on|off]",
+        "tell how long each statement took",
+        r"\timing off",
+        ON_OFF,
+        settings::timing
+    ),
+    command!(
+        ["pager"],
+        "[on|off]",
+        "show what does not fit through a pager",
+        r"\pager off",
+        ON_OFF,
+        settings::pager
+    ),
+    command!(
+        ["o"],
+        "[FILE]",
+        "write answers into a file; without, to the screen again",
+        r"\o answers.txt",
+        Completion::Files,
+        places::out
+    ),
+    command!(
+        ["copy"],
+        "(SQL)|TABLE TO FILE",
+        "write rows to .parquet, .csv, .json or .arrow",
+        r"\copy crashes TO crashes.parquet",
+        Completion::Tables,
+        places::copy
+    ),
+    command!(["i"], "FILE", "do what a file says", r"\i morning.sql", Completion::Files, places::include),
+    command!(["e"], "", "edit the last statement in $EDITOR", r"\e", Completion::Nothing, places::edit),
+    command!(["q"], "", "leave; Ctrl-D does, too", r"\q", Completion::Nothing, quit),
+];
+
+#[expect(clippy::unnecessary_wraps, reason = "commands may fail")]
+fn quit(_: &mut Session, _: &str) -> anyhow::Result<Next> {
+    Ok(Next::Quit)
+}
+
+/// The command of that name.
+pub(super) fn find(name: &str) -> Option<&'static Command> {
+    ALL.iter().find(|command| command.names.contains(&name))
+}
+
+/// Does what a command says.
+pub(super) fn run(session: &mut Session, name: &str, arguments: &str) -> anyhow::Result<Next> {
+    if let Some(command) = find(name) {
+        return (command.run)(session, arguments);
+    }
+    let names = ALL.iter().flat_map(|command| command.names).copied();
+    let meant = nearest(name, names).map(|name| format!("; did you mean \\{name}?")).unwrap_or_default();
+    anyhow::bail!("there is no command \\{name}{meant} (\\? lists them)")
+}
+
+/// What a command says, for people; through the pager if it is long.
+fn page(session: &Session, text: &str) -> anyhow::Result<Next> {
+    use std::io::Write;
+    if !session.settings.interactive {
+        std::io::stdout().lock().write_all(text.as_bytes())?;
+        return Ok(Next::Prompt);
+    }
+    let lines = super::session::screen().map_or(usize::MAX, |(_, lines)| lines.saturating_sub(2));
+    let mut screen = super::pager::Screen::new(session.settings.pager.clone(), lines);
+    screen.write_all(text.as_bytes())?;
+    screen.finish()?;
+    Ok(Next::Prompt)
+}

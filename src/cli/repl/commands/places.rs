@@ -1,0 +1,99 @@
+//! Commands about files: answers into them, statements out of them.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+use super::super::super::output::Target;
+use super::super::lex::{Kind, tokens};
+use super::super::pager::shell;
+use super::super::script;
+use super::super::session::Session;
+use super::Next;
+
+pub(super) fn out(session: &mut Session, name: &str) -> anyhow::Result<Next> {
+    session.out = if name.is_empty() {
+        None
+    } else {
+        let path = PathBuf::from(unquoted(name));
+        let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+        Some((path, file))
+    };
+    Ok(Next::Prompt)
+}
+
+pub(super) fn copy(session: &mut Session, arguments: &str) -> anyhow::Result<Next> {
+    let usage = "\\copy looks like: \\copy crashes TO crashes.parquet, or \\copy (SELECT …) TO answer.csv";
+    let (what, file) = parts(arguments).context(usage)?;
+    session.copy(&what, Target::file(Path::new(file))?)?;
+    Ok(Next::Prompt)
+}
+
+/// The query, and the file behind its TO.
+fn parts(arguments: &str) -> Option<(String, &str)> {
+    let tokens = tokens(arguments);
+    let mut depth = 0_usize;
+    let mut to = None;
+    for token in &tokens {
+        match token.kind {
+            Kind::Open(_) => depth += 1,
+            Kind::Close(_) => depth = depth.saturating_sub(1),
+            Kind::Word if depth == 0 && token.text(arguments).eq_ignore_ascii_case("to") => {
+                to = to.or(Some(token));
+            }
+            _ => {}
+        }
+    }
+    let to = to?;
+    let what = arguments.get(..to.at.start)?.trim();
+    let file = unquoted(arguments.get(to.at.end..)?.trim());
+    let inner = what.strip_prefix('(').and_then(|what| what.strip_suffix(')'));
+    let sql = inner.map_or_else(|| format!("SELECT * FROM {what}"), str::to_owned);
+    (!what.is_empty() && !file.is_empty()).then_some((sql, file))
+}
+
+fn unquoted(text: &str) -> &str {
+    text.strip_prefix('\'').and_then(|text| text.strip_suffix('\'')).unwrap_or(text)
+}
+
+pub(super) fn include(session: &mut Session, name: &str) -> anyhow::Result<Next> {
+    let path = Path::new(unquoted(name));
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    script::include(session, &text, &path.display().to_string())
+}
+
+pub(super) fn edit(session: &mut Session, _: &str) -> anyhow::Result<Next> {
+    if !session.settings.interactive {
+        anyhow::bail!("\\e needs a terminal");
+    }
+    let nanos = jiff::Timestamp::now().as_nanosecond();
+    let path = std::env::temp_dir().join(format!("ostracon-{}-{nanos}.sql", std::process::id()));
+    let attempt = || format!("cannot edit {}", path.display());
+    let mut file = File::create_new(&path).with_context(attempt)?;
+    writeln!(file, "{};", session.current)?;
+    drop(file);
+    let named = |name| std::env::var(name).ok().filter(|editor| !editor.is_empty());
+    let editor = named("VISUAL").or_else(|| named("EDITOR")).unwrap_or_else(|| "vi".to_owned());
+    let status = shell(&format!("{editor} \"$OSTRACON_EDIT\"")).env("OSTRACON_EDIT", &path).status();
+    let text = std::fs::read_to_string(&path).with_context(attempt);
+    let _ = std::fs::remove_file(&path);
+    if !status.with_context(attempt)?.success() {
+        anyhow::bail!("{editor} failed, and nothing was taken over");
+    }
+    Ok(Next::Typed(text?.trim_end().to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_names_rows_and_a_file() {
+        assert_eq!(parts("crashes TO a.csv").unwrap(), ("SELECT * FROM crashes".to_owned(), "a.csv"));
+        let (sql, file) = parts("(SELECT 'to' FROM (SELECT 1) t) to 'my file.json'").unwrap();
+        assert_eq!((sql.as_str(), file), ("SELECT 'to' FROM (SELECT 1) t", "my file.json"));
+        assert!(parts("crashes a.csv").is_none() && parts("TO a.csv").is_none() && parts("x TO").is_none());
+    }
+}

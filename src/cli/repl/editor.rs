@@ -1,0 +1,100 @@
+//! The line that is being typed.
+
+use std::borrow::Cow;
+
+use rustyline::completion::{Completer, Pair};
+use rustyline::error::ReadlineError;
+use rustyline::highlight::{CmdKind, Highlighter};
+use rustyline::hint::Hinter;
+use rustyline::validate::{ValidationContext, ValidationResult, Validator};
+use rustyline::{ColorMode, CompletionType, Config, Context, Helper};
+
+use super::history::Kept;
+use super::names::Names;
+use super::{complete, highlight, statement};
+
+/// Reads statements from a terminal.
+pub(super) struct Editor {
+    editor: rustyline::Editor<Typing, rustyline::history::FileHistory>,
+    history: Kept,
+}
+
+impl Editor {
+    pub(super) fn new(names: Names, colour: bool, most: usize) -> rustyline::Result<Self> {
+        let config = Config::builder()
+            .auto_add_history(false)
+            .max_history_size(most)?
+            .completion_type(CompletionType::List)
+            .completion_prompt_limit(100)
+            .color_mode(if colour { ColorMode::Enabled } else { ColorMode::Disabled })
+            .bracketed_paste(true)
+            .build();
+        let mut editor = rustyline::Editor::with_config(config)?;
+        editor.set_helper(Some(Typing { names }));
+        let history = Kept::load(most);
+        for entry in history.entries() {
+            editor.add_history_entry(entry)?;
+        }
+        Ok(Self { editor, history })
+    }
+
+    /// What somebody types here, with this typed already.
+    pub(super) fn read(&mut self, prompt: &str, typed: &str) -> Result<String, ReadlineError> {
+        let text = self.editor.readline_with_initial(prompt, (typed, ""))?;
+        if !text.trim().is_empty() {
+            // The newest of those that are alike is the one that is kept.
+            if self.history.add(text.trim_end()) {
+                self.editor.clear_history()?;
+                for entry in self.history.entries() {
+                    self.editor.add_history_entry(entry)?;
+                }
+            } else {
+                self.editor.add_history_entry(text.trim_end())?;
+            }
+        }
+        Ok(text)
+    }
+}
+
+struct Typing {
+    names: Names,
+}
+
+impl Helper for Typing {}
+
+impl Hinter for Typing {
+    type Hint = String;
+}
+
+impl Validator for Typing {
+    fn validate(&self, context: &mut ValidationContext<'_>) -> rustyline::Result<ValidationResult> {
+        Ok(if statement::is_complete(context.input()) {
+            ValidationResult::Valid(None)
+        } else {
+            ValidationResult::Incomplete
+        })
+    }
+}
+
+impl Completer for Typing {
+    type Candidate = Pair;
+
+    fn complete(&self, line: &str, cursor: usize, _: &Context<'_>) -> rustyline::Result<(usize, Vec<Pair>)> {
+        Ok(complete::complete(line, cursor, &self.names.known()))
+    }
+}
+
+impl Highlighter for Typing {
+    fn highlight<'l>(&self, line: &'l str, cursor: usize) -> Cow<'l, str> {
+        Cow::Owned(highlight::highlight(line, cursor, &self.names.known()))
+    }
+
+    fn highlight_prompt<'b, 's: 'b, 'p: 'b>(&'s self, prompt: &'p str, _: bool) -> Cow<'b, str> {
+        let style = anstyle::Style::new().bold();
+        Cow::Owned(format!("{style}{prompt}{style:#}"))
+    }
+
+    fn highlight_char(&self, _: &str, _: usize, _: CmdKind) -> bool {
+        true
+    }
+}

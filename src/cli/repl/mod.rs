@@ -1,0 +1,166 @@
+//! `ostracon repl`: the investigator's prompt.
+//!
+//! What happens to what is typed:
+//!
+//! 1. [`editor`] reads it, with completion ([`complete`]) and colours ([`highlight`]), until it is
+//!    finished ([`statement::is_complete`]). Where there is no terminal, [`script`] reads instead.
+//! 2. [`statement::split`] makes steps of it: statements of SQL, and [`commands`].
+//! 3. [`run`] asks a statement over a snapshot of its own, taken when it begins and dropped with its
+//!    last row, within the [`window`] that was set. Ctrl-C ([`interrupt`]) stops it.
+//! 4. [`session`] shows the answer: as a table that fits the screen or in another format, through the
+//!    [`pager`], into a file, or to another program.
+//!
+//! Between two statements nothing is held but an open store: no lock, no snapshot, no file.
+
+mod banner;
+mod commands;
+mod complete;
+mod config;
+mod editor;
+mod highlight;
+mod history;
+mod interrupt;
+mod lex;
+mod names;
+mod pager;
+mod progress;
+mod run;
+mod script;
+mod session;
+mod statement;
+mod window;
+
+use std::io::{self, IsTerminal};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use rustyline::error::ReadlineError;
+
+use self::commands::Next;
+use self::config::Config;
+use self::interrupt::Interrupt;
+use self::run::{Runner, Stopped};
+use self::session::{Session, Settings};
+use super::output::Format;
+use super::questions::Questions;
+use super::table::visible;
+use super::{StoreArg, open_to_read, say};
+
+/// Ask questions at a prompt, or from a script.
+///
+/// SQL ends with `;`, commands begin with a backslash: `\?` lists them. Every statement sees what has been
+/// recorded up to that moment, by whatever process. `ostracon STORE` is the same. With -c or -f, or where
+/// standard input is no terminal, statements are answered one by one, until the first that fails.
+///
+/// How it begins can be set in `~/.config/ostracon/config.toml`: `format`, `expanded` (off, on, auto),
+/// `timing`, `timezone`, `pager`, `history` (entries kept). `OSTRACON_FORMAT`, `PAGER` and `NO_COLOR` are respected.
+#[derive(clap::Args)]
+#[command(
+    after_help = "Examples:\n  ostracon repl facts/\n  ostracon repl facts/ -c \"\\since 2h\" -c \"SELECT * FROM crashes\"\n\nExample:\n  echo 'SELECT count(*) FROM events;' | ostracon repl facts/ --format csv"
+)]
+pub(super) struct Args {
+    #[command(flatten)]
+    store: StoreArg,
+    #[command(flatten)]
+    questions: Questions,
+    /// How answers are written
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    /// Never show an answer through a pager
+    #[arg(long)]
+    no_pager: bool,
+    /// Go on after a statement of a script that failed; the exit code is 1 all the same
+    #[arg(long)]
+    keep_going: bool,
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let config = Config::load()?;
+    let store = open_to_read(&args.store.store)?;
+    let runner = Runner::new(Interrupt::listen()?)?;
+    // What still runs at the end is not waited for.
+    std::mem::forget(runner.clone());
+    let interactive = args.questions.0.is_empty() && io::stdin().is_terminal() && io::stdout().is_terminal();
+    let pager = if args.no_pager { None } else { pager::command(config.pager.as_deref()) };
+    let mut settings = Settings::new(&config, interactive, pager)?;
+    settings.format = args.format.unwrap_or(settings.format);
+    let mut session = Session::new(store, runner, settings);
+    if interactive {
+        prompt(&mut session, args, &config)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    script::run(&mut session, &args.questions, args.keep_going)
+}
+
+/// Reads and answers until somebody leaves.
+fn prompt(session: &mut Session, args: &Args, config: &Config) -> anyhow::Result<()> {
+    let path = args.store.store.canonicalize().unwrap_or_else(|_| args.store.store.clone());
+    let name =
+        path.file_name().map_or_else(|| "ostracon".to_owned(), |name| name.to_string_lossy().into_owned());
+    let name = visible(&name).into_owned();
+    let news = banner::show(session, &name)?;
+    let mut editor = editor::Editor::new(session.names.clone(), session.settings.colour, config.history)
+        .context("cannot read from this terminal")?;
+    let mut typed = String::new();
+    loop {
+        session.names.refresh(&session.store, session.runner.back.handle());
+        for line in news.try_iter() {
+            say(&line);
+        }
+        let window = session.window.shown(&session.settings.zone);
+        let prompt = if window.is_empty() { format!("{name}> ") } else { format!("{name} [{window}]> ") };
+        let text = match editor.read(&prompt, &std::mem::take(&mut typed)) {
+            Ok(text) => text,
+            Err(ReadlineError::Interrupted) => continue,
+            Err(ReadlineError::Eof) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        match answer(session, &text) {
+            Next::Prompt => {}
+            Next::Typed(text) => typed = text,
+            Next::Quit => return Ok(()),
+        }
+    }
+}
+
+/// Does what was typed, up to the first step that fails.
+fn answer(session: &mut Session, text: &str) -> Next {
+    let word = text.trim().trim_end_matches(';');
+    if let Some(command) =
+        [("quit", "\\q"), ("exit", "\\q"), ("help", "\\?")].iter().find(|(name, _)| *name == word)
+    {
+        return answer(session, command.1);
+    }
+    for step in statement::split(text).0 {
+        match script::step(session, &step) {
+            Ok(Next::Prompt) => {}
+            Ok(next) => return next,
+            Err(error) if error.is::<Stopped>() => {
+                say("stopped");
+                break;
+            }
+            Err(error) => {
+                tell_error(session, &error);
+                break;
+            }
+        }
+    }
+    Next::Prompt
+}
+
+/// An error, and what was most likely meant.
+fn tell_error(session: &Session, error: &anyhow::Error) {
+    say(&format!("error: {}", explained(session, error)));
+}
+
+fn explained(session: &Session, error: &anyhow::Error) -> String {
+    let text = format!("{error:#}");
+    let shown: Vec<_> = text.lines().map(|line| visible(line).into_owned()).collect();
+    let shown = shown.join("\n");
+    match names::meant(&text, &session.names.known()) {
+        // The planner knows better what is in reach.
+        Some(_) if text.contains("Did you mean") => shown,
+        Some(meant) => format!("{shown}\nDid you mean {meant}?"),
+        None => shown,
+    }
+}

@@ -1,0 +1,207 @@
+//! The names and values that can be typed: gathered beside the prompt, and kept.
+//!
+//! Tables, columns and functions are what the session says they are. Values (event types, systems,
+//! actors, message types) are those of the newest facts; so many facts are looked at that it is quick
+//! on a store of any size.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use arrow::array::RecordBatch;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use ostracon::{Fact, Kind, QueryOptions, Store};
+
+/// Facts of each kind that are looked at for values.
+const NEWEST: usize = 20_000;
+/// Values that are kept of each column.
+const MOST_VALUES: usize = 2_000;
+/// Values older than this are gathered again.
+const STALE: Duration = Duration::from_secs(30);
+/// Longer is not waited for a list of names.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What is known; shared with whoever gathers it.
+#[derive(Clone, Default)]
+pub(super) struct Names(Arc<Mutex<Known>>);
+
+/// See [`Names`].
+#[derive(Default)]
+pub(super) struct Known {
+    /// Columns by table, in their order.
+    pub(super) tables: BTreeMap<String, Vec<String>>,
+    pub(super) functions: Vec<String>,
+    /// Values by column, the most frequent first.
+    pub(super) values: HashMap<&'static str, Vec<String>>,
+    /// The names of parameters that are set.
+    pub(super) parameters: Vec<String>,
+    gathered: Option<Instant>,
+    gathering: bool,
+}
+
+impl Names {
+    pub(super) fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gathers them in the background, unless they are fresh.
+    pub(super) fn refresh(&self, store: &Arc<Store>, runtime: &tokio::runtime::Handle) {
+        let mut known = self.known();
+        if known.gathering || known.gathered.is_some_and(|then| then.elapsed() < STALE) {
+            return;
+        }
+        known.gathering = true;
+        let first = known.tables.is_empty();
+        drop(known);
+        let (names, store) = (self.clone(), Arc::clone(store));
+        let handle = runtime.clone();
+        runtime.spawn(async move {
+            if first {
+                // What fails here is missing in the completion, and nowhere else.
+                if let Ok(tables) = tables(&store).await {
+                    names.known().tables = tables;
+                }
+                if let Ok(functions) = functions(&store).await {
+                    names.known().functions = functions;
+                }
+            }
+            let values = handle.spawn_blocking(move || values(&store)).await;
+            let mut known = names.known();
+            if let Ok(values) = values {
+                known.values = values;
+            }
+            known.gathered = Some(Instant::now());
+            known.gathering = false;
+        });
+    }
+}
+
+async fn rows(store: &Store, sql: &str) -> anyhow::Result<Vec<Vec<String>>> {
+    let frame = store.sql_with(sql, QueryOptions::new().timeout(PATIENCE)).await?;
+    let batches = frame.collect().await.map_err(ostracon::query_error)?;
+    batches.iter().try_fold(Vec::new(), |mut rows, batch| {
+        rows.extend(texts(batch)?);
+        Ok(rows)
+    })
+}
+
+/// The cells of a batch, row by row; NULL is empty.
+pub(super) fn texts(batch: &RecordBatch) -> anyhow::Result<Vec<Vec<String>>> {
+    let options = FormatOptions::default();
+    let columns: Vec<_> = batch
+        .columns()
+        .iter()
+        .map(|column| ArrayFormatter::try_new(column.as_ref(), &options))
+        .collect::<Result<_, _>>()?;
+    Ok((0..batch.num_rows())
+        .map(|row| columns.iter().map(|column| column.value(row).to_string()).collect())
+        .collect())
+}
+
+async fn tables(store: &Store) -> anyhow::Result<BTreeMap<String, Vec<String>>> {
+    let sql = "SELECT table_schema, table_name, column_name FROM information_schema.columns \
+               WHERE table_schema <> 'information_schema' ORDER BY 1, 2, ordinal_position";
+    let mut tables: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for row in rows(store, sql).await? {
+        let [schema, table, column] = row.as_slice() else { continue };
+        let name = if schema == "store" { format!("store.{table}") } else { table.clone() };
+        tables.entry(name).or_default().push(column.clone());
+    }
+    Ok(tables)
+}
+
+async fn functions(store: &Store) -> anyhow::Result<Vec<String>> {
+    let sql = "SELECT DISTINCT routine_name FROM information_schema.routines ORDER BY 1";
+    Ok(rows(store, sql).await?.into_iter().flatten().collect())
+}
+
+/// The values of the newest facts.
+fn values(store: &Store) -> HashMap<&'static str, Vec<String>> {
+    let mut counts: HashMap<&'static str, HashMap<String, usize>> = HashMap::new();
+    let mut count = |column, value: &str| {
+        let of_column = counts.entry(column).or_default();
+        match of_column.get_mut(value) {
+            Some(count) => *count += 1,
+            None => drop(of_column.insert(value.to_owned(), 1)),
+        }
+    };
+    for kind in Kind::ALL {
+        for found in store.list(kind, Some(NEWEST), None).unwrap_or_default() {
+            match &found.fact {
+                Fact::Event(event) => {
+                    count("event_type", &event.event_type);
+                    count("system_id", &event.system_id);
+                    count("actor_address", &event.actor_address);
+                }
+                Fact::DeadLetter(letter) => {
+                    count("message_type", &letter.message_type);
+                    count("system_id", &letter.system_id);
+                    if let Some(target) = &letter.target {
+                        count("target", target);
+                    }
+                }
+                Fact::Audit(audit) => count("system_id", &audit.system_id),
+                _ => {}
+            }
+        }
+    }
+    let most = |values: HashMap<String, usize>| {
+        let mut values: Vec<_> = values.into_iter().collect();
+        values.sort_by(|one, other| other.1.cmp(&one.1).then_with(|| one.0.cmp(&other.0)));
+        values.truncate(MOST_VALUES);
+        values.into_iter().map(|(value, _)| value).collect()
+    };
+    counts.into_iter().map(|(column, values)| (column, most(values))).collect()
+}
+
+/// The one of these names that was most likely meant.
+pub(super) fn nearest<'n>(word: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    let word = word.to_lowercase();
+    let rated = names.map(|name| (strsim::jaro_winkler(&word, &name.to_lowercase()), name));
+    rated.filter(|(rate, _)| *rate > 0.8).max_by(|one, other| one.0.total_cmp(&other.0)).map(|(_, name)| name)
+}
+
+/// What a failed statement most likely meant, if it is an unknown name.
+pub(super) fn meant(error: &str, known: &Known) -> Option<String> {
+    let quoted = |text: &str| {
+        let end = text.find(['\'', '"', ' ', '\n']);
+        let name = text.get(..end.unwrap_or(text.len())).unwrap_or(text);
+        name.trim_end_matches(['.', ',']).rsplit('.').next().unwrap_or(name).to_owned()
+    };
+    if let Some((_, rest)) = error.split_once("No field named ") {
+        let name = quoted(rest.trim_start_matches('"'));
+        return nearest(&name, known.tables.values().flatten().map(String::as_str)).map(str::to_owned);
+    }
+    if let Some((_, rest)) = error.split_once("table '") {
+        let name = quoted(rest);
+        return nearest(&name, known.tables.keys().map(String::as_str)).map(str::to_owned);
+    }
+    if let Some((_, rest)) = error.split_once("there is no saved query \"") {
+        let name = quoted(rest);
+        let saved = ostracon::SavedQuery::all();
+        return nearest(&name, saved.iter().map(|query| query.name)).map(str::to_owned);
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_name_is_likely_a_known_one() {
+        let mut known = Known::default();
+        known.tables.insert("crashes".to_owned(), vec!["actor_address".to_owned(), "error_type".to_owned()]);
+        let meant = |error: &str| meant(error, &known);
+        assert_eq!(
+            meant("Schema error: No field named actor_adress.\nValid fields are x").unwrap(),
+            "actor_address"
+        );
+        assert_eq!(
+            meant("Error during planning: table 'ostracon.facts.crashs' not found").unwrap(),
+            "crashes"
+        );
+        assert_eq!(meant("there is no saved query \"top_crasher\"; there are: x").unwrap(), "top_crashers");
+        assert_eq!(meant("No field named zzz"), None);
+    }
+}

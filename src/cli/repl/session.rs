@@ -1,0 +1,289 @@
+//! What the prompt remembers between two statements.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use datafusion::common::ScalarValue;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use jiff::tz::TimeZone;
+use ostracon::{QueryOptions, Store};
+
+use super::super::output::{Answer, Format, Target};
+use super::super::table::{Expanded, Style};
+use super::super::{grouped, say};
+use super::config::Config;
+use super::names::Names;
+use super::pager::{Screen, shell};
+use super::progress::Progress;
+use super::run::{Kept, Runner, Running};
+use super::window::Window;
+
+/// The state of one prompt, or of one script.
+pub(super) struct Session {
+    pub(super) store: Arc<Store>,
+    pub(super) runner: Runner,
+    pub(super) names: Names,
+    pub(super) settings: Settings,
+    pub(super) window: Window,
+    pub(super) parameters: BTreeMap<String, ScalarValue>,
+    /// Where answers go instead of the screen.
+    pub(super) out: Option<(PathBuf, File)>,
+    /// The statement that commands such as `\g` and `\watch` take up.
+    pub(super) current: String,
+    /// What it was answered.
+    pub(super) last: Kept,
+    /// How many files deep `\\i` is.
+    pub(super) included: usize,
+}
+
+/// How answers are shown.
+pub(super) struct Settings {
+    pub(super) format: Format,
+    pub(super) expanded: Expanded,
+    pub(super) timing: bool,
+    pub(super) zone: TimeZone,
+    pub(super) pager: Option<String>,
+    /// Whether somebody sits at a terminal.
+    pub(super) interactive: bool,
+    pub(super) colour: bool,
+}
+
+impl Settings {
+    pub(super) fn new(config: &Config, interactive: bool, pager: Option<String>) -> anyhow::Result<Self> {
+        let no_colour = std::env::var_os("NO_COLOR").is_some_and(|set| !set.is_empty())
+            || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        Ok(Self {
+            format: config.format,
+            expanded: config.expanded,
+            timing: config.timing,
+            zone: super::config::zone(&config.timezone)?,
+            pager,
+            interactive,
+            colour: io::stdout().is_terminal() && !no_colour,
+        })
+    }
+}
+
+impl Session {
+    pub(super) fn new(store: Store, runner: Runner, settings: Settings) -> Self {
+        Self {
+            store: Arc::new(store),
+            runner,
+            names: Names::default(),
+            settings,
+            window: Window::default(),
+            parameters: BTreeMap::new(),
+            out: None,
+            current: String::new(),
+            last: Kept::default(),
+            included: 0,
+        }
+    }
+
+    /// What every question is given: the window as it is now, and the parameters.
+    pub(super) fn options(&self) -> anyhow::Result<QueryOptions> {
+        let now = jiff::Timestamp::now().to_zoned_datetime(self.settings.zone.clone());
+        let mut options = self.window.narrow(QueryOptions::new(), &now)?;
+        for (name, value) in &self.parameters {
+            options = options.param(name, value.clone());
+        }
+        Ok(options)
+    }
+
+    /// How tables are drawn where they go.
+    pub(super) fn style(&self) -> Style {
+        let shown = self.out.is_none() && io::stdout().is_terminal();
+        Style {
+            width: if shown { screen().map(|(width, _)| width) } else { None },
+            colour: shown && self.settings.colour,
+            zone: self.settings.zone.clone(),
+            expanded: self.settings.expanded,
+        }
+    }
+
+    /// Answers a statement.
+    pub(super) fn ask(&mut self, sql: &str, pipe: Option<&str>) -> anyhow::Result<()> {
+        sql.clone_into(&mut self.current);
+        let options = self.options()?;
+        self.ask_with(sql, options, pipe)
+    }
+
+    /// Answers a question with options of its own.
+    pub(super) fn ask_with(
+        &mut self,
+        sql: &str,
+        options: QueryOptions,
+        pipe: Option<&str>,
+    ) -> anyhow::Result<()> {
+        let begun = Instant::now();
+        let running = self.runner.begin(&self.store, sql.to_owned(), options)?;
+        let progress = self.progress(&running);
+        self.last = Kept::default();
+        let stream = running.stream(Some(self.last.clone()));
+        if let Some((rows, done)) = self.show(stream, progress, pipe)? {
+            self.told(rows, done.duration_since(begun));
+        }
+        Ok(())
+    }
+
+    fn progress(&self, running: &Running) -> Option<Progress> {
+        let quiet = self.settings.format == Format::Table || self.out.is_some();
+        let wanted = self.settings.interactive && quiet && io::stderr().is_terminal();
+        wanted.then(|| Progress::of(&running.plan))
+    }
+
+    /// How many rows there were, for people.
+    fn told(&self, rows: u64, taken: Duration) {
+        if !self.settings.interactive {
+            return;
+        }
+        let plural = if rows == 1 { "row" } else { "rows" };
+        let time = if self.settings.timing {
+            format!(" in {:.1} ms", taken.as_secs_f64() * 1e3)
+        } else {
+            String::new()
+        };
+        say(&format!("{} {plural}{time}", grouped(rows)));
+    }
+
+    /// Shows rows that are there already, as answers are shown.
+    pub(super) fn present(&mut self, schema: SchemaRef, batches: Vec<RecordBatch>) -> anyhow::Result<()> {
+        let rows = futures::stream::iter(batches.into_iter().map(Ok));
+        self.show(Box::pin(RecordBatchStreamAdapter::new(schema, rows)), None, None).map(drop)
+    }
+
+    /// Shows an answer; gives its rows and when they were there, unless somebody had seen enough.
+    fn show(
+        &mut self,
+        stream: SendableRecordBatchStream,
+        progress: Option<Progress>,
+        pipe: Option<&str>,
+    ) -> anyhow::Result<Option<(u64, Instant)>> {
+        let now = |rows| (rows, Instant::now());
+        let format = self.settings.format;
+        let mut style = self.style();
+        if let Some(pipe) = pipe {
+            style = Style { width: None, colour: false, ..style };
+            let mut answer = Answer::new(stream).styled(style);
+            let mut child = shell(pipe).stdin(Stdio::piped()).spawn()?;
+            let input = child.stdin.take().context("the command takes no input")?;
+            let written = self.runner.wait(answer.write_to(format, input));
+            drop(progress);
+            child.wait()?;
+            return read_enough(written.map(now));
+        }
+        let mut answer = Answer::new(stream).styled(style);
+        if let Some((path, file)) = &mut self.out {
+            let written = self.runner.wait(answer.write_to(format, &mut *file));
+            let written = written.with_context(|| format!("cannot write {}", path.display()));
+            return written.map(now).map(Some);
+        }
+        if !self.settings.interactive {
+            return self.runner.wait(answer.write_to(format, io::stdout().lock())).map(now).map(Some);
+        }
+        let lines = screen().map_or(usize::MAX, |(_, lines)| lines.saturating_sub(2));
+        let mut screen = Screen::new(self.settings.pager.clone(), lines);
+        let mut first = None;
+        let written = self.runner.wait(answer.write_to(
+            format,
+            Shown {
+                screen: &mut screen,
+                progress,
+                plain: format != Format::Table,
+                held: false,
+                first: &mut first,
+            },
+        ));
+        read_enough(screen.finish().map_err(anyhow::Error::from))?;
+        // A table comes when it is whole; how long it is read is not counted.
+        let done = first.filter(|_| format == Format::Table).unwrap_or_else(Instant::now);
+        read_enough(written.map(|rows| (rows, done)))
+    }
+
+    /// Writes an answer into a file.
+    pub(super) fn copy(&mut self, sql: &str, target: Target) -> anyhow::Result<()> {
+        let begun = Instant::now();
+        let running = self.runner.begin(&self.store, sql.to_owned(), self.options()?)?;
+        let wanted = self.settings.interactive && io::stderr().is_terminal();
+        let _progress = wanted.then(|| Progress::of(&running.plan));
+        let answer = Answer::new(running.stream(None));
+        let rows = self.runner.wait(answer.write(target))?;
+        self.told(rows, begun.elapsed());
+        Ok(())
+    }
+}
+
+/// The screen, from which the bar goes before anything comes.
+struct Shown<'s> {
+    screen: &'s mut Screen,
+    progress: Option<Progress>,
+    /// Whether what comes is the text of other programs, in which a payload's escapes stand as they are.
+    plain: bool,
+    /// The first byte of a character that may be a control character is held back.
+    held: bool,
+    /// When something first came.
+    first: &'s mut Option<Instant>,
+}
+
+impl Shown<'_> {
+    /// The bytes without any that a terminal would obey.
+    fn harmless(&mut self, bytes: &[u8]) -> Vec<u8> {
+        const LEAD: u8 = 0xc2;
+        let mut out = Vec::with_capacity(bytes.len());
+        for byte in bytes {
+            let control = match (std::mem::take(&mut self.held), *byte) {
+                (true, 0x80..=0x9f) => true,
+                (held, byte) => {
+                    out.extend(held.then_some(LEAD));
+                    byte < b' ' && !matches!(byte, b'\n' | b'\t') || byte == 0x7f
+                }
+            };
+            match *byte {
+                byte if control => out.extend_from_slice(format!("\\x{byte:02x}").as_bytes()),
+                LEAD => self.held = true,
+                byte => out.push(byte),
+            }
+        }
+        out
+    }
+}
+
+impl Write for Shown<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        drop(self.progress.take());
+        self.first.get_or_insert_with(Instant::now);
+        if self.plain {
+            let harmless = self.harmless(bytes);
+            self.screen.write_all(&harmless)?;
+            return Ok(bytes.len());
+        }
+        self.screen.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.screen.flush()
+    }
+}
+
+/// Whoever read the answer may have seen enough.
+fn read_enough<T>(written: anyhow::Result<T>) -> anyhow::Result<Option<T>> {
+    match written {
+        Err(error) if super::super::is_closed_pipe(&error) => Ok(None),
+        other => other.map(Some),
+    }
+}
+
+/// Columns and lines of the terminal on stdout.
+pub(super) fn screen() -> Option<(usize, usize)> {
+    let (width, height) = terminal_size::terminal_size_of(io::stdout())?;
+    Some((usize::from(width.0), usize::from(height.0)))
+}

@@ -1,0 +1,48 @@
+//! `ostracon completions` and `ostracon man`: made from the commands themselves.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::CommandFactory;
+use clap_complete::Shell;
+
+use super::Cli;
+
+/// Print what a shell needs to complete commands and options.
+#[derive(clap::Args)]
+#[command(
+    after_help = "Example:\n  ostracon completions bash > ~/.local/share/bash-completion/completions/ostracon"
+)]
+pub(super) struct CompletionsArgs {
+    /// For which shell
+    #[arg(value_parser = clap::builder::EnumValueParser::<Shell>::new())]
+    shell: Shell,
+}
+
+/// Print the manual page, or write one for each command into a folder.
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  ostracon man | man -l -")]
+pub(super) struct ManArgs {
+    /// Write the pages of all commands into this folder
+    #[arg(value_name = "FOLDER")]
+    folder: Option<PathBuf>,
+}
+
+pub(super) fn completions(args: &CompletionsArgs) -> anyhow::Result<()> {
+    // The generator takes a failed write for a mistake of its own; so it writes into memory.
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "ostracon", &mut script);
+    Ok(io::stdout().lock().write_all(&script)?)
+}
+
+pub(super) fn man(args: &ManArgs) -> anyhow::Result<()> {
+    let mut command = Cli::command();
+    command.build();
+    let Some(folder) = &args.folder else {
+        return Ok(clap_mangen::Man::new(command).render(&mut io::stdout().lock())?);
+    };
+    let attempt = || format!("cannot write manual pages into {}", folder.display());
+    std::fs::create_dir_all(folder).with_context(attempt)?;
+    clap_mangen::generate_to(command, folder).with_context(attempt)
+}

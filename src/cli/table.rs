@@ -1,0 +1,308 @@
+//! Tables for people: aligned, cut to a width, and harmless whatever the cells hold.
+//!
+//! A payload may hold line breaks, tabs, and escapes that move a terminal's cursor or repaint what
+//! stands above. None of them reaches the terminal: [`visible`] writes each as what it is called.
+
+use std::borrow::Cow;
+use std::fmt::Write;
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::{DataType, Schema, TimeUnit, TimestampNanosecondType};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use jiff::tz::TimeZone;
+use unicode_segmentation::UnicodeSegmentation;
+use unicode_width::UnicodeWidthStr;
+
+/// What a NULL looks like.
+const NULL: &str = "NULL";
+/// Texts are not cut shorter than this.
+const LEAST_WIDTH: usize = 6;
+
+/// How a table is drawn.
+#[derive(Clone, Debug)]
+pub(super) struct Style {
+    /// Columns of the terminal; `None` if there is none, and nothing is cut.
+    pub(super) width: Option<usize>,
+    pub(super) colour: bool,
+    /// In which times are shown.
+    pub(super) zone: TimeZone,
+    pub(super) expanded: Expanded,
+}
+
+impl Default for Style {
+    fn default() -> Self {
+        Self { width: None, colour: false, zone: TimeZone::UTC, expanded: Expanded::Off }
+    }
+}
+
+/// Whether each row is drawn as a block of its own, a column a line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Expanded {
+    #[default]
+    Off,
+    On,
+    /// Where the table would have to be cut.
+    Auto,
+}
+
+struct Column {
+    name: String,
+    right: bool,
+    /// A number or a time that is cut reads as another.
+    whole: bool,
+    width: usize,
+    cells: Vec<Option<String>>,
+}
+
+impl Style {
+    /// Draws these rows.
+    pub(super) fn draw(&self, schema: &Schema, batches: &[RecordBatch]) -> anyhow::Result<String> {
+        let mut columns = self.columns(schema, batches)?;
+        let rows = batches.iter().map(RecordBatch::num_rows).sum();
+        let fits = self.width.is_none_or(|width| table_width(&columns) <= width);
+        if self.expanded == Expanded::On || self.expanded == Expanded::Auto && !fits {
+            return Ok(self.blocks(&columns, rows));
+        }
+        if let Some(width) = self.width {
+            narrow(&mut columns, width);
+        }
+        Ok(self.table(&columns, rows))
+    }
+
+    fn columns(&self, schema: &Schema, batches: &[RecordBatch]) -> anyhow::Result<Vec<Column>> {
+        let mut columns = Vec::new();
+        for (at, field) in schema.fields().iter().enumerate() {
+            let name = visible(field.name()).into_owned();
+            let mut cells = Vec::new();
+            for batch in batches {
+                self.texts(batch.column(at).as_ref(), &mut cells)?;
+            }
+            let widths = cells.iter().map(|cell| cell.as_deref().unwrap_or(NULL).width());
+            let width = widths.max().unwrap_or_default().max(name.width());
+            let kind = field.data_type();
+            let right = kind.is_numeric();
+            columns.push(Column { name, right, whole: right || kind.is_temporal(), width, cells });
+        }
+        Ok(columns)
+    }
+
+    fn texts(&self, column: &dyn Array, into: &mut Vec<Option<String>>) -> anyhow::Result<()> {
+        let zoned = matches!(column.data_type(), DataType::Timestamp(TimeUnit::Nanosecond, Some(_)));
+        if let Some(times) = column.as_primitive_opt::<TimestampNanosecondType>()
+            && zoned
+            && self.zone != TimeZone::UTC
+        {
+            for nanos in times {
+                into.push(nanos.and_then(|nanos| self.local(nanos)));
+            }
+            return Ok(());
+        }
+        let options = FormatOptions::default();
+        let formatter = ArrayFormatter::try_new(column, &options)?;
+        // A column of nothing but NULL has none that are marked so.
+        let nulls = column.logical_nulls();
+        for row in 0..column.len() {
+            let text = || visible(&formatter.value(row).to_string()).into_owned();
+            let is_null = nulls.as_ref().is_some_and(|nulls| nulls.is_null(row));
+            into.push((!is_null).then(text));
+        }
+        Ok(())
+    }
+
+    fn local(&self, nanos: i64) -> Option<String> {
+        let instant = jiff::Timestamp::from_nanosecond(i128::from(nanos)).ok()?;
+        Some(instant.to_zoned_datetime(self.zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%.f%:z").to_string())
+    }
+
+    fn table(&self, columns: &[Column], rows: usize) -> String {
+        if columns.is_empty() {
+            return String::new();
+        }
+        let mut out = String::new();
+        let rules: Vec<_> = columns.iter().map(|column| "-".repeat(column.width + 2)).collect();
+        let rule = format!("+{}+\n", rules.join("+"));
+        out += &rule;
+        for column in columns {
+            out += "| ";
+            let name = cut(&column.name, column.width);
+            pad(&mut out, &self.painted(&name, BOLD), name.width(), column);
+            out.push(' ');
+        }
+        out += "|\n";
+        out += &rule;
+        for row in 0..rows {
+            for column in columns {
+                out += "| ";
+                match column.cells.get(row) {
+                    Some(Some(text)) => {
+                        let text = cut(text, column.width);
+                        pad(&mut out, &text, text.width(), column);
+                    }
+                    _ => pad(&mut out, &self.painted(NULL, DIM), NULL.len(), column),
+                }
+                out.push(' ');
+            }
+            out += "|\n";
+        }
+        out += &rule;
+        out
+    }
+
+    fn blocks(&self, columns: &[Column], rows: usize) -> String {
+        let names = columns.iter().map(|column| column.name.width()).max().unwrap_or_default();
+        let mut out = String::new();
+        for row in 0..rows {
+            let title = format!("-[ row {} ]", row + 1);
+            let _ = writeln!(out, "{title}{}", "-".repeat((names + 12).saturating_sub(title.len())));
+            for column in columns {
+                out += &self.painted(&column.name, BOLD);
+                out += &" ".repeat(names - column.name.width());
+                let cell = column.cells.get(row).and_then(Option::as_deref);
+                let text = cell.map_or_else(|| self.painted(NULL, DIM), Cow::Borrowed);
+                let _ = writeln!(out, " | {text}");
+            }
+        }
+        out
+    }
+
+    fn painted<'t>(&self, text: &'t str, style: anstyle::Style) -> Cow<'t, str> {
+        if self.colour { Cow::Owned(format!("{style}{text}{style:#}")) } else { Cow::Borrowed(text) }
+    }
+}
+
+const BOLD: anstyle::Style = anstyle::Style::new().bold();
+const DIM: anstyle::Style = anstyle::Style::new().dimmed();
+
+fn table_width(columns: &[Column]) -> usize {
+    columns.iter().map(|column| column.width + 3).sum::<usize>() + 1
+}
+
+/// Takes from the widest texts until the table fits, or none can give more.
+fn narrow(columns: &mut [Column], width: usize) {
+    let mut excess = table_width(columns).saturating_sub(width);
+    while excess > 0 {
+        let can_give = |column: &&mut Column| !column.whole && column.width > LEAST_WIDTH;
+        let mut givers: Vec<_> = columns.iter_mut().filter(can_give).collect();
+        let Some(widest) = givers.iter().map(|column| column.width).max() else { return };
+        let next = givers.iter().map(|column| column.width).filter(|width| *width < widest).max();
+        givers.retain(|column| column.width == widest);
+        let most = widest - next.unwrap_or(LEAST_WIDTH).max(LEAST_WIDTH);
+        let each = most.min(excess.div_ceil(givers.len()));
+        for column in givers {
+            let given = each.min(excess);
+            column.width -= given;
+            excess -= given;
+        }
+    }
+}
+
+fn pad(out: &mut String, text: &str, width: usize, column: &Column) {
+    let space = " ".repeat(column.width.saturating_sub(width));
+    if column.right {
+        out.push_str(&space);
+    }
+    out.push_str(text);
+    if !column.right {
+        out.push_str(&space);
+    }
+}
+
+/// The text, or as much of it as fits with an ellipsis behind it.
+fn cut(text: &str, width: usize) -> Cow<'_, str> {
+    if text.width() <= width {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::new();
+    let mut room = width.saturating_sub(1);
+    for grapheme in text.graphemes(true) {
+        let Some(left) = room.checked_sub(grapheme.width()) else { break };
+        room = left;
+        out.push_str(grapheme);
+    }
+    out.push('…');
+    Cow::Owned(out)
+}
+
+/// The text with everything that a terminal would obey, or not show, written out: `\n`, `\x1b`.
+pub(super) fn visible(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_unseen) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 8);
+    for char in text.chars() {
+        match char {
+            '\n' => out += "\\n",
+            '\r' => out += "\\r",
+            '\t' => out += "\\t",
+            _ if is_unseen(char) && u32::from(char) < 0x100 => {
+                let _ = write!(out, "\\x{:02x}", u32::from(char));
+            }
+            _ if is_unseen(char) => {
+                let _ = write!(out, "\\u{{{:x}}}", u32::from(char));
+            }
+            _ => out.push(char),
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// Control characters, and those that reorder or hide what stands around them.
+fn is_unseen(char: char) -> bool {
+    char.is_control()
+        || matches!(char, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Int64Array, StringArray};
+
+    use super::*;
+
+    fn sample() -> RecordBatch {
+        let numbers: ArrayRef = Arc::new(Int64Array::from(vec![Some(7), None]));
+        let texts: ArrayRef =
+            Arc::new(StringArray::from(vec!["a long text for a narrow place", "日本\t\x1b[2J"]));
+        RecordBatch::try_from_iter([("n", numbers), ("text", texts)]).unwrap()
+    }
+
+    fn draw(width: Option<usize>, expanded: Expanded) -> String {
+        let style = Style { width, expanded, ..Style::default() };
+        style.draw(&sample().schema(), &[sample()]).unwrap()
+    }
+
+    #[test]
+    fn texts_are_cut_to_the_width_and_numbers_are_not() {
+        let drawn = draw(Some(30), Expanded::Off);
+        assert!(drawn.lines().all(|line| line.width() == 30), "{drawn}");
+        assert!(drawn.contains("|    7 | a long text for a … |"), "{drawn}");
+        assert!(drawn.contains("| NULL | 日本\\t\\x1b[2J"), "{drawn}");
+    }
+
+    #[test]
+    fn rows_become_blocks_where_the_table_would_be_cut() {
+        assert!(draw(Some(30), Expanded::Auto).starts_with("-[ row 1 ]"));
+        assert!(draw(Some(80), Expanded::Auto).starts_with("+--"));
+        assert!(draw(None, Expanded::On).contains("n    | 7\n"));
+    }
+
+    #[test]
+    fn a_width_that_is_too_small_for_everything_is_no_harm() {
+        for width in 0..60 {
+            assert!(draw(Some(width), Expanded::Off).contains('7'));
+        }
+    }
+
+    #[test]
+    fn times_are_told_in_a_zone() {
+        let style = Style { zone: TimeZone::fixed(jiff::tz::offset(2)), ..Style::default() };
+        assert_eq!(style.local(1_500_000_000).unwrap(), "1970-01-01T02:00:01.5+02:00");
+    }
+
+    #[test]
+    fn what_a_terminal_would_obey_is_written_out() {
+        assert_eq!(visible("a\r\n\0\u{9b}\u{202e}é"), "a\\r\\n\\x00\\x9b\\u{202e}é");
+    }
+}

@@ -1,0 +1,137 @@
+//! Every command, on known facts.
+
+use insta::assert_snapshot;
+
+use super::super::command::{Folder, Said};
+
+fn script(folder: &Folder, text: &str) -> Said {
+    folder.run_with(&["repl", "facts"], text.as_bytes())
+}
+
+fn said(text: &str) -> String {
+    let said = script(&Folder::with_known_facts(), text).ok();
+    assert_eq!(said.err, "");
+    said.out
+}
+
+#[test]
+fn help_lists_every_command() {
+    assert_snapshot!("help", said("\\?"));
+    assert!(said("\\h date_trunc").contains("date_trunc(precision, expression)"));
+    assert!(said("\\h").contains("error_group"));
+}
+
+#[test]
+fn tables_are_described() {
+    assert_snapshot!("tables", said("\\d"));
+    assert_snapshot!("table", said("\\d actors"));
+}
+
+#[test]
+fn saved_queries_are_listed_and_asked() {
+    assert!(said("\\queries").contains("top_crashers\n"));
+    assert_snapshot!("run", said("\\run top_crashers limit=2 since=2026-03-02"));
+}
+
+#[test]
+fn an_actor_has_a_story() {
+    assert_snapshot!("actor", said("\\actor shop:2"));
+}
+
+#[test]
+fn a_window_narrows_every_table_until_it_is_cleared() {
+    let text = "\\since 2026-03-02\n\\until 2026-03-03\n\\format csv\n\
+        SELECT count(*) AS n, min(at) AS first, max(at) AS last FROM crashes;\n\
+        \\since off\nSELECT count(*) AS n FROM crashes;\n\\until off\nSELECT count(*) AS n FROM crashes;\n\
+        \\at 2026-03-02\nSELECT count(*) AS n FROM events;\n";
+    assert_snapshot!(said(text));
+}
+
+#[test]
+fn parameters_are_values() {
+    let text = "\\set who 'shop:2'' OR true --'\n\\set n 2\n\\format csv\n\\set\n\
+        SELECT count(*) AS none FROM events WHERE actor_address = $who;\n\
+        \\set who shop:2\nSELECT count(*) AS some FROM events WHERE actor_address = $who;\n\
+        SELECT seq FROM events ORDER BY seq LIMIT $n;\n\\unset n\n";
+    assert_snapshot!(said(text));
+}
+
+#[test]
+fn every_format_is_written() {
+    let mut text = String::new();
+    for format in ["table", "csv", "tsv", "json", "ndjson", "markdown"] {
+        text += &format!("\\format {format}\nSELECT 1 AS n, NULL AS nothing, E'é\\n\\t\\x1b[1m' AS text;\n");
+    }
+    text += "\\format table\n\\x\n\\g\n";
+    assert_snapshot!("formats", said(&text).replace('\x1b', "␛"));
+}
+
+#[test]
+fn answers_go_into_files_and_to_other_programs() {
+    let folder = Folder::with_known_facts();
+    let text = "\\format csv\n\\o out.csv\nSELECT 1 AS a;\nSELECT 2 AS b;\n\\o\n\
+        SELECT seq FROM events ORDER BY seq; | wc -l\n\\g | head -2\n\
+        \\copy crashes TO crashes.parquet\n\\copy (SELECT 1 AS n) to 'n.json'\n\\copy audits TO audits.csv\n\\copy audits TO audits.arrow\n";
+    let said = script(&folder, text).ok();
+    assert_eq!(said.out.replace(' ', ""), "66\nseq\n1\n");
+    assert_eq!(folder.read("out.csv"), b"a\n1\nb\n2\n");
+    assert_eq!(folder.read("n.json"), b"[{\"n\":1}]\n");
+    assert_eq!(&folder.read("crashes.parquet")[..4], b"PAR1");
+    assert_eq!(folder.read("audits.csv").iter().filter(|byte| **byte == b'\n').count(), 11);
+    let wrong = script(&folder, "\\copy crashes");
+    assert!(wrong.err.contains("\\copy looks like"), "{}", wrong.err);
+}
+
+#[test]
+fn files_are_included() {
+    let folder = Folder::with_known_facts();
+    folder.write("a.sql", "\\format csv\nSELECT 1 AS a;\n\\i b.sql\nSELECT 3 AS c");
+    folder.write("b.sql", "SELECT 2 AS b;");
+    folder.write("loop.sql", "\\i loop.sql");
+    folder.write("wrong.sql", "\n\nSELEC;");
+    assert_eq!(script(&folder, "\\i a.sql").ok().out, "a\n1\nb\n2\nc\n3\n");
+    assert!(script(&folder, "\\i wrong.sql").err.contains("wrong.sql, line 3: "));
+    assert!(script(&folder, "\\i loop.sql").err.contains("go too deep"));
+}
+
+#[test]
+fn plans_are_told_with_rows_and_times() {
+    let out = said("\\explain SELECT count(*) FROM crashes");
+    assert!(out.starts_with("        rows       time  step\n"), "{out}");
+    assert!(
+        out.contains("AggregateExec") && out.contains("1 row in ") && out.contains(" for planning"),
+        "{out}"
+    );
+}
+
+#[test]
+fn the_store_is_told_in_numbers() {
+    let out = said("\\stats");
+    assert!(out.contains("events                    65         1"), "{out}");
+    assert!(out.contains("| stream | facts | unflushed |"), "{out}");
+}
+
+#[test]
+fn misuse_says_what_would_be_right() {
+    let folder = Folder::with_known_facts();
+    for (text, why) in [
+        ("\\format xml", "\"xml\" is none of table, csv, tsv, json, ndjson, markdown"),
+        ("\\timezone Olympus", "is no time zone"),
+        ("\\since soon", "is no time; say 2h"),
+        ("\\run", "which one? \\queries lists them"),
+        ("\\run top_crashers 5", "should look like KEY=VALUE"),
+        ("\\actor shop:22222", "no events of an actor"),
+        ("\\set n", "needs a name and a value"),
+        ("\\d no_table", "not found"),
+        ("\\h no_such_function_here", "there is no function"),
+        ("\\i none.sql", "cannot read none.sql"),
+        ("\\e", "\\e needs a terminal"),
+        ("\\g", "there is no statement yet"),
+        ("\\watch", "there is no statement to watch yet"),
+        ("\\tail nonsense = 1", "No field named nonsense"),
+    ] {
+        let said = script(&folder, text);
+        assert_eq!(said.code, Some(1), "{text}");
+        assert!(said.err.starts_with("error: line 1: ") && said.err.contains(why), "{text}: {}", said.err);
+    }
+}

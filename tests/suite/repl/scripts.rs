@@ -1,0 +1,110 @@
+//! Without a terminal: statement by statement, no decoration, and an exit code.
+
+use insta::assert_snapshot;
+use ostracon::SavedQuery;
+
+use super::super::command::Folder;
+
+#[test]
+fn standard_input_is_answered_statement_by_statement() {
+    let folder = Folder::with_known_facts();
+    let script = b"SELECT count(*) AS n FROM events;\n-- a comment; of no meaning\nSELECT ';' AS\n  text;\nSELECT 1 AS last";
+    let said = folder.run_with(&["repl", "facts", "--format", "csv"], script).ok();
+    assert_eq!((said.out.as_str(), said.err.as_str()), ("n\n65\ntext\n;\nlast\n1\n", ""));
+}
+
+#[test]
+fn the_first_error_ends_it_with_its_line() {
+    let folder = Folder::with_known_facts();
+    let script = b"SELECT 1 AS a;\n\nSELECT nothing\n  FROM events;\nSELECT 2 AS b;\n\\nonsense\n";
+    let said = folder.run_with(&["repl", "facts", "--format", "csv"], script);
+    assert_eq!((said.out.as_str(), said.code), ("a\n1\n", Some(1)));
+    assert!(said.err.starts_with("error: line 3: Schema error: No field named nothing."), "{}", said.err);
+    let said = folder.run_with(&["repl", "facts", "--format", "csv", "--keep-going"], script);
+    assert_eq!((said.out.as_str(), said.code), ("a\n1\nb\n2\n", Some(1)));
+    assert!(said.err.contains("error: line 6: there is no command \\nonsense"), "{}", said.err);
+}
+
+#[test]
+fn questions_on_the_command_line_are_answered_in_their_order() {
+    let folder = Folder::with_known_facts();
+    folder.write("two.sql", "SELECT 2 AS n;\n\nSELEC;");
+    let csv = ["--format", "csv"];
+    for command in ["repl", "sql"] {
+        let args = [command, "facts", "-c", "SELECT 1 AS n", "-f", "ok.sql", "-c", "SELECT 3 AS n"];
+        folder.write("ok.sql", "SELECT 2 AS n");
+        let said = folder.run(&[&args[..], &csv].concat()).ok();
+        assert_eq!(said.out, "n\n1\nn\n2\nn\n3\n", "{command}");
+    }
+    let said = folder.run(&["repl", "facts", "-f", "two.sql", "--format", "csv"]);
+    assert_eq!((said.out.as_str(), said.code), ("n\n2\n", Some(1)));
+    assert!(said.err.starts_with("error: two.sql, line 3: the SQL is not understood"), "{}", said.err);
+}
+
+#[test]
+fn no_answer_differs_from_that_of_the_command_sql() {
+    let folder = Folder::with_known_facts();
+    for format in ["table", "csv", "tsv", "json", "ndjson", "markdown"] {
+        for query in SavedQuery::all().iter().filter(|query| query.parameters.is_empty()) {
+            let asked =
+                folder.run_with(&["sql", "facts", "--format", format, "-f", "-"], query.sql.as_bytes()).ok();
+            let script = format!("{};", query.sql.trim_end().trim_end_matches(';'));
+            let told = folder.run_with(&["repl", "facts", "--format", format], script.as_bytes()).ok();
+            assert_eq!(told.out, asked.out, "{format} {}", query.name);
+        }
+    }
+    for query in SavedQuery::all() {
+        let asked = folder.run(&["query", "facts", query.name, "--format", "csv"]).ok();
+        let told =
+            folder.run(&["repl", "facts", "--format", "csv", "-c", &format!("\\run {}", query.name)]).ok();
+        assert_eq!(told.out, asked.out, "{}", query.name);
+    }
+}
+
+#[test]
+fn the_environment_and_the_config_file_say_how_it_begins() {
+    let folder = Folder::with_known_facts();
+    let ask = |env: Option<&str>| {
+        let mut command = folder.command(&["repl", "facts", "-c", "SELECT 1 AS n"]);
+        if let Some(format) = env {
+            command.env("OSTRACON_FORMAT", format);
+        }
+        let output = command.output().unwrap();
+        (
+            String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap(),
+            output.status.code(),
+        )
+    };
+    assert_eq!(ask(Some("ndjson")), ("{\"n\":1}\n".to_owned(), Some(0)));
+    assert_snapshot!(ask(Some("xml")).0, @r#"error: OSTRACON_FORMAT is "xml", which is none of table, csv, tsv, json, ndjson, markdown"#);
+    std::fs::create_dir_all(folder.path("config/ostracon")).unwrap();
+    folder.write("config/ostracon/config.toml", "format = \"csv\"\n");
+    assert_eq!(ask(None), ("n\n1\n".to_owned(), Some(0)));
+    assert_eq!(ask(Some("json")).0, "[{\"n\":1}]\n");
+    folder.write("config/ostracon/config.toml", "colour = true\n");
+    let (said, code) = ask(None);
+    assert!(said.contains("config.toml") && said.contains("unknown field `colour`"), "{said}");
+    assert_eq!(code, Some(1));
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let folder = Folder::with_known_facts();
+    let mut child =
+        folder.spawn(&["repl", "facts", "--format", "csv", "-c", "SELECT a.* FROM events a, events b"]);
+    drop((child.stdin.take(), child.stdout.take()));
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), String::from_utf8(output.stderr).unwrap().as_str()), (Some(0), ""));
+}
+
+#[test]
+fn shells_and_the_manual_know_the_commands() {
+    let folder = Folder::new();
+    for shell in ["bash", "zsh", "fish"] {
+        let said = folder.run(&["completions", shell]).ok();
+        assert!(said.out.contains("startup-check") && said.out.contains("keep-going"), "{shell}");
+    }
+    assert!(folder.run(&["man"]).ok().out.starts_with(".ie"));
+    folder.run(&["man", "pages"]).ok();
+    assert!(String::from_utf8(folder.read("pages/ostracon-repl.1")).unwrap().contains("keep\\-going"));
+}

@@ -1,0 +1,136 @@
+//! What is typed: lines, pastes, completion, history, Ctrl-C and Ctrl-D.
+
+use std::time::{Duration, Instant};
+
+use super::super::command::Folder;
+use super::terminal::{CTRL_C, CTRL_D, CTRL_R, Terminal, UP};
+
+const ENDLESS: &str = "SELECT count(*) FROM events a, events b, events c, events d, events e WHERE a.seq + b.seq + c.seq + d.seq > e.seq;";
+
+#[test]
+fn a_statement_may_go_over_lines_and_ends_with_a_semicolon() {
+    let folder = Folder::with_known_facts();
+    let mut terminal = Terminal::open(&folder, 80);
+    assert!(terminal.contents().contains("the store facts: 65 events, 10 audits, 9 dead letters."));
+    terminal.keys("SELECT count(*) AS n\rFROM crashes\r");
+    let screen = terminal.ask(";", "1 row in");
+    assert!(screen.contains("| 27 |"), "{screen}");
+    terminal.keys(CTRL_D);
+    assert_eq!(terminal.end(), 0);
+}
+
+#[test]
+fn columns_and_values_are_completed() {
+    let folder = Folder::with_known_facts();
+    let mut terminal = Terminal::open(&folder, 100);
+    terminal.keys("SELECT actor_ad");
+    terminal.press_until("\t", "SELECT actor_address");
+    terminal.keys(" FROM crashes WHERE actor_address = 'cash");
+    // Values are gathered beside the prompt.
+    terminal.press_until("\t", "'cashier'");
+    terminal.stop();
+    terminal.keys("SELECT * FROM events WHERE event_type = 'ActorC");
+    terminal.press_until("\t", "'ActorCrashed'");
+    terminal.stop();
+    terminal.keys("\\run top_cr");
+    terminal.press_until("\t", "top_crashers");
+}
+
+#[test]
+fn ctrl_c_clears_the_line_and_stops_the_query() {
+    let folder = Folder::with_known_facts();
+    let mut terminal = Terminal::open(&folder, 160);
+    terminal.keys("SELECT nonsense");
+    terminal.wait_for("SELECT nonsense");
+    terminal.stop();
+    terminal.ask("SELECT 40 + 2 AS n;", "| 42 |");
+    terminal.keys(ENDLESS);
+    terminal.keys("\r");
+    terminal.wait_for("Ctrl-C stops");
+    let pressed = Instant::now();
+    terminal.keys(CTRL_C);
+    terminal.wait_for("stopped");
+    // On a machine that does something else, too; alone it takes some milliseconds.
+    assert!(pressed.elapsed() < Duration::from_secs(5), "{:?}", pressed.elapsed());
+    terminal.ask("SELECT 6 * 7 + 1 AS n;", "| 43 |");
+}
+
+#[test]
+fn a_long_paste_is_one_statement() {
+    let folder = Folder::with_known_facts();
+    let mut terminal = Terminal::open(&folder, 80);
+    let lines: Vec<_> = (0..198).map(|n| format!("  {n},")).collect();
+    let text = format!("SELECT count(*) AS n FROM events WHERE seq IN (\n{}\n  -1);", lines.join("\n"));
+    assert_eq!(text.lines().count(), 200);
+    terminal.keys(&format!("\x1b[200~{text}\x1b[201~"));
+    terminal.wait_for("-1);");
+    terminal.keys("\r");
+    let screen = terminal.wait_for("1 row in");
+    assert!(screen.contains("| 65 |"), "{screen}");
+}
+
+#[test]
+fn what_was_typed_is_there_in_the_next_session() {
+    let folder = Folder::with_known_facts();
+    let mut first = Terminal::open(&folder, 80);
+    first.ask("SELECT 'the first' AS a;", "1 row");
+    first.ask("SELECT 'the second' AS b;", "| the second |");
+    first.ask("SELECT 'the first' AS a;", "1 row");
+    first.keys(CTRL_D);
+    assert_eq!(first.end(), 0);
+
+    let mut second = Terminal::open(&folder, 80);
+    second.keys(UP);
+    second.wait_for("> SELECT 'the first' AS a;");
+    second.keys(UP);
+    second.wait_for("> SELECT 'the second' AS b;");
+    second.stop();
+    second.keys(CTRL_R);
+    second.keys("secon");
+    second.wait_for("SELECT 'the second' AS b;");
+    second.keys("\r");
+    second.wait_for("| the second |");
+    second.keys("\r");
+    let kept = String::from_utf8(folder.read("state/ostracon/history")).unwrap();
+    assert_eq!(kept, "SELECT 'the first' AS a;\nSELECT 'the second' AS b;\n");
+}
+
+#[test]
+fn an_unknown_name_is_likely_another() {
+    let folder = Folder::with_known_facts();
+    let mut terminal = Terminal::open(&folder, 100);
+    // The names are gathered beside the prompt.
+    terminal.keys("SELECT * FROM crash");
+    terminal.press_until("\t", "FROM crashes");
+    terminal.stop();
+    terminal.ask("SELECT actor_adress FROM crashes;", "Did you mean 'crashes.actor_address'?");
+    terminal.ask("SELECT * FROM crashs;", "Did you mean crashes?");
+    terminal.ask("\\run top_crasher", "Did you mean top_crashers?");
+    terminal.ask("\\qeuries", "did you mean \\queries?");
+}
+
+#[test]
+fn colours_are_there_unless_no_color_is_set() {
+    let folder = Folder::with_known_facts();
+    let sgr = |bytes: &str| {
+        bytes
+            .split("\x1b[")
+            .skip(1)
+            .any(|rest| rest.find('m') == rest.find(|c: char| c.is_ascii_alphabetic()) && rest.contains('m'))
+    };
+    let mut terminal = Terminal::open(&folder, 80);
+    terminal.ask("SELECT 'x' AS a, NULL AS b;", "1 row");
+    assert!(sgr(&terminal.bytes()));
+    let mut plain = Terminal::open_with(&folder, 80, &[("NO_COLOR", "1")]);
+    plain.ask("SELECT 'x' AS a, NULL AS b;", "1 row");
+    assert!(!sgr(&plain.bytes()), "{:?}", plain.bytes());
+}
+
+#[test]
+fn a_store_alone_is_the_prompt() {
+    let folder = Folder::with_known_facts();
+    let mut terminal = Terminal::start(&folder, &["facts"], 80, &[]);
+    terminal.wait_for("To begin with:");
+    terminal.keys("\\q\r");
+    assert_eq!(terminal.end(), 0);
+}
