@@ -144,6 +144,8 @@ pub(super) fn config() -> SessionConfig {
     options.sql_parser.dialect = datafusion::common::config::Dialect::PostgreSQL;
     // Gives wrong rows with `->>` (datafusion #25414).
     options.optimizer.enable_leaf_expression_pushdown = false;
+    // Gives wrong extremes where several are asked for at once (datafusion #24816, #25147).
+    options.optimizer.enable_aggregate_dynamic_filter_pushdown = false;
     options.execution.parquet.bloom_filter_on_read = true;
     config
 }

@@ -28,6 +28,8 @@ fn tables_fit_200_columns_also_after_the_terminal_grew() {
     let mut terminal = Terminal::open(&folder, 80);
     terminal.ask("SELECT 1 AS a;", "1 row in");
     terminal.resize(200);
+    // A line editor learns of it when it next reads; what was typed before lies as it lay.
+    terminal.ask("SELECT 2 AS b;", "| 2 |");
     let screen = terminal.ask(CRASHES, "3 rows in");
     assert_snapshot!(answered(&screen, "LIMIT 3;"));
 }
@@ -76,6 +78,19 @@ fn payloads_do_no_harm() {
     assert!(!terminal.bytes().contains("\x1b]0;owned") && !terminal.bytes().contains('\u{9b}'));
     let piped = folder.run(&["sql", "facts", "-c", "SELECT error FROM crashes"]).ok();
     assert!(!piped.out.contains('\x1b') && piped.out.contains("\\x1b[2J"), "{}", piped.out);
+}
+
+#[test]
+fn pictures_fit_the_terminal_and_have_its_colours() {
+    let folder = Folder::with_known_facts();
+    for (cols, env, coloured) in [(80, &[][..], true), (120, &[("NO_COLOR", "1")][..], false)] {
+        let mut terminal = Terminal::open_with(&folder, cols, env);
+        terminal.ask("SELECT event_type, count(*) AS n FROM events GROUP BY 1 ORDER BY 2 DESC;", "rows in");
+        let screen = terminal.ask("\\plot", "n by event_type");
+        let width = screen.lines().map(|line| line.chars().count()).max().unwrap();
+        assert!(width > usize::from(cols) * 9 / 10 && width <= usize::from(cols), "{screen}");
+        assert_eq!(terminal.is_coloured('█'), Some(coloured), "{screen}");
+    }
 }
 
 #[test]

@@ -83,6 +83,17 @@ fn answers_go_into_files_and_to_other_programs() {
 }
 
 #[test]
+fn the_last_answer_is_drawn() {
+    let question = "\\format csv\n\\o /dev/null\n\\run error_types limit=4\n\\o\n";
+    assert_snapshot!("plot", said(&format!("{question}\\plot\n\\plot bar x=error_type y=crashes\n")));
+    let folder = Folder::with_known_facts();
+    let text = format!("{question}\\plot out.svg\n\\plot bar out.png\n");
+    let said = script(&folder, &text).ok();
+    assert_eq!((said.out.as_str(), said.err.as_str()), ("", "wrote out.svg\nwrote out.png\n"));
+    assert!(folder.read("out.svg").starts_with(b"<svg") && folder.read("out.png").starts_with(b"\x89PNG"));
+}
+
+#[test]
 fn files_are_included() {
     let folder = Folder::with_known_facts();
     folder.write("a.sql", "\\format csv\nSELECT 1 AS a;\n\\i b.sql\nSELECT 3 AS c");
@@ -127,6 +138,8 @@ fn misuse_says_what_would_be_right() {
         ("\\i none.sql", "cannot read none.sql"),
         ("\\e", "\\e needs a terminal"),
         ("\\g", "there is no statement yet"),
+        ("\\plot", "there is no answer yet to draw"),
+        ("\\plot pie", "bar, line, histogram or heat"),
         ("\\watch", "there is no statement to watch yet"),
         ("\\tail nonsense = 1", "No field named nonsense"),
     ] {

@@ -148,6 +148,17 @@ impl Terminal {
         self.screen.lock().unwrap().screen().contents()
     }
 
+    /// Whether the first of these on the screen has a colour of its own.
+    pub(super) fn is_coloured(&self, symbol: char) -> Option<bool> {
+        let parser = self.screen.lock().unwrap();
+        let (rows, cols) = parser.screen().size();
+        let mut cells = (0..rows.get()).flat_map(|row| (0..cols.get()).map(move |col| (row, col)));
+        cells.find_map(|(row, col)| {
+            let cell = parser.screen().cell(row, col)?;
+            cell.contents().contains(symbol).then(|| cell.fgcolor() != vt100::Color::Default)
+        })
+    }
+
     /// Everything that was ever sent to the terminal.
     pub(super) fn bytes(&self) -> String {
         String::from_utf8_lossy(&self.bytes.lock().unwrap()).into_owned()

@@ -294,6 +294,9 @@ fn any_question_has_one_answer_with_and_without_pruning() {
             2 => format!(
                 "SELECT {group}, count(*), min(at), max(seq) FROM {table} WHERE {filter} GROUP BY {group} ORDER BY {group}"
             ),
+            3 => format!(
+                "SELECT min(error), max(error), min(at), max(at), min(seq), max(-seq), max(recorded_at) FROM {table} WHERE {filter}"
+            ),
             _ => format!(
                 "SELECT count(*), count(error), min(at), max(at), min(seq), max(recorded_at), max(timestamp) FROM {table} WHERE {filter}"
             ),

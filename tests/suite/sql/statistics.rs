@@ -52,6 +52,31 @@ fn count_min_and_max_over_segments_and_tail_read_no_row() {
     assert_eq!(rows(&store, sql), [strings(&wanted)]);
 }
 
+/// What is found for one of them must not leave rows unread that another needs.
+#[test]
+fn extremes_of_some_rows_do_not_hide_rows_from_one_another() {
+    let (_folder, store) = store();
+    for segment in 0..4 {
+        for n in 0..5 {
+            let payload =
+                if segment == 1 { "{}".to_owned() } else { format!(r#"{{"error": "E {segment}{n}"}}"#) };
+            store.record(event("ActorCrashed", &payload, f64::from(100 - 10 * segment + n))).unwrap();
+        }
+        store.flush().unwrap();
+    }
+    for (sql, wanted) in [
+        ("SELECT min(seq), max(seq + 1) FROM events WHERE seq > 2", ["3", "21"]),
+        ("SELECT max(seq), min(seq + 1) FROM events WHERE seq < 18", ["17", "2"]),
+        ("SELECT min(seq), min(timestamp) FROM events WHERE seq > 2", ["3", "1970-01-01T00:01:10Z"]),
+        ("SELECT min(seq), max(error) FROM events WHERE seq > 5", ["6", "E 34"]),
+        ("SELECT max(error), min(seq) FROM events WHERE seq > 5 AND seq < 16", ["E 24", "6"]),
+    ] {
+        for _ in 0..10 {
+            assert_eq!(rows(&store, sql), [strings(&wanted)], "{sql}");
+        }
+    }
+}
+
 #[test]
 fn count_min_and_max_without_a_tail_read_no_row() {
     let (_folder, store) = store();
