@@ -1,13 +1,16 @@
 # make demo    build, import real facts, ask five saved queries
-# make test    every test; installs the Python packages that one of them needs
+# make test    every test, of the crate and of the Python package, which it builds and installs
 # make check   formatting, lints, docs
 # make bench   the benchmarks; make versus compares with DuckDB and SQLite
 
 export CARGO_TERM_COLOR ?= auto
 CARGO ?= cargo
 DEMO ?= target/demo-store
+# Where the Python package is installed to be tested, and what it is tested with.
+VENV ?= target/python
+TESTED_WITH = maturin==1.* papyra==0.3.0 pytest trio pyarrow
 
-.PHONY: demo test check bench versus
+.PHONY: demo test test-python check bench versus
 
 demo:
 	@mkdir -p $(dir $(DEMO))
@@ -16,7 +19,7 @@ demo:
 
 check:
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --locked --all-targets --quiet -- --deny warnings
+	$(CARGO) clippy --locked --workspace --all-targets --quiet -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --locked --no-deps --document-private-items --quiet
 
 # The interop tests make a virtual environment; Debian ships the module for that apart.
@@ -25,6 +28,15 @@ test:
 	@if $(CARGO) nextest --version >/dev/null 2>&1; \
 	then $(CARGO) nextest run --locked --no-fail-fast && $(CARGO) test --locked --doc; \
 	else $(CARGO) test --locked; fi
+	$(MAKE) test-python
+
+test-python:
+	rm -rf $(VENV) target/wheels
+	python3 -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check $(TESTED_WITH)
+	cd python && ../$(VENV)/bin/maturin build --quiet --locked --profile dev --out ../target/wheels
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check target/wheels/*.whl
+	$(VENV)/bin/pytest python
 
 bench:
 	$(CARGO) bench --locked

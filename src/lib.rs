@@ -56,8 +56,12 @@
 //! what the ledger says, [`verify()`] whether every fact is accounted for, and [`recover()`] makes a damaged
 //! store whole again. A commit says of each of these what it changed.
 //!
+//! With the feature `cli`, which is on unless it is turned off, [`cli`] is the command line.
+//!
 //! Everything that touches the disk goes through [`disk`], which can be told to fail.
 
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod disk;
 mod error;
 

@@ -1,7 +1,5 @@
-//! The `ostracon` command: a thin shell around the library.
-
-mod cli;
+//! The `ostracon` command.
 
 fn main() -> std::process::ExitCode {
-    cli::main()
+    ostracon::cli::run(std::env::args_os())
 }

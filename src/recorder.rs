@@ -93,6 +93,14 @@ pub(crate) struct Recording {
     pub(crate) claim: Option<Claim>,
 }
 
+/// Whether a recorder waits for the flush to make room.
+#[derive(Clone, Copy)]
+enum Patience {
+    None,
+    /// As long as the settings say.
+    Bounded,
+}
+
 thread_local! {
     static FRAMES: RefCell<FrameBuffer> = RefCell::default();
 }
@@ -145,6 +153,31 @@ impl Recorder {
     /// Records facts, all or none, with one write. When this returns the position of the last,
     /// they are as safe as the durability says.
     pub(crate) fn record<'f>(&self, facts: impl IntoIterator<Item = Fact<'f>>) -> Result<Option<Position>> {
+        self.hand_over(facts, |frames| {
+            let last = self.append(frames, Patience::Bounded)?;
+            if let Some(last) = last {
+                self.wait(last.seq)?;
+            }
+            Ok(last)
+        })
+    }
+
+    /// Appends a fact, and waits for nothing: neither for room nor for a sync.
+    pub(crate) fn append_now(&self, fact: Fact<'_>) -> Result<Option<Position>> {
+        self.hand_over([fact], |frames| self.append(frames, Patience::None))
+    }
+
+    /// Returns when this fact is as safe as the durability says.
+    pub(crate) fn wait(&self, seq: Seq) -> Result<()> {
+        if self.durability == Durability::Synced { self.sync_to(seq) } else { Ok(()) }
+    }
+
+    /// Makes frames of the facts, and counts what came of them.
+    fn hand_over<'f>(
+        &self,
+        facts: impl IntoIterator<Item = Fact<'f>>,
+        append: impl FnOnce(&mut FrameBuffer) -> Result<Option<Position>>,
+    ) -> Result<Option<Position>> {
         // Taken out, not borrowed: the caller's iterator may record, too.
         let mut frames = FRAMES.take();
         frames.clear();
@@ -155,13 +188,7 @@ impl Recorder {
                 break;
             }
         }
-        let result = if fits { self.append(&mut frames) } else { Err(too_large()) };
-        let result = result.and_then(|last| {
-            if let Some(last) = last.filter(|_| self.durability == Durability::Synced) {
-                self.sync_to(last.seq)?;
-            }
-            Ok(last)
-        });
+        let result = if fits { append(&mut frames) } else { Err(too_large()) };
         let facts = frames.len() as u64;
         frames.shrink();
         FRAMES.set(frames);
@@ -177,11 +204,11 @@ impl Recorder {
         result
     }
 
-    fn append(&self, frames: &mut FrameBuffer) -> Result<Option<Position>> {
+    fn append(&self, frames: &mut FrameBuffer, patience: Patience) -> Result<Option<Position>> {
         if frames.len() == 0 {
             return Ok(None);
         }
-        let mut state = self.room(self.lock())?;
+        let mut state = self.room(self.lock(), patience)?;
         state.check_open()?;
         // The wall clock may be set back; a stream's time is not.
         let recorded_at = (self.clock)().max(state.last_recorded_at);
@@ -256,16 +283,25 @@ impl Recorder {
     }
 
     /// Waits until there is room for a fact, but not for long.
-    fn room<'s>(&self, mut state: MutexGuard<'s, Recording>) -> Result<MutexGuard<'s, Recording>> {
+    fn room<'s>(
+        &self,
+        mut state: MutexGuard<'s, Recording>,
+        patience: Patience,
+    ) -> Result<MutexGuard<'s, Recording>> {
         let full = |state: &Recording| {
             !state.closed && state.buffer.bytes() + state.sealed_bytes >= self.settings.buffer.max_bytes
         };
         if !full(&state) {
             return Ok(state);
         }
-        count(&self.metrics.waits, 1);
         self.work.notify_one();
-        let most = Duration::from_millis(self.settings.buffer.max_wait_ms);
+        let most = match patience {
+            Patience::None => Duration::ZERO,
+            Patience::Bounded => {
+                count(&self.metrics.waits, 1);
+                Duration::from_millis(self.settings.buffer.max_wait_ms)
+            }
+        };
         let (waited, timeout) = self
             .room
             .wait_timeout_while(state, most, |state| full(state))

@@ -360,6 +360,10 @@ fn look(root: &Path) -> Result<Found> {
     Ok(Found::Nothing)
 }
 
+fn not_for_writing() -> Error {
+    Error::new(ErrorKind::Closed, "the store is not open for writing; nothing was recorded")
+}
+
 fn not_a_store(root: &Path, why: &str) -> Error {
     Error::new(ErrorKind::NotAStore, format!("{} is not an Ostracon store: {why}", root.display()))
 }
@@ -434,12 +438,52 @@ impl Store {
         let facts = facts.into_iter().map(Into::into);
         let Some(recorder) = &self.shared.recorder else {
             count(&self.shared.metrics.write_errors, facts.count() as u64);
-            return Err(Error::new(
-                ErrorKind::Closed,
-                "the store is not open for writing; nothing was recorded",
-            ));
+            return Err(not_for_writing());
         };
         recorder.record(facts)
+    }
+
+    /// Records a fact from a thread that must not wait, such as an event loop's: it is appended to
+    /// the journal, but neither room in the buffer nor a sync is waited for.
+    ///
+    /// With [`Durability::Synced`] it is only as safe as a journaled fact until [`Store::wait`] has
+    /// returned, in whatever thread.
+    ///
+    /// ```
+    /// # use ostracon::{Durability, Event, Json, Store};
+    /// # let folder = tempfile::tempdir()?;
+    /// let store = Store::builder().durability(Durability::Synced).open(folder.path().join("facts"))?;
+    /// let position = store.append(Event::new("shop", "shop:5", "ActorStarted", Json::empty_object(), 1.0))?;
+    /// std::thread::scope(|scope| scope.spawn(|| store.wait(position)).join().unwrap())?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Store::record`]. [`ErrorKind::Overloaded`] comes at once: whoever can wait may
+    /// then call [`Store::record`].
+    pub fn append<'f>(&self, fact: impl Into<Fact<'f>>) -> Result<Position> {
+        let Some(recorder) = &self.shared.recorder else {
+            count(&self.shared.metrics.write_errors, 1);
+            return Err(not_for_writing());
+        };
+        let position = recorder.append_now(fact.into())?;
+        position.ok_or_else(|| Error::new(ErrorKind::InvalidFact, "no fact was given"))
+    }
+
+    /// Returns when a fact that this store [appended](Self::append) is as safe as the store's
+    /// [`Durability`] promises.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Poisoned`], or the error of the sync that failed: whether the fact is there
+    /// will be known when the store is opened again.
+    pub fn wait(&self, position: Position) -> Result<()> {
+        self.shared.recorder.as_ref().map_or(Ok(()), |recorder| {
+            let waited = recorder.wait(position.seq);
+            if waited.is_err() {
+                count(&self.shared.metrics.write_errors, 1);
+            }
+            waited
+        })
     }
 
     /// Puts everything recorded so far into segments, and commits it.

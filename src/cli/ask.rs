@@ -4,8 +4,8 @@ use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use crate::{QueryOptions, SavedQuery};
 use arrow::array::RecordBatch;
-use ostracon::{QueryOptions, SavedQuery};
 
 use super::output::{Answer, Format, Target};
 use super::picture::{self, Request};
@@ -122,7 +122,7 @@ pub(super) fn query(args: &QueryArgs) -> anyhow::Result<()> {
 /// Asks, writes the answer, and tells how long it took.
 fn answer(
     args: &AnswerArgs,
-    ask: impl AsyncFnOnce(QueryOptions) -> ostracon::Result<datafusion::dataframe::DataFrame>,
+    ask: impl AsyncFnOnce(QueryOptions) -> crate::Result<datafusion::dataframe::DataFrame>,
 ) -> anyhow::Result<()> {
     let mut options = QueryOptions::new();
     if let Some(timeout) = args.timeout {
@@ -136,7 +136,7 @@ fn answer(
     let runtime = runtime()?;
     let rows = runtime.block_on(async {
         let frame = ask(options).await?;
-        let stream = frame.execute_stream().await.map_err(ostracon::query_error)?;
+        let stream = frame.execute_stream().await.map_err(crate::query_error)?;
         let answer = Answer::new(stream).styled(style());
         match &args.plot {
             Some(request) => plot(answer, request).await,

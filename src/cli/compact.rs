@@ -2,8 +2,8 @@
 
 use std::io::{self, IsTerminal, Write};
 
+use crate::{CompactOptions, CompactReport, Kind, Store};
 use indicatif::{ProgressBar, ProgressStyle};
-use ostracon::{CompactOptions, CompactReport, Kind, Store};
 
 use super::{StoreArg, grouped};
 

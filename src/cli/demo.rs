@@ -3,9 +3,9 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use crate::{Import, Kind, QueryOptions, SavedQuery, Store};
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
-use ostracon::{Import, Kind, QueryOptions, SavedQuery, Store};
 
 use super::output::{Answer, Format, Target};
 use super::{grouped, open_to_read, runtime, say};
@@ -49,8 +49,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         let mut out = io::stdout();
         writeln!(out, "\n{}: {}", query.title, query.question)?;
         runtime.block_on(async {
-            let frame = store.saved_query(name, &[], ostracon::QueryOptions::new()).await?;
-            let stream = frame.execute_stream().await.map_err(ostracon::query_error)?;
+            let frame = store.saved_query(name, &[], crate::QueryOptions::new()).await?;
+            let stream = frame.execute_stream().await.map_err(crate::query_error)?;
             Answer::new(stream).styled(super::ask::style()).write(Target::Stdout(Format::Table)).await
         })?;
     }
@@ -65,7 +65,7 @@ async fn is_demo(path: &Path) -> anyhow::Result<bool> {
     let sql = "SELECT (SELECT count(*) FROM store.commits WHERE action = 'flush' AND imported_from IS DISTINCT FROM $1) \
                + (SELECT coalesce(sum(unflushed), 0) FROM store.streams)";
     let options = QueryOptions::new().param("1", NAME);
-    let batches = store.sql_with(sql, options).await?.collect().await.map_err(ostracon::query_error)?;
+    let batches = store.sql_with(sql, options).await?.collect().await.map_err(crate::query_error)?;
     let others =
         batches.iter().find_map(|batch| batch.column(0).as_primitive_opt::<Int64Type>()?.iter().next()?);
     let facts: u64 =

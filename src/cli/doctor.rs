@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use ostracon::{RecoveryConfig, RecoveryMode};
+use crate::{RecoveryConfig, RecoveryMode};
 
 use super::recover::{How, Mode as Recovery, found, text};
 use super::{StoreArg, grouped, say};
@@ -88,7 +88,7 @@ fn run(store: &StoreArg, check: &Check, quick: bool) -> anyhow::Result<ExitCode>
         },
         _ => RecoveryConfig::new(RecoveryMode::Ignore).quick(quick),
     };
-    let report = ostracon::recover(&store.store, config)?;
+    let report = crate::recover(&store.store, config)?;
     let mut out = io::stdout().lock();
     if check.mode == Mode::Recover && !report.scan.is_clean() {
         write!(out, "{}", text(&report))?;

@@ -2,8 +2,8 @@
 
 use std::io::{self, Write};
 
+use crate::{Hold, HoldInForce, Store};
 use anyhow::Context;
-use ostracon::{Hold, HoldInForce, Store};
 use serde_json::json;
 
 use super::scan::counted;
@@ -150,7 +150,7 @@ fn list(args: &ListArgs) -> anyhow::Result<()> {
         say("nothing is held");
     }
     for HoldInForce { name, hold, since, .. } in holds {
-        let kind = hold.kind.map_or("everything", ostracon::Kind::table);
+        let kind = hold.kind.map_or("everything", crate::Kind::table);
         let since = since.map_or("unknown".to_owned(), |since| since.to_string());
         writeln!(out, "{name}")?;
         match &hold.predicate {
@@ -167,7 +167,7 @@ fn list(args: &ListArgs) -> anyhow::Result<()> {
 fn as_json(held: &HoldInForce) -> serde_json::Value {
     json!({
         "name": held.name,
-        "kind": held.hold.kind.map(ostracon::Kind::table),
+        "kind": held.hold.kind.map(crate::Kind::table),
         "where": held.hold.predicate,
         "reason": held.hold.reason,
         "by": held.hold.by,

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Instant;
 
+use crate::{Import, ImportReport, Kind, Store, UnixNanos};
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
-use ostracon::{Import, ImportReport, Kind, Store, UnixNanos};
 
 use super::scan::counted;
 use super::{StoreArg, grouped, say};

@@ -2,9 +2,9 @@
 
 use std::io::{self, BufWriter, Write};
 
+use crate::{Audit, DeadLetter, Event, Fact, Kind, Recorded, Store};
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
-use ostracon::{Audit, DeadLetter, Event, Fact, Kind, Recorded, Store};
 
 use super::{StoreArg, open_to_read, runtime, say};
 
@@ -129,7 +129,6 @@ fn line(fact: &Fact<'_>) -> String {
             target.as_deref().unwrap_or("None"),
             payload.as_str()
         ),
-        _ => String::new(),
     }
 }
 
@@ -154,8 +153,8 @@ fn dead_letters(store: &Store) -> anyhow::Result<u64> {
         return Ok(store.summary()?.of(Kind::DeadLetter).facts);
     }
     let count = "SELECT count(*) FROM dead_letters";
-    let batches = runtime()?
-        .block_on(async { store.sql(count).await?.collect().await.map_err(ostracon::query_error) })?;
+    let batches =
+        runtime()?.block_on(async { store.sql(count).await?.collect().await.map_err(crate::query_error) })?;
     let column = batches.first().map(|batch| batch.column(0));
     let counted = column.and_then(|column| column.as_primitive_opt::<Int64Type>());
     Ok(counted.map_or(0, |counted| counted.value(0) as u64))

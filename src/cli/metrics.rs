@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use ostracon::{Kind, Summary};
+use crate::{Kind, Summary};
 
 use super::{StoreArg, grouped, open_to_read};
 

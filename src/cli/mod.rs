@@ -1,5 +1,8 @@
-//! The command line: results on stdout, talk on stderr; exit code 0, or 1 with what went wrong.
-//! Commands that look after a store give a code of their own where the answer is bad news.
+//! The command line, for the binary and for whoever ships it in another form: results on stdout,
+//! talk on stderr; exit code 0, or 1 with what went wrong. Commands that look after a store give a
+//! code of their own where the answer is bad news.
+//!
+//! It is a thin shell around the library's public interface.
 
 mod ask;
 mod compact;
@@ -28,8 +31,8 @@ use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use crate::{Kind, Store};
 use clap::{CommandFactory, Parser, Subcommand};
-use ostracon::{Kind, Store};
 
 /// An embedded columnar store for the facts of an actor system, with SQL over them.
 #[derive(Parser)]
@@ -70,9 +73,12 @@ enum Command {
     Man(shell::ManArgs),
 }
 
-/// Runs the command that the arguments ask for.
-pub(crate) fn main() -> ExitCode {
-    let cli = match Cli::try_parse_from(arguments()) {
+/// Runs the command that these arguments ask for, of which the first is the program's name.
+///
+/// It is meant to be all that its process does: a panic, which is caught, is told to nobody else,
+/// and the library's warnings go to stderr from now on.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(completed(arguments.into_iter().collect())) {
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print();
@@ -81,7 +87,7 @@ pub(crate) fn main() -> ExitCode {
         }
     };
     talk_on_stderr();
-    let done = std::panic::catch_unwind(AssertUnwindSafe(|| run(cli.command)));
+    let done = std::panic::catch_unwind(AssertUnwindSafe(|| execute(cli.command)));
     let done = done.unwrap_or_else(|_| {
         Err(anyhow::anyhow!(
             "a mistake within ostracon stopped it; with RUST_LOG=debug it says where, please report it"
@@ -98,9 +104,8 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
-/// The command line. A store alone is the prompt on it.
-fn arguments() -> Vec<OsString> {
-    let mut arguments: Vec<OsString> = std::env::args_os().collect();
+/// A store alone is the prompt on it.
+fn completed(mut arguments: Vec<OsString>) -> Vec<OsString> {
     let is_command = |name: &str| Cli::command().find_subcommand(name).is_some() || name == "help";
     let first = arguments.get(1).map(|first| first.to_string_lossy().into_owned());
     if first.is_some_and(|first| {
@@ -112,7 +117,7 @@ fn arguments() -> Vec<OsString> {
     arguments
 }
 
-fn run(command: Command) -> anyhow::Result<ExitCode> {
+fn execute(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Import(args) => import::run(&args)?,
         Command::Record(args) => record::run(&args)?,

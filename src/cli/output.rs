@@ -121,7 +121,7 @@ impl Answer {
     }
 
     async fn next(&mut self) -> anyhow::Result<Option<RecordBatch>> {
-        let Some(batch) = self.stream.next().await.transpose().map_err(ostracon::query_error)? else {
+        let Some(batch) = self.stream.next().await.transpose().map_err(crate::query_error)? else {
             return Ok(None);
         };
         self.rows += batch.num_rows() as u64;

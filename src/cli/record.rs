@@ -3,8 +3,8 @@
 use std::io::{self, BufRead, BufWriter, Write};
 use std::time::Duration;
 
+use crate::{Durability, ErrorKind, Fact, Store};
 use anyhow::Context;
-use ostracon::{Durability, ErrorKind, Fact, Store};
 
 use super::import::refuse;
 use super::scan::counted;
@@ -92,7 +92,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     refuse(refused, refused + recorded, recorded == 0 || args.strict)
 }
 
-fn record(store: &Store, line: &[u8]) -> ostracon::Result<ostracon::Position> {
+fn record(store: &Store, line: &[u8]) -> crate::Result<crate::Position> {
     let fact = Fact::from_json(line)?;
     let mut patience = 50;
     loop {

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use ostracon::{Anomaly, RecoveryConfig, RecoveryMode, RecoveryReport, ScanReport, Span};
+use crate::{Anomaly, RecoveryConfig, RecoveryMode, RecoveryReport, ScanReport, Span};
 
 use super::{StoreArg, grouped, say};
 
@@ -91,7 +91,7 @@ impl How {
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let report =
-        ostracon::recover(&args.store.store, args.how.config(args.mode.unwrap_or_default(), args.quick))?;
+        crate::recover(&args.store.store, args.how.config(args.mode.unwrap_or_default(), args.quick))?;
     let mut out = io::stdout().lock();
     if args.json {
         writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;
@@ -117,7 +117,7 @@ pub(super) fn text(report: &RecoveryReport) -> String {
         line("aside", &path.display().to_string());
     }
     for lost in &report.lost {
-        let kind = lost.kind.map_or("facts", ostracon::Kind::table);
+        let kind = lost.kind.map_or("facts", crate::Kind::table);
         let rest = format!("{} {kind} of {}: {}", grouped(lost.facts), lost.path, spans(&lost.spans));
         line("lost", &rest);
     }

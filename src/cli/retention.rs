@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use ostracon::{Explanation, Fact, Fate, Recorded, RuleInForce, Store};
+use crate::{Explanation, Fact, Fate, Recorded, RuleInForce, Store};
 use serde_json::json;
 
 use super::{KindArg, StoreArg, grouped, open_to_read, say};
@@ -73,7 +73,7 @@ fn show(store: &Store, args: &ShowArgs) -> anyhow::Result<()> {
         say("there are no rules: everything is kept");
     }
     for rule in &rules {
-        let kind = rule.kind.map_or("all kinds", ostracon::Kind::table);
+        let kind = rule.kind.map_or("all kinds", crate::Kind::table);
         writeln!(out, "{}", rule.name)?;
         match &rule.predicate {
             Some(sql) => writeln!(out, "  of      {kind} where {sql}")?,
@@ -83,7 +83,7 @@ fn show(store: &Store, args: &ShowArgs) -> anyhow::Result<()> {
         writeln!(out, "  from    {}", rule.origin)?;
     }
     for held in store.holds()? {
-        let kind = held.hold.kind.map_or("everything", ostracon::Kind::table);
+        let kind = held.hold.kind.map_or("everything", crate::Kind::table);
         let condition = held.hold.predicate.map(|sql| format!(" where {sql}")).unwrap_or_default();
         writeln!(out, "hold {}\n  covers  {kind}{condition}", held.name)?;
     }
@@ -94,11 +94,11 @@ fn rule_as_json(rule: &RuleInForce) -> serde_json::Value {
     let limits = &rule.limits;
     json!({
         "name": rule.name,
-        "kind": rule.kind.map(ostracon::Kind::table),
+        "kind": rule.kind.map(crate::Kind::table),
         "where": rule.predicate,
         "max_age_seconds": limits.max_age.map(|age| age.as_secs()),
         "age_by": match limits.age_by {
-            ostracon::AgeBy::RecordedAt => "recorded_at",
+            crate::AgeBy::RecordedAt => "recorded_at",
             _ => "timestamp",
         },
         "max_records": limits.max_records,

@@ -3,8 +3,8 @@
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
+use crate::{Affected, Anomaly, ScanDepth, ScanOptions, ScanReport, scan};
 use indicatif::{ProgressBar, ProgressStyle};
-use ostracon::{Affected, Anomaly, ScanDepth, ScanOptions, ScanReport, scan};
 use serde::Serialize;
 
 use super::{StoreArg, grouped};

@@ -5,8 +5,8 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::{Cursor, Kind};
 use anyhow::Context;
-use ostracon::{Cursor, Kind};
 
 use super::{KindArg, StoreArg, open_to_read, say};
 

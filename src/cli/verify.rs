@@ -4,7 +4,7 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use ostracon::{Against, BalanceSheet, Kind, KindBalance, LedgerHead, verify};
+use crate::{Against, BalanceSheet, Kind, KindBalance, LedgerHead, verify};
 use serde::Serialize;
 
 use super::scan::{ANOMALIES, anomaly_text, counted, more_ranges, write_all};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use ostracon::{Kind, ScanDepth, ScanReport};
+use crate::{Kind, ScanDepth, ScanReport};
 
 use super::super::grouped;
 use super::session::Session;

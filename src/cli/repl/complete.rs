@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use ostracon::SavedQuery;
+use crate::SavedQuery;
 use rustyline::completion::Pair;
 
 use super::commands::{self, Completion};

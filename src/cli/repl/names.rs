@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::{Fact, Kind, QueryOptions, Store};
 use arrow::array::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use ostracon::{Fact, Kind, QueryOptions, Store};
 
 /// Facts of each kind that are looked at for values.
 const NEWEST: usize = 20_000;
@@ -78,7 +78,7 @@ impl Names {
 
 async fn rows(store: &Store, sql: &str) -> anyhow::Result<Vec<Vec<String>>> {
     let frame = store.sql_with(sql, QueryOptions::new().timeout(PATIENCE)).await?;
-    let batches = frame.collect().await.map_err(ostracon::query_error)?;
+    let batches = frame.collect().await.map_err(crate::query_error)?;
     batches.iter().try_fold(Vec::new(), |mut rows, batch| {
         rows.extend(texts(batch)?);
         Ok(rows)
@@ -141,7 +141,6 @@ fn values(store: &Store) -> HashMap<&'static str, Vec<String>> {
                     }
                 }
                 Fact::Audit(audit) => count("system_id", &audit.system_id),
-                _ => {}
             }
         }
     }
@@ -178,7 +177,7 @@ pub(super) fn meant(error: &str, known: &Known) -> Option<String> {
     }
     if let Some((_, rest)) = error.split_once("there is no saved query \"") {
         let name = quoted(rest);
-        let saved = ostracon::SavedQuery::all();
+        let saved = crate::SavedQuery::all();
         return nearest(&name, saved.iter().map(|query| query.name)).map(str::to_owned);
     }
     None

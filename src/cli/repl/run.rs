@@ -7,6 +7,7 @@
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::{QueryOptions, Store};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::common::DataFusionError;
@@ -14,7 +15,6 @@ use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::StreamExt;
-use ostracon::{QueryOptions, Store};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -79,9 +79,9 @@ impl Runner {
             let begun = async {
                 let frame = store.sql_with(&sql, options).await?;
                 let context = Arc::new(frame.task_ctx());
-                let plan = frame.create_physical_plan().await.map_err(ostracon::query_error)?;
-                let stream = execute_stream(Arc::clone(&plan), context).map_err(ostracon::query_error)?;
-                Ok::<_, ostracon::Error>((plan, stream))
+                let plan = frame.create_physical_plan().await.map_err(crate::query_error)?;
+                let stream = execute_stream(Arc::clone(&plan), context).map_err(crate::query_error)?;
+                Ok::<_, crate::Error>((plan, stream))
             };
             match begun.await {
                 Err(error) => drop(planned.send(Err(error))),
@@ -118,7 +118,7 @@ impl Runner {
         let batches = self.wait(async {
             let mut batches = Vec::new();
             while let Some(batch) = stream.next().await {
-                batches.push(batch.map_err(ostracon::query_error)?);
+                batches.push(batch.map_err(crate::query_error)?);
             }
             Ok(batches)
         })?;

@@ -1,10 +1,10 @@
 //! A window in time, as people say it: `2h`, `yesterday`, `10:30`, `2026-03-01`.
 
+use crate::{QueryOptions, UnixNanos};
 use anyhow::Context;
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp, ZonedDateTime};
-use ostracon::{QueryOptions, UnixNanos};
 
 /// An instant as it was said.
 #[derive(Clone, Debug)]

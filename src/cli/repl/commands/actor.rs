@@ -1,7 +1,7 @@
 //! `\actor`: one actor's whole story.
 
+use crate::QueryOptions;
 use arrow::array::RecordBatch;
-use ostracon::QueryOptions;
 
 use super::super::super::table::Expanded;
 use super::super::names::{nearest, texts};

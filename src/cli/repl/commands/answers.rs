@@ -1,6 +1,6 @@
 //! Saved queries, and the last statement again.
 
-use ostracon::SavedQuery;
+use crate::SavedQuery;
 
 use super::super::session::Session;
 use super::Next;

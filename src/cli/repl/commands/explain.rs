@@ -24,7 +24,7 @@ pub(super) fn run(session: &mut Session, sql: &str) -> anyhow::Result<Next> {
     let rows = session.runner.wait(async {
         let mut rows = 0;
         while let Some(batch) = stream.next().await {
-            rows += batch.map_err(ostracon::query_error)?.num_rows();
+            rows += batch.map_err(crate::query_error)?.num_rows();
         }
         Ok(rows as u64)
     })?;

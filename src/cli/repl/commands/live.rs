@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::Duration;
 
-use ostracon::QueryOptions;
+use crate::QueryOptions;
 
 use super::super::super::say;
 use super::super::super::table::visible;

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::QueryOptions;
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Schema};
-use ostracon::QueryOptions;
 
 use super::super::names::{meant, nearest, texts};
 use super::super::session::Session;

@@ -1,6 +1,6 @@
 //! `\stats`: the store in numbers.
 
-use ostracon::Kind;
+use crate::Kind;
 
 use super::super::super::grouped;
 use super::super::session::Session;
@@ -35,7 +35,7 @@ pub(super) fn run(session: &mut Session, _: &str) -> anyhow::Result<Next> {
         grouped(summary.streams)
     );
     super::page(session, &text)?;
-    let (schema, batches) = session.runner.collect(&session.store, STREAMS, ostracon::QueryOptions::new())?;
+    let (schema, batches) = session.runner.collect(&session.store, STREAMS, crate::QueryOptions::new())?;
     session.present(schema, batches)?;
     Ok(Next::Prompt)
 }

@@ -1,0 +1,146 @@
+"""Ostracon: an embedded columnar store for the facts of an actor system, with SQL over them.
+
+>>> import ostracon, tempfile
+>>> store = ostracon.open(tempfile.mkdtemp() + "/facts")
+>>> position = store.record({"kind": "event", "system_id": "shop", "actor_address": "shop:5",
+...     "event_type": "ActorCrashed", "payload": {"error": "KeyError: 'sku'"}, "timestamp": 1795404290.4})
+>>> store.sql("SELECT actor_address, error FROM crashes").rows()
+[('shop:5', "KeyError: 'sku'")]
+>>> store.close()
+
+Facts of a Papyra system are recorded by ``ostracon.papyra.OstraconPersistence``.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+from . import _native
+from ._answer import Answer
+from ._handles import Handles
+from ._native import (
+    CancelledError,
+    ClosedError,
+    ContendedError,
+    DamagedError,
+    InvalidFactError,
+    NewerFormatError,
+    NoSpaceError,
+    NotAStoreError,
+    OstraconError,
+    OverloadedError,
+    PoisonedError,
+    Position,
+    QueryError,
+    QueryMemoryError,
+    QueryTimeoutError,
+    RefusedError,
+    SettingsError,
+    StoreIOError,
+    __version__,
+)
+from ._report import RecoveryReport, Report, ScanReport
+from ._store import AsyncStore, Fact, ImportReport, Store
+
+
+def open(  # noqa: A001 - as `gzip.open` and its like
+    path: str | os.PathLike[str],
+    mode: str = "write",
+    *,
+    durability: str | None = None,
+    flush_rows: int | None = None,
+    flush_bytes: int | None = None,
+    flush_age: float | None = None,
+    max_buffer_bytes: int | None = None,
+    max_wait: float | None = None,
+) -> Store:
+    """Opens the store at this path, and makes it if there is none.
+
+    With mode "read" nothing is made, locked or flushed. The settings, lengths of time in seconds,
+    override those in the store's ``ostracon.toml``; durability is "buffered", "journaled" or "synced".
+    """
+    if mode not in ("write", "read"):
+        raise ValueError(f"a store is opened to write or to read, not to {mode!r}")
+    settings = {
+        "durability": durability,
+        "flush_rows": flush_rows,
+        "flush_bytes": flush_bytes,
+        "flush_age": flush_age,
+        "max_buffer_bytes": max_buffer_bytes,
+        "max_wait": max_wait,
+    }
+    handles = Handles(path, settings)
+    if mode == "write":
+        handles.writer()
+    else:
+        handles.reader()
+    return Store(handles, mode)
+
+
+async def open_async(path: str | os.PathLike[str], mode: str = "write", **settings: object) -> AsyncStore:
+    """:func:`open` for an event loop, asyncio's or trio's."""
+    from ._off_loop import off_loop
+
+    return AsyncStore(await off_loop(open, path, mode, **settings))
+
+
+class Parameter(NamedTuple):
+    """What may be set in a saved query."""
+
+    name: str
+    default: str
+    meaning: str
+
+
+class SavedQuery(NamedTuple):
+    """A question with a name."""
+
+    name: str
+    title: str
+    question: str
+    parameters: list[Parameter]
+
+
+def queries() -> list[SavedQuery]:
+    """The questions that :meth:`Store.query` answers."""
+    return [
+        SavedQuery(name, title, question, [Parameter(*parameter) for parameter in parameters])
+        for name, title, question, parameters in _native.saved_queries()
+    ]
+
+
+__all__ = [
+    "Answer",
+    "AsyncStore",
+    "CancelledError",
+    "ClosedError",
+    "ContendedError",
+    "DamagedError",
+    "Fact",
+    "ImportReport",
+    "InvalidFactError",
+    "NewerFormatError",
+    "NoSpaceError",
+    "NotAStoreError",
+    "OstraconError",
+    "OverloadedError",
+    "Parameter",
+    "PoisonedError",
+    "Position",
+    "QueryError",
+    "QueryMemoryError",
+    "QueryTimeoutError",
+    "RecoveryReport",
+    "RefusedError",
+    "Report",
+    "SavedQuery",
+    "ScanReport",
+    "SettingsError",
+    "Store",
+    "StoreIOError",
+    "__version__",
+    "open",
+    "open_async",
+    "queries",
+]

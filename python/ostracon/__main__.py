@@ -1,0 +1,18 @@
+"""The command line: ``python -m ostracon``, and the script ``ostracon``."""
+
+from __future__ import annotations
+
+import signal
+import sys
+
+from . import _native
+
+
+def main() -> None:
+    # Ctrl-C is the command's, not the interpreter's.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    sys.exit(_native.cli(["ostracon", *sys.argv[1:]]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""The native stores behind a path: opened when they are first needed, and never a parent's."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from typing import Any
+
+from . import _native
+
+_all: weakref.WeakSet[Handles] = weakref.WeakSet()
+
+
+class Handles:
+    """The writer and the reader of one store in one process.
+
+    Making it touches no file. The writer is opened by the first fact, the reader by the first
+    question. A child of a fork has neither: it gets its own, and with its own writer a stream of
+    its own.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], settings: dict[str, Any]) -> None:
+        self.path = os.fspath(path)
+        self._settings = {name: value for name, value in settings.items() if value is not None}
+        self._of_reading = {
+            name: value for name, value in self._settings.items() if name in ("retention", "age_by")
+        }
+        self._begin()
+        _all.add(self)
+
+    def _begin(self) -> None:
+        self._lock = threading.RLock()
+        self.opened_writer: _native.Store | None = None
+        self._reader: _native.Store | None = None
+
+    def writer(self) -> _native.Store:
+        """Opens the store for writing, and makes it if there is none."""
+        if self.opened_writer is None:
+            with self._lock:
+                if self.opened_writer is None:
+                    os.makedirs(os.path.dirname(os.path.abspath(self.path)), exist_ok=True)
+                    self.opened_writer = _native.Store(self.path, "write", **self._settings)
+        return self.opened_writer
+
+    def reader(self) -> _native.Store:
+        """The writer if there is one, else the store opened for reading."""
+        if self.opened_writer is not None:
+            return self.opened_writer
+        if self._reader is None:
+            with self._lock:
+                if self._reader is None:
+                    self._reader = _native.Store(self.path, "read", **self._of_reading)
+        return self._reader
+
+    def maintainer(self) -> _native.Store:
+        """The writer if there is one, else the store opened to be looked after."""
+        if self.opened_writer is not None:
+            return self.opened_writer
+        return _native.Store(self.path, "maintain", **self._of_reading)
+
+    def exists(self) -> bool:
+        """Whether there is anything at the path."""
+        return self.opened_writer is not None or os.path.exists(self.path)
+
+    def after_fork(self) -> None:
+        for handle in (self.opened_writer, self._reader):
+            if handle is not None:
+                handle.forget()
+        self._begin()
+
+
+def _after_fork() -> None:
+    for handles in list(_all):
+        handles.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

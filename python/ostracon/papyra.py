@@ -1,0 +1,434 @@
+"""Ostracon as Papyra's persistence backend.
+
+.. code-block:: python
+
+    from ostracon.papyra import OstraconPersistence
+
+    persistence = OstraconPersistence("facts/")
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from papyra.persistence.backends.retention import RetentionPolicy
+from papyra.persistence.base import PersistenceBackend
+from papyra.persistence.models import (
+    CompactionReport,
+    PersistedAudit,
+    PersistedDeadLetter,
+    PersistedEvent,
+    PersistenceAnomaly,
+    PersistenceAnomalyType,
+    PersistenceRecoveryReport,
+    PersistenceScanReport,
+)
+
+from . import _native
+from ._handles import Handles
+from ._lines import AUDIT, DEAD_LETTER, EVENT, from_line, to_line
+from ._off_loop import off_loop
+from ._report import RecoveryReport, ScanReport
+from ._store import ImportReport, Store, _nanos
+
+T = TypeVar("T")
+
+_NAME = "ostracon"
+_log = logging.getLogger("ostracon")
+
+
+class OstraconPersistence(PersistenceBackend):
+    """Keeps what an actor system tells of itself in an Ostracon store.
+
+    Making one touches no file: the store at ``path`` is made, or opened, by the first fact. Any
+    number of processes may record into one store, and read and maintain it meanwhile.
+
+    ``durability`` says how safe a fact is when ``record_*`` returns: "journaled" (against a crash of
+    the process, the default), "synced" (against a crash of the machine), or "buffered". Whatever it is,
+    the fact is appended before ``record_*`` first gives up control, and nothing is waited for on the
+    event loop.
+
+    ``retention_policy`` is applied as Papyra does: age, then count, then bytes, over the three kinds
+    together; without one, what the store's ``ostracon.toml`` says. Age is measured by the facts' own
+    timestamps. Papyra's default clock counts from the machine's start, so that those are no dates and
+    an age limit drops everything: give the system ``time_fn=time.time``, or ``age_by="recorded_at"`` here.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        retention_policy: RetentionPolicy | None = None,
+        durability: str | None = None,
+        age_by: str | None = None,
+        flush_rows: int | None = None,
+        flush_bytes: int | None = None,
+        flush_age: float | None = None,
+        max_buffer_bytes: int | None = None,
+        max_wait: float | None = None,
+    ) -> None:
+        super().__init__(retention_policy=retention_policy)
+        limits = None
+        if retention_policy is not None:
+            policy = retention_policy
+            limits = (policy.max_age_seconds, _whole(policy.max_records), _whole(policy.max_total_bytes))
+        self._synced = durability == "synced"
+        self._handles = Handles(
+            path,
+            {
+                "durability": durability,
+                "retention": limits,
+                "age_by": age_by,
+                "flush_rows": flush_rows,
+                "flush_bytes": flush_bytes,
+                "flush_age": flush_age,
+                "max_buffer_bytes": max_buffer_bytes,
+                "max_wait": max_wait,
+            },
+        )
+        self._closed = False
+        self._counters = OstraconMetrics(self._handles)
+        self._told = False
+
+    @property
+    def path(self) -> Path:
+        """The store's folder."""
+        return Path(self._handles.path)
+
+    @property
+    def closed(self) -> bool:
+        """Whether it takes no more facts."""
+        return self._closed
+
+    @property
+    def metrics(self) -> OstraconMetrics:  # type: ignore[override]
+        """The counters."""
+        return self._counters
+
+    @property
+    def store(self) -> Store:
+        """The same store for questions: ``persistence.store.sql("SELECT ...")``."""
+        return Store(self._handles, "read")
+
+    # Recording
+
+    async def record_event(self, event: PersistedEvent | Any) -> None:
+        """Records an event. Never fails: what could not be recorded is counted, and logged."""
+        await self._record(EVENT, event)
+
+    async def record_audit(self, report: PersistedAudit | Any) -> None:
+        """Records an audit, as :meth:`record_event` does."""
+        await self._record(AUDIT, report)
+
+    async def record_dead_letter(self, dead_letter: PersistedDeadLetter | Any) -> None:
+        """Records a dead letter, as :meth:`record_event` does."""
+        await self._record(DEAD_LETTER, dead_letter)
+
+    async def _record(self, kind: str, fact: Any) -> None:
+        if self._closed:
+            return
+        try:
+            line = to_line(fact, kind)
+            writer = self._handles.writer()
+            try:
+                position = writer.append(line)
+            except _native.OverloadedError:
+                # The buffer is at its bound. Off the loop there is time to wait for the flush.
+                await off_loop(writer.record, line)
+                return
+            if self._synced:
+                await off_loop(writer.wait, position)
+        except _native.ClosedError:
+            return
+        except Exception as error:
+            self._failed(error)
+
+    def _failed(self, error: Exception) -> None:
+        self._counters.add("write_errors", 1)
+        # Of a full disk an actor system could tell thousands of times a second.
+        level = logging.DEBUG if self._told else logging.ERROR
+        self._told = True
+        _log.log(level, "a fact could not be recorded, and will be counted like those to come: %s", error)
+
+    async def aclose(self) -> None:
+        """Flushes, and takes no more facts. Reading goes on; to close again does nothing."""
+        self._closed = True
+        writer = self._handles.opened_writer
+        if writer is None:
+            return
+        try:
+            await off_loop(writer.close)
+        except Exception as error:
+            # They are in the journal, from which the next to open the store takes them.
+            _log.error("closing %s could not flush the last facts: %s", self.path, error)
+
+    # Reading
+
+    async def list_events(
+        self, *, limit: int | None = None, since: float | None = None
+    ) -> tuple[PersistedEvent, ...]:
+        """The newest events, in the order of recording; `since` counts first, then `limit`."""
+        return await off_loop(self._list, EVENT, _event, limit, since)
+
+    async def list_audits(
+        self, *, limit: int | None = None, since: float | None = None
+    ) -> tuple[PersistedAudit, ...]:
+        """The newest audits, as :meth:`list_events`."""
+        return await off_loop(self._list, AUDIT, _audit, limit, since)
+
+    async def list_dead_letters(
+        self, *, limit: int | None = None, since: float | None = None
+    ) -> tuple[PersistedDeadLetter, ...]:
+        """The newest dead letters, as :meth:`list_events`."""
+        return await off_loop(self._list, DEAD_LETTER, _dead_letter, limit, since)
+
+    def _list(self, kind: str, make: Any, limit: int | None, since: float | None) -> tuple[Any, ...]:
+        if limit is not None and limit <= 0:
+            return ()
+        if not self._handles.exists():
+            return ()
+        return tuple(make(from_line(line)) for line in self._handles.reader().list(kind, limit, since))
+
+    # Looking after it
+
+    async def scan(self) -> PersistenceScanReport:
+        """Looks whether the store is whole; changes nothing."""
+        self._counters.add("scans", 1)
+        try:
+            report = await off_loop(self._scan)
+        except Exception:
+            self._counters.add("scan_errors", 1)
+            raise
+        self._counters.add("anomalies_detected", len(report.anomalies))
+        return report
+
+    def _scan(self) -> PersistenceScanReport:
+        if not self._handles.exists():
+            return PersistenceScanReport(backend=_NAME, anomalies=())
+        try:
+            report = ScanReport.read(_native.scan(self._handles.path))
+        except _native.NotAStoreError as error:
+            anomaly = PersistenceAnomaly(
+                type=PersistenceAnomalyType.UNEXPECTED_FILE, path=self._handles.path, detail=str(error)
+            )
+            return PersistenceScanReport(backend=_NAME, anomalies=(anomaly,))
+        return self._as_papyras(report.to_dict())
+
+    def _as_papyras(self, scan: Mapping[str, Any]) -> PersistenceScanReport:
+        anomalies = tuple(
+            PersistenceAnomaly(
+                type=PersistenceAnomalyType[anomaly["papyra"]],
+                path=os.path.join(self._handles.path, anomaly["path"]),
+                detail=f"{anomaly['kind']}: expected {anomaly['expected']}, found {anomaly['found']}",
+            )
+            for anomaly in scan["anomalies"]
+        )
+        return PersistenceScanReport(backend=_NAME, anomalies=anomalies)
+
+    async def recover(self, config: Any | None = None) -> PersistenceRecoveryReport:
+        """Makes a damaged store whole again, as far as the configuration allows.
+
+        Quarantine needs a folder; without one it is refused, and nothing is touched.
+        """
+        self._counters.add("recoveries", 1)
+        self._counters.add("scans", 1)
+        try:
+            report = await off_loop(self._recover, config)
+        except Exception:
+            self._counters.add("recovery_errors", 1)
+            raise
+        self._counters.add("anomalies_detected", len(report.scan.anomalies))
+        return report
+
+    def _recover(self, config: Any | None) -> PersistenceRecoveryReport:
+        mode = getattr(config, "mode", None)
+        name = str(getattr(mode, "value", mode) or "ignore").lower()
+        if not self._handles.exists():
+            scan = PersistenceScanReport(backend=_NAME, anomalies=())
+            return PersistenceRecoveryReport(backend=_NAME, scan=scan)
+        if name == "ignore":
+            return PersistenceRecoveryReport(backend=_NAME, scan=self._scan())
+        folder = getattr(config, "quarantine_dir", None)
+        store = Store(self._handles, "maintain")
+        report: RecoveryReport = store.recover(name, folder)
+        parts = report.to_dict()
+        return PersistenceRecoveryReport(
+            backend=_NAME,
+            scan=self._as_papyras(parts["scan"]),
+            repaired_files=tuple(os.path.join(self._handles.path, path) for path in parts["repaired_files"]),
+            quarantined_files=tuple(parts["quarantined_files"]),
+        )
+
+    async def compact(self) -> CompactionReport:
+        """Drops for good what retention does not keep, and merges what is left."""
+        self._counters.add("compactions", 1)
+        try:
+            return await off_loop(self._compact)
+        except Exception:
+            self._counters.add("compaction_errors", 1)
+            raise
+
+    def _compact(self) -> CompactionReport:
+        if not self._handles.exists():
+            return CompactionReport(
+                backend=_NAME, before_records=0, after_records=0, before_bytes=0, after_bytes=0
+            )
+        writer = self._handles.opened_writer
+        if writer is not None and not self._closed:
+            # What was recorded here counts, too.
+            writer.flush()
+        report = Store(self._handles, "maintain").compact().to_dict()
+        before, after = report["before"], report["after"]
+        return CompactionReport(
+            backend=_NAME,
+            before_records=before["facts"],
+            after_records=after["facts"],
+            before_bytes=before["bytes"],
+            after_bytes=after["bytes"],
+        )
+
+    # Moving in
+
+    async def import_from(
+        self, path: str | os.PathLike[str], *, epoch: datetime | float | None = None
+    ) -> ImportReport:
+        """Imports a store of Papyra's JSON or rotating backend as it lies on the disk.
+
+        Rotated files (``path.1``, ``path.2`` and so on) come oldest first. What was imported before is
+        not imported twice, and lines that are no facts are counted and told. Give an ``epoch`` if the
+        system's clock started then.
+        """
+        return await off_loop(self._import_from, Path(path), _nanos(epoch))
+
+    def _import_from(self, path: Path, epoch: int | None) -> ImportReport:
+        writer = self._handles.writer()
+        facts = rejected = before = 0
+        reasons: list[tuple[int, str]] = []
+        for file in _rotated(path):
+            of_file = writer.import_file(str(file), epoch=epoch)
+            facts, rejected, before = facts + of_file[0], rejected + of_file[1], before + of_file[2]
+            reasons += [(line, f"{file}: {reason}") for line, reason in of_file[3]]
+        return ImportReport(facts, rejected, before, reasons)
+
+    def __repr__(self) -> str:
+        return f"OstraconPersistence({self._handles.path!r})"
+
+
+class OstraconMetrics:
+    """The ten counters of Papyra, and Ostracon's own."""
+
+    _PAPYRAS = (
+        "records_written",
+        "bytes_written",
+        "scans",
+        "anomalies_detected",
+        "recoveries",
+        "compactions",
+        "write_errors",
+        "scan_errors",
+        "recovery_errors",
+        "compaction_errors",
+    )
+    # Of these a writer knows; the others are counted here, for they need no writer.
+    _OF_WRITER = ("records_written", "bytes_written")
+
+    def __init__(self, handles: Handles) -> None:
+        self._handles = handles
+        self._lock = threading.Lock()
+        self._counted = dict.fromkeys(self._PAPYRAS, 0)
+
+    def add(self, name: str, number: int) -> None:
+        """Raises a counter."""
+        with self._lock:
+            self._counted[name] += number
+
+    def snapshot(self) -> dict[str, int]:
+        """All counters. Never fails."""
+        counters = dict(self._counted)
+        try:
+            writer = self._handles.opened_writer
+            for name, value in writer.metrics() if writer is not None else ():
+                if name in self._OF_WRITER or name not in counters:
+                    counters[name] = value
+        except Exception:
+            _log.debug("the writer's counters could not be read", exc_info=True)
+        return counters
+
+    def reset(self) -> None:
+        """Sets all counters to zero."""
+        with self._lock:
+            self._counted = dict.fromkeys(self._PAPYRAS, 0)
+        writer = self._handles.opened_writer
+        if writer is not None:
+            writer.reset_metrics()
+
+    def __getattr__(self, name: str) -> int:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        try:
+            return self.snapshot()[name]
+        except KeyError:
+            raise AttributeError(f"there is no counter {name!r}") from None
+
+    def __repr__(self) -> str:
+        return f"OstraconMetrics({self.snapshot()})"
+
+
+def _whole(number: int | None) -> int | None:
+    return None if number is None else max(0, int(number))
+
+
+def _event(record: dict[str, Any]) -> PersistedEvent:
+    return PersistedEvent(
+        system_id=record["system_id"],
+        actor_address=record["actor_address"],
+        event_type=record["event_type"],
+        payload=record["payload"],
+        timestamp=record["timestamp"],
+    )
+
+
+def _audit(record: dict[str, Any]) -> PersistedAudit:
+    return PersistedAudit(
+        system_id=record["system_id"],
+        timestamp=record["timestamp"],
+        total_actors=record["total_actors"],
+        alive_actors=record["alive_actors"],
+        stopping_actors=record["stopping_actors"],
+        restarting_actors=record["restarting_actors"],
+        registry_size=record["registry_size"],
+        registry_orphans=tuple(record["registry_orphans"]),
+        registry_dead=tuple(record["registry_dead"]),
+        dead_letters_count=record["dead_letters_count"],
+    )
+
+
+def _dead_letter(record: dict[str, Any]) -> PersistedDeadLetter:
+    return PersistedDeadLetter(
+        system_id=record["system_id"],
+        target=record["target"],
+        message_type=record["message_type"],
+        payload=record["payload"],
+        timestamp=record["timestamp"],
+    )
+
+
+def _rotated(path: Path) -> Iterator[Path]:
+    """The files of a rotating store, oldest first; of a plain one, that one."""
+    older = []
+    for file in path.parent.glob(f"{path.name}.*"):
+        number = file.name.removeprefix(f"{path.name}.")
+        if number.isdecimal():
+            older.append((int(number), file))
+    yield from (file for _, file in sorted(older, reverse=True))
+    if path.exists() or not older:
+        yield path
+
+
+__all__ = ["OstraconMetrics", "OstraconPersistence"]

@@ -1,0 +1,39 @@
+//! Ostracon for Python: what `ostracon/*.py` is built upon.
+//!
+//! Facts go in and come out as JSON lines, answers to SQL as Arrow, reports as JSON: Python has
+//! its own good ways to deal with each. Nothing here waits with the interpreter's lock held.
+
+mod answer;
+mod error;
+mod facts;
+mod store;
+
+use std::ffi::OsString;
+
+use pyo3::prelude::*;
+
+/// The command line.
+///
+/// The process belongs to it from now on.
+#[pyfunction]
+fn cli(py: Python<'_>, arguments: Vec<OsString>) -> u8 {
+    let code = py.detach(|| ostracon::cli::run(arguments));
+    // The one way to compare an exit code.
+    (0..=u8::MAX).find(|n| std::process::ExitCode::from(*n) == code).unwrap_or(1)
+}
+
+#[pymodule]
+fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    error::add(module)?;
+    module.add_class::<store::Position>()?;
+    module.add_class::<store::Store>()?;
+    module.add_class::<answer::Answer>()?;
+    module.add_class::<facts::Facts>()?;
+    module.add_function(wrap_pyfunction!(store::scan, module)?)?;
+    module.add_function(wrap_pyfunction!(store::recover, module)?)?;
+    module.add_function(wrap_pyfunction!(store::verify, module)?)?;
+    module.add_function(wrap_pyfunction!(store::saved_queries, module)?)?;
+    module.add_function(wrap_pyfunction!(cli, module)?)?;
+    Ok(())
+}

@@ -1,0 +1,515 @@
+//! An open store, and what can be done to one that need not be open.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use ostracon::{
+    AgeBy, CompactOptions, Cursor, Durability, Fact, Import, Kind, LedgerHead, QueryOptions, RecoveryConfig,
+    RecoveryMode, RecoveryReport, RetentionLimits, RetentionPolicy, SavedQuery, ScanDepth, ScanReport,
+    UnixNanos,
+};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use tokio::runtime::Runtime;
+
+use crate::answer::Answer;
+use crate::error::{misuse, raise};
+use crate::facts::Facts;
+
+/// How long a question may go on before Ctrl-C is looked for again.
+const SIGNALS: Duration = Duration::from_millis(50);
+
+/// The place of a fact in its store.
+#[pyclass(frozen, eq, hash, module = "ostracon")]
+#[derive(PartialEq, Eq, Hash)]
+pub(crate) struct Position(ostracon::Position);
+
+#[pymethods]
+impl Position {
+    /// The stream that recorded it.
+    #[getter]
+    fn stream(&self) -> u32 {
+        self.0.stream.get()
+    }
+
+    /// Its number in the stream.
+    #[getter]
+    fn seq(&self) -> u64 {
+        self.0.seq.get()
+    }
+
+    /// When it was recorded, in nanoseconds since 1970.
+    #[getter]
+    fn recorded_at(&self) -> i64 {
+        self.0.recorded_at.get()
+    }
+
+    fn __repr__(&self) -> String {
+        format!("Position(stream={}, seq={})", self.stream(), self.seq())
+    }
+}
+
+/// A store that is open in this process.
+#[pyclass(frozen, module = "ostracon._native")]
+pub(crate) struct Store {
+    store: Arc<ostracon::Store>,
+    runtime: OnceLock<Runtime>,
+}
+
+fn kind(name: &str) -> PyResult<Kind> {
+    let found = Kind::ALL.into_iter().find(|kind| [kind.table(), kind.tag()].contains(&name));
+    found.ok_or_else(|| {
+        misuse(format!("there is no kind {name:?}; there are events, audits and dead_letters"))
+    })
+}
+
+fn seconds(seconds: f64) -> PyResult<Duration> {
+    Duration::try_from_secs_f64(seconds)
+        .map_err(|_| misuse(format!("{seconds} is no length of time in seconds")))
+}
+
+fn fact(line: &str) -> PyResult<Fact<'_>> {
+    Fact::from_line(line).map_err(raise)
+}
+
+fn json(report: &impl serde::Serialize) -> PyResult<String> {
+    serde_json::to_string(report).map_err(|error| misuse(error.to_string()))
+}
+
+/// A scan's report, with what Papyra calls each anomaly.
+fn scan_json(report: &ScanReport) -> PyResult<serde_json::Value> {
+    let mut json = serde_json::to_value(report).map_err(|error| misuse(error.to_string()))?;
+    let anomalies = json.get_mut("anomalies").and_then(serde_json::Value::as_array_mut);
+    for (told, anomaly) in anomalies.into_iter().flatten().zip(&report.anomalies) {
+        if let Some(told) = told.as_object_mut() {
+            told.insert("papyra".to_owned(), anomaly.kind.papyra().into());
+        }
+    }
+    Ok(json)
+}
+
+fn recovery_json(report: &RecoveryReport) -> PyResult<String> {
+    let mut json = serde_json::to_value(report).map_err(|error| misuse(error.to_string()))?;
+    if let Some(told) = json.as_object_mut() {
+        told.insert("scan".to_owned(), scan_json(&report.scan)?);
+        told.insert("after".to_owned(), scan_json(&report.after)?);
+    }
+    Ok(json.to_string())
+}
+
+fn depth(deep: bool) -> ScanDepth {
+    if deep { ScanDepth::Deep } else { ScanDepth::Quick }
+}
+
+fn recovery(mode: &str, quarantine_dir: Option<PathBuf>) -> PyResult<RecoveryConfig> {
+    let mode = match mode {
+        "ignore" => RecoveryMode::Ignore,
+        "repair" => RecoveryMode::Repair,
+        "quarantine" => RecoveryMode::Quarantine,
+        "rebuild" => RecoveryMode::Rebuild,
+        other => {
+            return Err(misuse(format!(
+                "there is no mode {other:?}; there are ignore, repair, quarantine and rebuild"
+            )));
+        }
+    };
+    let config = RecoveryConfig::new(mode);
+    Ok(match quarantine_dir {
+        Some(folder) => config.quarantine_dir(folder),
+        None => config,
+    })
+}
+
+#[pymethods]
+impl Store {
+    /// Opens a store: to "write", to "read", or to "maintain".
+    #[new]
+    #[pyo3(signature = (path, mode, *, durability=None, flush_rows=None, flush_bytes=None, flush_age=None,
+                        max_buffer_bytes=None, max_wait=None, retention=None, age_by=None))]
+    #[expect(clippy::too_many_arguments, reason = "all of them have names in Python")]
+    fn new(
+        py: Python<'_>,
+        path: PathBuf,
+        mode: &str,
+        durability: Option<&str>,
+        flush_rows: Option<u64>,
+        flush_bytes: Option<usize>,
+        flush_age: Option<f64>,
+        max_buffer_bytes: Option<usize>,
+        max_wait: Option<f64>,
+        retention: Option<(Option<f64>, Option<u64>, Option<u64>)>,
+        age_by: Option<&str>,
+    ) -> PyResult<Self> {
+        let mut builder = ostracon::Store::builder();
+        builder = match mode {
+            "write" => builder,
+            "read" => builder.read_only(true),
+            "maintain" => builder.maintenance(),
+            other => {
+                return Err(misuse(format!("a store is opened to write, read or maintain, not {other:?}")));
+            }
+        };
+        if let Some(durability) = durability {
+            builder = builder.durability(match durability {
+                "buffered" => Durability::Buffered,
+                "journaled" => Durability::Journaled,
+                "synced" => Durability::Synced,
+                other => {
+                    return Err(misuse(format!(
+                        "there is no durability {other:?}; there are buffered, journaled and synced"
+                    )));
+                }
+            });
+        }
+        if let Some(rows) = flush_rows {
+            builder = builder.flush_rows(rows);
+        }
+        if let Some(bytes) = flush_bytes {
+            builder = builder.flush_bytes(bytes);
+        }
+        if let Some(age) = flush_age {
+            builder = builder.flush_age(seconds(age)?);
+        }
+        if let Some(bytes) = max_buffer_bytes {
+            builder = builder.max_buffer_bytes(bytes);
+        }
+        if let Some(wait) = max_wait {
+            builder = builder.max_wait(seconds(wait)?);
+        }
+        if let Some((max_age, max_records, max_bytes)) = retention {
+            let mut limits = RetentionLimits::new();
+            if let Some(age) = max_age {
+                limits = limits.max_age(seconds(age.max(0.0))?);
+            }
+            if let Some(records) = max_records {
+                limits = limits.max_records(records);
+            }
+            if let Some(bytes) = max_bytes {
+                limits = limits.max_bytes(bytes);
+            }
+            limits = limits.age_by(match age_by.unwrap_or("timestamp") {
+                "timestamp" => AgeBy::Timestamp,
+                "recorded_at" => AgeBy::RecordedAt,
+                other => return Err(misuse(format!("age is by timestamp or recorded_at, not by {other:?}"))),
+            });
+            builder = builder.retention(RetentionPolicy::new().store(limits));
+        }
+        let store = py.detach(|| builder.open(path)).map_err(raise)?;
+        Ok(Self { store: Arc::new(store), runtime: OnceLock::new() })
+    }
+
+    /// Records a fact, given as its JSON line, and returns its place.
+    fn record(&self, py: Python<'_>, line: &str) -> PyResult<Position> {
+        let fact = fact(line)?;
+        py.detach(|| self.store.record(fact)).map(Position).map_err(raise)
+    }
+
+    /// Records a fact without waiting for room or a sync.
+    fn append(&self, py: Python<'_>, line: &str) -> PyResult<Position> {
+        let fact = fact(line)?;
+        py.detach(|| self.store.append(fact)).map(Position).map_err(raise)
+    }
+
+    /// Returns when a fact that was appended is as safe as the durability says.
+    fn wait(&self, py: Python<'_>, position: &Position) -> PyResult<()> {
+        py.detach(|| self.store.wait(position.0)).map_err(raise)
+    }
+
+    /// The newest facts of a kind, as their JSON lines.
+    #[pyo3(signature = (kind_, limit=None, since=None))]
+    fn list(
+        &self,
+        py: Python<'_>,
+        kind_: &str,
+        limit: Option<usize>,
+        since: Option<f64>,
+    ) -> PyResult<Vec<String>> {
+        let kind = kind(kind_)?;
+        py.detach(|| {
+            let found = self.store.list(kind, limit, since)?;
+            Ok(found.into_iter().map(|found| found.fact.to_line()).collect())
+        })
+        .map_err(raise)
+    }
+
+    /// Every fact behind a cursor, in the store's order.
+    fn after(&self, py: Python<'_>, cursor: &str) -> PyResult<Facts> {
+        let cursor: Cursor = cursor.parse().map_err(raise)?;
+        let after = py.detach(|| self.store.after(&cursor)).map_err(raise)?;
+        Ok(Facts::new(after, cursor))
+    }
+
+    /// Answers SQL.
+    #[pyo3(signature = (sql, params=None, *, timeout=None, since=None, until=None, as_of=None))]
+    #[expect(clippy::too_many_arguments, reason = "all of them have names in Python")]
+    fn sql(
+        &self,
+        py: Python<'_>,
+        sql: &str,
+        params: Option<&Bound<'_, PyDict>>,
+        timeout: Option<f64>,
+        since: Option<i64>,
+        until: Option<i64>,
+        as_of: Option<i64>,
+    ) -> PyResult<Answer> {
+        let mut options = options(timeout, since, until, as_of)?;
+        for (name, value) in params.into_iter().flat_map(PyDictMethods::iter) {
+            options = param(options, &name.extract::<String>()?, &value)?;
+        }
+        let store = Arc::clone(&self.store);
+        let sql = sql.to_owned();
+        self.answer(py, async move { store.sql_with(&sql, options).await })
+    }
+
+    /// Answers a saved query.
+    #[pyo3(signature = (name, set, *, timeout=None, since=None, until=None, as_of=None))]
+    #[expect(clippy::too_many_arguments, reason = "all of them have names in Python")]
+    fn query(
+        &self,
+        py: Python<'_>,
+        name: &str,
+        set: Vec<(String, String)>,
+        timeout: Option<f64>,
+        since: Option<i64>,
+        until: Option<i64>,
+        as_of: Option<i64>,
+    ) -> PyResult<Answer> {
+        let options = options(timeout, since, until, as_of)?;
+        let store = Arc::clone(&self.store);
+        let name = name.to_owned();
+        self.answer(py, async move { store.saved_query(&name, &set, options).await })
+    }
+
+    /// Puts everything recorded so far into segments.
+    fn flush(&self, py: Python<'_>) -> PyResult<()> {
+        py.detach(|| self.store.flush()).map_err(raise)
+    }
+
+    /// Flushes, and takes no more facts.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        py.detach(|| self.store.close()).map_err(raise)
+    }
+
+    /// Never lets go of the store, and so never closes it: what a child has to do with its
+    /// parent's, whose threads it has not.
+    fn forget(slf: Py<Self>) {
+        std::mem::forget(slf);
+    }
+
+    /// The counters.
+    fn metrics(&self) -> Vec<(&'static str, u64)> {
+        self.store.metrics().counters().into_iter().map(|(name, _, value)| (name, value)).collect()
+    }
+
+    /// Sets the counters to zero.
+    fn reset_metrics(&self) {
+        self.store.reset_metrics();
+    }
+
+    /// Merges segments and drops what retention does not keep. The report is JSON.
+    #[pyo3(signature = (*, dry_run=false, kind_=None, target_bytes=None, insist=false))]
+    fn compact(
+        &self,
+        py: Python<'_>,
+        dry_run: bool,
+        kind_: Option<&str>,
+        target_bytes: Option<u64>,
+        insist: bool,
+    ) -> PyResult<String> {
+        let cancel = Arc::new(AtomicBool::new(false));
+        let kind = kind_.map(kind).transpose()?;
+        let (store, asked_to_stop) = (Arc::clone(&self.store), Arc::clone(&cancel));
+        let report = interruptible(py, &cancel, move || {
+            let mut options = CompactOptions::new().dry_run(dry_run).insist(insist).cancel(asked_to_stop);
+            if let Some(kind) = kind {
+                options = options.kind(kind);
+            }
+            if let Some(bytes) = target_bytes {
+                options = options.target_bytes(bytes);
+            }
+            store.compact(options)
+        })?
+        .map_err(raise)?;
+        json(&report)
+    }
+
+    /// Looks whether the store is whole. The report is JSON.
+    #[pyo3(signature = (*, deep=false))]
+    fn scan(&self, py: Python<'_>, deep: bool) -> PyResult<String> {
+        Ok(scan_json(&py.detach(|| self.store.scan(depth(deep))).map_err(raise)?)?.to_string())
+    }
+
+    /// Makes the store whole. The report is JSON.
+    #[pyo3(signature = (mode, quarantine_dir=None))]
+    fn recover(&self, py: Python<'_>, mode: &str, quarantine_dir: Option<PathBuf>) -> PyResult<String> {
+        let config = recovery(mode, quarantine_dir)?;
+        recovery_json(&py.detach(|| self.store.recover(config)).map_err(raise)?)
+    }
+
+    /// Imports a file of JSON lines: facts, rejected lines, lines passed over as imported before,
+    /// and the first reasons for a rejection with their lines.
+    #[pyo3(signature = (path, *, epoch=None, again=false))]
+    fn import_file(
+        &self,
+        py: Python<'_>,
+        path: PathBuf,
+        epoch: Option<i64>,
+        again: bool,
+    ) -> PyResult<Imported> {
+        const REASONS: usize = 100;
+        let mut reasons = Vec::new();
+        let report = py.detach(|| {
+            let name = path.display().to_string();
+            let file = std::fs::File::open(path)?;
+            let mut import = Import::named(name).again(again).on_reject(|reject| {
+                if reasons.len() < REASONS {
+                    reasons.push((reject.line, reject.reason.to_owned()));
+                }
+            });
+            if let Some(epoch) = epoch {
+                import = import.epoch(UnixNanos::new(epoch));
+            }
+            self.store.import(file, import).map_err(raise)
+        })?;
+        Ok((report.total(), report.rejected, report.resumed_after, reasons))
+    }
+}
+
+/// Facts, rejected lines, lines passed over, and reasons with their lines.
+type Imported = (u64, u64, u64, Vec<(u64, String)>);
+
+fn options(
+    timeout: Option<f64>,
+    since: Option<i64>,
+    until: Option<i64>,
+    as_of: Option<i64>,
+) -> PyResult<QueryOptions> {
+    let mut options = QueryOptions::new();
+    if let Some(timeout) = timeout {
+        options = options.timeout(seconds(timeout)?);
+    }
+    if let Some(since) = since {
+        options = options.since(UnixNanos::new(since));
+    }
+    if let Some(until) = until {
+        options = options.until(UnixNanos::new(until));
+    }
+    if let Some(as_of) = as_of {
+        options = options.as_of(UnixNanos::new(as_of));
+    }
+    Ok(options)
+}
+
+/// A placeholder's value.
+fn param(options: QueryOptions, name: &str, value: &Bound<'_, PyAny>) -> PyResult<QueryOptions> {
+    // A bool is an int, too: it comes first.
+    Ok(if let Ok(value) = value.extract::<bool>() {
+        options.param(name, value)
+    } else if let Ok(value) = value.extract::<i64>() {
+        options.param(name, value)
+    } else if let Ok(value) = value.extract::<f64>() {
+        options.param(name, value)
+    } else if let Ok(value) = value.extract::<String>() {
+        options.param(name, value)
+    } else {
+        return Err(misuse(format!("${name} must be a bool, an int of 64 bits, a float or a str")));
+    })
+}
+
+impl Store {
+    fn runtime(&self) -> PyResult<&Runtime> {
+        if let Some(runtime) = self.runtime.get() {
+            return Ok(runtime);
+        }
+        let made = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        Ok(self.runtime.get_or_init(|| made))
+    }
+
+    /// Collects what a question answers. Ctrl-C stops it.
+    fn answer(
+        &self,
+        py: Python<'_>,
+        frame: impl Future<Output = ostracon::Result<datafusion::dataframe::DataFrame>> + Send,
+    ) -> PyResult<Answer> {
+        let runtime = self.runtime()?;
+        let mut asked = Box::pin(async move {
+            let frame = frame.await?;
+            let schema = Arc::clone(frame.schema().inner());
+            let batches = frame.collect().await.map_err(ostracon::query_error)?;
+            Ok(Answer::new(schema, batches))
+        });
+        loop {
+            let answered =
+                py.detach(|| runtime.block_on(async { tokio::time::timeout(SIGNALS, &mut asked).await }));
+            match answered {
+                Ok(answer) => return answer.map_err(raise),
+                Err(_) => py.check_signals()?,
+            }
+        }
+    }
+}
+
+/// Runs it in a thread of its own, which Ctrl-C asks to stop.
+fn interruptible<T: Send + 'static>(
+    py: Python<'_>,
+    cancel: &AtomicBool,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> PyResult<T> {
+    let thread = std::thread::spawn(work);
+    let mut interrupted = Ok(());
+    while !thread.is_finished() {
+        py.detach(|| std::thread::sleep(Duration::from_millis(5)));
+        if let Err(signal) = py.check_signals() {
+            cancel.store(true, Ordering::Relaxed);
+            interrupted = Err(signal);
+        }
+    }
+    let done = py.detach(|| thread.join());
+    interrupted?;
+    done.map_err(|_| misuse("it failed within"))
+}
+
+/// Looks whether the store at this path is whole. The report is JSON.
+#[pyfunction]
+#[pyo3(signature = (path, *, deep=false))]
+pub(crate) fn scan(py: Python<'_>, path: PathBuf, deep: bool) -> PyResult<String> {
+    Ok(scan_json(&py.detach(|| ostracon::scan(path, depth(deep))).map_err(raise)?)?.to_string())
+}
+
+/// Makes the store at this path whole. The report is JSON.
+#[pyfunction]
+#[pyo3(signature = (path, mode, quarantine_dir=None))]
+pub(crate) fn recover(
+    py: Python<'_>,
+    path: PathBuf,
+    mode: &str,
+    quarantine_dir: Option<PathBuf>,
+) -> PyResult<String> {
+    let config = recovery(mode, quarantine_dir)?;
+    recovery_json(&py.detach(|| ostracon::recover(path, config)).map_err(raise)?)
+}
+
+/// The balance sheet of the store at this path, as JSON.
+#[pyfunction]
+#[pyo3(signature = (path, against=None))]
+pub(crate) fn verify(py: Python<'_>, path: PathBuf, against: Option<&str>) -> PyResult<String> {
+    let against = against.map(str::parse::<LedgerHead>).transpose().map_err(raise)?;
+    json(&py.detach(|| ostracon::verify(path, against.as_ref())).map_err(raise)?)
+}
+
+/// The saved queries: name, title, question, and name, default and meaning of each parameter.
+#[pyfunction]
+#[expect(clippy::type_complexity, reason = "tuples for Python")]
+pub(crate) fn saved_queries()
+-> Vec<(&'static str, &'static str, &'static str, Vec<(&'static str, &'static str, &'static str)>)> {
+    SavedQuery::all()
+        .into_iter()
+        .map(|query| {
+            let parameters = query.parameters.iter().map(|p| (p.name, p.default, p.meaning)).collect();
+            (query.name, query.title, query.question, parameters)
+        })
+        .collect()
+}
