@@ -5,7 +5,7 @@
 //! 1. [`editor`] reads it, with completion ([`complete`]) and colours ([`highlight`]), until it is
 //!    finished ([`statement::is_complete`]). Where there is no terminal, [`script`] reads instead.
 //! 2. [`statement::split`] makes steps of it: statements of SQL, and [`commands`].
-//! 3. [`run`] asks a statement over a snapshot of its own, taken when it begins and dropped with its
+//! 3. [`mod@run`] asks a statement over a snapshot of its own, taken when it begins and dropped with its
 //!    last row, within the [`window`] that was set. Ctrl-C ([`interrupt`]) stops it.
 //! 4. [`session`] shows the answer: as a table that fits the screen or in another format, through the
 //!    [`pager`], into a file, or to another program.
