@@ -10,6 +10,7 @@ from typing import Any
 from . import _native
 
 _all: weakref.WeakSet[Handles] = weakref.WeakSet()
+_FOLDERS = {"ledger", "journal", "events", "audits", "dead_letters", "quarantine"}
 
 
 class Handles:
@@ -60,14 +61,31 @@ class Handles:
         return _native.Store(self.path, "maintain", **self._of_reading)
 
     def exists(self) -> bool:
-        """Whether there is anything at the path."""
-        return self.opened_writer is not None or os.path.exists(self.path)
+        """Whether there is more at the path than the place where a store will be made."""
+        return self.opened_writer is not None or not _is_bare(self.path)
 
     def after_fork(self) -> None:
         for handle in (self.opened_writer, self._reader):
             if handle is not None:
                 handle.forget()
         self._begin()
+
+
+def _is_bare(path: str) -> bool:
+    """Whether there is nothing, an empty folder, or a store whose making was cut short, or goes on."""
+    unread: list[OSError] = []
+    for folder, folders, files in os.walk(path, onerror=unread.append):
+        if folder == path and not _FOLDERS.issuperset(name for name in folders if name[0] != "."):
+            return False
+        if folder == os.path.join(path, "ledger"):
+            # Until the first commit there is no store.
+            files = [name for name in files if name.endswith(".json")]
+        if any(not name.startswith((".", "ostracon.toml")) for name in files):
+            return False
+    # What may not be looked into might be a store.
+    if not all(isinstance(error, FileNotFoundError) for error in unread):
+        return False
+    return os.path.isdir(path) or not os.path.lexists(path)
 
 
 def _after_fork() -> None:

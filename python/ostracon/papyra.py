@@ -256,7 +256,11 @@ class OstraconPersistence(PersistenceBackend):
             return PersistenceRecoveryReport(backend=_NAME, scan=self._scan())
         folder = getattr(config, "quarantine_dir", None)
         store = Store(self._handles, "maintain")
-        report: RecoveryReport = store.recover(name, folder)
+        try:
+            report: RecoveryReport = store.recover(name, folder)
+        except _native.NotAStoreError:
+            # Of what is no store nothing can be recovered, which the scan tells.
+            return PersistenceRecoveryReport(backend=_NAME, scan=self._scan())
         parts = report.to_dict()
         return PersistenceRecoveryReport(
             backend=_NAME,

@@ -8,6 +8,7 @@ mod ask;
 mod compact;
 mod demo;
 mod doctor;
+mod harmless;
 mod hold;
 mod import;
 mod inspect;
@@ -32,6 +33,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::{Kind, Store};
+use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, Parser, Subcommand};
 
 /// An embedded columnar store for the facts of an actor system, with SQL over them.
@@ -78,9 +80,17 @@ enum Command {
 /// It is meant to be all that its process does: a panic, which is caught, is told to nobody else,
 /// and the library's warnings go to stderr from now on.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(completed(arguments.into_iter().collect())) {
+    let arguments = completed(arguments.into_iter().collect());
+    let first = arguments.get(1).cloned();
+    let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
+            if let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand)
+                && first.is_some_and(|first| *first == **word)
+            {
+                let _ = Cli::command().error(error.kind(), neither(word)).print();
+                return ExitCode::FAILURE;
+            }
             let _ = error.print();
             // Help and version are results; everything else is misuse.
             return if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
@@ -102,6 +112,17 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// What to say of a word that should be a command, or a store.
+fn neither(word: &str) -> String {
+    let word = harmless::visible(word);
+    let command = Cli::command();
+    let names = command.get_subcommands().map(clap::Command::get_name);
+    let rated = names.map(|name| (strsim::jaro_winkler(&word, name), name));
+    let near = rated.filter(|(rate, _)| *rate > 0.8).max_by(|one, other| one.0.total_cmp(&other.0));
+    let meant = near.map(|(_, name)| format!("; did you mean {name}?")).unwrap_or_default();
+    format!("{word} is neither a command nor a store{meant}")
 }
 
 /// A store alone is the prompt on it.

@@ -1,12 +1,12 @@
 //! Answers on their way out: as a table, in machine-readable text, or into a file.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::json::writer::{JsonArray, LineDelimited};
@@ -14,10 +14,12 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::execution::SendableRecordBatchStream;
 use futures::StreamExt;
 
+use super::harmless::Harmless;
 use super::table::Style;
 
-/// A table on a terminal is for people: more rows are not drawn.
+/// A table on a terminal is for people: more rows are not drawn, nor more bytes.
 const MOST_TABLE_ROWS: usize = 100_000;
+const MOST_TABLE_BYTES: usize = 256 << 20;
 
 /// How an answer is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
@@ -74,25 +76,34 @@ struct Partial<'a> {
     file: File,
     beside: PathBuf,
     path: &'a Path,
+    named: bool,
 }
 
 impl<'a> Partial<'a> {
     fn create(path: &'a Path) -> anyhow::Result<Self> {
         let mut beside = path.to_path_buf().into_os_string();
-        beside.push(".partial");
+        beside.push(format!(".{}.partial", uuid::Uuid::new_v4().simple()));
         let beside = PathBuf::from(beside);
-        let file = File::create(&beside).with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(Self { file, beside, path })
+        let file = File::create_new(&beside).with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(Self { file, beside, path, named: false })
     }
 
-    /// Gives the file its name if all of it was written, else takes it away.
-    fn end(self, written: anyhow::Result<()>) -> anyhow::Result<()> {
-        drop(self.file);
-        let written = written.and_then(|()| Ok(std::fs::rename(&self.beside, self.path)?));
-        written.map_err(|error| {
+    /// Gives the file its name, if all of it was written.
+    fn end(mut self, written: anyhow::Result<()>) -> anyhow::Result<()> {
+        written
+            .and_then(|()| Ok(std::fs::rename(&self.beside, self.path)?))
+            .with_context(|| format!("cannot write {}", self.path.display()))?;
+        self.named = true;
+        Ok(())
+    }
+}
+
+impl Drop for Partial<'_> {
+    /// Takes it away, also where somebody stopped the writing.
+    fn drop(&mut self) {
+        if !self.named {
             let _ = std::fs::remove_file(&self.beside);
-            error.context(format!("cannot write {}", self.path.display()))
-        })
+        }
     }
 }
 
@@ -131,9 +142,7 @@ impl Answer {
     /// Writes everything, and returns how many rows that was.
     pub(super) async fn write(mut self, target: Target) -> anyhow::Result<u64> {
         match target {
-            Target::Stdout(format) => {
-                self.write_to(format, io::stdout().lock()).await?;
-            }
+            Target::Stdout(format) => self.write_to_stdout(format).await.map(drop)?,
             Target::File { path, kind } => {
                 let partial = Partial::create(&path)?;
                 let file = partial.file.try_clone()?;
@@ -159,10 +168,19 @@ impl Answer {
                 return Ok((batches, true));
             }
             rows += batch.num_rows();
-            bytes += batch.get_array_memory_size();
+            bytes += bytes_of(&batch);
             batches.push(batch);
         }
         Ok((batches, false))
+    }
+
+    /// Writes everything to standard output, so that a terminal comes to no harm.
+    pub(super) async fn write_to_stdout(&mut self, format: Format) -> anyhow::Result<u64> {
+        let out = io::stdout().lock();
+        if out.is_terminal() {
+            return self.write_to(format, Harmless::new(out)).await;
+        }
+        self.write_to(format, out).await
     }
 
     /// Writes everything there, and returns how many rows that was.
@@ -246,18 +264,19 @@ impl Answer {
     async fn write_table(&mut self, out: &mut impl Write) -> anyhow::Result<()> {
         let schema = self.stream.schema();
         let mut batches = Vec::new();
-        let mut drawn = 0;
+        let (mut drawn, mut bytes) = (0, 0);
         while let Some(batch) = self.next().await? {
-            let room = MOST_TABLE_ROWS - drawn;
+            bytes += bytes_of(&batch);
+            let room = if bytes > MOST_TABLE_BYTES { 0 } else { MOST_TABLE_ROWS - drawn };
             if room > 0 {
                 let batch = batch.slice(0, batch.num_rows().min(room));
                 drawn += batch.num_rows();
                 batches.push(batch);
             }
         }
-        out.write_all(self.style.draw(&schema, &batches)?.as_bytes())?;
+        self.style.draw(&schema, &batches, out)?;
         if self.rows > drawn as u64 {
-            super::say(&format!("only the first {drawn} rows are drawn; --format csv writes them all"));
+            super::say(&format!("only the first {drawn} rows are drawn; format csv writes them all"));
         }
         Ok(())
     }
@@ -284,6 +303,15 @@ impl Answer {
         }
         Ok(())
     }
+}
+
+/// Bytes of these rows alone: batches may be parts of larger ones.
+pub(super) fn bytes_of(batch: &RecordBatch) -> usize {
+    let of_column = |column: &ArrayRef| match column.as_string_view_opt() {
+        Some(texts) => texts.total_buffer_bytes_used() + size_of_val(texts.views().as_ref()),
+        None => column.to_data().get_slice_memory_size().unwrap_or_default(),
+    };
+    batch.columns().iter().map(of_column).sum()
 }
 
 fn escaped(cell: &str) -> String {

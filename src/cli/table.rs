@@ -1,10 +1,7 @@
 //! Tables for people: aligned, cut to a width, and harmless whatever the cells hold.
-//!
-//! A payload may hold line breaks, tabs, and escapes that move a terminal's cursor or repaint what
-//! stands above. None of them reaches the terminal: [`visible`] writes each as what it is called.
 
 use std::borrow::Cow;
-use std::fmt::Write;
+use std::io::{self, Write};
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Schema, TimeUnit, TimestampNanosecondType};
@@ -13,10 +10,14 @@ use jiff::tz::TimeZone;
 use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::UnicodeWidthStr;
 
+use super::harmless::visible;
+
 /// What a NULL looks like.
 const NULL: &str = "NULL";
 /// Texts are not cut shorter than this.
-const LEAST_WIDTH: usize = 6;
+const LEAST_WIDTH: usize = 10;
+/// No column is padded further than this: one long cell would make as much of every row.
+const MOST_PADDED: usize = 500;
 
 /// How a table is drawn.
 #[derive(Clone, Debug)]
@@ -39,6 +40,7 @@ impl Default for Style {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Expanded {
+    /// Where the table would be too wide even if it were cut.
     #[default]
     Off,
     On,
@@ -57,17 +59,27 @@ struct Column {
 
 impl Style {
     /// Draws these rows.
-    pub(super) fn draw(&self, schema: &Schema, batches: &[RecordBatch]) -> anyhow::Result<String> {
+    pub(super) fn draw(
+        &self,
+        schema: &Schema,
+        batches: &[RecordBatch],
+        out: &mut impl Write,
+    ) -> anyhow::Result<()> {
         let mut columns = self.columns(schema, batches)?;
         let rows = batches.iter().map(RecordBatch::num_rows).sum();
-        let fits = self.width.is_none_or(|width| table_width(&columns) <= width);
-        if self.expanded == Expanded::On || self.expanded == Expanded::Auto && !fits {
-            return Ok(self.blocks(&columns, rows));
-        }
-        if let Some(width) = self.width {
+        let fits = |columns: &[Column]| self.width.is_none_or(|width| table_width(columns) <= width);
+        let mut in_blocks =
+            self.expanded == Expanded::On || self.expanded == Expanded::Auto && !fits(&columns);
+        if let Some(width) = self.width.filter(|_| !in_blocks) {
             narrow(&mut columns, width);
+            in_blocks = !fits(&columns);
         }
-        Ok(self.table(&columns, rows))
+        if in_blocks {
+            self.blocks(&columns, rows, out)?;
+        } else {
+            self.table(&columns, rows, out)?;
+        }
+        Ok(())
     }
 
     fn columns(&self, schema: &Schema, batches: &[RecordBatch]) -> anyhow::Result<Vec<Column>> {
@@ -80,6 +92,7 @@ impl Style {
             }
             let widths = cells.iter().map(|cell| cell.as_deref().unwrap_or(NULL).width());
             let width = widths.max().unwrap_or_default().max(name.width());
+            let width = if self.width.is_none() { width.min(MOST_PADDED) } else { width };
             let kind = field.data_type();
             let right = kind.is_numeric();
             columns.push(Column { name, right, whole: right || kind.is_temporal(), width, cells });
@@ -115,55 +128,60 @@ impl Style {
         Some(instant.to_zoned_datetime(self.zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%.f%:z").to_string())
     }
 
-    fn table(&self, columns: &[Column], rows: usize) -> String {
+    fn table(&self, columns: &[Column], rows: usize, out: &mut impl Write) -> io::Result<()> {
         if columns.is_empty() {
-            return String::new();
+            return Ok(());
         }
-        let mut out = String::new();
         let rules: Vec<_> = columns.iter().map(|column| "-".repeat(column.width + 2)).collect();
         let rule = format!("+{}+\n", rules.join("+"));
-        out += &rule;
+        let mut line = rule.clone();
         for column in columns {
-            out += "| ";
-            let name = cut(&column.name, column.width);
-            pad(&mut out, &self.painted(&name, BOLD), name.width(), column);
-            out.push(' ');
+            line += "| ";
+            let name = self.fitting(&column.name, column);
+            pad(&mut line, &self.painted(&name, BOLD), name.width(), column);
+            line.push(' ');
         }
-        out += "|\n";
-        out += &rule;
+        line += "|\n";
+        line += &rule;
+        out.write_all(line.as_bytes())?;
         for row in 0..rows {
+            line.clear();
             for column in columns {
-                out += "| ";
+                line += "| ";
                 match column.cells.get(row) {
                     Some(Some(text)) => {
-                        let text = cut(text, column.width);
-                        pad(&mut out, &text, text.width(), column);
+                        let text = self.fitting(text, column);
+                        pad(&mut line, &text, text.width(), column);
                     }
-                    _ => pad(&mut out, &self.painted(NULL, DIM), NULL.len(), column),
+                    _ => pad(&mut line, &self.painted(NULL, DIM), NULL.len(), column),
                 }
-                out.push(' ');
+                line.push(' ');
             }
-            out += "|\n";
+            line += "|\n";
+            out.write_all(line.as_bytes())?;
         }
-        out += &rule;
-        out
+        out.write_all(rule.as_bytes())
     }
 
-    fn blocks(&self, columns: &[Column], rows: usize) -> String {
+    /// A text as far as its column is wide. Where nothing has to fit, nothing is cut.
+    fn fitting<'t>(&self, text: &'t str, column: &Column) -> Cow<'t, str> {
+        if self.width.is_some() { cut(text, column.width) } else { Cow::Borrowed(text) }
+    }
+
+    fn blocks(&self, columns: &[Column], rows: usize, out: &mut impl Write) -> io::Result<()> {
         let names = columns.iter().map(|column| column.name.width()).max().unwrap_or_default();
-        let mut out = String::new();
         for row in 0..rows {
             let title = format!("-[ row {} ]", row + 1);
-            let _ = writeln!(out, "{title}{}", "-".repeat((names + 12).saturating_sub(title.len())));
+            writeln!(out, "{title}{}", "-".repeat((names + 12).saturating_sub(title.len())))?;
             for column in columns {
-                out += &self.painted(&column.name, BOLD);
-                out += &" ".repeat(names - column.name.width());
+                let name = self.painted(&column.name, BOLD);
+                let space = " ".repeat(names - column.name.width());
                 let cell = column.cells.get(row).and_then(Option::as_deref);
                 let text = cell.map_or_else(|| self.painted(NULL, DIM), Cow::Borrowed);
-                let _ = writeln!(out, " | {text}");
+                writeln!(out, "{name}{space} | {text}")?;
             }
         }
-        out
+        Ok(())
     }
 
     fn painted<'t>(&self, text: &'t str, style: anstyle::Style) -> Cow<'t, str> {
@@ -209,7 +227,7 @@ fn pad(out: &mut String, text: &str, width: usize, column: &Column) {
 }
 
 /// The text, or as much of it as fits with an ellipsis behind it.
-fn cut(text: &str, width: usize) -> Cow<'_, str> {
+pub(super) fn cut(text: &str, width: usize) -> Cow<'_, str> {
     if text.width() <= width {
         return Cow::Borrowed(text);
     }
@@ -222,35 +240,6 @@ fn cut(text: &str, width: usize) -> Cow<'_, str> {
     }
     out.push('…');
     Cow::Owned(out)
-}
-
-/// The text with everything that a terminal would obey, or not show, written out: `\n`, `\x1b`.
-pub(super) fn visible(text: &str) -> Cow<'_, str> {
-    if !text.contains(is_unseen) {
-        return Cow::Borrowed(text);
-    }
-    let mut out = String::with_capacity(text.len() + 8);
-    for char in text.chars() {
-        match char {
-            '\n' => out += "\\n",
-            '\r' => out += "\\r",
-            '\t' => out += "\\t",
-            _ if is_unseen(char) && u32::from(char) < 0x100 => {
-                let _ = write!(out, "\\x{:02x}", u32::from(char));
-            }
-            _ if is_unseen(char) => {
-                let _ = write!(out, "\\u{{{:x}}}", u32::from(char));
-            }
-            _ => out.push(char),
-        }
-    }
-    Cow::Owned(out)
-}
-
-/// Control characters, and those that reorder or hide what stands around them.
-fn is_unseen(char: char) -> bool {
-    char.is_control()
-        || matches!(char, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 #[cfg(test)]
@@ -270,7 +259,9 @@ mod tests {
 
     fn draw(width: Option<usize>, expanded: Expanded) -> String {
         let style = Style { width, expanded, ..Style::default() };
-        style.draw(&sample().schema(), &[sample()]).unwrap()
+        let mut out = Vec::new();
+        style.draw(&sample().schema(), &[sample()], &mut out).unwrap();
+        String::from_utf8(out).unwrap()
     }
 
     #[test]
@@ -293,6 +284,7 @@ mod tests {
         for width in 0..60 {
             assert!(draw(Some(width), Expanded::Off).contains('7'));
         }
+        assert!(draw(Some(20), Expanded::Off).starts_with("-[ row 1 ]"), "not even cut it would fit");
     }
 
     #[test]
@@ -302,7 +294,14 @@ mod tests {
     }
 
     #[test]
-    fn what_a_terminal_would_obey_is_written_out() {
-        assert_eq!(visible("a\r\n\0\u{9b}\u{202e}é"), "a\\r\\n\\x00\\x9b\\u{202e}é");
+    fn one_long_cell_does_not_make_every_row_as_long() {
+        let long = "x".repeat(1_000_000);
+        let texts: ArrayRef = Arc::new(StringArray::from(vec![long.as_str(), "short"]));
+        let batch = RecordBatch::try_from_iter([("text", texts)]).unwrap();
+        let mut out = Vec::new();
+        Style::default().draw(&batch.schema(), &[batch], &mut out).unwrap();
+        let drawn = String::from_utf8(out).unwrap();
+        assert!(drawn.contains(&long), "nothing is cut where nothing has to fit");
+        assert!(drawn.lines().filter(|line| !line.contains(&long)).all(|line| line.len() < 600));
     }
 }

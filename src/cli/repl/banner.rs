@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::{Kind, ScanDepth, ScanReport};
 
 use super::super::grouped;
+use super::super::harmless::visible;
 use super::session::Session;
 
 /// So long a scan may keep the prompt waiting. After it, what it finds is told at a later prompt.
@@ -20,7 +21,7 @@ pub(super) fn show(session: &Session, name: &str) -> anyhow::Result<Receiver<Str
     std::thread::Builder::new().name("scan".to_owned()).spawn(move || {
         let found = match store.scan(ScanDepth::Quick) {
             Ok(report) => told(&report),
-            Err(error) => Some(format!("the store could not be scanned: {error}")),
+            Err(error) => Some(format!("the store could not be scanned: {}", visible(&error.to_string()))),
         };
         if let Some(found) = found {
             let _ = tell.send(found);
@@ -58,6 +59,7 @@ fn told(report: &ScanReport) -> Option<String> {
     let plural = if count == 1 { "anomaly" } else { "anomalies" };
     Some(format!(
         "A quick scan found {count} {plural}: {} in {}. `ostracon scan` tells more.",
-        first.kind, first.path
+        first.kind,
+        visible(&first.path)
     ))
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::SavedQuery;
 use rustyline::completion::Pair;
 
+use super::super::harmless::is_unseen;
 use super::commands::{self, Completion};
 use super::lex::{Kind, Token, tokens};
 use super::names::Known;
@@ -107,6 +108,8 @@ fn offer(word: &str, names: impl IntoIterator<Item = String>, _: usize) -> Vec<P
     names
         .into_iter()
         .filter(|name| name.to_lowercase().starts_with(&lower) && seen.insert(name.clone()))
+        // Recorded by anybody, a line break in a value would be a command of its own.
+        .filter(|name| !name.contains(is_unseen))
         .take(MOST)
         .map(|name| Pair { display: name.clone(), replacement: name })
         .collect()
@@ -211,16 +214,18 @@ fn compared(statement: &str, tokens: &[Token]) -> Option<String> {
 }
 
 fn values(word: &str, column: Option<&str>, known: &Known) -> Vec<Pair> {
-    let typed = word.trim_start_matches('\'');
+    let typed = word.strip_prefix('\'').unwrap_or(word);
     let listed: Vec<&String> = match column.and_then(|column| known.values.get(column)) {
         Some(values) => values.iter().collect(),
         None => known.values.values().flatten().collect(),
     };
-    let fitting = listed.into_iter().filter(|value| value.starts_with(typed)).take(MOST);
+    let typed = typed.replace("''", "'");
+    let fits = |value: &&String| value.starts_with(&typed) && !value.contains(is_unseen);
+    let fitting = listed.into_iter().filter(fits).take(MOST);
     fitting
         .map(|value| {
             let quoted = format!("'{}'", value.replace('\'', "''"));
-            Pair { display: super::super::table::visible(value).into_owned(), replacement: quoted }
+            Pair { display: value.clone(), replacement: quoted }
         })
         .collect()
 }
@@ -228,12 +233,17 @@ fn values(word: &str, column: Option<&str>, known: &Known) -> Vec<Pair> {
 /// The line of a command, without its backslash.
 fn command_line(line: &str, cursor: usize, known: &Known) -> (usize, Vec<Pair>) {
     let Some((name, arguments)) = line.split_once(char::is_whitespace) else {
-        let names = commands::ALL.iter().flat_map(|command| command.names).map(|name| (*name).to_owned());
+        let names =
+            commands::ALL.iter().filter_map(|command| command.names.first()).map(|name| (*name).to_owned());
         return (cursor - line.len(), offer(line, names, cursor));
     };
-    let word = arguments.rsplit(char::is_whitespace).next().unwrap_or_default();
-    let start = cursor - word.len();
     let completion = commands::find(name).map_or(Completion::Nothing, |command| command.completion);
+    let word = match completion {
+        // An address may hold spaces.
+        Completion::Actors => arguments.trim_start(),
+        _ => arguments.rsplit(char::is_whitespace).next().unwrap_or_default(),
+    };
+    let start = cursor - word.len();
     let names: Vec<String> = match completion {
         Completion::Nothing => Vec::new(),
         Completion::Words(words) => words.iter().map(|word| (*word).to_owned()).collect(),
@@ -287,6 +297,10 @@ mod tests {
         known.functions = columns(&["count", "date_trunc"]);
         known.values.insert("event_type", columns(&["ActorCrashed", "ActorStarted"]));
         known.values.insert("target", columns(&["it's"]));
+        known.values.insert(
+            "actor_address",
+            columns(&["shop:1", "shop:2\n\\g | touch owned", "shop:\u{1b}[2J", "two words"]),
+        );
         known.parameters = columns(&["actor"]);
         known
     }
@@ -325,6 +339,13 @@ mod tests {
             ["'ActorCrashed'", "'ActorStarted'"]
         );
         assert_eq!(offered("SELECT * FROM dead_letters WHERE target = 'it▮"), ["'it''s'"]);
+    }
+
+    #[test]
+    fn what_was_recorded_cannot_become_a_command_or_an_escape() {
+        assert_eq!(offered("\\actor sh▮"), ["shop:1"]);
+        assert_eq!(offered("\\actor two w▮"), ["two words"]);
+        assert_eq!(offered("SELECT * FROM events WHERE actor_address = 'sh▮"), ["'shop:1'"]);
     }
 
     #[test]

@@ -41,9 +41,9 @@ use self::config::Config;
 use self::interrupt::Interrupt;
 use self::run::{Runner, Stopped};
 use self::session::{Session, Settings};
+use super::harmless::visible;
 use super::output::Format;
 use super::questions::Questions;
-use super::table::visible;
 use super::{StoreArg, open_to_read, say};
 
 /// Ask questions at a prompt, or from a script.
@@ -77,10 +77,10 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let config = Config::load()?;
     let store = open_to_read(&args.store.store)?;
-    let runner = Runner::new(Interrupt::listen()?)?;
+    let interactive = args.questions.0.is_empty() && io::stdin().is_terminal() && io::stdout().is_terminal();
+    let runner = Runner::new(Interrupt::listen(!interactive)?)?;
     // What still runs at the end is not waited for.
     std::mem::forget(runner.clone());
-    let interactive = args.questions.0.is_empty() && io::stdin().is_terminal() && io::stdout().is_terminal();
     let pager = if args.no_pager { None } else { pager::command(config.pager.as_deref()) };
     let mut settings = Settings::new(&config, interactive, pager)?;
     settings.format = args.format.unwrap_or(settings.format);
@@ -89,7 +89,13 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         prompt(&mut session, args, &config)?;
         return Ok(ExitCode::SUCCESS);
     }
-    script::run(&mut session, &args.questions, args.keep_going)
+    match script::run(&mut session, &args.questions, args.keep_going) {
+        Err(error) if error.is::<Stopped>() => {
+            say("stopped");
+            Ok(ExitCode::from(interrupt::CODE))
+        }
+        done => done,
+    }
 }
 
 /// Reads and answers until somebody leaves.
@@ -126,8 +132,9 @@ fn prompt(session: &mut Session, args: &Args, config: &Config) -> anyhow::Result
 /// Does what was typed, up to the first step that fails.
 fn answer(session: &mut Session, text: &str) -> Next {
     let word = text.trim().trim_end_matches(';');
-    if let Some(command) =
-        [("quit", "\\q"), ("exit", "\\q"), ("help", "\\?")].iter().find(|(name, _)| *name == word)
+    if let Some(command) = [("quit", "\\q"), ("exit", "\\q"), ("help", "\\?")]
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case(word))
     {
         return answer(session, command.1);
     }

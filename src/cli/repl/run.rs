@@ -5,6 +5,7 @@
 //! the plan, the snapshot and the files that it held.
 
 use std::future::Future;
+use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::{QueryOptions, Store};
@@ -18,6 +19,7 @@ use futures::StreamExt;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use super::super::output::bytes_of;
 use super::interrupt::Interrupt;
 
 /// What is kept of the last answer, to draw it.
@@ -48,13 +50,20 @@ impl Runner {
     /// Waits for it, unless Ctrl-C comes first.
     pub(super) fn wait<T>(&self, done: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
         let mut interrupt = self.interrupt.clone();
-        self.front.block_on(async {
+        let done = self.front.block_on(async {
             tokio::select! {
                 biased;
                 () = interrupt.wait() => Err(Stopped.into()),
                 done = done => done,
             }
-        })
+        });
+        // What is stopped while it writes says so in its own words.
+        done.map_err(|error| if self.interrupt.is_pressed() { Stopped.into() } else { error })
+    }
+
+    /// A way there that ends when Ctrl-C is pressed, also where rows never have to be waited for.
+    pub(super) fn stoppable<W: Write>(&self, to: W) -> Stoppable<W> {
+        Stoppable { to, interrupt: self.interrupt.clone() }
     }
 
     /// Waits so long, unless Ctrl-C comes first.
@@ -97,12 +106,12 @@ impl Runner {
                 }
             }
         });
-        let task = Task(task);
+        let task = Task(Some(task));
         let plan = self.wait(async {
             let planned = plan.await.map_err(|_| anyhow::anyhow!("the query ended while it was planned"))?;
             Ok(planned?)
         })?;
-        Ok(Running { plan, rows, task })
+        Ok(Running { plan, rows, task, interrupt: self.interrupt.clone() })
     }
 
     /// All rows of a short answer.
@@ -126,12 +135,45 @@ impl Runner {
     }
 }
 
+/// See [`Runner::stoppable`].
+pub(super) struct Stoppable<W> {
+    to: W,
+    interrupt: Interrupt,
+}
+
+impl<W: Write> Write for Stoppable<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.interrupt.is_pressed() {
+            return Err(io::Error::other(Stopped));
+        }
+        self.to.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
+}
+
 /// Stops with its value.
-struct Task(JoinHandle<()>);
+struct Task(Option<JoinHandle<()>>);
+
+impl Task {
+    /// How it ended by itself: a panic must not look like the end of the rows.
+    async fn ended(&mut self) -> Result<(), DataFusionError> {
+        match self.0.take() {
+            Some(task) => task.await.map_err(|error| {
+                DataFusionError::Execution(format!("a mistake within ostracon stopped the query: {error}"))
+            }),
+            None => Ok(()),
+        }
+    }
+}
 
 impl Drop for Task {
     fn drop(&mut self) {
-        self.0.abort();
+        if let Some(task) = &self.0 {
+            task.abort();
+        }
     }
 }
 
@@ -140,18 +182,30 @@ pub(super) struct Running {
     pub(super) plan: Arc<dyn ExecutionPlan>,
     rows: mpsc::Receiver<Result<RecordBatch, DataFusionError>>,
     task: Task,
+    interrupt: Interrupt,
 }
 
 impl Running {
     /// Its rows, of which the first are kept there.
     pub(super) fn stream(self, keep: Option<Kept>) -> SendableRecordBatchStream {
         let schema = self.plan.schema();
-        let rows = futures::stream::unfold((self.rows, self.task, keep), |(mut rows, task, keep)| async {
-            let batch = rows.recv().await?;
+        let Self { rows, task, interrupt, .. } = self;
+        let begun = Some((rows, task, interrupt));
+        let rows = futures::stream::unfold((begun, keep), |(running, keep)| async move {
+            let (mut rows, mut task, interrupt) = running?;
+            // Rows that are always there already would leave no moment in which Ctrl-C is heard.
+            tokio::task::yield_now().await;
+            if interrupt.is_pressed() {
+                return Some((Err(DataFusionError::External(Box::new(Stopped))), (None, keep)));
+            }
+            let Some(batch) = rows.recv().await else {
+                let failed = task.ended().await.err()?;
+                return Some((Err(failed), (None, keep)));
+            };
             if let (Ok(batch), Some(keep)) = (&batch, &keep) {
                 keep.add(batch);
             }
-            Some((batch, (rows, task, keep)))
+            Some((batch, (Some((rows, task, interrupt)), keep)))
         });
         Box::pin(RecordBatchStreamAdapter::new(schema, rows))
     }
@@ -173,12 +227,13 @@ struct First {
 impl Kept {
     fn add(&self, batch: &RecordBatch) {
         let mut first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let bytes = first.bytes.saturating_add(batch.get_array_memory_size());
-        let rows = batch.num_rows().min(MOST_KEPT_ROWS - first.rows);
-        first.is_cut |= rows < batch.num_rows() || bytes > MOST_KEPT_BYTES;
-        if bytes <= MOST_KEPT_BYTES {
+        first.bytes = first.bytes.saturating_add(bytes_of(batch));
+        let room = if first.bytes > MOST_KEPT_BYTES { 0 } else { MOST_KEPT_ROWS - first.rows };
+        let rows = if first.is_cut { 0 } else { batch.num_rows().min(room) };
+        first.is_cut |= rows < batch.num_rows();
+        // One without rows tells of the columns all the same.
+        if rows > 0 || first.batches.is_empty() {
             first.rows += rows;
-            first.bytes = bytes;
             first.batches.push(batch.slice(0, rows));
         }
     }

@@ -8,20 +8,22 @@ use super::super::say;
 use super::commands::{self, Next};
 use super::explained;
 use super::run::Stopped;
-use super::session::Session;
+use super::session::{Asked, Session};
 use super::statement::{Step, What, is_blank, split};
 
 /// Does one step.
 pub(super) fn step(session: &mut Session, step: &Step) -> anyhow::Result<Next> {
-    session.runner.interrupt.reset();
-    match &step.what {
-        What::Sql { text, pipe } => session.ask(text, pipe.as_deref()).map(|()| Next::Prompt),
+    session.runner.interrupt.begin();
+    let done = match &step.what {
+        What::Sql { text, pipe } => session.ask(Asked::typed(text), pipe.as_deref()).map(|()| Next::Prompt),
         What::Held(text) => {
-            text.clone_into(&mut session.current);
+            session.current = Asked::typed(text);
             Ok(Next::Prompt)
         }
         What::Command { name, arguments } => commands::run(session, name, arguments),
-    }
+    };
+    session.runner.interrupt.end();
+    done
 }
 
 /// What is done with a step that fails.
@@ -55,13 +57,22 @@ pub(super) fn run(
     if questions.0.is_empty() {
         standard_input(session, &mut failures)?;
     }
-    for question in &questions.0 {
-        let text = question.text()?;
+    for (at, question) in questions.0.iter().enumerate() {
         let name = match question {
-            Question::Text(_) => None,
+            Question::Text(_) if questions.0.len() == 1 => None,
+            Question::Text(_) => Some(format!("question {}", at + 1)),
             Question::File(file) => Some(file.display().to_string()),
         };
-        if whole(session, &text, name.as_deref(), &mut failures)? == Next::Quit {
+        let text = match question.text() {
+            Ok(text) => text,
+            Err(error) => {
+                if failures.told(session, &format!("question {}", at + 1), error)? {
+                    break;
+                }
+                continue;
+            }
+        };
+        if whole(session, without_mark(&text), name.as_deref(), &mut failures)? == Next::Quit {
             break;
         }
     }
@@ -91,6 +102,11 @@ fn whole(
     Ok(Next::Prompt)
 }
 
+/// A text without the mark that some editors put before it.
+fn without_mark(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
+}
+
 /// The steps of a text that ends here: its last statement needs no semicolon.
 fn finished(text: &str) -> Vec<Step> {
     let (mut steps, rest) = split(text);
@@ -111,7 +127,19 @@ fn standard_input(session: &mut Session, failures: &mut Failures) -> anyhow::Res
     let (mut text, mut lines) = (String::new(), 0);
     loop {
         let before = text.len();
-        let ended = input.read_line(&mut text)? == 0;
+        let mut line = Vec::new();
+        let ended = input.read_until(b'\n', &mut line)? == 0;
+        match String::from_utf8(line) {
+            Ok(line) if text.is_empty() && lines == 0 => text.push_str(without_mark(&line)),
+            Ok(line) => text.push_str(&line),
+            Err(error) => {
+                let place = format!("line {}", 1 + lines + text.matches('\n').count());
+                if failures.told(session, &place, anyhow::anyhow!("this is not UTF-8: {error}"))? {
+                    return Ok(());
+                }
+                text.push('\n');
+            }
+        }
         let news = text.get(before..).unwrap_or_default();
         if !ended && !news.contains([';', '\\']) {
             continue;
@@ -148,6 +176,8 @@ pub(super) fn include(session: &mut Session, text: &str, name: &str) -> anyhow::
     for one in finished(text) {
         match step(session, &one) {
             Ok(Next::Prompt) => {}
+            // It leaves the file, as in psql.
+            Ok(Next::Quit) => break,
             Ok(next) => {
                 done = Ok(next);
                 break;

@@ -17,12 +17,13 @@ use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use jiff::tz::TimeZone;
 
+use super::super::harmless::Harmless;
 use super::super::output::{Answer, Format, Target};
 use super::super::table::{Expanded, Style};
 use super::super::{grouped, say};
 use super::config::Config;
 use super::names::Names;
-use super::pager::{Screen, shell};
+use super::pager::{Screen, failure, shell};
 use super::progress::Progress;
 use super::run::{Kept, Runner, Running};
 use super::window::Window;
@@ -37,12 +38,26 @@ pub(super) struct Session {
     pub(super) parameters: BTreeMap<String, ScalarValue>,
     /// Where answers go instead of the screen.
     pub(super) out: Option<(PathBuf, File)>,
-    /// The statement that commands such as `\g` and `\watch` take up.
-    pub(super) current: String,
+    /// What commands such as `\g` and `\watch` take up.
+    pub(super) current: Asked,
     /// What it was answered.
     pub(super) last: Kept,
     /// How many files deep `\\i` is.
     pub(super) included: usize,
+}
+
+/// A statement, and what a saved query gives its parameters.
+#[derive(Clone, Default)]
+pub(super) struct Asked {
+    pub(super) sql: String,
+    pub(super) values: Vec<(String, ScalarValue)>,
+}
+
+impl Asked {
+    /// A statement as it was typed.
+    pub(super) fn typed(sql: &str) -> Self {
+        Self { sql: sql.to_owned(), values: Vec::new() }
+    }
 }
 
 /// How answers are shown.
@@ -83,7 +98,7 @@ impl Session {
             window: Window::default(),
             parameters: BTreeMap::new(),
             out: None,
-            current: String::new(),
+            current: Asked::default(),
             last: Kept::default(),
             included: 0,
         }
@@ -110,22 +125,19 @@ impl Session {
         }
     }
 
-    /// Answers a statement.
-    pub(super) fn ask(&mut self, sql: &str, pipe: Option<&str>) -> anyhow::Result<()> {
-        sql.clone_into(&mut self.current);
-        let options = self.options()?;
-        self.ask_with(sql, options, pipe)
+    /// What a question is given.
+    pub(super) fn options_of(&self, asked: &Asked) -> anyhow::Result<QueryOptions> {
+        let values = asked.values.iter().cloned();
+        Ok(values.fold(self.options()?, |options, (name, value)| options.param(name, value)))
     }
 
-    /// Answers a question with options of its own.
-    pub(super) fn ask_with(
-        &mut self,
-        sql: &str,
-        options: QueryOptions,
-        pipe: Option<&str>,
-    ) -> anyhow::Result<()> {
+    /// Answers a question, which is the current one from now on.
+    pub(super) fn ask(&mut self, asked: Asked, pipe: Option<&str>) -> anyhow::Result<()> {
         let begun = Instant::now();
-        let running = self.runner.begin(&self.store, sql.to_owned(), options)?;
+        let options = self.options_of(&asked)?;
+        let sql = asked.sql.clone();
+        self.current = asked;
+        let running = self.runner.begin(&self.store, sql, options)?;
         let progress = self.progress(&running);
         self.last = Kept::default();
         let stream = running.stream(Some(self.last.clone()));
@@ -155,6 +167,16 @@ impl Session {
         say(&format!("{} {plural}{time}", grouped(rows)));
     }
 
+    /// A line above what is shown, where that goes.
+    pub(super) fn title(&mut self, title: &str) -> anyhow::Result<()> {
+        match &mut self.out {
+            Some((path, file)) => {
+                writeln!(file, "\n{title}").with_context(|| format!("cannot write {}", path.display()))
+            }
+            None => Ok(writeln!(io::stdout().lock(), "\n{title}")?),
+        }
+    }
+
     /// Shows rows that are there already, as answers are shown.
     pub(super) fn present(&mut self, schema: SchemaRef, batches: Vec<RecordBatch>) -> anyhow::Result<()> {
         let rows = futures::stream::iter(batches.into_iter().map(Ok));
@@ -176,33 +198,31 @@ impl Session {
             let mut answer = Answer::new(stream).styled(style);
             let mut child = shell(pipe).stdin(Stdio::piped()).spawn()?;
             let input = child.stdin.take().context("the command takes no input")?;
-            let written = self.runner.wait(answer.write_to(format, input));
+            let written = self.runner.wait(answer.write_to(format, self.runner.stoppable(input)));
             drop(progress);
-            child.wait()?;
-            return read_enough(written.map(now));
+            let failed = failure(pipe, child.wait()?);
+            let written = read_enough(written.map(now))?;
+            return failed.map_or(Ok(written), |failed| Err(anyhow::anyhow!(failed)));
         }
         let mut answer = Answer::new(stream).styled(style);
         if let Some((path, file)) = &mut self.out {
-            let written = self.runner.wait(answer.write_to(format, &mut *file));
+            let written = self.runner.wait(answer.write_to(format, self.runner.stoppable(&mut *file)));
             let written = written.with_context(|| format!("cannot write {}", path.display()));
             return written.map(now).map(Some);
         }
         if !self.settings.interactive {
-            return self.runner.wait(answer.write_to(format, io::stdout().lock())).map(now).map(Some);
+            return self.runner.wait(answer.write_to_stdout(format)).map(now).map(Some);
         }
         let lines = screen().map_or(usize::MAX, |(_, lines)| lines.saturating_sub(2));
         let mut screen = Screen::new(self.settings.pager.clone(), lines);
         let mut first = None;
-        let written = self.runner.wait(answer.write_to(
-            format,
-            Shown {
-                screen: &mut screen,
-                progress,
-                plain: format != Format::Table,
-                held: false,
-                first: &mut first,
-            },
-        ));
+        let shown = self.runner.stoppable(Shown { screen: &mut screen, progress, first: &mut first });
+        let written = if format == Format::Table {
+            // Tables are harmless, and may be coloured.
+            self.runner.wait(answer.write_to(format, shown))
+        } else {
+            self.runner.wait(answer.write_to(format, Harmless::new(shown)))
+        };
         read_enough(screen.finish().map_err(anyhow::Error::from))?;
         // A table comes when it is whole; how long it is read is not counted.
         let done = first.filter(|_| format == Format::Table).unwrap_or_else(Instant::now);
@@ -226,46 +246,14 @@ impl Session {
 struct Shown<'s> {
     screen: &'s mut Screen,
     progress: Option<Progress>,
-    /// Whether what comes is the text of other programs, in which a payload's escapes stand as they are.
-    plain: bool,
-    /// The first byte of a character that may be a control character is held back.
-    held: bool,
     /// When something first came.
     first: &'s mut Option<Instant>,
-}
-
-impl Shown<'_> {
-    /// The bytes without any that a terminal would obey.
-    fn harmless(&mut self, bytes: &[u8]) -> Vec<u8> {
-        const LEAD: u8 = 0xc2;
-        let mut out = Vec::with_capacity(bytes.len());
-        for byte in bytes {
-            let control = match (std::mem::take(&mut self.held), *byte) {
-                (true, 0x80..=0x9f) => true,
-                (held, byte) => {
-                    out.extend(held.then_some(LEAD));
-                    byte < b' ' && !matches!(byte, b'\n' | b'\t') || byte == 0x7f
-                }
-            };
-            match *byte {
-                byte if control => out.extend_from_slice(format!("\\x{byte:02x}").as_bytes()),
-                LEAD => self.held = true,
-                byte => out.push(byte),
-            }
-        }
-        out
-    }
 }
 
 impl Write for Shown<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         drop(self.progress.take());
         self.first.get_or_insert_with(Instant::now);
-        if self.plain {
-            let harmless = self.harmless(bytes);
-            self.screen.write_all(&harmless)?;
-            return Ok(bytes.len());
-        }
         self.screen.write(bytes)
     }
 

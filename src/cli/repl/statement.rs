@@ -84,7 +84,7 @@ pub(super) fn split(text: &str) -> (Vec<Step>, usize) {
 pub(super) fn is_complete(text: &str) -> bool {
     let (steps, rest) = split(text);
     let rest = text.get(rest..).unwrap_or_default();
-    if steps.is_empty() && matches!(rest.trim(), "quit" | "exit" | "help") {
+    if steps.is_empty() && matches!(rest.trim().to_ascii_lowercase().as_str(), "quit" | "exit" | "help") {
         return true;
     }
     let open = Kind::Comment { closed: false };

@@ -41,7 +41,11 @@ impl Moment {
         if let Ok(civil) = said.parse::<DateTime>() {
             return Ok(Self::Instant(civil.to_zoned_datetime(zone.clone())?.timestamp()));
         }
-        let time: Time = said.parse().ok().with_context(|| {
+        if let (4, Ok(year)) = (said.len(), said.parse::<i16>()) {
+            return midnight(Date::new(year, 1, 1)?);
+        }
+        // `20` or `2026` would be times of day, too.
+        let time: Time = said.parse().ok().filter(|_| said.contains(':')).with_context(|| {
             format!("{said:?} is no time; say 2h, 10:30, yesterday, 2026-03-01 or 2026-03-01T09:30:00Z")
         })?;
         Ok(Self::Instant(today.to_datetime(time).to_zoned_datetime(zone.clone())?.timestamp()))
@@ -124,11 +128,12 @@ mod tests {
             ("10:30", "2026-03-02T10:30:00Z"),
             ("yesterday", "2026-03-01T00:00:00Z"),
             ("2026-03-01", "2026-03-01T00:00:00Z"),
+            ("2025", "2025-01-01T00:00:00Z"),
             ("'2026-03-01 09:00'", "2026-03-01T09:00:00Z"),
             ("2026-03-01T09:00:00+02:00", "2026-03-01T07:00:00Z"),
         ] {
             assert_eq!(shown(said), meant, "{said}");
         }
-        assert!(shown("soon").contains("is no time"));
+        assert!(shown("soon").contains("is no time") && shown("11").contains("is no time"));
     }
 }

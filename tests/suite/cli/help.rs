@@ -65,7 +65,7 @@ fn the_version_is_a_result() {
 fn misuse_ends_with_1_and_says_what_was_wrong() {
     let folder = Folder::new();
     for (args, why) in [
-        (&["frobnicate"][..], "unrecognized subcommand 'frobnicate'"),
+        (&["frobnicate"][..], "frobnicate is neither a command nor a store"),
         (&["sql"], "<STORE>"),
         (&["sql", "facts"], "--command <SQL>"),
         (

@@ -108,7 +108,7 @@ fn on_a_terminal_there_is_colour_unless_no_color_is_set() {
     let plain = on_a_terminal(&folder, &["--help"], true);
     assert!(plain.contains("Usage: ostracon") && !plain.contains('\x1b'), "{plain}");
     let plain = on_a_terminal(&folder, &["frobnicate"], true);
-    assert!(plain.contains("unrecognized") && !plain.contains('\x1b'), "{plain}");
+    assert!(plain.contains("neither a command nor a store") && !plain.contains('\x1b'), "{plain}");
 }
 
 #[test]

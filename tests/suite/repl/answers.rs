@@ -56,6 +56,31 @@ fn what_does_not_fit_goes_through_the_pager() {
 }
 
 #[test]
+fn a_pager_that_is_not_there_costs_no_answer() {
+    let folder = Folder::with_known_facts();
+    let mut terminal = Terminal::open_with(&folder, 80, &[("PAGER", "no-such-pager")]);
+    terminal.ask("SELECT seq FROM events ORDER BY seq;", "`no-such-pager` failed: exit code 127");
+    assert!(terminal.bytes().contains("|   8 |"), "{}", terminal.bytes());
+}
+
+#[test]
+fn a_terminal_comes_to_no_harm_by_any_command() {
+    let folder = Folder::new();
+    let fact = r#"{"kind": "event", "system_id": "shop", "actor_address": "a\u001b]0;owned\u0007", "event_type": "ActorStarted", "payload": {}, "timestamp": 1.0}"#;
+    folder.run_with(&["record", "facts"], fact.as_bytes()).ok();
+    for command in ["sql", "repl"] {
+        for format in ["csv", "tsv", "json", "ndjson", "markdown", "table"] {
+            let args =
+                [command, "facts", "--format", format, "-c", "SELECT actor_address, 'é' AS e FROM events"];
+            let mut terminal = Terminal::start(&folder, &args, 120, &[]);
+            terminal.wait_for("é");
+            assert!(!terminal.bytes().contains("\x1b]0;"), "{command} {format}: {:?}", terminal.bytes());
+            assert_eq!(terminal.end(), 0);
+        }
+    }
+}
+
+#[test]
 fn payloads_do_no_harm() {
     let folder = Folder::new();
     let fact = r#"{"kind": "event", "system_id": "shop", "actor_address": "shop:é日本", "event_type": "ActorCrashed", "payload": {"error": "a\u001b[2J\u001b]0;owned\u0007\ttab\nline\r\u0000\u009b31m end"}, "timestamp": 1795404290.0}"#;

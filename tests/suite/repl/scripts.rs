@@ -108,3 +108,62 @@ fn shells_and_the_manual_know_the_commands() {
     folder.run(&["man", "pages"]).ok();
     assert!(String::from_utf8(folder.read("pages/ostracon-repl.1")).unwrap().contains("keep\\-going"));
 }
+
+#[test]
+fn a_program_that_fails_is_an_error_of_its_statement() {
+    let folder = Folder::with_known_facts();
+    for command in ["false", "no-such-program 2>/dev/null"] {
+        let script = format!("SELECT 1; | {command}\nSELECT 2;");
+        let said = folder.run_with(&["repl", "facts"], script.as_bytes());
+        assert_eq!((said.out.as_str(), said.code), ("", Some(1)), "{command}");
+        assert!(said.err.contains(&format!("`{command}` failed: exit code ")), "{}", said.err);
+    }
+    let said = folder.run_with(&["repl", "facts"], b"SELECT seq FROM events; | head -1").ok();
+    assert!(said.out.starts_with('+'), "who has read enough has not failed: {}", said.out);
+}
+
+#[test]
+fn a_saved_query_is_a_statement_like_any_other() {
+    let folder = Folder::with_known_facts();
+    let run = "\\format csv\nSELECT 42 AS n;\n\\run top_crashers limit=1\n";
+    let once = folder.run_with(&["repl", "facts"], run.as_bytes()).ok().out;
+    let again = folder.run_with(&["repl", "facts"], format!("{run}\\g\n").as_bytes()).ok().out;
+    let answer = once.strip_prefix("n\n42\n").unwrap();
+    assert_eq!(again, format!("{once}{answer}"));
+    let fact = r#"{"kind": "event", "system_id": "s", "actor_address": "o'brien", "event_type": "ActorStarted", "payload": {}, "timestamp": 1795404290.0}"#;
+    folder.run_with(&["record", "facts"], fact.as_bytes()).ok();
+    for word in ["o'brien", "'o''brien'"] {
+        let script = format!("\\format csv\n\\run actor_history actor={word}\n");
+        let said = folder.run_with(&["repl", "facts"], script.as_bytes()).ok();
+        assert_eq!(said.out.lines().count(), 2, "{word}: {}", said.out);
+    }
+    let said = folder.run_with(&["repl", "facts"], b"\\run actor_history actor='x");
+    assert!(said.err.contains("a quote is not closed"), "{}", said.err);
+}
+
+#[test]
+fn bytes_that_are_no_text_are_an_error_with_a_line() {
+    let folder = Folder::with_known_facts();
+    let script = b"\xef\xbb\xbfSELECT 1 AS n;\nSELECT '\xff';\nSELECT 2 AS n;\n";
+    let said = folder.run_with(&["repl", "facts", "--format", "csv", "--keep-going"], script);
+    assert_eq!((said.out.as_str(), said.code), ("n\n1\nn\n2\n", Some(1)));
+    assert!(said.err.starts_with("error: line 2: this is not UTF-8"), "{}", said.err);
+}
+
+#[test]
+fn whoever_keeps_going_goes_on_behind_a_file_that_is_not_there() {
+    let folder = Folder::with_known_facts();
+    let asked = ["-f", "none.sql", "-c", "SELECT 7 AS n", "-c", "SELEC"];
+    let said = folder.run(&[&["repl", "facts", "--format", "csv", "--keep-going"][..], &asked].concat());
+    assert_eq!((said.out.as_str(), said.code), ("n\n7\n", Some(1)));
+    assert!(said.err.contains("error: question 1: cannot read none.sql"), "{}", said.err);
+    assert!(said.err.contains("error: question 3, line 1: "), "{}", said.err);
+}
+
+#[test]
+fn a_word_that_is_nothing_is_told_so() {
+    let said = Folder::new().run(&["quary"]);
+    assert_eq!(said.code, Some(1));
+    let told = "error: quary is neither a command nor a store; did you mean query?";
+    assert!(said.err.starts_with(told), "{}", said.err);
+}

@@ -3,13 +3,11 @@
 use crate::QueryOptions;
 use arrow::array::RecordBatch;
 
+use super::super::super::harmless::visible;
 use super::super::super::table::Expanded;
 use super::super::names::{nearest, texts};
 use super::super::session::Session;
-use super::Next;
-
-/// The crashes whose surroundings are told.
-const TOLD: usize = 3;
+use super::{Next, unquoted};
 
 const LIFE: &str = "SELECT system_id, state, first_seen, last_seen, starts, stops, restarts, crashes, last_error \
     FROM actors WHERE actor_address = $address";
@@ -19,15 +17,25 @@ const ERRORS: &str = "SELECT error_group(error) AS error, count(*) AS crashes, m
     FROM crashes WHERE actor_address = $address GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 10";
 const LOST: &str = "SELECT message_type, count(*) AS lost, min(at) AS first, max(at) AS last \
     FROM dead_letters WHERE target = $address GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 10";
-const CRASHES: &str = "SELECT CAST(at AS TEXT) AS told, error FROM crashes WHERE actor_address = $address ORDER BY at DESC, seq DESC";
-const AROUND: &str = "SELECT at, who, what, more FROM (
-        SELECT at, actor_address AS who, event_type AS what, coalesce(error, payload) AS more FROM events
-        UNION ALL SELECT at, target, concat('lost ', message_type), payload FROM dead_letters
-    ) WHERE at >= CAST($crash AS TIMESTAMP) - INTERVAL '5 seconds' AND at <= CAST($crash AS TIMESTAMP) + INTERVAL '5 seconds'
-    ORDER BY at, who LIMIT 20";
+/// The crashes whose surroundings are told.
+const CRASHES: &str = "SELECT CAST(at AS TEXT) AS told, error, system_id, stream, seq, \
+    CAST(arrow_cast(at, 'Timestamp(ns)') AS BIGINT) AS nanos \
+    FROM crashes WHERE actor_address = $address ORDER BY at DESC, seq DESC LIMIT 3";
+/// The crash itself, and of what its system told within five seconds what is nearest.
+const AROUND: &str = "SELECT mark AS \"*\", at, who, what, more FROM (
+        SELECT *, CASE WHEN stream = $stream AND seq = $seq THEN '>' ELSE '' END AS mark,
+            abs(CAST(arrow_cast(at, 'Timestamp(ns)') AS BIGINT) - $crash) AS away FROM (
+            SELECT at, actor_address AS who, event_type AS what, coalesce(error, payload) AS more,
+                recorded_at, stream, seq FROM events WHERE system_id = $system
+            UNION ALL SELECT at, target, concat('lost ', message_type), payload,
+                recorded_at, stream, seq FROM dead_letters WHERE system_id = $system
+        ) WHERE at >= to_timestamp_nanos($crash - 5000000000) AND at <= to_timestamp_nanos($crash + 5000000000)
+        ORDER BY mark DESC, away, recorded_at, stream, seq LIMIT 21
+    ) ORDER BY at, recorded_at, stream, seq";
 
 pub(super) fn run(session: &mut Session, address: &str) -> anyhow::Result<Next> {
-    let address = address.strip_prefix('\'').and_then(|text| text.strip_suffix('\'')).unwrap_or(address);
+    let address = unquoted(address);
+    let address = address.as_ref();
     if address.is_empty() {
         anyhow::bail!("which actor? \\actor shop:2");
     }
@@ -36,8 +44,9 @@ pub(super) fn run(session: &mut Session, address: &str) -> anyhow::Result<Next> 
     if life.1.iter().all(|batch| batch.num_rows() == 0) {
         let known = session.names.known();
         let actors = known.values.get("actor_address").into_iter().flatten().map(String::as_str);
-        let meant =
-            nearest(address, actors).map(|name| format!("; did you mean {name}?")).unwrap_or_default();
+        let meant = nearest(address, actors)
+            .map(|name| format!("; did you mean {}?", visible(name)))
+            .unwrap_or_default();
         anyhow::bail!("no events of an actor {address:?} are seen{meant}");
     }
     // One row, of many columns.
@@ -56,13 +65,16 @@ pub(super) fn run(session: &mut Session, address: &str) -> anyhow::Result<Next> 
     for batch in &crashes {
         told.extend(texts(batch)?);
     }
-    told.truncate(TOLD);
     for crash in told {
-        let [at, error] = crash.as_slice() else { continue };
-        let options = session.options()?.param("crash", at.as_str());
+        let [at, error, system, stream, seq, nanos] = crash.as_slice() else { continue };
+        let options = session
+            .options()?
+            .param("system", system.as_str())
+            .param("stream", stream.parse::<i64>()?)
+            .param("seq", seq.parse::<i64>()?)
+            .param("crash", nanos.parse::<i64>()?);
         let around = rows(session, AROUND, &options)?;
-        let title =
-            format!("Five seconds around the crash at {at} ({})", super::super::super::table::visible(error));
+        let title = format!("Five seconds around the crash at {at} ({})", visible(error));
         part(session, &title, around)?;
     }
     Ok(Next::Prompt)
@@ -75,12 +87,10 @@ fn rows(session: &Session, sql: &str, options: &QueryOptions) -> anyhow::Result<
 }
 
 fn part(session: &mut Session, title: &str, (schema, batches): Rows) -> anyhow::Result<()> {
-    use std::io::Write;
     if batches.iter().all(|batch| batch.num_rows() == 0) {
-        writeln!(std::io::stdout().lock(), "\n{title}: none")?;
-        return Ok(());
+        return session.title(&format!("{title}: none"));
     }
-    writeln!(std::io::stdout().lock(), "\n{title}")?;
+    session.title(title)?;
     session.present(schema, batches)?;
     Ok(())
 }

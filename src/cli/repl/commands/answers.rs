@@ -2,7 +2,7 @@
 
 use crate::SavedQuery;
 
-use super::super::session::Session;
+use super::super::session::{Asked, Session};
 use super::Next;
 
 pub(super) fn queries(session: &mut Session, _: &str) -> anyhow::Result<Next> {
@@ -18,7 +18,7 @@ pub(super) fn queries(session: &mut Session, _: &str) -> anyhow::Result<Next> {
 }
 
 pub(super) fn run(session: &mut Session, arguments: &str) -> anyhow::Result<Next> {
-    let mut words = words(arguments).into_iter();
+    let mut words = words(arguments)?.into_iter();
     let Some(name) = words.next() else { anyhow::bail!("which one? \\queries lists them") };
     let query = SavedQuery::find(&name)?;
     let mut set = Vec::new();
@@ -27,43 +27,46 @@ pub(super) fn run(session: &mut Session, arguments: &str) -> anyhow::Result<Next
             word.split_once('=').ok_or_else(|| anyhow::anyhow!("{word:?} should look like KEY=VALUE"))?;
         set.push((key.to_owned(), value.to_owned()));
     }
-    let mut options = session.options()?;
-    for (name, value) in query.values(&set)? {
-        options = options.param(name, value);
-    }
-    session.ask_with(query.sql, options, None)?;
+    session.ask(Asked { sql: query.sql.to_owned(), values: query.values(&set)? }, None)?;
     Ok(Next::Prompt)
 }
 
-/// Words between spaces; quotes hold what is within them together.
-fn words(text: &str) -> Vec<String> {
+/// Words between spaces. A quote at the beginning of a word, or behind its `=`, holds what is within
+/// together up to the next; `''` in it is a quote.
+fn words(text: &str) -> anyhow::Result<Vec<String>> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let mut quoted = false;
-    for char in text.chars() {
+    let mut chars = text.chars().peekable();
+    while let Some(char) = chars.next() {
         match char {
-            '\'' => {
-                quoted = !quoted;
+            '\'' if quoted && chars.next_if_eq(&'\'').is_some() => word.get_or_insert_default().push('\''),
+            '\'' if quoted => quoted = false,
+            '\'' if word.as_ref().is_none_or(|word| word.ends_with('=')) => {
+                quoted = true;
                 word.get_or_insert_default();
             }
             _ if char.is_whitespace() && !quoted => words.extend(word.take()),
             _ => word.get_or_insert_default().push(char),
         }
     }
+    if quoted {
+        anyhow::bail!("a quote is not closed in: {text}");
+    }
     words.extend(word);
-    words
+    Ok(words)
 }
 
 pub(super) fn again(session: &mut Session, arguments: &str) -> anyhow::Result<Next> {
-    let sql = session.current.clone();
-    if sql.is_empty() {
+    let asked = session.current.clone();
+    if asked.sql.is_empty() {
         anyhow::bail!("there is no statement yet");
     }
     let pipe = arguments.strip_prefix('|').map(str::trim).filter(|command| !command.is_empty());
     if pipe.is_none() && !arguments.is_empty() {
         anyhow::bail!("\\g takes nothing, or | COMMAND; \\copy writes files");
     }
-    session.ask(&sql, pipe)?;
+    session.ask(asked, pipe)?;
     Ok(Next::Prompt)
 }
 
@@ -73,6 +76,10 @@ mod tests {
 
     #[test]
     fn quotes_hold_words_together() {
-        assert_eq!(words("a since='2026-03-01 09:00'  b=''"), ["a", "since=2026-03-01 09:00", "b="]);
+        assert_eq!(
+            words("a since='2026-03-01 09:00'  b='' actor=o'brien who='o''brien x'").unwrap(),
+            ["a", "since=2026-03-01 09:00", "b=", "actor=o'brien", "who=o'brien x"]
+        );
+        assert!(words("a b='c d").unwrap_err().to_string().contains("not closed"));
     }
 }

@@ -7,17 +7,17 @@ use datafusion::physical_plan::{DisplayFormatType, ExecutionPlan};
 use futures::StreamExt;
 
 use super::super::super::grouped;
-use super::super::super::table::visible;
-use super::super::session::{Session, screen};
+use super::super::super::harmless::visible;
+use super::super::session::{Asked, Session, screen};
 use super::Next;
 
 pub(super) fn run(session: &mut Session, sql: &str) -> anyhow::Result<Next> {
-    let sql = if sql.is_empty() { session.current.clone() } else { sql.to_owned() };
-    if sql.is_empty() {
+    let asked = if sql.is_empty() { session.current.clone() } else { Asked::typed(sql) };
+    if asked.sql.is_empty() {
         anyhow::bail!("which statement? \\explain SELECT …");
     }
     let begun = std::time::Instant::now();
-    let running = session.runner.begin(&session.store, sql, session.options()?)?;
+    let running = session.runner.begin(&session.store, asked.sql.clone(), session.options_of(&asked)?)?;
     let planned = begun.elapsed();
     let plan = Arc::clone(&running.plan);
     let mut stream = running.stream(None);

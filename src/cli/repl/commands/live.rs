@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use crate::QueryOptions;
 
+use super::super::super::harmless::visible;
 use super::super::super::say;
-use super::super::super::table::visible;
+use super::super::super::table::cut;
 use super::super::names::texts;
 use super::super::run::Stopped;
 use super::super::session::{Session, screen};
@@ -16,10 +17,12 @@ use super::Next;
 const POLL: Duration = Duration::from_millis(200);
 
 pub(super) fn watch(session: &mut Session, seconds: &str) -> anyhow::Result<Next> {
-    let seconds: f64 = if seconds.is_empty() { 2.0 } else { seconds.parse()? };
-    let pause = Duration::try_from_secs_f64(seconds.max(0.1))?;
-    let sql = session.current.clone();
-    if sql.is_empty() {
+    let seconds: f64 = if seconds.is_empty() { 2.0 } else { seconds.parse().unwrap_or(f64::NAN) };
+    let Ok(pause) = Duration::try_from_secs_f64(if seconds >= 0.0 { seconds.max(0.1) } else { -1.0 }) else {
+        anyhow::bail!("\\watch takes a number of seconds, such as 2 or 0.5");
+    };
+    let asked = session.current.clone();
+    if asked.sql.is_empty() {
         anyhow::bail!("there is no statement to watch yet");
     }
     let pager = session.settings.pager.take();
@@ -28,7 +31,7 @@ pub(super) fn watch(session: &mut Session, seconds: &str) -> anyhow::Result<Next
             let now = jiff::Timestamp::now().to_zoned_datetime(session.settings.zone.clone());
             say(&format!("{} (every {seconds} s, until Ctrl-C)", now.strftime("%H:%M:%S")));
         }
-        session.ask(&sql, None)?;
+        session.ask(asked.clone(), None)?;
         session.runner.sleep(pause)
     });
     session.settings.pager = pager;
@@ -60,7 +63,7 @@ pub(super) fn tail(session: &mut Session, condition: &str) -> anyhow::Result<Nex
     let mut tables = Vec::new();
     let mut refused = None;
     for (table, columns) in LINES {
-        let sql = format!("SELECT * FROM {table} WHERE ({condition}) LIMIT 0");
+        let sql = format!("SELECT * FROM {table} WHERE ({condition}\n) LIMIT 0");
         match session.runner.collect(&session.store, &sql, session.options()?) {
             Ok(_) => tables.push((table, columns)),
             Err(error) if error.is::<Stopped>() => return Err(error),
@@ -91,7 +94,7 @@ pub(super) fn tail(session: &mut Session, condition: &str) -> anyhow::Result<Nex
             .join(" OR ");
         let parts = tables.iter().map(|(table, columns)| {
             format!(
-                "SELECT recorded_at, stream, seq, at, {columns} FROM {table} WHERE ({news}) AND ({condition})"
+                "SELECT recorded_at, stream, seq, at, {columns} FROM {table} WHERE ({news}) AND ({condition}\n)"
             )
         });
         let sql = format!("{} ORDER BY 1, 2, 3", parts.collect::<Vec<_>>().join(" UNION ALL "));
@@ -101,7 +104,8 @@ pub(super) fn tail(session: &mut Session, condition: &str) -> anyhow::Result<Nex
         for batch in &batches {
             for row in texts(batch)? {
                 let line = row.get(3..).unwrap_or_default().join("  ");
-                let line: String = visible(&line).chars().take(width).collect();
+                let line = visible(&line);
+                let line = cut(&line, width);
                 writeln!(out, "{line}")?;
             }
         }

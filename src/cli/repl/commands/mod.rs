@@ -10,12 +10,14 @@ mod schema;
 mod settings;
 mod stats;
 
+use std::borrow::Cow;
+
 use super::names::nearest;
 use super::session::Session;
 
 /// A command.
 pub(super) struct Command {
-    /// What it is called, without the backslash.
+    /// What it is called, without the backslash; behind the first, what other shells call it.
     pub(super) names: &'static [&'static str],
     pub(super) arguments: &'static str,
     pub(super) help: &'static str,
@@ -69,9 +71,9 @@ macro_rules! command {
 
 /// All of them, in the order in which help lists them.
 pub(super) const ALL: &[Command] = &[
-    command!(["?"], "", "what can be typed here", r"\?", Completion::Nothing, schema::help),
+    command!(["?", "help"], "", "what can be typed here", r"\?", Completion::Nothing, schema::help),
     command!(
-        ["h"],
+        ["h", "df"],
         "[FUNCTION]",
         "help on SQL, or on a function",
         r"\h date_trunc",
@@ -79,7 +81,7 @@ pub(super) const ALL: &[Command] = &[
         schema::function
     ),
     command!(
-        ["d"],
+        ["d", "d+", "dt", "dt+", "dv"],
         "[TABLE]",
         "tables, or a table's columns with their meaning",
         r"\d events",
@@ -228,7 +230,7 @@ pub(super) const ALL: &[Command] = &[
     ),
     command!(["i"], "FILE", "do what a file says", r"\i morning.sql", Completion::Files, places::include),
     command!(["e"], "", "edit the last statement in $EDITOR", r"\e", Completion::Nothing, places::edit),
-    command!(["q"], "", "leave; Ctrl-D does, too", r"\q", Completion::Nothing, quit),
+    command!(["q", "quit", "exit"], "", "leave; Ctrl-D does, too", r"\q", Completion::Nothing, quit),
 ];
 
 #[expect(clippy::unnecessary_wraps, reason = "commands may fail")]
@@ -249,6 +251,14 @@ pub(super) fn run(session: &mut Session, name: &str, arguments: &str) -> anyhow:
     let names = ALL.iter().flat_map(|command| command.names).copied();
     let meant = nearest(name, names).map(|name| format!("; did you mean \\{name}?")).unwrap_or_default();
     anyhow::bail!("there is no command \\{name}{meant} (\\? lists them)")
+}
+
+/// A word without the quotes around it, in which two are one.
+fn unquoted(text: &str) -> Cow<'_, str> {
+    match text.strip_prefix('\'').and_then(|text| text.strip_suffix('\'')) {
+        Some(within) => Cow::Owned(within.replace("''", "'")),
+        None => Cow::Borrowed(text),
+    }
 }
 
 /// What a command says, for people; through the pager if it is long.

@@ -1,8 +1,9 @@
 //! Commands about files: answers into them, statements out of them.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context;
 
@@ -11,13 +12,16 @@ use super::super::lex::{Kind, tokens};
 use super::super::pager::shell;
 use super::super::script;
 use super::super::session::Session;
-use super::Next;
+use super::{Next, unquoted};
 
 pub(super) fn out(session: &mut Session, name: &str) -> anyhow::Result<Next> {
     session.out = if name.is_empty() {
         None
     } else {
-        let path = PathBuf::from(unquoted(name));
+        if name.starts_with('|') {
+            anyhow::bail!("\\o takes a file; SELECT …; | COMMAND gives one answer to a program");
+        }
+        let path = at_home(&unquoted(name));
         let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
         Some((path, file))
     };
@@ -27,12 +31,12 @@ pub(super) fn out(session: &mut Session, name: &str) -> anyhow::Result<Next> {
 pub(super) fn copy(session: &mut Session, arguments: &str) -> anyhow::Result<Next> {
     let usage = "\\copy looks like: \\copy crashes TO crashes.parquet, or \\copy (SELECT …) TO answer.csv";
     let (what, file) = parts(arguments).context(usage)?;
-    session.copy(&what, Target::file(Path::new(file))?)?;
+    session.copy(&what, Target::file(&at_home(&file))?)?;
     Ok(Next::Prompt)
 }
 
 /// The query, and the file behind its TO.
-fn parts(arguments: &str) -> Option<(String, &str)> {
+fn parts(arguments: &str) -> Option<(String, Cow<'_, str>)> {
     let tokens = tokens(arguments);
     let mut depth = 0_usize;
     let mut to = None;
@@ -54,13 +58,15 @@ fn parts(arguments: &str) -> Option<(String, &str)> {
     (!what.is_empty() && !file.is_empty()).then_some((sql, file))
 }
 
-fn unquoted(text: &str) -> &str {
-    text.strip_prefix('\'').and_then(|text| text.strip_suffix('\'')).unwrap_or(text)
+/// A path, where `~/` is the user's home.
+fn at_home(path: &str) -> PathBuf {
+    let below = path.strip_prefix("~/").and_then(|below| Some(std::env::home_dir()?.join(below)));
+    below.unwrap_or_else(|| PathBuf::from(path))
 }
 
 pub(super) fn include(session: &mut Session, name: &str) -> anyhow::Result<Next> {
-    let path = Path::new(unquoted(name));
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let path = at_home(&unquoted(name));
+    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     script::include(session, &text, &path.display().to_string())
 }
 
@@ -72,7 +78,7 @@ pub(super) fn edit(session: &mut Session, _: &str) -> anyhow::Result<Next> {
     let path = std::env::temp_dir().join(format!("ostracon-{}-{nanos}.sql", std::process::id()));
     let attempt = || format!("cannot edit {}", path.display());
     let mut file = File::create_new(&path).with_context(attempt)?;
-    writeln!(file, "{};", session.current)?;
+    writeln!(file, "{};", session.current.sql)?;
     drop(file);
     let named = |name| std::env::var(name).ok().filter(|editor| !editor.is_empty());
     let editor = named("VISUAL").or_else(|| named("EDITOR")).unwrap_or_else(|| "vi".to_owned());
@@ -91,9 +97,9 @@ mod tests {
 
     #[test]
     fn a_copy_names_rows_and_a_file() {
-        assert_eq!(parts("crashes TO a.csv").unwrap(), ("SELECT * FROM crashes".to_owned(), "a.csv"));
+        assert_eq!(parts("crashes TO a.csv").unwrap(), ("SELECT * FROM crashes".to_owned(), "a.csv".into()));
         let (sql, file) = parts("(SELECT 'to' FROM (SELECT 1) t) to 'my file.json'").unwrap();
-        assert_eq!((sql.as_str(), file), ("SELECT 'to' FROM (SELECT 1) t", "my file.json"));
+        assert_eq!((sql.as_str(), file.as_ref()), ("SELECT 'to' FROM (SELECT 1) t", "my file.json"));
         assert!(parts("crashes a.csv").is_none() && parts("TO a.csv").is_none() && parts("x TO").is_none());
     }
 }

@@ -15,8 +15,8 @@ pub(super) fn help(session: &mut Session, _: &str) -> anyhow::Result<Next> {
         "SQL ends with ; and may go over lines. SELECT …; | COMMAND gives the answer to another program.\n\n",
     );
     let called = |command: &super::Command| {
-        let names: Vec<_> = command.names.iter().map(|name| format!("\\{name}")).collect();
-        format!("{} {}", names.join(", "), command.arguments).trim_end().to_owned()
+        let name = command.names.first().copied().unwrap_or_default();
+        format!("\\{name} {}", command.arguments).trim_end().to_owned()
     };
     for command in ALL {
         text += &format!("  {:<28} {}\n", called(command), command.help);

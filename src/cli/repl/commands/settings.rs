@@ -3,9 +3,10 @@
 use clap::ValueEnum;
 use datafusion::common::ScalarValue;
 
+use super::super::super::harmless::visible;
 use super::super::super::output::Format;
 use super::super::super::say;
-use super::super::super::table::{Expanded, visible};
+use super::super::super::table::Expanded;
 use super::super::config;
 use super::super::pager;
 use super::super::session::Session;
@@ -140,13 +141,19 @@ fn visible_lines(text: &str) -> String {
     text.lines().map(|line| visible(line).into_owned() + "\n").collect()
 }
 
-/// A number where it looks like one, else text, with or without quotes.
+/// A number where it is written as one, else text, with or without quotes. `007` and `nan` are texts.
 fn scalar(text: &str) -> ScalarValue {
     let quoted = text.strip_prefix('\'').and_then(|text| text.strip_suffix('\''));
-    match (quoted, text.parse::<i64>(), text.parse::<f64>()) {
+    let whole = text.parse::<i64>().ok().filter(|whole| whole.to_string() == text);
+    let digits = text.trim_start_matches('-');
+    let is_decimal = digits.starts_with(|char: char| char.is_ascii_digit())
+        && (!digits.starts_with('0') || digits.starts_with("0."))
+        && whole.is_none();
+    let number = text.parse::<f64>().ok().filter(|number| is_decimal && number.is_finite());
+    match (quoted, whole, number) {
         (Some(quoted), ..) => ScalarValue::Utf8(Some(quoted.replace("''", "'"))),
-        (None, Ok(whole), _) => ScalarValue::Int64(Some(whole)),
-        (None, _, Ok(number)) => ScalarValue::Float64(Some(number)),
+        (None, Some(whole), _) => ScalarValue::Int64(Some(whole)),
+        (None, _, Some(number)) => ScalarValue::Float64(Some(number)),
         _ if matches!(text, "true" | "false") => ScalarValue::Boolean(Some(text == "true")),
         _ => ScalarValue::Utf8(Some(text.to_owned())),
     }
@@ -168,6 +175,10 @@ mod tests {
     fn a_parameter_has_the_type_that_it_looks_like() {
         assert_eq!(scalar("5"), ScalarValue::Int64(Some(5)));
         assert_eq!(scalar("0.5"), ScalarValue::Float64(Some(0.5)));
+        assert_eq!(scalar("-1e3"), ScalarValue::Float64(Some(-1000.0)));
+        for text in ["007", "nan", "inf", "1795404290x", "-"] {
+            assert_eq!(scalar(text), ScalarValue::from(text));
+        }
         assert_eq!(scalar("'5'"), ScalarValue::from("5"));
         assert_eq!(scalar("it's"), ScalarValue::from("it's"));
         assert_eq!(scalar("'it''s'"), ScalarValue::from("it's"));
