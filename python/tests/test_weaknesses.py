@@ -26,12 +26,14 @@ from papyra.persistence.models import (
     PersistenceRecoveryConfig,
     PersistenceRecoveryMode,
 )
+from papyra.persistence.startup import PersistenceStartupConfig, PersistenceStartupMode
 
 import ostracon
 from ostracon.papyra import OstraconPersistence
 
 pytestmark = pytest.mark.anyio
 
+FAIL_ON_ANOMALY = PersistenceStartupConfig(mode=PersistenceStartupMode.FAIL_ON_ANOMALY)
 LINE = {
     "kind": "event",
     "system_id": "shop",
@@ -378,6 +380,45 @@ async def test_reset_clears_all_ten(path: Path, tmp_path: Path) -> None:
     assert not any(counters[name] for name in names), counters
     await backend.record_event(event(2))
     assert backend.metrics.records_written == 1
+
+
+# Beginning
+
+
+async def test_a_store_that_is_being_made_is_no_anomaly(path: Path, tmp_path: Path) -> None:
+    """Else the second of two workers that start together, and check first, finds one and gives up."""
+    backend = OstraconPersistence(path)
+    await backend.record_event(event(1))
+    await backend.aclose()
+    made = [file for file in path.rglob("*") if file.is_dir() or file.name == "ostracon.toml"]
+    half = tmp_path / "half"
+
+    async def nothing_is_wrong() -> None:
+        beside = OstraconPersistence(half)
+        assert not (await beside.scan()).has_anomalies and await beside.list_events() == ()
+        repair = PersistenceRecoveryConfig(PersistenceRecoveryMode.REPAIR)
+        assert not (await beside.recover(repair)).scan.has_anomalies
+        assert (await beside.compact()).before_records == 0
+        async with ActorSystem(persistence=beside, persistence_startup=FAIL_ON_ANOMALY):
+            pass
+
+    half.mkdir()
+    await nothing_is_wrong()
+    for file in sorted(made):
+        if file.relative_to(path).parts[0] != "journal" or file.parent == path:
+            at = half / file.relative_to(path)
+            at.mkdir() if file.is_dir() else shutil.copy(file, at)
+            await nothing_is_wrong()
+    (half / "ledger" / ".00000000000000000000.json.tmp").write_text("{")
+    await nothing_is_wrong()
+
+    # A store that has lost its ledger, or that is somebody else's folder, is another matter.
+    segment = next(path.glob("events/*.parquet"))
+    shutil.copy(segment, half / "events")
+    assert (await OstraconPersistence(half).scan()).has_anomalies
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter-1").mkdir()
+    assert (await OstraconPersistence(tmp_path / "thesis").scan()).has_anomalies
 
 
 # A full disk
