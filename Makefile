@@ -8,7 +8,7 @@ CARGO ?= cargo
 DEMO ?= target/demo-store
 # Where the Python package is installed to be tested, and what it is tested with.
 VENV ?= target/python
-TESTED_WITH = maturin==1.* papyra==0.3.0 pytest trio pyarrow
+TESTED_WITH = maturin==1.* papyra==0.3.0 pytest trio pyarrow polars starlette
 
 .PHONY: demo test test-python check bench versus
 

@@ -62,7 +62,7 @@ def papyra(path: Path, tmp_path: Path) -> Papyra:
     environment = {
         **os.environ,
         "PAPYRA_SETTINGS_MODULE": "shop_settings.ShopSettings",
-        "PYTHONPATH": str(folder),
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")])),
         # Lines are told whole.
         "COLUMNS": "1000",
         "NO_COLOR": "1",
