@@ -162,7 +162,7 @@ impl Recorder {
         })
     }
 
-    /// Appends a fact, and waits for nothing: neither for room nor for a sync.
+    /// Appends a fact, and waits neither for room nor for the fact's own sync.
     pub(crate) fn append_now(&self, fact: Fact<'_>) -> Result<Option<Position>> {
         self.hand_over([fact], |frames| self.append(frames, Patience::None))
     }

@@ -32,7 +32,9 @@ use crate::fact::columns::{Rows, schema};
 use crate::ledger::{FORMAT, Segment, StoreId, StreamRange};
 use bounds::Bounds;
 use origin::name;
-pub(crate) use origin::{AGAIN, IMPORT_KEY, IMPORTED, ImportPart, Origin, confirm, is_imported, unconfirmed};
+pub(crate) use origin::{
+    AGAIN, IMPORT_KEY, IMPORTED, ImportPart, Origin, confirm, confirm_live, is_imported, unconfirmed,
+};
 
 /// Rows of a row group: what a query can skip or read apart.
 const ROW_GROUP_ROWS: usize = 128 << 10;

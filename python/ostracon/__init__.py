@@ -62,14 +62,14 @@ def open(  # noqa: A001 - as `gzip.open` and its like
     """
     if mode not in ("write", "read"):
         raise ValueError(f"a store is opened to write or to read, not to {mode!r}")
-    settings = {
-        "durability": durability,
-        "flush_rows": flush_rows,
-        "flush_bytes": flush_bytes,
-        "flush_age": flush_age,
-        "max_buffer_bytes": max_buffer_bytes,
-        "max_wait": max_wait,
-    }
+    settings = _native.Settings(
+        durability=durability,
+        flush_rows=flush_rows,
+        flush_bytes=flush_bytes,
+        flush_age=flush_age,
+        max_buffer_bytes=max_buffer_bytes,
+        max_wait=max_wait,
+    )
     handles = Handles(path, settings)
     if mode == "write":
         handles.writer()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from typing import Any
 
 from . import _native
 
@@ -21,17 +20,16 @@ class Handles:
     its own.
     """
 
-    def __init__(self, path: str | os.PathLike[str], settings: dict[str, Any]) -> None:
+    def __init__(self, path: str | os.PathLike[str], settings: _native.Settings) -> None:
         self.path = os.fspath(path)
-        self._settings = {name: value for name, value in settings.items() if value is not None}
-        self._of_reading = {
-            name: value for name, value in self._settings.items() if name in ("retention", "age_by")
-        }
+        self._settings = settings
         self._begin()
         _all.add(self)
 
     def _begin(self) -> None:
         self._lock = threading.RLock()
+        # For who counts beside them: locks of a parent's threads may be held for ever.
+        self.counting = threading.Lock()
         self.opened_writer: _native.Store | None = None
         self._reader: _native.Store | None = None
 
@@ -41,7 +39,7 @@ class Handles:
             with self._lock:
                 if self.opened_writer is None:
                     os.makedirs(os.path.dirname(os.path.abspath(self.path)), exist_ok=True)
-                    self.opened_writer = _native.Store(self.path, "write", **self._settings)
+                    self.opened_writer = _native.Store(self.path, "write", self._settings)
         return self.opened_writer
 
     def reader(self) -> _native.Store:
@@ -51,18 +49,19 @@ class Handles:
         if self._reader is None:
             with self._lock:
                 if self._reader is None:
-                    self._reader = _native.Store(self.path, "read", **self._of_reading)
+                    self._reader = _native.Store(self.path, "read", self._settings)
         return self._reader
 
     def maintainer(self) -> _native.Store:
         """The writer if there is one, else the store opened to be looked after."""
         if self.opened_writer is not None:
             return self.opened_writer
-        return _native.Store(self.path, "maintain", **self._of_reading)
+        return _native.Store(self.path, "maintain", self._settings)
 
     def exists(self) -> bool:
         """Whether there is more at the path than the place where a store will be made."""
-        return self.opened_writer is not None or not _is_bare(self.path)
+        is_open = self.opened_writer is not None or self._reader is not None
+        return is_open or not _is_bare(self.path)
 
     def after_fork(self) -> None:
         for handle in (self.opened_writer, self._reader):

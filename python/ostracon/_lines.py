@@ -53,7 +53,7 @@ def _reduced(value: Any) -> Any:
     """What stands for an object that JSON has no form for."""
     if is_dataclass(value) and not isinstance(value, type):
         try:
-            return {name: getattr(value, name) for name in _names(type(value))}
+            return {name: getattr(value, name) for name in field_names(type(value))}
         except Exception:
             return _text(value)
     if isinstance(value, BaseException):
@@ -65,7 +65,8 @@ def _reduced(value: Any) -> Any:
     return _text(value)
 
 
-def _names(cls: type) -> tuple[str, ...]:
+def field_names(cls: type) -> tuple[str, ...]:
+    """The fields of a dataclass."""
     names = _names_of_class.get(cls)
     if names is None:
         names = _names_of_class[cls] = tuple(field.name for field in fields(cls))
@@ -129,7 +130,7 @@ def _record_of(kind: str, fact: Any) -> dict[str, Any]:
     if isinstance(fact, Mapping):
         record = {**fact, "kind": kind}
     elif is_dataclass(fact) and hasattr(fact, "timestamp"):
-        record = {"kind": kind, **{name: getattr(fact, name) for name in _names(type(fact))}}
+        record = {"kind": kind, **{name: getattr(fact, name) for name in field_names(type(fact))}}
     else:
         given = {name: getattr(fact, name) for name in _FIELDS[kind] if hasattr(fact, name)}
         record = {"kind": kind, **given, **_of_runtime(kind, fact)}

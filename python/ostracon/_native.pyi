@@ -48,11 +48,9 @@ class Facts:
     def take(self, most: int) -> list[tuple[str, str]]: ...
 
 @final
-class Store:
+class Settings:
     def __init__(
         self,
-        path: str,
-        mode: str,
         *,
         durability: str | None = None,
         flush_rows: int | None = None,
@@ -63,6 +61,12 @@ class Store:
         retention: tuple[float | None, int | None, int | None] | None = None,
         age_by: str | None = None,
     ) -> None: ...
+
+@final
+class Store:
+    def __init__(self, path: str, mode: str, settings: Settings) -> None: ...
+    @property
+    def is_synced(self) -> bool: ...
     def record(self, line: str) -> Position: ...
     def append(self, line: str) -> Position: ...
     def wait(self, position: Position) -> None: ...

@@ -6,6 +6,8 @@
 mod answer;
 mod error;
 mod facts;
+mod maintain;
+mod settings;
 mod store;
 
 use std::ffi::OsString;
@@ -26,13 +28,14 @@ fn cli(py: Python<'_>, arguments: Vec<OsString>) -> u8 {
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     error::add(module)?;
+    module.add_class::<settings::Settings>()?;
     module.add_class::<store::Position>()?;
     module.add_class::<store::Store>()?;
     module.add_class::<answer::Answer>()?;
     module.add_class::<facts::Facts>()?;
-    module.add_function(wrap_pyfunction!(store::scan, module)?)?;
-    module.add_function(wrap_pyfunction!(store::recover, module)?)?;
-    module.add_function(wrap_pyfunction!(store::verify, module)?)?;
+    module.add_function(wrap_pyfunction!(maintain::scan, module)?)?;
+    module.add_function(wrap_pyfunction!(maintain::recover, module)?)?;
+    module.add_function(wrap_pyfunction!(maintain::verify, module)?)?;
     module.add_function(wrap_pyfunction!(store::saved_queries, module)?)?;
     module.add_function(wrap_pyfunction!(cli, module)?)?;
     Ok(())

@@ -1,4 +1,4 @@
-//! An open store, and what can be done to one that need not be open.
+//! An open store.
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -6,11 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use ostracon::{
-    AgeBy, CompactOptions, Cursor, Durability, Fact, Import, Kind, LedgerHead, QueryOptions, RecoveryConfig,
-    RecoveryMode, RecoveryReport, RetentionLimits, RetentionPolicy, SavedQuery, ScanDepth, ScanReport,
-    UnixNanos,
-};
+use ostracon::{CompactOptions, Cursor, Durability, Fact, Import, Kind, QueryOptions, SavedQuery, UnixNanos};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use tokio::runtime::Runtime;
@@ -18,6 +14,8 @@ use tokio::runtime::Runtime;
 use crate::answer::Answer;
 use crate::error::{misuse, raise};
 use crate::facts::Facts;
+use crate::maintain::{depth, json, recovery, recovery_json, scan_json};
+use crate::settings::{Settings, seconds};
 
 /// How long a question may go on before Ctrl-C is looked for again.
 const SIGNALS: Duration = Duration::from_millis(50);
@@ -66,85 +64,17 @@ fn kind(name: &str) -> PyResult<Kind> {
     })
 }
 
-fn seconds(seconds: f64) -> PyResult<Duration> {
-    Duration::try_from_secs_f64(seconds)
-        .map_err(|_| misuse(format!("{seconds} is no length of time in seconds")))
-}
-
 fn fact(line: &str) -> PyResult<Fact<'_>> {
     Fact::from_line(line).map_err(raise)
-}
-
-fn json(report: &impl serde::Serialize) -> PyResult<String> {
-    serde_json::to_string(report).map_err(|error| misuse(error.to_string()))
-}
-
-/// A scan's report, with what Papyra calls each anomaly.
-fn scan_json(report: &ScanReport) -> PyResult<serde_json::Value> {
-    let mut json = serde_json::to_value(report).map_err(|error| misuse(error.to_string()))?;
-    let anomalies = json.get_mut("anomalies").and_then(serde_json::Value::as_array_mut);
-    for (told, anomaly) in anomalies.into_iter().flatten().zip(&report.anomalies) {
-        if let Some(told) = told.as_object_mut() {
-            told.insert("papyra".to_owned(), anomaly.kind.papyra().into());
-        }
-    }
-    Ok(json)
-}
-
-fn recovery_json(report: &RecoveryReport) -> PyResult<String> {
-    let mut json = serde_json::to_value(report).map_err(|error| misuse(error.to_string()))?;
-    if let Some(told) = json.as_object_mut() {
-        told.insert("scan".to_owned(), scan_json(&report.scan)?);
-        told.insert("after".to_owned(), scan_json(&report.after)?);
-    }
-    Ok(json.to_string())
-}
-
-fn depth(deep: bool) -> ScanDepth {
-    if deep { ScanDepth::Deep } else { ScanDepth::Quick }
-}
-
-fn recovery(mode: &str, quarantine_dir: Option<PathBuf>) -> PyResult<RecoveryConfig> {
-    let mode = match mode {
-        "ignore" => RecoveryMode::Ignore,
-        "repair" => RecoveryMode::Repair,
-        "quarantine" => RecoveryMode::Quarantine,
-        "rebuild" => RecoveryMode::Rebuild,
-        other => {
-            return Err(misuse(format!(
-                "there is no mode {other:?}; there are ignore, repair, quarantine and rebuild"
-            )));
-        }
-    };
-    let config = RecoveryConfig::new(mode);
-    Ok(match quarantine_dir {
-        Some(folder) => config.quarantine_dir(folder),
-        None => config,
-    })
 }
 
 #[pymethods]
 impl Store {
     /// Opens a store: to "write", to "read", or to "maintain".
     #[new]
-    #[pyo3(signature = (path, mode, *, durability=None, flush_rows=None, flush_bytes=None, flush_age=None,
-                        max_buffer_bytes=None, max_wait=None, retention=None, age_by=None))]
-    #[expect(clippy::too_many_arguments, reason = "all of them have names in Python")]
-    fn new(
-        py: Python<'_>,
-        path: PathBuf,
-        mode: &str,
-        durability: Option<&str>,
-        flush_rows: Option<u64>,
-        flush_bytes: Option<usize>,
-        flush_age: Option<f64>,
-        max_buffer_bytes: Option<usize>,
-        max_wait: Option<f64>,
-        retention: Option<(Option<f64>, Option<u64>, Option<u64>)>,
-        age_by: Option<&str>,
-    ) -> PyResult<Self> {
-        let mut builder = ostracon::Store::builder();
-        builder = match mode {
+    fn new(py: Python<'_>, path: PathBuf, mode: &str, settings: &Settings) -> PyResult<Self> {
+        let builder = settings.builder();
+        let builder = match mode {
             "write" => builder,
             "read" => builder.read_only(true),
             "maintain" => builder.maintenance(),
@@ -152,53 +82,14 @@ impl Store {
                 return Err(misuse(format!("a store is opened to write, read or maintain, not {other:?}")));
             }
         };
-        if let Some(durability) = durability {
-            builder = builder.durability(match durability {
-                "buffered" => Durability::Buffered,
-                "journaled" => Durability::Journaled,
-                "synced" => Durability::Synced,
-                other => {
-                    return Err(misuse(format!(
-                        "there is no durability {other:?}; there are buffered, journaled and synced"
-                    )));
-                }
-            });
-        }
-        if let Some(rows) = flush_rows {
-            builder = builder.flush_rows(rows);
-        }
-        if let Some(bytes) = flush_bytes {
-            builder = builder.flush_bytes(bytes);
-        }
-        if let Some(age) = flush_age {
-            builder = builder.flush_age(seconds(age)?);
-        }
-        if let Some(bytes) = max_buffer_bytes {
-            builder = builder.max_buffer_bytes(bytes);
-        }
-        if let Some(wait) = max_wait {
-            builder = builder.max_wait(seconds(wait)?);
-        }
-        if let Some((max_age, max_records, max_bytes)) = retention {
-            let mut limits = RetentionLimits::new();
-            if let Some(age) = max_age {
-                limits = limits.max_age(seconds(age.max(0.0))?);
-            }
-            if let Some(records) = max_records {
-                limits = limits.max_records(records);
-            }
-            if let Some(bytes) = max_bytes {
-                limits = limits.max_bytes(bytes);
-            }
-            limits = limits.age_by(match age_by.unwrap_or("timestamp") {
-                "timestamp" => AgeBy::Timestamp,
-                "recorded_at" => AgeBy::RecordedAt,
-                other => return Err(misuse(format!("age is by timestamp or recorded_at, not by {other:?}"))),
-            });
-            builder = builder.retention(RetentionPolicy::new().store(limits));
-        }
         let store = py.detach(|| builder.open(path)).map_err(raise)?;
         Ok(Self { store: Arc::new(store), runtime: OnceLock::new() })
+    }
+
+    /// Whether a fact that was appended has to be waited for, to be as safe as the durability says.
+    #[getter]
+    fn is_synced(&self) -> bool {
+        self.store.durability() == Durability::Synced
     }
 
     /// Records a fact, given as its JSON line, and returns its place.
@@ -470,34 +361,6 @@ fn interruptible<T: Send + 'static>(
     let done = py.detach(|| thread.join());
     interrupted?;
     done.map_err(|_| misuse("it failed within"))
-}
-
-/// Looks whether the store at this path is whole. The report is JSON.
-#[pyfunction]
-#[pyo3(signature = (path, *, deep=false))]
-pub(crate) fn scan(py: Python<'_>, path: PathBuf, deep: bool) -> PyResult<String> {
-    Ok(scan_json(&py.detach(|| ostracon::scan(path, depth(deep))).map_err(raise)?)?.to_string())
-}
-
-/// Makes the store at this path whole. The report is JSON.
-#[pyfunction]
-#[pyo3(signature = (path, mode, quarantine_dir=None))]
-pub(crate) fn recover(
-    py: Python<'_>,
-    path: PathBuf,
-    mode: &str,
-    quarantine_dir: Option<PathBuf>,
-) -> PyResult<String> {
-    let config = recovery(mode, quarantine_dir)?;
-    recovery_json(&py.detach(|| ostracon::recover(path, config)).map_err(raise)?)
-}
-
-/// The balance sheet of the store at this path, as JSON.
-#[pyfunction]
-#[pyo3(signature = (path, against=None))]
-pub(crate) fn verify(py: Python<'_>, path: PathBuf, against: Option<&str>) -> PyResult<String> {
-    let against = against.map(str::parse::<LedgerHead>).transpose().map_err(raise)?;
-    json(&py.detach(|| ostracon::verify(path, against.as_ref())).map_err(raise)?)
 }
 
 /// The saved queries: name, title, question, and name, default and meaning of each parameter.

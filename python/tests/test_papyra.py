@@ -150,6 +150,57 @@ async def test_a_cancelled_task_has_appended(path: Path) -> None:
         await backend.aclose()
 
 
+async def test_a_cancelled_task_is_not_refused_for_want_of_room(path: Path) -> None:
+    backend = OstraconPersistence(path, flush_bytes=20_000, max_buffer_bytes=60_000, max_wait=20.0)
+    await backend.record_event(event(0))
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        async with anyio.create_task_group() as group:
+            for n in range(1, 100):
+                group.start_soon(backend.record_event, event(n, {"text": "x" * 5000}))
+    assert backend.metrics.refused > 0, "the buffer was at its bound"
+    assert (len(await backend.list_events()), backend.metrics.write_errors) == (100, 0)
+    await backend.aclose()
+
+
+async def test_the_stores_own_settings_ask_for_a_sync_too(path: Path) -> None:
+    ostracon.open(path).close()
+    (path / "ostracon.toml").write_text('durability = "synced"\n')
+    backend = OstraconPersistence(path)
+    for n in range(3):
+        await backend.record_event(event(n))
+        assert backend.metrics.syncs == n + 1
+    await backend.aclose()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"durability": "sync"},
+        {"age_by": "now"},
+        {"max_wait": -1.0},
+        {"flush_age": math.nan},
+        {"flush_rows": -1},
+        {"retention_policy": RetentionPolicy(max_age_seconds=math.nan)},
+    ],
+)
+def test_a_setting_that_cannot_be_meant_is_told_at_once(path: Path, wrong: dict[str, Any]) -> None:
+    with pytest.raises((ValueError, OverflowError)):
+        OstraconPersistence(path, **wrong)
+    assert not path.exists()
+
+
+async def test_a_fact_that_python_cannot_read_is_skipped_and_counted(path: Path, tmp_path: Path) -> None:
+    deep = "[" * 100_000 + "]" * 100_000
+    line = '{"kind": "event", "system_id": "s", "actor_address": "a", "event_type": "X", "payload": %s, "timestamp": 1.0}'
+    (tmp_path / "facts.json").write_text(f"{line % deep}\n{line % '{}'}\n")
+    backend = OstraconPersistence(path)
+    assert (await backend.import_from(tmp_path / "facts.json")).facts == 2
+    assert [fact.payload for fact in await backend.list_events()] == [{}]
+    assert backend.metrics.rows_skipped == 1
+    assert backend.store.sql("SELECT count(*) FROM events").one() == 2
+
+
 async def test_after_close_facts_are_dropped_and_reading_goes_on(path: Path) -> None:
     backend = OstraconPersistence(path)
     await backend.record_event(event(1))
@@ -280,7 +331,7 @@ async def test_papyras_files_move_in(path: Path, tmp_path: Path) -> None:
     from papyra.persistence.json import JsonFilePersistence
 
     plain = JsonFilePersistence(tmp_path / "plain.json")
-    rotating = RotatingFilePersistence(tmp_path / "rotating.log", max_bytes=2000, max_files=50)
+    rotating = RotatingFilePersistence(tmp_path / "rotating[1].log", max_bytes=2000, max_files=50)
     for backend in (plain, rotating):
         for n in range(60):
             await backend.record_event(event(n))
@@ -289,7 +340,7 @@ async def test_papyras_files_move_in(path: Path, tmp_path: Path) -> None:
         file.write(
             '{"kind": "event", "system_id": "shop", "actor_address": {"system": "shop", "actor_id": 9},'
         )
-    assert (tmp_path / "rotating.log.2").exists()
+    assert (tmp_path / "rotating[1].log.2").exists()
 
     moved = OstraconPersistence(path)
     report = await moved.import_from(tmp_path / "plain.json")
@@ -297,10 +348,10 @@ async def test_papyras_files_move_in(path: Path, tmp_path: Path) -> None:
     assert await moved.list_events() == await plain.list_events()
     # Of Papyra's own the names come back as lists.
     assert await moved.list_audits() == (audit(1),) != await plain.list_audits()
-    report = await moved.import_from(tmp_path / "rotating.log")
+    report = await moved.import_from(tmp_path / "rotating[1].log")
     assert (report.facts, report.rejected) == (61, 0)
     assert (await moved.list_events())[60:] == await rotating.list_events()
-    assert (await moved.import_from(tmp_path / "rotating.log")).facts == 0
+    assert (await moved.import_from(tmp_path / "rotating[1].log")).facts == 0
 
 
 class Till(Actor):

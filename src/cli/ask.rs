@@ -106,6 +106,10 @@ pub(super) fn sql(args: &SqlArgs) -> anyhow::Result<()> {
     if args.questions.0.is_empty() {
         anyhow::bail!("no question was asked; --command <SQL> and --file <FILE> do");
     }
+    let drawn = args.answer.plot.as_ref().and_then(Request::path);
+    if let Some(file) = args.answer.output.as_deref().or(drawn).filter(|_| args.questions.0.len() > 1) {
+        anyhow::bail!("{} can hold one answer, and several questions are asked", file.display());
+    }
     let store = open_to_read(&args.store.store)?;
     for question in &args.questions.0 {
         let text = question.text()?;

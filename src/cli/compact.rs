@@ -76,7 +76,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let report = store.compact(options);
     bar.finish_and_clear();
     let report = report?;
-    let mut out = io::stdout().lock();
+    let mut out = super::harmless::stdout();
     if args.json {
         writeln!(out, "{}", serde_json::to_string(&report)?)?;
     } else {

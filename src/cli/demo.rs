@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use crate::{Import, Kind, QueryOptions, SavedQuery, Store};
+use crate::{Import, QueryOptions, SavedQuery, Store};
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 
@@ -62,13 +62,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
 /// Whether a store has nothing but what the demo has brought.
 async fn is_demo(path: &Path) -> anyhow::Result<bool> {
     let store = open_to_read(path)?;
-    let sql = "SELECT (SELECT count(*) FROM store.commits WHERE action = 'flush' AND imported_from IS DISTINCT FROM $1) \
+    let sql = "SELECT (SELECT count(*) FROM store.commits WHERE rows_added > 0 AND action <> 'compact' AND imported_from IS DISTINCT FROM $1) \
                + (SELECT coalesce(sum(unflushed), 0) FROM store.streams)";
     let options = QueryOptions::new().param("1", NAME);
     let batches = store.sql_with(sql, options).await?.collect().await.map_err(crate::query_error)?;
     let others =
         batches.iter().find_map(|batch| batch.column(0).as_primitive_opt::<Int64Type>()?.iter().next()?);
-    let facts: u64 =
-        Kind::ALL.into_iter().map(|kind| store.summary().map_or(0, |of| of.of(kind).facts)).sum();
-    Ok(others == Some(0) && facts > 0)
+    Ok(others == Some(0) && store.summary()?.facts() > 0)
 }

@@ -1,7 +1,7 @@
 //! `ostracon doctor` and `ostracon startup-check`: whether a store is fit to be used.
 
 use std::collections::BTreeSet;
-use std::io::{self, Write};
+use std::io::Write;
 use std::process::ExitCode;
 
 use crate::{RecoveryConfig, RecoveryMode};
@@ -89,7 +89,7 @@ fn run(store: &StoreArg, check: &Check, quick: bool) -> anyhow::Result<ExitCode>
         _ => RecoveryConfig::new(RecoveryMode::Ignore).quick(quick),
     };
     let report = crate::recover(&store.store, config)?;
-    let mut out = io::stdout().lock();
+    let mut out = super::harmless::stdout();
     if check.mode == Mode::Recover && !report.scan.is_clean() {
         write!(out, "{}", text(&report))?;
     } else {

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 /// The text with everything that a terminal would obey, or not show, written out: `\n`, `\x1b`.
 pub(super) fn visible(text: &str) -> Cow<'_, str> {
@@ -17,10 +17,17 @@ pub(super) fn visible(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// The same for a text whose lines are its own, such as an error's.
+pub(super) fn lines(text: &str) -> String {
+    text.lines().map(visible).collect::<Vec<_>>().join("\n")
+}
+
 /// Control characters, and those that reorder or hide what stands around them.
 pub(super) fn is_unseen(char: char) -> bool {
     char.is_control()
-        || matches!(char, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+        || matches!(char,
+            '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffc}' | '\u{fffe}' | '\u{ffff}')
 }
 
 fn write_out(out: &mut String, char: char) {
@@ -33,6 +40,12 @@ fn write_out(out: &mut String, char: char) {
         _ if is_unseen(char) => write!(out, "\\u{{{code:x}}}"),
         _ => write!(out, "{char}"),
     };
+}
+
+/// Standard output, so that a terminal comes to no harm by what was recorded.
+pub(super) fn stdout() -> Box<dyn Write> {
+    let out = io::stdout().lock();
+    if out.is_terminal() { Box::new(Harmless::new(out)) } else { Box::new(out) }
 }
 
 /// A way to the terminal for text with lines and tabs of its own, such as CSV.

@@ -1,6 +1,6 @@
 //! `ostracon hold`: what somebody must keep, whatever the rules of retention say.
 
-use std::io::{self, Write};
+use std::io::Write;
 
 use crate::{Hold, HoldInForce, Store};
 use anyhow::Context;
@@ -140,7 +140,7 @@ fn owner_of_this_process() -> Option<String> {
 
 fn list(args: &ListArgs) -> anyhow::Result<()> {
     let holds = open_to_read(&args.store.store)?.holds()?;
-    let mut out = io::stdout().lock();
+    let mut out = super::harmless::stdout();
     if args.json {
         let holds: Vec<_> = holds.iter().map(as_json).collect();
         writeln!(out, "{}", serde_json::to_string_pretty(&holds)?)?;

@@ -1,6 +1,6 @@
 //! `ostracon inspect`: facts in the form of Papyra's own `inspect`.
 
-use std::io::{self, BufWriter, Write};
+use std::io::{BufWriter, Write};
 
 use crate::{Audit, DeadLetter, Event, Fact, Kind, Recorded, Store};
 use arrow::array::AsArray;
@@ -51,7 +51,7 @@ enum What {
 
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let store = open_to_read(&args.store.store)?;
-    let mut out = BufWriter::new(io::stdout().lock());
+    let mut out = BufWriter::new(super::harmless::stdout());
     let kind = match args.what {
         What::Events => Kind::Event,
         What::Audits => Kind::Audit,

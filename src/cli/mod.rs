@@ -188,10 +188,10 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
     })
 }
 
-/// A line for people. That nobody listens is no error.
-fn say(line: &str) {
+/// A line for people, or some. That nobody listens is no error.
+fn say(text: &str) {
     use std::io::Write;
-    let _ = writeln!(io::stderr().lock(), "{line}");
+    let _ = writeln!(io::stderr().lock(), "{}", harmless::lines(text));
 }
 
 /// Opens a store that must be there, without writing to it.

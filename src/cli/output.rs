@@ -177,7 +177,8 @@ impl Answer {
     /// Writes everything to standard output, so that a terminal comes to no harm.
     pub(super) async fn write_to_stdout(&mut self, format: Format) -> anyhow::Result<u64> {
         let out = io::stdout().lock();
-        if out.is_terminal() {
+        // A table is harmless already, and may be coloured.
+        if out.is_terminal() && format != Format::Table {
             return self.write_to(format, Harmless::new(out)).await;
         }
         self.write_to(format, out).await

@@ -1,6 +1,6 @@
 //! `ostracon recover`: making a damaged store whole again.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -92,7 +92,7 @@ impl How {
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let report =
         crate::recover(&args.store.store, args.how.config(args.mode.unwrap_or_default(), args.quick))?;
-    let mut out = io::stdout().lock();
+    let mut out = super::harmless::stdout();
     if args.json {
         writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;
     } else {

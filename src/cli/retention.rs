@@ -1,6 +1,6 @@
 //! `ostracon retention`: which rules are in force, and what they keep.
 
-use std::io::{self, Write};
+use std::io::Write;
 
 use crate::{Explanation, Fact, Fate, Recorded, RuleInForce, Store};
 use serde_json::json;
@@ -63,7 +63,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
 
 fn show(store: &Store, args: &ShowArgs) -> anyhow::Result<()> {
     let rules = store.retention_rules();
-    let mut out = io::stdout().lock();
+    let mut out = super::harmless::stdout();
     if args.json {
         let rules: Vec<_> = rules.iter().map(rule_as_json).collect();
         writeln!(out, "{}", serde_json::to_string_pretty(&rules)?)?;
@@ -110,7 +110,7 @@ fn rule_as_json(rule: &RuleInForce) -> serde_json::Value {
 
 fn explain(store: &Store, args: &ExplainArgs) -> anyhow::Result<()> {
     let explanation = store.explain_retention(args.kind.map(KindArg::kind), args.predicate.as_deref())?;
-    let mut out = io::stdout().lock();
+    let mut out = super::harmless::stdout();
     if args.json {
         writeln!(out, "{}", serde_json::to_string_pretty(&as_json(&explanation))?)?;
         return Ok(());

@@ -49,7 +49,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         (None, None) => Cursor::start(),
     };
     let kinds: Vec<Kind> = args.kind.iter().map(|kind| kind.kind()).collect();
-    let mut out = BufWriter::new(io::stdout().lock());
+    let mut out = BufWriter::new(super::harmless::stdout());
     loop {
         let mut since_kept = 0;
         for fact in store.after(&cursor)? {

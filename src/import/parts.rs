@@ -31,12 +31,12 @@ pub(super) fn run(
     mut input: impl Read + Send,
     mut import: Import<'_>,
 ) -> Result<ImportReport> {
-    let Begin { mut progress, read, resumed_after } = resume::begin(
-        std::mem::take(&mut import.name),
-        &mut input,
-        &*shared.ledger.refresh()?,
-        import.again,
-    )?;
+    let state = shared.ledger.refresh()?;
+    let Begin { mut progress, read, resumed_after } =
+        resume::begin(std::mem::take(&mut import.name), &mut input, &state, import.again)?;
+    if resumed_after > 0 {
+        segment::confirm_live(&shared.disk, &shared.root, &state)?;
+    }
     let mut report = ImportReport { resumed_after, bytes: progress.bytes, ..ImportReport::default() };
     let mut numbering = Numbering::claim(shared)?;
     let mut lines = Lines::new(input, read);

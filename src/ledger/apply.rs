@@ -229,6 +229,9 @@ impl State {
         self.imports.clone_from(&rebuilt.imports);
         self.unverified.clone_from(&rebuilt.unverified);
         self.removed = rebuilt.removed.iter().map(Tombstone::of).collect();
+        if let Some(path) = self.path_out_of_place() {
+            return Err(format!("{path:?} is no place for a segment"));
+        }
         self.count_dropped(&rebuilt.dropped)?;
         self.count_lost(&rebuilt.lost)?;
         self.add_segments(&rebuilt.add)?;

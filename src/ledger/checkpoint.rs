@@ -147,5 +147,9 @@ pub(crate) fn read_alone(path: &Path) -> Result<State> {
     if commit::digest(json.as_bytes()) != digest {
         return Err(unsound("its digest does not match"));
     }
-    serde_json::from_str(json).map_err(|_| unsound("it holds no state"))
+    let state: State = serde_json::from_str(json).map_err(|_| unsound("it holds no state"))?;
+    match state.path_out_of_place() {
+        Some(path) => Err(unsound(&format!("{path:?} is no place for a segment"))),
+        None => Ok(state),
+    }
 }

@@ -186,9 +186,19 @@ impl Segment {
 
     /// Whether it is a file in the folder of its kind, and not somewhere else.
     pub(super) fn is_in_place(&self) -> bool {
-        let name = self.path.strip_prefix(self.kind.table()).and_then(|rest| rest.strip_prefix('/'));
-        name.is_some_and(|name| name.ends_with(".parquet") && !name.contains(['/', '\\']))
+        is_place_of(self.kind, &self.path)
     }
+}
+
+/// Whether a path is that of a segment, of whatever kind. Who reads one from the ledger opens it, and
+/// who finds it removed deletes it.
+pub(crate) fn is_segment_path(path: &str) -> bool {
+    Kind::ALL.into_iter().any(|kind| is_place_of(kind, path))
+}
+
+fn is_place_of(kind: Kind, path: &str) -> bool {
+    let name = path.strip_prefix(kind.table()).and_then(|rest| rest.strip_prefix('/'));
+    name.is_some_and(|name| name.ends_with(".parquet") && !name.contains(['/', '\\']))
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]

@@ -22,7 +22,7 @@ pub(crate) use action::{Action, Dropped, Hold, Lost, Rebuilt, Removed, Unverifie
 pub(crate) use checkpoint::{read as read_checkpoint, read_alone as read_lone_checkpoint};
 pub(crate) use commit::{
     Commit, CommitNumber, FORMAT, ImportMark, Place, Segment, StoreId, StreamRange, TimeRange, commit_path,
-    read as read_commit,
+    is_segment_path, read as read_commit,
 };
 pub(crate) use state::{Head, State, Stream, Tombstone, Total};
 

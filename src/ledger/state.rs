@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::action::{Hold, Removed, Unverified};
-use super::commit::{CommitNumber, ImportMark, Segment, StoreId};
+use super::commit::{CommitNumber, ImportMark, Segment, StoreId, is_segment_path};
 use crate::fact::{Kind, Seq, StreamId, UnixNanos};
 
 /// The newest commit, by number and digest.
@@ -116,6 +116,13 @@ impl State {
     /// Whether an input was imported as far as this.
     pub(crate) fn has_imported(&self, mark: &ImportMark) -> bool {
         self.imported(&mark.head_blake3).is_some_and(|bytes| bytes >= mark.bytes)
+    }
+
+    /// The path of a segment, live or removed, that is no place for one.
+    pub(crate) fn path_out_of_place(&self) -> Option<&str> {
+        let live = self.segments.iter().flatten().filter(|segment| !segment.is_in_place());
+        let removed = self.removed.iter().map(|tombstone| tombstone.path.as_str());
+        live.map(|segment| segment.path.as_str()).chain(removed.filter(|path| !is_segment_path(path))).next()
     }
 
     /// Whether facts are lost, or numbers of facts are unaccounted for.

@@ -12,12 +12,14 @@
 //! ledger knows of neither: of the first nobody was told, and importing the input again brings it;
 //! the second is perhaps the only place of its facts.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::disk::Disk;
-use crate::ledger::{ImportMark, Segment, StreamRange};
+use crate::error::{Error, Result};
+use crate::ledger::{ImportMark, Segment, State, StreamRange};
 
 /// What the temporary file of a segment begins with whose facts were in segments before.
 pub(crate) const AGAIN: &str = "again-";
@@ -71,11 +73,30 @@ pub(crate) fn unconfirmed(path: &Path) -> PathBuf {
     path.with_extension("tmp")
 }
 
-/// A commit names these segments: their second names go. One that stays does no harm.
+/// A commit names these segments: their second names go. For one that stays, there is
+/// [`confirm_live`].
 pub(crate) fn confirm(disk: &Disk, root: &Path, segments: &[Segment]) {
     for segment in segments.iter().map(|segment| root.join(&segment.path)) {
         if is_imported(&segment) {
             let _ = disk.remove(&unconfirmed(&segment));
         }
     }
+}
+
+/// Takes away the second names of all live segments for good: of an import that was killed between
+/// its commit and that, and of one whose removal a power failure undid. Whoever is told that an input
+/// is in the store may delete it, so from then on nothing may say that nobody was told.
+pub(crate) fn confirm_live(disk: &Disk, root: &Path, state: &State) -> Result<()> {
+    let live = state.segments.iter().flatten().map(|segment| root.join(&segment.path));
+    let mut folders = BTreeSet::new();
+    for second in live.filter(|path| is_imported(path)).map(|path| unconfirmed(&path)) {
+        if second.symlink_metadata().is_ok() {
+            disk.remove(&second).map_err(|error| Error::io("remove", &second, error))?;
+        }
+        folders.extend(second.parent().map(Path::to_path_buf));
+    }
+    for folder in folders {
+        disk.sync_dir(&folder).map_err(|error| Error::io("sync the folder", &folder, error))?;
+    }
+    Ok(())
 }

@@ -11,6 +11,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "what a failed test printed is shown")]
 
 mod bad_input;
+mod bound;
 mod cli;
 mod command;
 mod compact;

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use unicode_truncate::UnicodeTruncateStr;
 
+use super::super::harmless::is_unseen;
+
 /// Labels are cut to so many characters before anything else is done with them.
 const LONGEST_LABEL: usize = 120;
 
@@ -22,17 +24,7 @@ fn visible(c: char) -> char {
         // Unicode has a picture for each of these, as ␊ and ␛.
         '\0'..='\x1f' => char::from_u32(0x2400 + u32::from(c)).unwrap_or('�'),
         '\x7f' => '␡',
-        // Marks without width, those that change the direction of text, and what is no character.
-        '\u{80}'..='\u{9f}'
-        | '\u{ad}'
-        | '\u{61c}'
-        | '\u{200b}'..='\u{200f}'
-        | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}'
-        | '\u{feff}'
-        | '\u{fff9}'..='\u{fffc}'
-        | '\u{fffe}'
-        | '\u{ffff}' => '�',
+        _ if is_unseen(c) => '�',
         _ => c,
     }
 }

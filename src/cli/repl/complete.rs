@@ -78,7 +78,7 @@ pub(super) fn complete(text: &str, cursor: usize, known: &Known) -> (usize, Vec<
     let statement = before.get(from..).unwrap_or_default();
     let whole = text.get(from..).unwrap_or_default();
     let tokens = tokens(statement);
-    let Some(last) = tokens.last() else { return (cursor, offer("", keywords("SELECT"), cursor)) };
+    let Some(last) = tokens.last() else { return (cursor, offer("", keywords("SELECT"))) };
     let start = from + last.at.start;
     let word = last.text(statement);
     match last.kind {
@@ -88,13 +88,13 @@ pub(super) fn complete(text: &str, cursor: usize, known: &Known) -> (usize, Vec<
         }
         Kind::Parameter => {
             let names = known.parameters.iter().map(|name| format!("${name}"));
-            (start, offer(word, names, cursor))
+            (start, offer(word, names))
         }
-        Kind::Word => (start, offer(word, fitting(whole, statement, &tokens, word, known), cursor)),
+        Kind::Word => (start, offer(word, fitting(whole, statement, &tokens, word, known))),
         Kind::Other if word == "." => {
-            (from + last.at.end, offer("", qualified(whole, statement, &tokens, known), cursor))
+            (from + last.at.end, offer("", qualified(whole, statement, &tokens, known)))
         }
-        _ => (cursor, offer("", fitting(whole, statement, &tokens, "", known), cursor)),
+        _ => (cursor, offer("", fitting(whole, statement, &tokens, "", known))),
     }
 }
 
@@ -102,7 +102,7 @@ fn keywords(first: &str) -> impl Iterator<Item = String> {
     KEYWORDS.into_iter().filter(move |word| word.starts_with(first)).map(str::to_owned)
 }
 
-fn offer(word: &str, names: impl IntoIterator<Item = String>, _: usize) -> Vec<Pair> {
+fn offer(word: &str, names: impl IntoIterator<Item = String>) -> Vec<Pair> {
     let lower = word.to_lowercase();
     let mut seen = BTreeSet::new();
     names
@@ -235,7 +235,7 @@ fn command_line(line: &str, cursor: usize, known: &Known) -> (usize, Vec<Pair>) 
     let Some((name, arguments)) = line.split_once(char::is_whitespace) else {
         let names =
             commands::ALL.iter().filter_map(|command| command.names.first()).map(|name| (*name).to_owned());
-        return (cursor - line.len(), offer(line, names, cursor));
+        return (cursor - line.len(), offer(line, names));
     };
     let completion = commands::find(name).map_or(Completion::Nothing, |command| command.completion);
     let word = match completion {
@@ -265,7 +265,7 @@ fn command_line(line: &str, cursor: usize, known: &Known) -> (usize, Vec<Pair>) 
         Completion::Columns => known.tables.values().flatten().cloned().collect(),
         Completion::Parameters => known.parameters.clone(),
     };
-    (start, offer(word, names, cursor))
+    (start, offer(word, names))
 }
 
 fn files(word: &str) -> Vec<String> {

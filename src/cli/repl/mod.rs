@@ -162,12 +162,10 @@ fn tell_error(session: &Session, error: &anyhow::Error) {
 
 fn explained(session: &Session, error: &anyhow::Error) -> String {
     let text = format!("{error:#}");
-    let shown: Vec<_> = text.lines().map(|line| visible(line).into_owned()).collect();
-    let shown = shown.join("\n");
     match names::meant(&text, &session.names.known()) {
         // The planner knows better what is in reach.
-        Some(_) if text.contains("Did you mean") => shown,
-        Some(meant) => format!("{shown}\nDid you mean {meant}?"),
-        None => shown,
+        Some(_) if text.contains("Did you mean") => text,
+        Some(meant) => format!("{text}\nDid you mean {meant}?"),
+        None => text,
     }
 }

@@ -47,15 +47,24 @@ impl Failures {
     }
 }
 
-/// Answers what the command line asks, or standard input.
+/// Answers what the command line asks, or standard input. That nobody reads any more does not undo what
+/// has failed before.
 pub(super) fn run(
     session: &mut Session,
     questions: &Questions,
     keep_going: bool,
 ) -> anyhow::Result<ExitCode> {
     let mut failures = Failures { keep_going, any: false };
+    match all(session, questions, &mut failures) {
+        Err(error) if !(failures.any && super::super::is_closed_pipe(&error)) => Err(error),
+        _ if failures.any => Ok(ExitCode::FAILURE),
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}
+
+fn all(session: &mut Session, questions: &Questions, failures: &mut Failures) -> anyhow::Result<()> {
     if questions.0.is_empty() {
-        standard_input(session, &mut failures)?;
+        standard_input(session, failures)?;
     }
     for (at, question) in questions.0.iter().enumerate() {
         let name = match question {
@@ -72,11 +81,11 @@ pub(super) fn run(
                 continue;
             }
         };
-        if whole(session, without_mark(&text), name.as_deref(), &mut failures)? == Next::Quit {
+        if whole(session, without_mark(&text), name.as_deref(), failures)? == Next::Quit {
             break;
         }
     }
-    Ok(if failures.any { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(())
 }
 
 /// Does what a text says; [`Next::Quit`] at its end, or at its first error.

@@ -67,6 +67,8 @@ pub(super) struct Settings {
     pub(super) timing: bool,
     pub(super) zone: TimeZone,
     pub(super) pager: Option<String>,
+    /// What shows long answers when the pager is on.
+    pub(super) configured_pager: Option<String>,
     /// Whether somebody sits at a terminal.
     pub(super) interactive: bool,
     pub(super) colour: bool,
@@ -82,6 +84,7 @@ impl Settings {
             timing: config.timing,
             zone: super::config::zone(&config.timezone)?,
             pager,
+            configured_pager: super::pager::command(config.pager.as_deref()),
             interactive,
             colour: io::stdout().is_terminal() && !no_colour,
         })

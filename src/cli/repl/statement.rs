@@ -102,8 +102,7 @@ fn command(line: &str) -> What {
     let (name, arguments) = line.split_at(end);
     // A semicolon at the end is a habit, not an argument.
     let name = name.trim_end_matches(';');
-    let arguments = arguments.trim();
-    let arguments = if arguments.ends_with("';") { arguments } else { arguments.trim_end_matches(';') };
+    let arguments = arguments.trim().trim_end_matches(';');
     What::Command { name: name.to_owned(), arguments: arguments.trim_end().to_owned() }
 }
 
@@ -166,6 +165,7 @@ mod tests {
             ]
         );
         assert!(is_complete("\\set a 'x;'"));
+        assert_eq!(steps("\\set a 'x;';"), [(1, command("set", "a 'x;'"))]);
         assert_eq!(steps("\\?"), [(1, command("?", ""))]);
     }
 

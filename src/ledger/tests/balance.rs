@@ -221,6 +221,21 @@ fn a_rebuilt_ledger_begins_where_its_commit_says() {
     assert_eq!(scene.open().unwrap().known().committed(StreamId(1)), Seq(4));
 }
 
+/// What is noted as removed is deleted some day.
+#[test]
+fn a_rebuilt_ledger_has_removed_nothing_but_segments() {
+    for path in ["/etc/passwd", "events/../x.parquet", "ledger/00000000000000000000.json", "events/x"] {
+        let (scene, ledger) = three_facts();
+        let removed = Removed { path: path.to_owned(), bytes: 1, by: CommitNumber(1), proof: None };
+        let rebuilt = Rebuilt { removed: vec![removed], ..Rebuilt::default() };
+        let mut commit = Commit::after(&ledger.known(), Action::Rebuild(Box::new(rebuilt)), UnixNanos(7));
+        commit.parent.clear();
+        fs::write(scene.path(4), commit.to_bytes().unwrap()).unwrap();
+        (0..4).for_each(|number| fs::remove_file(scene.path(number)).unwrap());
+        assert_eq!(scene.failure().kind(), ErrorKind::Damaged, "{path}");
+    }
+}
+
 #[test]
 fn sums_that_do_not_hold_are_noticed() {
     let (_scene, ledger) = three_facts();

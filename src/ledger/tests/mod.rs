@@ -305,6 +305,27 @@ fn a_broken_checkpoint_is_not_used_and_changes_nothing() {
 }
 
 #[test]
+fn a_checkpoint_that_names_files_elsewhere_is_not_used() {
+    let scene = Scene::with_commits(130);
+    let whole = scene.open().unwrap().known();
+    for edited in [
+        |state: &mut serde_json::Value| {
+            state["removed"] = serde_json::json!([{"path": "../x.parquet", "bytes": 1, "by": 3}]);
+        },
+        |state: &mut serde_json::Value| state["segments"][0][0]["path"] = "/etc/passwd".into(),
+    ] {
+        let text = fs::read_to_string(scene.checkpoint(128)).unwrap();
+        let mut state: serde_json::Value = serde_json::from_str(text.split_once('\n').unwrap().1).unwrap();
+        edited(&mut state);
+        let json = state.to_string();
+        let forged = format!("{}\n{json}\n", commit::digest(json.as_bytes()));
+        fs::write(scene.checkpoint(128), forged).unwrap();
+        assert_eq!(*scene.open().unwrap().known(), *whole);
+        fs::write(scene.checkpoint(128), text).unwrap();
+    }
+}
+
+#[test]
 fn a_checkpoint_that_does_not_stand_on_its_commit_is_not_used() {
     let scene = Scene::with_commits(130);
     edit(&scene.path(128), |commit| commit["by"] = "somebody else".into());

@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Kind, Seq, StreamId};
 use crate::ledger::{
     Action, Commit, CommitNumber, Dropped, Hold, ImportMark, Lost, Removed, Segment, State, StoreId, Stream,
-    Tombstone, Total, Unverified, commit_path, read_commit, read_lone_checkpoint,
+    Tombstone, Total, Unverified, commit_path, is_segment_path, read_commit, read_lone_checkpoint,
 };
 
 /// What is known of a store whose ledger is broken.
@@ -192,7 +192,9 @@ impl Evidence {
             Action::Rebuild(rebuilt) => rebuilt.removed.as_slice(),
             _ => &[],
         };
-        for removed in own.chain(taken_over.iter().cloned()) {
+        // Commits that nothing vouches for are among them, and what they name is deleted some day.
+        let in_place = |removed: &Removed| is_segment_path(&removed.path);
+        for removed in own.chain(taken_over.iter().cloned()).filter(in_place) {
             self.removed.insert(removed.path.clone(), removed);
         }
     }

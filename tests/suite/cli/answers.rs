@@ -264,3 +264,13 @@ fn a_saved_query_takes_what_is_set() {
     assert_snapshot!(ask(&["since=tomorrow"]).failed(), @"error: Arrow error: Parser error: Error parsing timestamp from 'tomorrow': timestamp must contain at least 10 characters");
     assert_snapshot!(folder.run(&["query", "facts", "top"]).failed(), @r#"error: there is no saved query "top"; there are: actor_growth, actor_history, audit_trend, before_the_crash, busiest_hours, crash_loops, crash_summary, crashes_by_day, dead_letter_hotspots, dead_letters_after_crash, error_groups, error_types, ingest_lag, last_crashes, mtbf, registry_problems, restart_latency, silent_actors, system_overview, top_crashers"#);
 }
+
+#[test]
+fn a_file_holds_one_answer() {
+    let folder = Folder::with_known_facts();
+    for (option, file) in [("--output", "x.csv"), ("--plot", "x.svg")] {
+        let error = folder.run(&["sql", "facts", "-c", "SELECT 1", "-c", "SELECT 2", option, file]).failed();
+        assert!(error.contains(&format!("{file} can hold one answer")), "{error}");
+        assert!(!folder.path(file).exists());
+    }
+}

@@ -110,6 +110,10 @@ fn the_demo_does_not_mix_its_facts_with_others() {
     let error = folder.run(&["demo", "facts"]).failed();
     assert_snapshot!(error, @"error: facts is a store already, and the demo's facts would be among its own; name a folder that is not there yet, as in: ostracon demo facts-demo");
     assert!(folder.tree() == before);
+    // Nor where the ledger had to begin again, and no flush is in it any more.
+    std::fs::remove_dir_all(folder.path("facts/ledger")).unwrap();
+    folder.run(&["recover", "facts", "--mode", "rebuild"]).ok();
+    assert!(folder.run(&["demo", "facts"]).failed().contains("is a store already"));
 }
 
 #[test]

@@ -74,9 +74,19 @@ fn a_terminal_comes_to_no_harm_by_any_command() {
                 [command, "facts", "--format", format, "-c", "SELECT actor_address, 'é' AS e FROM events"];
             let mut terminal = Terminal::start(&folder, &args, 120, &[]);
             terminal.wait_for("é");
-            assert!(!terminal.bytes().contains("\x1b]0;"), "{command} {format}: {:?}", terminal.bytes());
+            let sent = terminal.bytes();
+            assert!(!sent.contains("\x1b]0;") && !sent.contains("\\x1b[1m"), "{command} {format}: {sent:?}");
             assert_eq!(terminal.end(), 0);
         }
+    }
+    for args in [
+        &["inspect", "facts", "events"][..],
+        &["tail", "facts"],
+        &["sql", "facts", "-c", "SELECT CAST(concat(actor_address, 'é') AS BIGINT) FROM events"],
+    ] {
+        let mut terminal = Terminal::start(&folder, args, 200, &[]);
+        terminal.wait_for("owned");
+        assert!(!terminal.bytes().contains("\x1b]0;"), "{args:?}: {:?}", terminal.bytes());
     }
 }
 

@@ -167,3 +167,17 @@ fn a_word_that_is_nothing_is_told_so() {
     let told = "error: quary is neither a command nor a store; did you mean query?";
     assert!(said.err.starts_with(told), "{}", said.err);
 }
+
+#[test]
+fn what_failed_before_the_reader_left_is_not_forgotten() {
+    let folder = Folder::with_known_facts();
+    let mut child = folder
+        .command(&["repl", "facts", "--keep-going", "--format", "csv", "-c", "SELEC", "-c"])
+        .arg("SELECT a.payload FROM events a, events b")
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+}

@@ -92,6 +92,22 @@ fn a_rebuilt_ledger_knows_the_inputs_of_the_facts_that_it_takes_back() {
     assert_eq!(import(&scene.root()), 0);
 }
 
+/// A power failure undoes what was not synced, such as the removal of a name. Whoever is told then that
+/// the input is in the store may delete it.
+#[test]
+fn an_input_that_is_said_to_be_in_the_store_is_there_without_it() {
+    let scene = Scene { folder: support::scratch() };
+    assert_eq!(import(&scene.root()), FACTS);
+    for segment in Kind::ALL.into_iter().flat_map(|kind| scene.segments(kind)) {
+        fs::hard_link(&segment, segment.with_extension("tmp")).unwrap();
+    }
+    assert_eq!(import(&scene.root()), 0, "nothing is new in it");
+    fs::remove_dir_all(scene.root().join("ledger")).unwrap();
+    let report = recover(scene.root(), RecoveryConfig::new(RecoveryMode::Rebuild)).unwrap();
+    assert!(report.is_clean(), "{report:#?}");
+    assert_eq!(lines(&scene.root()), all_lines());
+}
+
 /// One of the three segments, and no commit: what a rebuilding takes of it, the input would double.
 #[test]
 fn a_rebuilt_ledger_leaves_what_was_never_acknowledged_to_the_input() {

@@ -11,8 +11,10 @@ use super::{Next, unquoted};
 
 const LIFE: &str = "SELECT system_id, state, first_seen, last_seen, starts, stops, restarts, crashes, last_error \
     FROM actors WHERE actor_address = $address";
-const STORY: &str = "SELECT * FROM (SELECT at, event_type, coalesce(error, payload) AS what FROM events \
-    WHERE actor_address = $address ORDER BY at DESC, seq DESC LIMIT 50) ORDER BY at";
+const STORY: &str = "SELECT at, event_type, what FROM (
+        SELECT at, event_type, coalesce(error, payload) AS what, recorded_at, stream, seq FROM events
+        WHERE actor_address = $address ORDER BY at DESC, recorded_at DESC, stream DESC, seq DESC LIMIT 50
+    ) ORDER BY at, recorded_at, stream, seq";
 const ERRORS: &str = "SELECT error_group(error) AS error, count(*) AS crashes, min(at) AS first, max(at) AS last \
     FROM crashes WHERE actor_address = $address GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 10";
 const LOST: &str = "SELECT message_type, count(*) AS lost, min(at) AS first, max(at) AS last \
@@ -20,7 +22,7 @@ const LOST: &str = "SELECT message_type, count(*) AS lost, min(at) AS first, max
 /// The crashes whose surroundings are told.
 const CRASHES: &str = "SELECT CAST(at AS TEXT) AS told, error, system_id, stream, seq, \
     CAST(arrow_cast(at, 'Timestamp(ns)') AS BIGINT) AS nanos \
-    FROM crashes WHERE actor_address = $address ORDER BY at DESC, seq DESC LIMIT 3";
+    FROM crashes WHERE actor_address = $address ORDER BY at DESC, recorded_at DESC, stream DESC, seq DESC LIMIT 3";
 /// The crash itself, and of what its system told within five seconds what is nearest.
 const AROUND: &str = "SELECT mark AS \"*\", at, who, what, more FROM (
         SELECT *, CASE WHEN stream = $stream AND seq = $seq THEN '>' ELSE '' END AS mark,

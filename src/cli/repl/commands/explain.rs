@@ -8,6 +8,7 @@ use futures::StreamExt;
 
 use super::super::super::grouped;
 use super::super::super::harmless::visible;
+use super::super::super::table::cut;
 use super::super::session::{Asked, Session, screen};
 use super::Next;
 
@@ -52,12 +53,7 @@ fn steps(plan: &Arc<dyn ExecutionPlan>, depth: usize, width: usize, out: &mut St
     let time = time.map_or_else(String::new, |nanos| format!("{:.2} ms", nanos as f64 / 1e6));
     let told = Told(plan.as_ref()).to_string();
     let line = format!("{rows:>12} {time:>10}  {}{}", "  ".repeat(depth), visible(&told));
-    let mut cut: String = line.chars().take(width).collect();
-    if cut.len() < line.len() {
-        cut.pop();
-        cut.push('…');
-    }
-    out.push_str(&cut);
+    out.push_str(&cut(&line, width));
     out.push('\n');
     for child in plan.children() {
         steps(child, depth + 1, width, out);

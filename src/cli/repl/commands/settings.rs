@@ -8,7 +8,6 @@ use super::super::super::output::Format;
 use super::super::super::say;
 use super::super::super::table::Expanded;
 use super::super::config;
-use super::super::pager;
 use super::super::session::Session;
 use super::super::window::Moment;
 use super::Next;
@@ -78,7 +77,7 @@ pub(super) fn timing(session: &mut Session, word: &str) -> anyhow::Result<Next> 
 
 pub(super) fn pager(session: &mut Session, word: &str) -> anyhow::Result<Next> {
     let on = on_off(word, session.settings.pager.is_some())?;
-    session.settings.pager = if on { pager::command(None) } else { None };
+    session.settings.pager = if on { session.settings.configured_pager.clone() } else { None };
     tell(session, &format!("the pager is {}", shown(session.settings.pager.is_some())));
     Ok(Next::Prompt)
 }
