@@ -47,6 +47,10 @@
 //!    three give only what the rules of retention keep, which `Selection::of` finds
 //!    (`maintain/retention/`).
 //!
+//! Several processes that share the work of dealing with facts are a consumer group
+//! ([`Store::consumer_group`], `consume.rs`): a cursor that the store keeps, and the list of what was
+//! delivered and not acknowledged yet.
+//!
 //! Facts in bulk come by a shorter way: [`Store::import`] (`import/`) parses lines straight into
 //! rows, and goes on with step 4. What a process that died has left in its journal is taken up by
 //! the next one that opens the store for writing (`adopt.rs`), and goes on with step 4, too.
@@ -68,6 +72,7 @@ mod error;
 mod adopt;
 mod backend;
 mod buffer;
+mod consume;
 mod fact;
 mod flush;
 mod follow;
@@ -86,10 +91,11 @@ mod metrics;
 mod settings;
 
 pub use backend::PersistenceBackend;
+pub use consume::{ConsumerGroup, ConsumerSummary, GroupSummary, StartAt};
 pub use error::{Error, ErrorKind, Result};
 pub use fact::{
-    Audit, DeadLetter, Event, Fact, Json, Kind, LineError, Position, Recorded, Seq, StreamId, Timestamp,
-    UnixNanos,
+    Audit, DeadLetter, Event, Fact, FactId, Json, Kind, LineError, Position, Recorded, Seq, StreamId,
+    Timestamp, UnixNanos,
 };
 pub use follow::{After, Cursor};
 pub use import::{Import, ImportReport, Reject};
@@ -101,7 +107,7 @@ pub use maintain::{
     Affected, Against, Anomaly, AnomalyKind, BalanceSheet, CompactOptions, CompactProgress, CompactReport,
     CompactionReport, Debris, DroppedFacts, Holding, KindBalance, LedgerHead, LostFacts, RecoveryConfig,
     RecoveryMode, RecoveryReport, ScanDepth, ScanOptions, ScanProgress, ScanReport, Span, StartupMode,
-    UnverifiedFacts, recover, scan, verify,
+    UnacknowledgedFacts, UnverifiedFacts, recover, scan, verify,
 };
 pub use metrics::MetricsSnapshot;
 pub use query::{Parameter, QueryOptions, SavedQuery, query_error};

@@ -9,7 +9,7 @@ import weakref
 from . import _native
 
 _all: weakref.WeakSet[Handles] = weakref.WeakSet()
-_FOLDERS = {"ledger", "journal", "events", "audits", "dead_letters", "quarantine"}
+_FOLDERS = {"ledger", "journal", "events", "audits", "dead_letters", "quarantine", "consumers"}
 
 
 class Handles:

@@ -122,6 +122,15 @@ fn told(report: &CompactReport) -> String {
             dropped.rule
         );
     }
+    for gone in &report.unacknowledged {
+        let would_be = if report.dry_run { "would be" } else { "were" };
+        text += &format!(
+            "warning    {:>16} {} of these {would_be} dropped before the consumer group {:?} acknowledged them\n",
+            grouped(gone.facts),
+            gone.kind.table().replace('_', " "),
+            gone.group
+        );
+    }
     if report.files_removed > 0 {
         text += &format!(
             "removed    {:>16} {}, {} bytes\n",

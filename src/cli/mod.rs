@@ -6,8 +6,10 @@
 
 mod ask;
 mod compact;
+mod consume;
 mod demo;
 mod doctor;
+mod group;
 mod harmless;
 mod hold;
 mod import;
@@ -59,6 +61,8 @@ enum Command {
     Queries(ask::QueriesArgs),
     Inspect(inspect::Args),
     Tail(tail::Args),
+    Consume(consume::Args),
+    Group(group::Args),
     Metrics(metrics::Args),
     Compact(compact::Args),
     Retention(retention::Args),
@@ -147,6 +151,8 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Queries(args) => ask::queries(&args)?,
         Command::Inspect(args) => inspect::run(&args)?,
         Command::Tail(args) => tail::run(&args)?,
+        Command::Consume(args) => consume::run(&args)?,
+        Command::Group(args) => group::run(&args)?,
         Command::Metrics(args) => metrics::run(&args)?,
         Command::Compact(args) => compact::run(&args)?,
         Command::Retention(args) => retention::run(&args)?,

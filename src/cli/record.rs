@@ -62,7 +62,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
             Ok(position) => {
                 recorded += 1;
                 if args.ack {
-                    writeln!(acks, "{}:{}", position.stream, position.seq)?;
+                    writeln!(acks, "{}", position.id())?;
                     acks.flush()?;
                 }
             }

@@ -17,7 +17,8 @@ use arrow::datatypes::{
 };
 
 use super::{
-    Audit, DeadLetter, Event, Fact, Json, Kind, Position, Recorded, Seq, StreamId, Timestamp, UnixNanos,
+    Audit, DeadLetter, Event, Fact, FactId, Json, Kind, Position, Recorded, Seq, StreamId, Timestamp,
+    UnixNanos,
 };
 
 /// The type of all instants.
@@ -255,6 +256,30 @@ impl RowsBuilder {
     }
 }
 
+/// The names of a batch's facts; `None` if it lacks the two columns that tell.
+pub(crate) fn ids(batch: &RecordBatch) -> Option<impl Iterator<Item = FactId>> {
+    let stream = batch.column_by_name("stream")?.as_primitive_opt::<Int32Type>()?;
+    let seq = batch.column_by_name("seq")?.as_primitive_opt::<Int64Type>()?;
+    Some(
+        stream
+            .values()
+            .iter()
+            .zip(seq.values())
+            .map(|(stream, seq)| FactId { stream: StreamId(*stream as u32), seq: Seq(*seq as u64) }),
+    )
+}
+
+/// The positions of a batch's facts; `None` if it lacks the columns that tell.
+pub(crate) fn positions(batch: &RecordBatch) -> Option<impl Iterator<Item = Position>> {
+    let recorded_at = batch.column_by_name("recorded_at")?.as_primitive_opt::<TimestampNanosecondType>()?;
+    let positions = ids(batch)?.zip(recorded_at.values());
+    Some(positions.map(|(FactId { stream, seq }, recorded_at)| Position {
+        stream,
+        seq,
+        recorded_at: UnixNanos(*recorded_at),
+    }))
+}
+
 /// The facts in a batch that has the columns of [`schema`]; `None` if it has not.
 pub(crate) fn facts(kind: Kind, batch: &RecordBatch) -> Option<Vec<Recorded<Fact<'_>>>> {
     each_fact(kind, batch).map(Iterator::collect)
@@ -267,19 +292,12 @@ pub(crate) fn each_fact(kind: Kind, batch: &RecordBatch) -> Option<impl Iterator
     let integer = |name: &str| batch.column_by_name(name)?.as_primitive_opt::<Int64Type>();
     let list = |name: &str| batch.column_by_name(name)?.as_list_opt::<i32>();
 
-    let stream = batch.column_by_name("stream")?.as_primitive_opt::<Int32Type>()?;
-    let seq = integer("seq")?;
-    let recorded_at = instant("recorded_at")?;
     let timestamp = instant("timestamp")?;
     let bits = integer("timestamp_bits")?;
     let system_id = text("system_id")?;
     let extra = text("extra")?;
 
-    let positions = (0..batch.num_rows()).map(move |row| Position {
-        stream: StreamId(stream.value(row) as u32),
-        seq: Seq(seq.value(row) as u64),
-        recorded_at: UnixNanos(recorded_at.value(row)),
-    });
+    let positions = positions(batch)?;
     let stamp = move |row: usize| {
         Timestamp::from_columns(
             timestamp.is_valid(row).then(|| timestamp.value(row)),

@@ -11,6 +11,7 @@ pub(crate) mod codec;
 pub(crate) mod columns;
 pub(crate) mod json;
 mod line;
+mod position;
 mod timestamp;
 
 use std::borrow::Cow;
@@ -18,6 +19,7 @@ use std::fmt;
 
 pub use line::LineError;
 pub(crate) use line::{LineParser, MAX_LINE_BYTES};
+pub use position::{FactId, Position, Recorded, Seq, StreamId};
 pub(crate) use timestamp::{FIRST_EPOCH_NANOS, wall_time};
 pub use timestamp::{Timestamp, UnixNanos};
 
@@ -71,68 +73,6 @@ impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.table())
     }
-}
-
-/// The number of a writer's stream within its store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
-pub struct StreamId(pub(crate) u32);
-
-impl StreamId {
-    /// The number as SQL shows it in `stream`.
-    pub const fn get(self) -> u32 {
-        self.0
-    }
-}
-
-impl fmt::Display for StreamId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-/// A fact's place in its stream: 1, 2, 3, …, over all kinds, without gaps.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
-)]
-pub struct Seq(pub(crate) u64);
-
-impl Seq {
-    /// The number as SQL shows it in `seq`.
-    pub const fn get(self) -> u64 {
-        self.0
-    }
-
-    pub(crate) const fn next(self) -> Self {
-        Self(self.0.saturating_add(1))
-    }
-}
-
-impl fmt::Display for Seq {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-/// The name of a recorded fact, for ever: its stream, its place there, and when the store took it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub struct Position {
-    /// The stream of the writer that recorded it.
-    pub stream: StreamId,
-    /// Its place in that stream.
-    pub seq: Seq,
-    /// When the store took it; never goes backwards within a stream.
-    pub recorded_at: UnixNanos,
-}
-
-/// A fact that the store has taken, with its position.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct Recorded<T> {
-    /// Where it is and when it was taken.
-    pub position: Position,
-    /// What was recorded.
-    pub fact: T,
 }
 
 /// Well-formed JSON text, kept as it was given: key order, digits of numbers, escapes.

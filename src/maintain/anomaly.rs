@@ -39,6 +39,8 @@ pub enum AnomalyKind {
     JournalDamaged,
     /// Facts between the ledger and a journal, or between two journals, are nowhere.
     JournalGap,
+    /// The newest state of a consumer group is not what was written.
+    ConsumerGroupDamaged,
     /// Something that does not belong into a store.
     Unexpected,
 }
@@ -82,6 +84,10 @@ impl AnomalyKind {
             }
             Self::JournalTorn | Self::JournalDamaged | Self::JournalGap => {
                 "commits the facts that can still be read and the others as lost, and ends the stream"
+            }
+            Self::ConsumerGroupDamaged => {
+                "moves it to quarantine; the group goes on from the state before it, and is given again what was \
+                 delivered or acknowledged last; without one, it begins anew when it is made again"
             }
             Self::Unexpected => "moves it to quarantine",
         }

@@ -20,6 +20,7 @@ pub(crate) use list::{Entry, Form, list, name};
 use list::{LINK, stream_of};
 
 use super::lock::LOCK;
+use crate::consume::{self, StateName};
 use crate::error::{Error, Result};
 use crate::fact::{Kind, Seq, StreamId};
 use crate::journal::claim::{self, JournalName};
@@ -61,6 +62,8 @@ pub(crate) enum What {
         /// Whose it is, if its name says so. Its owner, if it lives, may still be writing it.
         stream: Option<StreamId>,
     },
+    /// A state of a consumer group.
+    ConsumerGroup(StateName),
     /// What was moved aside.
     Quarantine,
     /// A dot file: other programs leave them everywhere.
@@ -186,6 +189,7 @@ fn what(entry: &Entry, known: &Known<'_>) -> What {
         "" => in_root(name, entry.form),
         "ledger" => in_ledger(name),
         "journal" => in_journal(name, entry.form),
+        consume::FOLDER => in_consumers(name),
         _ => match Kind::ALL.into_iter().find(|kind| kind.table() == folder) {
             Some(kind) => in_segments(kind, name, &path, known),
             None => What::Stranger("nothing of this name"),
@@ -207,7 +211,7 @@ fn what(entry: &Entry, known: &Known<'_>) -> What {
 fn in_root(name: &str, form: Form) -> What {
     match name {
         "quarantine" => What::Quarantine,
-        "ledger" | "journal" | "events" | "audits" | "dead_letters" => What::Folder,
+        "ledger" | "journal" | "events" | "audits" | "dead_letters" | consume::FOLDER => What::Folder,
         settings::FILE => What::Settings,
         _ if name.starts_with('.') => What::Hidden,
         _ => match name.strip_prefix(settings::FILE) {
@@ -231,6 +235,15 @@ pub(super) fn in_ledger(name: &str) -> What {
         (None, "tmp") => What::Temporary { stream: None },
         _ if name.starts_with('.') => What::Hidden,
         _ => What::Stranger("commits and checkpoints"),
+    }
+}
+
+fn in_consumers(name: &str) -> What {
+    match StateName::parse(name) {
+        Some(name) => What::ConsumerGroup(name),
+        None if name.strip_suffix(".tmp").is_some() => What::Temporary { stream: None },
+        None if name.starts_with('.') => What::Hidden,
+        None => What::Stranger("states of consumer groups"),
     }
 }
 

@@ -28,7 +28,10 @@ mod verify;
 
 pub use anomaly::{Affected, Anomaly, AnomalyKind, Debris, ScanReport, Span};
 pub(crate) use compact::compact;
-pub use compact::{CompactOptions, CompactProgress, CompactReport, CompactionReport, DroppedFacts, Holding};
+pub use compact::{
+    CompactOptions, CompactProgress, CompactReport, CompactionReport, DroppedFacts, Holding,
+    UnacknowledgedFacts,
+};
 pub(crate) use lock::Maintenance;
 pub use recover::{LostFacts, RecoveryConfig, RecoveryMode, RecoveryReport, UnverifiedFacts, recover};
 pub use scan::{ScanDepth, ScanOptions, ScanProgress, scan};

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use crate::consume;
 use crate::disk::Disk;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::Kind;
@@ -42,7 +43,10 @@ pub(super) fn look(root: &Path) -> Result<Found> {
     for entry in fs::read_dir(root).map_err(attempt)? {
         let name = entry.map_err(attempt)?.file_name();
         let ours = name.to_str().is_some_and(|name| {
-            FOLDERS.contains(&name) || name.starts_with(settings::FILE) || name.starts_with('.')
+            FOLDERS.contains(&name)
+                || name == consume::FOLDER
+                || name.starts_with(settings::FILE)
+                || name.starts_with('.')
         });
         if !ours {
             return Err(not_a_store(

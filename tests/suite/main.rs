@@ -15,6 +15,7 @@ mod bound;
 mod cli;
 mod command;
 mod compact;
+mod consume;
 mod faults;
 mod interop;
 mod journal_bytes;

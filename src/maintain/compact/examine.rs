@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::merge::Stop;
 use super::source::{ByRule, Source, sizes};
+use crate::consume::Watch;
 use crate::error::Result;
+use crate::fact::{Kind, columns};
 use crate::ledger::{Segment, Total};
 use crate::maintain::retention::{Selection, Verdict};
 use crate::store::Shared;
@@ -20,6 +22,8 @@ pub(super) struct Examined {
     pub(super) segment: Arc<Segment>,
     /// Facts, and their sizes if these were asked for or are known.
     pub(super) dropped: ByRule,
+    /// How many of these each consumer group has not acknowledged.
+    pub(super) unacknowledged: Vec<u64>,
 }
 
 impl Examined {
@@ -29,9 +33,18 @@ impl Examined {
     }
 }
 
+/// The two columns that name a fact, by their place in the schema of the kind.
+fn names_of_facts(kind: Kind) -> Vec<usize> {
+    ["stream", "seq"].iter().filter_map(|name| columns::schema(kind).index_of(name).ok()).collect()
+}
+
 /// Whether a segment's rows have to be read.
-pub(super) fn must_be_read(rules: &Selection, segment: &Segment) -> bool {
-    matches!(rules.segment(segment), Verdict::Mixed | Verdict::DropAll(None))
+pub(super) fn must_be_read(rules: &Selection, watch: &Watch, segment: &Segment) -> bool {
+    match rules.segment(segment) {
+        Verdict::KeepAll => false,
+        Verdict::DropAll(Some(_)) => watch.of_all(segment).is_none(),
+        Verdict::Mixed | Verdict::DropAll(None) => true,
+    }
 }
 
 /// Counts what is dropped of a segment; with `measure` also how large the facts are. Those of a
@@ -39,25 +52,43 @@ pub(super) fn must_be_read(rules: &Selection, segment: &Segment) -> bool {
 pub(super) fn examine(
     shared: &Shared,
     rules: &Selection,
+    watch: &Watch,
     segment: &Arc<Segment>,
     measure: bool,
     done: &AtomicU64,
     stop: &Stop<'_>,
 ) -> Result<Examined> {
     let mut dropped = ByRule::new();
+    let mut unacknowledged = Vec::new();
     let verdict = rules.segment(segment);
     match verdict {
         Verdict::KeepAll => {}
         Verdict::DropAll(Some(rule)) => {
             dropped.insert(rule, Total::of(segment));
+            if let Some(known) = watch.of_all(segment) {
+                unacknowledged = known;
+            } else {
+                let names = names_of_facts(segment.kind);
+                let mut source = Source::look(&shared.root, segment, Some(&names))?;
+                while let Some(rows) = source.read()? {
+                    stop.check()?;
+                    watch.count(segment.kind, &rows, |_| true, &mut unacknowledged)?;
+                    done.fetch_add(rows.num_rows() as u64, Ordering::Relaxed);
+                }
+            }
         }
         Verdict::DropAll(None) | Verdict::Mixed => {
             let measure = measure || verdict != Verdict::Mixed;
             let columns = (!measure).then(|| rules.columns(segment.kind));
+            let watched = watch.watches(segment);
             let mut source = Source::look(&shared.root, segment, columns)?;
             while let Some(rows) = source.read()? {
                 stop.check()?;
                 let by = rules.dropped(segment.kind, &rows)?;
+                if watched {
+                    let is_dropped = |row: usize| by.get(row).is_some_and(Option::is_some);
+                    watch.count(segment.kind, &rows, is_dropped, &mut unacknowledged)?;
+                }
                 let sizes = if measure && by.iter().any(Option::is_some) {
                     sizes(segment.kind, &rows)?
                 } else {
@@ -72,5 +103,5 @@ pub(super) fn examine(
             }
         }
     }
-    Ok(Examined { segment: Arc::clone(segment), dropped })
+    Ok(Examined { segment: Arc::clone(segment), dropped, unacknowledged })
 }

@@ -26,7 +26,10 @@ mod run;
 mod source;
 mod sweep;
 
-pub use report::{CompactOptions, CompactProgress, CompactReport, CompactionReport, DroppedFacts, Holding};
+pub use report::{
+    CompactOptions, CompactProgress, CompactReport, CompactionReport, DroppedFacts, Holding,
+    UnacknowledgedFacts,
+};
 pub(super) use sweep::oldest_pinned;
 
 use crate::error::Result;

@@ -161,6 +161,8 @@ pub struct CompactReport {
     pub segments_added: u64,
     /// What rules dropped, for each rule and kind.
     pub dropped: Vec<DroppedFacts>,
+    /// Of these, what a consumer group had not acknowledged when the compaction began.
+    pub unacknowledged: Vec<UnacknowledgedFacts>,
     /// Files that were removed from the disk: of segments that are no longer live, and what
     /// crashes left behind.
     pub files_removed: u64,
@@ -192,6 +194,18 @@ pub struct DroppedFacts {
     pub facts: u64,
     /// Bytes of them as JSON lines.
     pub bytes: u64,
+}
+
+/// Facts that are dropped although a consumer group had not acknowledged them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct UnacknowledgedFacts {
+    /// The name of the group.
+    pub group: String,
+    /// The kind of its facts.
+    pub kind: Kind,
+    /// How many.
+    pub facts: u64,
 }
 
 impl CompactReport {

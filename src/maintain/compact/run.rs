@@ -22,9 +22,12 @@ use super::beside::beside;
 use super::examine::{Examined, examine, must_be_read};
 use super::merge::{Input, Merged, Merging, Stop, merge};
 use super::plan::{Limits, Part, Piece, plan};
-use super::report::{CompactOptions, CompactProgress, CompactReport, DroppedFacts, Holding, OnProgress};
+use super::report::{
+    CompactOptions, CompactProgress, CompactReport, DroppedFacts, Holding, OnProgress, UnacknowledgedFacts,
+};
 use super::source::{ByRule, memory};
 use super::sweep::{Swept, sweep};
+use crate::consume::Watch;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::Kind;
 use crate::flush;
@@ -112,6 +115,9 @@ pub(super) struct Compaction<'a, 'o> {
     pub(super) remove: Vec<Arc<Segment>>,
     add: Vec<Arc<Segment>>,
     dropped: BTreeMap<Kind, ByRule>,
+    watch: Watch,
+    /// How many of the facts to drop each group has not acknowledged.
+    unacknowledged: Vec<u64>,
 }
 
 impl<'a, 'o> Compaction<'a, 'o> {
@@ -131,6 +137,8 @@ impl<'a, 'o> Compaction<'a, 'o> {
             remove: Vec::new(),
             add: Vec::new(),
             dropped: BTreeMap::new(),
+            watch: Watch::begin(shared)?,
+            unacknowledged: Vec::new(),
         })
     }
 
@@ -138,15 +146,21 @@ impl<'a, 'o> Compaction<'a, 'o> {
     pub(super) fn examine(&mut self, measure: bool) -> Result<Vec<Examined>> {
         let of_kinds = self.kinds.iter().flat_map(|kind| self.state.segments(*kind));
         let segments: Vec<_> = of_kinds.cloned().collect();
-        let all = segments.iter().filter(|segment| must_be_read(&self.rules, segment));
+        let all = segments.iter().filter(|segment| must_be_read(&self.rules, &self.watch, segment));
         let all = all.map(|segment| segment.rows).sum();
         let (done, cancel) = (AtomicU64::new(0), self.cancel.clone());
         let stop = Stop { asked: cancel.as_deref(), failed: AtomicBool::new(false) };
-        let (shared, rules) = (self.shared, &self.rules);
+        let (shared, rules, watch) = (self.shared, &self.rules, &self.watch);
         let on_progress = &mut self.options.on_progress;
         let tick = || report_progress(on_progress, &done, all);
-        let look = |segment: &Arc<Segment>| examine(shared, rules, segment, measure, &done, &stop);
+        let look = |segment: &Arc<Segment>| examine(shared, rules, watch, segment, measure, &done, &stop);
         let (examined, error) = beside(&segments, &stop, look, tick);
+        self.unacknowledged = vec![0; watch.groups().len()];
+        for examined in &examined {
+            for (sum, count) in self.unacknowledged.iter_mut().zip(&examined.unacknowledged) {
+                *sum += count;
+            }
+        }
         error.map_or(Ok(examined), Err)
     }
 
@@ -365,7 +379,12 @@ impl<'a, 'o> Compaction<'a, 'o> {
             facts: dropped.total.facts,
             bytes: dropped.total.bytes,
         });
+        let unacknowledged = self.watch.groups().iter().zip(&self.unacknowledged);
+        let unacknowledged = unacknowledged.filter(|(_, facts)| **facts > 0).map(|(group, facts)| {
+            UnacknowledgedFacts { group: group.name.clone(), kind: group.kind, facts: *facts }
+        });
         CompactReport {
+            unacknowledged: unacknowledged.collect(),
             commit: commit.map(|commit| commit.0),
             before,
             after: before.without(&self.remove).with(&self.add),

@@ -3,6 +3,7 @@
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 
+use crate::consume;
 use crate::error::{Error, Result};
 use crate::fact::{Kind, StreamId};
 
@@ -117,7 +118,7 @@ pub(crate) fn list(root: &Path) -> Result<Vec<Entry>> {
 fn is_looked_into(path: &Path) -> bool {
     let mut parts = path.iter().map(|part| part.to_str().unwrap_or_default());
     match (parts.next(), parts.next(), parts.next()) {
-        (Some("ledger" | "journal"), None, None) => true,
+        (Some("ledger" | "journal" | consume::FOLDER), None, None) => true,
         (Some(name), None, None) => Kind::ALL.iter().any(|kind| kind.table() == name),
         (Some("journal"), Some(name), None) => stream_of(name).is_some(),
         _ => false,

@@ -48,6 +48,13 @@ fn names_of_a_store() {
     );
     assert_eq!(told(file("ledger/maintenance.lock"), &known), What::MaintenanceLock);
     assert_eq!(told(file("ledger/0f0f.tmp"), &known), What::Temporary { stream: None });
+    let group = StateName { kind: Kind::Event, group: "a.b".to_owned(), number: 7 };
+    assert_eq!(
+        told(file("consumers/events.a%2Eb.00000000000000000007.json"), &known),
+        What::ConsumerGroup(group)
+    );
+    assert_eq!(told(file("consumers/0f0f.tmp"), &known), What::Temporary { stream: None });
+    assert!(matches!(told(file("consumers/notes.txt"), &known), What::Stranger(_)));
     assert_eq!(told(folder("journal/3"), &known), What::StreamFolder(StreamId(3)));
     assert_eq!(told(file("journal/3/lock"), &known), What::StreamLock(StreamId(3)));
     let name = JournalName { number: 7, tag: "1b2c".to_owned(), buffered: true };

@@ -215,7 +215,7 @@ impl Work<'_> {
                         unexpected.insert(path);
                     }
                 }
-                AnomalyKind::Unexpected => {
+                AnomalyKind::Unexpected | AnomalyKind::ConsumerGroupDamaged => {
                     unexpected.insert(path);
                 }
                 _ => {}

@@ -6,10 +6,11 @@ use std::path::PathBuf;
 
 use super::super::anomaly::{Affected, Anomaly, AnomalyKind, Debris, Span};
 use super::super::footer::Footer;
-use super::super::inventory::{Entry, Inventory, Item, Known, Standing, What};
+use super::super::inventory::{Entry, Form, Inventory, Item, Known, Standing, What};
 use super::Scene;
 use super::segments::spans;
-use crate::error::Result;
+use crate::consume::{self, StateName};
+use crate::error::{ErrorKind, Result};
 use crate::fact::Kind;
 use crate::ledger::{State, StreamRange};
 use crate::segment::{ImportPart, is_imported, unconfirmed};
@@ -96,6 +97,7 @@ pub(super) fn look(
             beside.anomalies.push(gone.remedy("makes the folder"));
         }
     }
+    beside.consumer_groups(scene, &entries)?;
     let names: BTreeSet<PathBuf> = entries.iter().map(|entry| entry.path.clone()).collect();
     for Item { entry, what } in Inventory::of(entries, known).items {
         let debris = |what: String| Debris { path: entry.name(), what, bytes: entry.bytes };
@@ -162,6 +164,27 @@ struct Uncommitted<'a> {
 }
 
 impl Beside {
+    /// Reads the newest state of every consumer group.
+    fn consumer_groups(&mut self, scene: &Scene<'_>, entries: &[Entry]) -> Result<()> {
+        let names = entries.iter().filter_map(|entry| {
+            let folder = entry.path.parent()?.to_str()?;
+            let name = entry.path.file_name()?.to_str().filter(|_| folder == consume::FOLDER)?;
+            StateName::parse(name).filter(|_| entry.form == Form::File)
+        });
+        for name in consume::newest(names) {
+            // One that has been removed since was followed by another.
+            if let Err(error) = consume::check_state(scene.root, scene.store, &name) {
+                if error.kind() != ErrorKind::Damaged {
+                    return Err(error);
+                }
+                let expected = "the state of a consumer group, as it was written";
+                let kind = AnomalyKind::ConsumerGroupDamaged;
+                self.anomalies.push(Anomaly::new(kind, name.path(), expected, error.to_string()));
+            }
+        }
+        Ok(())
+    }
+
     /// A segment that no commit names is judged by what it says of itself.
     fn uncommitted(
         &mut self,

@@ -13,6 +13,8 @@ const COMMANDS: &[&str] = &[
     "metrics",
     "compact",
     "retention",
+    "consume",
+    "group",
     "hold",
     "scan",
     "verify",

@@ -1,0 +1,361 @@
+//! Consumers: several processes share the work of dealing with a store's facts.
+//!
+//! A consumer group is a durable cursor over the facts of one kind, and the list of those that were
+//! delivered and not acknowledged yet. Whoever consumes is given the next facts that nobody of the
+//! group was given; they are *pending* until they are acknowledged. A consumer that dies leaves its
+//! pending facts behind: it asks for them when it comes back ([`ConsumerGroup::pending`]), or
+//! another takes them over ([`ConsumerGroup::claim`]). So every fact is delivered at least once,
+//! whatever is killed. The meaning is that of consumer groups on Redis streams, as Papyra has them.
+//!
+//! # On disk
+//!
+//! `consumers/events.shippers.00000000000000000042.json` is the 42nd state of the group `shippers`
+//! ([`state`]). Like a commit it is published whole or not at all, and never over another; of two
+//! consumers that change a group at once one wins, and the other reads what came and tries again
+//! ([`file`]). The state before stays, older ones are removed: should the newest be
+//! damaged, `recover` moves it aside, and what was acknowledged last is delivered once more.
+//!
+//! Facts that retention does not keep are not delivered, and passed over. What a group has not
+//! acknowledged is no hold: compaction drops it, and says so in its report
+//! ([`CompactReport::unacknowledged`](crate::CompactReport)).
+
+mod file;
+mod state;
+#[cfg(test)]
+mod tests;
+mod unacknowledged;
+
+use std::collections::BTreeSet;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::fact::{FactId, Kind};
+use crate::follow::{Cursor, Found, Wanted};
+use crate::store::Store;
+pub(crate) use file::{FOLDER, StateName, check as check_state, newest};
+use state::GroupState;
+pub(crate) use unacknowledged::Watch;
+
+/// How often a change is tried against other consumers before it is given up.
+const MOST_ATTEMPTS: usize = 1000;
+/// So many facts of a group may be pending; who consumes has to acknowledge, too.
+const MOST_PENDING: usize = 100_000;
+
+/// Where a new group begins.
+///
+/// As text it is Redis': `0` is the beginning, `$` is behind what is there now. A cursor, as
+/// `1:120,2:77`, is behind what it has passed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StartAt {
+    /// With the first fact that is there.
+    #[default]
+    Beginning,
+    /// With the first fact that is recorded from now on.
+    Now,
+    /// Behind a cursor.
+    After(Cursor),
+}
+
+impl FromStr for StartAt {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text.trim() {
+            "0" | "0-0" => Ok(Self::Beginning),
+            "$" => Ok(Self::Now),
+            text => text.parse().map(Self::After).map_err(|_| {
+                Error::new(
+                    ErrorKind::Query,
+                    format!("{text:?} is no place to start at: 0 is the beginning, $ is now, and a cursor looks like 1:120,2:77"),
+                )
+            }),
+        }
+    }
+}
+
+/// Consumers that share the facts of one kind. Nothing is there before [`ConsumerGroup::create`].
+///
+/// ```
+/// use ostracon::{Event, Json, Kind, StartAt, Store};
+///
+/// # let folder = tempfile::tempdir()?;
+/// let store = Store::open(folder.path().join("facts"))?;
+/// store.record(Event::new("shop", "shop:1", "ActorStarted", Json::empty_object(), 1.0))?;
+///
+/// let shippers = store.consumer_group(Kind::Event, "shippers")?;
+/// shippers.create(StartAt::Beginning)?;
+/// for fact in shippers.consume("worker-1", 100)? {
+///     println!("{}", fact.to_line());
+///     shippers.acknowledge([fact.position.id()])?;
+/// }
+/// assert_eq!(shippers.summary()?.pending, 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct ConsumerGroup<'s> {
+    store: &'s Store,
+    kind: Kind,
+    name: String,
+}
+
+/// What a group has been given, and what is pending.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct GroupSummary {
+    /// The kind of its facts.
+    pub kind: Kind,
+    /// Its name.
+    pub group: String,
+    /// What was delivered to anybody, acknowledged or not.
+    pub delivered: Cursor,
+    /// How many facts are pending.
+    pub pending: u64,
+    /// The first and the last of them, in the order of their names.
+    pub pending_range: Option<(FactId, FactId)>,
+    /// Whose they are.
+    pub consumers: Vec<ConsumerSummary>,
+}
+
+/// The pending facts of one consumer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConsumerSummary {
+    /// Its name.
+    pub consumer: String,
+    /// How many facts it has not acknowledged.
+    pub pending: u64,
+    /// How long ago the one was delivered that has waited longest.
+    pub longest_idle: Duration,
+}
+
+impl Store {
+    /// The consumer group of this name for facts of a kind, whether or not it is there.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Refused`] for a name that is empty or too long.
+    pub fn consumer_group(&self, kind: Kind, name: impl Into<String>) -> Result<ConsumerGroup<'_>> {
+        let name = name.into();
+        file::check_name(&name)?;
+        Ok(ConsumerGroup { store: self, kind, name })
+    }
+
+    /// All consumer groups, by kind and name.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn consumer_groups(&self) -> Result<Vec<ConsumerGroup<'_>>> {
+        let groups: BTreeSet<(Kind, String)> =
+            file::list(self.path())?.into_iter().map(|name| (name.kind, name.group)).collect();
+        Ok(groups.into_iter().map(|(kind, name)| ConsumerGroup { store: self, kind, name }).collect())
+    }
+}
+
+impl ConsumerGroup<'_> {
+    /// The kind of its facts.
+    pub const fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Makes the group, unless it is there. Whether it was made.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Closed`] in a store that is open for reading only, [`ErrorKind::Damaged`] if the
+    /// group's state is, and the operating system's errors.
+    pub fn create(&self, start: StartAt) -> Result<bool> {
+        self.check_writes()?;
+        let delivered = match start {
+            StartAt::Beginning => Cursor::start(),
+            StartAt::After(cursor) => cursor,
+            StartAt::Now => {
+                let mut cursor = Cursor::start();
+                for (stream, seq) in self.store.snapshot()?.newest()? {
+                    cursor.pass(stream, seq);
+                }
+                cursor
+            }
+        };
+        if self.load()?.is_some() {
+            return Ok(false);
+        }
+        self.publish(&GroupState::first(delivered))
+    }
+
+    /// The next facts, at most so many, in the store's order, that nobody of the group was given.
+    /// They are pending for this consumer until somebody [acknowledges](Self::acknowledge) them.
+    /// None if there is nothing new: this waits for nothing.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Refused`] if the group is not there, [`ErrorKind::Overloaded`] if 100,000 facts
+    /// are pending, [`ErrorKind::Closed`] in a store that is open for reading only,
+    /// [`ErrorKind::Damaged`], [`ErrorKind::Contended`], and the operating system's errors. Where
+    /// it is not known whether a delivery was kept, the facts may be pending all the same.
+    pub fn consume(&self, consumer: &str, most: usize) -> Result<Vec<Found>> {
+        file::check_name(consumer)?;
+        let facts = self.change(|state| {
+            let room = MOST_PENDING.saturating_sub(state.pending());
+            if room == 0 && most > 0 {
+                let why = format!(
+                    "{MOST_PENDING} facts that were delivered to the group {:?} are not acknowledged; acknowledge or \
+                     claim them before you consume more",
+                    self.name
+                );
+                return Err(Error::new(ErrorKind::Overloaded, why));
+            }
+            let wanted = Wanted::After(state.delivered().clone());
+            let facts = self.store.facts(&[self.kind], wanted)?;
+            let facts: Vec<Found> = facts.take(most.min(room)).collect::<Result<_>>()?;
+            let ids = facts.iter().map(|fact| fact.position.id());
+            state.deliver(ids, consumer, self.store.shared().now());
+            Ok((facts.is_empty(), facts))
+        })?;
+        Ok(facts)
+    }
+
+    /// What this consumer was given and nobody has acknowledged, at most so many, by the names of
+    /// the facts; behind one of them, if it is given. They count as delivered once more, and now.
+    /// What retention does not keep any more is passed over, and stays pending.
+    ///
+    /// # Errors
+    /// Those of [`ConsumerGroup::consume`].
+    pub fn pending(&self, consumer: &str, after: Option<FactId>, most: usize) -> Result<Vec<Found>> {
+        self.change(|state| {
+            let ids = state.pending_of(consumer, after).collect();
+            let mut facts = self.these(ids)?;
+            facts.truncate(most);
+            state.deliver(facts.iter().map(|fact| fact.position.id()), consumer, self.store.shared().now());
+            Ok((facts.is_empty(), facts))
+        })
+    }
+
+    /// Takes pending facts over, from whatever consumer, if they were delivered at least so long
+    /// ago. Those are returned that were taken over: what is not pending, not idle for long enough,
+    /// or not kept by retention any more is passed over.
+    ///
+    /// # Errors
+    /// Those of [`ConsumerGroup::consume`].
+    pub fn claim(
+        &self,
+        consumer: &str,
+        min_idle: Duration,
+        ids: impl IntoIterator<Item = FactId>,
+    ) -> Result<Vec<Found>> {
+        file::check_name(consumer)?;
+        let ids: Vec<FactId> = ids.into_iter().collect();
+        self.change(|state| {
+            let now = self.store.shared().now();
+            let idle = ids.iter().copied().filter(|id| state.is_idle(*id, min_idle, now)).collect();
+            let facts = self.these(idle)?;
+            state.deliver(facts.iter().map(|fact| fact.position.id()), consumer, now);
+            Ok((facts.is_empty(), facts))
+        })
+    }
+
+    /// Takes over, at most so many of, the facts that were delivered to whatever consumer at least
+    /// so long ago and are still pending: those that have waited longest first.
+    ///
+    /// # Errors
+    /// Those of [`ConsumerGroup::consume`].
+    pub fn claim_idle(&self, consumer: &str, min_idle: Duration, most: usize) -> Result<Vec<Found>> {
+        file::check_name(consumer)?;
+        self.change(|state| {
+            let now = self.store.shared().now();
+            let facts = self.these(state.idle(min_idle, now, most))?;
+            state.deliver(facts.iter().map(|fact| fact.position.id()), consumer, now);
+            Ok((facts.is_empty(), facts))
+        })
+    }
+
+    /// These facts were dealt with: they are pending no more. How many of them were.
+    ///
+    /// # Errors
+    /// Those of [`ConsumerGroup::consume`].
+    pub fn acknowledge(&self, ids: impl IntoIterator<Item = FactId>) -> Result<u64> {
+        let ids: Vec<FactId> = ids.into_iter().collect();
+        self.change(|state| {
+            let acknowledged = state.acknowledge(&ids);
+            Ok((acknowledged == 0, acknowledged))
+        })
+    }
+
+    /// What was delivered, and what is pending.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Refused`] if the group is not there, [`ErrorKind::Damaged`], and the operating
+    /// system's errors.
+    pub fn summary(&self) -> Result<GroupSummary> {
+        let state = self.load()?.ok_or_else(|| self.is_not_there())?;
+        Ok(state.summary(self.kind, &self.name, self.store.shared().now()))
+    }
+
+    /// Removes the group: nobody knows any more what it was given. Whether it was there.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Closed`] in a store that is open for reading only, and the operating system's.
+    pub fn remove(&self) -> Result<bool> {
+        self.check_writes()?;
+        file::remove(&self.store.shared().disk, self.store.path(), self.kind, &self.name)
+    }
+
+    /// The facts of these names that are there and kept, by their names.
+    fn these(&self, ids: BTreeSet<FactId>) -> Result<Vec<Found>> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut facts = self.store.facts(&[self.kind], Wanted::These(ids))?.collect::<Result<Vec<_>>>()?;
+        facts.sort_by_key(|fact| fact.position.id());
+        Ok(facts)
+    }
+
+    /// Changes the state of the group: `change` says whether it left it as it is, and what comes of
+    /// it. It is called again when another consumer was quicker.
+    fn change<T>(&self, mut change: impl FnMut(&mut GroupState) -> Result<(bool, T)>) -> Result<T> {
+        self.check_writes()?;
+        for _ in 0..MOST_ATTEMPTS {
+            let mut state = self.load()?.ok_or_else(|| self.is_not_there())?;
+            let (unchanged, result) = change(&mut state)?;
+            if unchanged || self.publish(&state.next())? {
+                return Ok(result);
+            }
+        }
+        let why = format!("the group {:?} could not be changed: other consumers keep changing it", self.name);
+        Err(Error::new(ErrorKind::Contended, why))
+    }
+
+    fn load(&self) -> Result<Option<GroupState>> {
+        let store = self.store.shared().ledger.known().store;
+        file::load(self.store.path(), store, self.kind, &self.name)
+    }
+
+    fn publish(&self, state: &GroupState) -> Result<bool> {
+        let shared = self.store.shared();
+        file::publish(
+            &shared.disk,
+            self.store.path(),
+            shared.ledger.known().store,
+            self.kind,
+            &self.name,
+            state,
+        )
+    }
+
+    fn check_writes(&self) -> Result<()> {
+        self.store.shared().check_commits("change a consumer group")
+    }
+
+    fn is_not_there(&self) -> Error {
+        let why = format!(
+            "there is no consumer group {:?} for {} in {}; create it first",
+            self.name,
+            self.kind,
+            self.store.path().display()
+        );
+        Error::new(ErrorKind::Refused, why)
+    }
+}

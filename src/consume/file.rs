@@ -1,0 +1,263 @@
+//! The files of consumer groups: named, published, read, and never trusted.
+//!
+//! A file holds the BLAKE3 digest of the rest in hex, a line break, and the state as JSON, with the
+//! store, the kind and the group whose it is.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::MOST_PENDING;
+use super::state::{GroupState, StateInFile};
+use crate::disk::Disk;
+use crate::error::{Error, ErrorKind, Result};
+use crate::fact::Kind;
+use crate::ledger::{FORMAT, StoreId};
+
+/// The folder, below the store's root. It is made with the first group.
+pub(crate) const FOLDER: &str = "consumers";
+
+/// A name, as text and in the name of a file, is not longer.
+const MAX_NAME_BYTES: usize = 180;
+/// A state is not larger; a longer file is not one.
+const MAX_STATE_BYTES: u64 = 64 << 20;
+
+/// What the name of a state's file says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StateName {
+    pub(crate) kind: Kind,
+    pub(crate) group: String,
+    pub(crate) number: u64,
+}
+
+impl StateName {
+    /// `events.shippers.00000000000000000042.json`.
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        let mut parts = name.strip_suffix(".json")?.split('.');
+        let (kind, group, number) = (parts.next()?, parts.next()?, parts.next()?);
+        let kind = Kind::ALL.into_iter().find(|known| known.table() == kind)?;
+        let digits = number.len() == 20 && number.bytes().all(|byte| byte.is_ascii_digit());
+        let number = number.parse().ok().filter(|_| digits && parts.next().is_none())?;
+        let group = decoded(group)?;
+        Some(Self { kind, group, number })
+    }
+
+    /// The path below the store's root.
+    pub(crate) fn path(&self) -> String {
+        format!("{FOLDER}/{}.{}.{:020}.json", self.kind.table(), encoded(&self.group), self.number)
+    }
+}
+
+/// Letters, digits, `-` and `_` as they are; every other byte as `%XX`.
+fn encoded(name: &str) -> String {
+    let mut out = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
+fn decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((byte, behind)) = rest.split_first() {
+        rest = behind;
+        if *byte == b'%' {
+            let (digits, behind) = rest.split_at_checked(2)?;
+            bytes.push(u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?);
+            rest = behind;
+        } else {
+            bytes.push(*byte);
+        }
+    }
+    // There is one way to write a name.
+    String::from_utf8(bytes).ok().filter(|name| check_name(name).is_ok() && encoded(name) == text)
+}
+
+/// Whether a group or a consumer may have this name.
+pub(super) fn check_name(name: &str) -> Result<()> {
+    if name.is_empty() || encoded(name).len() > MAX_NAME_BYTES {
+        let why = format!(
+            "{name:?} cannot name a consumer or a group: a name has at least one letter and at most \
+             {MAX_NAME_BYTES} bytes, where all but letters, digits, - and _ count three times"
+        );
+        return Err(Error::new(ErrorKind::Refused, why));
+    }
+    Ok(())
+}
+
+/// The states of all groups, as their names tell.
+pub(super) fn list(root: &Path) -> Result<Vec<StateName>> {
+    let folder = root.join(FOLDER);
+    let attempt = |error| Error::io("list the consumer groups in", &folder, error);
+    let listed = match std::fs::read_dir(&folder) {
+        Ok(listed) => listed,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(attempt(error)),
+    };
+    let mut names = Vec::new();
+    for entry in listed {
+        names.extend(entry.map_err(attempt)?.file_name().to_str().and_then(StateName::parse));
+    }
+    Ok(names)
+}
+
+/// The newest state of every group, with the numbers of the others.
+pub(crate) fn newest(names: impl IntoIterator<Item = StateName>) -> Vec<StateName> {
+    let mut newest: BTreeMap<(Kind, String), StateName> = BTreeMap::new();
+    for name in names {
+        let key = (name.kind, name.group.clone());
+        if newest.get(&key).is_none_or(|known| known.number < name.number) {
+            newest.insert(key, name);
+        }
+    }
+    newest.into_values().collect()
+}
+
+/// The numbers of a group's states that are there, in order.
+fn numbers(root: &Path, kind: Kind, group: &str) -> Result<Vec<u64>> {
+    let names = list(root)?.into_iter().filter(|name| name.kind == kind && name.group == group);
+    let mut numbers: Vec<u64> = names.map(|name| name.number).collect();
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+/// The newest state of a group; `None` if there is no such group.
+pub(super) fn load(root: &Path, store: StoreId, kind: Kind, group: &str) -> Result<Option<GroupState>> {
+    loop {
+        let Some(number) = numbers(root, kind, group)?.pop() else { return Ok(None) };
+        let name = StateName { kind, group: group.to_owned(), number };
+        // It may have been followed by others, and removed, since it was listed.
+        if let Some(state) = read(root, store, &name)? {
+            return Ok(Some(state));
+        }
+    }
+}
+
+/// Whether a file holds the state that its name says; `None` if the file is gone.
+pub(crate) fn check(root: &Path, store: Option<StoreId>, name: &StateName) -> Result<Option<()>> {
+    read_of(root, store, name).map(|state| state.map(drop))
+}
+
+fn read(root: &Path, store: StoreId, name: &StateName) -> Result<Option<GroupState>> {
+    read_of(root, Some(store), name).map_err(|error| match error.kind() {
+        ErrorKind::Damaged => Error::new(
+            ErrorKind::Damaged,
+            format!(
+                "{error}; `ostracon recover --mode repair` moves it aside, and the group goes on from the state before it"
+            ),
+        ),
+        _ => error,
+    })
+}
+
+fn read_of(root: &Path, store: Option<StoreId>, name: &StateName) -> Result<Option<GroupState>> {
+    let path = root.join(name.path());
+    let attempt = |error| Error::io("read the consumer group", &path, error);
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(attempt(error)),
+    };
+    let mut bytes = Vec::new();
+    file.take(MAX_STATE_BYTES + 1).read_to_end(&mut bytes).map_err(attempt)?;
+    let unsound = |why: &str| Error::damaged(&path, why);
+    if bytes.len() as u64 > MAX_STATE_BYTES {
+        return Err(unsound("it is too large"));
+    }
+    let text = std::str::from_utf8(&bytes).map_err(|_| unsound("it is not text"))?;
+    let (digest, json) = text.split_once('\n').ok_or_else(|| unsound("it is cut short"))?;
+    if blake3::hash(json.as_bytes()).to_hex().as_str() != digest {
+        return Err(unsound("its digest does not match"));
+    }
+    let body: Body = serde_json::from_str(json).map_err(|_| unsound("it holds no state"))?;
+    if body.format > FORMAT {
+        let why = format!("{} was written by a newer Ostracon", path.display());
+        return Err(Error::new(ErrorKind::NewerFormat, why));
+    }
+    if store.is_some_and(|store| body.store != store) {
+        return Err(unsound("it is of another store"));
+    }
+    let state = body.state.state(MOST_PENDING).ok_or_else(|| unsound("it holds no state"))?;
+    let named = body.kind == name.kind && body.group == name.group && state.number() == name.number;
+    if named { Ok(Some(state)) } else { Err(unsound("it is not what its name says")) }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Body {
+    format: u32,
+    store: StoreId,
+    kind: Kind,
+    group: String,
+    #[serde(flatten)]
+    state: StateInFile,
+}
+
+/// Publishes a state of a group, and removes those before it but one. `false` if another state has
+/// been published meanwhile.
+pub(super) fn publish(
+    disk: &Disk,
+    root: &Path,
+    store: StoreId,
+    kind: Kind,
+    group: &str,
+    state: &GroupState,
+) -> Result<bool> {
+    let folder = root.join(FOLDER);
+    if !folder.exists() {
+        let attempt = |error| Error::io("make the folder", &folder, error);
+        disk.create_dir(&folder).and_then(|()| disk.sync_dir(root)).map_err(attempt)?;
+    }
+    let body = Body { format: FORMAT, store, kind, group: group.to_owned(), state: state.into() };
+    let json = serde_json::to_string(&body)
+        .map_err(|error| Error::with_source(ErrorKind::Damaged, "cannot write a group as JSON", error))?;
+    let bytes = format!("{}\n{json}", blake3::hash(json.as_bytes()).to_hex());
+    let of = |number| root.join(StateName { kind, group: group.to_owned(), number }.path());
+    let path = of(state.number());
+    let temp = folder.join(format!("{}.tmp", uuid::Uuid::new_v4().simple()));
+    match disk.publish(&temp, &path, bytes.as_bytes()) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
+        result => result.map_err(|error| Error::io("publish the consumer group", &path, error))?,
+    }
+    let numbers = numbers(root, kind, group)?;
+    // Where others have gone on since, the number is free again, and means nothing.
+    if numbers.last().is_some_and(|last| *last > state.number()) {
+        let attempt = |error| Error::io("take back the state", &path, error);
+        match disk.remove(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(attempt(error)),
+            _ => return Ok(false),
+        }
+    }
+    for old in numbers.into_iter().filter(|number| number.saturating_add(1) < state.number()) {
+        // What cannot be removed does no harm.
+        let _ = disk.remove(&of(old));
+    }
+    Ok(true)
+}
+
+/// Removes all states of a group, the newest last. Whether there were any.
+pub(super) fn remove(disk: &Disk, root: &Path, kind: Kind, group: &str) -> Result<bool> {
+    let numbers = numbers(root, kind, group)?;
+    let found = !numbers.is_empty();
+    for number in numbers {
+        let path = root.join(StateName { kind, group: group.to_owned(), number }.path());
+        match disk.remove(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(Error::io("remove the consumer group", &path, error));
+            }
+            _ => {}
+        }
+    }
+    if found {
+        let folder: PathBuf = root.join(FOLDER);
+        disk.sync_dir(&folder).map_err(|error| Error::io("remove the consumer group", &folder, error))?;
+    }
+    Ok(found)
+}

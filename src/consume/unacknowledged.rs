@@ -1,0 +1,104 @@
+//! What compaction drops before a group has acknowledged it: counted, so that it is said.
+
+use arrow::array::RecordBatch;
+
+use super::file;
+use super::state::GroupState;
+use crate::error::{Error, ErrorKind, Result};
+use crate::fact::{Kind, columns};
+use crate::ledger::Segment;
+use crate::store::Shared;
+
+/// All groups as they are when a compaction begins.
+pub(crate) struct Watch {
+    groups: Vec<Group>,
+}
+
+pub(crate) struct Group {
+    pub(crate) kind: Kind,
+    pub(crate) name: String,
+    state: GroupState,
+}
+
+/// What is known of a segment's facts and a group without reading them.
+enum Known {
+    None,
+    All,
+    Some,
+}
+
+impl Watch {
+    /// Reads the newest state of every group. What a group has not acknowledged cannot be told
+    /// where its state is damaged, and so that is an error.
+    pub(crate) fn begin(shared: &Shared) -> Result<Self> {
+        let store = shared.ledger.known().store;
+        let mut groups = Vec::new();
+        for name in file::newest(file::list(&shared.root)?) {
+            if let Some(state) = file::load(&shared.root, store, name.kind, &name.group)? {
+                groups.push(Group { kind: name.kind, name: name.group, state });
+            }
+        }
+        Ok(Self { groups })
+    }
+
+    pub(crate) fn groups(&self) -> &[Group] {
+        &self.groups
+    }
+
+    /// How many facts of a segment that goes as a whole each group has not acknowledged; `None` if
+    /// the facts' names have to be read.
+    pub(crate) fn of_all(&self, segment: &Segment) -> Option<Vec<u64>> {
+        let of = |group: &Group| match group.knows(segment) {
+            Known::None => Some(0),
+            Known::All => Some(segment.rows),
+            Known::Some => None,
+        };
+        self.groups.iter().map(of).collect()
+    }
+
+    /// Whether a group has not acknowledged some of a segment's facts.
+    pub(crate) fn watches(&self, segment: &Segment) -> bool {
+        self.groups.iter().any(|group| !matches!(group.knows(segment), Known::None))
+    }
+
+    /// Adds, for each group, those rows of a batch that are dropped and not acknowledged.
+    pub(crate) fn count(
+        &self,
+        kind: Kind,
+        rows: &RecordBatch,
+        is_dropped: impl Fn(usize) -> bool,
+        counts: &mut Vec<u64>,
+    ) -> Result<()> {
+        counts.resize(self.groups.len(), 0);
+        if !self.groups.iter().any(|group| group.kind == kind) {
+            return Ok(());
+        }
+        let ids = columns::ids(rows).ok_or_else(|| {
+            Error::new(ErrorKind::Damaged, format!("rows of {kind} lack columns that belong there"))
+        })?;
+        for (_, id) in ids.enumerate().filter(|(row, _)| is_dropped(*row)) {
+            for (group, count) in self.groups.iter().zip(counts.iter_mut()) {
+                *count += u64::from(group.kind == kind && group.state.is_open(id));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Group {
+    fn knows(&self, segment: &Segment) -> Known {
+        if self.kind != segment.kind {
+            return Known::None;
+        }
+        let delivered = self.state.delivered();
+        let behind = |range: &crate::ledger::StreamRange| range.last_seq <= delivered.seq(range.stream);
+        let before = |range: &crate::ledger::StreamRange| range.first_seq > delivered.seq(range.stream);
+        if segment.streams.iter().all(before) {
+            Known::All
+        } else if segment.streams.iter().all(|range| behind(range) && !self.state.has_pending_in(*range)) {
+            Known::None
+        } else {
+            Known::Some
+        }
+    }
+}

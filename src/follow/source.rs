@@ -1,0 +1,235 @@
+//! Where facts are read from: segments, a row group at a time, and chunks of the tail.
+//!
+//! Who follows a store asks for a little, often, and from the middle of what may be a large
+//! segment. So row groups that hold nothing of what is wanted are not read; of the others first the
+//! two columns that name the facts, and the rest only of the rows that are wanted.
+
+use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use arrow::array::{BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
+use arrow::error::ArrowError;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{
+    ArrowPredicateFn, ArrowReaderMetadata, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+    RowFilter,
+};
+use parquet::file::metadata::RowGroupMetaData;
+use parquet::file::statistics::Statistics;
+
+use super::cursor::Wanted;
+use crate::error::{Error, ErrorKind, Result};
+use crate::fact::{Fact, Kind, Position, Recorded, Seq, columns};
+use crate::ledger::{Place, Segment, StreamRange};
+use crate::maintain::retention::Selection;
+use crate::segment::{open as open_segment, reader_options};
+
+pub(crate) type Found = Recorded<Fact<'static>>;
+
+/// Rows that become facts at once.
+const BATCH_ROWS: usize = 1024;
+
+/// What is read, and of what store.
+pub(super) struct Reading {
+    pub(super) root: PathBuf,
+    pub(super) selection: Selection,
+    pub(super) wanted: Wanted,
+}
+
+impl Reading {
+    /// The facts in a batch that are kept.
+    fn kept(&self, kind: Kind, batch: &RecordBatch) -> Result<Vec<Found>> {
+        let dropped = self.selection.dropped(kind, batch)?;
+        let facts = columns::facts(kind, batch).ok_or_else(|| lacking(kind))?;
+        let kept = facts.into_iter().zip(dropped).filter(|(_, dropped)| dropped.is_none());
+        Ok(kept.map(|(f, _)| Recorded { position: f.position, fact: f.fact.into_owned() }).collect())
+    }
+}
+
+fn lacking(kind: Kind) -> Error {
+    Error::new(ErrorKind::Damaged, format!("rows of {kind} lack columns that belong there"))
+}
+
+/// What has not become facts yet.
+pub(super) enum Rest {
+    Segment(SegmentReader),
+    Chunk(ChunkRows),
+}
+
+impl Rest {
+    /// The next facts, of which all may be dropped. `None` at the end.
+    pub(super) fn read(&mut self, reading: &Reading) -> Result<Option<Vec<Found>>> {
+        match self {
+            Self::Segment(segment) => segment.read(reading),
+            Self::Chunk(rows) => rows.read(reading),
+        }
+    }
+}
+
+/// Rows of a chunk that are wanted.
+pub(super) struct ChunkRows {
+    kind: Kind,
+    rows: RecordBatch,
+    first: Place,
+    at: usize,
+}
+
+impl ChunkRows {
+    /// `None` if there are none.
+    pub(super) fn of(kind: Kind, batch: &RecordBatch, wanted: &Wanted) -> Result<Option<Self>> {
+        let positions: Vec<Position> = columns::positions(batch).ok_or_else(|| lacking(kind))?.collect();
+        let mask: BooleanArray = positions.iter().map(|position| Some(wanted.is(position.id()))).collect();
+        let Some(first) = positions.iter().find(|position| wanted.is(position.id())) else { return Ok(None) };
+        let first = (first.recorded_at, first.stream, first.seq);
+        let rows = if mask.true_count() == mask.len() {
+            batch.clone()
+        } else {
+            filter_record_batch(batch, &mask)
+                .map_err(|error| Error::with_source(ErrorKind::Damaged, "rows cannot be chosen", error))?
+        };
+        Ok(Some(Self { kind, rows, first, at: 0 }))
+    }
+
+    pub(super) const fn first_place(&self) -> Place {
+        self.first
+    }
+
+    fn read(&mut self, reading: &Reading) -> Result<Option<Vec<Found>>> {
+        let rows = BATCH_ROWS.min(self.rows.num_rows() - self.at);
+        if rows == 0 {
+            return Ok(None);
+        }
+        let batch = self.rows.slice(self.at, rows);
+        self.at += rows;
+        reading.kept(self.kind, &batch).map(Some)
+    }
+}
+
+/// The rest of a segment.
+pub(super) struct SegmentReader {
+    kind: Kind,
+    path: PathBuf,
+    file: File,
+    metadata: ArrowReaderMetadata,
+    /// Row groups that are not open yet, the first last.
+    groups: Vec<usize>,
+    reader: Option<ParquetRecordBatchReader>,
+}
+
+impl SegmentReader {
+    pub(super) fn open(reading: &Reading, segment: &Segment) -> Result<Self> {
+        let path = reading.root.join(&segment.path);
+        let file = open_segment(&path)?;
+        let load = || ArrowReaderMetadata::load(&file, reader_options(segment.kind));
+        let metadata = guarded(&path, "its footer cannot be decoded", load)?;
+        let groups = metadata.metadata().row_groups().iter().enumerate().rev();
+        let groups = groups.filter(|(_, group)| may_have(group, segment, &reading.wanted));
+        let groups = groups.map(|(number, _)| number).collect();
+        Ok(Self { kind: segment.kind, path, file, metadata, groups, reader: None })
+    }
+
+    fn read(&mut self, reading: &Reading) -> Result<Option<Vec<Found>>> {
+        loop {
+            if let Some(reader) = &mut self.reader {
+                let batch = guarded(&self.path, "its pages cannot be decoded", || reader.next().transpose())?;
+                if let Some(batch) = batch {
+                    return reading.kept(self.kind, &batch).map(Some);
+                }
+            }
+            let Some(group) = self.groups.pop() else { return Ok(None) };
+            let attempt = |error| Error::io("open the segment", &self.path, error);
+            let file = self.file.try_clone().map_err(attempt)?;
+            let build = || {
+                ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone())
+                    .with_row_groups(vec![group])
+                    .with_row_filter(filter(&self.metadata, reading.wanted.clone()))
+                    .with_batch_size(BATCH_ROWS)
+                    .build()
+            };
+            self.reader = Some(guarded(&self.path, "its pages cannot be decoded", build)?);
+        }
+    }
+}
+
+/// Runs a decoder, which may panic on damaged bytes.
+fn guarded<T, E: std::fmt::Display>(
+    path: &Path,
+    what: &str,
+    decode: impl FnOnce() -> Result<T, E>,
+) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(decode))
+        .map_err(|_| Error::damaged(path, what))?
+        .map_err(|error| Error::damaged(path, error))
+}
+
+/// Chooses the rows that are wanted by the two columns that name them.
+fn filter(metadata: &ArrowReaderMetadata, wanted: Wanted) -> RowFilter {
+    let names = ProjectionMask::columns(metadata.parquet_schema(), ["stream", "seq"]);
+    let predicate = ArrowPredicateFn::new(names, move |batch: RecordBatch| {
+        // A damaged file may lack the third column of a position; here two are enough.
+        let ids = columns::ids(&batch).ok_or_else(|| {
+            ArrowError::SchemaError("the columns stream and seq are not what they should be".to_owned())
+        })?;
+        Ok(ids.map(|id| Some(wanted.is(id))).collect())
+    });
+    RowFilter::new(vec![Box::new(predicate)])
+}
+
+/// Whether a row group may have a row that is wanted, by its statistics.
+fn may_have(group: &RowGroupMetaData, segment: &Segment, wanted: &Wanted) -> bool {
+    let of = |name: &str| {
+        let column = group.columns().iter().find(|column| column.column_path().string() == name)?;
+        column.statistics()
+    };
+    let bounds = || {
+        let (Statistics::Int32(streams), Statistics::Int64(seqs)) = (of("stream")?, of("seq")?) else {
+            return None;
+        };
+        Some(((*streams.min_opt()?, *streams.max_opt()?), (*seqs.min_opt()?, *seqs.max_opt()?)))
+    };
+    let Some(((first_stream, last_stream), (first_seq, last_seq))) = bounds() else { return true };
+    segment.streams.iter().any(|range| {
+        let stream = i64::from(range.stream.get());
+        let within = StreamRange {
+            stream: range.stream,
+            first_seq: range.first_seq.max(Seq(u64::try_from(first_seq).unwrap_or_default())),
+            last_seq: range.last_seq.min(Seq(u64::try_from(last_seq).unwrap_or_default())),
+        };
+        (i64::from(first_stream)..=i64::from(last_stream)).contains(&stream) && wanted.may_be_in(&within)
+    })
+}
+
+/// Facts in the store's order, of which one is next.
+pub(super) struct Source {
+    pub(super) next: Found,
+    pub(super) facts: std::vec::IntoIter<Found>,
+    pub(super) rest: Rest,
+}
+
+impl Source {
+    pub(super) const fn key(&self) -> Place {
+        (self.next.position.recorded_at, self.next.position.stream, self.next.position.seq)
+    }
+}
+
+impl PartialEq for Source {
+    fn eq(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for Source {}
+
+impl PartialOrd for Source {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Source {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.key().cmp(&other.key())
+    }
+}
