@@ -10,9 +10,9 @@
 //! # On disk
 //!
 //! `consumers/events.shippers.00000000000000000042.json` is the 42nd state of the group `shippers`
-//! ([`state`]). Like a commit it is published whole or not at all, and never over another; of two
-//! consumers that change a group at once one wins, and the other reads what came and tries again
-//! ([`file`]). The state before stays, older ones are removed: should the newest be
+//! ([`state`]). Like a commit it is published whole or not at all, and never over another
+//! ([`mod@file`]); whoever changes a group holds the lock `events.shippers.lock` meanwhile, which the
+//! system takes from who dies. The state before stays, older ones are removed: should the newest be
 //! damaged, `recover` moves it aside, and what was acknowledged last is delivered once more.
 //!
 //! Facts that retention does not keep are not delivered, and passed over. What a group has not
@@ -33,12 +33,13 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{FactId, Kind};
 use crate::follow::{Cursor, Found, Wanted};
 use crate::store::Store;
-pub(crate) use file::{FOLDER, StateName, check as check_state, newest};
+use file::Lock;
+pub(crate) use file::{FOLDER, LOCK, StateName, check as check_state, newest};
 use state::GroupState;
 pub(crate) use unacknowledged::Watch;
 
-/// How often a change is tried against other consumers before it is given up.
-const MOST_ATTEMPTS: usize = 1000;
+/// How long another consumer may hold the group before a change is given up.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// So many facts of a group may be pending; who consumes has to acknowledge, too.
 const MOST_PENDING: usize = 100_000;
 
@@ -181,10 +182,11 @@ impl ConsumerGroup<'_> {
                 cursor
             }
         };
+        let _lock = self.lock()?;
         if self.load()?.is_some() {
             return Ok(false);
         }
-        self.publish(&GroupState::first(delivered))
+        self.publish(&GroupState::first(delivered)).map(|()| true)
     }
 
     /// The next facts, at most so many, in the store's order, that nobody of the group was given.
@@ -300,6 +302,7 @@ impl ConsumerGroup<'_> {
     /// [`ErrorKind::Closed`] in a store that is open for reading only, and the operating system's.
     pub fn remove(&self) -> Result<bool> {
         self.check_writes()?;
+        let _lock = self.lock()?;
         file::remove(&self.store.shared().disk, self.store.path(), self.kind, &self.name)
     }
 
@@ -314,18 +317,25 @@ impl ConsumerGroup<'_> {
     }
 
     /// Changes the state of the group: `change` says whether it left it as it is, and what comes of
-    /// it. It is called again when another consumer was quicker.
-    fn change<T>(&self, mut change: impl FnMut(&mut GroupState) -> Result<(bool, T)>) -> Result<T> {
+    /// it.
+    fn change<T>(&self, change: impl FnOnce(&mut GroupState) -> Result<(bool, T)>) -> Result<T> {
         self.check_writes()?;
-        for _ in 0..MOST_ATTEMPTS {
-            let mut state = self.load()?.ok_or_else(|| self.is_not_there())?;
-            let (unchanged, result) = change(&mut state)?;
-            if unchanged || self.publish(&state.next())? {
-                return Ok(result);
-            }
+        // Nothing is made for a group that is not there.
+        let is_there = || self.load()?.ok_or_else(|| self.is_not_there());
+        is_there()?;
+        let _lock = self.lock()?;
+        let mut state = is_there()?;
+        let (unchanged, result) = change(&mut state)?;
+        if !unchanged {
+            self.publish(&state.next())?;
         }
-        let why = format!("the group {:?} could not be changed: other consumers keep changing it", self.name);
-        Err(Error::new(ErrorKind::Contended, why))
+        Ok(result)
+    }
+
+    /// Keeps other consumers, of whatever process, from changing the group.
+    fn lock(&self) -> Result<Lock> {
+        let disk = &self.store.shared().disk;
+        Lock::take(disk, self.store.path(), self.kind, &self.name, LONGEST_WAIT)
     }
 
     fn load(&self) -> Result<Option<GroupState>> {
@@ -333,7 +343,7 @@ impl ConsumerGroup<'_> {
         file::load(self.store.path(), store, self.kind, &self.name)
     }
 
-    fn publish(&self, state: &GroupState) -> Result<bool> {
+    fn publish(&self, state: &GroupState) -> Result<()> {
         let shared = self.store.shared();
         file::publish(
             &shared.disk,

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from . import _native
 from ._answer import Answer
+from ._consumers import AsyncConsumerGroup, ConsumerGroup, Delivered, GroupSummary
 from ._handles import Handles
 from ._native import (
     CancelledError,
@@ -112,12 +113,16 @@ def queries() -> list[SavedQuery]:
 
 __all__ = [
     "Answer",
+    "AsyncConsumerGroup",
     "AsyncStore",
     "CancelledError",
     "ClosedError",
+    "ConsumerGroup",
     "ContendedError",
     "DamagedError",
+    "Delivered",
     "Fact",
+    "GroupSummary",
     "ImportReport",
     "InvalidFactError",
     "NewerFormatError",

@@ -32,6 +32,7 @@ class Handles:
         self.counting = threading.Lock()
         self.opened_writer: _native.Store | None = None
         self._reader: _native.Store | None = None
+        self._consumer: _native.Store | None = None
 
     def writer(self) -> _native.Store:
         """Opens the store for writing, and makes it if there is none."""
@@ -58,13 +59,24 @@ class Handles:
             return self.opened_writer
         return _native.Store(self.path, "maintain", self._settings)
 
+    def consumer(self) -> _native.Store:
+        """Where consumer groups are changed: no stream is claimed for it, unless there is no store yet."""
+        if self.opened_writer is not None:
+            return self.opened_writer
+        if not self.exists():
+            return self.writer()
+        with self._lock:
+            if self._consumer is None:
+                self._consumer = self.maintainer()
+        return self._consumer
+
     def exists(self) -> bool:
         """Whether there is more at the path than the place where a store will be made."""
         is_open = self.opened_writer is not None or self._reader is not None
         return is_open or not _is_bare(self.path)
 
     def after_fork(self) -> None:
-        for handle in (self.opened_writer, self._reader):
+        for handle in (self.opened_writer, self._reader, self._consumer):
             if handle is not None:
                 handle.forget()
         self._begin()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from types import TracebackType
 from typing import Any
 
 from . import _native
 from ._answer import Answer
+from ._consumers import AsyncConsumerGroup, ConsumerGroup
 from ._handles import Handles
 from ._lines import from_line, kind_of, to_line
 from ._off_loop import off_loop
@@ -138,6 +139,15 @@ class Store:
                 return
             time.sleep(_LOOKS)
 
+    def consumer_group(self, kind: str, name: str) -> ConsumerGroup:
+        """The consumer group of this name for events, audits or dead_letters, whether or not it is there."""
+        return ConsumerGroup(self._handles, kind, name)
+
+    def consumer_groups(self) -> Sequence[ConsumerGroup]:
+        """All consumer groups."""
+        groups = self._native_of_mode().consumer_groups()
+        return [ConsumerGroup(self._handles, kind, name) for kind, name in groups]
+
     # Looking after it
 
     def scan(self, *, deep: bool = False) -> ScanReport:
@@ -246,6 +256,10 @@ class AsyncStore:
             if not follow:
                 return
             await off_loop(time.sleep, _LOOKS)
+
+    def consumer_group(self, kind: str, name: str) -> AsyncConsumerGroup:
+        """:meth:`Store.consumer_group`."""
+        return AsyncConsumerGroup(self._store.consumer_group(kind, name))
 
     async def scan(self, **kwargs: Any) -> ScanReport:
         """:meth:`Store.scan`."""

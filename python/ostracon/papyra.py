@@ -35,6 +35,7 @@ from ._handles import Handles
 from ._lines import AUDIT, DEAD_LETTER, EVENT, field_names, from_line, to_line
 from ._off_loop import off_loop
 from ._report import RecoveryReport, ScanReport
+from ._shipping import Shipping
 from ._store import ImportReport, Store, _nanos
 
 T = TypeVar("T")
@@ -43,7 +44,7 @@ _NAME = "ostracon"
 _log = logging.getLogger("ostracon")
 
 
-class OstraconPersistence(PersistenceBackend):
+class OstraconPersistence(Shipping, PersistenceBackend):
     """Keeps what an actor system tells of itself in an Ostracon store.
 
     Making one touches no file: the store at ``path`` is made, or opened, by the first fact. Any

@@ -4,6 +4,7 @@
 //! its own good ways to deal with each. Nothing here waits with the interpreter's lock held.
 
 mod answer;
+mod consumers;
 mod error;
 mod facts;
 mod maintain;
@@ -33,6 +34,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<store::Store>()?;
     module.add_class::<answer::Answer>()?;
     module.add_class::<facts::Facts>()?;
+    module.add_class::<consumers::ConsumerGroup>()?;
     module.add_function(wrap_pyfunction!(maintain::scan, module)?)?;
     module.add_function(wrap_pyfunction!(maintain::recover, module)?)?;
     module.add_function(wrap_pyfunction!(maintain::verify, module)?)?;

@@ -12,6 +12,7 @@ use pyo3::types::PyDict;
 use tokio::runtime::Runtime;
 
 use crate::answer::Answer;
+use crate::consumers::ConsumerGroup;
 use crate::error::{misuse, raise};
 use crate::facts::Facts;
 use crate::maintain::{depth, json, recovery, recovery_json, scan_json};
@@ -131,6 +132,20 @@ impl Store {
         let cursor: Cursor = cursor.parse().map_err(raise)?;
         let after = py.detach(|| self.store.after(&cursor)).map_err(raise)?;
         Ok(Facts::new(after, cursor))
+    }
+
+    /// The consumer group of this name for facts of a kind, whether or not it is there.
+    fn consumer_group(&self, kind_: &str, name: String) -> PyResult<ConsumerGroup> {
+        Ok(ConsumerGroup::new(Arc::clone(&self.store), kind(kind_)?, name))
+    }
+
+    /// The kind and the name of every consumer group.
+    fn consumer_groups(&self, py: Python<'_>) -> PyResult<Vec<(&'static str, String)>> {
+        let groups = py.detach(|| {
+            let groups = self.store.consumer_groups()?;
+            Ok(groups.into_iter().map(|group| (group.kind().table(), group.name().to_owned())).collect())
+        });
+        groups.map_err(raise)
     }
 
     /// Answers SQL.

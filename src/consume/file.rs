@@ -4,9 +4,10 @@
 //! store, the kind and the group whose it is.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +20,9 @@ use crate::ledger::{FORMAT, StoreId};
 
 /// The folder, below the store's root. It is made with the first group.
 pub(crate) const FOLDER: &str = "consumers";
+
+/// The extension of the file that who changes a group holds.
+pub(crate) const LOCK: &str = "lock";
 
 /// A name, as text and in the name of a file, is not longer.
 const MAX_NAME_BYTES: usize = 180;
@@ -200,8 +204,50 @@ struct Body {
     state: StateInFile,
 }
 
-/// Publishes a state of a group, and removes those before it but one. `false` if another state has
-/// been published meanwhile.
+/// Held by who changes a group.
+pub(super) struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    /// Waits for the lock, but not for longer than this: whoever has it may have been stopped.
+    pub(super) fn take(disk: &Disk, root: &Path, kind: Kind, group: &str, most: Duration) -> Result<Self> {
+        make_folder(disk, root)?;
+        let path = root.join(format!("{FOLDER}/{}.{}.{LOCK}", kind.table(), encoded(group)));
+        let attempt = |error| Error::io("lock the consumer group", &path, error);
+        let file = disk.lock_file(&path).map_err(attempt)?;
+        let (begun, mut pause) = (Instant::now(), Duration::from_micros(200));
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Self { _file: file }),
+                Err(TryLockError::Error(error)) => return Err(attempt(error)),
+                Err(TryLockError::WouldBlock) if begun.elapsed() >= most => {
+                    let why = format!(
+                        "another consumer has held {} for more than {} s; try again, or see whether it was stopped",
+                        path.display(),
+                        most.as_secs()
+                    );
+                    return Err(Error::new(ErrorKind::Contended, why));
+                }
+                Err(TryLockError::WouldBlock) => std::thread::sleep(pause),
+            }
+            pause = (pause * 2).min(Duration::from_millis(20));
+        }
+    }
+}
+
+/// Makes the folder of the groups, with the first of them.
+fn make_folder(disk: &Disk, root: &Path) -> Result<()> {
+    let folder = root.join(FOLDER);
+    if folder.exists() {
+        return Ok(());
+    }
+    let attempt = |error| Error::io("make the folder", &folder, error);
+    disk.create_dir(&folder).and_then(|()| disk.sync_dir(root)).map_err(attempt)
+}
+
+/// Publishes a state of a group, and removes those before it but one. The caller has the lock, and
+/// has read the state before under it.
 pub(super) fn publish(
     disk: &Disk,
     root: &Path,
@@ -209,37 +255,22 @@ pub(super) fn publish(
     kind: Kind,
     group: &str,
     state: &GroupState,
-) -> Result<bool> {
-    let folder = root.join(FOLDER);
-    if !folder.exists() {
-        let attempt = |error| Error::io("make the folder", &folder, error);
-        disk.create_dir(&folder).and_then(|()| disk.sync_dir(root)).map_err(attempt)?;
-    }
+) -> Result<()> {
     let body = Body { format: FORMAT, store, kind, group: group.to_owned(), state: state.into() };
     let json = serde_json::to_string(&body)
         .map_err(|error| Error::with_source(ErrorKind::Damaged, "cannot write a group as JSON", error))?;
     let bytes = format!("{}\n{json}", blake3::hash(json.as_bytes()).to_hex());
     let of = |number| root.join(StateName { kind, group: group.to_owned(), number }.path());
     let path = of(state.number());
-    let temp = folder.join(format!("{}.tmp", uuid::Uuid::new_v4().simple()));
-    match disk.publish(&temp, &path, bytes.as_bytes()) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
-        result => result.map_err(|error| Error::io("publish the consumer group", &path, error))?,
+    let temp = root.join(format!("{FOLDER}/{}.tmp", uuid::Uuid::new_v4().simple()));
+    disk.publish(&temp, &path, bytes.as_bytes())
+        .map_err(|error| Error::io("publish the consumer group", &path, error))?;
+    // It is published: what cannot be removed does no harm.
+    let old = numbers(root, kind, group).unwrap_or_default().into_iter();
+    for number in old.filter(|number| number.saturating_add(1) < state.number()) {
+        let _ = disk.remove(&of(number));
     }
-    let numbers = numbers(root, kind, group)?;
-    // Where others have gone on since, the number is free again, and means nothing.
-    if numbers.last().is_some_and(|last| *last > state.number()) {
-        let attempt = |error| Error::io("take back the state", &path, error);
-        match disk.remove(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(attempt(error)),
-            _ => return Ok(false),
-        }
-    }
-    for old in numbers.into_iter().filter(|number| number.saturating_add(1) < state.number()) {
-        // What cannot be removed does no harm.
-        let _ = disk.remove(&of(old));
-    }
-    Ok(true)
+    Ok(())
 }
 
 /// Removes all states of a group, the newest last. Whether there were any.

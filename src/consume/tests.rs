@@ -57,7 +57,9 @@ fn every_name_has_one_file_and_every_file_one_name() {
 fn a_state_comes_back_as_it_was() {
     let folder = tempfile::tempdir().unwrap();
     let state = some_state();
-    assert!(file::publish(&Disk::new(), folder.path(), STORE, Kind::Event, "g", &state).unwrap());
+    let publish = |state| file::publish(&Disk::new(), folder.path(), STORE, Kind::Event, "g", state);
+    std::fs::create_dir(folder.path().join("consumers")).unwrap();
+    publish(&state).unwrap();
     assert_eq!(file::load(folder.path(), STORE, Kind::Event, "g").unwrap(), Some(state));
     assert_eq!(file::load(folder.path(), STORE, Kind::Audit, "g").unwrap(), None);
 }
@@ -65,6 +67,7 @@ fn a_state_comes_back_as_it_was() {
 #[test]
 fn a_state_that_is_not_what_was_written_is_damage_whichever_byte_it_is() {
     let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("consumers")).unwrap();
     file::publish(&Disk::new(), folder.path(), STORE, Kind::Event, "g", &some_state()).unwrap();
     let path = folder.path().join("consumers/events.g.00000000000000000001.json");
     let sound = std::fs::read(&path).unwrap();
@@ -97,30 +100,28 @@ fn pending_facts_that_lie_about_their_number_take_no_memory() {
 }
 
 #[test]
-fn of_two_who_go_on_from_the_same_state_one_wins_even_long_after() {
+fn a_state_is_published_over_no_other_and_the_one_before_it_stays() {
     let folder = tempfile::tempdir().unwrap();
-    let publish = |state: &GroupState| {
-        file::publish(&Disk::new(), folder.path(), STORE, Kind::Event, "g", state).unwrap()
-    };
-    let files = || {
-        let entries = std::fs::read_dir(folder.path().join("consumers")).unwrap();
-        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
-        names.sort();
-        names
-    };
+    let publish =
+        |state: &GroupState| file::publish(&Disk::new(), folder.path(), STORE, Kind::Event, "g", state);
+    let lock = || file::Lock::take(&Disk::new(), folder.path(), Kind::Event, "g", Duration::ZERO);
+    let held = lock().unwrap();
+    let refused = lock().err().unwrap();
+    assert_eq!(refused.kind(), ErrorKind::Contended);
+    assert!(refused.to_string().contains("events.g.lock"), "{refused}");
+    drop(held);
+    let _held = lock().unwrap();
     let mut state = GroupState::first(Cursor::start());
-    assert!(publish(&state));
-    let outrun = state.clone().next();
     for _ in 0..5 {
+        publish(&state).unwrap();
+        assert!(publish(&state).is_err(), "its number is taken");
         state = state.next();
-        assert!(publish(&state));
     }
-    assert_eq!(files().len(), 2, "older states are removed");
-    let before = files();
-    // Its number is free again: nobody but the newest state tells.
-    assert!(!publish(&outrun));
-    assert!(!publish(&state), "the newest's number is taken");
-    assert_eq!(files(), before);
+    let entries = std::fs::read_dir(folder.path().join("consumers")).unwrap();
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    let state = |number: u64| format!("events.g.{number:020}.json");
+    assert_eq!(names, [state(4), state(5), "events.g.lock".to_owned()]);
 }
 
 /// What a consumer may do.
@@ -149,6 +150,7 @@ proptest! {
     #[test]
     fn a_group_is_a_list_of_facts_and_who_has_them(acts in acts()) {
         let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("consumers")).unwrap();
         let facts: Vec<FactId> = (1..40).map(|seq| id(1, seq)).collect();
         let mut state = GroupState::first(Cursor::start());
         let mut next = 0;
@@ -179,7 +181,7 @@ proptest! {
                 }
                 Act::Reload => {
                     state = state.next();
-                    prop_assert!(file::publish(&Disk::new(), folder.path(), STORE, Kind::Event, "g", &state).unwrap());
+                    file::publish(&Disk::new(), folder.path(), STORE, Kind::Event, "g", &state).unwrap();
                     state = file::load(folder.path(), STORE, Kind::Event, "g").unwrap().unwrap();
                 }
             }

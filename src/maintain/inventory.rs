@@ -64,6 +64,8 @@ pub(crate) enum What {
     },
     /// A state of a consumer group.
     ConsumerGroup(StateName),
+    /// Locked by who changes a consumer group.
+    ConsumerGroupLock,
     /// What was moved aside.
     Quarantine,
     /// A dot file: other programs leave them everywhere.
@@ -241,10 +243,17 @@ pub(super) fn in_ledger(name: &str) -> What {
 fn in_consumers(name: &str) -> What {
     match StateName::parse(name) {
         Some(name) => What::ConsumerGroup(name),
+        None if is_lock_of_group(name) => What::ConsumerGroupLock,
         None if name.strip_suffix(".tmp").is_some() => What::Temporary { stream: None },
         None if name.starts_with('.') => What::Hidden,
         None => What::Stranger("states of consumer groups"),
     }
+}
+
+/// `events.shippers.lock`, beside `events.shippers.00000000000000000042.json`.
+fn is_lock_of_group(name: &str) -> bool {
+    let state = name.strip_suffix(consume::LOCK).map(|stem| format!("{stem}{:020}.json", 1));
+    state.is_some_and(|state| StateName::parse(&state).is_some())
 }
 
 fn in_journal(name: &str, form: Form) -> What {

@@ -53,6 +53,8 @@ fn names_of_a_store() {
         told(file("consumers/events.a%2Eb.00000000000000000007.json"), &known),
         What::ConsumerGroup(group)
     );
+    assert_eq!(told(file("consumers/events.a%2Eb.lock"), &known), What::ConsumerGroupLock);
+    assert!(matches!(told(file("consumers/facts.a.lock"), &known), What::Stranger(_)));
     assert_eq!(told(file("consumers/0f0f.tmp"), &known), What::Temporary { stream: None });
     assert!(matches!(told(file("consumers/notes.txt"), &known), What::Stranger(_)));
     assert_eq!(told(folder("journal/3"), &known), What::StreamFolder(StreamId(3)));

@@ -1,0 +1,162 @@
+"""Consumer groups: facts to one of several who share the work, each until it is acknowledged."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from . import _native
+from ._handles import Handles
+from ._lines import from_line
+from ._off_loop import off_loop
+
+_FIRST_LOOK, _LONGEST_LOOK = 0.01, 0.2
+
+
+class Delivered(NamedTuple):
+    """A fact that was delivered, and its name, with which it is acknowledged."""
+
+    id: str
+    fact: dict[str, Any]
+
+
+class GroupSummary(NamedTuple):
+    """What a group was given, and what is pending."""
+
+    delivered: str
+    pending: int
+    first: str | None
+    last: str | None
+    consumers: dict[str, int]
+
+
+def _facts(delivered: list[tuple[str, str]]) -> list[Delivered]:
+    return [Delivered(name, from_line(line)) for name, line in delivered]
+
+
+class Looks:
+    """How long to wait before the next look at a store in which there was nothing new."""
+
+    def __init__(self, seconds: float | None) -> None:
+        self._end = None if seconds is None else time.monotonic() + seconds
+        self._pause = _FIRST_LOOK
+
+    def pause(self) -> float | None:
+        """``None`` if it is time to give up."""
+        left = _LONGEST_LOOK if self._end is None else self._end - time.monotonic()
+        if left <= 0:
+            return None
+        pause, self._pause = self._pause, min(2 * self._pause, _LONGEST_LOOK)
+        return min(pause, left)
+
+
+class ConsumerGroup:
+    """Consumers, in any number of processes, that share the facts of one kind.
+
+    A fact that was delivered is pending until it is acknowledged: whoever dies meanwhile leaves it to
+    :meth:`pending` or :meth:`claim_idle`. So each comes at least once.
+    """
+
+    def __init__(self, handles: Handles, kind: str, name: str) -> None:
+        self._handles = handles
+        self.kind = kind
+        self.name = name
+
+    def _native(self) -> _native.ConsumerGroup:
+        return self._handles.consumer().consumer_group(self.kind, self.name)
+
+    def create(self, start: str = "0") -> bool:
+        """Makes the group, unless it is there: from the first fact on ("0"), from now on ("$"), or behind a cursor."""
+        return self._native().create(start)
+
+    def consume(self, consumer: str, count: int = 100, *, wait: float | None = 0) -> list[Delivered]:
+        """The next facts, at most so many, that nobody of the group was given.
+
+        Where there are none it looks again for as many seconds as it may wait; with ``None`` for ever.
+        """
+        looks = Looks(wait)
+        while not (delivered := self._native().consume(consumer, count)):
+            pause = looks.pause()
+            if pause is None:
+                break
+            time.sleep(pause)
+        return _facts(delivered)
+
+    def pending(self, consumer: str, count: int = 100, *, after: str | None = None) -> list[Delivered]:
+        """What this consumer was given and nobody has acknowledged."""
+        return _facts(self._native().pending(consumer, after, count))
+
+    def claim(self, consumer: str, facts: Iterable[str], *, min_idle: float = 0) -> list[Delivered]:
+        """Takes over those of these facts that have been pending for so many seconds."""
+        return _facts(self._native().claim(consumer, min_idle, list(facts)))
+
+    def claim_idle(self, consumer: str, count: int = 100, *, min_idle: float) -> list[Delivered]:
+        """Takes over whatever has been pending for so many seconds, the longest first."""
+        return _facts(self._native().claim_idle(consumer, min_idle, count))
+
+    def acknowledge(self, facts: Iterable[str | Delivered]) -> int:
+        """These facts were dealt with. How many of them were pending."""
+        return self._native().acknowledge([fact if isinstance(fact, str) else fact.id for fact in facts])
+
+    def summary(self) -> GroupSummary:
+        """What was delivered, and what is pending with whom."""
+        pending, ends, consumers, delivered = self._native().summary()
+        first, last = ends or (None, None)
+        return GroupSummary(delivered, pending, first, last, {name: n for name, n, _ in consumers})
+
+    def remove(self) -> bool:
+        """Removes the group. Whether it was there."""
+        return self._native().remove()
+
+    def __repr__(self) -> str:
+        return f"<ostracon.ConsumerGroup {self.name!r} of {self.kind}>"
+
+
+class AsyncConsumerGroup:
+    """A :class:`ConsumerGroup` whose methods are awaited, and work in threads off the event loop."""
+
+    def __init__(self, group: ConsumerGroup) -> None:
+        self._group = group
+        self.kind = group.kind
+        self.name = group.name
+
+    async def create(self, start: str = "0") -> bool:
+        """:meth:`ConsumerGroup.create`."""
+        return await off_loop(self._group.create, start)
+
+    async def consume(self, consumer: str, count: int = 100, *, wait: float | None = 0) -> list[Delivered]:
+        """:meth:`ConsumerGroup.consume`. Who is cancelled while it waits was given nothing."""
+        from anyio import sleep
+
+        looks = Looks(wait)
+        while not (delivered := await off_loop(self._group.consume, consumer, count)):
+            pause = looks.pause()
+            if pause is None:
+                break
+            await sleep(pause)
+        return delivered
+
+    async def pending(self, consumer: str, count: int = 100, *, after: str | None = None) -> list[Delivered]:
+        """:meth:`ConsumerGroup.pending`."""
+        return await off_loop(self._group.pending, consumer, count, after=after)
+
+    async def claim(self, consumer: str, facts: Iterable[str], *, min_idle: float = 0) -> list[Delivered]:
+        """:meth:`ConsumerGroup.claim`."""
+        return await off_loop(self._group.claim, consumer, facts, min_idle=min_idle)
+
+    async def claim_idle(self, consumer: str, count: int = 100, *, min_idle: float) -> list[Delivered]:
+        """:meth:`ConsumerGroup.claim_idle`."""
+        return await off_loop(self._group.claim_idle, consumer, count, min_idle=min_idle)
+
+    async def acknowledge(self, facts: Iterable[str | Delivered]) -> int:
+        """:meth:`ConsumerGroup.acknowledge`."""
+        return await off_loop(self._group.acknowledge, facts)
+
+    async def summary(self) -> GroupSummary:
+        """:meth:`ConsumerGroup.summary`."""
+        return await off_loop(self._group.summary)
+
+    async def remove(self) -> bool:
+        """:meth:`ConsumerGroup.remove`."""
+        return await off_loop(self._group.remove)
