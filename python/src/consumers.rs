@@ -23,8 +23,8 @@ fn delivered(facts: Vec<Recorded<Fact<'static>>>) -> Delivered {
     facts.into_iter().map(|fact| (fact.position.id().to_string(), fact.fact.to_line())).collect()
 }
 
-fn ids(texts: &[String]) -> PyResult<Vec<FactId>> {
-    texts.iter().map(|text| text.parse().map_err(raise)).collect()
+fn ids(texts: Vec<String>) -> PyResult<Vec<FactId>> {
+    texts.into_iter().map(|text| text.parse().map_err(raise)).collect()
 }
 
 impl ConsumerGroup {
@@ -43,6 +43,7 @@ impl ConsumerGroup {
 }
 
 #[pymethods]
+#[expect(clippy::redundant_closure_for_method_calls, reason = "a path to a method is of one lifetime only")]
 impl ConsumerGroup {
     /// Makes the group, unless it is there. Whether it was made.
     fn create(&self, py: Python<'_>, start: &str) -> PyResult<bool> {
@@ -75,7 +76,7 @@ impl ConsumerGroup {
         min_idle: f64,
         facts: Vec<String>,
     ) -> PyResult<Delivered> {
-        let (idle, facts) = (seconds(min_idle)?, ids(&facts)?);
+        let (idle, facts) = (seconds(min_idle)?, ids(facts)?);
         self.with(py, |group| group.claim(consumer, idle, facts).map(delivered))
     }
 
@@ -87,7 +88,7 @@ impl ConsumerGroup {
 
     /// These facts were dealt with. How many of them were pending.
     fn acknowledge(&self, py: Python<'_>, facts: Vec<String>) -> PyResult<u64> {
-        let facts = ids(&facts)?;
+        let facts = ids(facts)?;
         self.with(py, |group| group.acknowledge(facts))
     }
 
