@@ -40,7 +40,7 @@ pub(super) fn run(
     let mut report = ImportReport { resumed_after, bytes: progress.bytes, ..ImportReport::default() };
     let mut numbering = Numbering::claim(shared)?;
     let mut lines = Lines::new(input, read);
-    let mut begins = progress.bytes;
+    let mut before = progress.mark();
     // The rest of a line that an earlier import has counted.
     let mut counted = resumed_after - progress.lines;
     let attempt = |error| Error::with_source(ErrorKind::Io, "cannot read the input", error);
@@ -78,9 +78,14 @@ pub(super) fn run(
                 report.lines += count - std::mem::take(&mut counted).min(count);
                 report.rejected += rejected;
                 report.bytes += text.len() as u64;
-                let part = ImportPart { begins, mark: progress.mark() };
+                let part = ImportPart {
+                    begins: before.bytes,
+                    before: Some(before.blake3.clone()),
+                    again: progress.again,
+                    mark: progress.mark(),
+                };
                 if let Some(job) = numbering.job(parsed, &mut report, part) {
-                    begins = job.part.mark.bytes;
+                    before = job.part.mark.clone();
                     committer.submit(job)?;
                 }
                 if let Some(call) = &mut import.on_progress {

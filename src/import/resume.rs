@@ -21,6 +21,8 @@ pub(super) struct Progress {
     hasher: blake3::Hasher,
     /// How far the ledger says that it was imported.
     pub(super) known: Option<u64>,
+    /// The ledger knows its beginning, and it is imported all the same.
+    pub(super) again: bool,
     pub(super) bytes: u64,
     pub(super) lines: u64,
     pub(super) rejected: u64,
@@ -70,6 +72,7 @@ pub(super) fn begin(name: String, input: &mut impl Read, state: &State, again: b
         head_blake3: blake3::hash(head).to_hex().to_string(),
         hasher: blake3::Hasher::new(),
         known: None,
+        again: false,
         bytes: 0,
         lines: 0,
         rejected: 0,
@@ -81,6 +84,7 @@ pub(super) fn begin(name: String, input: &mut impl Read, state: &State, again: b
             && head.is_some_and(|head| blake3::hash(head).to_hex().as_str() == mark.head_blake3)
     };
     let known = state.imports.iter().filter(may_be).max_by_key(|mark| mark.bytes);
+    progress.again = again && known.is_some();
     let Some(mark) = known.filter(|_| !again) else { return Ok(Begin { progress, read, resumed_after: 0 }) };
 
     let mut left = mark.bytes;

@@ -90,7 +90,7 @@ pub(crate) struct Commit {
 }
 
 /// A gapless range of a stream's facts, both ends included.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct StreamRange {
     pub(crate) stream: StreamId,
     pub(crate) first_seq: Seq,

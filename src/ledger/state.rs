@@ -113,11 +113,6 @@ impl State {
         marks.map(|mark| mark.bytes).max()
     }
 
-    /// Whether an input was imported as far as this.
-    pub(crate) fn has_imported(&self, mark: &ImportMark) -> bool {
-        self.imported(&mark.head_blake3).is_some_and(|bytes| bytes >= mark.bytes)
-    }
-
     /// The path of a segment, live or removed, that is no place for one.
     pub(crate) fn path_out_of_place(&self) -> Option<&str> {
         let live = self.segments.iter().flatten().filter(|segment| !segment.is_in_place());

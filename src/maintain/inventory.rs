@@ -144,6 +144,15 @@ impl<'a> Known<'a> {
         }
     }
 
+    /// Whether some of these numbers are of facts that the ledger covers, or a journal has.
+    pub(crate) fn has_some(&self, ranges: &[StreamRange]) -> bool {
+        ranges.iter().any(|range| {
+            let mut journaled = self.journaled.get(&range.stream).into_iter().flatten();
+            range.first_seq <= self.committed(range.stream)
+                || journaled.any(|(first, last)| *first <= range.last_seq && range.first_seq <= *last)
+        })
+    }
+
     fn committed(&self, stream: StreamId) -> Seq {
         self.committed.get(&stream).copied().unwrap_or_default()
     }

@@ -44,6 +44,13 @@ pub(crate) enum Origin<'a> {
 pub(crate) struct ImportPart {
     /// Where the commit before it ended, in bytes of the input.
     pub(crate) begins: u64,
+    /// BLAKE3 of the bytes before that, by which the part follows on from another. Older programs
+    /// did not write it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) before: Option<String>,
+    /// It was known, and imported all the same, because that was asked for.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) again: bool,
     /// The input, and how far its commit reaches.
     #[serde(flatten)]
     pub(crate) mark: ImportMark,
@@ -53,6 +60,26 @@ impl ImportPart {
     /// As a footer has it.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()
+    }
+
+    /// Whether an input was imported as far as this part reaches, as these marks say: so its facts are in
+    /// the store, if not by this import. What was imported again is there once more only by itself.
+    pub(crate) fn is_imported(&self, marks: &[ImportMark]) -> bool {
+        let mark = &self.mark;
+        let reaches = |known: &ImportMark| {
+            known.head_blake3 == mark.head_blake3
+                && (known.bytes > mark.bytes || (known.bytes == mark.bytes && known.blake3 == mark.blake3))
+        };
+        !self.again && marks.iter().any(reaches)
+    }
+
+    /// Whether the part begins where one of these marks ends, or where its input begins.
+    pub(crate) fn follows(&self, marks: &[ImportMark]) -> bool {
+        let ends_there = |known: &ImportMark| match &self.before {
+            Some(before) => known.bytes == self.begins && known.blake3 == *before,
+            None => known.bytes >= self.begins && known.head_blake3 == self.mark.head_blake3,
+        };
+        self.begins == 0 || marks.iter().any(ends_there)
     }
 }
 

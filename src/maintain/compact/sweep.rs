@@ -194,9 +194,14 @@ fn is_covered(path: &Path, state: &State) -> bool {
         Some((said("ostracon.store")?, said("ostracon.streams")?, part))
     };
     let Ok(Some((store, streams, part))) = catch_unwind(AssertUnwindSafe(read)) else { return false };
-    // Other facts may have the numbers of an import's whose commit is lost.
-    let known = part.is_none_or(|part| state.has_imported(&part.mark) || unconfirmed(path).exists());
-    known
+    // Other facts may have the numbers of an import's whose commit is lost. Where it is not said what
+    // came before, neither is whether it was imported again.
+    let imported_since = || {
+        let part = part.as_ref().filter(|part| part.before.is_some());
+        part.is_some_and(|part| part.is_imported(&state.imports))
+    };
+    let imported = part.is_some() || is_imported(path);
+    (!imported || unconfirmed(path).exists() || imported_since())
         && store == state.store.to_string()
         && streams.split(',').all(|range| {
             let covered = || {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::coverage::Coverage;
 use super::file::{self, Found};
 use super::segments::Heirs;
-use super::{Work, bits, streams};
+use super::{Work, bits, journals};
 use crate::buffer::Buffer;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Kind, Seq, codec};
@@ -106,9 +106,9 @@ pub(super) fn from_journal(
         return Ok(());
     }
     for range in &segment.streams {
-        let journals = streams::read_journals(work, state.store, range.stream)?;
+        let journals = journals::read_journals(work, state.store, range.stream)?;
         let mut frames: BTreeMap<Seq, &[u8]> = BTreeMap::new();
-        for frame in journals.iter().flat_map(super::streams::JournalRead::frames) {
+        for frame in journals.iter().flat_map(super::journals::JournalRead::frames) {
             let here = range.first_seq <= frame.seq && frame.seq <= range.last_seq;
             if here && codec::kind_of(frame.body) == Some(segment.kind) {
                 frames.entry(frame.seq).or_insert(frame.raw);
@@ -139,8 +139,8 @@ pub(super) fn from_journal(
 fn journaled(work: &Work<'_>, state: &State, segment: &Segment) -> Result<u64> {
     let mut places = Coverage::default();
     for range in &segment.streams {
-        let journals = streams::read_journals(work, state.store, range.stream)?;
-        for frame in journals.iter().flat_map(super::streams::JournalRead::frames) {
+        let journals = journals::read_journals(work, state.store, range.stream)?;
+        for frame in journals.iter().flat_map(super::journals::JournalRead::frames) {
             let here = range.first_seq <= frame.seq && frame.seq <= range.last_seq;
             if here && codec::kind_of(frame.body) == Some(segment.kind) {
                 places.insert(range.stream, frame.seq);

@@ -2,46 +2,147 @@
 //!
 //! An import's commit says how far into its input it reaches, so that the next import goes on from
 //! there. Whoever brings facts back whose commit is lost must say it, too, or importing the input
-//! again would double them; and may say it only if all facts up to there are in the store.
+//! again would double them; and may say it only if all facts up to there are in the store. So a part
+//! of an input of whose numbers others have some is not brought back: the input brings it whole. Files
+//! of a repair that was killed hold the very facts of a part, and take nothing from it.
+
+use std::collections::BTreeSet;
+use std::path::Path;
 
 use super::coverage::Coverage;
-use super::wreck::Label;
-use crate::ledger::{ImportMark, StreamRange};
+use super::streams::adoptable;
+use super::wreck::{Label, Wreck};
+use crate::error::Result;
+use crate::fact::UnixNanos;
+use crate::ledger::{ImportMark, StoreId, StreamRange, TimeRange};
 use crate::segment::ImportPart;
 
-/// A part of an input, and the places of its facts.
+/// What tells a part of an input, imported once, from any other: where it begins, the digest of the
+/// input up to its end, and the places of its facts. By this order none is before one that it follows.
+pub(super) type PartKey = (u64, String, Vec<StreamRange>);
+
+impl Label {
+    /// The part of an input that the segment holds facts of; `None` if it was not imported.
+    pub(super) fn part(&self) -> Option<PartKey> {
+        let part = self.import.as_ref()?;
+        Some((part.begins, part.mark.blake3.clone(), self.streams.clone()))
+    }
+}
+
+/// A segment that an import has left.
+#[derive(Clone, Debug)]
+pub(super) struct Imported {
+    pub(super) label: Label,
+    /// That of all facts of the import. By their places alone, other facts may be theirs.
+    recorded_at: UnixNanos,
+}
+
+impl Imported {
+    /// What a file says of itself; `None` if it is not of an import.
+    pub(super) fn of(wreck: &Wreck) -> Result<Option<Self>> {
+        let label = wreck.label();
+        if label.import.is_none() {
+            return Ok(None);
+        }
+        let mut recorded_at = UnixNanos::default();
+        wreck.read_places(&mut |place| recorded_at = place.recorded_at)?;
+        Ok(Some(Self { label, recorded_at }))
+    }
+
+    /// The input's name.
+    pub(super) fn input(&self) -> Option<String> {
+        self.label.import.as_ref().map(|part| part.mark.name.clone())
+    }
+
+    /// Adds the places of facts of its import that are in this file.
+    pub(super) fn find_in(&self, wreck: &Wreck, found: &mut Coverage) -> Result<()> {
+        wreck.read_places(&mut |place| {
+            if place.recorded_at == self.recorded_at {
+                found.insert(place.stream, place.seq);
+            }
+        })
+    }
+
+    /// Whether a segment of these times holds nothing but facts of its import.
+    pub(super) fn made(&self, recorded_at: TimeRange) -> bool {
+        recorded_at.min == self.recorded_at && recorded_at.max == self.recorded_at
+    }
+
+    /// Whether other facts have numbers of its part of an input, when of those that are `taken` the
+    /// import's own have the places in `same`: it comes back whole, or not at all.
+    pub(super) fn gives_way(&self, taken: &Coverage, same: &Coverage) -> bool {
+        let mut taken = self.label.streams.iter().flat_map(|range| taken.within(*range));
+        taken.any(|range| !same.gaps(range).is_empty())
+    }
+}
+
+/// Where the first part of an input begins that is in these segments.
+pub(super) fn first_part(root: &Path, segments: &BTreeSet<String>, store: StoreId) -> Option<u64> {
+    let wrecks = segments.iter().filter_map(|path| adoptable(root, path, store));
+    wrecks.filter_map(|wreck| wreck.label().import).map(|part| part.begins).min()
+}
+
+/// Parts of inputs that have come back.
+#[derive(Debug, Default)]
+pub(super) struct Inputs(Vec<Brought>);
+
+/// A part of an input, and the places of its facts that are in the store.
 #[derive(Debug)]
-pub(super) struct Brought {
+struct Brought {
     part: ImportPart,
-    places: Vec<StreamRange>,
+    key: PartKey,
+    saved: Coverage,
 }
 
 impl Brought {
-    /// What a segment's footer says; `None` if it was not imported.
-    pub(super) fn of(label: Label) -> Option<Self> {
-        Some(Self { part: label.import?, places: label.streams })
+    fn is_whole(&self) -> bool {
+        let (.., places) = &self.key;
+        !places.is_empty() && places.iter().all(|range| self.saved.gaps(*range).is_empty())
     }
 }
 
-/// How far inputs are in the store, when these parts of them have come back with the facts in
-/// `saved`. `known` says how far an input was before.
-pub(super) fn reached(
-    mut parts: Vec<Brought>,
-    saved: &Coverage,
-    known: impl Fn(&ImportMark) -> Option<u64>,
-) -> Vec<ImportMark> {
-    parts.sort_by_key(|brought| (brought.part.mark.bytes, brought.part.begins));
-    let mut reached: Vec<ImportMark> = Vec::new();
-    for Brought { part, places } in parts {
-        let of_input = |mark: &&ImportMark| mark.head_blake3 == part.mark.head_blake3;
-        let before = reached.iter().filter(of_input).map(|mark| mark.bytes).max();
-        let before = before.max(known(&part.mark)).unwrap_or_default();
-        let whole = !places.is_empty() && places.iter().all(|range| saved.gaps(*range).is_empty());
-        if whole && part.begins <= before && before < part.mark.bytes {
-            reached.push(part.mark);
+impl Inputs {
+    /// A segment's facts at these places are in the store.
+    pub(super) fn add(&mut self, label: &Label, saved: &[StreamRange]) {
+        let Some((part, key)) = label.import.as_ref().zip(label.part()) else { return };
+        if let Some(known) = self.0.iter_mut().find(|known| known.key == key) {
+            known.saved.add_all(saved);
+            return;
         }
+        let mut places = Coverage::default();
+        places.add_all(saved);
+        self.0.push(Brought { part: part.clone(), key, saved: places });
     }
-    reached
+
+    /// How far inputs are in the store, further than these marks say.
+    pub(super) fn reached(&self, known: &[ImportMark]) -> Vec<ImportMark> {
+        let mut parts: Vec<_> = self.0.iter().filter(|brought| brought.is_whole()).collect();
+        parts.sort_by_key(|brought| brought.part.mark.bytes);
+        let mut marks = known.to_vec();
+        for Brought { part, .. } in parts {
+            let mark = &part.mark;
+            let is_further =
+                !marks.iter().any(|known| known.head_blake3 == mark.head_blake3 && known.bytes >= mark.bytes);
+            if is_further && part.follows(&marks) {
+                marks.push(mark.clone());
+            }
+        }
+        marks.split_off(known.len())
+    }
+
+    /// The inputs of parts that have come back with gaps.
+    pub(super) fn with_gaps(&self) -> BTreeSet<String> {
+        let gaps = self.0.iter().filter(|brought| !brought.is_whole() && !brought.saved.is_empty());
+        gaps.map(|brought| brought.part.mark.name.clone()).collect()
+    }
+}
+
+/// What to say of an input of which a part has come back with gaps.
+pub(super) fn has_gaps(input: &str) -> String {
+    format!(
+        "of a part of {input:?} that an import had committed, some facts came back and others did not; to import \
+         it again brings these, and doubles those"
+    )
 }
 
 #[cfg(test)]
@@ -49,36 +150,74 @@ mod tests {
     use super::*;
     use crate::fact::{Seq, StreamId};
 
-    fn brought(begins: u64, bytes: u64, first: u64, last: u64) -> Brought {
-        let mark = ImportMark {
+    /// A mark of an input that is known by its first bytes, and so many bytes of it.
+    fn mark(head: &str, bytes: u64) -> ImportMark {
+        ImportMark {
             name: "papyra.ndjson".to_owned(),
             head_bytes: 10,
-            head_blake3: "head".to_owned(),
+            head_blake3: head.to_owned(),
             bytes,
             blake3: bytes.to_string(),
             lines: 1,
             rejected: 0,
-        };
-        let range = StreamRange { stream: StreamId(1), first_seq: Seq(first), last_seq: Seq(last) };
-        Brought { part: ImportPart { begins, mark }, places: vec![range] }
+        }
     }
 
-    fn reach(parts: Vec<Brought>, saved: &[(u64, u64)], known: Option<u64>) -> Vec<u64> {
-        let mut coverage = Coverage::default();
-        for (first, last) in saved {
-            coverage.add(StreamId(1), Seq(*first), Seq(*last));
+    fn brought(begins: u64, mark: ImportMark, first: u64, last: u64) -> Label {
+        let before = Some(begins.to_string());
+        let range = StreamRange { stream: StreamId(1), first_seq: Seq(first), last_seq: Seq(last) };
+        Label {
+            store: None,
+            kind: None,
+            rows: 0,
+            streams: vec![range],
+            import: Some(ImportPart { begins, before, again: false, mark }),
         }
-        reached(parts, &coverage, |_| known).into_iter().map(|mark| mark.bytes).collect()
+    }
+
+    fn reach(parts: &[Label], saved: &[(u64, u64)], known: &[ImportMark]) -> Vec<u64> {
+        let range = |(first, last): &(u64, u64)| StreamRange {
+            stream: StreamId(1),
+            first_seq: Seq(*first),
+            last_seq: Seq(*last),
+        };
+        let saved: Vec<_> = saved.iter().map(range).collect();
+        let mut inputs = Inputs::default();
+        for label in parts {
+            inputs.add(label, &saved);
+        }
+        inputs.reached(known).into_iter().map(|mark| mark.bytes).collect()
     }
 
     #[test]
     fn an_input_reaches_as_far_as_its_parts_follow_each_other_and_are_whole() {
-        let parts = || vec![brought(200, 300, 9, 12), brought(0, 100, 1, 4), brought(100, 200, 5, 8)];
-        assert_eq!(reach(parts(), &[(1, 12)], None), [100, 200, 300]);
-        assert_eq!(reach(parts(), &[(1, 6), (9, 12)], None), [100], "facts of the second are not saved");
-        assert_eq!(reach(parts(), &[(5, 12)], None), [0; 0], "those of the first are not");
-        assert_eq!(reach(parts(), &[(5, 12)], Some(100)), [200, 300], "the ledger has the first");
-        assert_eq!(reach(parts(), &[(1, 12)], Some(300)), [0; 0], "it has them all");
-        assert_eq!(reach(vec![brought(100, 200, 5, 8)], &[(5, 8)], None), [0; 0], "the first is gone");
+        let mark = |bytes| mark("head", bytes);
+        let part = |begins, bytes, first, last| brought(begins, mark(bytes), first, last);
+        let parts = [part(200, 300, 9, 12), part(0, 100, 1, 4), part(100, 200, 5, 8)];
+        let reach = |saved: &[(u64, u64)], known: &[ImportMark]| reach(&parts, saved, known);
+        assert_eq!(reach(&[(1, 12)], &[]), [100, 200, 300]);
+        assert_eq!(reach(&[(1, 6), (9, 12)], &[]), [100], "facts of the second are not saved");
+        assert_eq!(reach(&[(5, 12)], &[]), [0; 0], "those of the first are not");
+        assert_eq!(reach(&[(5, 12)], &[mark(100)]), [200, 300], "the ledger has the first");
+        assert_eq!(reach(&[(1, 12)], &[mark(300)]), [0; 0], "it has them all");
+    }
+
+    #[test]
+    fn a_part_follows_by_the_content_before_it_not_by_the_inputs_beginning() {
+        let grown = [brought(100, mark("more", 200), 5, 8)];
+        assert_eq!(reach(&grown, &[(5, 8)], &[]), [0; 0], "the first is gone");
+        assert_eq!(reach(&grown, &[(5, 8)], &[mark("few", 100)]), [200]);
+        let other = ImportMark { blake3: "other".to_owned(), ..mark("more", 100) };
+        assert_eq!(reach(&grown, &[(5, 8)], &[other]), [0; 0], "another input of that size");
+    }
+
+    #[test]
+    fn a_part_that_does_not_say_what_came_before_follows_by_its_inputs_beginning() {
+        let mut old = brought(100, mark("head", 200), 5, 8);
+        let text = serde_json::to_string(old.import.as_ref().unwrap()).unwrap();
+        let text = text.replace(r#""before":"100","#, "");
+        old.import = ImportPart::parse(&text);
+        assert_eq!(old.import.as_ref().map(|part| (&part.before, part.again)), Some((&None, false)));
+        assert_eq!(reach(&[old], &[(5, 8)], &[mark("head", 150)]), [200]);
     }
 }

@@ -3,6 +3,7 @@
 //! [`rebuild`](super::rebuild) asks, in this order: what of the segments that readable commits name
 //! is there, what of those that nobody names is nowhere else, and what became of those that are gone.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::coverage::Coverage;
@@ -10,10 +11,11 @@ use super::describe::describe;
 use super::evidence::Evidence;
 use super::file::Found;
 use super::gate::Gate;
-use super::inputs::{self, Brought};
+use super::inputs::{self, Imported, Inputs};
+use super::journals::{JournalRead, read_journals};
 use super::report::spans;
 use super::segments::{places, write_passed};
-use super::streams::{JournalRead, adoptable, read_journals};
+use super::streams::adoptable;
 use super::wreck::Wreck;
 use super::{UnverifiedFacts, Work, segments};
 use crate::buffer::Buffer;
@@ -61,9 +63,8 @@ pub(super) struct Inquiry {
     replaced: Coverage,
     replaced_bytes: [u64; 3],
     replaced_facts: [u64; 3],
-    /// Parts of inputs that were taken, and the places of all that was.
-    brought: Vec<Brought>,
-    taken: Coverage,
+    /// What imports have left.
+    imported: Vec<Imported>,
     lost: Vec<Lost>,
     unverified: Vec<Unverified>,
     /// The same, for the report.
@@ -92,13 +93,43 @@ impl Inquiry {
             replaced: Coverage::default(),
             replaced_bytes: [0; 3],
             replaced_facts: [0; 3],
-            brought: Vec::new(),
-            taken: Coverage::default(),
+            imported: Vec::new(),
             lost: Vec::new(),
             unverified: Vec::new(),
             told: Vec::new(),
             unknown: std::mem::take(&mut evidence.unknown),
         })
+    }
+
+    /// The places of an import's own facts in accepted segments.
+    fn of_import(&self, work: &Work<'_>, imported: &Imported) -> Result<Coverage> {
+        let mut own = Coverage::default();
+        let ranges = &imported.label.streams;
+        for other in self.accepted.iter().filter(|other| touch(&other.streams, ranges)) {
+            if let Some(wreck) = Wreck::by_footer(&work.root.join(&other.path), other.kind) {
+                imported.find_in(&wreck, &mut own)?;
+            }
+        }
+        Ok(own)
+    }
+
+    /// Whether others that are known have numbers of this part of an input.
+    fn gives_way(&self, work: &Work<'_>, evidence: &Evidence, imported: &Imported) -> Result<bool> {
+        let ranges = &imported.label.streams;
+        let mut taken = Coverage::default();
+        for kind in Kind::ALL {
+            taken.add_all(&self.accepted_places(work, kind, ranges)?.ranges());
+        }
+        for range in ranges {
+            taken.add_all(&evidence.flushed.within(*range));
+            taken.add_all(&self.journaled.within(*range));
+        }
+        let mut own = self.of_import(work, imported)?;
+        // Of a repair that had brought them back, and whose segments are gone.
+        for gone in self.gone.iter().filter(|gone| imported.made(gone.recorded_at)) {
+            own.add_all(&gone.streams);
+        }
+        Ok(imported.gives_way(&taken, &own))
     }
 
     /// Places of accepted facts that are, perhaps, also in a segment of this kind and these ranges.
@@ -164,11 +195,12 @@ impl Inquiry {
                 continue;
             }
             let Some(wreck) = adoptable(work.root, &path, self.store) else { continue };
-            found.push((wreck.rows(), path, wreck));
+            found.push((wreck.label().part(), wreck.rows(), path, wreck));
         }
-        // The largest first: it may be what the others were merged into.
-        found.sort_by(|one, other| other.0.cmp(&one.0).then_with(|| one.1.cmp(&other.1)));
-        for (rows, path, wreck) in found {
+        // The largest first: it may be what the others were merged into. What was recorded has no other
+        // source, and goes before what was imported.
+        found.sort_by_cached_key(|(part, rows, path, _)| (part.clone(), Reverse(*rows), path.clone()));
+        for (_, rows, path, wreck) in found {
             self.take_candidate(work, evidence, rows, &path, &wreck)?;
         }
         Ok(())
@@ -186,6 +218,7 @@ impl Inquiry {
         let mut own = Coverage::default();
         places(&work.root.join(path), kind, &mut own)?;
         let ranges = own.ranges();
+        let imported = Imported::of(wreck)?;
         // A flush that is known has named its segments: another one of these facts is litter, but
         // for what a compaction that is not known has put in the place of segments that are gone.
         let mut open: Vec<StreamRange> =
@@ -207,8 +240,19 @@ impl Inquiry {
             passed += gate.pass(batch)?.iter().map(|(_, rows)| rows.batch.num_rows() as u64).sum::<u64>();
             Ok(())
         })?;
+        // Also of one of which others have all facts: it tells how far its input is in the store.
+        self.imported.extend(imported.clone());
         if passed == 0 {
             return Ok(());
+        }
+        match &imported {
+            Some(imported) if self.gives_way(work, evidence, imported)? => return Ok(()),
+            Some(_) => {}
+            // A compaction's says no more where its facts come from.
+            None => self.note(
+                "which inputs were imported whose facts a compaction has merged, if any: to import one of these again \
+                 doubles its facts",
+            ),
         }
         let whole = passed == rows;
         let heirs = match Found::at(&work.root.join(path))? {
@@ -239,8 +283,6 @@ impl Inquiry {
         }
         let facts = heirs.iter().map(|heir| heir.rows).sum();
         let within = gate.passed.ranges();
-        self.taken.add_all(&within);
-        self.brought.extend(Brought::of(wreck.label()));
         self.told.push(UnverifiedFacts { path: path.to_owned(), kind, facts, spans: spans(&within) });
         self.unverified.push(Unverified { kind, facts, within });
         self.accepted.extend(heirs);
@@ -284,6 +326,12 @@ impl Inquiry {
         self.accepted.append(&mut self.gone);
     }
 
+    fn note(&mut self, unknown: &str) {
+        if !self.unknown.iter().any(|known| known == unknown) {
+            self.unknown.push(unknown.to_owned());
+        }
+    }
+
     /// All together.
     pub(super) fn conclude(mut self, work: &Work<'_>, evidence: Evidence) -> Result<Rebuilt> {
         let mut streams = evidence.streams.clone();
@@ -310,11 +358,13 @@ impl Inquiry {
         lost.append(&mut self.lost);
         let mut unverified = evidence.unverified;
         unverified.append(&mut self.unverified);
+        let mut inputs = Inputs::default();
+        for imported in &self.imported {
+            inputs.add(&imported.label, &self.of_import(work, imported)?.ranges());
+        }
         let mut imports = evidence.imports;
-        imports.extend(inputs::reached(self.brought, &self.taken, |input| {
-            let of_input = imports.iter().filter(|mark| mark.head_blake3 == input.head_blake3);
-            of_input.map(|mark| mark.bytes).max()
-        }));
+        imports.extend(inputs.reached(&imports));
+        self.unknown.extend(inputs.with_gaps().iter().map(|input| inputs::has_gaps(input)));
         Ok(Rebuilt {
             add: self.accepted,
             streams: streams.into_iter().collect(),

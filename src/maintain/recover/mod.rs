@@ -43,6 +43,7 @@ mod frames;
 mod gate;
 mod inputs;
 mod inquiry;
+mod journals;
 mod pages;
 mod rebuild;
 mod report;
@@ -67,6 +68,7 @@ use crate::metrics::count;
 use crate::store::Store;
 use aside::Aside;
 use evidence::Files;
+use inputs::Inputs;
 use strangers::Seen;
 
 /// How often recovering goes on with what another scan finds.
@@ -115,6 +117,7 @@ pub fn recover(path: impl AsRef<Path>, config: RecoveryConfig) -> Result<Recover
         aside: Aside::new(&config.disk, root, config.quarantine_dir.as_deref())?,
         report: RecoveryReport { mode: config.mode, ..RecoveryReport::default() },
         ledger: None,
+        inputs: Inputs::default(),
         seen: BTreeMap::new(),
         bits_budget: BITS_BUDGET,
     };
@@ -177,6 +180,8 @@ struct Work<'a> {
     aside: Aside,
     report: RecoveryReport,
     ledger: Option<Ledger>,
+    /// Parts of inputs that streams had.
+    inputs: Inputs,
     /// What the scan saw at the paths of strangers.
     seen: BTreeMap<PathBuf, Seen>,
     bits_budget: u64,
@@ -226,10 +231,17 @@ impl Work<'_> {
         }
         self.remove_repaired()?;
         let mut waiting: BTreeSet<&str> = BTreeSet::new();
-        for (stream, unknown) in &streams {
+        // Parts of an input in their order: killed in between, the ledger says how far it is.
+        let store = self.ledger()?.refresh()?.store;
+        let mut order: Vec<_> = streams.iter().collect();
+        order.sort_by_cached_key(|(_, unknown)| inputs::first_part(self.root, unknown, store));
+        for (stream, unknown) in order {
             if !streams::salvage(self, *stream, unknown)? {
                 waiting.extend(unknown.iter().map(String::as_str));
             }
+        }
+        for input in self.inputs.with_gaps() {
+            self.note(inputs::has_gaps(&input));
         }
         // One that has facts of several streams is looked at for each, and only then goes.
         for path in streams.values().flatten().filter(|path| !waiting.contains(path.as_str())) {

@@ -6,7 +6,8 @@
 //! 3. Segments that they name and that are there are live. Segments that nobody names may be what
 //!    the unreadable commits added. Their facts count if they are nowhere else: neither in a live
 //!    segment, row by row, nor in a journal, nor covered by a flush that is known. What a readable
-//!    commit has removed does not come back.
+//!    commit has removed does not come back. A part of an input that was imported, and of whose numbers
+//!    others have some, is left to the input.
 //! 4. A commit says all this, and what readable commits had removed, under the number behind the highest one. What could not be known is
 //!    in it, in words.
 //! 5. The old commits and checkpoints are moved aside; now the ledger begins with the new commit.

@@ -369,7 +369,7 @@ fn others(work: &Work<'_>, state: &State, segment: &Segment) -> Result<Coverage>
 /// Adds the places of all facts in a sound segment.
 pub(super) fn places(path: &Path, kind: Kind, coverage: &mut Coverage) -> Result<()> {
     let Some(sound) = Wreck::by_footer(path, kind) else { return Ok(()) };
-    sound.read_places(&mut |stream, seq| coverage.insert(stream, seq))
+    sound.read_places(&mut |place| coverage.insert(place.stream, place.seq))
 }
 
 /// Where the lost facts were: of the segment's places those that nobody has.

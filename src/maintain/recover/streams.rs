@@ -2,7 +2,8 @@
 //!
 //! 1. The stream's lock is claimed: the journal of a writer that lives is not touched.
 //! 2. Every sound frame is taken, before and behind the damage ([`frames`]), and every row of
-//!    segments that no commit names and whose facts are nowhere else.
+//!    segments that no commit names and whose facts are nowhere else: of a part of an input that was
+//!    imported, all or none ([`inputs`](super::inputs)).
 //! 3. What is readable is written into segments, and committed as the next range of the stream,
 //!    with the numbers in between that nobody has any more.
 //! 4. Only then the journal files go. In mode quarantine they were kept aside before.
@@ -12,75 +13,24 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::coverage::Coverage;
 use super::gate::Gate;
-use super::inputs::{self, Brought};
+use super::inputs::Imported;
+use super::journals::{JournalRead, is_sound, read_journals};
 use super::report::spans;
 use super::segments::write_passed;
-use super::wreck::Wreck;
+use super::wreck::{Label, Wreck};
 use super::{LostFacts, UnverifiedFacts, Work, frames};
-use crate::adopt::{MAX_JOURNAL_BYTES, TailReader};
 use crate::buffer::Buffer;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Kind, Seq, StreamId, UnixNanos};
 use crate::journal::claim;
-use crate::journal::frame::{FileHeader, Frame, HeaderError};
-use crate::journal::replay::{self, Ending};
+use crate::journal::frame::Frame;
+use crate::journal::replay::Ending;
 use crate::ledger::{Action, Segment, State, StoreId, StreamRange, Unverified};
 use crate::segment::{self, Origin};
-
-/// A journal file, read.
-pub(super) struct JournalRead {
-    pub(super) path: PathBuf,
-    pub(super) bytes: Vec<u8>,
-    pub(super) same_boot: bool,
-    pub(super) ending: Ending,
-    /// It belongs to another stream or store.
-    foreign: bool,
-}
-
-impl JournalRead {
-    /// Its facts, as far as their frames are sound.
-    pub(super) fn frames(&self) -> Vec<Frame<'_>> {
-        if self.foreign { Vec::new() } else { frames::sound(&self.bytes).facts }
-    }
-}
-
-/// Reads a stream's journal files. They may go while they are read, if the stream is owned.
-pub(super) fn read_journals(work: &Work<'_>, store: StoreId, stream: StreamId) -> Result<Vec<JournalRead>> {
-    let expected = FileHeader { stream, store };
-    let mut journals = Vec::new();
-    for file in claim::files(&claim::folder(work.root, stream))? {
-        let attempt = |error| Error::io("read the journal", &file.path, error);
-        let bytes = match fs::symlink_metadata(&file.path) {
-            Ok(metadata) if !metadata.is_file() => continue,
-            Ok(metadata) if metadata.len() > MAX_JOURNAL_BYTES => {
-                let much = format_args!("it has {} bytes, and nobody writes such a journal", metadata.len());
-                return Err(Error::damaged(&file.path, much));
-            }
-            Ok(_) => fs::read(&file.path).map_err(attempt)?,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(attempt(error)),
-        };
-        let foreign = match FileHeader::decode(&bytes) {
-            Ok(header) => header != expected,
-            Err(HeaderError::NewerFormat(version)) => {
-                return Err(Error::new(
-                    ErrorKind::NewerFormat,
-                    format!("{} has format {version}; use a newer ostracon", file.path.display()),
-                ));
-            }
-            // By its place it is the stream's.
-            Err(HeaderError::Unsound) => false,
-        };
-        let same_boot = claim::same_boot(work.disk, &file);
-        let ending = replay::read(&bytes, &expected, same_boot).ending;
-        journals.push(JournalRead { path: file.path, bytes, same_boot, ending, foreign });
-    }
-    Ok(journals)
-}
 
 /// What was found of a stream behind the ledger.
 #[derive(Default)]
@@ -160,8 +110,9 @@ pub(super) fn salvage(work: &mut Work<'_>, stream: StreamId, unknown: &BTreeSet<
     let mut saved = found.passed.clone();
     remains.frames.keys().for_each(|seq| saved.insert(stream, *seq));
     let gaps = saved.gaps(range);
-    let brought = found.wrecks.iter().filter_map(|wreck| Brought::of(wreck.label())).collect();
-    let imports = inputs::reached(brought, &found.passed, |mark| state.imported(&mark.head_blake3));
+    // With those of other streams: an input's parts may be in several.
+    found.parts.iter().for_each(|(label, saved)| work.inputs.add(label, saved));
+    let imports = work.inputs.reached(&state.imports);
     let last_recorded_at = remains
         .last_recorded_at
         .max(found.last_recorded_at)
@@ -191,16 +142,14 @@ pub(super) fn salvage(work: &mut Work<'_>, stream: StreamId, unknown: &BTreeSet<
         }
     }
     tell(work, &journals, stream, last, &gaps, found.doubts(), unknown);
+    for input in &found.giving_way {
+        work.note(format!(
+            "what an import of {input:?} had committed, and of whose numbers other facts have some, was not brought \
+             back, but is kept aside; to import the input again brings it"
+        ));
+    }
     let_go(work, &claim.folder, &journals)?;
     Ok(true)
-}
-
-/// Whether whoever opens the store next finds nothing wrong with these files.
-fn is_sound(journals: &[JournalRead], store: StoreId, stream: StreamId, committed: Seq) -> bool {
-    let mut tail = TailReader::new(store, stream, committed);
-    journals.iter().all(|journal| {
-        journal.ending == Ending::Clean && tail.add(&journal.path, &journal.bytes, journal.same_boot).is_ok()
-    })
 }
 
 /// Rows of segments that no commit names.
@@ -212,6 +161,10 @@ struct Found {
     places: [Coverage; 3],
     last: Option<Seq>,
     last_recorded_at: UnixNanos,
+    /// Of parts of inputs, what comes back.
+    parts: Vec<(Label, Vec<StreamRange>)>,
+    /// The inputs of parts of whose numbers other facts have some.
+    giving_way: BTreeSet<String>,
 }
 
 impl Found {
@@ -223,11 +176,23 @@ impl Found {
         remains: &Remains<'_>,
     ) -> Result<Self> {
         let mut found = Self::default();
+        let committed = state.committed(stream);
         let mut taken = taken(stream, remains);
-        for path in unknown {
-            let Some(wreck) = adoptable(work.root, path, state.store) else { continue };
+        taken.add(stream, Seq(1), committed);
+        let wrecks = unknown.iter().filter_map(|path| adoptable(work.root, path, state.store));
+        let mut wrecks: Vec<_> = wrecks.collect();
+        // What was recorded has no other source, and goes before what was imported.
+        wrecks.sort_by_cached_key(|wreck| wreck.label().part());
+        for wreck in wrecks {
+            let imported = Imported::of(&wreck)?;
+            if let Some(imported) = &imported
+                && imported.gives_way(&taken, &found.of_import(imported)?)
+            {
+                found.giving_way.extend(imported.input());
+                continue;
+            }
             let kind = wreck.kind();
-            let places = beyond(stream, state.committed(stream));
+            let places = beyond(stream, committed);
             let mut gate = Gate::new(kind, &places, None, &taken);
             let (mut rows, mut newest) = (0, UnixNanos::default());
             wreck.read(&mut |batch| {
@@ -237,9 +202,6 @@ impl Found {
                 }
                 Ok(())
             })?;
-            if rows == 0 {
-                continue;
-            }
             let passed = gate.passed;
             found.last_recorded_at = found.last_recorded_at.max(newest);
             found.last = found.last.max(passed.last(stream));
@@ -254,9 +216,23 @@ impl Found {
             if let Some(facts) = found.facts.get_mut(kind.index()) {
                 *facts += rows;
             }
-            found.wrecks.push(wreck);
+            if let Some(Imported { label, .. }) = imported {
+                let saved = label.streams.iter().flat_map(|range| found.passed.within(*range)).collect();
+                found.parts.push((label, saved));
+            }
+            if rows > 0 {
+                found.wrecks.push(wreck);
+            }
         }
         Ok(found)
+    }
+
+    /// The places of an import's own facts among what was found: a recovery that was killed leaves such
+    /// files.
+    fn of_import(&self, imported: &Imported) -> Result<Coverage> {
+        let mut own = Coverage::default();
+        self.wrecks.iter().try_for_each(|wreck| imported.find_in(wreck, &mut own))?;
+        Ok(own)
     }
 
     /// Nobody has noted the digests of these segments.

@@ -14,7 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
-use arrow::datatypes::{Int32Type, Int64Type};
+use arrow::datatypes::{Int32Type, Int64Type, TimestampNanosecondType};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection, RowSelector,
@@ -23,7 +23,7 @@ use parquet::file::metadata::ParquetMetaData;
 
 use super::pages;
 use crate::error::{Error, ErrorKind, Result};
-use crate::fact::{Kind, Seq, StreamId};
+use crate::fact::{Kind, Position, Seq, StreamId, UnixNanos};
 use crate::ledger::StreamRange;
 use crate::maintain::footer::ranges;
 use crate::segment::{IMPORT_KEY, ImportPart, reader_options};
@@ -141,13 +141,13 @@ impl Wreck {
     }
 
     /// Visits the place of every row, reading nothing else.
-    pub(super) fn read_places(&self, visit: &mut dyn FnMut(StreamId, Seq)) -> Result<()> {
+    pub(super) fn read_places(&self, visit: &mut dyn FnMut(Position)) -> Result<()> {
         let file = self
             .file
             .try_clone()
             .map_err(|error| Error::with_source(ErrorKind::Io, "cannot open a segment again", error))?;
         let schema = self.metadata.metadata().file_metadata().schema_descr();
-        let columns = ProjectionMask::columns(schema, ["stream", "seq"]);
+        let columns = ProjectionMask::columns(schema, ["stream", "seq", "recorded_at"]);
         let build = AssertUnwindSafe(|| {
             ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone())
                 .with_projection(columns)
@@ -158,9 +158,18 @@ impl Wreck {
         while let Some(batch) = next(&mut reader) {
             let stream = batch.column_by_name("stream").and_then(|c| c.as_primitive_opt::<Int32Type>());
             let seq = batch.column_by_name("seq").and_then(|c| c.as_primitive_opt::<Int64Type>());
-            let (Some(stream), Some(seq)) = (stream, seq) else { return Ok(()) };
-            for (stream, seq) in stream.iter().flatten().zip(seq.iter().flatten()) {
-                visit(StreamId(stream as u32), Seq(seq as u64));
+            let recorded_at = batch.column_by_name("recorded_at");
+            let recorded_at = recorded_at.and_then(|c| c.as_primitive_opt::<TimestampNanosecondType>());
+            let (Some(stream), Some(seq), Some(recorded_at)) = (stream, seq, recorded_at) else {
+                return Ok(());
+            };
+            for ((stream, seq), at) in stream.iter().zip(seq).zip(recorded_at) {
+                let (Some(stream), Some(seq), Some(at)) = (stream, seq, at) else { continue };
+                visit(Position {
+                    stream: StreamId(stream as u32),
+                    seq: Seq(seq as u64),
+                    recorded_at: UnixNanos::new(at),
+                });
             }
         }
         Ok(())

@@ -49,7 +49,7 @@ use self::journals::StreamFiles;
 pub(super) use self::journals::{Judged, open_all as open_journals};
 use super::anomaly::{Anomaly, AnomalyKind, ScanReport};
 use super::chain::{self, Chain};
-use super::inventory::{self, Known, Standing};
+use super::inventory::{self, Known};
 use crate::disk::Disk;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::StreamId;
@@ -266,12 +266,7 @@ impl<'a> Scene<'a> {
                 known.add_journaled(stream, first, last);
             }
             let there = self.root.join(&unknown.entry.path).symlink_metadata().is_ok();
-            let is_lost = match known.standing(&unknown.ranges) {
-                Standing::Unknown => true,
-                Standing::Covered => unknown.import.is_some() && !known.is_live(&unknown.entry.name()),
-                Standing::Journaled => false,
-            };
-            if there && is_lost {
+            if there && unknown.is_lost(&known) && !known.is_live(&unknown.entry.name()) {
                 report.anomalies.push(unknown.anomaly(&known));
             }
         }

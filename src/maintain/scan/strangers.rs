@@ -35,29 +35,42 @@ pub(super) struct Unknown {
     /// Whether it is of an import, which had committed it.
     pub(super) imported: bool,
     /// The part of an input that it holds, if it says so.
-    pub(super) import: Option<ImportPart>,
+    import: Option<ImportPart>,
 }
 
 impl Unknown {
+    /// Whether its facts may be nowhere else.
+    pub(super) fn is_lost(&self, known: &Known<'_>) -> bool {
+        // An import has no journal: if its numbers are somewhere, they are other facts'.
+        self.imported || known.standing(&self.ranges) == Standing::Unknown
+    }
+
     /// What to say of it: its facts are nowhere else.
     pub(super) fn anomaly(&self, known: &Known<'_>) -> Anomaly {
+        // A part of an input comes back whole, or not at all.
+        let is_taken = self.imported && known.has_some(&self.ranges);
         let missing: Vec<_> = self
             .ranges
             .iter()
             .copied()
-            .filter(|range| known.standing(&[*range]) == Standing::Unknown)
+            .filter(|range| !is_taken && known.standing(&[*range]) == Standing::Unknown)
             .collect();
         let facts = format!("{} {}, {}, which no commit names", self.rows, self.kind, spans(&self.ranges));
-        let is_covered = known.standing(&self.ranges) == Standing::Covered;
         let why = match &self.import {
-            Some(part) if is_covered => format!(
-                "; an import of {:?} had committed them, but its commit is lost, and other facts have their numbers since",
+            Some(part) if is_taken => format!(
+                "; an import of {:?} had committed them, but its commit is lost, and other facts have their numbers \
+                 since, or they themselves, if a repair was cut short",
                 part.mark.name
             ),
             Some(part) => format!(
                 " and which are nowhere else; an import of {:?} had committed them, but its commit is lost",
                 part.mark.name
             ),
+            None if is_taken => {
+                "; an import has left them, and other facts have their numbers since; whether it was cut short, or \
+                 its commit is lost, nobody can tell"
+                    .to_owned()
+            }
             None if self.imported => {
                 " and which are nowhere else in the store; whether an import was cut short, \
                  which can be done again, or its commit is lost, nobody can tell"
@@ -75,7 +88,7 @@ impl Unknown {
         let expected = "a segment that a commit names";
         let anomaly = Anomaly::new(AnomalyKind::SegmentUnknown, self.entry.name(), expected, found);
         let anomaly = anomaly.touching(affected);
-        if is_covered {
+        if is_taken {
             return anomaly
                 .remedy("moves the file to quarantine; to import the input again brings its facts");
         }
@@ -224,25 +237,27 @@ impl Beside {
             unexpected(&what);
             return Ok(());
         }
-        let imported = is_imported(&entry.path);
+        let imported = is_imported(&entry.path) || footer.import.is_some();
         let has_input =
-            footer.import.as_ref().zip(state).is_some_and(|(part, state)| state.has_imported(&part.mark));
+            footer.import.as_ref().zip(state).is_some_and(|(part, state)| part.is_imported(&state.imports));
         let what = match known.standing(&footer.streams) {
             Standing::Covered if named.is_empty() => {
                 unexpected(&format!("a copy of facts that the ledger covers, {}", spans(&footer.streams)));
                 return Ok(());
             }
-            Standing::Covered if footer.import.is_none() || is_unconfirmed || has_input => {
+            Standing::Covered if !imported || is_unconfirmed || has_input => {
                 "a segment that no commit names, and whose facts the ledger covers: of a flush, an import or a \
                  compaction that was cut short, or is under way"
             }
-            Standing::Journaled if scene.any_owned(&footer.streams)? => return Ok(()),
-            Standing::Journaled => "a segment that was never committed; its facts are still in the journal",
+            Standing::Journaled if !imported && scene.any_owned(&footer.streams)? => return Ok(()),
+            Standing::Journaled if !imported => {
+                "a segment that was never committed; its facts are still in the journal"
+            }
             _ if is_unconfirmed => {
                 "a segment of an import that is under way, or was cut short before its commit: nobody was told of \
                  its facts, and importing the same input again brings them"
             }
-            _ if imported && has_input => {
+            _ if has_input => {
                 "a segment of an import that no commit names, and whose input was imported as far since"
             }
             _ => {

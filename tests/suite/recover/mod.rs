@@ -2,11 +2,12 @@
 //!
 //! [`table`] is the whole of it on one page: every damage, in every mode, and what comes of it.
 //! [`faults`] has the disk fail, the process stop and the power fail at every operation of a
-//! recovery, and of the recovery after that. [`rules`] are the rules that a table cannot show, and
-//! [`command`] is the command.
+//! recovery, and of the recovery after that. [`rules`] are the rules that a table cannot show,
+//! [`imports`] those of inputs whose commits are lost, and [`command`] is the command.
 
 mod command;
 mod faults;
+mod imports;
 mod rebuilt;
 mod rules;
 mod scene;

@@ -157,6 +157,34 @@ fn what_others_have_taken_the_numbers_of_is_kept_aside_and_told() {
     assert_eq!(lines(&scene.root()).len() as u64, 40 + FACTS);
 }
 
+/// An import has no journal: what stands there under its numbers are other facts.
+#[test]
+fn an_import_whose_numbers_are_in_anothers_journal_is_told_at_once() {
+    for taken in [3, FACTS] {
+        let scene = rolled_back();
+        let one = Store::open(scene.root()).unwrap();
+        let two = Store::open(scene.root()).unwrap();
+        for n in 100..100 + taken {
+            two.record(support::any_fact(n)).unwrap();
+        }
+        let told = |scene: &Scene| {
+            for depth in DEPTHS {
+                let report = scene.scan(depth);
+                assert_eq!(kinds(&report), "3 segment_unknown", "{report:#?}");
+                assert!(found(&report).contains("other facts have"), "{report:#?}");
+                assert!(report.anomalies[0].remedy.contains("import"), "{report:#?}");
+            }
+        };
+        told(&scene);
+        let scene = Scene::copy_of(&scene.root());
+        drop((one, two));
+        told(&scene);
+        assert_eq!(repair(&scene).quarantined_files.len(), 3);
+        assert_eq!(import(&scene.root()), FACTS);
+        assert_eq!(lines(&scene.root()).len() as u64, taken + FACTS);
+    }
+}
+
 #[test]
 fn what_was_never_acknowledged_is_harmless_also_after_maintenance() {
     let scene = killed();
