@@ -8,7 +8,7 @@ CARGO ?= cargo
 DEMO ?= target/demo-store
 # Where the Python package is installed to be tested, and what it is tested with.
 VENV ?= target/python
-TESTED_WITH = maturin==1.* papyra==0.3.0 pytest trio pyarrow polars starlette
+TESTED_WITH = maturin==1.* papyra==0.3.0 pytest trio pyarrow polars starlette redis
 
 .PHONY: demo test test-python check bench versus
 
@@ -30,7 +30,9 @@ test:
 	else $(CARGO) test --locked; fi
 	$(MAKE) test-python
 
+# A real Redis to move in from; without it those tests are skipped, and say so.
 test-python:
+	@command -v redis-server >/dev/null || apt-get install -y -qq redis-server >/dev/null 2>&1 || echo 'redis-server cannot be installed'
 	rm -rf $(VENV) target/wheels
 	python3 -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check $(TESTED_WITH)

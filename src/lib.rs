@@ -98,7 +98,9 @@ pub use fact::{
     Timestamp, UnixNanos,
 };
 pub use follow::{After, Cursor};
-pub use import::{Import, ImportReport, Reject};
+#[cfg(feature = "redis")]
+pub use import::RedisStreams;
+pub use import::{Import, ImportReport, Reject, rotated_files};
 pub use maintain::retention::{
     AgeBy, Explanation, Fate, Hold, HoldInForce, Outcome, RetentionLimits, RetentionPolicy, RetentionRule,
     RuleInForce,

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -311,22 +311,35 @@ class OstraconPersistence(Shipping, PersistenceBackend):
     # Moving in
 
     async def import_from(
-        self, path: str | os.PathLike[str], *, epoch: datetime | float | None = None
+        self,
+        path: str | os.PathLike[str],
+        *,
+        epoch: datetime | float | None = None,
+        prefix: str = "papyra",
+        system: str | None = None,
     ) -> ImportReport:
-        """Imports a store of Papyra's JSON or rotating backend as it lies on the disk.
+        """Imports what Papyra's own backends have: a file of the JSON or the rotating one as it lies on the
+        disk, or what the Redis one has put at an address such as ``redis://localhost:6379/0``.
 
-        Rotated files (``path.1``, ``path.2`` and so on) come oldest first. What was imported before is
-        not imported twice, and lines that are no facts are counted and told. Give an ``epoch`` if the
-        system's clock started then.
+        Rotated files (``path.1``, ``path.2`` and so on) come oldest first. Of Redis, the streams of all systems
+        under the prefix are read, or those of one system, and nothing is changed. What was imported before is
+        not imported twice, and what is no fact is counted and told. Give an ``epoch`` if the system's
+        clock started then.
         """
-        return await off_loop(self._import_from, Path(path), _nanos(epoch))
+        place = os.fspath(path)
+        if place.startswith(("redis://", "rediss://", "redis+unix://", "unix://")):
+            return await off_loop(self._import_redis, place, prefix, system, _nanos(epoch))
+        return await off_loop(self._import_files, place, _nanos(epoch))
 
-    def _import_from(self, path: Path, epoch: int | None) -> ImportReport:
+    def _import_redis(self, url: str, prefix: str, system: str | None, epoch: int | None) -> ImportReport:
+        return ImportReport(*self._handles.writer().import_redis(url, prefix, system, epoch=epoch))
+
+    def _import_files(self, path: str, epoch: int | None) -> ImportReport:
         writer = self._handles.writer()
         facts = rejected = before = 0
         reasons: list[tuple[int, str]] = []
-        for file in _rotated(path):
-            of_file = writer.import_file(str(file), epoch=epoch)
+        for file in _native.rotated_files(path):
+            of_file = writer.import_file(os.fspath(file), epoch=epoch)
             facts, rejected, before = facts + of_file[0], rejected + of_file[1], before + of_file[2]
             reasons += [(line, f"{file}: {reason}") for line, reason in of_file[3]]
         return ImportReport(facts, rejected, before, reasons)
@@ -406,18 +419,6 @@ def _made(cls: type[T], record: dict[str, Any]) -> T:
         if name in values:
             values[name] = tuple(values[name])
     return cls(**values)
-
-
-def _rotated(path: Path) -> Iterator[Path]:
-    """The files of a rotating store, oldest first; of a plain one, that one."""
-    older = []
-    for file in path.parent.iterdir():
-        number = file.name.removeprefix(f"{path.name}.")
-        if number != file.name and number.isdecimal():
-            older.append((int(number), file))
-    yield from (file for _, file in sorted(older, reverse=True))
-    if path.exists() or not older:
-        yield path
 
 
 __all__ = ["OstraconMetrics", "OstraconPersistence"]

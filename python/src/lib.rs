@@ -38,6 +38,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(maintain::scan, module)?)?;
     module.add_function(wrap_pyfunction!(maintain::recover, module)?)?;
     module.add_function(wrap_pyfunction!(maintain::verify, module)?)?;
+    module.add_function(wrap_pyfunction!(store::rotated_files, module)?)?;
     module.add_function(wrap_pyfunction!(store::saved_queries, module)?)?;
     module.add_function(wrap_pyfunction!(cli, module)?)?;
     Ok(())

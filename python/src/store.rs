@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use ostracon::{CompactOptions, Cursor, Durability, Fact, Import, Kind, QueryOptions, SavedQuery, UnixNanos};
+use ostracon::{
+    CompactOptions, Cursor, Durability, Fact, Import, Kind, QueryOptions, RedisStreams, SavedQuery, UnixNanos,
+};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use tokio::runtime::Runtime;
@@ -18,6 +20,8 @@ use crate::facts::Facts;
 use crate::maintain::{depth, json, recovery, recovery_json, scan_json};
 use crate::settings::{Settings, seconds};
 
+/// So many reasons for a rejection are told.
+const REASONS: usize = 100;
 /// How long a question may go on before Ctrl-C is looked for again.
 const SIGNALS: Duration = Duration::from_millis(50);
 
@@ -255,6 +259,35 @@ impl Store {
         recovery_json(&py.detach(|| self.store.recover(config)).map_err(raise)?)
     }
 
+    /// Imports what Papyra's Redis backend has there. Facts, lines that are none, and these with why.
+    #[pyo3(signature = (url, prefix, system=None, *, epoch=None))]
+    fn import_redis(
+        &self,
+        py: Python<'_>,
+        url: &str,
+        prefix: &str,
+        system: Option<&str>,
+        epoch: Option<i64>,
+    ) -> PyResult<Imported> {
+        let mut streams = RedisStreams::at(url).prefix(prefix);
+        if let Some(system) = system {
+            streams = streams.system(system);
+        }
+        py.detach(|| {
+            let mut reasons = Vec::new();
+            let mut import = Import::named("redis").on_reject(|reject| {
+                if reasons.len() < REASONS {
+                    reasons.push((reject.line, reject.reason.to_owned()));
+                }
+            });
+            if let Some(epoch) = epoch {
+                import = import.epoch(UnixNanos::new(epoch));
+            }
+            let report = self.store.import_redis(&streams, import).map_err(raise)?;
+            Ok((report.total(), report.rejected, report.resumed_after, reasons))
+        })
+    }
+
     /// Imports a file of JSON lines: facts, rejected lines, lines passed over as imported before,
     /// and the first reasons for a rejection with their lines.
     #[pyo3(signature = (path, *, epoch=None, again=false))]
@@ -265,7 +298,6 @@ impl Store {
         epoch: Option<i64>,
         again: bool,
     ) -> PyResult<Imported> {
-        const REASONS: usize = 100;
         let mut reasons = Vec::new();
         let report = py.detach(|| {
             let name = path.display().to_string();
@@ -376,6 +408,12 @@ fn interruptible<T: Send + 'static>(
     let done = py.detach(|| thread.join());
     interrupted?;
     done.map_err(|_| misuse("it failed within"))
+}
+
+/// The files that a rotating backend has left of a log, oldest first.
+#[pyfunction]
+pub(crate) fn rotated_files(py: Python<'_>, path: PathBuf) -> PyResult<Vec<PathBuf>> {
+    py.detach(|| ostracon::rotated_files(path)).map_err(raise)
 }
 
 /// The saved queries: name, title, question, and name, default and meaning of each parameter.

@@ -7,15 +7,23 @@
 //! into the file it reaches, and by which content that file is known ([`resume`]): importing it
 //! again goes on from there.
 
+mod entries;
 mod lines;
 mod parts;
+#[cfg(feature = "redis")]
+mod redis;
 mod resume;
+mod rotated;
 
 use std::io::{Read, Write};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Kind, UnixNanos};
 use crate::store::Store;
+use entries::EntryId;
+#[cfg(feature = "redis")]
+pub use redis::RedisStreams;
+pub use rotated::rotated_files;
 
 /// How a file is imported.
 #[derive(Default)]
@@ -27,6 +35,19 @@ pub struct Import<'a> {
     rejects: Option<&'a mut dyn Write>,
     on_reject: Option<OnReject<'a>>,
     on_progress: Option<OnProgress<'a>>,
+    entries: Option<Entries>,
+}
+
+/// The lines of an input that are entries of something else, each with a name of its own there.
+struct Entries {
+    /// Where they are from.
+    source: String,
+    /// The last entry of that source that was imported before.
+    after: Option<EntryId>,
+    /// The name of each line.
+    names: Vec<EntryId>,
+    /// Lines before these.
+    before: u64,
 }
 
 type OnReject<'a> = Box<dyn FnMut(&Reject<'_>) + 'a>;
@@ -108,7 +129,13 @@ impl<'a> Import<'a> {
 
     fn reject(&mut self, line: u64, reason: &str, text: &[u8]) -> Result<()> {
         if let Some(call) = &mut self.on_reject {
-            call(&Reject { line, reason });
+            match &self.entries {
+                None => call(&Reject { line, reason }),
+                Some(entries) => {
+                    let (line, reason) = (entries.before + line, entries.reason(line, reason));
+                    call(&Reject { line, reason: &reason });
+                }
+            }
         }
         self.keep_aside(text)?;
         self.keep_aside(b"\n")
@@ -158,6 +185,7 @@ impl Store {
                 "the store is open for reading only; nothing was imported",
             ));
         }
-        parts::run(self.shared(), input, import)
+        let mut import = import;
+        parts::run(self.shared(), input, &mut import)
     }
 }

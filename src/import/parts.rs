@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{Scope, ScopedJoinHandle};
 
+use super::entries::{self, EntryId};
 use super::lines::{Lines, Part, cut};
 use super::resume::{self, Begin, Progress};
 use super::{Import, ImportReport};
@@ -17,7 +18,7 @@ use crate::fact::columns::{Rows, RowsBuilder};
 use crate::fact::{Fact, Kind, LineParser, Seq, StreamId, UnixNanos};
 use crate::flush;
 use crate::journal::claim::Claim;
-use crate::ledger::{Action, Segment, StreamRange};
+use crate::ledger::{Action, ImportMark, Segment, State, StreamRange};
 use crate::metrics::count;
 use crate::segment::{self, ImportPart, Origin};
 use crate::store::Shared;
@@ -29,11 +30,11 @@ const WRITERS: usize = 2;
 pub(super) fn run(
     shared: &Shared,
     mut input: impl Read + Send,
-    mut import: Import<'_>,
+    import: &mut Import<'_>,
 ) -> Result<ImportReport> {
     let state = shared.ledger.refresh()?;
     let Begin { mut progress, read, resumed_after } =
-        resume::begin(std::mem::take(&mut import.name), &mut input, &state, import.again)?;
+        resume::begin(import.name.clone(), &mut input, &state, import.again)?;
     if resumed_after > 0 {
         segment::confirm_live(&shared.disk, &shared.root, &state)?;
     }
@@ -46,8 +47,12 @@ pub(super) fn run(
     let attempt = |error| Error::with_source(ErrorKind::Io, "cannot read the input", error);
 
     std::thread::scope(|scope| {
-        let known = if import.again { None } else { Some(progress.known) };
-        let mut committer = Committer::new(shared, scope, numbering.stream(), known);
+        let expected = match &import.entries {
+            Some(entries) => Expected::Entries(entries.source.clone(), entries.after),
+            None if import.again => Expected::Anything,
+            None => Expected::Input(progress.known),
+        };
+        let mut committer = Committer::new(shared, scope, numbering.stream(), expected);
         let result = (|| {
             loop {
                 let (text, finished) = match lines.next().map_err(attempt)? {
@@ -55,7 +60,7 @@ pub(super) fn run(
                     Part::Lines(text) => (text, true),
                     Part::Unfinished(text) => (text, false),
                     Part::TooLong(begun) => {
-                        skip_line(&mut lines, begun, &mut import, &mut progress, &mut report)?;
+                        skip_line(&mut lines, begun, import, &mut progress, &mut report)?;
                         continue;
                     }
                 };
@@ -260,13 +265,41 @@ struct Job {
 /// A part that was written, or why not.
 type Written = Result<Action>;
 
+/// What the ledger should say when a part is committed.
+enum Expected {
+    Anything,
+    /// That the input was imported up to here.
+    Input(Option<u64>),
+    /// That of this source entries were imported up to this one.
+    Entries(String, Option<EntryId>),
+}
+
+impl Expected {
+    /// Whether the ledger says something else: another import of the same has been at work.
+    fn differs(&self, state: &State, mark: &ImportMark) -> bool {
+        match self {
+            Self::Anything => false,
+            Self::Input(known) => state.imported(&mark.head_blake3) != *known,
+            Self::Entries(source, after) => entries::newest(state, source) != *after,
+        }
+    }
+
+    /// After a part was committed.
+    fn advance(&mut self, mark: &ImportMark) {
+        match self {
+            Self::Anything => {}
+            Self::Input(known) => *known = Some(mark.bytes),
+            Self::Entries(source, after) => *after = entries::of_mark(mark, source),
+        }
+    }
+}
+
 /// Writes parts beside each other, and commits them one after the other.
 struct Committer<'scope, 'env> {
     shared: &'env Shared,
     scope: &'scope Scope<'scope, 'env>,
     stream: StreamId,
-    /// How far the ledger says that this input was imported, unless that does not matter.
-    known: Option<Option<u64>>,
+    expected: Expected,
     writing: VecDeque<Receiver<Written>>,
 }
 
@@ -275,9 +308,9 @@ impl<'scope, 'env> Committer<'scope, 'env> {
         shared: &'env Shared,
         scope: &'scope Scope<'scope, 'env>,
         stream: StreamId,
-        known: Option<Option<u64>>,
+        expected: Expected,
     ) -> Self {
-        Self { shared, scope, stream, known, writing: VecDeque::new() }
+        Self { shared, scope, stream, expected, writing: VecDeque::new() }
     }
 
     fn submit(&mut self, job: Job) -> Result<()> {
@@ -299,9 +332,9 @@ impl<'scope, 'env> Committer<'scope, 'env> {
         let Some(oldest) = self.writing.pop_front() else { return Ok(()) };
         let action = oldest.recv().map_err(|_| panicked("writing"))??;
         let Action::Flush { range, import: Some(mark), add, .. } = &action else { return Ok(()) };
-        let (stream, before, known) = (self.stream, Seq(range.first_seq.0 - 1), self.known);
+        let (stream, before) = (self.stream, Seq(range.first_seq.0 - 1));
         self.shared.ledger.commit(|state| {
-            if known.is_some_and(|known| state.imported(&mark.head_blake3) != known) {
+            if self.expected.differs(state, mark) {
                 let why = "another import of the same input is under way, or was since this one began; \
                            run it again: it goes on from where the other has come";
                 return Err(Error::new(ErrorKind::Contended, why));
@@ -314,7 +347,7 @@ impl<'scope, 'env> Committer<'scope, 'env> {
             Err(Error::new(ErrorKind::Damaged, why))
         })?;
         segment::confirm(&self.shared.disk, &self.shared.root, add);
-        self.known = self.known.map(|_| Some(mark.bytes));
+        self.expected.advance(mark);
         count(&self.shared.metrics.flushes, 1);
         count(&self.shared.metrics.records_written, range.last_seq.0 - before.0);
         Ok(())

@@ -41,6 +41,41 @@ fn import_takes_the_instant_at_which_the_facts_clock_started() {
 }
 
 #[test]
+fn import_takes_several_files_and_what_was_rotated_oldest_first() {
+    let folder = Folder::new();
+    let line = |n: u32| {
+        format!(
+            "{{\"kind\": \"event\", \"system_id\": \"s\", \"actor_address\": \"s:{n}\", \"event_type\": \"E\", \"payload\": {{}}, \"timestamp\": 1.0}}\n"
+        )
+    };
+    for (name, n) in [("log", 4), ("log.1", 3), ("log.2", 2), ("log.10", 1), ("log.old", 9), ("more", 5)] {
+        folder.write(name, line(n));
+    }
+    assert!(folder.run(&["import", "alone", "log"]).ok().err.contains("log.10 lies beside it; --rotated"));
+    let said = folder.run(&["import", "facts", "--rotated", "log", "more"]).ok();
+    assert_snapshot!(said.talk(), @r"
+    log.10: imported 1 fact (1 events, 0 audits, 0 dead letters) in ⏱
+    log.2: imported 1 fact (1 events, 0 audits, 0 dead letters) in ⏱
+    log.1: imported 1 fact (1 events, 0 audits, 0 dead letters) in ⏱
+    log: imported 1 fact (1 events, 0 audits, 0 dead letters) in ⏱
+    more: imported 1 fact (1 events, 0 audits, 0 dead letters) in ⏱
+    ");
+    let sql = "SELECT string_agg(actor_address, ' ' ORDER BY recorded_at, stream, seq) AS told FROM events";
+    let told = folder.run(&["sql", "facts", "--format", "tsv", "-c", sql]).ok().out;
+    assert_eq!(told, "told\ns:1 s:2 s:3 s:4 s:5\n");
+    assert!(
+        folder.run(&["import", "facts", "--rotated", "log", "more"]).ok().err.contains("imported 0 facts")
+    );
+    assert!(folder.run(&["import", "others", "more", "none"]).failed().contains("cannot open none"));
+    assert!(!folder.path("others").exists(), "nothing is imported if something cannot be");
+    let refused = folder.run(&["import", "facts", "redis://localhost:1/0"]).failed();
+    assert!(
+        refused.starts_with("error: cannot read the streams of Redis at redis://localhost:1/0"),
+        "{refused}"
+    );
+}
+
+#[test]
 fn import_names_what_it_cannot_open() {
     let folder = Folder::new();
     assert_snapshot!(folder.run(&["import", "facts", "none.ndjson"]).failed(), @"error: cannot open none.ndjson: No such file or directory (os error 2)");

@@ -1,0 +1,275 @@
+//! The streams of Papyra's Redis backend.
+//!
+//! They are read and left as they are. Each has its entries' facts in the field `data`, as the lines
+//! that Papyra's JSON backend writes. A run takes what has come since the last one ([`entries`]).
+
+use std::time::Duration;
+
+use redis::{Connection, FromRedisValue, IntoConnectionInfo};
+
+use super::entries::{self, EntryId};
+use super::{Entries, Import, ImportReport, parts};
+use crate::error::{Error, ErrorKind, Result};
+use crate::fact::{Kind, LineError, MAX_LINE_BYTES};
+use crate::store::Store;
+
+/// A batch is one commit, so its text is less than a part of an import.
+const BATCH_BYTES: usize = 32 << 20;
+/// … and its entries are not more than this.
+const BATCH_ENTRIES: usize = 100_000;
+/// Entries that are asked for at once.
+const AT_ONCE: usize = 250;
+/// How long Redis may take to answer.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Where Papyra's Redis backend has put its facts.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct RedisStreams {
+    url: String,
+    prefix: String,
+    system: Option<String>,
+}
+
+impl RedisStreams {
+    /// On this server, as `redis://localhost:6379/0`, with Papyra's own prefix, of all systems.
+    pub fn at(url: impl Into<String>) -> Self {
+        Self { url: url.into(), prefix: "papyra".to_owned(), system: None }
+    }
+
+    /// With another prefix of the keys.
+    pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.prefix = prefix.into();
+        self
+    }
+
+    /// Of one system only.
+    pub fn system(mut self, system: impl Into<String>) -> Self {
+        self.system = Some(system.into());
+        self
+    }
+}
+
+/// An entry of a stream.
+struct Entry {
+    id: EntryId,
+    /// What its field `data` holds, if it has one.
+    data: Option<Vec<u8>>,
+}
+
+impl Store {
+    /// Imports the facts of Papyra's Redis backend. Nothing is changed there.
+    ///
+    /// The store remembers, by the server's address as it is given here, up to which entry it has imported
+    /// each stream: to import again takes what has come since, whether or not Redis has trimmed
+    /// what was there before. An import that is cut short has taken whole batches of entries.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Refused`] if there is no such stream, [`ErrorKind::Io`] if Redis cannot be asked,
+    /// and those of [`Store::import`].
+    pub fn import_redis(&self, streams: &RedisStreams, import: Import<'_>) -> Result<ImportReport> {
+        if self.shared().recorder.is_none() {
+            let why = "the store is open for reading only; nothing was imported";
+            return Err(Error::new(ErrorKind::Closed, why));
+        }
+        let mut server = Server::connect(&streams.url)?;
+        let keys = server.keys(streams)?;
+        if keys.is_empty() {
+            let system = streams.system.as_deref().unwrap_or("*");
+            let why = format!(
+                "there are no streams {}:{system}:events, audits or dead_letters at {}; give the prefix and the \
+                 system of Papyra's configuration",
+                streams.prefix, server.address
+            );
+            return Err(Error::new(ErrorKind::Refused, why));
+        }
+        let everything = import.again;
+        // What is known of a source is known by its entries' names, not by its content.
+        let mut import = Import { again: true, ..import };
+        let mut call = import.on_progress.take();
+        let mut sum = ImportReport::default();
+        for key in keys {
+            let source = format!("{} {key}", server.address);
+            let state = self.shared().ledger.refresh()?;
+            let mut committed = entries::newest(&state, &source);
+            let mut read = committed.filter(|_| !everything);
+            loop {
+                let batch = server.entries(&key, read)?;
+                let Some(last) = batch.last().map(|entry| entry.id) else { break };
+                let text = lines(&batch, &source, committed, &mut import, &mut sum)?;
+                import.name = format!("{source} {last}");
+                let report = parts::run(self.shared(), text.as_slice(), &mut import)?;
+                sum.lines += report.lines;
+                sum.bytes += report.bytes;
+                sum.rejected += report.rejected;
+                for (sum, facts) in sum.facts.iter_mut().zip(report.facts) {
+                    *sum += facts;
+                }
+                read = Some(last);
+                // A batch without any fact makes no commit.
+                if report.total() > 0 {
+                    committed = read;
+                }
+                if let Some(call) = &mut call {
+                    call(&sum);
+                }
+            }
+        }
+        Ok(sum)
+    }
+}
+
+/// The lines of a batch. Entries of which no line can be made are refused here.
+fn lines(
+    batch: &[Entry],
+    source: &str,
+    after: Option<EntryId>,
+    import: &mut Import<'_>,
+    sum: &mut ImportReport,
+) -> Result<Vec<u8>> {
+    let mut text = Vec::new();
+    let before = sum.lines;
+    let entries = |names| Entries { source: source.to_owned(), after, names, before };
+    let mut names = Vec::with_capacity(batch.len());
+    for Entry { id, data } in batch {
+        let reason = match data {
+            Some(data) if data.len() < MAX_LINE_BYTES => {
+                // Between the values of JSON a line break is a space, and within them there is none.
+                text.extend(data.iter().map(|byte| if *byte == b'\n' { b' ' } else { *byte }));
+                text.push(b'\n');
+                names.push(*id);
+                continue;
+            }
+            Some(_) => LineError::TooLong.to_string(),
+            None => "it has no field \"data\"".to_owned(),
+        };
+        import.entries = Some(entries(vec![*id]));
+        import.reject(1, &reason, data.as_deref().unwrap_or_default())?;
+        sum.lines += 1;
+        sum.rejected += 1;
+    }
+    import.flush_rejects()?;
+    import.entries = Some(entries(names));
+    Ok(text)
+}
+
+/// A Redis server, and how it is told from others.
+struct Server {
+    connection: Connection,
+    /// Without name and password.
+    address: String,
+}
+
+impl Server {
+    fn connect(url: &str) -> Result<Self> {
+        let info = url.into_connection_info().map_err(|error| {
+            Error::with_source(
+                ErrorKind::Refused,
+                "this is not the address of a Redis server, which looks like redis://localhost:6379/0",
+                error,
+            )
+        })?;
+        let address = format!("redis://{}/{}", info.addr(), info.redis_settings().db());
+        let failed = |error| failed(&address, error);
+        let client = redis::Client::open(info).map_err(failed)?;
+        let connection = client.get_connection_with_timeout(TIMEOUT).map_err(failed)?;
+        connection.set_read_timeout(Some(TIMEOUT)).map_err(failed)?;
+        Ok(Self { connection, address })
+    }
+
+    fn ask<T: FromRedisValue>(&mut self, command: &redis::Cmd) -> Result<T> {
+        command.query(&mut self.connection).map_err(|error| failed(&self.address, error))
+    }
+
+    /// The keys of the streams, by system and kind.
+    fn keys(&mut self, streams: &RedisStreams) -> Result<Vec<String>> {
+        let mut keys = Vec::new();
+        for kind in Kind::ALL {
+            let suffix = kind.table();
+            let named = match &streams.system {
+                Some(system) => vec![format!("{}:{system}:{suffix}", streams.prefix)],
+                None => self.scan(&format!("{}:*:{suffix}", escaped(&streams.prefix)))?,
+            };
+            for key in named {
+                if self.ask::<String>(redis::cmd("TYPE").arg(&key))? == "stream" {
+                    keys.push(key);
+                }
+            }
+        }
+        keys.sort();
+        keys.dedup();
+        Ok(keys)
+    }
+
+    fn scan(&mut self, pattern: &str) -> Result<Vec<String>> {
+        let mut found = Vec::new();
+        let mut cursor = "0".to_owned();
+        loop {
+            let command =
+                redis::cmd("SCAN").arg(&cursor).arg("MATCH").arg(pattern).arg("COUNT").arg(AT_ONCE).clone();
+            let (next, keys): (String, Vec<String>) = self.ask(&command)?;
+            found.extend(keys);
+            if next == "0" {
+                return Ok(found);
+            }
+            cursor = next;
+        }
+    }
+
+    /// The next entries of a stream: one batch.
+    fn entries(&mut self, key: &str, after: Option<EntryId>) -> Result<Vec<Entry>> {
+        let mut batch = Vec::new();
+        let (mut bytes, mut last) = (0, after);
+        while batch.len() < BATCH_ENTRIES {
+            let from = match last.map(EntryId::next) {
+                None => "-".to_owned(),
+                Some(Some(next)) => next.to_string(),
+                Some(None) => break,
+            };
+            let command = redis::cmd("XRANGE").arg(key).arg(from).arg("+").arg("COUNT").arg(AT_ONCE).clone();
+            let found: Vec<(String, Vec<Vec<u8>>)> = self.ask(&command)?;
+            if found.is_empty() {
+                break;
+            }
+            for (id, fields) in found {
+                let id = id.parse().map_err(|()| {
+                    let why =
+                        format!("{} answered with an entry {id:?}, which is no entry's name", self.address);
+                    Error::new(ErrorKind::Io, why)
+                })?;
+                let mut fields = fields.into_iter();
+                let mut data = None;
+                while let (Some(name), Some(value)) = (fields.next(), fields.next()) {
+                    if name == b"data" {
+                        data = Some(value);
+                    }
+                }
+                // What is too long for a line takes no place in the batch's text.
+                let len = data.as_ref().map_or(0, Vec::len).min(MAX_LINE_BYTES);
+                bytes += len;
+                if bytes > BATCH_BYTES && len < bytes {
+                    return Ok(batch);
+                }
+                last = Some(id);
+                batch.push(Entry { id, data });
+            }
+        }
+        Ok(batch)
+    }
+}
+
+/// A key's beginning as a pattern that matches just that.
+fn escaped(prefix: &str) -> String {
+    let mut out = String::with_capacity(prefix.len());
+    for c in prefix.chars() {
+        if matches!(c, '*' | '?' | '[' | ']' | '^' | '\\') {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out
+}
+
+fn failed(address: &str, error: redis::RedisError) -> Error {
+    Error::with_source(ErrorKind::Io, format!("cannot read the streams of Redis at {address}"), error)
+}
