@@ -28,6 +28,37 @@ fn tables_are_described() {
 }
 
 #[test]
+fn every_column_has_a_meaning_and_those_of_the_store_an_example() {
+    let folder = Folder::with_known_facts();
+    let hold = ["hold", "add", "facts", "case", "--kind", "events", "--where", "seq < 4"];
+    folder.run(&[&hold[..], &["--reason", "claim", "--by", "legal"]].concat()).ok();
+    folder.write("facts/ostracon.toml", "[retention]\nmax_records = 10\n");
+    folder.run(&["compact", "facts"]).ok();
+    let listed = script(&folder, "\\format ndjson\n\\d").ok().out;
+    for line in listed.lines() {
+        let table: serde_json::Value = serde_json::from_str(line).unwrap();
+        let table = table["table"].as_str().unwrap();
+        for line in script(&folder, &format!("\\format ndjson\n\\d {table}")).ok().out.lines() {
+            let column: serde_json::Value = serde_json::from_str(line).unwrap();
+            assert_ne!(column["meaning"], "", "{table}: {line}");
+            let has_rows = table.starts_with("store.") && table != "store.unverified";
+            assert!(!has_rows || column["example"] != "", "{table}: {line}");
+        }
+    }
+}
+
+#[test]
+fn help_names_every_table_about_the_store() {
+    let sql = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'store'";
+    let names = said(&format!("\\format csv\n{sql};\n"));
+    let helps = [said("\\?"), said("\\d"), Folder::new().run(&["sql", "--help"]).ok().out];
+    assert_eq!(names.lines().count(), 6, "{names}");
+    for name in names.lines().skip(1) {
+        assert!(helps.iter().all(|help| help.contains(&format!("store.{name}"))), "{name}: {helps:#?}");
+    }
+}
+
+#[test]
 fn saved_queries_are_listed_and_asked() {
     assert!(said("\\queries").contains("top_crashers\n"));
     assert_snapshot!("run", said("\\run top_crashers limit=2 since=2026-03-02"));
@@ -113,6 +144,10 @@ fn plans_are_told_with_rows_and_times() {
         out.contains("AggregateExec") && out.contains("1 row in ") && out.contains(" for planning"),
         "{out}"
     );
+    let out = said("\\since 2026-03-02\n\\explain SELECT error FROM crashes");
+    let step = out.lines().find(|line| line.contains("RetainedExec")).unwrap();
+    let words: Vec<_> = step.split_whitespace().collect();
+    assert!(words[0].parse::<u64>().is_ok() && words[2] == "ms", "every step has rows and a time: {step}");
 }
 
 #[test]

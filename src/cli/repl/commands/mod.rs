@@ -4,6 +4,7 @@ mod actor;
 mod answers;
 mod explain;
 mod live;
+mod meanings;
 mod places;
 mod plot;
 mod schema;

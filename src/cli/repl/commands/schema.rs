@@ -8,6 +8,7 @@ use arrow::datatypes::{DataType, Schema};
 
 use super::super::names::{meant, nearest, texts};
 use super::super::session::Session;
+use super::meanings::{TABLES, meaning};
 use super::{ALL, Next};
 
 pub(super) fn help(session: &mut Session, _: &str) -> anyhow::Result<Next> {
@@ -25,6 +26,8 @@ pub(super) fn help(session: &mut Session, _: &str) -> anyhow::Result<Next> {
     for command in ALL.iter().filter(|command| !command.arguments.is_empty()) {
         text += &format!("  {}\n", command.example);
     }
+    let names: Vec<_> = TABLES.iter().map(|(name, _)| *name).collect();
+    text += &format!("\nTables, of which \\d TABLE tells more:\n  {}\n", names.join(", "));
     text += "\nTab completes, Ctrl-R searches the history, Ctrl-C stops a query or clears the line, Ctrl-D leaves.\n";
     super::page(session, &text)
 }
@@ -74,54 +77,8 @@ const OURS: [(&str, &str); 2] = [
     ("json_text", "json_text(json, key): the text of a member, which is json->>'key'"),
 ];
 
-const TABLES: [(&str, &str); 11] = [
-    ("events", "what happened to actors"),
-    ("audits", "snapshots of a system's counters"),
-    ("dead_letters", "messages that reached nobody"),
-    ("crashes", "events that are crashes"),
-    ("restarts", "events that are restarts"),
-    ("actors", "one row for each actor: its state, its counts, its last error"),
-    ("store.segments", "the files that facts are in"),
-    ("store.commits", "what was done to the store, and by whom"),
-    ("store.streams", "the writers, and how far each has come"),
-    ("store.unverified", "facts that may not be what was recorded"),
-    ("store.metrics", "counters of this process"),
-];
-
-const COLUMNS: [(&str, &str); 32] = [
-    ("at", "the wall time that people mean"),
-    ("system_id", "which actor system"),
-    ("actor_address", "which actor"),
-    ("event_type", "what happened"),
-    ("error", "the error's text, of a crash"),
-    ("error_type", "the error's class"),
-    ("reason", "why, as the payload says"),
-    ("payload", "JSON, as it was recorded"),
-    ("recorded_at", "when the store recorded it"),
-    ("timestamp", "what the actor system's clock said"),
-    ("stream", "which writer recorded it"),
-    ("seq", "its number in the stream"),
-    ("extra", "JSON of what a line said beyond the columns"),
-    ("target", "the actor that was meant"),
-    ("message_type", "the message's class"),
-    ("total_actors", "actors in all"),
-    ("alive_actors", "actors that run"),
-    ("stopping_actors", "actors that are stopping"),
-    ("restarting_actors", "actors that are restarting"),
-    ("registry_size", "names in the registry"),
-    ("registry_orphans", "registered actors that nobody owns"),
-    ("registry_dead", "registered actors that are dead"),
-    ("dead_letters_count", "dead letters so far"),
-    ("first_seen", "at of its first event"),
-    ("last_seen", "at of its last event"),
-    ("starts", "how often it started"),
-    ("stops", "how often it stopped"),
-    ("restarts", "how often it was restarted"),
-    ("crashes", "how often it crashed"),
-    ("last_event", "what happened to it last"),
-    ("last_error", "the error of its last crash"),
-    ("state", "running, crashed, stopped or unknown"),
-];
+/// Rows of which a column's example is taken.
+const NEWEST: usize = 200;
 
 pub(super) fn describe(session: &mut Session, name: &str) -> anyhow::Result<Next> {
     if name.is_empty() {
@@ -131,32 +88,34 @@ pub(super) fn describe(session: &mut Session, name: &str) -> anyhow::Result<Next
     if !name.chars().all(|char| char.is_alphanumeric() || matches!(char, '_' | '.')) {
         anyhow::bail!("{name:?} is no table");
     }
-    let order = match name {
+    let sql = match name {
         "events" | "audits" | "dead_letters" | "crashes" | "restarts" => {
-            " ORDER BY recorded_at DESC, stream DESC, seq DESC"
+            format!("SELECT * FROM {name} ORDER BY recorded_at DESC, stream DESC, seq DESC LIMIT {NEWEST}")
         }
-        "actors" => " ORDER BY last_seen DESC, actor_address",
-        _ => "",
+        "actors" => format!("SELECT * FROM actors ORDER BY last_seen DESC, actor_address LIMIT {NEWEST}"),
+        // A hold, or what was dropped, may be long ago.
+        "store.commits" => "SELECT * FROM store.commits ORDER BY number DESC".to_owned(),
+        _ => format!("SELECT * FROM {name} LIMIT {NEWEST}"),
     };
-    let sql = format!("SELECT * FROM {name}{order} LIMIT 1");
     let answered = session.runner.collect(&session.store, &sql, session.options()?);
     let (schema, batches) =
         answered.map_err(|error| match meant(&format!("{error:#}"), &session.names.known()) {
             Some(meant) => anyhow::anyhow!("there is no table {name:?}; did you mean {meant}?"),
             None => error,
         })?;
-    let mut example = Vec::new();
+    let mut rows = Vec::new();
     for batch in &batches {
-        example.extend(texts(batch)?);
+        rows.extend(texts(batch)?);
     }
-    let example = example.first();
+    // The newest that says something: NULL is empty.
+    let example = |at: usize| {
+        rows.iter().filter_map(|row| row.get(at)).map(String::as_str).find(|cell| !cell.is_empty())
+    };
     let fields = || schema.fields().iter();
     let columns = fields().map(|field| Some(field.name().as_str())).collect();
     let types: Vec<_> = fields().map(|field| plain(field.data_type())).collect();
-    let meanings = fields().map(|field| Some(meaning(field.name()))).collect();
-    let examples = (0..schema.fields().len())
-        .map(|at| example.and_then(|row| row.get(at)).map(String::as_str))
-        .collect();
+    let meanings = fields().map(|field| Some(meaning(name, field.name()))).collect();
+    let examples = (0..schema.fields().len()).map(|at| example(at).or(Some(""))).collect();
     present(
         session,
         vec![
@@ -166,10 +125,6 @@ pub(super) fn describe(session: &mut Session, name: &str) -> anyhow::Result<Next
             ("example", examples),
         ],
     )
-}
-
-fn meaning(column: &str) -> &'static str {
-    COLUMNS.iter().find(|(name, _)| *name == column).map_or("", |(_, meaning)| *meaning)
 }
 
 /// A type as SQL calls it.
