@@ -19,6 +19,9 @@ use datafusion::physical_plan::execution_plan::CardinalityEffect;
 use datafusion::physical_plan::filter_pushdown::{
     ChildPushdownResult, FilterDescription, FilterPushdownPhase, FilterPushdownPropagation,
 };
+use datafusion::physical_plan::metrics::{
+    BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet, RecordOutput,
+};
 use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
@@ -70,6 +73,7 @@ pub(super) fn kept(selection: &Selection, kind: Kind, batch: &RecordBatch) -> Re
 pub(super) struct RetainedExec {
     keep: Keep,
     input: Arc<dyn ExecutionPlan>,
+    metrics: ExecutionPlanMetricsSet,
 }
 
 /// Which rows are kept.
@@ -94,13 +98,17 @@ impl Keep {
 
 impl RetainedExec {
     /// Over rows with (at least) the columns that the selection looks at.
-    pub(super) const fn new(kind: Kind, selection: Arc<Selection>, input: Arc<dyn ExecutionPlan>) -> Self {
-        Self { keep: Keep::ByRules(kind, selection), input }
+    pub(super) fn new(kind: Kind, selection: Arc<Selection>, input: Arc<dyn ExecutionPlan>) -> Self {
+        Self::over(Keep::ByRules(kind, selection), input)
     }
 
     /// The rows for which this is true.
-    pub(super) const fn rows_if(condition: Arc<dyn PhysicalExpr>, input: Arc<dyn ExecutionPlan>) -> Self {
-        Self { keep: Keep::If(condition), input }
+    pub(super) fn rows_if(condition: Arc<dyn PhysicalExpr>, input: Arc<dyn ExecutionPlan>) -> Self {
+        Self::over(Keep::If(condition), input)
+    }
+
+    fn over(keep: Keep, input: Arc<dyn ExecutionPlan>) -> Self {
+        Self { keep, input, metrics: ExecutionPlanMetricsSet::new() }
     }
 }
 
@@ -148,15 +156,24 @@ impl ExecutionPlan for RetainedExec {
         mut children: Vec<Arc<dyn ExecutionPlan>>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let input = children.pop().unwrap_or_else(|| Arc::clone(&self.input));
-        Ok(Arc::new(Self { keep: self.keep.clone(), input }))
+        Ok(Arc::new(Self::over(self.keep.clone(), input)))
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let input = self.input.execute(partition, context)?;
         let keep = self.keep.clone();
         let schema = input.schema();
-        let batches = input.map(move |batch| keep.of(&batch?));
+        let metrics = BaselineMetrics::new(&self.metrics, partition);
+        let batches = input.map(move |batch| {
+            let batch = batch?;
+            let _timer = metrics.elapsed_compute().timer();
+            keep.of(&batch).record_output(&metrics)
+        });
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches)))
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
     }
 
     fn child_stats_requests(&self, partition: Option<usize>) -> Vec<ChildStats> {
