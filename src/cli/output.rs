@@ -27,6 +27,7 @@ const MOST_TABLE_BYTES: usize = 256 << 20;
 pub(super) enum Format {
     /// Columns drawn for people
     #[default]
+    #[value(alias = "aligned")]
     Table,
     /// Comma-separated, with a header
     Csv,

@@ -12,8 +12,8 @@ use unicode_width::UnicodeWidthStr;
 
 use super::harmless::visible;
 
-/// What a NULL looks like.
-const NULL: &str = "NULL";
+/// What a NULL looks like, unless another text is to stand for it.
+pub(super) const NULL: &str = "NULL";
 /// Texts are not cut shorter than this.
 const LEAST_WIDTH: usize = 10;
 /// No column is padded further than this: one long cell would make as much of every row.
@@ -28,11 +28,19 @@ pub(super) struct Style {
     /// In which times are shown.
     pub(super) zone: TimeZone,
     pub(super) expanded: Expanded,
+    /// What stands for NULL.
+    pub(super) null: String,
 }
 
 impl Default for Style {
     fn default() -> Self {
-        Self { width: None, colour: false, zone: TimeZone::UTC, expanded: Expanded::Off }
+        Self {
+            width: None,
+            colour: false,
+            zone: TimeZone::UTC,
+            expanded: Expanded::Off,
+            null: NULL.to_owned(),
+        }
     }
 }
 
@@ -90,7 +98,7 @@ impl Style {
             for batch in batches {
                 self.texts(batch.column(at).as_ref(), &mut cells)?;
             }
-            let widths = cells.iter().map(|cell| cell.as_deref().unwrap_or(NULL).width());
+            let widths = cells.iter().map(|cell| cell.as_deref().unwrap_or(&self.null).width());
             let width = widths.max().unwrap_or_default().max(name.width());
             let width = if self.width.is_none() { width.min(MOST_PADDED) } else { width };
             let kind = field.data_type();
@@ -148,12 +156,12 @@ impl Style {
             line.clear();
             for column in columns {
                 line += "| ";
-                match column.cells.get(row) {
-                    Some(Some(text)) => {
-                        let text = self.fitting(text, column);
-                        pad(&mut line, &text, text.width(), column);
-                    }
-                    _ => pad(&mut line, &self.painted(NULL, DIM), NULL.len(), column),
+                if let Some(Some(text)) = column.cells.get(row) {
+                    let text = self.fitting(text, column);
+                    pad(&mut line, &text, text.width(), column);
+                } else {
+                    let null = self.fitting(&self.null, column);
+                    pad(&mut line, &self.painted(&null, DIM), null.width(), column);
                 }
                 line.push(' ');
             }
@@ -177,7 +185,7 @@ impl Style {
                 let name = self.painted(&column.name, BOLD);
                 let space = " ".repeat(names - column.name.width());
                 let cell = column.cells.get(row).and_then(Option::as_deref);
-                let text = cell.map_or_else(|| self.painted(NULL, DIM), Cow::Borrowed);
+                let text = cell.map_or_else(|| self.painted(&self.null, DIM), Cow::Borrowed);
                 writeln!(out, "{name}{space} | {text}")?;
             }
         }
@@ -277,6 +285,16 @@ mod tests {
         assert!(draw(Some(30), Expanded::Auto).starts_with("-[ row 1 ]"));
         assert!(draw(Some(80), Expanded::Auto).starts_with("+--"));
         assert!(draw(None, Expanded::On).contains("n    | 7\n"));
+    }
+
+    #[test]
+    fn a_text_of_ones_own_stands_for_null() {
+        let style = Style { null: "(none at all)".to_owned(), width: Some(44), ..Style::default() };
+        let mut out = Vec::new();
+        style.draw(&sample().schema(), &[sample()], &mut out).unwrap();
+        let drawn = String::from_utf8(out).unwrap();
+        assert!(drawn.contains("| (none at all) | 日本"), "{drawn}");
+        assert!(drawn.lines().all(|line| line.width() == 44), "{drawn}");
     }
 
     #[test]

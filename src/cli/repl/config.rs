@@ -3,6 +3,7 @@
 //! ```toml
 //! format = "table"     # table, csv, tsv, json, ndjson, markdown; OSTRACON_FORMAT goes before it
 //! expanded = "auto"    # off, on, auto
+//! null = "NULL"        # what stands for NULL in tables
 //! timing = true        # tell how long each statement took
 //! timezone = "UTC"     # or Europe/Athens, or system
 //! pager = "less -SRFX" # a command, or "" for none; goes before $PAGER
@@ -25,6 +26,7 @@ use super::super::table::Expanded;
 pub(super) struct Config {
     pub(super) format: Format,
     pub(super) expanded: Expanded,
+    pub(super) null: String,
     pub(super) timing: bool,
     pub(super) timezone: String,
     pub(super) pager: Option<String>,
@@ -36,6 +38,7 @@ impl Default for Config {
         Self {
             format: Format::Table,
             expanded: Expanded::Off,
+            null: super::super::table::NULL.to_owned(),
             timing: true,
             timezone: "UTC".to_owned(),
             pager: None,
@@ -100,7 +103,7 @@ mod tests {
 
     #[test]
     fn the_documented_file_is_read() {
-        let text = "format = \"ndjson\"\nexpanded = \"auto\"\ntiming = false\ntimezone = \"UTC\"\npager = \"\"\nhistory = 5\n";
+        let text = "format = \"ndjson\"\nexpanded = \"auto\"\nnull = \"∅\"\ntiming = false\ntimezone = \"UTC\"\npager = \"\"\nhistory = 5\n";
         let config: Config = toml::from_str(text).unwrap();
         assert_eq!((config.format, config.expanded, config.history), (Format::Ndjson, Expanded::Auto, 5));
         let error = toml::from_str::<Config>("colour = 1").unwrap_err().to_string();

@@ -52,7 +52,7 @@ use super::{StoreArg, open_to_read, say};
 /// recorded up to that moment, by whatever process. `ostracon STORE` is the same. With -c or -f, or where
 /// standard input is no terminal, statements are answered one by one, until the first that fails.
 ///
-/// How it begins can be set in `~/.config/ostracon/config.toml`: `format`, `expanded` (off, on, auto),
+/// How it begins can be set in `~/.config/ostracon/config.toml`: `format`, `expanded` (off, on, auto), `null`,
 /// `timing`, `timezone`, `pager`, `history` (entries kept). `OSTRACON_FORMAT`, `PAGER` and `NO_COLOR` are respected.
 #[derive(clap::Args)]
 #[command(

@@ -64,6 +64,8 @@ impl Asked {
 pub(super) struct Settings {
     pub(super) format: Format,
     pub(super) expanded: Expanded,
+    /// What stands for NULL in tables.
+    pub(super) null: String,
     pub(super) timing: bool,
     pub(super) zone: TimeZone,
     pub(super) pager: Option<String>,
@@ -81,6 +83,7 @@ impl Settings {
         Ok(Self {
             format: config.format,
             expanded: config.expanded,
+            null: super::super::harmless::visible(&config.null).into_owned(),
             timing: config.timing,
             zone: super::config::zone(&config.timezone)?,
             pager,
@@ -125,6 +128,7 @@ impl Session {
             colour: shown && self.settings.colour,
             zone: self.settings.zone.clone(),
             expanded: self.settings.expanded,
+            null: self.settings.null.clone(),
         }
     }
 

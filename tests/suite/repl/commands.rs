@@ -98,6 +98,19 @@ fn every_format_is_written() {
 }
 
 #[test]
+fn answers_look_as_they_are_told_to() {
+    let text = "\\pset null ∅\nSELECT 1 AS n, NULL AS nothing \\gx\n\\g\n\\pset null ''\n\\g\n\\gx | head -1\n\
+        \\pset format csv\n\\g\n\\pset format aligned\n\\pset x on\n\\pset pager off\n\\g\n\\pset\n";
+    assert_snapshot!("pset", said(text));
+}
+
+#[test]
+fn texts_stand_between_answers() {
+    let text = "\\echo the  crashes:\n\\echo -n 'two  spaces'\n\\echo\n\\echo it's '' -n\n\\o out.txt\n\\echo seen\n";
+    assert_eq!(said(text), "the crashes:\ntwo  spaces\nit's  -n\nseen\n");
+}
+
+#[test]
 fn answers_go_into_files_and_to_other_programs() {
     let folder = Folder::with_known_facts();
     let text = "\\format csv\n\\o out.csv\nSELECT 1 AS a;\nSELECT 2 AS b;\n\\o\n\
@@ -162,6 +175,10 @@ fn misuse_says_what_would_be_right() {
     let folder = Folder::with_known_facts();
     for (text, why) in [
         ("\\format xml", "\"xml\" is none of table, csv, tsv, json, ndjson, markdown"),
+        ("\\pset format html", "\"html\" is none of table, csv, tsv, json, ndjson, markdown"),
+        ("\\pset border 2", "\\pset does not know \"border\"; it knows expanded, format, null, pager"),
+        ("\\gx", "there is no statement yet"),
+        ("\\echo 'a", "a quote is not closed"),
         ("\\timezone Olympus", "is no time zone"),
         ("\\since soon", "is no time; say 2h"),
         ("\\run", "which one? \\queries lists them"),

@@ -2,6 +2,7 @@
 
 use crate::SavedQuery;
 
+use super::super::super::table::Expanded;
 use super::super::session::{Asked, Session};
 use super::Next;
 
@@ -33,7 +34,7 @@ pub(super) fn run(session: &mut Session, arguments: &str) -> anyhow::Result<Next
 
 /// Words between spaces. A quote at the beginning of a word, or behind its `=`, holds what is within
 /// together up to the next; `''` in it is a quote.
-fn words(text: &str) -> anyhow::Result<Vec<String>> {
+pub(super) fn words(text: &str) -> anyhow::Result<Vec<String>> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let mut quoted = false;
@@ -68,6 +69,13 @@ pub(super) fn again(session: &mut Session, arguments: &str) -> anyhow::Result<Ne
     }
     session.ask(asked, pipe)?;
     Ok(Next::Prompt)
+}
+
+pub(super) fn again_in_blocks(session: &mut Session, arguments: &str) -> anyhow::Result<Next> {
+    let expanded = std::mem::replace(&mut session.settings.expanded, Expanded::On);
+    let done = again(session, arguments);
+    session.settings.expanded = expanded;
+    done
 }
 
 #[cfg(test)]

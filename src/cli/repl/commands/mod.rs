@@ -2,11 +2,13 @@
 
 mod actor;
 mod answers;
+mod echo;
 mod explain;
 mod live;
 mod meanings;
 mod places;
 mod plot;
+pub(super) mod pset;
 mod schema;
 mod settings;
 mod stats;
@@ -33,12 +35,19 @@ pub(super) enum Completion {
     Nothing,
     Words(&'static [&'static str]),
     Tables,
-    Columns,
+    /// A statement.
+    Sql,
+    /// What would stand behind WHERE.
+    Condition,
+    /// What is written, TO, and a file.
+    Copy,
     Functions,
     Actors,
     Saved,
     Files,
     Parameters,
+    /// Of how answers look, and its values.
+    Settings,
 }
 
 /// What is done after a command.
@@ -52,7 +61,7 @@ pub(super) enum Next {
 }
 
 const ON_OFF: Completion = Completion::Words(&["on", "off"]);
-const FORMATS: Completion = Completion::Words(&["table", "csv", "tsv", "json", "ndjson", "markdown"]);
+const FORMATS: &[&str] = &["table", "csv", "tsv", "json", "ndjson", "markdown"];
 const TIMES: Completion = Completion::Words(&["off", "today", "yesterday", "1h", "24h", "7d"]);
 const ZONES: Completion =
     Completion::Words(&["UTC", "system", "Europe/Athens", "America/New_York", "Asia/Tokyo"]);
@@ -111,7 +120,7 @@ pub(super) const ALL: &[Command] = &[
         "[CONDITION]",
         "facts as they are recorded, until Ctrl-C",
         r"\tail event_type = 'ActorCrashed'",
-        Completion::Columns,
+        Completion::Condition,
         live::tail
     ),
     command!(
@@ -161,7 +170,7 @@ pub(super) const ALL: &[Command] = &[
         "[SQL]",
         "how a statement is answered, with the time of each step",
         r"\explain SELECT count(*) FROM crashes",
-        Completion::Columns,
+        Completion::Sql,
         explain::run
     ),
     command!(
@@ -181,6 +190,14 @@ pub(super) const ALL: &[Command] = &[
         answers::again
     ),
     command!(
+        ["gx"],
+        "[| COMMAND]",
+        "ask the last statement again, and show each row as a block",
+        r"SELECT * FROM actors LIMIT 1 \gx",
+        Completion::Nothing,
+        answers::again_in_blocks
+    ),
+    command!(
         ["x"],
         "[on|off|auto]",
         "a row as a block, a column a line",
@@ -188,7 +205,22 @@ pub(super) const ALL: &[Command] = &[
         Completion::Words(&["on", "off", "auto"]),
         settings::expanded
     ),
-    command!(["format"], "[FORMAT]", "how answers are written", r"\format csv", FORMATS, settings::format),
+    command!(
+        ["format"],
+        "[FORMAT]",
+        "how answers are written",
+        r"\format csv",
+        Completion::Words(FORMATS),
+        settings::format
+    ),
+    command!(
+        ["pset"],
+        "[NAME [VALUE]]",
+        "how answers look: expanded, format, null (what stands for NULL in tables), pager",
+        r"\pset null ∅",
+        Completion::Settings,
+        pset::run
+    ),
     command!(
         ["timezone"],
         "[ZONE]",
@@ -226,8 +258,16 @@ pub(super) const ALL: &[Command] = &[
         "(SQL)|TABLE TO FILE",
         "write rows to .parquet, .csv, .json or .arrow",
         r"\copy crashes TO crashes.parquet",
-        Completion::Tables,
+        Completion::Copy,
         places::copy
+    ),
+    command!(
+        ["echo"],
+        "[-n] TEXT",
+        "write a text to standard output; with -n, without a line break",
+        r"\echo the crashes of today:",
+        Completion::Nothing,
+        echo::run
     ),
     command!(["i"], "FILE", "do what a file says", r"\i morning.sql", Completion::Files, places::include),
     command!(["e"], "", "edit the last statement in $EDITOR", r"\e", Completion::Nothing, places::edit),

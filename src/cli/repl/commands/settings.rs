@@ -13,7 +13,7 @@ use super::super::window::Moment;
 use super::Next;
 
 /// Says something that nobody asked a script for.
-fn tell(session: &Session, line: &str) {
+pub(super) fn tell(session: &Session, line: &str) {
     if session.settings.interactive {
         say(line);
     }
@@ -21,6 +21,11 @@ fn tell(session: &Session, line: &str) {
 
 fn choice<T: ValueEnum>(word: &str) -> anyhow::Result<T> {
     T::from_str(word, true).map_err(|_| anyhow::anyhow!("{word:?} is none of {}", config::choices::<T>()))
+}
+
+/// A value as it is typed.
+pub(super) fn named(value: &impl ValueEnum) -> String {
+    value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }
 
 fn on_off(word: &str, now: bool) -> anyhow::Result<bool> {
@@ -55,8 +60,7 @@ pub(super) fn format(session: &mut Session, word: &str) -> anyhow::Result<Next> 
     if !word.is_empty() {
         session.settings.format = choice::<Format>(word)?;
     }
-    let name = session.settings.format.to_possible_value().map(|value| value.get_name().to_owned());
-    tell(session, &format!("answers are written as {}", name.unwrap_or_default()));
+    tell(session, &format!("answers are written as {}", named(&session.settings.format)));
     Ok(Next::Prompt)
 }
 
