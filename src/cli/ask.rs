@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::{QueryOptions, SavedQuery};
 use arrow::array::RecordBatch;
+use jiff::tz::TimeZone;
 
 use super::output::{Answer, Format, Target};
 use super::picture::{self, Request};
@@ -158,7 +159,7 @@ fn answer(
 /// Draws the answer, and returns of how many rows.
 async fn plot(answer: Answer, request: &Request) -> anyhow::Result<u64> {
     let (batches, is_cut) = answer.keep(MOST_DRAWN_ROWS, MOST_DRAWN_BYTES).await?;
-    show_picture(&batches, request, &mut io::stdout().lock())?;
+    show_picture(&batches, request, &TimeZone::UTC, &mut io::stdout().lock())?;
     let rows = batches.iter().map(|batch| batch.num_rows() as u64).sum();
     if is_cut {
         tell_cut(rows);
@@ -170,10 +171,11 @@ async fn plot(answer: Answer, request: &Request) -> anyhow::Result<u64> {
 pub(super) fn show_picture(
     batches: &[RecordBatch],
     request: &Request,
+    zone: &TimeZone,
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
     if let Some(path) = request.path() {
-        picture::write(batches, request, path)?;
+        picture::write(batches, request, zone, path)?;
         say(&format!("wrote {}", path.display()));
         return Ok(());
     }
@@ -184,7 +186,7 @@ pub(super) fn show_picture(
     // The prompt and how long it took stay on the screen with it.
     let height = height.saturating_sub(2);
     let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let drawn = picture::draw(batches, request, width, height, stdout.is_terminal() && !no_colour)?;
+    let drawn = picture::draw(batches, request, zone, width, height, stdout.is_terminal() && !no_colour)?;
     Ok(out.write_all(drawn.as_bytes())?)
 }
 

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::io::{self, Write};
 
+use crate::UnixNanos;
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Schema, TimeUnit, TimestampNanosecondType};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
@@ -106,6 +107,23 @@ impl Style {
             columns.push(Column { name, right, whole: right || kind.is_temporal(), width, cells });
         }
         Ok(columns)
+    }
+
+    /// A time as it is shown.
+    pub(super) fn time(&self, at: UnixNanos) -> String {
+        let local = if self.zone == TimeZone::UTC { None } else { self.local(at.get()) };
+        local.unwrap_or_else(|| at.to_string())
+    }
+
+    /// The cells of a batch, row by row, as they are shown; NULL is empty.
+    pub(super) fn rows(&self, batch: &RecordBatch) -> anyhow::Result<Vec<Vec<String>>> {
+        let mut rows = vec![Vec::new(); batch.num_rows()];
+        for column in batch.columns() {
+            let mut cells = Vec::new();
+            self.texts(column.as_ref(), &mut cells)?;
+            rows.iter_mut().zip(cells).for_each(|(row, cell)| row.push(cell.unwrap_or_default()));
+        }
+        Ok(rows)
     }
 
     fn texts(&self, column: &dyn Array, into: &mut Vec<Option<String>>) -> anyhow::Result<()> {

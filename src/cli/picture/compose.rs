@@ -173,7 +173,7 @@ fn bars_of(title: String, notes: Vec<String>, series: Vec<String>, rows: Vec<Bar
     // Without a value that is not zero, something has to give a bar its length.
     let values = rows.iter().filter_map(|bar| bar.value);
     let largest = values.clone().fold(0.0, |most: f64, value| most.max(value.abs()));
-    let axis = Axis::over(String::new(), false, values.chain([0.0, if largest > 0.0 { 0.0 } else { 1.0 }]));
+    let axis = Axis::over(String::new(), None, values.chain([0.0, if largest > 0.0 { 0.0 } else { 1.0 }]));
     Picture { title, notes, shape: Shape::Bars(Bars { series, rows, axis, all }) }
 }
 
@@ -183,7 +183,7 @@ fn histogram(table: &Table<'_>, of: usize, most: usize) -> anyhow::Result<Pictur
     let known: Vec<f64> = numbers.iter().copied().flatten().collect();
     ensure!(!known.is_empty(), "there is nothing to draw: every {} is NULL or not finite", column.title());
     let is_time = column.class == Class::Time;
-    let mut x = Axis::over(column.title(), is_time, known.iter().copied());
+    let mut x = Axis::over(column.title(), table.zone(of), known.iter().copied());
     // By Rice's rule for numbers; times are looked at for when it was, so as finely as there is room.
     let wanted = if is_time {
         most
@@ -191,20 +191,22 @@ fn histogram(table: &Table<'_>, of: usize, most: usize) -> anyhow::Result<Pictur
         ((2.0 * (known.len() as f64).cbrt()).ceil() as usize).clamp(8, most.max(8))
     };
     let step = x.step(wanted.min(most).max(1));
-    let first = (x.low / step).floor();
+    let origin = x.origin();
+    let nth = |value: f64| ((value - origin) / step).floor();
+    let first = nth(x.low);
     // The largest value may begin a bin of its own.
-    let bins = (((x.high / step).floor() - first).max(0.0) as usize + 1).min(2 * most.max(8) + 2);
-    x.low = first * step;
-    x.high = (first + bins as f64) * step;
+    let bins = ((nth(x.high) - first).max(0.0) as usize + 1).min(2 * most.max(8) + 2);
+    x.low = origin + first * step;
+    x.high = origin + (first + bins as f64) * step;
     let mut counts = vec![0u64; bins];
     for number in &known {
-        let bin = ((number / step).floor() - first).max(0.0) as usize;
+        let bin = (nth(*number) - first).max(0.0) as usize;
         counts[bin.min(bins - 1)] += 1;
     }
     // A step below what the numbers themselves can tell apart.
     ensure!(x.low < x.high, "the values of {} are too close together to be told apart", column.title());
     let most = counts.iter().copied().max().unwrap_or(0);
-    let y = Axis::over("rows".to_owned(), false, [0.0, most as f64]);
+    let y = Axis::over("rows".to_owned(), None, [0.0, most as f64]);
     let mut notes = Vec::new();
     missing(table, numbers.len() - known.len(), &mut notes);
     let title = format!("rows by {}, {} each", column.title(), step_text(step, is_time));

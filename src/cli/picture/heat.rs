@@ -65,13 +65,15 @@ impl Side {
         let name = table.columns[column].title();
         ensure!(!known.is_empty(), "there is nothing to draw: every {name} is NULL or not finite");
         let is_time = table.columns[column].class == Class::Time;
-        let mut axis = Axis::over(name, is_time, known.iter().copied());
+        let mut axis = Axis::over(name, table.zone(column), known.iter().copied());
         let nearest = known.windows(2).map(|pair| pair[1] - pair[0]).fold(f64::INFINITY, f64::min);
         // No finer than the values are.
         let span = axis.high - axis.low;
         let mut wanted = (span / nearest).round().clamp(1.0, most as f64) as usize;
         let mut step = axis.step(wanted);
-        let cells = |step: f64| (axis.high / step).floor() - (axis.low / step).floor() + 1.0;
+        let origin = axis.origin();
+        let nth = |number: f64, step: f64| ((number - origin) / step).floor();
+        let cells = |step: f64| nth(axis.high, step) - nth(axis.low, step) + 1.0;
         while cells(step) > most as f64 && wanted > 1 {
             wanted = wanted * 3 / 4;
             step = axis.step(wanted);
@@ -80,16 +82,17 @@ impl Side {
             (step, axis.low, axis.high) =
                 (if is_time { 1.0 } else { known[0].abs().max(1.0) }, known[0], known[0]);
         }
-        let first = (axis.low / step).floor();
-        let count = ((axis.high / step).floor() - first).clamp(0.0, most as f64 - 1.0) as u32 + 1;
-        let cell = |number: f64| (((number / step).floor() - first).max(0.0) as u32).min(count - 1);
+        let first = nth(axis.low, step);
+        let count = (nth(axis.high, step) - first).clamp(0.0, most as f64 - 1.0) as u32 + 1;
+        let cell = |number: f64| ((nth(number, step) - first).max(0.0) as u32).min(count - 1);
         let labels = if known.len() == 1 {
             vec![table.labels(column)?.into_iter().find(|label| label != "NULL").unwrap_or_default()]
         } else {
-            (0..count).map(|nth| axis.label((first + f64::from(nth)) * step, step)).collect()
+            (0..count).map(|nth| axis.label(origin + (first + f64::from(nth)) * step, step)).collect()
         };
         let title = axis.title();
-        (axis.low, axis.high) = (first * step, (first + f64::from(count) - 1.0) * step);
+        let at = |cell: f64| origin + cell * step;
+        (axis.low, axis.high) = (at(first), at(first + f64::from(count) - 1.0));
         Ok(Self {
             title,
             labels,
@@ -116,7 +119,7 @@ impl Side {
         let cell = |at: f64| (at - axis.low) / step;
         axis.ticks(most.clamp(1, self.labels.len()))
             .into_iter()
-            .filter(|tick| (cell(tick.at) - cell(tick.at).round()).abs() < 1e-3)
+            .filter(|tick| (cell(tick.at) - cell(tick.at).round()).abs() < axis.slack(*step))
             .map(|tick| (cell(tick.at).round() as usize, tick.text))
             .collect()
     }
@@ -149,7 +152,7 @@ pub(super) fn compose(
     ensure!(known.clone().next().is_some(), "there is nothing to draw: every {name} is NULL or not finite");
     let (low, high) =
         known.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
-    let z_axis = Axis::over(name.clone(), false, [low.min(0.0), high.max(0.0)]);
+    let z_axis = Axis::over(name.clone(), None, [low.min(0.0), high.max(0.0)]);
     let mut notes = Vec::new();
     for side in [&x, &y] {
         if side.more > 0 {

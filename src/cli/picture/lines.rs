@@ -5,7 +5,7 @@ use anyhow::ensure;
 use super::axis::Axis;
 use super::choose::MOST_SERIES;
 use super::compose::{Picture, Shape, missing, titles};
-use super::series::{Class, Table};
+use super::series::Table;
 
 /// A line's points are thinned to the extremes of so many stretches.
 const STRETCHES: usize = 1000;
@@ -68,9 +68,8 @@ pub(super) fn compose(
         table.columns[x].title(),
         titles(table, ys)
     );
-    let is_time = table.columns[x].class == Class::Time;
-    let x_axis = Axis::over(table.columns[x].title(), is_time, drawn().map(|(x, _)| *x));
-    let y_axis = Axis::over(titles(table, ys), false, drawn().map(|(_, y)| *y)).near_zero();
+    let x_axis = Axis::over(table.columns[x].title(), table.zone(x), drawn().map(|(x, _)| *x));
+    let y_axis = Axis::over(titles(table, ys), None, drawn().map(|(_, y)| *y)).near_zero();
     let is_missing = |row: &usize| xs[*row].is_none() || columns.iter().all(|column| column[*row].is_none());
     missing(table, (0..table.rows).filter(is_missing).count(), &mut notes);
     for series in &mut series {

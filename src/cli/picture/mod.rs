@@ -21,11 +21,13 @@ mod terminal;
 #[cfg(test)]
 mod tests;
 mod text;
+mod times;
 
 use std::path::Path;
 
 use anyhow::{Context, ensure};
 use arrow::array::RecordBatch;
+use jiff::tz::TimeZone;
 
 pub(in crate::cli) use self::request::Request;
 
@@ -33,30 +35,41 @@ use self::compose::{Picture, Room};
 use self::request::FileKind;
 use self::series::Table;
 
-/// A picture for the terminal, as lines of at most `width` columns and, if that can be, at most `height` of them.
+/// A picture for the terminal, with times as in this zone, as lines of at most `width` columns and, if that can be, at most `height` of them.
 pub(in crate::cli) fn draw(
     batches: &[RecordBatch],
     request: &Request,
+    zone: &TimeZone,
     width: u16,
     height: u16,
     colour: bool,
 ) -> anyhow::Result<String> {
     let size = terminal::Size::of(width, height);
-    let picture = compose(batches, request, size.room())?;
+    let picture = compose(batches, request, zone, size.room())?;
     Ok(terminal::draw(&picture, size, colour))
 }
 
 /// A picture as a file, of the kind that the path's ending says.
-pub(in crate::cli) fn write(batches: &[RecordBatch], request: &Request, path: &Path) -> anyhow::Result<()> {
+pub(in crate::cli) fn write(
+    batches: &[RecordBatch],
+    request: &Request,
+    zone: &TimeZone,
+    path: &Path,
+) -> anyhow::Result<()> {
     let kind = FileKind::of(path)
         .with_context(|| format!("{} should end in .svg or .png, to say what to write", path.display()))?;
-    let picture = compose(batches, request, file::ROOM)?;
+    let picture = compose(batches, request, zone, file::ROOM)?;
     let bytes = file::bytes(&picture, kind)?;
     super::output::put(path, &bytes)
 }
 
-fn compose(batches: &[RecordBatch], request: &Request, room: Room) -> anyhow::Result<Picture> {
-    let table = Table::new(batches);
+fn compose(
+    batches: &[RecordBatch],
+    request: &Request,
+    zone: &TimeZone,
+    room: Room,
+) -> anyhow::Result<Picture> {
+    let table = Table::new(batches, zone);
     ensure!(table.rows > 0, "there is nothing to draw: the answer has no rows");
     let plan = choose::choose(&table, request)?;
     compose::compose(&table, &plan, room)

@@ -9,9 +9,9 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Int64Type, IntervalMonthDayNanoType, IntervalUnit, TimeUnit};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
+use jiff::tz::TimeZone;
 
-use super::axis::time_labels;
-use super::text;
+use super::{text, times};
 
 /// Numbers beyond this are as good as infinite: differences of two would be.
 const LARGEST: f64 = 1e300;
@@ -68,6 +68,8 @@ pub(super) struct Column {
     pub(super) name: String,
     pub(super) class: Class,
     is_span: bool,
+    /// An instant, which is at another time of day in another zone.
+    is_zoned: bool,
 }
 
 impl Column {
@@ -84,6 +86,7 @@ pub(super) struct Table<'a> {
     pub(super) columns: Vec<Column>,
     pub(super) rows: usize,
     codes: Vec<OnceCell<Codes>>,
+    zone: TimeZone,
 }
 
 /// A column's rows by which of its different values they have.
@@ -94,19 +97,20 @@ pub(super) struct Codes {
 }
 
 impl<'a> Table<'a> {
-    pub(super) fn new(batches: &'a [RecordBatch]) -> Self {
+    pub(super) fn new(batches: &'a [RecordBatch], zone: &TimeZone) -> Self {
         let columns = batches.first().map(|batch| {
             let column = |field: &Arc<arrow::datatypes::Field>| Column {
                 name: field.name().clone(),
                 class: Class::of(field.data_type()),
                 is_span: matches!(field.data_type(), DataType::Duration(_) | DataType::Interval(_)),
+                is_zoned: matches!(field.data_type(), DataType::Timestamp(_, Some(_))),
             };
             batch.schema().fields().iter().map(column).collect()
         });
         let columns: Vec<_> = columns.unwrap_or_default();
         let rows = batches.iter().map(RecordBatch::num_rows).sum();
         let codes = columns.iter().map(|_| OnceCell::new()).collect();
-        Self { batches, columns, rows, codes }
+        Self { batches, columns, rows, codes, zone: zone.clone() }
     }
 
     /// The column of this name, else of this name in whatever case.
@@ -128,6 +132,13 @@ impl<'a> Table<'a> {
         if all.is_empty() { "no columns at all".to_owned() } else { all.join(", ") }
     }
 
+    /// The zone in which a column's times are told, if it has times.
+    pub(super) fn zone(&self, column: usize) -> Option<TimeZone> {
+        let column = &self.columns[column];
+        let zone = if column.is_zoned { self.zone.clone() } else { TimeZone::UTC };
+        (column.class == Class::Time).then_some(zone)
+    }
+
     /// A column of numbers, or of times as seconds since 1970. What is NULL, not finite or beyond all measure is
     /// none.
     pub(super) fn numbers(&self, column: usize) -> anyhow::Result<Vec<Option<f64>>> {
@@ -147,7 +158,8 @@ impl<'a> Table<'a> {
             Class::Time => {
                 let times = self.numbers(column)?;
                 let known: Vec<f64> = times.iter().copied().flatten().collect();
-                let mut labels = time_labels(&known).into_iter();
+                let zone = self.zone(column).unwrap_or(TimeZone::UTC);
+                let mut labels = times::labels(&known, &zone).into_iter();
                 Ok(times
                     .iter()
                     .map(|time| time.and_then(|_| labels.next()).unwrap_or_else(|| NULL.to_owned()))

@@ -38,7 +38,8 @@ pub(super) fn show(session: &Session, name: &str) -> anyhow::Result<Receiver<Str
     let first = Kind::ALL.into_iter().filter_map(|kind| summary.of(kind).first_at).min();
     let last = Kind::ALL.into_iter().filter_map(|kind| summary.of(kind).last_at).max();
     if let (Some(first), Some(last)) = (first, last) {
-        writeln!(out, "From {first} to {last}.")?;
+        let style = session.style();
+        writeln!(out, "From {} to {}.", style.time(first), style.time(last))?;
     }
     let live = session.store.live_streams()?;
     if !live.is_empty() {

@@ -134,4 +134,8 @@ fn times_are_shown_in_a_zone() {
     let mut terminal = Terminal::open(&folder, 100);
     terminal.ask("\\timezone Asia/Tokyo", "times are shown in Asia/Tokyo");
     terminal.ask("SELECT at FROM crashes ORDER BY at LIMIT 1;", "+09:00 |");
+    terminal.ask("\\d crashes", "+09:00 |");
+    terminal.ask("\\actor shop:2", "Five seconds around the crash at 2026-03-03T20:00:00+09:00");
+    terminal.ask("SELECT at, seq FROM events;", "rows in");
+    terminal.ask("\\plot line y=seq", "Asia/Tokyo");
 }

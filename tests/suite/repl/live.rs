@@ -37,6 +37,7 @@ fn every_statement_sees_what_was_recorded_up_to_then() {
 fn facts_are_followed_while_another_process_records() {
     let folder = Folder::with_known_facts();
     let mut terminal = Terminal::open(&folder, 100);
+    terminal.ask("\\timezone Asia/Tokyo", "times are shown in Asia/Tokyo");
     terminal.keys("\\tail event_type = 'ActorCrashed' AND actor_address <> 'shop:912'\r");
     terminal.wait_for("facts as they are recorded");
     let mut writer = folder.spawn(&["record", "facts"]);
@@ -45,6 +46,7 @@ fn facts_are_followed_while_another_process_records() {
         writeln!(recording, "{}", fact(n)).unwrap();
     }
     let screen = terminal.wait_for("shop:913  ActorCrashed  KeyError: 913");
+    assert!(screen.contains("+09:00  shop:911"), "{screen}");
     assert!(screen.contains("shop:911  ActorCrashed") && !screen.contains("shop:912  "), "{screen}");
     terminal.stop();
     terminal.ask("SELECT 41 + 1 AS n;", "| 42 |");

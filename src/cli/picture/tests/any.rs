@@ -101,9 +101,11 @@ proptest! {
         width in 0u16..300,
         height in 0u16..60,
         colour in any::<bool>(),
+        zone in prop_oneof![Just("UTC"), Just("Europe/Athens"), Just("Asia/Kathmandu")],
     ) {
+        let zone = TimeZone::get(zone).unwrap();
         let Ok(request) = Request::parse(&request) else { return Ok(()) };
-        if let Ok(picture) = draw(&batches, &request, width, height, colour) {
+        if let Ok(picture) = draw(&batches, &request, &zone, width, height, colour) {
             prop_assert!(picture.ends_with('\n'));
             if !colour {
                 for line in picture.lines() {
@@ -112,7 +114,7 @@ proptest! {
                 }
             }
             prop_assert!(picture.lines().count() <= usize::from(height.max(8)) + 3, "{picture}");
-            let picture = compose(&batches, &request, file::ROOM).unwrap();
+            let picture = compose(&batches, &request, &zone, file::ROOM).unwrap();
             let svg = String::from_utf8(file::bytes(&picture, FileKind::Svg).unwrap()).unwrap();
             prop_assert!(roxmltree::Document::parse(&svg).is_ok(), "{svg}");
         }

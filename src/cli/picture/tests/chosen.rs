@@ -7,7 +7,7 @@ use super::choose::{Plan, choose};
 use super::*;
 
 fn plan(batches: &[RecordBatch], request: &str) -> Plan {
-    choose(&Table::new(batches), &Request::parse(request).unwrap()).unwrap()
+    choose(&Table::new(batches, &jiff::tz::TimeZone::UTC), &Request::parse(request).unwrap()).unwrap()
 }
 
 fn bars(labels: &[usize], values: &[usize], by: Option<usize>) -> Plan {

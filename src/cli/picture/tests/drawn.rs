@@ -57,7 +57,7 @@ fn histograms() {
 
 #[test]
 fn heat_maps() {
-    let tall = |width| draw(&week(), &Request::default(), width, 32, false).unwrap();
+    let tall = |width| draw(&week(), &Request::default(), &TimeZone::UTC, width, 32, false).unwrap();
     assert_snapshot!(tall(80));
     assert_snapshot!(tall(200));
 }
@@ -65,7 +65,9 @@ fn heat_maps() {
 #[test]
 fn colours() {
     let coloured = |batches: &[RecordBatch], request: &str| {
-        draw(batches, &Request::parse(request).unwrap(), 40, 10, true).unwrap().replace('\x1b', "␛")
+        draw(batches, &Request::parse(request).unwrap(), &TimeZone::UTC, 40, 10, true)
+            .unwrap()
+            .replace('\x1b', "␛")
     };
     assert_snapshot!(coloured(&two_systems(), ""));
     assert_snapshot!(coloured(&week(), "heat x=hour y=day"));
@@ -81,4 +83,30 @@ fn a_million_rows_are_drawn() {
     assert!(line.contains("2027") && line.lines().count() == 16, "{line}");
     let histogram = drawn(&many, "histogram y=load", 80);
     assert!(histogram.starts_with("rows by load"), "{histogram}");
+}
+
+#[test]
+fn times_are_told_in_a_zone() {
+    const HOUR: i64 = 3_600_000_000_000;
+    let tokyo = TimeZone::get("Asia/Tokyo").unwrap();
+    let hours = |hours: &[i64]| {
+        let times = hours.iter().map(|hour| 1_772_323_200_000_000_000 + hour * HOUR);
+        Arc::new(TimestampNanosecondArray::from_iter_values(times).with_timezone("UTC")) as ArrayRef
+    };
+    let draw = |batches: &[RecordBatch], request: &str| {
+        draw(batches, &Request::parse(request).unwrap(), &tokyo, 80, 16, false).unwrap()
+    };
+    // Midnight in Tokyo, three times.
+    let days =
+        table(vec![("day", hours(&[15, 39, 63])), ("n", whole([1, 2, 3])), ("of", texts(["a", "b", "a"]))]);
+    assert_snapshot!(
+        "zone",
+        format!(
+            "{}\n{}\n{}\n{}",
+            draw(&days, "bar x=day y=n"),
+            draw(&days, "line x=day y=n"),
+            draw(&days, "histogram x=day"),
+            draw(&days, "heat x=day y=of z=n")
+        )
+    );
 }

@@ -4,7 +4,7 @@ use super::*;
 
 fn svg(batches: &[RecordBatch], request: &str) -> String {
     let request = Request::parse(request).unwrap();
-    let picture = compose(batches, &request, file::ROOM).unwrap();
+    let picture = compose(batches, &request, &TimeZone::UTC, file::ROOM).unwrap();
     String::from_utf8(file::bytes(&picture, FileKind::Svg).unwrap()).unwrap()
 }
 
@@ -47,7 +47,7 @@ fn every_kind_has_its_axes() {
 fn a_png_is_twice_as_large_and_not_empty() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("out.png");
-    write(&errors(), &Request::default(), &path).unwrap();
+    write(&errors(), &Request::default(), &TimeZone::UTC, &path).unwrap();
     let bytes = std::fs::read(&path).unwrap();
     let mut reader = png::Decoder::new(std::io::Cursor::new(bytes)).read_info().unwrap();
     let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
@@ -60,9 +60,11 @@ fn a_png_is_twice_as_large_and_not_empty() {
 #[test]
 fn an_unknown_ending_or_a_missing_folder_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let error = write(&errors(), &Request::default(), &folder.path().join("out.gif")).unwrap_err();
+    let error =
+        write(&errors(), &Request::default(), &TimeZone::UTC, &folder.path().join("out.gif")).unwrap_err();
     assert!(error.to_string().ends_with("out.gif should end in .svg or .png, to say what to write"));
-    let error = write(&errors(), &Request::default(), &folder.path().join("no/out.svg")).unwrap_err();
+    let error =
+        write(&errors(), &Request::default(), &TimeZone::UTC, &folder.path().join("no/out.svg")).unwrap_err();
     assert!(error.to_string().starts_with("cannot write"), "{error}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }

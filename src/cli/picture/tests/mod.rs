@@ -44,11 +44,11 @@ fn minutes(values: impl IntoIterator<Item = i64>) -> ArrayRef {
 }
 
 fn drawn(batches: &[RecordBatch], request: &str, width: u16) -> String {
-    draw(batches, &Request::parse(request).unwrap(), width, 16, false).unwrap()
+    draw(batches, &Request::parse(request).unwrap(), &TimeZone::UTC, width, 16, false).unwrap()
 }
 
 fn refused(batches: &[RecordBatch], request: &str) -> String {
-    draw(batches, &Request::parse(request).unwrap(), 80, 24, false).unwrap_err().to_string()
+    draw(batches, &Request::parse(request).unwrap(), &TimeZone::UTC, 80, 24, false).unwrap_err().to_string()
 }
 
 /// Numbers that look like measurements, the same each time.

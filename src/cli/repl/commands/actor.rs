@@ -20,7 +20,7 @@ const ERRORS: &str = "SELECT error_group(error) AS error, count(*) AS crashes, m
 const LOST: &str = "SELECT message_type, count(*) AS lost, min(at) AS first, max(at) AS last \
     FROM dead_letters WHERE target = $address GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 10";
 /// The crashes whose surroundings are told.
-const CRASHES: &str = "SELECT CAST(at AS TEXT) AS told, error, system_id, stream, seq, \
+const CRASHES: &str = "SELECT at, error, system_id, stream, seq, \
     CAST(arrow_cast(at, 'Timestamp(ns)') AS BIGINT) AS nanos \
     FROM crashes WHERE actor_address = $address ORDER BY at DESC, recorded_at DESC, stream DESC, seq DESC LIMIT 3";
 /// The crash itself, and of what its system told within five seconds what is nearest.
@@ -65,10 +65,11 @@ pub(super) fn run(session: &mut Session, address: &str) -> anyhow::Result<Next> 
     let (_, crashes) = rows(session, CRASHES, &options)?;
     let mut told = Vec::new();
     for batch in &crashes {
-        told.extend(texts(batch)?);
+        told.extend(texts(batch)?.into_iter().zip(session.style().rows(batch)?));
     }
-    for crash in told {
-        let [at, error, system, stream, seq, nanos] = crash.as_slice() else { continue };
+    for (crash, shown) in told {
+        let [_, error, system, stream, seq, nanos] = crash.as_slice() else { continue };
+        let at = shown.first().map_or("", String::as_str);
         let options = session
             .options()?
             .param("system", system.as_str())

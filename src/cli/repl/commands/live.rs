@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use crate::QueryOptions;
 
-use super::super::super::harmless::visible;
 use super::super::super::say;
 use super::super::super::table::cut;
 use super::super::names::texts;
@@ -99,14 +98,13 @@ pub(super) fn tail(session: &mut Session, condition: &str) -> anyhow::Result<Nex
         });
         let sql = format!("{} ORDER BY 1, 2, 3", parts.collect::<Vec<_>>().join(" UNION ALL "));
         let (_, batches) = session.runner.collect(&session.store, &sql, session.options()?)?;
+        let style = session.style();
         let width = screen().map_or(usize::MAX, |(width, _)| width);
         let mut out = std::io::stdout().lock();
         for batch in &batches {
-            for row in texts(batch)? {
+            for row in style.rows(batch)? {
                 let line = row.get(3..).unwrap_or_default().join("  ");
-                let line = visible(&line);
-                let line = cut(&line, width);
-                writeln!(out, "{line}")?;
+                writeln!(out, "{}", cut(&line, width))?;
             }
         }
         out.flush()?;

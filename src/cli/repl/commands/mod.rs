@@ -224,7 +224,7 @@ pub(super) const ALL: &[Command] = &[
     command!(
         ["timezone"],
         "[ZONE]",
-        "in which times are shown in tables",
+        "in which times are shown, in tables and pictures",
         r"\timezone Europe/Athens",
         ZONES,
         settings::timezone

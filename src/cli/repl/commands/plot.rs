@@ -16,7 +16,7 @@ pub(super) fn run(session: &mut Session, arguments: &str) -> anyhow::Result<Next
     if batches.iter().all(|batch| batch.num_rows() == 0) {
         anyhow::bail!("the last answer has no rows to draw");
     }
-    show_picture(&batches, &request, &mut io::stdout().lock())?;
+    show_picture(&batches, &request, &session.settings.zone, &mut io::stdout().lock())?;
     if is_cut {
         tell_cut(batches.iter().map(|batch| batch.num_rows() as u64).sum());
     }

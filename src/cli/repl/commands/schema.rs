@@ -105,7 +105,7 @@ pub(super) fn describe(session: &mut Session, name: &str) -> anyhow::Result<Next
         })?;
     let mut rows = Vec::new();
     for batch in &batches {
-        rows.extend(texts(batch)?);
+        rows.extend(session.style().rows(batch)?);
     }
     // The newest that says something: NULL is empty.
     let example = |at: usize| {
