@@ -8,6 +8,7 @@ use crate::{QueryOptions, SavedQuery};
 use arrow::array::RecordBatch;
 use jiff::tz::TimeZone;
 
+use super::interrupt::Interrupt;
 use super::output::{Answer, Format, Target};
 use super::picture::{self, Request};
 use super::questions::Questions;
@@ -137,6 +138,10 @@ fn answer(
         Some(path) => Target::file(path)?,
         None => Target::Stdout(args.format),
     };
+    if args.output.is_some() {
+        // Ctrl-C leaves no half of it behind.
+        Interrupt::listen(true)?;
+    }
     let begun = Instant::now();
     let runtime = runtime()?;
     let rows = runtime.block_on(async {

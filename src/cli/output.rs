@@ -5,7 +5,6 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::Context;
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -15,6 +14,7 @@ use datafusion::execution::SendableRecordBatchStream;
 use futures::StreamExt;
 
 use super::harmless::Harmless;
+use super::partial::Partial;
 use super::table::Style;
 
 /// A table on a terminal is for people: more rows are not drawn, nor more bytes.
@@ -72,49 +72,6 @@ impl Target {
     }
 }
 
-/// A file while it is written: an unfinished one never stands under the name that was asked for.
-struct Partial<'a> {
-    file: File,
-    beside: PathBuf,
-    path: &'a Path,
-    named: bool,
-}
-
-impl<'a> Partial<'a> {
-    fn create(path: &'a Path) -> anyhow::Result<Self> {
-        let mut beside = path.to_path_buf().into_os_string();
-        beside.push(format!(".{}.partial", uuid::Uuid::new_v4().simple()));
-        let beside = PathBuf::from(beside);
-        let file = File::create_new(&beside).with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(Self { file, beside, path, named: false })
-    }
-
-    /// Gives the file its name, if all of it was written.
-    fn end(mut self, written: anyhow::Result<()>) -> anyhow::Result<()> {
-        written
-            .and_then(|()| Ok(std::fs::rename(&self.beside, self.path)?))
-            .with_context(|| format!("cannot write {}", self.path.display()))?;
-        self.named = true;
-        Ok(())
-    }
-}
-
-impl Drop for Partial<'_> {
-    /// Takes it away, also where somebody stopped the writing.
-    fn drop(&mut self) {
-        if !self.named {
-            let _ = std::fs::remove_file(&self.beside);
-        }
-    }
-}
-
-/// Writes a file that is complete already.
-pub(super) fn put(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let mut partial = Partial::create(path)?;
-    let written = partial.file.write_all(bytes).map_err(anyhow::Error::from);
-    partial.end(written)
-}
-
 /// The rows of an answer, as they come.
 pub(super) struct Answer {
     stream: SendableRecordBatchStream,
@@ -146,7 +103,7 @@ impl Answer {
             Target::Stdout(format) => self.write_to_stdout(format).await.map(drop)?,
             Target::File { path, kind } => {
                 let partial = Partial::create(&path)?;
-                let file = partial.file.try_clone()?;
+                let file = partial.file()?;
                 let written = self.write_file(kind, BufWriter::new(file)).await;
                 partial.end(written)?;
             }

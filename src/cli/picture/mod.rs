@@ -60,7 +60,7 @@ pub(in crate::cli) fn write(
         .with_context(|| format!("{} should end in .svg or .png, to say what to write", path.display()))?;
     let picture = compose(batches, request, zone, file::ROOM)?;
     let bytes = file::bytes(&picture, kind)?;
-    super::output::put(path, &bytes)
+    super::partial::put(path, &bytes)
 }
 
 fn compose(

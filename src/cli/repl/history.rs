@@ -132,7 +132,7 @@ fn lock(file: &Path) -> io::Result<File> {
 }
 
 /// For the user alone: statements may hold what others should not read.
-fn private() -> fs::OpenOptions {
+pub(super) fn private() -> fs::OpenOptions {
     let mut options = File::options();
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);

@@ -19,9 +19,10 @@ mod config;
 mod editor;
 mod highlight;
 mod history;
-mod interrupt;
+mod incoming;
 mod lex;
 mod names;
+mod out;
 mod pager;
 mod progress;
 mod run;
@@ -38,10 +39,10 @@ use rustyline::error::ReadlineError;
 
 use self::commands::Next;
 use self::config::Config;
-use self::interrupt::Interrupt;
 use self::run::{Runner, Stopped};
 use self::session::{Session, Settings};
 use super::harmless::visible;
+use super::interrupt::{self, Interrupt};
 use super::output::Format;
 use super::questions::Questions;
 use super::{StoreArg, open_to_read, say};
@@ -69,7 +70,7 @@ pub(super) struct Args {
     /// Never show an answer through a pager
     #[arg(long)]
     no_pager: bool,
-    /// Go on after a statement of a script that failed; the exit code is 1 all the same
+    /// Go on after a statement of a script, or of a file of \i, that failed; the exit code is 1 all the same
     #[arg(long)]
     keep_going: bool,
 }
@@ -85,11 +86,12 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut settings = Settings::new(&config, interactive, pager)?;
     settings.format = args.format.unwrap_or(settings.format);
     let mut session = Session::new(store, runner, settings);
+    session.failures.keep_going = args.keep_going;
     if interactive {
         prompt(&mut session, args, &config)?;
         return Ok(ExitCode::SUCCESS);
     }
-    match script::run(&mut session, &args.questions, args.keep_going) {
+    match script::run(&mut session, &args.questions) {
         Err(error) if error.is::<Stopped>() => {
             say("stopped");
             Ok(ExitCode::from(interrupt::CODE))

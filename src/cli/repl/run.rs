@@ -19,8 +19,8 @@ use futures::StreamExt;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use super::super::interrupt::Interrupt;
 use super::super::output::bytes_of;
-use super::interrupt::Interrupt;
 
 /// What is kept of the last answer, to draw it.
 const MOST_KEPT_ROWS: usize = 100_000;

@@ -7,6 +7,7 @@ use super::super::questions::{Question, Questions};
 use super::super::say;
 use super::commands::{self, Next};
 use super::explained;
+use super::incoming::Incoming;
 use super::run::Stopped;
 use super::session::{Asked, Session};
 use super::statement::{Step, What, is_blank, split};
@@ -26,45 +27,38 @@ pub(super) fn step(session: &mut Session, step: &Step) -> anyhow::Result<Next> {
     done
 }
 
-/// What is done with a step that fails.
-struct Failures {
-    keep_going: bool,
+/// What is done with steps that fail.
+#[derive(Default)]
+pub(super) struct Failures {
+    pub(super) keep_going: bool,
     any: bool,
 }
 
-impl Failures {
-    /// Tells the error; gives whether this was the end.
-    fn told(&mut self, session: &Session, place: &str, error: anyhow::Error) -> anyhow::Result<bool> {
-        if error.is::<Stopped>() {
-            return Err(error);
-        }
-        if super::super::is_closed_pipe(&error) {
-            return Err(error);
-        }
-        say(&format!("error: {place}: {}", explained(session, &error)));
-        self.any = true;
-        Ok(!self.keep_going)
+/// Tells the error of a step; gives whether this was the end.
+fn is_end(session: &mut Session, place: &str, error: anyhow::Error) -> anyhow::Result<bool> {
+    if error.is::<Stopped>() || super::super::is_closed_pipe(&error) {
+        return Err(error);
     }
+    say(&format!("error: {place}: {}", explained(session, &error)));
+    session.failures.any = true;
+    Ok(!session.failures.keep_going)
 }
 
 /// Answers what the command line asks, or standard input. That nobody reads any more does not undo what
 /// has failed before.
-pub(super) fn run(
-    session: &mut Session,
-    questions: &Questions,
-    keep_going: bool,
-) -> anyhow::Result<ExitCode> {
-    let mut failures = Failures { keep_going, any: false };
-    match all(session, questions, &mut failures) {
-        Err(error) if !(failures.any && super::super::is_closed_pipe(&error)) => Err(error),
-        _ if failures.any => Ok(ExitCode::FAILURE),
+pub(super) fn run(session: &mut Session, questions: &Questions) -> anyhow::Result<ExitCode> {
+    let done = all(session, questions);
+    let failed = session.failures.any;
+    match done {
+        Err(error) if !(failed && super::super::is_closed_pipe(&error)) => Err(error),
+        _ if failed => Ok(ExitCode::FAILURE),
         _ => Ok(ExitCode::SUCCESS),
     }
 }
 
-fn all(session: &mut Session, questions: &Questions, failures: &mut Failures) -> anyhow::Result<()> {
+fn all(session: &mut Session, questions: &Questions) -> anyhow::Result<()> {
     if questions.0.is_empty() {
-        standard_input(session, failures)?;
+        standard_input(session)?;
     }
     for (at, question) in questions.0.iter().enumerate() {
         let name = match question {
@@ -75,13 +69,13 @@ fn all(session: &mut Session, questions: &Questions, failures: &mut Failures) ->
         let text = match question.text() {
             Ok(text) => text,
             Err(error) => {
-                if failures.told(session, &format!("question {}", at + 1), error)? {
+                if is_end(session, &format!("question {}", at + 1), error)? {
                     break;
                 }
                 continue;
             }
         };
-        if whole(session, without_mark(&text), name.as_deref(), failures)? == Next::Quit {
+        if whole(session, without_mark(&text), name.as_deref())? == Next::Quit {
             break;
         }
     }
@@ -89,12 +83,7 @@ fn all(session: &mut Session, questions: &Questions, failures: &mut Failures) ->
 }
 
 /// Does what a text says; [`Next::Quit`] at its end, or at its first error.
-fn whole(
-    session: &mut Session,
-    text: &str,
-    name: Option<&str>,
-    failures: &mut Failures,
-) -> anyhow::Result<Next> {
+fn whole(session: &mut Session, text: &str, name: Option<&str>) -> anyhow::Result<Next> {
     for one in finished(text) {
         match step(session, &one) {
             Ok(Next::Quit) => return Ok(Next::Quit),
@@ -102,7 +91,7 @@ fn whole(
             Err(error) => {
                 let place =
                     name.map_or_else(String::new, |name| format!("{name}, ")) + &format!("line {}", one.line);
-                if failures.told(session, &place, error)? {
+                if is_end(session, &place, error)? {
                     return Ok(Next::Quit);
                 }
             }
@@ -131,47 +120,55 @@ fn finished(text: &str) -> Vec<Step> {
 }
 
 /// Statements as they come: each is answered when its end was read.
-fn standard_input(session: &mut Session, failures: &mut Failures) -> anyhow::Result<()> {
+fn standard_input(session: &mut Session) -> anyhow::Result<()> {
     let mut input = io::stdin().lock();
-    let (mut text, mut lines) = (String::new(), 0);
+    let mut incoming = Incoming::default();
     loop {
-        let before = text.len();
+        let before = incoming.text.len();
         let mut line = Vec::new();
         let ended = input.read_until(b'\n', &mut line)? == 0;
-        match String::from_utf8(line) {
-            Ok(line) if text.is_empty() && lines == 0 => text.push_str(without_mark(&line)),
-            Ok(line) => text.push_str(&line),
-            Err(error) => {
-                let place = format!("line {}", 1 + lines + text.matches('\n').count());
-                if failures.told(session, &place, anyhow::anyhow!("this is not UTF-8: {error}"))? {
-                    return Ok(());
-                }
-                text.push('\n');
-            }
-        }
-        let news = text.get(before..).unwrap_or_default();
+        incoming.add(&line);
+        let news = incoming.text.get(before..).unwrap_or_default();
         if !ended && !news.contains([';', '\\']) {
             continue;
         }
-        let (steps, rest) = if ended { (finished(&text), text.len()) } else { split(&text) };
-        for one in steps {
-            match step(session, &one) {
+        let text = &incoming.text;
+        let (steps, rest) = if ended { (finished(text), text.len()) } else { split(text) };
+        for one in &steps {
+            let bad = incoming.bad_line(&one.at);
+            let done = if bad.is_some() { not_text(session, one) } else { step(session, one) };
+            match done {
                 Ok(Next::Quit) => return Ok(()),
                 Ok(_) => {}
                 Err(error) => {
-                    let place = format!("line {}", lines + one.line);
-                    if failures.told(session, &place, error)? {
+                    let place = format!("line {}", bad.unwrap_or_else(|| incoming.line(one.line)));
+                    if is_end(session, &place, error)? {
                         return Ok(());
                     }
                 }
             }
         }
-        lines += text.get(..rest).unwrap_or_default().matches('\n').count();
-        text.drain(..rest);
+        let last = steps.last().map_or(0, |step| step.at.end);
+        if let Some(line) = incoming.bad_line(&(last..rest)) {
+            let error = anyhow::anyhow!("this is not UTF-8");
+            if is_end(session, &format!("line {line}"), error)? {
+                return Ok(());
+            }
+        }
+        incoming.done(rest);
         if ended {
             return Ok(());
         }
     }
+}
+
+/// Refuses a step that is not all text.
+fn not_text(session: &mut Session, step: &Step) -> anyhow::Result<Next> {
+    if !matches!(step.what, What::Command { .. }) {
+        // The command behind it is not to take up the statement before it.
+        session.current = Asked::default();
+    }
+    anyhow::bail!("this is not UTF-8, and what it is a part of is not asked")
 }
 
 /// Does what a file says, within a session.
@@ -191,13 +188,21 @@ pub(super) fn include(session: &mut Session, text: &str, name: &str) -> anyhow::
                 done = Ok(next);
                 break;
             }
-            Err(error) => {
-                done = Err(if error.is::<Stopped>() {
-                    error
-                } else {
-                    error.context(format!("{name}, line {}", one.line))
-                });
+            Err(error) if error.is::<Stopped>() => {
+                done = Err(error);
                 break;
+            }
+            Err(error) => {
+                let place = format!("{name}, line {}", one.line);
+                let told = if session.failures.keep_going {
+                    is_end(session, &place, error)
+                } else {
+                    Err(error.context(place))
+                };
+                if let Err(error) = told {
+                    done = Err(error);
+                    break;
+                }
             }
         }
     }

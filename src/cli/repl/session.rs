@@ -1,9 +1,7 @@
 //! What the prompt remembers between two statements.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,9 +21,11 @@ use super::super::table::{Expanded, Style};
 use super::super::{grouped, say};
 use super::config::Config;
 use super::names::Names;
+use super::out::Out;
 use super::pager::{Screen, failure, shell};
 use super::progress::Progress;
 use super::run::{Kept, Runner, Running};
+use super::script::Failures;
 use super::window::Window;
 
 /// The state of one prompt, or of one script.
@@ -37,13 +37,15 @@ pub(super) struct Session {
     pub(super) window: Window,
     pub(super) parameters: BTreeMap<String, ScalarValue>,
     /// Where answers go instead of the screen.
-    pub(super) out: Option<(PathBuf, File)>,
+    pub(super) out: Option<Out>,
     /// What commands such as `\g` and `\watch` take up.
     pub(super) current: Asked,
     /// What it was answered.
     pub(super) last: Kept,
     /// How many files deep `\\i` is.
     pub(super) included: usize,
+    /// What is done with what fails in scripts, and whether anything has.
+    pub(super) failures: Failures,
 }
 
 /// A statement, and what a saved query gives its parameters.
@@ -107,6 +109,7 @@ impl Session {
             current: Asked::default(),
             last: Kept::default(),
             included: 0,
+            failures: Failures::default(),
         }
     }
 
@@ -177,11 +180,25 @@ impl Session {
     /// A line above what is shown, where that goes.
     pub(super) fn title(&mut self, title: &str) -> anyhow::Result<()> {
         match &mut self.out {
-            Some((path, file)) => {
-                writeln!(file, "\n{title}").with_context(|| format!("cannot write {}", path.display()))
+            Some(out) => {
+                let written = writeln!(out, "\n{title}");
+                out.told(written.map_err(anyhow::Error::from))
             }
             None => Ok(writeln!(io::stdout().lock(), "\n{title}")?),
         }
+    }
+
+    /// Does what gives several answers that are one: where it fails, none of them stays in a file.
+    pub(super) fn as_one<T>(
+        &mut self,
+        answers: impl FnOnce(&mut Self) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        let end = self.out.as_mut().map(Out::end).transpose()?;
+        let done = answers(self);
+        if let (Err(_), Some(out), Some(end)) = (&done, &mut self.out, end) {
+            taken_back(out, end);
+        }
+        done
     }
 
     /// Shows rows that are there already, as answers are shown.
@@ -212,9 +229,10 @@ impl Session {
             return failed.map_or(Ok(written), |failed| Err(anyhow::anyhow!(failed)));
         }
         let mut answer = Answer::new(stream).styled(style);
-        if let Some((path, file)) = &mut self.out {
-            let written = self.runner.wait(answer.write_to(format, self.runner.stoppable(&mut *file)));
-            let written = written.with_context(|| format!("cannot write {}", path.display()));
+        if let Some(out) = &mut self.out {
+            let end = out.end()?;
+            let written = self.runner.wait(answer.write_to(format, self.runner.stoppable(&mut *out)));
+            let written = out.told(written).inspect_err(|_| taken_back(out, end));
             return written.map(now).map(Some);
         }
         if !self.settings.interactive {
@@ -266,6 +284,13 @@ impl Write for Shown<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.screen.flush()
+    }
+}
+
+/// Takes back what was written; that this fails is told beside what has failed before.
+fn taken_back(out: &mut Out, end: u64) {
+    if let Err(error) = out.take_back(end) {
+        say(&format!("error: a part of an answer stays in the file: {error}"));
     }
 }
 

@@ -127,6 +127,26 @@ fn answers_go_into_files_and_to_other_programs() {
 }
 
 #[test]
+fn an_answer_that_fails_is_in_no_file() {
+    let folder = Folder::with_known_facts();
+    let text =
+        "\\format csv\n\\o out.csv\nSELECT 1 AS a;\nSELECT 1 / (seq - 3) AS b FROM events;\nSELECT 2 AS c;\n";
+    let said = folder.run_with(&["repl", "facts", "--keep-going"], text.as_bytes());
+    assert!(
+        said.err.contains("error: line 4: cannot write out.csv: ") && said.code == Some(1),
+        "{}",
+        said.err
+    );
+    assert_eq!(folder.read("out.csv"), b"a\n1\nc\n2\n");
+    let failing = "SELECT 1 / (seq - 3) AS b FROM events";
+    let copied = script(&folder, &format!("\\copy ({failing}) TO failed.csv"));
+    let written = folder.run(&["sql", "facts", "--output", "failed.csv", "-c", failing]);
+    assert_eq!((copied.code, written.code), (Some(1), Some(1)));
+    let left = folder.names().into_iter().filter(|name| name.contains("failed")).collect::<Vec<_>>();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
 fn the_last_answer_is_drawn() {
     let question = "\\format csv\n\\o /dev/null\n\\run error_types limit=4\n\\o\n";
     assert_snapshot!("plot", said(&format!("{question}\\plot\n\\plot bar x=error_type y=crashes\n")));
@@ -147,6 +167,13 @@ fn files_are_included() {
     assert_eq!(script(&folder, "\\i a.sql").ok().out, "a\n1\nb\n2\nc\n3\n");
     assert!(script(&folder, "\\i wrong.sql").err.contains("wrong.sql, line 3: "));
     assert!(script(&folder, "\\i loop.sql").err.contains("go too deep"));
+    folder.write("some.sql", "\\i wrong.sql\n\\i none.sql\nSELECT 5 AS e;\nSELECT nothing;\n");
+    let going = ["repl", "facts", "--format", "csv", "--keep-going"];
+    let said = folder.run_with(&going, b"\\i some.sql\nSELECT 6 AS f;");
+    assert_eq!((said.out.as_str(), said.code), ("e\n5\nf\n6\n", Some(1)));
+    for place in ["wrong.sql, line 3", "some.sql, line 2: cannot read none.sql", "some.sql, line 4"] {
+        assert!(said.err.contains(&format!("error: {place}: ")), "{}", said.err);
+    }
 }
 
 #[test]

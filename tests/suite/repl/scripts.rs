@@ -151,6 +151,19 @@ fn bytes_that_are_no_text_are_an_error_with_a_line() {
 }
 
 #[test]
+fn a_statement_is_not_asked_without_what_is_no_text_in_it() {
+    let folder = Folder::with_known_facts();
+    let script = b"SELECT 1 AS n;\nSELECT 2\n  + '\xff'\n  AS n; SELECT 3 AS n;\nSELECT '\xff' \\g\n\\echo \xff\n-- \xff";
+    let said = folder.run_with(&["repl", "facts", "--format", "csv", "--keep-going"], script);
+    assert_eq!((said.out.as_str(), said.code), ("n\n1\nn\n3\n", Some(1)));
+    let places = |line: &str| line.split(':').nth(1).map(str::to_owned);
+    let told: Vec<_> = said.err.lines().filter_map(places).collect();
+    assert_eq!(told, [" line 3", " line 5", " line 5", " line 6", " line 7"], "{}", said.err);
+    let said = folder.run_with(&["repl", "facts", "--format", "csv"], script);
+    assert_eq!((said.out.as_str(), said.code), ("n\n1\n", Some(1)));
+}
+
+#[test]
 fn whoever_keeps_going_goes_on_behind_a_file_that_is_not_there() {
     let folder = Folder::with_known_facts();
     let asked = ["-f", "none.sql", "-c", "SELECT 7 AS n", "-c", "SELEC"];

@@ -77,6 +77,57 @@ fn ctrl_c_stops_an_answer_while_it_is_written() {
 }
 
 #[test]
+fn ctrl_c_leaves_no_half_of_an_answer_in_a_file() {
+    const MANY: &str = "SELECT a.payload FROM events a, events b, events c, events d";
+    let folder = Folder::with_known_facts();
+    let mut terminal = Terminal::open(&folder, 120);
+    terminal.ask("\\format csv", "written as csv");
+    terminal.ask("\\o out.csv", "\\o out.csv");
+    terminal.ask("SELECT 1 AS a;", "1 row in");
+    terminal.keys(&format!("{MANY};\r"));
+    std::thread::sleep(Duration::from_millis(1500));
+    assert!(folder.read("out.csv").len() > 1000, "it was being written");
+    terminal.stop();
+    terminal.ask("SELECT 2 AS b;", "1 row in");
+    assert_eq!(folder.read("out.csv"), b"a\n1\nb\n2\n");
+
+    let args = ["sql", "facts", "--output", "many.csv", "-c", MANY];
+    let mut command = Terminal::start(&folder, &args, 120, &[]);
+    let partial = || folder.names().into_iter().find(|name| name.starts_with("many.csv"));
+    let begun = Instant::now();
+    while partial().is_none() && begun.elapsed() < Duration::from_secs(20) {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert!(partial().is_some());
+    command.keys(CTRL_C);
+    assert_eq!((command.end(), partial()), (130, None));
+}
+
+#[test]
+fn a_file_and_the_last_statement_are_edited() {
+    let folder = Folder::with_known_facts();
+    folder.write("a.sql", "SELECT 20 AS n;\n");
+    let editor =
+        "f() { stat -c %a $1 > mode; case $(cat $1) in *leave*) ;; *) sed -i s/20/40+2/ $1;; esac; }; f";
+    let mut terminal = Terminal::open_with(&folder, 100, &[("VISUAL", editor)]);
+    terminal.keys("\\e a.sql\r");
+    terminal.wait_for("> SELECT 40+2 AS n;");
+    terminal.keys("\r");
+    terminal.wait_for("| 42 |");
+    terminal.stop();
+    assert_eq!(folder.read("a.sql"), b"SELECT 40+2 AS n;\n");
+    terminal.ask("SELECT 20 + 1 AS m;", "| 21 |");
+    terminal.keys("\\e\r");
+    terminal.wait_for("> SELECT 40+2 + 1 AS m;");
+    assert_eq!(folder.read("mode"), b"600\n", "what was asked is for nobody else");
+    terminal.stop();
+    terminal.ask("SELECT 'leave' AS l;", "| leave |");
+    // It was not written, and nothing is typed.
+    terminal.ask("\\e", "\\e");
+    terminal.ask("SELECT 7 * 7 AS k;", "| 49 |");
+}
+
+#[test]
 fn a_long_paste_is_one_statement() {
     let folder = Folder::with_known_facts();
     let mut terminal = Terminal::open(&folder, 80);

@@ -36,6 +36,10 @@ const AROUND: &str = "SELECT mark AS \"*\", at, who, what, more FROM (
     ) ORDER BY at, recorded_at, stream, seq";
 
 pub(super) fn run(session: &mut Session, address: &str) -> anyhow::Result<Next> {
+    session.as_one(|session| story(session, address))
+}
+
+fn story(session: &mut Session, address: &str) -> anyhow::Result<Next> {
     let address = unquoted(address);
     let address = address.as_ref();
     if address.is_empty() {

@@ -3,6 +3,7 @@
 mod actor;
 mod answers;
 mod echo;
+mod edit;
 mod explain;
 mod live;
 mod meanings;
@@ -270,7 +271,14 @@ pub(super) const ALL: &[Command] = &[
         echo::run
     ),
     command!(["i"], "FILE", "do what a file says", r"\i morning.sql", Completion::Files, places::include),
-    command!(["e"], "", "edit the last statement in $EDITOR", r"\e", Completion::Nothing, places::edit),
+    command!(
+        ["e"],
+        "[FILE]",
+        "edit the last statement, or a file, in $EDITOR",
+        r"\e morning.sql",
+        Completion::Files,
+        edit::run
+    ),
     command!(["q", "quit", "exit"], "", "leave; Ctrl-D does, too", r"\q", Completion::Nothing, quit),
 ];
 

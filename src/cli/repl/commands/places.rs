@@ -1,15 +1,13 @@
 //! Commands about files: answers into them, statements out of them.
 
 use std::borrow::Cow;
-use std::fs::File;
-use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::Context;
 
 use super::super::super::output::Target;
 use super::super::lex::{Kind, tokens};
-use super::super::pager::shell;
+use super::super::out::Out;
 use super::super::script;
 use super::super::session::Session;
 use super::{Next, unquoted};
@@ -21,9 +19,7 @@ pub(super) fn out(session: &mut Session, name: &str) -> anyhow::Result<Next> {
         if name.starts_with('|') {
             anyhow::bail!("\\o takes a file; SELECT …; | COMMAND gives one answer to a program");
         }
-        let path = at_home(&unquoted(name));
-        let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
-        Some((path, file))
+        Some(Out::create(&at_home(&unquoted(name)))?)
     };
     Ok(Next::Prompt)
 }
@@ -59,7 +55,7 @@ fn parts(arguments: &str) -> Option<(String, Cow<'_, str>)> {
 }
 
 /// A path, where `~/` is the user's home.
-fn at_home(path: &str) -> PathBuf {
+pub(super) fn at_home(path: &str) -> PathBuf {
     let below = path.strip_prefix("~/").and_then(|below| Some(std::env::home_dir()?.join(below)));
     below.unwrap_or_else(|| PathBuf::from(path))
 }
@@ -68,27 +64,6 @@ pub(super) fn include(session: &mut Session, name: &str) -> anyhow::Result<Next>
     let path = at_home(&unquoted(name));
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     script::include(session, &text, &path.display().to_string())
-}
-
-pub(super) fn edit(session: &mut Session, _: &str) -> anyhow::Result<Next> {
-    if !session.settings.interactive {
-        anyhow::bail!("\\e needs a terminal");
-    }
-    let nanos = jiff::Timestamp::now().as_nanosecond();
-    let path = std::env::temp_dir().join(format!("ostracon-{}-{nanos}.sql", std::process::id()));
-    let attempt = || format!("cannot edit {}", path.display());
-    let mut file = File::create_new(&path).with_context(attempt)?;
-    writeln!(file, "{};", session.current.sql)?;
-    drop(file);
-    let named = |name| std::env::var(name).ok().filter(|editor| !editor.is_empty());
-    let editor = named("VISUAL").or_else(|| named("EDITOR")).unwrap_or_else(|| "vi".to_owned());
-    let status = shell(&format!("{editor} \"$OSTRACON_EDIT\"")).env("OSTRACON_EDIT", &path).status();
-    let text = std::fs::read_to_string(&path).with_context(attempt);
-    let _ = std::fs::remove_file(&path);
-    if !status.with_context(attempt)?.success() {
-        anyhow::bail!("{editor} failed, and nothing was taken over");
-    }
-    Ok(Next::Typed(text?.trim_end().to_owned()))
 }
 
 #[cfg(test)]

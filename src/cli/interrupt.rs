@@ -2,7 +2,7 @@
 //!
 //! A thread of its own listens: the runtime's threads may all be busy with the very query that is
 //! to be stopped. A script has nobody to go on with: there Ctrl-C is its end, at once if nothing is
-//! being answered, and soon if what is being answered does not stop.
+//! being answered, and soon if what is being answered does not stop. No half-written file stays behind.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,7 +24,7 @@ pub(super) struct Interrupt {
 }
 
 impl Interrupt {
-    /// Listens from now on.
+    /// Listens from now on; in a script until Ctrl-C is its end.
     pub(super) fn listen(is_script: bool) -> anyhow::Result<Self> {
         let (pressed, receiver) = watch::channel(0);
         let (ready, listening) = sync_channel(1);
@@ -49,6 +49,7 @@ impl Interrupt {
                         if working.load(Ordering::Acquire) {
                             tokio::time::sleep(PATIENCE).await;
                         }
+                        super::partial::abandon();
                         std::process::exit(i32::from(CODE));
                     }
                 }
