@@ -112,9 +112,7 @@ fn a_file_and_the_last_statement_are_edited() {
     let mut terminal = Terminal::open_with(&folder, 100, &[("VISUAL", editor)]);
     terminal.keys("\\e a.sql\r");
     terminal.wait_for("> SELECT 40+2 AS n;");
-    terminal.keys("\r");
-    terminal.wait_for("| 42 |");
-    terminal.stop();
+    terminal.ask(" \\g", "| 42 |");
     assert_eq!(folder.read("a.sql"), b"SELECT 40+2 AS n;\n");
     terminal.ask("SELECT 20 + 1 AS m;", "| 21 |");
     terminal.keys("\\e\r");
