@@ -32,7 +32,7 @@ use std::time::Duration;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{FactId, Kind};
 use crate::follow::{Cursor, Found, Wanted};
-use crate::store::Store;
+use crate::store::{Shared, Store};
 use file::Lock;
 pub(crate) use file::{FOLDER, LOCK, StateName, check as check_state, newest};
 use state::GroupState;
@@ -151,6 +151,18 @@ impl Store {
             file::list(self.path())?.into_iter().map(|name| (name.kind, name.group)).collect();
         Ok(groups.into_iter().map(|(kind, name)| ConsumerGroup { store: self, kind, name }).collect())
     }
+}
+
+/// What every group was given, and what is pending.
+pub(crate) fn summaries(shared: &Shared) -> Result<Vec<GroupSummary>> {
+    let (store, now) = (shared.ledger.known().store, shared.now());
+    let mut summaries = Vec::new();
+    for StateName { kind, group, .. } in newest(file::list(&shared.root)?) {
+        // One that is removed meanwhile is none.
+        let state = file::load(&shared.root, store, kind, &group)?;
+        summaries.extend(state.map(|state| state.summary(kind, &group, now)));
+    }
+    Ok(summaries)
 }
 
 impl ConsumerGroup<'_> {

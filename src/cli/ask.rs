@@ -22,8 +22,8 @@ const MOST_DRAWN_BYTES: usize = 256 << 20;
 /// Ask a question in SQL.
 ///
 /// Tables: `events`, `audits`, `dead_letters`. Views: `crashes`, `restarts`, `actors`. About the store itself:
-/// `store.segments`, `store.commits`, `store.streams`, `store.unverified`, `store.metrics`. Facts count as soon
-/// as they are recorded, by whatever process. SQL only reads.
+/// `store.segments`, `store.commits`, `store.streams`, `store.consumers`, `store.unverified`, `store.metrics`.
+/// Facts count as soon as they are recorded, by whatever process. SQL only reads.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example:\n  ostracon sql facts/ -c \"SELECT error_type, count(*) FROM crashes GROUP BY 1 ORDER BY 2 DESC\""

@@ -88,6 +88,14 @@ impl Wanted {
         }
     }
 
+    /// Whether all in this range of a stream are.
+    pub(crate) fn are_all_of(&self, range: &StreamRange) -> bool {
+        match self {
+            Self::After(cursor) => range.first_seq > cursor.seq(range.stream),
+            Self::These(_) => false,
+        }
+    }
+
     /// Whether there may be one in this range of a stream.
     pub(crate) fn may_be_in(&self, range: &StreamRange) -> bool {
         match self {
@@ -126,10 +134,12 @@ mod tests {
         let after = Wanted::After("1:10".parse().unwrap());
         assert!(after.may_be_in(&range(1, 5, 11)) && !after.may_be_in(&range(1, 5, 10)));
         assert!(after.may_be_in(&range(2, 1, 1)));
+        assert!(after.are_all_of(&range(1, 11, 12)) && !after.are_all_of(&range(1, 10, 12)));
         assert!(after.is(id("1:11")) && !after.is(id("1:10")) && after.is(id("3:1")));
         let these = Wanted::These([id("1:10"), id("2:7")].into());
         assert!(these.may_be_in(&range(1, 10, 12)) && !these.may_be_in(&range(1, 11, 12)));
         assert!(!these.may_be_in(&range(3, 1, 100)) && !these.may_be_in(&range(1, 12, 9)));
+        assert!(!these.are_all_of(&range(2, 7, 7)));
         assert!(these.is(id("2:7")) && !these.is(id("2:8")));
     }
 }

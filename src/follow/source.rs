@@ -113,6 +113,8 @@ pub(super) struct SegmentReader {
     path: PathBuf,
     file: File,
     metadata: ArrowReaderMetadata,
+    /// Not all of its rows are wanted.
+    is_filtered: bool,
     /// Row groups that are not open yet, the first last.
     groups: Vec<usize>,
     reader: Option<ParquetRecordBatchReader>,
@@ -124,10 +126,12 @@ impl SegmentReader {
         let file = open_segment(&path)?;
         let load = || ArrowReaderMetadata::load(&file, reader_options(segment.kind));
         let metadata = guarded(&path, "its footer cannot be decoded", load)?;
+        // By the ledger, which is checked, and not by the file: where all rows are wanted none is passed over.
+        let is_filtered = !segment.streams.iter().all(|range| reading.wanted.are_all_of(range));
         let groups = metadata.metadata().row_groups().iter().enumerate().rev();
-        let groups = groups.filter(|(_, group)| may_have(group, segment, &reading.wanted));
+        let groups = groups.filter(|(_, group)| !is_filtered || may_have(group, segment, &reading.wanted));
         let groups = groups.map(|(number, _)| number).collect();
-        Ok(Self { kind: segment.kind, path, file, metadata, groups, reader: None })
+        Ok(Self { kind: segment.kind, path, file, metadata, is_filtered, groups, reader: None })
     }
 
     fn read(&mut self, reading: &Reading) -> Result<Option<Vec<Found>>> {
@@ -142,11 +146,14 @@ impl SegmentReader {
             let attempt = |error| Error::io("open the segment", &self.path, error);
             let file = self.file.try_clone().map_err(attempt)?;
             let build = || {
-                ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone())
+                let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone())
                     .with_row_groups(vec![group])
-                    .with_row_filter(filter(&self.metadata, reading.wanted.clone()))
-                    .with_batch_size(BATCH_ROWS)
-                    .build()
+                    .with_batch_size(BATCH_ROWS);
+                if self.is_filtered {
+                    builder.with_row_filter(filter(&self.metadata, reading.wanted.clone())).build()
+                } else {
+                    builder.build()
+                }
             };
             self.reader = Some(guarded(&self.path, "its pages cannot be decoded", build)?);
         }

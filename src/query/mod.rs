@@ -142,7 +142,7 @@ impl Store {
     ///
     /// Tables are `events`, `audits` and `dead_letters`, with the views `crashes`, `restarts` and
     /// `actors`, and `store.segments`, `store.commits`, `store.streams`,
-    /// `store.unverified` and `store.metrics`. A
+    /// `store.consumers`, `store.unverified` and `store.metrics`. A
     /// query cannot write, nor reach anything outside the store.
     ///
     /// ```

@@ -14,6 +14,7 @@ use datafusion::common::{DataFusionError, Result};
 use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 
+use crate::consume::{self, ConsumerSummary, GroupSummary};
 use crate::fact::columns::instant_type;
 use crate::fact::{Kind, Seq, UnixNanos};
 use crate::ledger::{Action, Commit, CommitNumber, Segment, StreamRange, commit_path, read_commit};
@@ -21,7 +22,7 @@ use crate::snapshot::Snapshot;
 use crate::store::Shared;
 
 /// Their names.
-pub(super) const NAMES: [&str; 5] = ["segments", "commits", "streams", "unverified", "metrics"];
+pub(super) const NAMES: [&str; 6] = ["segments", "commits", "streams", "consumers", "unverified", "metrics"];
 
 /// One of them. Its rows are gathered when it is scanned.
 pub(super) struct SystemTable {
@@ -36,6 +37,7 @@ enum Which {
     Segments,
     Commits,
     Streams,
+    Consumers,
     Unverified,
     Metrics,
 }
@@ -46,6 +48,7 @@ impl SystemTable {
             "segments" => Which::Segments,
             "commits" => Which::Commits,
             "streams" => Which::Streams,
+            "consumers" => Which::Consumers,
             "unverified" => Which::Unverified,
             "metrics" => Which::Metrics,
             _ => return None,
@@ -58,6 +61,7 @@ impl SystemTable {
             Which::Segments => Ok(segments(&self.snapshot)),
             Which::Commits => commits(&self.shared, &self.snapshot),
             Which::Streams => streams(&self.snapshot),
+            Which::Consumers => consumers(&self.shared),
             Which::Unverified => Ok(unverified(&self.snapshot)),
             Which::Metrics => Ok(metrics(&self.shared)),
         }
@@ -112,6 +116,14 @@ impl Which {
                 number("unflushed"),
                 instant("last_recorded_at"),
                 Field::new("ended", DataType::Boolean, false),
+            ],
+            Self::Consumers => vec![
+                text("kind"),
+                text("group_name"),
+                text("delivered"),
+                text("consumer"),
+                number("pending"),
+                instant("waiting_since"),
             ],
             Self::Unverified => vec![text("kind"), stream(), number("first_seq"), number("last_seq")],
             Self::Metrics => vec![text("name"), number("value"), text("meaning")],
@@ -264,6 +276,31 @@ fn streams(snapshot: &Snapshot) -> crate::Result<Vec<ArrayRef>> {
                 .map(|(stream, _)| Some(known(stream).is_some_and(|known| known.ended)))
                 .collect::<BooleanArray>(),
         ),
+    ])
+}
+
+/// Each consumer of each group that has pending facts; a group without any is a row of its own.
+fn consumers(shared: &Shared) -> crate::Result<Vec<ArrayRef>> {
+    let (groups, now) = (consume::summaries(shared)?, shared.now());
+    let rows: Vec<(&GroupSummary, Option<&ConsumerSummary>)> = groups
+        .iter()
+        .flat_map(|group| {
+            let none = group.consumers.is_empty().then_some((group, None));
+            none.into_iter().chain(group.consumers.iter().map(move |consumer| (group, Some(consumer))))
+        })
+        .collect();
+    let since = |consumer: &ConsumerSummary| {
+        let idle = i64::try_from(consumer.longest_idle.as_nanos()).unwrap_or(i64::MAX);
+        now.get().saturating_sub(idle)
+    };
+    let waiting: TimestampNanosecondArray = rows.iter().map(|(_, consumer)| consumer.map(since)).collect();
+    Ok(vec![
+        texts(rows.iter().map(|(group, _)| group.kind.table().to_owned())),
+        texts(rows.iter().map(|(group, _)| group.group.clone())),
+        texts(rows.iter().map(|(group, _)| group.delivered.to_string())),
+        optional(rows.iter().map(|(_, consumer)| consumer.map(|consumer| consumer.consumer.as_str()))),
+        numbers(rows.iter().map(|(_, consumer)| consumer.map_or(0, |consumer| consumer.pending))),
+        Arc::new(waiting.with_timezone("UTC")),
     ])
 }
 

@@ -450,6 +450,16 @@ fn at_the_command_line() {
     let events: usize = events.out.lines().last().unwrap().parse().unwrap();
     assert!(lines(&rest.out) >= events - 2, "{} of {events}", lines(&rest.out));
     assert_eq!(folder.run(&["consume", "facts", "shippers", "--ack"]).ok().out, "");
+    let sql = "SELECT kind, group_name, consumer, pending FROM store.consumers";
+    let told = folder.run(&["sql", "facts", "-c", sql, "--format", "csv"]).ok().out;
+    assert_eq!(told, "kind,group_name,consumer,pending\nevents,shippers,,0\n");
+    folder.run(&["group", "create", "facts", "others"]).ok();
+    folder.run(&["consume", "facts", "others", "--consumer", "me", "-n", "2"]).ok();
+    let sql =
+        "SELECT consumer, pending, waiting_since < now() AS past FROM store.consumers WHERE pending > 0";
+    let told = folder.run(&["sql", "facts", "-c", sql, "--format", "csv"]).ok().out;
+    assert_eq!(told, "consumer,pending,past\nme,2,true\n");
+    folder.run(&["group", "remove", "facts", "others"]).ok();
     let json = folder.run(&["group", "list", "facts", "--json"]).ok().out;
     let json: Value = serde_json::from_str(&json).unwrap();
     assert_eq!((&json[0]["group"], &json[0]["pending"]), (&"shippers".into(), &0.into()));

@@ -163,6 +163,7 @@ fn the_store_tells_what_is_in_it() {
         "facts.events BASE TABLE",
         "facts.restarts VIEW",
         "store.commits BASE TABLE",
+        "store.consumers BASE TABLE",
         "store.metrics BASE TABLE",
         "store.segments BASE TABLE",
         "store.streams BASE TABLE",

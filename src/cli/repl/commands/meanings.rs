@@ -1,7 +1,7 @@
 //! What the rows of each table are, and what its columns mean.
 
 /// The tables, facts first.
-pub(super) const TABLES: [(&str, &str); 11] = [
+pub(super) const TABLES: [(&str, &str); 12] = [
     ("events", "what happened to actors"),
     ("audits", "snapshots of a system's counters"),
     ("dead_letters", "messages that reached nobody"),
@@ -11,6 +11,7 @@ pub(super) const TABLES: [(&str, &str); 11] = [
     ("store.segments", "the files that facts are in"),
     ("store.commits", "what was done to the store, and by whom"),
     ("store.streams", "the writers, and how far each has come"),
+    ("store.consumers", "consumer groups, and what is pending with whom"),
     ("store.unverified", "facts that may not be what was recorded"),
     ("store.metrics", "counters of this process"),
 ];
@@ -52,7 +53,7 @@ const COLUMNS: [(&str, &str); 32] = [
 ];
 
 /// Columns of the tables about the store. Where a fact's column has the same name, this goes before it.
-const OF_STORE: [(&str, &str, &str); 43] = [
+const OF_STORE: [(&str, &str, &str); 49] = [
     ("segments", "path", "where the file is, in the store's folder"),
     ("segments", "kind", "the table whose rows it holds"),
     ("segments", "rows", "how many"),
@@ -89,6 +90,12 @@ const OF_STORE: [(&str, &str, &str); 43] = [
     ("streams", "unflushed", "facts that are in no segment yet"),
     ("streams", "last_recorded_at", "when its last fact was recorded"),
     ("streams", "ended", "whether its writer has closed it"),
+    ("consumers", "kind", "the table that the group consumes"),
+    ("consumers", "group_name", "the group"),
+    ("consumers", "delivered", "what the group was given, in each stream"),
+    ("consumers", "consumer", "who has not acknowledged all; none where nothing is pending"),
+    ("consumers", "pending", "facts that it was given and nobody has acknowledged"),
+    ("consumers", "waiting_since", "when the oldest of them was delivered"),
     ("unverified", "kind", "the table that the facts are in"),
     ("unverified", "stream", "which writer recorded them"),
     ("unverified", "first_seq", "the first number"),
