@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
+import time
 import weakref
 
 from . import _native
 
+_log = logging.getLogger("ostracon")
+# Seconds between two attempts to go on after a failed sync.
+_RENEWALS = 1.0
 _all: weakref.WeakSet[Handles] = weakref.WeakSet()
 _FOLDERS = {"ledger", "journal", "events", "audits", "dead_letters", "quarantine", "consumers"}
 
@@ -33,6 +38,7 @@ class Handles:
         self.opened_writer: _native.Store | None = None
         self._reader: _native.Store | None = None
         self._consumer: _native.Store | None = None
+        self._renewed = -_RENEWALS
 
     def writer(self) -> _native.Store:
         """Opens the store for writing, and makes it if there is none."""
@@ -42,6 +48,22 @@ class Handles:
                     os.makedirs(os.path.dirname(os.path.abspath(self.path)), exist_ok=True)
                     self.opened_writer = _native.Store(self.path, "write", self._settings)
         return self.opened_writer
+
+    def renew(self) -> None:
+        """Gives up a writer whose sync has failed: the next fact opens the store anew, which replays what
+        the disk has. Of a disk that keeps failing this is tried once a second only.
+        """
+        with self._lock:
+            now = time.monotonic()
+            writer = self.opened_writer
+            if writer is None or now < self._renewed + _RENEWALS:
+                return
+            self._renewed = now
+            self.opened_writer = None
+            try:
+                writer.close()
+            except _native.OstraconError as error:
+                _log.debug("a writer was given up: %s", error)
 
     def reader(self) -> _native.Store:
         """The writer if there is one, else the store opened for reading."""

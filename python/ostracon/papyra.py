@@ -55,6 +55,9 @@ class OstraconPersistence(Shipping, PersistenceBackend):
     the fact is appended before ``record_*`` first gives up control, and nothing else is waited for on the
     event loop. Once a flush, an append begins the journal's next file, which syncs.
 
+    A sync that fails is never tried again: the facts that waited for it count as write errors, and the store is
+    opened anew for those to come.
+
     ``retention_policy`` is applied as Papyra does: age, then count, then bytes, over the three kinds
     together; without one, what the store's ``ostracon.toml`` says. Age is measured by the facts' own
     timestamps. Papyra's default clock counts from the machine's start, so that those are no dates and
@@ -135,22 +138,36 @@ class OstraconPersistence(Shipping, PersistenceBackend):
             return
         try:
             line = to_line(fact, kind)
-            writer = self._handles.writer()
             try:
-                position = writer.append(line)
+                writer, position = self._append(line)
             except _native.OverloadedError:
                 # The buffer is at its bound. Off the loop there is time to wait for the flush; whoever is
                 # cancelled meanwhile has told its fact all the same.
                 with CancelScope(shield=True):
-                    await off_loop(writer.record, line)
+                    await off_loop(self._handles.writer().record, line)
                 return
             # As the store's own settings may ask, too.
             if writer.is_synced:
                 await off_loop(writer.wait, position)
         except _native.ClosedError:
             return
+        except _native.PoisonedError as error:
+            self._failed(error)
+            with CancelScope(shield=True):
+                await off_loop(self._handles.renew)
         except Exception as error:
             self._failed(error)
+
+    def _append(self, line: str) -> tuple[_native.Store, _native.Position]:
+        writer = self._handles.writer()
+        try:
+            return writer, writer.append(line)
+        except _native.ClosedError:
+            # It may have been given up this very moment, and not closed for good.
+            renewed = self._handles.writer()
+            if renewed is writer:
+                raise
+            return renewed, renewed.append(line)
 
     def _failed(self, error: Exception) -> None:
         self._counters.add("write_errors", 1)

@@ -496,3 +496,52 @@ def test_a_full_disk_is_counted_and_recording_resumes(tmp_path: Path, how: str, 
     kept, counted = (int(word) for word in done.stdout.split() if word.isdigit())
     assert kept > 200 and counted >= 1
     assert done.stderr.count("could not be recorded") == 1, "one line tells it"
+
+
+class Poisoned:
+    """A writer of which a sync has failed."""
+
+    is_synced = False
+
+    def __init__(self) -> None:
+        self.closed = False
+
+    def append(self, line: str) -> ostracon.Position:
+        error = ostracon.ClosedError if self.closed else ostracon.PoisonedError
+        raise error("a sync has failed")
+
+    def close(self) -> None:
+        self.closed = True
+        raise ostracon.PoisonedError("a sync has failed")
+
+    def metrics(self) -> list[tuple[str, int]]:
+        return []
+
+
+@pytest.mark.anyio
+async def test_after_a_failed_sync_the_store_is_opened_anew(path: Path) -> None:
+    backend = OstraconPersistence(path)
+    await backend.record_event(event(1))
+    sound = backend._handles.opened_writer
+    assert sound is not None
+    sound.close()
+    backend._handles.opened_writer = Poisoned()  # type: ignore[assignment]
+    await backend.record_event(event(2))
+    assert backend.metrics.write_errors == 1
+    await backend.record_event(event(3))
+    assert [fact.timestamp for fact in await backend.list_events()] == [1.0, 3.0]
+    # Of a disk that keeps failing it is not tried for every fact.
+    broken = Poisoned()
+    backend._handles.opened_writer = broken  # type: ignore[assignment]
+    await backend.record_event(event(4))
+    assert not broken.closed and backend.metrics.write_errors == 2
+    # Whoever meets a writer that has just been given up takes the next one.
+    broken.closed = True
+    backend._handles._renewed = -10.0
+    writers = iter([broken])
+    own = backend._handles.writer
+    backend._handles.opened_writer = None
+    backend._handles.writer = lambda: next(writers, None) or own()  # type: ignore[method-assign]
+    await backend.record_event(event(5))
+    assert [fact.timestamp for fact in await backend.list_events()] == [1.0, 3.0, 5.0]
+    await backend.aclose()
