@@ -112,7 +112,7 @@ pub use maintain::{
     UnacknowledgedFacts, UnverifiedFacts, recover, scan, verify,
 };
 pub use metrics::MetricsSnapshot;
-pub use query::{Parameter, QueryOptions, SavedQuery, query_error};
+pub use query::{Listed, Parameter, QueryOptions, SavedQuery, query_error};
 pub use settings::Durability;
 pub use store::{Store, StoreBuilder};
 pub use summary::{KindSummary, Summary};

@@ -131,6 +131,24 @@ impl Store {
         .map_err(raise)
     }
 
+    /// The same of what can be read, how many facts are in segments that cannot, and what is wrong with these.
+    fn list_readable(
+        &self,
+        py: Python<'_>,
+        kind_: &str,
+        limit: Option<usize>,
+        since: Option<f64>,
+    ) -> PyResult<(Vec<String>, u64, Vec<String>)> {
+        let kind = kind(kind_)?;
+        py.detach(|| {
+            let listed = self.store.list_readable(kind, limit, since)?;
+            let lines = listed.facts.into_iter().map(|found| found.fact.to_line()).collect();
+            let damage = listed.damage.iter().map(ToString::to_string).collect();
+            Ok((lines, listed.passed_over, damage))
+        })
+        .map_err(raise)
+    }
+
     /// Every fact behind a cursor, in the store's order.
     fn after(&self, py: Python<'_>, cursor: &str) -> PyResult<Facts> {
         let cursor: Cursor = cursor.parse().map_err(raise)?;

@@ -498,6 +498,25 @@ def test_a_full_disk_is_counted_and_recording_resumes(tmp_path: Path, how: str, 
     assert done.stderr.count("could not be recorded") == 1, "one line tells it"
 
 
+@pytest.mark.anyio
+async def test_a_damaged_segment_does_not_take_the_others_with_it(path: Path) -> None:
+    backend = OstraconPersistence(path, flush_rows=1000)
+    for n in range(6):
+        await backend.record_event(event(n))
+        if n % 2 == 1:
+            backend._handles.writer().flush()
+    segments = sorted((path / "events").glob("*.parquet"), key=lambda file: file.stat().st_mtime_ns)
+    os.truncate(segments[1], 100)
+    assert [fact.timestamp for fact in await backend.list_events()] == [0.0, 1.0, 4.0, 5.0]
+    assert [fact.timestamp for fact in await backend.list_events(limit=1)] == [5.0]
+    assert backend.metrics.rows_skipped == 2
+    # SQL, and lists for scripts, would rather say so.
+    with pytest.raises(ostracon.DamagedError):
+        backend.store.list("events")
+    assert len((await backend.scan()).anomalies) == 1
+    await backend.aclose()
+
+
 class Poisoned:
     """A writer of which a sync has failed."""
 

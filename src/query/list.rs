@@ -31,10 +31,37 @@ impl Store {
     /// # Errors
     /// [`ErrorKind::Damaged`] and the operating system's errors.
     pub fn list(&self, kind: Kind, limit: Option<usize>, since: Option<f64>) -> Result<Vec<Found>> {
+        self.list_until(kind, limit, since, |_, error| Err(error)).map(|listed| listed.facts)
+    }
+
+    /// The same of what can be read: damaged segments are passed over, and told. For whoever would rather
+    /// have the rest than an error.
+    ///
+    /// # Errors
+    /// The operating system's errors, and [`ErrorKind::Damaged`] where it is not a segment that is.
+    pub fn list_readable(&self, kind: Kind, limit: Option<usize>, since: Option<f64>) -> Result<Listed> {
+        self.list_until(kind, limit, since, |listed, error| {
+            if error.kind() != ErrorKind::Damaged {
+                return Err(error);
+            }
+            listed.damage.push(error);
+            Ok(())
+        })
+    }
+
+    /// Goes on after a damaged segment unless `on_damage` says that this is an error.
+    fn list_until(
+        &self,
+        kind: Kind,
+        limit: Option<usize>,
+        since: Option<f64>,
+        mut on_damage: impl FnMut(&mut Listed, Error) -> Result<()>,
+    ) -> Result<Listed> {
+        let mut listed = Listed::default();
         let limit = limit.unwrap_or(usize::MAX);
         let snapshot = self.snapshot()?;
         if limit == 0 {
-            return Ok(Vec::new());
+            return Ok(listed);
         }
         let selection = Selection::of(self.shared(), &snapshot, self.shared().now())?;
         let mut newest = Newest { limit, since, selection, found: Vec::new() };
@@ -57,12 +84,28 @@ impl Store {
             let gone = matches!(newest.selection.segment(&segment), Verdict::DropAll(_));
             if !gone && newest.may_match(&segment) {
                 let path = self.path().join(&segment.path);
-                newest.read(kind, &segment, &path)?;
+                if let Err(error) = newest.read(kind, &segment, &path) {
+                    on_damage(&mut listed, error)?;
+                    listed.passed_over += segment.rows;
+                }
             }
         }
         newest.trim();
-        Ok(newest.found)
+        listed.facts = newest.found;
+        Ok(listed)
     }
+}
+
+/// What [`Store::list_readable`] has found.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Listed {
+    /// The facts.
+    pub facts: Vec<Recorded<Fact<'static>>>,
+    /// Facts in damaged segments, of which some may be among those found.
+    pub passed_over: u64,
+    /// What is wrong with each of these segments.
+    pub damage: Vec<Error>,
 }
 
 struct Newest {

@@ -47,6 +47,7 @@ use datafusion::dataframe::DataFrame;
 use datafusion::error::DataFusionError;
 use datafusion::sql::sqlparser::parser::ParserError;
 
+pub use list::Listed;
 pub(crate) use predicate::Predicate;
 pub use saved::{Parameter, SavedQuery};
 pub(crate) use session::Engine;
