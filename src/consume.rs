@@ -15,8 +15,9 @@
 //! system takes from who dies. The state before stays, older ones are removed: should the newest be
 //! damaged, `recover` moves it aside, and what was acknowledged last is delivered once more.
 //!
-//! Facts that retention does not keep are not delivered, and passed over. What a group has not
-//! acknowledged is no hold: compaction drops it, and says so in its report
+//! Facts that retention does not keep are not delivered, and passed over; where they are is kept. What
+//! a group has not acknowledged is no hold: compaction drops it, and says so in its report, whether the
+//! group was given it, had not come to it yet, or has passed over it
 //! ([`CompactReport::unacknowledged`](crate::CompactReport)).
 
 mod file;
@@ -25,21 +26,25 @@ mod state;
 mod tests;
 mod unacknowledged;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{FactId, Kind};
-use crate::follow::{Cursor, Found, Wanted};
+use crate::follow::{Cursor, Found, Kept, Wanted};
+use crate::maintain::{Anomaly, AnomalyKind};
 use crate::store::{Shared, Store};
-use file::Lock;
-pub(crate) use file::{FOLDER, LOCK, StateName, check as check_state, newest};
+pub(crate) use file::{FOLDER, LOCK, StateName, check as check_state};
+use file::{Lock, newest};
 use state::GroupState;
 pub(crate) use unacknowledged::Watch;
 
 /// How long another consumer may hold the group before a change is given up.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// Facts that are looked for at once.
+const MOST_AT_ONCE: usize = 1000;
 /// So many facts of a group may be pending; who consumes has to acknowledge, too.
 const MOST_PENDING: usize = 100_000;
 
@@ -165,6 +170,18 @@ pub(crate) fn summaries(shared: &Shared) -> Result<Vec<GroupSummary>> {
     Ok(summaries)
 }
 
+/// The groups of which these anomalies name a state, and no other is left.
+pub(crate) fn lost_groups(root: &Path, anomalies: &[Anomaly]) -> Result<BTreeSet<(Kind, String)>> {
+    let of_groups = anomalies.iter().filter(|anomaly| anomaly.kind == AnomalyKind::ConsumerGroupDamaged);
+    let names =
+        of_groups.filter_map(|anomaly| StateName::parse(Path::new(&anomaly.path).file_name()?.to_str()?));
+    let mut lost: BTreeSet<_> = names.map(|name| (name.kind, name.group)).collect();
+    for name in file::list(root)? {
+        lost.remove(&(name.kind, name.group));
+    }
+    Ok(lost)
+}
+
 impl ConsumerGroup<'_> {
     /// The kind of its facts.
     pub const fn kind(&self) -> Kind {
@@ -194,6 +211,7 @@ impl ConsumerGroup<'_> {
                 cursor
             }
         };
+        file::make_folder(&self.store.shared().disk, self.store.path())?;
         let _lock = self.lock()?;
         if self.load()?.is_some() {
             return Ok(false);
@@ -216,17 +234,19 @@ impl ConsumerGroup<'_> {
             let room = MOST_PENDING.saturating_sub(state.pending());
             if room == 0 && most > 0 {
                 let why = format!(
-                    "{MOST_PENDING} facts that were delivered to the group {:?} are not acknowledged; acknowledge or \
-                     claim them before you consume more",
+                    "{MOST_PENDING} facts that were delivered to the group {:?} are not acknowledged; acknowledge them \
+                     before you consume more; pending and claim give them once more",
                     self.name
                 );
                 return Err(Error::new(ErrorKind::Overloaded, why));
             }
             let wanted = Wanted::After(state.delivered().clone());
-            let facts = self.store.facts(&[self.kind], wanted)?;
-            let facts: Vec<Found> = facts.take(most.min(room)).collect::<Result<_>>()?;
+            let mut next = self.store.facts(&[self.kind], wanted, Kept::Noted)?;
+            let facts: Vec<Found> = next.by_ref().take(most.min(room)).collect::<Result<_>>()?;
             let ids = facts.iter().map(|fact| fact.position.id());
+            let before = state.delivered().clone();
             state.deliver(ids, consumer, self.store.shared().now());
+            state.pass_over(&before, &next.into_hidden());
             Ok((facts.is_empty(), facts))
         })?;
         Ok(facts)
@@ -234,23 +254,20 @@ impl ConsumerGroup<'_> {
 
     /// What this consumer was given and nobody has acknowledged, at most so many, by the names of
     /// the facts; behind one of them, if it is given. They count as delivered once more, and now.
-    /// What retention does not keep any more is passed over, and stays pending.
+    /// What retention hides is passed over, and stays pending; what was dropped is pending no more.
     ///
     /// # Errors
     /// Those of [`ConsumerGroup::consume`].
     pub fn pending(&self, consumer: &str, after: Option<FactId>, most: usize) -> Result<Vec<Found>> {
         self.change(|state| {
-            let ids = state.pending_of(consumer, after).collect();
-            let mut facts = self.these(ids)?;
-            facts.truncate(most);
-            state.deliver(facts.iter().map(|fact| fact.position.id()), consumer, self.store.shared().now());
-            Ok((facts.is_empty(), facts))
+            let ids: Vec<_> = state.pending_of(consumer, after).collect();
+            self.deliver_again(state, &ids, consumer, most)
         })
     }
 
     /// Takes pending facts over, from whatever consumer, if they were delivered at least so long
     /// ago. Those are returned that were taken over: what is not pending, not idle for long enough,
-    /// or not kept by retention any more is passed over.
+    /// or hidden by retention is passed over, and what was dropped is pending no more.
     ///
     /// # Errors
     /// Those of [`ConsumerGroup::consume`].
@@ -264,10 +281,8 @@ impl ConsumerGroup<'_> {
         let ids: Vec<FactId> = ids.into_iter().collect();
         self.change(|state| {
             let now = self.store.shared().now();
-            let idle = ids.iter().copied().filter(|id| state.is_idle(*id, min_idle, now)).collect();
-            let facts = self.these(idle)?;
-            state.deliver(facts.iter().map(|fact| fact.position.id()), consumer, now);
-            Ok((facts.is_empty(), facts))
+            let idle: Vec<_> = ids.iter().copied().filter(|id| state.is_idle(*id, min_idle, now)).collect();
+            self.deliver_again(state, &idle, consumer, usize::MAX)
         })
     }
 
@@ -279,10 +294,8 @@ impl ConsumerGroup<'_> {
     pub fn claim_idle(&self, consumer: &str, min_idle: Duration, most: usize) -> Result<Vec<Found>> {
         file::check_name(consumer)?;
         self.change(|state| {
-            let now = self.store.shared().now();
-            let facts = self.these(state.idle(min_idle, now, most))?;
-            state.deliver(facts.iter().map(|fact| fact.position.id()), consumer, now);
-            Ok((facts.is_empty(), facts))
+            let idle = state.idle(min_idle, self.store.shared().now());
+            self.deliver_again(state, &idle, consumer, most)
         })
     }
 
@@ -314,18 +327,47 @@ impl ConsumerGroup<'_> {
     /// [`ErrorKind::Closed`] in a store that is open for reading only, and the operating system's.
     pub fn remove(&self) -> Result<bool> {
         self.check_writes()?;
+        if self.load()?.is_none() {
+            return Ok(false);
+        }
         let _lock = self.lock()?;
         file::remove(&self.store.shared().disk, self.store.path(), self.kind, &self.name)
     }
 
-    /// The facts of these names that are there and kept, by their names.
-    fn these(&self, ids: BTreeSet<FactId>) -> Result<Vec<Found>> {
-        if ids.is_empty() {
-            return Ok(Vec::new());
+    /// Delivers pending facts once more, in this order, at most so many. What is nowhere in the store any
+    /// more can be delivered to nobody, and is pending no more.
+    fn deliver_again(
+        &self,
+        state: &mut GroupState,
+        ids: &[FactId],
+        consumer: &str,
+        most: usize,
+    ) -> Result<(bool, Vec<Found>)> {
+        let mut facts = Vec::new();
+        let mut gone = Vec::new();
+        for some in ids.chunks(most.clamp(1, MOST_AT_ONCE)) {
+            if facts.len() >= most {
+                break;
+            }
+            let mut found = self.these(some, Kept::ByRules)?;
+            let missing: Vec<FactId> = some.iter().copied().filter(|id| !found.contains_key(id)).collect();
+            if !missing.is_empty() {
+                let hidden = self.these(&missing, Kept::All)?;
+                gone.extend(missing.into_iter().filter(|id| !hidden.contains_key(id)));
+            }
+            facts.extend(some.iter().filter_map(|id| found.remove(id)));
         }
-        let mut facts = self.store.facts(&[self.kind], Wanted::These(ids))?.collect::<Result<Vec<_>>>()?;
-        facts.sort_by_key(|fact| fact.position.id());
-        Ok(facts)
+        facts.truncate(most);
+        state.acknowledge(&gone);
+        state.deliver(facts.iter().map(|fact| fact.position.id()), consumer, self.store.shared().now());
+        Ok((facts.is_empty() && gone.is_empty(), facts))
+    }
+
+    /// The facts of these names that are there.
+    fn these(&self, ids: &[FactId], kept: Kept) -> Result<BTreeMap<FactId, Found>> {
+        let wanted = Wanted::These(ids.iter().copied().collect());
+        let facts = self.store.facts(&[self.kind], wanted, kept)?;
+        facts.map(|fact| fact.map(|fact| (fact.position.id(), fact))).collect()
     }
 
     /// Changes the state of the group: `change` says whether it left it as it is, and what comes of

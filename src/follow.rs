@@ -11,6 +11,7 @@
 //! shipped is passed over without a word. It is counted in the ledger, and `retention STORE explain` tells.
 
 mod cursor;
+mod hidden;
 mod source;
 
 use std::cmp::Reverse;
@@ -20,12 +21,13 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::fact::Kind;
-use crate::ledger::{Place, Segment};
+use crate::ledger::{Place, Segment, StreamRange};
 use crate::maintain::retention::{Selection, Verdict};
 use crate::snapshot::Snapshot;
 use crate::store::Store;
 pub use cursor::Cursor;
 pub(crate) use cursor::Wanted;
+use hidden::Hidden;
 pub(crate) use source::Found;
 use source::{ChunkRows, Reading, Rest, SegmentReader, Source};
 
@@ -51,19 +53,29 @@ impl Store {
     /// # Errors
     /// [`ErrorKind::Damaged`](crate::ErrorKind) and the operating system's errors, here or from the iterator.
     pub fn after(&self, cursor: &Cursor) -> Result<After> {
-        self.facts(&Kind::ALL, Wanted::After(cursor.clone()))
+        self.facts(&Kind::ALL, Wanted::After(cursor.clone()), Kept::ByRules)
     }
 
-    /// The facts of these kinds that are wanted, that are there now and that retention keeps, in the
-    /// store's order.
-    pub(crate) fn facts(&self, kinds: &[Kind], wanted: Wanted) -> Result<After> {
+    /// The facts of these kinds that are wanted and that are there now, in the store's order.
+    pub(crate) fn facts(&self, kinds: &[Kind], wanted: Wanted, kept: Kept) -> Result<After> {
         let snapshot = Arc::new(self.snapshot()?);
-        let selection = Selection::of(self.shared(), &snapshot, self.shared().now())?;
+        let selection = match kept {
+            Kept::ByRules | Kept::Noted => {
+                Some(Selection::of(self.shared(), &snapshot, self.shared().now())?)
+            }
+            Kept::All => None,
+        };
         let mut waiting = Vec::new();
+        let mut hidden = Hidden::new(kept == Kept::Noted);
         for kind in kinds {
             for segment in snapshot.state.segments(*kind) {
-                let gone = matches!(selection.segment(segment), Verdict::DropAll(_));
-                if !gone && segment.streams.iter().any(|range| wanted.may_be_in(range)) {
+                if !segment.streams.iter().any(|range| wanted.may_be_in(range)) {
+                    continue;
+                }
+                let verdict = selection.as_ref().map(|selection| selection.segment(segment));
+                if matches!(verdict, Some(Verdict::DropAll(_))) {
+                    segment.streams.iter().for_each(|range| hidden.add(*range));
+                } else {
                     waiting.push((segment.first_place(), Waiting::Segment(Arc::clone(segment))));
                 }
             }
@@ -77,9 +89,19 @@ impl Store {
             }
         }
         waiting.sort_by_key(|(first, _)| Reverse(*first));
-        let reading = Reading { root: self.path().to_path_buf(), selection, wanted };
+        let reading = Reading { root: self.path().to_path_buf(), selection, wanted, hidden };
         Ok(After { reading, waiting, open: BinaryHeap::new(), _snapshot: snapshot })
     }
+}
+
+/// Which of the facts that are there are given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// Those that rules of retention keep.
+    ByRules,
+    /// The same, and where the others are is noted.
+    Noted,
+    All,
 }
 
 /// What [`Store::after`] returns: facts in the store's order.
@@ -116,6 +138,12 @@ impl Iterator for After {
 }
 
 impl After {
+    /// Where facts are that were wanted, and passed over because retention does not keep them: so far, and
+    /// perhaps a little further.
+    pub(crate) fn into_hidden(self) -> Vec<StreamRange> {
+        self.reading.hidden.into_ranges()
+    }
+
     fn step(&mut self) -> Result<Option<Found>> {
         while let Some((first, _)) = self.waiting.last() {
             if self.open.peek().is_some_and(|Reverse(source)| source.key() < *first) {
@@ -142,7 +170,7 @@ impl After {
                 self.open.push(Reverse(Source { next, facts, rest }));
                 return Ok(());
             }
-            match rest.read(&self.reading)? {
+            match rest.read(&mut self.reading)? {
                 Some(more) => facts = more.into_iter(),
                 None => return Ok(()),
             }

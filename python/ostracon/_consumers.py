@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from . import _native
 from ._handles import Handles
 from ._lines import from_line
 from ._off_loop import off_loop
 
+_log = logging.getLogger("ostracon")
 _FIRST_LOOK, _LONGEST_LOOK = 0.01, 0.2
 
 
@@ -29,10 +31,26 @@ class GroupSummary(NamedTuple):
     first: str | None
     last: str | None
     consumers: dict[str, int]
+    # In seconds, of what each consumer has had for longest.
+    longest_idle: dict[str, float]
 
 
 def _facts(delivered: list[tuple[str, str]]) -> list[Delivered]:
-    return [Delivered(name, from_line(line)) for name, line in delivered]
+    facts = []
+    for name, line in delivered:
+        try:
+            facts.append(Delivered(name, from_line(line)))
+        except Exception as error:
+            # Nested deeper than Python reads, say. The other facts are not its hostages.
+            _log.warning("fact %s was left out, for Python cannot read it; it stays pending: %s", name, error)
+    return facts
+
+
+Names: TypeAlias = Iterable["str | Delivered"]
+
+
+def _names(facts: Names) -> list[str]:
+    return [fact if isinstance(fact, str) else fact.id for fact in facts]
 
 
 class Looks:
@@ -87,23 +105,25 @@ class ConsumerGroup:
         """What this consumer was given and nobody has acknowledged."""
         return _facts(self._native().pending(consumer, after, count))
 
-    def claim(self, consumer: str, facts: Iterable[str], *, min_idle: float = 0) -> list[Delivered]:
+    def claim(self, consumer: str, facts: Names, *, min_idle: float = 0) -> list[Delivered]:
         """Takes over those of these facts that have been pending for so many seconds."""
-        return _facts(self._native().claim(consumer, min_idle, list(facts)))
+        return _facts(self._native().claim(consumer, min_idle, _names(facts)))
 
     def claim_idle(self, consumer: str, count: int = 100, *, min_idle: float) -> list[Delivered]:
         """Takes over whatever has been pending for so many seconds, the longest first."""
         return _facts(self._native().claim_idle(consumer, min_idle, count))
 
-    def acknowledge(self, facts: Iterable[str | Delivered]) -> int:
+    def acknowledge(self, facts: Names) -> int:
         """These facts were dealt with. How many of them were pending."""
-        return self._native().acknowledge([fact if isinstance(fact, str) else fact.id for fact in facts])
+        return self._native().acknowledge(_names(facts))
 
     def summary(self) -> GroupSummary:
         """What was delivered, and what is pending with whom."""
         pending, ends, consumers, delivered = self._native().summary()
         first, last = ends or (None, None)
-        return GroupSummary(delivered, pending, first, last, {name: n for name, n, _ in consumers})
+        having = {name: n for name, n, _ in consumers}
+        idle = {name: seconds for name, _, seconds in consumers}
+        return GroupSummary(delivered, pending, first, last, having, idle)
 
     def remove(self) -> bool:
         """Removes the group. Whether it was there."""
@@ -126,7 +146,7 @@ class AsyncConsumerGroup:
         return await off_loop(self._group.create, start)
 
     async def consume(self, consumer: str, count: int = 100, *, wait: float | None = 0) -> list[Delivered]:
-        """:meth:`ConsumerGroup.consume`. Who is cancelled while it waits was given nothing."""
+        """:meth:`ConsumerGroup.consume`. Who is cancelled meanwhile may have been given facts: they are pending."""
         from anyio import sleep
 
         looks = Looks(wait)
@@ -141,7 +161,7 @@ class AsyncConsumerGroup:
         """:meth:`ConsumerGroup.pending`."""
         return await off_loop(self._group.pending, consumer, count, after=after)
 
-    async def claim(self, consumer: str, facts: Iterable[str], *, min_idle: float = 0) -> list[Delivered]:
+    async def claim(self, consumer: str, facts: Names, *, min_idle: float = 0) -> list[Delivered]:
         """:meth:`ConsumerGroup.claim`."""
         return await off_loop(self._group.claim, consumer, facts, min_idle=min_idle)
 
@@ -149,7 +169,7 @@ class AsyncConsumerGroup:
         """:meth:`ConsumerGroup.claim_idle`."""
         return await off_loop(self._group.claim_idle, consumer, count, min_idle=min_idle)
 
-    async def acknowledge(self, facts: Iterable[str | Delivered]) -> int:
+    async def acknowledge(self, facts: Names) -> int:
         """:meth:`ConsumerGroup.acknowledge`."""
         return await off_loop(self._group.acknowledge, facts)
 

@@ -85,10 +85,10 @@ class Handles:
         """Where consumer groups are changed: no stream is claimed for it, unless there is no store yet."""
         if self.opened_writer is not None:
             return self.opened_writer
-        if not self.exists():
-            return self.writer()
         with self._lock:
             if self._consumer is None:
+                if not self.exists():
+                    return self.writer()
                 self._consumer = self.maintainer()
         return self._consumer
 

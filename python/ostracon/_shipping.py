@@ -40,7 +40,8 @@ class Shipping:
 
         With a ``read_id`` of "0" it is given again what it has not acknowledged; with the id of an
         entry, what of that comes behind it. ``block_ms`` is how long to wait for news: 0 is not at
-        all, ``None`` for ever, as Papyra's configuration says.
+        all, ``None`` for ever, as Papyra's configuration says. Whoever is cancelled meanwhile may have been
+        given entries all the same: they are pending.
         """
         group = self._group(kind, cfg.group)
         if cfg.ensure_group:

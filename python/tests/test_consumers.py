@@ -192,9 +192,10 @@ async def test_whatever_is_killed_every_fact_is_consumed(path: Path) -> None:
         arguments = [sys.executable, "-c", WORKER, os.fspath(path), name]
         return subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
 
-    workers = [worker("a"), worker("b"), worker("c")]
+    workers = [worker("a")]
     assert workers[0].stdout is not None
     seen = [int(workers[0].stdout.readline()) for _ in range(20)]
+    workers += [worker("b"), worker("c")]
     workers[0].kill()
     seen += [int(line) for line in workers[0].stdout.read().splitlines()]
     workers[0].wait()

@@ -92,9 +92,34 @@ async def test_what_papyras_own_backend_has_there_moves_in_once(path: Path, url:
     await fill(url, range(1250, 1260))
     assert (await moved.import_from(url)).facts == 10
     assert (await moved.list_events(limit=1))[0] == event(1259)
-    assert await moved.scan() == await OstraconPersistence(path).scan()
+    assert (await moved.scan()).anomalies == ()
     await moved.aclose()
     await own.aclose()
+
+
+async def test_another_stream_at_the_same_address_is_not_taken_for_the_one_that_is_known(
+    path: Path, url: str
+) -> None:
+    await fill(url, range(5))
+    moved = OstraconPersistence(path)
+    assert (await moved.import_from(url)).facts == 5
+    client = redis.Redis.from_url(url)
+    client.flushall()
+    client.xadd("papyra:local:events", {"data": json.dumps({"kind": "event", **vars_of(event(9))})}, id="5-1")
+    with pytest.raises(ostracon.RefusedError, match="--again"):
+        await moved.import_from(url)
+    await moved.aclose()
+    command = [sys.executable, "-m", "ostracon", "import", str(path), url, "--again"]
+    for facts in (6, 7):
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert ostracon.open(path, "read").sql("SELECT count(*) FROM events").one() == facts
+    # A file that begins like a batch of Redis is not known by that.
+    file = path.parent / "papyra.json"
+    file.write_text("".join(json.dumps({"kind": "event", **vars_of(event(n))}) + "\n" for n in range(7)))
+    again = OstraconPersistence(path)
+    assert (await again.import_from(file)).facts == 7
+    await again.aclose()
 
 
 async def test_two_facts_that_are_alike_are_two_facts(path: Path, url: str) -> None:

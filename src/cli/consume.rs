@@ -1,7 +1,7 @@
 //! `ostracon consume`: facts for one of several who share the work.
 
 use std::io::{BufWriter, Write};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::ask::duration;
 use super::{KindArg, StoreArg, say};
@@ -42,7 +42,7 @@ pub(super) struct Args {
     /// Wait for more
     #[arg(short, long)]
     follow: bool,
-    /// First take over what other consumers left pending for so long, as 5m
+    /// Also take over what other consumers left pending for so long, as 5m
     #[arg(long, value_name = "TIME", value_parser = duration)]
     claim_idle: Option<Duration>,
     /// Where a group begins that is made now: 0 (the first fact), $ (with the next one), or behind a
@@ -63,17 +63,25 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         left: args.count.unwrap_or(usize::MAX),
         out: BufWriter::new(super::harmless::stdout()),
     };
-    if let Some(idle) = args.claim_idle {
-        consuming.each(|group, most| group.claim_idle(&args.consumer, idle, most))?;
-    }
+    let begun = Instant::now();
     let mut after = None;
     consuming.each(|group, most| {
         let facts = group.pending(&args.consumer, after, most)?;
         after = facts.last().map(|fact| fact.position.id()).or(after);
         Ok(facts)
     })?;
+    if let Some(idle) = args.claim_idle {
+        // Not what this very run has been given.
+        consuming.each(|group, most| {
+            let idle = idle.max(begun.elapsed() + Duration::from_millis(1));
+            group.claim_idle(&args.consumer, idle, most)
+        })?;
+    }
     loop {
         consuming.each(|group, most| group.consume(&args.consumer, most))?;
+        if let Some(idle) = args.claim_idle.filter(|_| args.follow && args.ack) {
+            consuming.each(|group, most| group.claim_idle(&args.consumer, idle, most))?;
+        }
         if !args.follow || consuming.left == 0 {
             return Ok(());
         }

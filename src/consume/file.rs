@@ -155,7 +155,7 @@ fn read(root: &Path, store: StoreId, name: &StateName) -> Result<Option<GroupSta
         ErrorKind::Damaged => Error::new(
             ErrorKind::Damaged,
             format!(
-                "{error}; `ostracon recover --mode repair` moves it aside, and the group goes on from the state before it"
+                "{error}; `ostracon recover --mode repair` moves it aside, and the group goes on from the state before it, if there is one"
             ),
         ),
         _ => error,
@@ -165,6 +165,12 @@ fn read(root: &Path, store: StoreId, name: &StateName) -> Result<Option<GroupSta
 fn read_of(root: &Path, store: Option<StoreId>, name: &StateName) -> Result<Option<GroupState>> {
     let path = root.join(name.path());
     let attempt = |error| Error::io("read the consumer group", &path, error);
+    match std::fs::symlink_metadata(&path) {
+        Ok(found) if found.is_file() => {}
+        Ok(_) => return Err(Error::damaged(&path, "it is no file")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(attempt(error)),
+    }
     let file = match File::open(&path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -181,17 +187,23 @@ fn read_of(root: &Path, store: Option<StoreId>, name: &StateName) -> Result<Opti
     if blake3::hash(json.as_bytes()).to_hex().as_str() != digest {
         return Err(unsound("its digest does not match"));
     }
-    let body: Body = serde_json::from_str(json).map_err(|_| unsound("it holds no state"))?;
-    if body.format > FORMAT {
+    let version: Version = serde_json::from_str(json).map_err(|_| unsound("it holds no state"))?;
+    if version.format > FORMAT {
         let why = format!("{} was written by a newer Ostracon", path.display());
         return Err(Error::new(ErrorKind::NewerFormat, why));
     }
+    let body: Body = serde_json::from_str(json).map_err(|_| unsound("it holds no state"))?;
     if store.is_some_and(|store| body.store != store) {
         return Err(unsound("it is of another store"));
     }
     let state = body.state.state(MOST_PENDING).ok_or_else(|| unsound("it holds no state"))?;
     let named = body.kind == name.kind && body.group == name.group && state.number() == name.number;
     if named { Ok(Some(state)) } else { Err(unsound("it is not what its name says")) }
+}
+
+#[derive(Deserialize)]
+struct Version {
+    format: u32,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -206,20 +218,26 @@ struct Body {
 
 /// Held by who changes a group.
 pub(super) struct Lock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // A child that was forked meanwhile has the file open, too, and would keep it locked.
+        let _ = self.file.unlock();
+    }
 }
 
 impl Lock {
     /// Waits for the lock, but not for longer than this: whoever has it may have been stopped.
     pub(super) fn take(disk: &Disk, root: &Path, kind: Kind, group: &str, most: Duration) -> Result<Self> {
-        make_folder(disk, root)?;
         let path = root.join(format!("{FOLDER}/{}.{}.{LOCK}", kind.table(), encoded(group)));
         let attempt = |error| Error::io("lock the consumer group", &path, error);
         let file = disk.lock_file(&path).map_err(attempt)?;
         let (begun, mut pause) = (Instant::now(), Duration::from_micros(200));
         loop {
             match file.try_lock() {
-                Ok(()) => return Ok(Self { _file: file }),
+                Ok(()) => return Ok(Self { file }),
                 Err(TryLockError::Error(error)) => return Err(attempt(error)),
                 Err(TryLockError::WouldBlock) if begun.elapsed() >= most => {
                     let why = format!(
@@ -237,12 +255,10 @@ impl Lock {
 }
 
 /// Makes the folder of the groups, with the first of them.
-fn make_folder(disk: &Disk, root: &Path) -> Result<()> {
+pub(super) fn make_folder(disk: &Disk, root: &Path) -> Result<()> {
     let folder = root.join(FOLDER);
-    if folder.exists() {
-        return Ok(());
-    }
     let attempt = |error| Error::io("make the folder", &folder, error);
+    // Whoever made it may have been killed before its name was on the disk.
     disk.create_dir(&folder).and_then(|()| disk.sync_dir(root)).map_err(attempt)
 }
 

@@ -8,9 +8,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{ConsumerSummary, GroupSummary};
-use crate::fact::{FactId, Kind, Seq, StreamId, UnixNanos};
+use crate::fact::{FactId, Kind, Seq, UnixNanos};
 use crate::follow::Cursor;
 use crate::ledger::StreamRange;
+
+/// So many ranges of facts that were passed over are kept.
+const MOST_PASSED_OVER: usize = 10_000;
 
 /// The state of a group after so many changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +21,8 @@ pub(super) struct GroupState {
     number: u64,
     delivered: Cursor,
     pending: BTreeMap<FactId, Delivery>,
+    /// Behind `delivered`, and never were: retention hid them. In each range all of the kind are.
+    passed_over: Vec<StreamRange>,
 }
 
 /// To whom a fact was delivered last, when, and how many times it was.
@@ -31,7 +36,7 @@ struct Delivery {
 impl GroupState {
     /// Of a group that begins behind a cursor.
     pub(super) const fn first(delivered: Cursor) -> Self {
-        Self { number: 1, delivered, pending: BTreeMap::new() }
+        Self { number: 1, delivered, pending: BTreeMap::new(), passed_over: Vec::new() }
     }
 
     pub(super) const fn number(&self) -> u64 {
@@ -54,7 +59,34 @@ impl GroupState {
 
     /// Whether a fact was not delivered, or not acknowledged.
     pub(super) fn is_open(&self, id: FactId) -> bool {
-        !self.delivered.has_passed(id) || self.pending.contains_key(&id)
+        let is_in = |range: &StreamRange| {
+            range.stream == id.stream && (range.first_seq..=range.last_seq).contains(&id.seq)
+        };
+        !self.delivered.has_passed(id) || self.pending.contains_key(&id) || self.passed_over.iter().any(is_in)
+    }
+
+    /// Notes what of these ranges lies between what was delivered before and what is now. Of very many
+    /// the oldest are forgotten: compaction has most likely been there.
+    pub(super) fn pass_over(&mut self, before: &Cursor, hidden: &[StreamRange]) {
+        for range in hidden {
+            let first_seq = range.first_seq.max(before.seq(range.stream).next());
+            let last_seq = range.last_seq.min(self.delivered.seq(range.stream));
+            if first_seq <= last_seq {
+                self.passed_over.push(StreamRange { stream: range.stream, first_seq, last_seq });
+            }
+        }
+        let surplus = self.passed_over.len().saturating_sub(MOST_PASSED_OVER);
+        self.passed_over.drain(..surplus);
+    }
+
+    /// Whether facts of this range may have been passed over.
+    pub(super) fn has_passed_over_in(&self, range: StreamRange) -> bool {
+        let overlaps = |passed: &StreamRange| {
+            passed.stream == range.stream
+                && passed.first_seq <= range.last_seq
+                && range.first_seq <= passed.last_seq
+        };
+        self.passed_over.iter().any(overlaps)
     }
 
     /// Whether a fact of this range is pending.
@@ -87,13 +119,12 @@ impl GroupState {
         self.pending.get(&id).is_some_and(|delivery| delivery.idle(now) >= least)
     }
 
-    /// Pending facts that were delivered at least so long ago: those that have waited longest, at
-    /// most so many.
-    pub(super) fn idle(&self, least: Duration, now: UnixNanos, most: usize) -> BTreeSet<FactId> {
+    /// Pending facts that were delivered at least so long ago: those that have waited longest first.
+    pub(super) fn idle(&self, least: Duration, now: UnixNanos) -> Vec<FactId> {
         let idle = self.pending.iter().filter(|(_, delivery)| delivery.idle(now) >= least);
         let mut idle: Vec<_> = idle.map(|(id, delivery)| (delivery.at, *id)).collect();
         idle.sort_unstable();
-        idle.into_iter().take(most).map(|(_, id)| id).collect()
+        idle.into_iter().map(|(_, id)| id).collect()
     }
 
     /// How many of these were pending, and are no more.
@@ -138,6 +169,9 @@ pub(super) struct StateInFile {
     number: u64,
     delivered: String,
     pending: Vec<PendingInFile>,
+    /// Runs of names, as those of pending facts.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    passed_over: String,
 }
 
 /// Facts that were delivered together.
@@ -163,7 +197,12 @@ impl From<&GroupState> for StateInFile {
             times,
             facts: runs(&ids),
         });
-        Self { number: state.number, delivered: state.delivered.to_string(), pending: pending.collect() }
+        Self {
+            number: state.number,
+            delivered: state.delivered.to_string(),
+            pending: pending.collect(),
+            passed_over: state.passed_over.iter().map(run).collect::<Vec<_>>().join(","),
+        }
     }
 }
 
@@ -175,16 +214,18 @@ impl StateInFile {
         for PendingInFile { consumer, at, times, facts } in self.pending {
             let consumer: Arc<str> = consumer.into();
             for run in facts.split(',').filter(|run| !run.is_empty()) {
-                let (stream, first, last) = parse_run(run)?;
-                if last.0.checked_sub(first.0)? >= (most - state.pending.len()) as u64 {
+                let StreamRange { stream, first_seq, last_seq } = parse_run(run)?;
+                if last_seq.0.checked_sub(first_seq.0)? >= most.checked_sub(state.pending.len())? as u64 {
                     return None;
                 }
-                for seq in first.0..=last.0 {
+                for seq in first_seq.0..=last_seq.0 {
                     let delivery = Delivery { consumer: Arc::clone(&consumer), at, times };
                     state.pending.insert(FactId { stream, seq: Seq(seq) }, delivery);
                 }
             }
         }
+        let passed_over = self.passed_over.split(',').filter(|run| !run.is_empty());
+        state.passed_over = passed_over.map(parse_run).collect::<Option<_>>()?;
         Some(state)
     }
 }
@@ -193,18 +234,27 @@ impl StateInFile {
 fn runs(ids: &BTreeSet<FactId>) -> String {
     let ids: Vec<FactId> = ids.iter().copied().collect();
     let follow = |one: &FactId, next: &FactId| one.stream == next.stream && one.seq.next() == next.seq;
-    let runs = ids.chunk_by(follow).filter_map(|run| {
-        let (first, last) = (run.first()?, run.last()?);
-        Some(if first == last { first.to_string() } else { format!("{first}-{}", last.seq) })
+    let runs = ids.chunk_by(follow).filter_map(|of_run| {
+        let (first, last) = (of_run.first()?, of_run.last()?);
+        Some(run(&StreamRange { last_seq: last.seq, ..StreamRange::of(*first) }))
     });
     runs.collect::<Vec<_>>().join(",")
 }
 
-fn parse_run(text: &str) -> Option<(StreamId, Seq, Seq)> {
+fn run(range: &StreamRange) -> String {
+    let StreamRange { stream, first_seq, last_seq } = range;
+    if first_seq == last_seq {
+        format!("{stream}:{first_seq}")
+    } else {
+        format!("{stream}:{first_seq}-{last_seq}")
+    }
+}
+
+fn parse_run(text: &str) -> Option<StreamRange> {
     let (first, last) = match text.split_once('-') {
         Some((first, last)) => (first, Some(Seq(last.parse().ok()?))),
         None => (text, None),
     };
     let FactId { stream, seq } = first.parse().ok()?;
-    Some((stream, seq, last.unwrap_or(seq)))
+    Some(StreamRange { last_seq: last.unwrap_or(seq), ..StreamRange::of(FactId { stream, seq }) })
 }

@@ -104,6 +104,7 @@ fn a_state_is_published_over_no_other_and_the_one_before_it_stays() {
     let folder = tempfile::tempdir().unwrap();
     let publish =
         |state: &GroupState| file::publish(&Disk::new(), folder.path(), STORE, Kind::Event, "g", state);
+    std::fs::create_dir(folder.path().join("consumers")).unwrap();
     let lock = || file::Lock::take(&Disk::new(), folder.path(), Kind::Event, "g", Duration::ZERO);
     let held = lock().unwrap();
     let refused = lock().err().unwrap();

@@ -6,7 +6,7 @@ use super::file;
 use super::state::GroupState;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Kind, columns};
-use crate::ledger::Segment;
+use crate::ledger::{Segment, StreamRange};
 use crate::store::Shared;
 
 /// All groups as they are when a compaction begins.
@@ -86,16 +86,21 @@ impl Watch {
 }
 
 impl Group {
+    /// Whether nothing of this range, which lies behind what was delivered, is open.
+    fn is_done_in(&self, range: StreamRange) -> bool {
+        !self.state.has_pending_in(range) && !self.state.has_passed_over_in(range)
+    }
+
     fn knows(&self, segment: &Segment) -> Known {
         if self.kind != segment.kind {
             return Known::None;
         }
         let delivered = self.state.delivered();
-        let behind = |range: &crate::ledger::StreamRange| range.last_seq <= delivered.seq(range.stream);
-        let before = |range: &crate::ledger::StreamRange| range.first_seq > delivered.seq(range.stream);
+        let behind = |range: &StreamRange| range.last_seq <= delivered.seq(range.stream);
+        let before = |range: &StreamRange| range.first_seq > delivered.seq(range.stream);
         if segment.streams.iter().all(before) {
             Known::All
-        } else if segment.streams.iter().all(|range| behind(range) && !self.state.has_pending_in(*range)) {
+        } else if segment.streams.iter().all(|range| behind(range) && self.is_done_in(*range)) {
             Known::None
         } else {
             Known::Some

@@ -4,6 +4,7 @@
 //! segment. So row groups that hold nothing of what is wanted are not read; of the others first the
 //! two columns that name the facts, and the rest only of the rows that are wanted.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -20,8 +21,9 @@ use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::statistics::Statistics;
 
 use super::cursor::Wanted;
+use super::hidden::Hidden;
 use crate::error::{Error, ErrorKind, Result};
-use crate::fact::{Fact, Kind, Position, Recorded, Seq, columns};
+use crate::fact::{Fact, FactId, Kind, Position, Recorded, Seq, StreamId, columns};
 use crate::ledger::{Place, Segment, StreamRange};
 use crate::maintain::retention::Selection;
 use crate::segment::{open as open_segment, reader_options};
@@ -34,17 +36,28 @@ const BATCH_ROWS: usize = 1024;
 /// What is read, and of what store.
 pub(super) struct Reading {
     pub(super) root: PathBuf,
-    pub(super) selection: Selection,
+    /// What retention keeps; none for everything.
+    pub(super) selection: Option<Selection>,
     pub(super) wanted: Wanted,
+    pub(super) hidden: Hidden,
 }
 
 impl Reading {
     /// The facts in a batch that are kept.
-    fn kept(&self, kind: Kind, batch: &RecordBatch) -> Result<Vec<Found>> {
-        let dropped = self.selection.dropped(kind, batch)?;
+    fn kept(&mut self, kind: Kind, batch: &RecordBatch) -> Result<Vec<Found>> {
+        let dropped = self.selection.as_ref().map(|selection| selection.dropped(kind, batch)).transpose()?;
         let facts = columns::facts(kind, batch).ok_or_else(|| lacking(kind))?;
-        let kept = facts.into_iter().zip(dropped).filter(|(_, dropped)| dropped.is_none());
-        Ok(kept.map(|(f, _)| Recorded { position: f.position, fact: f.fact.into_owned() }).collect())
+        let mut kept = Vec::with_capacity(facts.len());
+        for (row, Recorded { position, fact }) in facts.into_iter().enumerate() {
+            let is_dropped = dropped.as_ref().is_some_and(|rows| rows.get(row).is_some_and(Option::is_some));
+            if is_dropped {
+                self.hidden.hide(position.id());
+            } else {
+                self.hidden.keep();
+                kept.push(Recorded { position, fact: fact.into_owned() });
+            }
+        }
+        Ok(kept)
     }
 }
 
@@ -60,7 +73,7 @@ pub(super) enum Rest {
 
 impl Rest {
     /// The next facts, of which all may be dropped. `None` at the end.
-    pub(super) fn read(&mut self, reading: &Reading) -> Result<Option<Vec<Found>>> {
+    pub(super) fn read(&mut self, reading: &mut Reading) -> Result<Option<Vec<Found>>> {
         match self {
             Self::Segment(segment) => segment.read(reading),
             Self::Chunk(rows) => rows.read(reading),
@@ -96,7 +109,7 @@ impl ChunkRows {
         self.first
     }
 
-    fn read(&mut self, reading: &Reading) -> Result<Option<Vec<Found>>> {
+    fn read(&mut self, reading: &mut Reading) -> Result<Option<Vec<Found>>> {
         let rows = BATCH_ROWS.min(self.rows.num_rows() - self.at);
         if rows == 0 {
             return Ok(None);
@@ -115,6 +128,7 @@ pub(super) struct SegmentReader {
     metadata: ArrowReaderMetadata,
     /// Not all of its rows are wanted.
     is_filtered: bool,
+    facts: Facts,
     /// Row groups that are not open yet, the first last.
     groups: Vec<usize>,
     reader: Option<ParquetRecordBatchReader>,
@@ -126,19 +140,30 @@ impl SegmentReader {
         let file = open_segment(&path)?;
         let load = || ArrowReaderMetadata::load(&file, reader_options(segment.kind));
         let metadata = guarded(&path, "its footer cannot be decoded", load)?;
+        let rows = metadata.metadata().file_metadata().num_rows();
+        if u64::try_from(rows) != Ok(segment.rows) {
+            return Err(Error::damaged(
+                &path,
+                format_args!("it has {rows} rows, and the ledger says {}", segment.rows),
+            ));
+        }
         // By the ledger, which is checked, and not by the file: where all rows are wanted none is passed over.
         let is_filtered = !segment.streams.iter().all(|range| reading.wanted.are_all_of(range));
         let groups = metadata.metadata().row_groups().iter().enumerate().rev();
         let groups = groups.filter(|(_, group)| !is_filtered || may_have(group, segment, &reading.wanted));
         let groups = groups.map(|(number, _)| number).collect();
-        Ok(Self { kind: segment.kind, path, file, metadata, is_filtered, groups, reader: None })
+        let facts = Facts { ranges: segment.streams.clone(), newest: BTreeMap::new() };
+        Ok(Self { kind: segment.kind, path, file, metadata, is_filtered, facts, groups, reader: None })
     }
 
-    fn read(&mut self, reading: &Reading) -> Result<Option<Vec<Found>>> {
+    fn read(&mut self, reading: &mut Reading) -> Result<Option<Vec<Found>>> {
         loop {
             if let Some(reader) = &mut self.reader {
                 let batch = guarded(&self.path, "its pages cannot be decoded", || reader.next().transpose())?;
                 if let Some(batch) = batch {
+                    if !self.is_filtered && !self.facts.are_in(&batch) {
+                        return Err(Error::damaged(&self.path, NOT_ITS_FACTS));
+                    }
                     return reading.kept(self.kind, &batch).map(Some);
                 }
             }
@@ -150,7 +175,9 @@ impl SegmentReader {
                     .with_row_groups(vec![group])
                     .with_batch_size(BATCH_ROWS);
                 if self.is_filtered {
-                    builder.with_row_filter(filter(&self.metadata, reading.wanted.clone())).build()
+                    builder
+                        .with_row_filter(filter(&self.metadata, reading.wanted.clone(), self.facts.clone()))
+                        .build()
                 } else {
                     builder.build()
                 }
@@ -171,14 +198,35 @@ fn guarded<T, E: std::fmt::Display>(
         .map_err(|error| Error::damaged(path, error))
 }
 
+const NOT_ITS_FACTS: &str = "it has other facts than the ledger says";
+
+/// The facts that the ledger says a segment has. Pages have no checksums: a number that is wrong must
+/// not be taken for how far somebody has come.
+#[derive(Clone)]
+struct Facts {
+    ranges: Vec<StreamRange>,
+    newest: BTreeMap<StreamId, Seq>,
+}
+
+impl Facts {
+    /// Whether the next rows hold such facts, in the order of their numbers.
+    fn are_in(&mut self, rows: &RecordBatch) -> bool {
+        columns::ids(rows).is_some_and(|mut ids| ids.all(|id| self.has(id)))
+    }
+
+    fn has(&mut self, FactId { stream, seq }: FactId) -> bool {
+        let mut of_stream = self.ranges.iter().filter(|range| range.stream == stream);
+        let follows = self.newest.insert(stream, seq).is_none_or(|before| before < seq);
+        follows && of_stream.any(|range| (range.first_seq..=range.last_seq).contains(&seq))
+    }
+}
+
 /// Chooses the rows that are wanted by the two columns that name them.
-fn filter(metadata: &ArrowReaderMetadata, wanted: Wanted) -> RowFilter {
+fn filter(metadata: &ArrowReaderMetadata, wanted: Wanted, mut facts: Facts) -> RowFilter {
     let names = ProjectionMask::columns(metadata.parquet_schema(), ["stream", "seq"]);
     let predicate = ArrowPredicateFn::new(names, move |batch: RecordBatch| {
-        // A damaged file may lack the third column of a position; here two are enough.
-        let ids = columns::ids(&batch).ok_or_else(|| {
-            ArrowError::SchemaError("the columns stream and seq are not what they should be".to_owned())
-        })?;
+        let ids = columns::ids(&batch).filter(|_| facts.are_in(&batch));
+        let ids = ids.ok_or_else(|| ArrowError::SchemaError(NOT_ITS_FACTS.to_owned()))?;
         Ok(ids.map(|id| Some(wanted.is(id))).collect())
     });
     RowFilter::new(vec![Box::new(predicate)])

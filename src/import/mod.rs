@@ -7,7 +7,6 @@
 //! into the file it reaches, and by which content that file is known ([`resume`]): importing it
 //! again goes on from there.
 
-mod entries;
 mod lines;
 mod parts;
 #[cfg(feature = "redis")]
@@ -19,8 +18,8 @@ use std::io::{Read, Write};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Kind, UnixNanos};
+use crate::ledger::{EntryId, EntryRange};
 use crate::store::Store;
-use entries::EntryId;
 #[cfg(feature = "redis")]
 pub use redis::RedisStreams;
 pub use rotated::rotated_files;
@@ -40,14 +39,22 @@ pub struct Import<'a> {
 
 /// The lines of an input that are entries of something else, each with a name of its own there.
 struct Entries {
-    /// Where they are from.
-    source: String,
-    /// The last entry of that source that was imported before.
-    after: Option<EntryId>,
+    /// Which they are, after which.
+    range: EntryRange,
+    /// They may have been imported before, and are imported all the same.
+    again: bool,
     /// The name of each line.
     names: Vec<EntryId>,
     /// Lines before these.
     before: u64,
+}
+
+impl Entries {
+    /// The name of the line of this number, from 1.
+    fn name(&self, line: u64) -> EntryId {
+        let at = usize::try_from(line).ok().and_then(|line| line.checked_sub(1));
+        at.and_then(|at| self.names.get(at)).copied().unwrap_or(self.range.last)
+    }
 }
 
 type OnReject<'a> = Box<dyn FnMut(&Reject<'_>) + 'a>;
@@ -132,8 +139,8 @@ impl<'a> Import<'a> {
             match &self.entries {
                 None => call(&Reject { line, reason }),
                 Some(entries) => {
-                    let (line, reason) = (entries.before + line, entries.reason(line, reason));
-                    call(&Reject { line, reason: &reason });
+                    let reason = format!("entry {} of {}: {reason}", entries.name(line), self.name);
+                    call(&Reject { line: entries.before + line, reason: &reason });
                 }
             }
         }

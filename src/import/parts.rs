@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{Scope, ScopedJoinHandle};
 
-use super::entries::{self, EntryId};
 use super::lines::{Lines, Part, cut};
 use super::resume::{self, Begin, Progress};
 use super::{Import, ImportReport};
@@ -18,7 +17,7 @@ use crate::fact::columns::{Rows, RowsBuilder};
 use crate::fact::{Fact, Kind, LineParser, Seq, StreamId, UnixNanos};
 use crate::flush;
 use crate::journal::claim::Claim;
-use crate::ledger::{Action, ImportMark, Segment, State, StreamRange};
+use crate::ledger::{Action, EntryId, ImportMark, Segment, State, StreamRange};
 use crate::metrics::count;
 use crate::segment::{self, ImportPart, Origin};
 use crate::store::Shared;
@@ -33,8 +32,7 @@ pub(super) fn run(
     import: &mut Import<'_>,
 ) -> Result<ImportReport> {
     let state = shared.ledger.refresh()?;
-    let Begin { mut progress, read, resumed_after } =
-        resume::begin(import.name.clone(), &mut input, &state, import.again)?;
+    let Begin { mut progress, read, resumed_after } = resume::begin(&mut input, &state, import)?;
     if resumed_after > 0 {
         segment::confirm_live(&shared.disk, &shared.root, &state)?;
     }
@@ -48,9 +46,9 @@ pub(super) fn run(
 
     std::thread::scope(|scope| {
         let expected = match &import.entries {
-            Some(entries) => Expected::Entries(entries.source.clone(), entries.after),
-            None if import.again => Expected::Anything,
-            None => Expected::Input(progress.known),
+            Some(entries) if !entries.again => Expected::Entry(entries.range.after),
+            _ if import.again => Expected::Anything,
+            _ => Expected::Input(progress.known),
         };
         let mut committer = Committer::new(shared, scope, numbering.stream(), expected);
         let result = (|| {
@@ -223,7 +221,9 @@ impl Numbering {
         }
         Ok(Self {
             next: opened.last.next(),
-            recorded_at: UnixNanos::now().max(opened.last_recorded_at),
+            // One of its own: by it an import's facts are told from others of the same numbers.
+            recorded_at: UnixNanos::now()
+                .max(UnixNanos::new(opened.last_recorded_at.get().saturating_add(1))),
             claim: opened.claim,
         })
     }
@@ -270,8 +270,8 @@ enum Expected {
     Anything,
     /// That the input was imported up to here.
     Input(Option<u64>),
-    /// That of this source entries were imported up to this one.
-    Entries(String, Option<EntryId>),
+    /// That of the source entries were imported up to this one.
+    Entry(Option<EntryId>),
 }
 
 impl Expected {
@@ -280,7 +280,7 @@ impl Expected {
         match self {
             Self::Anything => false,
             Self::Input(known) => state.imported(&mark.head_blake3) != *known,
-            Self::Entries(source, after) => entries::newest(state, source) != *after,
+            Self::Entry(after) => state.imported_entry(&mark.name) != *after,
         }
     }
 
@@ -289,7 +289,7 @@ impl Expected {
         match self {
             Self::Anything => {}
             Self::Input(known) => *known = Some(mark.bytes),
-            Self::Entries(source, after) => *after = entries::of_mark(mark, source),
+            Self::Entry(after) => *after = mark.entries.map(|entries| entries.last),
         }
     }
 }

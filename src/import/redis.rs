@@ -1,16 +1,20 @@
 //! The streams of Papyra's Redis backend.
 //!
 //! They are read and left as they are. Each has its entries' facts in the field `data`, as the lines
-//! that Papyra's JSON backend writes. A run takes what has come since the last one ([`entries`]).
+//! that Papyra's JSON backend writes.
+//!
+//! A stream is trimmed at its beginning, so it is not known again by its content, as a file is. Entries
+//! come in batches, each of which is one commit, whose mark names the last of them: a run takes what
+//! has come since.
 
 use std::time::Duration;
 
 use redis::{Connection, FromRedisValue, IntoConnectionInfo};
 
-use super::entries::{self, EntryId};
 use super::{Entries, Import, ImportReport, parts};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Kind, LineError, MAX_LINE_BYTES};
+use crate::ledger::{EntryId, EntryRange};
 use crate::store::Store;
 
 /// A batch is one commit, so its text is less than a part of an import.
@@ -19,6 +23,8 @@ const BATCH_BYTES: usize = 32 << 20;
 const BATCH_ENTRIES: usize = 100_000;
 /// Entries that are asked for at once.
 const AT_ONCE: usize = 250;
+/// … and about so many bytes.
+const ANSWER_BYTES: usize = 4 << 20;
 /// How long Redis may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -89,15 +95,17 @@ impl Store {
         let mut call = import.on_progress.take();
         let mut sum = ImportReport::default();
         for key in keys {
-            let source = format!("{} {key}", server.address);
-            let state = self.shared().ledger.refresh()?;
-            let mut committed = entries::newest(&state, &source);
-            let mut read = committed.filter(|_| !everything);
+            import.name = format!("{} {key}", server.address);
+            let known = self.shared().ledger.refresh()?.imported_entry(&import.name);
+            server.check_goes_on(&key, known.filter(|_| !everything))?;
+            let again = everything && known.is_some();
+            let mut committed = known.filter(|_| !again);
+            let mut read = committed;
             loop {
                 let batch = server.entries(&key, read)?;
                 let Some(last) = batch.last().map(|entry| entry.id) else { break };
-                let text = lines(&batch, &source, committed, &mut import, &mut sum)?;
-                import.name = format!("{source} {last}");
+                let range = EntryRange { after: committed, last };
+                let text = lines(&batch, range, again, &mut import, &mut sum)?;
                 let report = parts::run(self.shared(), text.as_slice(), &mut import)?;
                 sum.lines += report.lines;
                 sum.bytes += report.bytes;
@@ -122,14 +130,14 @@ impl Store {
 /// The lines of a batch. Entries of which no line can be made are refused here.
 fn lines(
     batch: &[Entry],
-    source: &str,
-    after: Option<EntryId>,
+    range: EntryRange,
+    again: bool,
     import: &mut Import<'_>,
     sum: &mut ImportReport,
 ) -> Result<Vec<u8>> {
     let mut text = Vec::new();
     let before = sum.lines;
-    let entries = |names| Entries { source: source.to_owned(), after, names, before };
+    let entries = |names| Entries { range, again, names, before };
     let mut names = Vec::with_capacity(batch.len());
     for Entry { id, data } in batch {
         let reason = match data {
@@ -216,27 +224,57 @@ impl Server {
         }
     }
 
+    /// Refuses a stream that ends before the last entry that is known of it: it is another one.
+    fn check_goes_on(&mut self, key: &str, known: Option<EntryId>) -> Result<()> {
+        let Some(known) = known else { return Ok(()) };
+        let command = redis::cmd("XREVRANGE").arg(key).arg("+").arg("-").arg("COUNT").arg(1).clone();
+        let newest: Vec<(String, Vec<Vec<u8>>)> = self.ask(&command)?;
+        let newest = newest.first().map(|(id, _)| self.entry_id(id)).transpose()?;
+        if newest.is_some_and(|newest| newest < known) {
+            let why = format!(
+                "{key} at {} ends before entry {known}, which was imported from there: it is not the stream that it was; \
+                 --again imports all of it",
+                self.address
+            );
+            return Err(Error::new(ErrorKind::Refused, why));
+        }
+        Ok(())
+    }
+
+    fn entry_id(&self, text: &str) -> Result<EntryId> {
+        text.parse().map_err(|why| {
+            let why = format!("{} answered with an entry {text:?}: {why}", self.address);
+            Error::new(ErrorKind::Io, why)
+        })
+    }
+
     /// The next entries of a stream: one batch.
     fn entries(&mut self, key: &str, after: Option<EntryId>) -> Result<Vec<Entry>> {
         let mut batch = Vec::new();
-        let (mut bytes, mut last) = (0, after);
+        let (mut bytes, mut last, mut at_once) = (0, after, AT_ONCE);
         while batch.len() < BATCH_ENTRIES {
             let from = match last.map(EntryId::next) {
                 None => "-".to_owned(),
                 Some(Some(next)) => next.to_string(),
                 Some(None) => break,
             };
-            let command = redis::cmd("XRANGE").arg(key).arg(from).arg("+").arg("COUNT").arg(AT_ONCE).clone();
+            let command = redis::cmd("XRANGE").arg(key).arg(from).arg("+").arg("COUNT").arg(at_once).clone();
             let found: Vec<(String, Vec<Vec<u8>>)> = self.ask(&command)?;
             if found.is_empty() {
                 break;
             }
+            // Of large entries fewer are in memory at once.
+            let answer: usize = found.iter().flat_map(|(_, fields)| fields).map(Vec::len).sum();
+            at_once = (at_once * ANSWER_BYTES / answer.max(1)).clamp(1, AT_ONCE);
             for (id, fields) in found {
-                let id = id.parse().map_err(|()| {
-                    let why =
-                        format!("{} answered with an entry {id:?}, which is no entry's name", self.address);
-                    Error::new(ErrorKind::Io, why)
-                })?;
+                let id = self.entry_id(&id)?;
+                if last.is_some_and(|last| id <= last) {
+                    let why = format!(
+                        "{} answered with entry {id} of {key} where one behind it was asked for",
+                        self.address
+                    );
+                    return Err(Error::new(ErrorKind::Io, why));
+                }
                 let mut fields = fields.into_iter();
                 let mut data = None;
                 while let (Some(name), Some(value)) = (fields.next(), fields.next()) {
@@ -244,10 +282,8 @@ impl Server {
                         data = Some(value);
                     }
                 }
-                // What is too long for a line takes no place in the batch's text.
-                let len = data.as_ref().map_or(0, Vec::len).min(MAX_LINE_BYTES);
-                bytes += len;
-                if bytes > BATCH_BYTES && len < bytes {
+                bytes += data.as_ref().map_or(0, Vec::len);
+                if bytes > BATCH_BYTES && !batch.is_empty() {
                     return Ok(batch);
                 }
                 last = Some(id);

@@ -6,9 +6,10 @@
 
 use std::io::Read;
 
+use super::Import;
 use super::lines::fill;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ledger::{ImportMark, State};
+use crate::ledger::{EntryRange, ImportMark, State};
 
 /// How many bytes tell whether a file may be known.
 const HEAD_BYTES: usize = 64 << 10;
@@ -26,6 +27,8 @@ pub(super) struct Progress {
     pub(super) bytes: u64,
     pub(super) lines: u64,
     pub(super) rejected: u64,
+    /// Which entries of a source the input is.
+    entries: Option<EntryRange>,
 }
 
 /// Where to begin with an input.
@@ -56,12 +59,14 @@ impl Progress {
             blake3: self.hasher.finalize().to_hex().to_string(),
             lines: self.lines,
             rejected: self.rejected,
+            entries: self.entries,
         }
     }
 }
 
 /// Reads an input's beginning, and skips what the ledger says was imported.
-pub(super) fn begin(name: String, input: &mut impl Read, state: &State, again: bool) -> Result<Begin> {
+pub(super) fn begin(input: &mut impl Read, state: &State, import: &Import<'_>) -> Result<Begin> {
+    let (name, again) = (import.name.clone(), import.again);
     let attempt = |error| Error::with_source(ErrorKind::Io, "cannot read the input", error);
     let mut read = Vec::new();
     while read.len() < HEAD_BYTES && fill(input, &mut read).map_err(attempt)? {}
@@ -76,11 +81,17 @@ pub(super) fn begin(name: String, input: &mut impl Read, state: &State, again: b
         bytes: 0,
         lines: 0,
         rejected: 0,
+        entries: import.entries.as_ref().map(|entries| entries.range),
     };
+    if let Some(entries) = &import.entries {
+        progress.again = entries.again;
+        return Ok(Begin { progress, read, resumed_after: 0 });
+    }
     progress.known = state.imported(&progress.head_blake3);
     let may_be = |mark: &&ImportMark| {
         let head = usize::try_from(mark.head_bytes).ok().and_then(|bytes| read.get(..bytes));
         mark.head_bytes > 0
+            && mark.entries.is_none()
             && head.is_some_and(|head| blake3::hash(head).to_hex().as_str() == mark.head_blake3)
     };
     let known = state.imports.iter().filter(may_be).max_by_key(|mark| mark.bytes);

@@ -251,8 +251,17 @@ impl State {
     /// A further part of the same file takes the place of the part before.
     fn note_imports<'a>(&mut self, marks: impl IntoIterator<Item = &'a ImportMark>) {
         for mark in marks {
-            self.imports.retain(|known| {
-                known.head_blake3 != mark.head_blake3 || known.bytes > mark.bytes || known.name != mark.name
+            if self.imports.iter().any(|known| known.has_entries_of(mark)) {
+                continue;
+            }
+            self.imports.retain(|known| match (&known.entries, &mark.entries) {
+                (Some(_), Some(_)) => known.name != mark.name,
+                (None, None) => {
+                    known.head_blake3 != mark.head_blake3
+                        || known.bytes > mark.bytes
+                        || known.name != mark.name
+                }
+                _ => true,
             });
             self.imports.push(mark.clone());
         }

@@ -6,9 +6,10 @@ use std::{fmt, io};
 use serde::{Deserialize, Serialize};
 
 use super::action::{Action, Rebuilt};
+use super::entry::EntryRange;
 use super::state::State;
 use crate::error::{Error, ErrorKind, Result};
-use crate::fact::{Kind, Seq, StreamId, UnixNanos};
+use crate::fact::{FactId, Kind, Seq, StreamId, UnixNanos};
 
 /// The version of the store's format. A store with a higher one is not opened.
 pub(crate) const FORMAT: u32 = 1;
@@ -98,6 +99,11 @@ pub(crate) struct StreamRange {
 }
 
 impl StreamRange {
+    /// One fact.
+    pub(crate) const fn of(id: FactId) -> Self {
+        Self { stream: id.stream, first_seq: id.seq, last_seq: id.seq }
+    }
+
     /// How many facts it covers; `None` for a range that is none. One that ends just before it
     /// begins is empty.
     pub(crate) fn facts(self) -> Option<u64> {
@@ -120,6 +126,18 @@ pub(crate) struct ImportMark {
     /// Lines in that, sound and malformed ones.
     pub(crate) lines: u64,
     pub(crate) rejected: u64,
+    /// Of a source whose entries have names, such as a Redis stream: which of them. It is known by these
+    /// and by its name, not by its content.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) entries: Option<EntryRange>,
+}
+
+impl ImportMark {
+    /// Whether this one reaches at least as far into the same source of entries.
+    pub(crate) fn has_entries_of(&self, other: &Self) -> bool {
+        let ends = self.entries.zip(other.entries);
+        ends.is_some_and(|(own, others)| self.name == other.name && own.last >= others.last)
+    }
 }
 
 /// The smallest and the largest of some instants.

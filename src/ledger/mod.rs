@@ -13,6 +13,7 @@ mod action;
 mod apply;
 mod checkpoint;
 mod commit;
+mod entry;
 mod state;
 
 use std::path::{Path, PathBuf};
@@ -24,6 +25,7 @@ pub(crate) use commit::{
     Commit, CommitNumber, FORMAT, ImportMark, Place, Segment, StoreId, StreamRange, TimeRange, commit_path,
     is_segment_path, read as read_commit,
 };
+pub(crate) use entry::{EntryId, EntryRange};
 pub(crate) use state::{Head, State, Stream, Tombstone, Total};
 
 use crate::disk::Disk;

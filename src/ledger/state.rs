@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::action::{Hold, Removed, Unverified};
 use super::commit::{CommitNumber, ImportMark, Segment, StoreId, is_segment_path};
+use super::entry::EntryId;
 use crate::fact::{Kind, Seq, StreamId, UnixNanos};
 
 /// The newest commit, by number and digest.
@@ -109,8 +110,15 @@ impl State {
 
     /// How many bytes were imported of an input with this beginning.
     pub(crate) fn imported(&self, head_blake3: &str) -> Option<u64> {
-        let marks = self.imports.iter().filter(|mark| mark.head_blake3 == head_blake3);
+        let marks = self.imports.iter().filter(|mark| mark.entries.is_none());
+        let marks = marks.filter(|mark| mark.head_blake3 == head_blake3);
         marks.map(|mark| mark.bytes).max()
+    }
+
+    /// The last entry that was imported of this source.
+    pub(crate) fn imported_entry(&self, source: &str) -> Option<EntryId> {
+        let marks = self.imports.iter().filter(|mark| mark.name == source);
+        marks.filter_map(|mark| mark.entries).map(|entries| entries.last).max()
     }
 
     /// The path of a segment, live or removed, that is no place for one.

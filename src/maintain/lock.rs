@@ -13,7 +13,14 @@ pub(crate) const LOCK: &str = "maintenance.lock";
 /// it when the process ends, however it ends.
 #[derive(Debug)]
 pub(crate) struct Maintenance {
-    _lock: File,
+    lock: File,
+}
+
+impl Drop for Maintenance {
+    fn drop(&mut self) {
+        // A child that was forked meanwhile has the file open, too, and would keep it locked.
+        let _ = self.lock.unlock();
+    }
 }
 
 impl Maintenance {
@@ -23,7 +30,7 @@ impl Maintenance {
         let attempt = |error| Error::io("claim the maintenance of the store with", &path, error);
         let lock = disk.lock_file(&path).map_err(attempt)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { _lock: lock }),
+            Ok(()) => Ok(Self { lock }),
             Err(TryLockError::WouldBlock) => Err(Error::new(
                 ErrorKind::Contended,
                 format!(

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::disk::Disk;
 use crate::error::{Error, Result};
-use crate::ledger::{ImportMark, Segment, State, StreamRange};
+use crate::ledger::{EntryId, ImportMark, Segment, State, StreamRange};
 
 /// What the temporary file of a segment begins with whose facts were in segments before.
 pub(crate) const AGAIN: &str = "again-";
@@ -57,6 +57,11 @@ pub(crate) struct ImportPart {
 }
 
 impl ImportPart {
+    /// Where it begins in its input: by this order none is before one that it follows.
+    pub(crate) fn begins(&self) -> (Option<EntryId>, u64) {
+        (self.mark.entries.and_then(|entries| entries.after), self.begins)
+    }
+
     /// As a footer has it.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()
@@ -67,6 +72,9 @@ impl ImportPart {
     pub(crate) fn is_imported(&self, marks: &[ImportMark]) -> bool {
         let mark = &self.mark;
         let reaches = |known: &ImportMark| {
+            if mark.entries.is_some() || known.entries.is_some() {
+                return known.has_entries_of(mark);
+            }
             known.head_blake3 == mark.head_blake3
                 && (known.bytes > mark.bytes || (known.bytes == mark.bytes && known.blake3 == mark.blake3))
         };
@@ -75,7 +83,14 @@ impl ImportPart {
 
     /// Whether the part begins where one of these marks ends, or where its input begins.
     pub(crate) fn follows(&self, marks: &[ImportMark]) -> bool {
+        if let Some(entries) = self.mark.entries {
+            let ends_there = |known: &ImportMark| {
+                known.name == self.mark.name && known.entries.map(|known| known.last) == entries.after
+            };
+            return entries.after.is_none() || marks.iter().any(ends_there);
+        }
         let ends_there = |known: &ImportMark| match &self.before {
+            _ if known.entries.is_some() => false,
             Some(before) => known.bytes == self.begins && known.blake3 == *before,
             None => known.bytes >= self.begins && known.head_blake3 == self.mark.head_blake3,
         };

@@ -163,15 +163,15 @@ fn compaction_says_what_it_drops_before_a_group_has_acknowledged_it() {
         let told = report.unacknowledged.into_iter();
         told.map(|facts| (facts.group, facts.kind, facts.facts)).collect::<Vec<_>>()
     };
-    // Of the seven oldest two were hidden before either group came by, and counted as passed; three of
-    // the other five the first group has acknowledged, and the second all of them.
-    let expected = [("behind".to_owned(), Kind::Event, 2)];
+    // Of the seven oldest two were hidden before either group came by: nobody was given them. Three of the
+    // other five the first group has acknowledged, and the second all of them.
+    let expected = [("behind".to_owned(), Kind::Event, 4), ("done".to_owned(), Kind::Event, 2)];
     assert_eq!(unacknowledged(true), expected);
     assert_eq!(unacknowledged(false), expected);
-    // What is gone is passed over, and stays pending until somebody says that it is dealt with.
+    // What is gone can be given to nobody, and is pending no more.
+    assert_eq!(behind.summary().unwrap().pending, 1);
     assert!(behind.pending("a", None, 100).unwrap().is_empty());
-    let (first, _) = behind.summary().unwrap().pending_range.unwrap();
-    assert_eq!(behind.acknowledge([first]).unwrap(), 1);
+    assert_eq!(behind.summary().unwrap().pending, 0);
     assert_eq!(behind.consume("a", 100).unwrap().len(), 10);
 }
 
@@ -197,6 +197,87 @@ fn a_segment_that_goes_as_a_whole_is_counted_too() {
     let told: Vec<_> =
         report.unacknowledged.iter().map(|facts| (facts.group.as_str(), facts.facts)).collect();
     assert_eq!(told, [("new", 10), ("none", 10), ("some", 6)]);
+}
+
+#[test]
+fn what_is_hidden_stays_pending_and_bars_the_way_to_nothing() {
+    let folder = scratch();
+    let root = folder.path().join("facts");
+    let store = Store::open(&root).unwrap();
+    for n in 0..20 {
+        store.record(crash(n)).unwrap();
+    }
+    store.flush().unwrap();
+    let group = store.consumer_group(Kind::Event, "g").unwrap();
+    group.create(StartAt::Beginning).unwrap();
+    let given = group.consume("gone", 100).unwrap();
+    store.close().unwrap();
+    let policy = RetentionPolicy::new().kind(Kind::Event, RetentionLimits::new().max_records(5));
+    let store = Store::builder().retention(policy).open(&root).unwrap();
+    let group = store.consumer_group(Kind::Event, "g").unwrap();
+    let claimed = group.claim_idle("b", Duration::ZERO, 3).unwrap();
+    assert_eq!(ids(&claimed), ids(&given[15..18]), "the oldest that is there comes first");
+    assert_eq!(group.summary().unwrap().pending, 20);
+    store.compact(CompactOptions::new()).unwrap();
+    assert_eq!(group.claim_idle("b", Duration::ZERO, 100).unwrap().len(), 5);
+    assert_eq!(group.summary().unwrap().pending, 5);
+}
+
+#[test]
+fn a_flipped_bit_is_not_taken_for_how_far_a_group_has_come() {
+    let folder = scratch();
+    let root = folder.path().join("facts");
+    let store = Store::open(&root).unwrap();
+    for n in 0..60 {
+        store.record(crash(n)).unwrap();
+    }
+    store.flush().unwrap();
+    let segment = fs::read_dir(root.join("events")).unwrap().next().unwrap().unwrap().path();
+    let sound = fs::read(&segment).unwrap();
+    let group = store.consumer_group(Kind::Event, "g").unwrap();
+    group.create("1:10".parse().unwrap()).unwrap();
+    let expected = all(&store, Kind::Event);
+    let mut refused = 0;
+    for at in 0..sound.len() {
+        let mut damaged = sound.clone();
+        damaged[at] ^= 1 << (at % 8);
+        fs::write(&segment, damaged).unwrap();
+        match group.consume("c", 5) {
+            Ok(facts) => assert!(ids(&facts).iter().all(|id| expected.contains(id)), "byte {at}: {facts:?}"),
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Damaged, "byte {at}: {error}");
+                refused += 1;
+            }
+        }
+        assert!(group.summary().unwrap().delivered.to_string().len() <= "1:60".len(), "byte {at}");
+        group.remove().unwrap();
+        group.create("1:10".parse().unwrap()).unwrap();
+    }
+    assert!(refused > sound.len() / 4, "{refused} of {}", sound.len());
+    fs::write(&segment, sound).unwrap();
+    assert_eq!(group.consume("c", 100).unwrap().len(), 50);
+}
+
+#[test]
+fn what_is_no_file_is_damage_and_nobody_waits_for_it() {
+    let folder = scratch();
+    let root = folder.path().join("facts");
+    let store = Store::open(&root).unwrap();
+    let group = store.consumer_group(Kind::Event, "g").unwrap();
+    group.create(StartAt::Beginning).unwrap();
+    let place = root.join("consumers/events.g.00000000000000000099.json");
+    std::os::unix::fs::symlink("nowhere", &place).unwrap();
+    assert_eq!(group.consume("c", 1).unwrap_err().kind(), ErrorKind::Damaged);
+    assert_eq!(store.compact(CompactOptions::new()).unwrap_err().kind(), ErrorKind::Damaged);
+    assert!(!scan(&root, ScanDepth::Quick).unwrap().is_clean());
+    let report = recover(&root, RecoveryConfig::new(RecoveryMode::Repair)).unwrap();
+    assert!(report.after.is_clean(), "{:?}", report.after.anomalies);
+    assert!(group.consume("c", 1).unwrap().is_empty());
+    // With its only state the group is gone, and that is said.
+    fs::write(root.join("consumers/events.g.00000000000000000001.json"), "").unwrap();
+    let report = recover(&root, RecoveryConfig::new(RecoveryMode::Repair)).unwrap();
+    assert!(report.notes.iter().any(|note| note.contains("\"g\" for events is gone")), "{:?}", report.notes);
+    assert_eq!(group.consume("c", 1).unwrap_err().kind(), ErrorKind::Refused);
 }
 
 fn newest_state(root: &Path) -> std::path::PathBuf {
@@ -385,16 +466,18 @@ fn consumers_in_several_processes_share_a_store_that_is_written() {
             (child, lines)
         })
         .collect();
+    let group = store.consumer_group(Kind::Event, "g").unwrap();
+    // Slowly enough that all of them come by.
     for n in 0..600 {
         store.record(crash(n)).unwrap();
-        if n % 100 == 0 {
+        if n % 20 == 0 {
             store.flush().unwrap();
+            std::thread::sleep(Duration::from_millis(60));
         }
     }
-    let group = store.consumer_group(Kind::Event, "g").unwrap();
     let recorded = all(&store, Kind::Event);
     // One is killed in the middle of it; another takes over what it leaves.
-    let mut given = Vec::new();
+    let (mut given, mut by_children) = (Vec::new(), Vec::new());
     for (at, (mut child, lines)) in children.into_iter().enumerate() {
         if at > 0 {
             let through = || {
@@ -411,7 +494,9 @@ fn consumers_in_several_processes_share_a_store_that_is_written() {
         }
         child.kill().unwrap();
         child.wait().unwrap();
-        given.extend(lines.join().unwrap());
+        let lines = lines.join().unwrap();
+        by_children.push(lines.len());
+        given.extend(lines);
     }
     let args = ["consume", "facts", "g", "--consumer", "last", "--ack", "--claim-idle", "0s"];
     given.extend(folder.run(&args).ok().out.lines().map(str::to_owned));
@@ -420,6 +505,7 @@ fn consumers_in_several_processes_share_a_store_that_is_written() {
         format!("{}:{}", line["stream"], line["seq"]).parse::<FactId>().unwrap()
     };
     assert_eq!(given.iter().map(name).collect::<BTreeSet<_>>(), recorded);
+    assert!(by_children.iter().all(|lines| *lines > 0), "each had its share: {by_children:?}");
     assert_eq!(group.summary().unwrap().pending, 0);
     assert!(given.len() < recorded.len() * 3 / 2, "{} lines: the work was not shared", given.len());
 }

@@ -14,18 +14,19 @@ use super::streams::adoptable;
 use super::wreck::{Label, Wreck};
 use crate::error::Result;
 use crate::fact::UnixNanos;
-use crate::ledger::{ImportMark, StoreId, StreamRange, TimeRange};
+use crate::ledger::{EntryId, ImportMark, StoreId, StreamRange, TimeRange};
 use crate::segment::ImportPart;
 
 /// What tells a part of an input, imported once, from any other: where it begins, the digest of the
 /// input up to its end, and the places of its facts. By this order none is before one that it follows.
-pub(super) type PartKey = (u64, String, Vec<StreamRange>);
+pub(super) type PartKey = (PartBegin, String, Vec<StreamRange>);
+type PartBegin = (Option<EntryId>, u64);
 
 impl Label {
     /// The part of an input that the segment holds facts of; `None` if it was not imported.
     pub(super) fn part(&self) -> Option<PartKey> {
         let part = self.import.as_ref()?;
-        Some((part.begins, part.mark.blake3.clone(), self.streams.clone()))
+        Some((part.begins(), part.mark.blake3.clone(), self.streams.clone()))
     }
 }
 
@@ -77,9 +78,9 @@ impl Imported {
 }
 
 /// Where the first part of an input begins that is in these segments.
-pub(super) fn first_part(root: &Path, segments: &BTreeSet<String>, store: StoreId) -> Option<u64> {
+pub(super) fn first_part(root: &Path, segments: &BTreeSet<String>, store: StoreId) -> Option<PartBegin> {
     let wrecks = segments.iter().filter_map(|path| adoptable(root, path, store));
-    wrecks.filter_map(|wreck| wreck.label().import).map(|part| part.begins).min()
+    wrecks.filter_map(|wreck| wreck.label().import).map(|part| part.begins()).min()
 }
 
 /// Parts of inputs that have come back.
@@ -117,12 +118,15 @@ impl Inputs {
     /// How far inputs are in the store, further than these marks say.
     pub(super) fn reached(&self, known: &[ImportMark]) -> Vec<ImportMark> {
         let mut parts: Vec<_> = self.0.iter().filter(|brought| brought.is_whole()).collect();
-        parts.sort_by_key(|brought| brought.part.mark.bytes);
+        parts.sort_by_key(|brought| (brought.part.begins().0, brought.part.mark.bytes));
         let mut marks = known.to_vec();
         for Brought { part, .. } in parts {
             let mark = &part.mark;
-            let is_further =
-                !marks.iter().any(|known| known.head_blake3 == mark.head_blake3 && known.bytes >= mark.bytes);
+            let is_there = |known: &ImportMark| match (&known.entries, &mark.entries) {
+                (None, None) => known.head_blake3 == mark.head_blake3 && known.bytes >= mark.bytes,
+                _ => known.has_entries_of(mark),
+            };
+            let is_further = !marks.iter().any(is_there);
             if is_further && part.follows(&marks) {
                 marks.push(mark.clone());
             }
@@ -160,6 +164,7 @@ mod tests {
             blake3: bytes.to_string(),
             lines: 1,
             rejected: 0,
+            entries: None,
         }
     }
 

@@ -60,6 +60,7 @@ pub use report::{LostFacts, RecoveryConfig, RecoveryMode, RecoveryReport, Unveri
 use super::compact::oldest_pinned;
 use super::scan::{ScanDepth, ScanOptions, scan};
 use super::{AnomalyKind, Maintenance, ScanReport};
+use crate::consume;
 use crate::disk::Disk;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::StreamId;
@@ -250,6 +251,12 @@ impl Work<'_> {
         for path in unexpected {
             let place = self.root.join(path);
             self.move_stranger(&place)?;
+        }
+        for (kind, group) in consume::lost_groups(self.root, &found.anomalies)? {
+            self.note(format!(
+                "the consumer group {group:?} for {kind} is gone with its state; made again, it begins anew, and is \
+                 given again what it had dealt with"
+            ));
         }
         self.make_folders()
     }

@@ -110,7 +110,7 @@ pub(super) fn look(
             beside.anomalies.push(gone.remedy("makes the folder"));
         }
     }
-    beside.consumer_groups(scene, &entries)?;
+    beside.consumer_groups(scene, &entries);
     let names: BTreeSet<PathBuf> = entries.iter().map(|entry| entry.path.clone()).collect();
     for Item { entry, what } in Inventory::of(entries, known).items {
         let debris = |what: String| Debris { path: entry.name(), what, bytes: entry.bytes };
@@ -177,25 +177,25 @@ struct Uncommitted<'a> {
 }
 
 impl Beside {
-    /// Reads the newest state of every consumer group.
-    fn consumer_groups(&mut self, scene: &Scene<'_>, entries: &[Entry]) -> Result<()> {
+    /// Reads the states of every consumer group: the newest, and the one before.
+    fn consumer_groups(&mut self, scene: &Scene<'_>, entries: &[Entry]) {
         let names = entries.iter().filter_map(|entry| {
             let folder = entry.path.parent()?.to_str()?;
             let name = entry.path.file_name()?.to_str().filter(|_| folder == consume::FOLDER)?;
             StateName::parse(name).filter(|_| entry.form == Form::File)
         });
-        for name in consume::newest(names) {
+        for name in names {
             // One that has been removed since was followed by another.
             if let Err(error) = consume::check_state(scene.root, scene.store, &name) {
-                if error.kind() != ErrorKind::Damaged {
-                    return Err(error);
+                // A newer Ostracon will read it.
+                if error.kind() == ErrorKind::NewerFormat {
+                    continue;
                 }
                 let expected = "the state of a consumer group, as it was written";
                 let kind = AnomalyKind::ConsumerGroupDamaged;
                 self.anomalies.push(Anomaly::new(kind, name.path(), expected, error.to_string()));
             }
         }
-        Ok(())
     }
 
     /// A segment that no commit names is judged by what it says of itself.
