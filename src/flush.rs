@@ -1,7 +1,7 @@
 //! The flush: from the buffer into segments, and into the ledger.
 //!
 //! 1. Seal: the buffer's chunks and the journal file that holds them become one [`Sealed`]; the
-//!    next fact goes into a new file ([`Recorder::seal`]).
+//!    next fact goes into a new file, which was begun before ([`Recorder::seal`]).
 //! 2. Write one segment per kind that has rows ([`segment::write_all`]).
 //! 3. Commit them, and with them a gapless range of the stream (`Ledger::commit`).
 //! 4. Let go of the chunks, and remove the journal files.
@@ -44,7 +44,7 @@ pub(crate) fn run(shared: &Shared, recorder: &Recorder) {
     }
 }
 
-/// Waits until something is sealed, sealing it if it is old enough. `false` at the end.
+/// Waits until something is sealed, sealing the buffer if it is full or old enough. `false` at the end.
 fn wait_for_work(recorder: &Recorder) -> bool {
     let mut state = recorder.lock();
     loop {
@@ -55,11 +55,17 @@ fn wait_for_work(recorder: &Recorder) -> bool {
         state.retry_at = state.retry_at.filter(|at| *at > now);
         if state.retry_at.is_none() {
             if recorder.due(&state).is_some_and(|due| due <= now) {
-                if let Err(error) = recorder.seal(&mut state) {
+                // Facts go on coming, and the store may be closed, meanwhile.
+                drop(state);
+                let sealed = recorder.seal();
+                state = recorder.lock();
+                if let Err(error) = sealed {
                     tracing::warn!(%error, "the buffer could not be sealed");
                     state.retry_at = Some(now + RETRY);
                 }
-            } else if state.has_pending()
+                continue;
+            }
+            if state.has_pending()
                 && let Err(error) = state.write_pending()
             {
                 tracing::warn!(%error, "buffered facts could not be journaled");

@@ -33,9 +33,10 @@
 //!    many recorders share.
 //! 3. The frame is copied into the `Buffer` (`buffer.rs`), in chunks that become Arrow rows when
 //!    somebody first asks: `Chunk::rows`. The fact can be queried from now on.
-//! 4. When the buffer is full or old, `Recorder::seal` sets it aside with its journal file, and
-//!    the background thread (`flush.rs`) writes one Parquet file per kind: `SegmentWriter::finish`
-//!    (`segment.rs`) syncs it, opens it again, compares it, and links it into place.
+//! 4. When the buffer is full or old, the background thread (`flush.rs`) begins the next journal
+//!    file, has `Recorder::seal` set the buffer aside with the one before, and writes one Parquet
+//!    file per kind: `SegmentWriter::finish` (`segment.rs`) syncs it, opens it again, compares it,
+//!    and links it into place.
 //! 5. `Ledger::commit` (`ledger/`) publishes a numbered, hash-chained commit that names the
 //!    segments and the range of the stream that they cover. That is the one moment in which the fact
 //!    moves. Then the journal file is removed.

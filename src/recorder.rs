@@ -2,12 +2,14 @@
 //!
 //! [`Recorder::record`] does as little as it can while others wait: it makes the frame's body
 //! before it takes the lock, and under the lock gives the fact its place, hands the frame to the
-//! operating system and copies it into the buffer. Segments are the flush's business
-//! ([`flush`](crate::flush)).
+//! operating system and copies it into the buffer. It never waits there for a sync, but where a file
+//! of the journal is begun for want of one that was begun before ([`sealing`]). Segments are the
+//! flush's business ([`flush`](crate::flush)).
+
+mod sealing;
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -22,6 +24,8 @@ use crate::journal::group_commit::{GroupCommit, poisoned};
 use crate::metrics::{Metrics, count};
 use crate::settings::{Durability, Settings};
 
+pub(crate) use sealing::Sealed;
+
 /// The wall clock; a test may pass another.
 pub(crate) type Clock = Arc<dyn Fn() -> UnixNanos + Send + Sync>;
 
@@ -29,29 +33,6 @@ pub(crate) type Clock = Arc<dyn Fn() -> UnixNanos + Send + Sync>;
 const PENDING_BYTES: usize = 64 << 10;
 /// … or when so much time has passed.
 pub(crate) const PENDING_AGE: Duration = Duration::from_secs(1);
-
-/// Facts that wait for the flush. They stay visible to queries until their commit is published.
-#[derive(Debug)]
-pub(crate) struct Sealed {
-    pub(crate) stream: StreamId,
-    pub(crate) chunks: Vec<Arc<Chunk>>,
-    /// The journal files to remove when the ledger covers these facts.
-    pub(crate) journals: Vec<PathBuf>,
-    /// When the last of the facts was recorded.
-    pub(crate) last_recorded_at: UnixNanos,
-    /// Nobody will append to the stream any more.
-    pub(crate) ends_stream: bool,
-    /// Those of the journal files that hold more than could be read: they are kept aside.
-    pub(crate) keep_aside: Vec<PathBuf>,
-    /// Held until the flush, for the stream of a dead process.
-    pub(crate) claim: Option<Claim>,
-}
-
-impl Sealed {
-    pub(crate) fn bytes(&self) -> usize {
-        self.chunks.iter().map(|chunk| chunk.bytes()).sum()
-    }
-}
 
 /// Takes facts for one stream.
 pub(crate) struct Recorder {
@@ -61,6 +42,8 @@ pub(crate) struct Recorder {
     clock: Clock,
     metrics: Arc<Metrics>,
     state: Mutex<Recording>,
+    /// Held by who seals the buffer, and takes the lock in between.
+    sealing: Mutex<()>,
     /// Signals that the flush made room.
     room: Condvar,
     /// Signals that there is something to flush, or an end to it all.
@@ -139,6 +122,7 @@ impl Recorder {
                 retry_at: None,
                 claim: Some(claim),
             }),
+            sealing: Mutex::new(()),
             room: Condvar::new(),
             work: Condvar::new(),
             group: GroupCommit::default(),
@@ -227,7 +211,7 @@ impl Recorder {
                 tracing::warn!(%error, "buffered facts could not be journaled yet");
             }
         } else {
-            self.append_to_journal(&mut state, frames.bytes())?;
+            state.append(frames.bytes())?;
         }
         let was_empty = state.buffer.rows() == 0;
         for frame in frames.frames() {
@@ -235,51 +219,18 @@ impl Recorder {
             state.buffer.push(seq, frame);
             state.next_seq = seq.next();
         }
-        let last = Seq(state.next_seq.0 - 1);
+        let last = state.last();
         state.last_recorded_at = recorded_at;
         self.appended.store(last.0, Ordering::Release);
         count(&self.metrics.bytes_written, frames.bytes().len() as u64);
-        if state.buffer.rows() >= self.settings.flush.rows
-            || state.buffer.bytes() >= self.settings.flush.bytes
-        {
-            // The facts are recorded; that they cannot be sealed now is the flush's business.
-            if let Err(error) = self.seal(&mut state) {
-                state.check_sound()?;
-                tracing::warn!(%error, "the buffer could not be sealed");
-            }
-            self.work.notify_one();
-        } else if was_empty {
-            // The flush has to know from when on it counts the age.
+        if state.journal.long() {
+            state.finish_file();
+        }
+        // The flush seals the buffer; and it has to know from when on it counts the age.
+        if was_empty || self.is_full(&state) {
             self.work.notify_one();
         }
         Ok(Some(Position { stream: self.stream, seq: last, recorded_at }))
-    }
-
-    fn append_to_journal(&self, state: &mut Recording, frame: &[u8]) -> Result<()> {
-        let result = state.journal.append(frame);
-        if state.journal.torn()
-            && let Err(error) = self.finish_file(state)
-        {
-            tracing::warn!(%error, "others who wait for the same file will be told so");
-        }
-        result
-    }
-
-    /// Ends the journal file. Once it is finished, no recorder that still waits would sync it, so
-    /// that is done before.
-    fn finish_file(&self, state: &mut Recording) -> Result<()> {
-        let mut kept = None;
-        if self.durability == Durability::Synced
-            && let Some(point) = state.journal.sync_point()
-        {
-            if let Err(error) = point.syncer.sync_data() {
-                state.poisoned = Some(error.to_string());
-                return Err(Error::with_source(ErrorKind::Io, "cannot sync the journal", error));
-            }
-            kept = Some(Seq(state.next_seq.0 - 1));
-        }
-        state.journal.finish_file(kept);
-        Ok(())
     }
 
     /// Waits until there is room for a fact, but not for long.
@@ -326,23 +277,21 @@ impl Recorder {
         self.group.wait(seq, appended, || self.sync())
     }
 
-    /// Has the disk keep what was appended, and returns up to where.
+    /// Has the disk keep what was appended, and returns up to where. Nobody else syncs what has
+    /// facts, and it is done by one at a time: the group's leader.
     fn sync(&self) -> Result<Seq> {
         let (last, point) = {
             let state = self.lock();
             state.check_sound()?;
-            (Seq(state.next_seq.0 - 1), state.journal.sync_point())
+            (state.last(), state.journal.sync_point())
         };
-        // Without an open file everything was synced when its file was finished.
-        let Some(point) = point else { return Ok(last) };
+        if point.is_synced() {
+            return Ok(last);
+        }
         count(&self.metrics.syncs, 1);
-        match point.syncer.sync_data() {
+        match point.sync() {
             Ok(()) => {
-                let mut state = self.lock();
-                // The system tells of a failed write-back only once: if sealing was told, this
-                // sync knows nothing.
-                state.check_sound()?;
-                state.journal.mark_synced(&point, last);
+                self.lock().journal.mark_synced(&point, last);
                 Ok(last)
             }
             Err(error) => {
@@ -350,38 +299,6 @@ impl Recorder {
                 Err(Error::with_source(ErrorKind::Io, "cannot sync the journal", error))
             }
         }
-    }
-
-    /// Hands the buffer to the flush; the next fact goes into a new journal file.
-    pub(crate) fn seal(&self, state: &mut Recording) -> Result<()> {
-        // A sync that failed is not tried again.
-        state.check_sound()?;
-        if state.buffer.rows() == 0 {
-            return Ok(());
-        }
-        state.write_pending()?;
-        self.finish_file(state)?;
-        state.sealed_bytes += state.buffer.bytes();
-        let sealed = Sealed {
-            stream: self.stream,
-            chunks: state.buffer.seal(),
-            journals: state.journal.take_finished(),
-            last_recorded_at: state.last_recorded_at,
-            ends_stream: false,
-            keep_aside: Vec::new(),
-            claim: None,
-        };
-        state.sealed.push_back(Arc::new(sealed));
-        Ok(())
-    }
-
-    /// The flush has committed these.
-    pub(crate) fn committed(&self, sealed: &[Arc<Sealed>]) {
-        let mut state = self.lock();
-        state.sealed.retain(|waiting| sealed.iter().all(|gone| !Arc::ptr_eq(waiting, gone)));
-        state.sealed_bytes = state.sealed.iter().map(|sealed| sealed.bytes()).sum();
-        drop(state);
-        self.room.notify_all();
     }
 
     /// Everything that is in no segment yet, oldest first.
@@ -393,9 +310,18 @@ impl Recorder {
         chunks
     }
 
-    /// When the buffer is to be flushed for its age; `None` while it is empty, or for never.
+    fn is_full(&self, state: &Recording) -> bool {
+        state.buffer.rows() >= self.settings.flush.rows || state.buffer.bytes() >= self.settings.flush.bytes
+    }
+
+    /// When the buffer is to be flushed, for its age or because it is full; `None` while it is
+    /// empty, or for never.
     pub(crate) fn due(&self, state: &Recording) -> Option<Instant> {
-        state.buffer.since()?.checked_add(Duration::from_secs(self.settings.flush.age_seconds))
+        let since = state.buffer.since()?;
+        if self.is_full(state) {
+            return Some(since);
+        }
+        since.checked_add(Duration::from_secs(self.settings.flush.age_seconds))
     }
 
     pub(crate) fn is_buffered(&self) -> bool {
@@ -435,14 +361,31 @@ impl Recording {
         self.poisoned.as_ref().map_or(Ok(()), |why| Err(poisoned(why)))
     }
 
+    /// The newest fact.
+    fn last(&self) -> Seq {
+        Seq(self.next_seq.0 - 1)
+    }
+
+    fn append(&mut self, frames: &[u8]) -> Result<()> {
+        let result = self.journal.append(frames);
+        if self.journal.torn() {
+            self.finish_file();
+        }
+        result
+    }
+
+    /// The next fact goes into a new journal file.
+    fn finish_file(&mut self) {
+        self.journal.finish_file(self.last());
+    }
+
     /// Gives the journal what was only promised to memory.
     pub(crate) fn write_pending(&mut self) -> Result<()> {
         if !self.pending.is_empty() {
             self.pending_failed = true;
-            let result = self.journal.append(&self.pending);
-            if self.journal.torn() {
-                self.journal.finish_file(None);
-            }
+            let frames = std::mem::take(&mut self.pending);
+            let result = self.append(&frames);
+            self.pending = frames;
             result?;
             self.pending_failed = false;
             self.pending.clear();

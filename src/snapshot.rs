@@ -10,7 +10,8 @@
 //!
 //! A journal file that is removed between 1 and 2 is still open, and the head that covers it is
 //! newer: its facts count once. One that appears after 1 holds only facts recorded after the
-//! snapshot began.
+//! snapshot began. Of each stream, the newest file's end is noted first ([`claim::files`]), so that
+//! what is seen of it is a beginning of what there is.
 //!
 //! A snapshot pins its commit with a shared lock on the commit's file. Whoever deletes segments
 //! first asks for an exclusive lock on the commits that still name them ([`Pin`]).
@@ -127,7 +128,7 @@ impl StreamFiles {
 
 fn open_journals(disk: &Disk, folder: &Path) -> Result<Vec<OpenJournal>> {
     let mut open = Vec::new();
-    for named in claim::files(folder)? {
+    for named in claim::files(folder)?.into_iter().rev() {
         let attempt = |error| Error::io("open the journal", &named.path, error);
         let file = match File::open(&named.path) {
             Ok(file) => file,
@@ -139,6 +140,7 @@ fn open_journals(disk: &Disk, folder: &Path) -> Result<Vec<OpenJournal>> {
         let same_boot = claim::same_boot(disk, &named);
         open.push(OpenJournal { file, bytes, named, same_boot });
     }
+    open.reverse();
     Ok(open)
 }
 

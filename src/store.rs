@@ -151,8 +151,9 @@ impl Store {
     /// Records a fact from a thread that must not wait for others, such as an event loop's: it is
     /// appended to the journal, but neither room in the buffer nor its own sync is waited for.
     ///
-    /// Once a flush, an append ends a journal file and another begins the next: that syncs as recording
-    /// does.
+    /// Of all syncs it waits for two alone, with the first fact, which begins the journal's first file; the
+    /// next ones are begun by the flush, before they are needed. Where the flush could not, because the disk
+    /// was full, or did not know, because an append failed half-way, the append that needs a file begins it.
     ///
     /// With [`Durability::Synced`] it is only as safe as a journaled fact until [`Store::wait`] has
     /// returned, in whatever thread.
@@ -206,7 +207,7 @@ impl Store {
     /// tried again.
     pub fn flush(&self) -> Result<()> {
         let Some(recorder) = &self.shared.recorder else { return Ok(()) };
-        recorder.seal(&mut recorder.lock())?;
+        recorder.seal()?;
         flush::flush_sealed(&self.shared, recorder)
     }
 
@@ -224,7 +225,7 @@ impl Store {
         let Some(thread) = flusher.take() else { return Ok(()) };
         let stopped = thread.join().map_err(|_| Error::new(ErrorKind::Io, "the flush's thread panicked"));
         let result = self.flush();
-        recorder.lock().claim = None;
+        recorder.give_back();
         result.and(stopped)
     }
 

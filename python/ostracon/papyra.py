@@ -53,7 +53,8 @@ class OstraconPersistence(Shipping, PersistenceBackend):
     ``durability`` says how safe a fact is when ``record_*`` returns: "journaled" (against a crash of
     the process, the default), "synced" (against a crash of the machine), or "buffered". Whatever it is,
     the fact is appended before ``record_*`` first gives up control, and nothing else is waited for on the
-    event loop. Once a flush, an append begins the journal's next file, which syncs.
+    event loop. It syncs there only with the first fact, which opens the store and begins its journal, and
+    where the disk kept the flush from beginning the journal's next file beforehand.
 
     A sync that fails is never tried again: the facts that waited for it count as write errors, and the store is
     opened anew for those to come.

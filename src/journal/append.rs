@@ -1,12 +1,17 @@
 //! Appending to a stream's journal, one file at a time.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use super::claim::{boot_tag, journal_name};
-use super::frame::FileHeader;
+use super::begin::{BegunFile, NextFile};
+use super::frame::{FileHeader, mark};
 use crate::disk::{Disk, DiskFile, Syncer};
 use crate::error::{Error, Result};
 use crate::fact::Seq;
+use crate::settings::Durability;
+
+/// A file that is so long is finished, whoever waits for the flush: what nobody can hold in memory,
+/// nobody reads (see [`MAX_JOURNAL_BYTES`](crate::adopt::MAX_JOURNAL_BYTES)).
+const LONGEST: u64 = 1 << 30;
 
 /// The journal of a stream that this process owns.
 pub(crate) struct Journal {
@@ -15,18 +20,24 @@ pub(crate) struct Journal {
     header: FileHeader,
     next_number: u64,
     open: Option<OpenFile>,
+    /// The file that follows the open one. No higher number was given out since.
+    spare: Option<BegunFile>,
     /// Finished files whose facts are not in the ledger yet.
     finished: Vec<PathBuf>,
+    /// Finished files that have facts which were not synced, oldest first; only where facts are
+    /// promised the disk.
+    unsynced: Vec<FileEnd>,
     /// Everything up to here, in files before the one that is open, was synced.
     kept: Option<Seq>,
-    /// Facts are acknowledged before the journal has them.
-    buffered: bool,
+    durability: Durability,
 }
 
 struct OpenFile {
     path: PathBuf,
     number: u64,
     file: DiskFile,
+    /// So many of its bytes were synced.
+    synced: u64,
     /// A mark that goes before the next frame.
     mark: Option<Vec<u8>>,
 }
@@ -40,24 +51,34 @@ impl Journal {
             header,
             next_number,
             open: None,
+            spare: None,
             finished: Vec::new(),
+            unsynced: Vec::new(),
             kept: None,
-            buffered: false,
+            durability: Durability::Journaled,
         }
     }
 
-    /// Facts will be acknowledged before the journal has them. Its files say so: whoever finds one
-    /// knows that numbers may have been given out that are nowhere.
-    pub(crate) const fn buffered(mut self, buffered: bool) -> Self {
-        self.buffered = buffered;
+    /// What its facts are promised. The names of files whose facts are acknowledged before they
+    /// have them say so: whoever finds one knows that numbers may have been given out that are
+    /// nowhere.
+    pub(crate) const fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
         self
     }
 
-    /// Makes sure that there is a file to append to.
+    /// Makes sure that there is a file to append to: the spare, or else one that is begun now.
     pub(crate) fn begin(&mut self) -> Result<()> {
-        if self.open.is_none() {
-            self.open = Some(self.begin_file()?);
+        if self.open.is_some() {
+            return Ok(());
         }
+        let BegunFile { path, number, file, .. } = match self.spare.take() {
+            Some(spare) => spare,
+            None => self.next_file().begin()?,
+        };
+        let synced = file.len();
+        let mark = self.kept.take().map(|seq| mark(seq, synced));
+        self.open = Some(OpenFile { path, number, file, synced, mark });
         Ok(())
     }
 
@@ -80,51 +101,77 @@ impl Journal {
         self.open.as_ref().is_some_and(|open| open.file.torn())
     }
 
-    /// Begins a file whose header and name the disk has: after a power failure there is a trace
-    /// of the stream having been in use, and its numbers are not given out twice.
-    fn begin_file(&mut self) -> Result<OpenFile> {
-        let name = journal_name(self.next_number, &boot_tag(&self.disk), self.buffered);
-        let path = self.folder.join(name);
-        let number = self.next_number;
-        self.next_number += 1;
-        let begin = |path: &Path| {
-            let mut file = self.disk.create_new(path)?;
-            let begun = file
-                .append(&self.header.encode())
-                .and_then(|()| file.sync_data())
-                .and_then(|()| self.disk.sync_dir(&self.folder));
-            if let Err(error) = begun {
-                // It holds no fact; if it cannot be removed either, it does no harm.
-                let _ = self.disk.remove(path);
-                return Err(error);
-            }
-            Ok(file)
-        };
-        let file = begin(&path).map_err(|error| Error::io("begin the journal file", &path, error))?;
-        let mark = self.kept.take().map(|seq| super::frame::mark(seq, file.len()));
-        Ok(OpenFile { path, number, file, mark })
+    /// Whether the open file should not grow any further.
+    pub(crate) fn long(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| open.file.len() >= LONGEST)
     }
 
-    /// How to sync what was appended so far.
-    pub(crate) fn sync_point(&self) -> Option<SyncPoint> {
-        let open = self.open.as_ref()?;
-        Some(SyncPoint { number: open.number, bytes: open.file.len(), syncer: open.file.syncer() })
+    /// The file to be begun for a spare; `None` if there is one.
+    pub(crate) fn missing_spare(&mut self) -> Option<NextFile> {
+        self.spare.is_none().then(|| self.next_file())
+    }
+
+    fn next_file(&mut self) -> NextFile {
+        let number = self.next_number;
+        self.next_number += 1;
+        NextFile {
+            disk: self.disk.clone(),
+            folder: self.folder.clone(),
+            header: self.header,
+            number,
+            buffered: self.durability == Durability::Buffered,
+        }
+    }
+
+    /// Takes a spare. Files follow each other by their numbers, so if another one was begun in the
+    /// meantime, this one comes too late and is given back.
+    pub(crate) fn keep_spare(&mut self, begun: BegunFile) -> Option<BegunFile> {
+        if self.spare.is_some() || begun.number + 1 != self.next_number {
+            return Some(begun);
+        }
+        self.spare = Some(begun);
+        None
+    }
+
+    /// The spare, which from now on is the caller's.
+    pub(crate) fn take_spare(&mut self) -> Option<BegunFile> {
+        self.spare.take()
+    }
+
+    /// How to sync what was appended so far and may not have been synced.
+    pub(crate) fn sync_point(&self) -> SyncPoint {
+        let mut files = self.unsynced.clone();
+        files.extend(self.open.as_ref().and_then(OpenFile::unsynced));
+        SyncPoint { files }
     }
 
     /// Notes that everything up to this point, and so up to this fact, was synced.
     pub(crate) fn mark_synced(&mut self, point: &SyncPoint, seq: Seq) {
-        if let Some(open) = self.open.as_mut().filter(|open| open.number == point.number) {
-            open.mark = Some(super::frame::mark(seq, point.bytes));
+        self.unsynced.retain(|end| point.bytes_of(end.number) != Some(end.bytes));
+        if let Some(open) = &mut self.open
+            && let Some(bytes) = point.bytes_of(open.number)
+        {
+            open.synced = open.synced.max(bytes);
+        }
+        if !self.unsynced.is_empty() {
+            return;
+        }
+        match &mut self.open {
+            Some(open) => open.mark = Some(mark(seq, open.synced)),
+            None => self.kept = self.kept.max(Some(seq)),
         }
     }
 
-    /// The next fact goes into a new file. If everything up to `kept` was synced, that file will
-    /// say so: whoever finds it after a power failure knows that nothing before it may be missing.
-    pub(crate) fn finish_file(&mut self, kept: Option<Seq>) {
-        if let Some(open) = self.open.take() {
-            self.finished.push(open.path);
-            self.kept = kept;
+    /// The next fact goes into a new file; the last one was `last`. If everything up to it was
+    /// synced, that file will say so: whoever finds it after a power failure knows that nothing
+    /// before it may be missing.
+    pub(crate) fn finish_file(&mut self, last: Seq) {
+        let Some(open) = self.open.take() else { return };
+        if self.durability == Durability::Synced {
+            self.unsynced.extend(open.unsynced());
+            self.kept = self.unsynced.is_empty().then_some(last);
         }
+        self.finished.push(open.path);
     }
 
     /// The finished files; from now on they are the caller's.
@@ -133,9 +180,44 @@ impl Journal {
     }
 }
 
+impl OpenFile {
+    /// Its end, if not all before it was synced.
+    fn unsynced(&self) -> Option<FileEnd> {
+        let bytes = self.file.len();
+        (self.synced < bytes).then(|| FileEnd { number: self.number, bytes, syncer: self.file.syncer() })
+    }
+}
+
 /// A position in a journal file, and the handle that makes the disk keep all before it.
-pub(crate) struct SyncPoint {
+#[derive(Clone)]
+struct FileEnd {
     number: u64,
     bytes: u64,
-    pub(crate) syncer: Syncer,
+    syncer: Syncer,
 }
+
+/// A position in a journal: all that was appended before it and may not have been synced.
+pub(crate) struct SyncPoint {
+    /// Oldest first.
+    files: Vec<FileEnd>,
+}
+
+impl SyncPoint {
+    /// Whether everything before it was synced.
+    pub(crate) fn is_synced(&self) -> bool {
+        self.files.is_empty()
+    }
+
+    /// Has the disk keep all before it: the older facts first. One at a time: the system tells of a
+    /// failed write-back only once.
+    pub(crate) fn sync(&self) -> std::io::Result<()> {
+        self.files.iter().try_for_each(|end| end.syncer.sync_data())
+    }
+
+    fn bytes_of(&self, number: u64) -> Option<u64> {
+        self.files.iter().find(|end| end.number == number).map(|end| end.bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -75,6 +75,11 @@ pub(crate) fn streams(root: &Path) -> Result<Vec<StreamId>> {
 }
 
 /// The journal files in a stream's folder, oldest first. Strangers are left out.
+///
+/// Who looks at the files of a writer that lives takes note of their ends in the opposite order,
+/// the newest file's first. A file may follow another from one moment to the next: were the older
+/// one's end noted first, facts that were appended to both in between would be missing before
+/// others that are there.
 pub(crate) fn files(folder: &Path) -> Result<Vec<JournalFile>> {
     let mut files: Vec<JournalFile> = names(folder)?
         .into_iter()

@@ -3,7 +3,7 @@
 //! Every stream has a folder, `journal/<stream>/`, and in it a lock file and journal files. The
 //! process that holds the lock owns the stream: it alone appends, to one file at a time
 //! ([`append`]). A flush seals that file, and removes it once the ledger covers its facts; the
-//! next fact goes into a new file. What a dead owner left behind is read by anyone ([`replay`])
+//! next fact goes into a new file, which it has begun before ([`begin`]). What a dead owner left behind is read by anyone ([`replay`])
 //! and flushed by the stream's next owner.
 //!
 //! Files consist of frames ([`frame`]) and are only ever appended to. Concurrent recorders that
@@ -14,6 +14,7 @@
 //! the tail is an error for everybody until `recover` deals with it.
 
 pub(crate) mod append;
+pub(crate) mod begin;
 pub(crate) mod claim;
 pub(crate) mod frame;
 pub(crate) mod group_commit;

@@ -177,7 +177,7 @@ impl StoreBuilder {
         let recorder = if self.access == Access::Write {
             let opened =
                 adopt::open_stream(&self.disk, root, &ledger, settings.durability, &metrics.replayed)?;
-            let journal = opened.journal.buffered(settings.durability == Durability::Buffered);
+            let journal = opened.journal.durability(settings.durability);
             Some(Recorder::new(
                 settings.clone(),
                 Arc::clone(&clock),

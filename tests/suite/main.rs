@@ -27,6 +27,7 @@ mod repl;
 mod retention;
 mod saved_queries;
 mod scan;
+mod spare;
 mod sql;
 mod stored_bytes;
 mod support;

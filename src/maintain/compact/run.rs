@@ -75,7 +75,7 @@ pub(super) fn run(shared: &Shared, mut options: CompactOptions<'_>) -> Result<Co
 fn flush_own(shared: &Shared) -> Result<()> {
     match &shared.recorder {
         Some(recorder) if !recorder.lock().closed => {
-            recorder.seal(&mut recorder.lock())?;
+            recorder.seal()?;
             flush::flush_sealed(shared, recorder)
         }
         _ => Ok(()),

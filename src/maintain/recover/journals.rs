@@ -23,6 +23,11 @@ pub(super) struct JournalRead {
 }
 
 impl JournalRead {
+    /// Nothing was ever appended to it, as far as it tells.
+    pub(super) fn is_unused(&self) -> bool {
+        self.ending == Ending::Clean && self.frames().is_empty()
+    }
+
     /// Its facts, as far as their frames are sound.
     pub(super) fn frames(&self) -> Vec<Frame<'_>> {
         if self.foreign { Vec::new() } else { frames::sound(&self.bytes).facts }
@@ -33,7 +38,7 @@ impl JournalRead {
 pub(super) fn read_journals(work: &Work<'_>, store: StoreId, stream: StreamId) -> Result<Vec<JournalRead>> {
     let expected = FileHeader { stream, store };
     let mut journals = Vec::new();
-    for file in claim::files(&claim::folder(work.root, stream))? {
+    for file in claim::files(&claim::folder(work.root, stream))?.into_iter().rev() {
         let attempt = |error| Error::io("read the journal", &file.path, error);
         let bytes = match fs::symlink_metadata(&file.path) {
             Ok(metadata) if !metadata.is_file() => continue,
@@ -60,6 +65,7 @@ pub(super) fn read_journals(work: &Work<'_>, store: StoreId, stream: StreamId) -
         let ending = replay::read(&bytes, &expected, same_boot).ending;
         journals.push(JournalRead { path: file.path, bytes, same_boot, ending, foreign });
     }
+    journals.reverse();
     Ok(journals)
 }
 

@@ -323,7 +323,8 @@ fn tell(
             spans: spans(gaps),
         });
     }
-    if journals.last().is_some_and(|journal| journal.ending != Ending::Clean) {
+    let newest = journals.iter().rev().find(|journal| !journal.is_unused());
+    if newest.is_some_and(|journal| journal.ending != Ending::Clean) {
         work.note(format!(
             "whether stream {stream} had facts after {last}, nobody knows; their numbers are not given out again"
         ));

@@ -38,7 +38,8 @@ pub(crate) fn open(disk: &Disk, root: &Path, stream: StreamId) -> Result<StreamF
     let folder = claim::folder(root, stream);
     let is_folder = std::fs::symlink_metadata(&folder).is_ok_and(|metadata| metadata.is_dir());
     let mut files = Vec::new();
-    for named in if is_folder { claim::files(&folder)? } else { Vec::new() } {
+    let named = if is_folder { claim::files(&folder)? } else { Vec::new() };
+    for named in named.into_iter().rev() {
         let attempt = |error| Error::io("open the journal", &named.path, error);
         // A pipe of that name would never be opened.
         if !std::fs::symlink_metadata(&named.path).is_ok_and(|metadata| metadata.is_file()) {
@@ -52,6 +53,7 @@ pub(crate) fn open(disk: &Disk, root: &Path, stream: StreamId) -> Result<StreamF
         let bytes = file.metadata().map_err(attempt)?.len();
         files.push(OpenJournal { file, bytes, same_boot: claim::same_boot(disk, &named), named });
     }
+    files.reverse();
     Ok(StreamFiles { stream, files })
 }
 

@@ -7,6 +7,7 @@
 //! sound disk, for reading and for writing, and checked against what the scenario was told
 //! ([`run::Run::check`]). [`power`] does the same to a machine whose power fails.
 
+mod appended;
 mod power;
 mod run;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use ostracon::disk::Disk;
-use ostracon::{Cursor, Durability, Error, ErrorKind, Kind, Position, Store};
+use ostracon::{Cursor, Durability, Error, ErrorKind, Fact, Kind, Position, Store};
 
 use crate::support;
 
@@ -86,10 +86,27 @@ impl Run {
 
     /// Whether the fact was acknowledged.
     pub(crate) fn record(&mut self, store: &Store) -> bool {
+        self.give(|fact| store.record(fact))
+    }
+
+    /// Whether the fact was appended, which does not say yet that it is safe.
+    pub(crate) fn append(&mut self, store: &Store) -> bool {
+        self.give(|fact| store.append(fact))
+    }
+
+    /// Whether all that was appended is safe.
+    pub(crate) fn wait(&mut self, store: &Store) -> bool {
+        let waited = self.acknowledged.last().map_or(Ok(()), |(_, last)| store.wait(*last));
+        let safe = waited.is_ok();
+        self.errors.extend(waited.err());
+        safe
+    }
+
+    fn give(&mut self, record: impl FnOnce(Fact<'static>) -> Result<Position, Error>) -> bool {
         let n = self.given.len();
         let fact = if n < PART { support::any_fact(n as u64) } else { support::crash(n as u64) };
         self.given.push(fact.to_line());
-        match store.record(fact) {
+        match record(fact) {
             Ok(position) => {
                 self.acknowledged.push((n, position));
                 true

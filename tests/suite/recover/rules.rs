@@ -270,6 +270,19 @@ fn a_place_never_names_two_facts_after_a_recovery() {
     assert!(report.notes.iter().any(|note| note.contains("nobody knows")), "{report:#?}");
 }
 
+#[test]
+fn a_journal_file_without_facts_does_not_hide_that_the_one_before_it_may_have_lost_some() {
+    let scene = Scene::new();
+    let journal = scene.journal();
+    flip(&journal, 998);
+    let (number, rest) = journal.file_name().unwrap().to_str().unwrap().split_at(8);
+    let spare = journal.with_file_name(format!("{:08}{rest}", number.parse::<u64>().unwrap() + 1));
+    fs::write(&spare, &fs::read(&journal).unwrap()[..36]).unwrap();
+    let report = recover(scene.root(), scene.config(RecoveryMode::Repair)).unwrap();
+    assert!(report.is_clean() && !spare.exists());
+    assert!(report.notes.iter().any(|note| note.contains("nobody knows")), "{report:#?}");
+}
+
 /// Two writers, ten facts each in two flushes, merged by a compaction whose inputs are gone.
 fn compacted(root: &std::path::Path) {
     let writers = [Store::open(root).unwrap(), Store::open(root).unwrap()];

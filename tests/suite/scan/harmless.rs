@@ -37,6 +37,34 @@ fn facts_in_the_journal_of_a_killed_process_are_no_debris() {
     assert!(harmless(&Scene::left_by_a_killed_process()).is_empty());
 }
 
+/// Spares that came too late, or to nothing, and whose process did not live to remove them.
+#[test]
+fn journal_files_that_were_begun_and_never_used() {
+    let scene = Scene::left_by_a_killed_process();
+    let used = scene.journal();
+    let name = used.file_name().unwrap().to_str().unwrap();
+    let header = &fs::read(&used).unwrap()[..36];
+    let number: u64 = name.split('-').next().unwrap().parse().unwrap();
+    assert!(number > 1, "{name}");
+    let beside = |number: u64| used.with_file_name(format!("{number:08}{}", &name[8..]));
+    fs::write(beside(number - 1), header).unwrap();
+    fs::write(beside(number + 1), header).unwrap();
+    fs::write(beside(number + 2), &header[..20]).unwrap();
+    fs::write(beside(number + 3), b"").unwrap();
+    let told = harmless(&scene);
+    let without_facts = told.iter().filter(|what| *what == "a journal without facts");
+    assert_eq!((told.len(), without_facts.count()), (4, 2), "{told:?}");
+
+    let lines: Vec<_> = (0..21).map(|n| support::any_fact(n).to_line()).collect();
+    assert_eq!(support::lines_at(&scene.root()), lines);
+    let store = Store::open(scene.root()).unwrap();
+    let next = store.record(support::any_fact(21)).unwrap();
+    assert_eq!((next.stream.get(), next.seq.get()), (1, 22), "the stream goes on");
+    store.close().unwrap();
+    assert!(harmless(&scene).is_empty());
+    assert_eq!(support::lines_at(&scene.root()).len(), 22);
+}
+
 #[test]
 fn temporary_files() {
     let scene = Scene::left_by_a_killed_process();
