@@ -58,11 +58,12 @@ def open(  # noqa: A001 - as `gzip.open` and its like
 ) -> Store:
     """Opens the store at this path, and makes it if there is none.
 
-    With mode "read" nothing is made, locked or flushed. The settings, lengths of time in seconds,
+    With mode "read" nothing is made, locked, flushed or changed; with "maintain" nothing is recorded, but the
+    store may be compacted and recovered, and its facts consumed. The settings, lengths of time in seconds,
     override those in the store's ``ostracon.toml``; durability is "buffered", "journaled" or "synced".
     """
-    if mode not in ("write", "read"):
-        raise ValueError(f"a store is opened to write or to read, not to {mode!r}")
+    if mode not in ("write", "read", "maintain"):
+        raise ValueError(f"a store is opened to write, read or maintain, not to {mode!r}")
     settings = _native.Settings(
         durability=durability,
         flush_rows=flush_rows,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, TypeAlias
 
 from . import _native
@@ -76,12 +76,16 @@ class ConsumerGroup:
     :meth:`pending` or :meth:`claim_idle`. So each comes at least once.
     """
 
-    def __init__(self, handles: Handles, kind: str, name: str) -> None:
+    def __init__(
+        self, handles: Handles, kind: str, name: str, check: Callable[[], None] = lambda: None
+    ) -> None:
         self._handles = handles
+        self._check = check
         self.kind = kind
         self.name = name
 
     def _native(self) -> _native.ConsumerGroup:
+        self._check()
         return self._handles.consumer().consumer_group(self.kind, self.name)
 
     def create(self, start: str = "0") -> bool:
@@ -119,7 +123,8 @@ class ConsumerGroup:
 
     def summary(self) -> GroupSummary:
         """What was delivered, and what is pending with whom."""
-        pending, ends, consumers, delivered = self._native().summary()
+        group = self._handles.reader().consumer_group(self.kind, self.name)
+        pending, ends, consumers, delivered = group.summary()
         first, last = ends or (None, None)
         having = {name: n for name, n, _ in consumers}
         idle = {name: seconds for name, _, seconds in consumers}

@@ -66,6 +66,12 @@ class Store:
             raise _native.ClosedError(f"{self.path} is open for reading only; nothing was recorded")
         return self._handles.writer()
 
+    def _check_maintains(self) -> None:
+        if self._mode == "read":
+            raise _native.ClosedError(
+                f'{self.path} is open for reading only, and was left as it is; open it with mode "maintain"'
+            )
+
     def flush(self) -> None:
         """Puts everything recorded so far into segments."""
         self._writer().flush()
@@ -140,13 +146,16 @@ class Store:
             time.sleep(_LOOKS)
 
     def consumer_group(self, kind: str, name: str) -> ConsumerGroup:
-        """The consumer group of this name for events, audits or dead_letters, whether or not it is there."""
-        return ConsumerGroup(self._handles, kind, name)
+        """The consumer group of this name for events, audits or dead_letters, whether or not it is there.
+
+        It changes nothing before it is asked to, which a store that is open for reading only refuses.
+        """
+        return ConsumerGroup(self._handles, kind, name, self._check_maintains)
 
     def consumer_groups(self) -> Sequence[ConsumerGroup]:
         """All consumer groups."""
         groups = self._native_of_mode().consumer_groups()
-        return [ConsumerGroup(self._handles, kind, name) for kind, name in groups]
+        return [ConsumerGroup(self._handles, kind, name, self._check_maintains) for kind, name in groups]
 
     # Looking after it
 
@@ -156,6 +165,7 @@ class Store:
 
     def recover(self, mode: str, quarantine_dir: str | os.PathLike[str] | None = None) -> RecoveryReport:
         """Makes a damaged store whole again: mode ignore, repair, quarantine or rebuild."""
+        self._check_maintains()
         folder = None if quarantine_dir is None else os.fspath(quarantine_dir)
         writer = self._handles.opened_writer
         if writer is not None:
@@ -171,6 +181,8 @@ class Store:
         insist: bool = False,
     ) -> Report:
         """Merges segments, and drops for good what retention does not keep."""
+        if not dry_run:
+            self._check_maintains()
         native = self._handles.maintainer()
         return Report.read(
             native.compact(dry_run=dry_run, kind_=kind, target_bytes=target_bytes, insist=insist)

@@ -148,7 +148,11 @@ async def test_the_same_for_scripts(path: Path) -> None:
     summary = group.summary()
     assert (summary.pending, summary.first, summary.consumers) == (1, got[3].id, {"c": 1})
     assert [(one.kind, one.name) for one in store.consumer_groups()] == [("events", "scripts")]
-    aside = (await ostracon.open_async(path, "read")).consumer_group("events", "scripts")
+    reading = ostracon.open(path, "read").consumer_group("events", "scripts")
+    with pytest.raises(ostracon.ClosedError, match="maintain"):
+        reading.consume("a")
+    assert reading.summary()[:-1] == summary[:-1]
+    aside = (await ostracon.open_async(path, "maintain")).consumer_group("events", "scripts")
     assert len(await aside.consume("a", wait=0.1)) == 2
     assert await aside.consume("a", wait=0.1) == []
     assert (await aside.summary()).pending == 3

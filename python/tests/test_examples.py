@@ -75,3 +75,34 @@ def test_notebook(path: Path) -> None:
         assert "864 crashes, columns at, actor_address, error_type, error" in said
         assert "The worst day was Friday, with 288 crashes." in said
         assert any("TimeoutError: the bank is sile" in line for line in said[said.index("") :])
+
+
+def test_what_the_readme_shows_runs_as_it_is(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (Path(__file__).parent.parent.parent / "README.md").read_text(encoding="utf-8")
+    chapter = text.partition("\n## In Python\n")[2].partition("\n## ")[0]
+    backend, settings, scripts, shipping = [
+        block.partition("\n```")[0] for block in chapter.split("```python\n")[1:]
+    ]
+    monkeypatch.chdir(path.parent)
+    said: dict[str, object] = {}
+    exec(backend, said)
+    exec(settings, dict(said))
+    with ostracon.open("facts/") as store:
+        for n in range(3):
+            store.record(
+                {
+                    "kind": "event",
+                    "system_id": "shop",
+                    "actor_address": "shop:1",
+                    "event_type": "ActorCrashed",
+                    "payload": {"error": "KeyError: 1"},
+                    "timestamp": 1795404290.0 + n,
+                }
+            )
+    if importlib.util.find_spec("polars") is None:
+        scripts = scripts.replace("answer.to_polars()", "answer")
+    exec(scripts, said)
+    exec(shipping, said)
+    answer, shippers = said["answer"], said["shippers"]
+    assert isinstance(answer, ostracon.Answer) and answer.rows() == [("KeyError", 3)]
+    assert isinstance(shippers, ostracon.ConsumerGroup) and shippers.summary().pending == 0

@@ -180,3 +180,20 @@ def test_the_command_line_is_the_real_one(store: ostracon.Store) -> None:
     wrong = run("sql", store.path, "-c", "SELECT")
     assert wrong.returncode == 1 and wrong.stderr.startswith("error: ")
     assert run("--version").stdout.split() == ["ostracon", ostracon.__version__]
+
+
+def test_a_store_that_is_read_is_not_changed(path: Path) -> None:
+    with ostracon.open(path) as store:
+        store.record(crash(1))
+    (path / "ostracon.toml").write_text("[retention]\nmax_records = 0\n")
+    reading = ostracon.open(path, "read")
+    for change in (reading.compact, lambda: reading.recover("repair")):
+        with pytest.raises(ostracon.ClosedError, match="maintain"):
+            change()
+    assert reading.compact(dry_run=True).to_dict()["dropped"][0]["facts"] == 1
+    assert len(list((path / "events").iterdir())) == 1
+    maintaining = ostracon.open(path, "maintain")
+    with pytest.raises(ostracon.ClosedError):
+        maintaining.record(crash(2))
+    assert maintaining.compact().to_dict()["dropped"][0]["facts"] == 1
+    assert list((path / "events").iterdir()) == []

@@ -92,6 +92,8 @@ fn run(store: &StoreArg, check: &Check, quick: bool) -> anyhow::Result<ExitCode>
     let mut out = super::harmless::stdout();
     if check.mode == Mode::Recover && !report.scan.is_clean() {
         write!(out, "{}", text(&report))?;
+    } else if quick && report.scan.is_clean() {
+        writeln!(out, "nothing is wrong by a quick look, of sizes, footers and numbers")?;
     } else {
         write!(out, "{}", found("found", &report.scan))?;
     }

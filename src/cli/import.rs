@@ -50,7 +50,7 @@ pub(super) struct Args {
     /// Add the lines that are no facts to this file, byte for byte
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
-    /// When the clock of the file's timestamps started, as 2026-11-23T08:00:00Z
+    /// When the clock of the timestamps started, those that are no dates, as 2026-11-23T08:00:00Z
     #[arg(long, value_name = "INSTANT")]
     epoch: Option<jiff::Timestamp>,
     /// Import everything, also what was imported before

@@ -81,7 +81,7 @@ fn text(sheet: &BalanceSheet, kept: Option<&LedgerHead>) -> String {
         let spans: Vec<_> = unverified.spans.iter().take(4).map(ToString::to_string).collect();
         let more = more_ranges(unverified.spans.len() - spans.len());
         out += &format!(
-            "{facts} {kind} come from a damaged file, and may not be what was recorded: {}{more}\n",
+            "{facts} {kind} come from a file that is damaged or that no commit vouches for, and may not be what was recorded: {}{more}\n",
             spans.join(", ")
         );
     }

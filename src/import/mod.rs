@@ -104,7 +104,8 @@ impl<'a> Import<'a> {
         Self { name: name.into(), ..Self::default() }
     }
 
-    /// The actor system's clock started at this instant: `at` is that plus the timestamp.
+    /// The actor system's clock started at this instant: `at` is that plus the timestamp, where this
+    /// is no date of its own (from 2000 on).
     pub const fn epoch(mut self, epoch: UnixNanos) -> Self {
         self.epoch = Some(epoch);
         self

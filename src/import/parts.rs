@@ -14,7 +14,7 @@ use super::{Import, ImportReport};
 use crate::adopt;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::columns::{Rows, RowsBuilder};
-use crate::fact::{Fact, Kind, LineParser, Seq, StreamId, UnixNanos};
+use crate::fact::{FIRST_EPOCH_NANOS, Fact, Kind, LineParser, Seq, StreamId, UnixNanos};
 use crate::flush;
 use crate::journal::claim::Claim;
 use crate::ledger::{Action, EntryId, ImportMark, Segment, State, StreamRange};
@@ -194,9 +194,10 @@ fn parse_piece(text: &[u8], recorded_at: UnixNanos, epoch: Option<UnixNanos>) ->
     parsed
 }
 
-/// The wall time of a fact whose clock started at this instant.
+/// The wall time of a fact whose clock started at this instant; none where the timestamp is a date.
 fn clock_time(epoch: UnixNanos, fact: &Fact<'_>) -> Option<UnixNanos> {
-    epoch.get().checked_add(fact.timestamp().to_nanos()?).map(UnixNanos::new)
+    let since = fact.timestamp().to_nanos().filter(|since| *since < FIRST_EPOCH_NANOS)?;
+    epoch.get().checked_add(since).map(UnixNanos::new)
 }
 
 /// Gives an import's facts their places in a stream of its own.

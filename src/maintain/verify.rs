@@ -24,7 +24,7 @@ use super::scan::{Scene, check_is_store, open_journals};
 use crate::disk::Disk;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Kind, UnixNanos};
-use crate::ledger::State;
+use crate::ledger::{Segment, State};
 use crate::store::Store;
 
 /// A commit, by number and digest: what to keep elsewhere, so that a store which was rolled back
@@ -99,7 +99,7 @@ pub struct BalanceSheet {
     pub holds: Vec<String>,
     /// What the head that was kept elsewhere says, if one was given.
     pub against: Option<Against>,
-    /// What is wrong with the ledger or the journals.
+    /// What is wrong with the ledger, the journals, or the sizes of the segments' files.
     pub anomalies: Vec<Anomaly>,
 }
 
@@ -217,6 +217,9 @@ pub fn verify(path: impl AsRef<Path>, against: Option<&LedgerHead>) -> Result<Ba
         let expected = "that recorded facts are live, dropped or lost";
         anomalies.push(Anomaly::new(AnomalyKind::Imbalance, path, expected, found));
     }
+    if let Some(state) = state.as_ref().filter(|_| chain.adds_up) {
+        anomalies.extend(not_there(root, state));
+    }
     let against = against.map(|against| match kept {
         Some(found) if found == against.blake3 => {
             Against::Contained { since: head.commit.saturating_sub(against.commit) }
@@ -253,6 +256,33 @@ pub fn verify(path: impl AsRef<Path>, against: Option<&LedgerHead>) -> Result<Ba
         against,
         anomalies,
     })
+}
+
+/// Live segments whose files are not there, or not of the right size. What is in them a scan looks at.
+fn not_there(root: &Path, state: &State) -> Vec<Anomaly> {
+    let of = |segment: &Segment| {
+        let (kind, expected, found) = match std::fs::symlink_metadata(root.join(&segment.path)) {
+            Ok(file) if file.len() == segment.bytes => return None,
+            Ok(file) => (
+                AnomalyKind::SegmentSize,
+                format!("{} bytes", segment.bytes),
+                format!("{} bytes", file.len()),
+            ),
+            Err(_) => (AnomalyKind::SegmentMissing, "a segment".to_owned(), "nothing".to_owned()),
+        };
+        let anomaly = Anomaly::new(kind, segment.path.clone(), expected, found);
+        Some(anomaly.touching(Affected::of(segment)))
+    };
+    let mut found: Vec<_> = state.segments.iter().flatten().filter_map(|segment| of(segment)).collect();
+    if !found.is_empty()
+        && let Ok(store) = Store::builder().read_only(true).open(root)
+    {
+        // A compaction may have put another in its place meanwhile.
+        let now = store.shared().ledger.known();
+        let is_live = |path: &str| now.segments.iter().flatten().any(|segment| segment.path == path);
+        found.retain(|anomaly| is_live(&anomaly.path));
+    }
+    found
 }
 
 fn balance(kind: Kind, state: Option<&State>, unflushed: [u64; 3], hidden: Option<[u64; 3]>) -> KindBalance {

@@ -36,6 +36,10 @@ fn import_takes_the_instant_at_which_the_facts_clock_started() {
     let said =
         folder.run(&["sql", "facts", "--format", "csv", "-c", "SELECT at, timestamp FROM events"]).ok();
     assert_eq!(said.out, "at,timestamp\n2026-11-23T08:01:00.500Z,1970-01-01T00:01:00.500Z\n");
+    folder.run(&["import", "sample", super::super::command::SAMPLE, "--epoch", "2026-11-23T08:00:00Z"]).ok();
+    let late = "SELECT count(*) AS n FROM events WHERE at > '2027-01-01'";
+    let late = folder.run(&["sql", "sample", "--format", "csv", "-c", late]).ok().out;
+    assert_eq!(late, "n\n0\n", "what has a date of its own keeps it");
     let tail = folder.run(&["tail", "facts"]).ok().out;
     assert!(tail.contains("\"timestamp\": 60.5"), "the fact keeps its own time: {tail}");
 }

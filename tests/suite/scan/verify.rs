@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use ostracon::{Against, Kind, LedgerHead, Store, verify};
+use ostracon::{Against, AnomalyKind, Kind, LedgerHead, Store, verify};
 
 use super::{Scene, flip};
 use crate::support;
@@ -97,4 +97,25 @@ fn a_broken_chain_is_not_sound() {
     let sheet = verify(scene.root(), Some(&kept)).unwrap();
     assert!(!sheet.is_sound() && sheet.head.is_none());
     assert_eq!(sheet.against, Some(Against::Gone));
+}
+
+#[test]
+fn a_segment_whose_file_is_gone_or_short_is_on_no_sound_sheet() {
+    let folder = support::scratch();
+    let root = folder.path().join("facts");
+    let store = Store::open(&root).unwrap();
+    store.record(support::crash(1)).unwrap();
+    store.close().unwrap();
+    let file = std::fs::read_dir(root.join("events")).unwrap().next().unwrap().unwrap().path();
+    let sound = std::fs::read(&file).unwrap();
+    let kinds = || {
+        let sheet = verify(&root, None).unwrap();
+        assert_eq!(sheet.is_sound(), sheet.anomalies.is_empty());
+        sheet.anomalies.iter().map(|anomaly| anomaly.kind).collect::<Vec<_>>()
+    };
+    assert_eq!(kinds(), []);
+    std::fs::write(&file, &sound[1..]).unwrap();
+    assert_eq!(kinds(), [AnomalyKind::SegmentSize]);
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(kinds(), [AnomalyKind::SegmentMissing]);
 }

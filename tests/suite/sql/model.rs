@@ -238,7 +238,10 @@ fn row(position: Position, fact: &Fact<'_>, epoch: Option<i64>) -> Row {
 fn at(timestamp: Timestamp, recorded_at: i64, epoch: Option<i64>) -> i64 {
     let nanos = timestamp.to_nanos();
     match (epoch, nanos) {
-        (Some(epoch), Some(nanos)) if epoch.checked_add(nanos).is_some() => epoch + nanos,
+        // What is a date of its own stays one.
+        (Some(epoch), Some(nanos)) if nanos < FIRST_EPOCH && epoch.checked_add(nanos).is_some() => {
+            epoch + nanos
+        }
         (_, Some(nanos)) if nanos >= FIRST_EPOCH => nanos,
         _ => recorded_at,
     }

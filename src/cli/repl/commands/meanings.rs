@@ -89,7 +89,11 @@ const OF_STORE: [(&str, &str, &str); 49] = [
     ("streams", "last_seq", "its last number, wherever that is"),
     ("streams", "unflushed", "facts that are in no segment yet"),
     ("streams", "last_recorded_at", "when its last fact was recorded"),
-    ("streams", "ended", "whether its writer has closed it"),
+    (
+        "streams",
+        "ended",
+        "whether its numbers are at an end, after a crash or a repair; an idle one is taken up again",
+    ),
     ("consumers", "kind", "the table that the group consumes"),
     ("consumers", "group_name", "the group"),
     ("consumers", "delivered", "what the group was given, in each stream"),
