@@ -21,14 +21,15 @@
 //! ([`CompactReport::unacknowledged`](crate::CompactReport)).
 
 mod file;
+mod start;
 mod state;
+mod summary;
 #[cfg(test)]
 mod tests;
 mod unacknowledged;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::str::FromStr;
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -38,7 +39,9 @@ use crate::maintain::{Anomaly, AnomalyKind};
 use crate::store::{Shared, Store};
 pub(crate) use file::{FOLDER, LOCK, StateName, check as check_state};
 use file::{Lock, newest};
+pub use start::StartAt;
 use state::GroupState;
+pub use summary::{ConsumerSummary, GroupSummary};
 pub(crate) use unacknowledged::Watch;
 
 /// How long another consumer may hold the group before a change is given up.
@@ -47,39 +50,6 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 const MOST_AT_ONCE: usize = 1000;
 /// So many facts of a group may be pending; who consumes has to acknowledge, too.
 const MOST_PENDING: usize = 100_000;
-
-/// Where a new group begins.
-///
-/// As text it is Redis': `0` is the beginning, `$` is behind what is there now. A cursor, as
-/// `1:120,2:77`, is behind what it has passed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum StartAt {
-    /// With the first fact that is there.
-    #[default]
-    Beginning,
-    /// With the first fact that is recorded from now on.
-    Now,
-    /// Behind a cursor.
-    After(Cursor),
-}
-
-impl FromStr for StartAt {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        match text.trim() {
-            "0" | "0-0" => Ok(Self::Beginning),
-            "$" => Ok(Self::Now),
-            text => text.parse().map(Self::After).map_err(|_| {
-                Error::new(
-                    ErrorKind::Query,
-                    format!("{text:?} is no place to start at: 0 is the beginning, $ is now, and a cursor looks like 1:120,2:77"),
-                )
-            }),
-        }
-    }
-}
 
 /// Consumers that share the facts of one kind. Nothing is there before [`ConsumerGroup::create`].
 ///
@@ -104,36 +74,6 @@ pub struct ConsumerGroup<'s> {
     store: &'s Store,
     kind: Kind,
     name: String,
-}
-
-/// What a group has been given, and what is pending.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct GroupSummary {
-    /// The kind of its facts.
-    pub kind: Kind,
-    /// Its name.
-    pub group: String,
-    /// What was delivered to anybody, acknowledged or not.
-    pub delivered: Cursor,
-    /// How many facts are pending.
-    pub pending: u64,
-    /// The first and the last of them, in the order of their names.
-    pub pending_range: Option<(FactId, FactId)>,
-    /// Whose they are.
-    pub consumers: Vec<ConsumerSummary>,
-}
-
-/// The pending facts of one consumer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ConsumerSummary {
-    /// Its name.
-    pub consumer: String,
-    /// How many facts it has not acknowledged.
-    pub pending: u64,
-    /// How long ago the one was delivered that has waited longest.
-    pub longest_idle: Duration,
 }
 
 impl Store {
