@@ -101,16 +101,18 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.message)?;
+        let mut told = self.0.message.clone();
         let mut cause = self.0.source.as_deref().map(|s| s as &dyn StdError);
         while let Some(error) = cause {
             let text = error.to_string();
-            if !self.0.message.contains(&text) {
-                write!(f, ": {text}")?;
+            // Many say again what their cause says.
+            if !told.contains(&text) {
+                told += ": ";
+                told += &text;
             }
             cause = error.source();
         }
-        Ok(())
+        f.write_str(&told)
     }
 }
 

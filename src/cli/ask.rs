@@ -1,11 +1,13 @@
 //! `ostracon sql`, `query` and `queries`: questions and their answers.
 
+use std::ffi::OsStr;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::{QueryOptions, SavedQuery};
 use arrow::array::RecordBatch;
+use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use jiff::tz::TimeZone;
 
 use super::interrupt::Interrupt;
@@ -13,7 +15,7 @@ use super::output::{Answer, Format, Target};
 use super::picture::{self, Request};
 use super::questions::Questions;
 use super::table::Style;
-use super::{StoreArg, grouped, open_to_read, runtime, say};
+use super::{StoreArg, grouped, open_to_read, repl, runtime, say};
 
 /// Rows that a picture is made of, and their bytes; they are all in memory.
 const MOST_DRAWN_ROWS: usize = 200_000;
@@ -74,6 +76,7 @@ pub(super) struct QueryArgs {
     #[command(flatten)]
     store: StoreArg,
     /// The query's name
+    #[arg(value_parser = SavedName, hide_possible_values = true)]
     name: String,
     /// Set a parameter
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting)]
@@ -87,7 +90,29 @@ pub(super) struct QueryArgs {
 #[command(after_help = "Example:\n  ostracon queries crash_loops")]
 pub(super) struct QueriesArgs {
     /// Show this one with its SQL
+    #[arg(value_parser = SavedName, hide_possible_values = true)]
     name: Option<String>,
+}
+
+/// Any name; shells complete those that there are, and of another the error says more than a list.
+#[derive(Clone)]
+struct SavedName;
+
+impl TypedValueParser for SavedName {
+    type Value = String;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        arg: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<String, clap::Error> {
+        StringValueParser::new().parse_ref(command, arg, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(SavedQuery::all().into_iter().map(|query| PossibleValue::new(query.name))))
+    }
 }
 
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
@@ -115,7 +140,11 @@ pub(super) fn sql(args: &SqlArgs) -> anyhow::Result<()> {
     let store = open_to_read(&args.store.store)?;
     for question in &args.questions.0 {
         let text = question.text()?;
-        answer(&args.answer, async |options| store.sql_with(&text, options).await)?;
+        let answered = answer(&args.answer, async |options| store.sql_with(&text, options).await);
+        answered.map_err(|error| match repl::for_the_prompt(&text, &args.store.store) {
+            Some(why) => anyhow::anyhow!(why),
+            None => error,
+        })?;
     }
     Ok(())
 }
@@ -205,9 +234,31 @@ pub(super) fn tell_cut(rows: u64) {
 
 /// Tables are cut to the terminal, if there is one.
 pub(super) fn style() -> Style {
-    let terminal =
-        io::stdout().is_terminal().then(|| terminal_size::terminal_size_of(io::stdout())).flatten();
-    Style { width: terminal.map(|(width, _)| usize::from(width.0)), ..Style::default() }
+    Style { width: width(), ..Style::default() }
+}
+
+/// Columns of the terminal on which stdout ends: also where another program is between, as in `| head`, and
+/// talk goes straight there. What goes into a file is whole.
+fn width() -> Option<usize> {
+    let (stdout, stderr) = (io::stdout(), io::stderr());
+    let terminal = match terminal_size::terminal_size_of(&stdout) {
+        None if is_pipe(&stdout) => terminal_size::terminal_size_of(&stderr),
+        terminal => terminal,
+    };
+    terminal.map(|(width, _)| usize::from(width.0))
+}
+
+#[cfg(unix)]
+fn is_pipe(stdout: &io::Stdout) -> bool {
+    use std::os::fd::AsFd;
+    use std::os::unix::fs::FileTypeExt;
+    let file = stdout.as_fd().try_clone_to_owned().map(std::fs::File::from);
+    file.and_then(|file| file.metadata()).is_ok_and(|about| about.file_type().is_fifo())
+}
+
+#[cfg(not(unix))]
+fn is_pipe(_: &io::Stdout) -> bool {
+    false
 }
 
 pub(super) fn queries(args: &QueriesArgs) -> anyhow::Result<()> {

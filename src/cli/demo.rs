@@ -14,9 +14,16 @@ use super::{grouped, open_to_read, runtime, say};
 const SAMPLE: &[u8] = include_bytes!("../../tests/data/sample.ndjson");
 /// What the ledger calls them.
 const NAME: &str = "the demo's sample";
-/// The questions that are asked of them.
-const ASKED: [&str; 5] =
-    ["system_overview", "crash_summary", "error_groups", "top_crashers", "dead_letter_hotspots"];
+/// The questions that are asked of them, and as many columns of the answer as a narrow terminal has room for.
+const ASKED: [(&str, &[&str]); 5] = [
+    ("system_overview", &["system_id", "facts", "events", "actors", "running", "crashes", "restarts"]),
+    ("crash_summary", &["system_id", "crashes", "restarts", "worst_actor", "top_error_type"]),
+    ("error_groups", &["error_group", "crashes", "actors"]),
+    ("top_crashers", &["actor_address", "crashes", "last_error"]),
+    ("dead_letter_hotspots", &["target", "dead_letters", "top_message_type", "top_message_letters"]),
+];
+/// Rows of each answer.
+const ROWS: usize = 5;
 
 /// Make a store of real facts, and ask it five saved queries.
 #[derive(clap::Args)]
@@ -29,7 +36,8 @@ pub(super) struct Args {
     store: PathBuf,
 }
 
-pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+/// `program` is what this one was called as.
+pub(super) fn run(args: &Args, program: &str) -> anyhow::Result<()> {
     let runtime = runtime()?;
     if args.store.join("ledger").exists() && !runtime.block_on(is_demo(&args.store))? {
         let store = args.store.display();
@@ -44,18 +52,21 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         0 => say(&format!("{} has the facts already", args.store.display())),
         facts => say(&format!("imported {} facts into {}", grouped(facts), args.store.display())),
     }
-    for name in ASKED {
+    for (name, columns) in ASKED {
         let query = SavedQuery::find(name)?;
         let mut out = io::stdout();
         writeln!(out, "\n{}: {}", query.title, query.question)?;
         runtime.block_on(async {
             let frame = store.saved_query(name, &[], crate::QueryOptions::new()).await?;
+            let first = frame.select_columns(columns).and_then(|frame| frame.limit(0, Some(ROWS)));
+            let frame = first.map_err(crate::query_error)?;
             let stream = frame.execute_stream().await.map_err(crate::query_error)?;
             Answer::new(stream).styled(super::ask::style()).write(Target::Stdout(Format::Table)).await
         })?;
     }
     store.close()?;
-    say(&format!("\nAsk more: ostracon sql {} -c \"SELECT * FROM crashes LIMIT 3\"", args.store.display()));
+    let store = args.store.display();
+    say(&format!("\nAsk more at the prompt: {program} {store}\nor so: {program} query {store} last_crashes"));
     Ok(())
 }
 

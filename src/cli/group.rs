@@ -130,9 +130,9 @@ fn list(args: &ListArgs) -> anyhow::Result<()> {
     }
     for GroupSummary { kind, group, delivered, pending, consumers, .. } in summaries {
         let delivered = delivered.to_string();
-        let delivered = if delivered.is_empty() { "nothing" } else { &delivered };
+        let place = if delivered.is_empty() { "the beginning" } else { &delivered };
         writeln!(out, "{group} ({kind})")?;
-        writeln!(out, "  delivered  {delivered}")?;
+        writeln!(out, "  place      {place}")?;
         writeln!(out, "  pending    {}", counted(pending, "fact"))?;
         for consumer in consumers {
             let (pending, idle) = (counted(consumer.pending, "fact"), told(consumer.longest_idle));

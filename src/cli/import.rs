@@ -61,6 +61,9 @@ pub(super) struct Args {
     strict: bool,
 }
 
+/// How every file that gzip made begins.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let mut inputs = Vec::new();
     for file in &args.files {
@@ -127,7 +130,14 @@ impl Input {
         let metadata = std::fs::metadata(path).with_context(attempt)?;
         // A pipe is opened once only.
         if metadata.is_file() {
-            File::open(path).with_context(attempt)?;
+            let mut begin = [0; GZIP.len()];
+            let is_gzip =
+                File::open(path).with_context(attempt)?.read_exact(&mut begin).is_ok() && begin == GZIP;
+            anyhow::ensure!(
+                !is_gzip,
+                "cannot import {path}: this is gzip; import what is in it: zcat {path} | ostracon import STORE -",
+                path = path.display()
+            );
         }
         anyhow::ensure!(!metadata.is_dir(), "{} is a folder; import its files one by one", path.display());
         let Some(rejects) = rejects else { return Ok(()) };
@@ -208,6 +218,9 @@ pub(super) fn refuse(refused: u64, of: u64, is_failure: bool) -> anyhow::Result<
     }
     let were = if refused == 1 { "was" } else { "were" };
     let all = if refused == of { "all of ".to_owned() } else { format!("{} of ", grouped(refused)) };
+    if of == 1 {
+        anyhow::bail!("the only line was refused");
+    }
     anyhow::bail!("{all}{} {were} refused", counted(of, "line"))
 }
 

@@ -47,6 +47,7 @@ use clap::{CommandFactory, Parser, Subcommand};
     version,
     max_term_width = 100,
     subcommand_required = true,
+    override_usage = "ostracon <COMMAND>\n       ostracon <STORE>",
     after_help = "Example:\n  ostracon demo /tmp/demo && ostracon query /tmp/demo crash_loops"
 )]
 struct Cli {
@@ -81,12 +82,23 @@ enum Command {
     Man(shell::ManArgs),
 }
 
+impl Command {
+    /// Whether it finds or mends damage itself.
+    const fn looks_after_the_store(&self) -> bool {
+        matches!(
+            self,
+            Self::Scan(_) | Self::Verify(_) | Self::Recover(_) | Self::Doctor(_) | Self::StartupCheck(_)
+        )
+    }
+}
+
 /// Runs the command that these arguments ask for, of which the first is the program's name.
 ///
 /// It is meant to be all that its process does: a panic, which is caught, is told to nobody else,
 /// and the library's warnings go to stderr from now on.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments = completed(arguments.into_iter().collect());
+    let program = arguments.first().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let first = arguments.get(1).cloned();
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
@@ -103,7 +115,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     talk_on_stderr();
-    let done = std::panic::catch_unwind(AssertUnwindSafe(|| execute(cli.command)));
+    let looks_after = cli.command.looks_after_the_store();
+    let done = std::panic::catch_unwind(AssertUnwindSafe(|| execute(cli.command, &program)));
     let done = done.unwrap_or_else(|_| {
         Err(anyhow::anyhow!(
             "a mistake within ostracon stopped it; with RUST_LOG=debug it says where, please report it"
@@ -114,10 +127,21 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         // Whoever read our output has seen enough.
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            say(&format!("error: {error:#}"));
+            say(&format!("error: {error:#}{}", if looks_after { "" } else { remedy(&error) }));
             ExitCode::FAILURE
         }
     }
+}
+
+/// What to do about a damaged store, if an error is of that and does not say it itself.
+fn remedy(error: &anyhow::Error) -> &'static str {
+    let is_damaged = |cause: &(dyn std::error::Error + 'static)| {
+        cause.downcast_ref::<crate::Error>().is_some_and(|error| error.kind() == crate::ErrorKind::Damaged)
+    };
+    if error.chain().any(is_damaged) && !format!("{error:#}").contains(crate::query::TO_RECOVER) {
+        return "; `ostracon scan STORE` tells more, and `ostracon recover` makes the store whole again";
+    }
+    ""
 }
 
 /// What to say of a word that should be a command, or a store.
@@ -125,9 +149,8 @@ fn neither(word: &str) -> String {
     let word = harmless::visible(word);
     let command = Cli::command();
     let names = command.get_subcommands().map(clap::Command::get_name);
-    let rated = names.map(|name| (strsim::jaro_winkler(&word, name), name));
-    let near = rated.filter(|(rate, _)| *rate > 0.8).max_by(|one, other| one.0.total_cmp(&other.0));
-    let meant = near.map(|(_, name)| format!("; did you mean {name}?")).unwrap_or_default();
+    let near = crate::query::nearest(&word, names);
+    let meant = near.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
     format!("{word} is neither a command nor a store{meant}")
 }
 
@@ -144,7 +167,7 @@ fn completed(mut arguments: Vec<OsString>) -> Vec<OsString> {
     arguments
 }
 
-fn execute(command: Command) -> anyhow::Result<ExitCode> {
+fn execute(command: Command, program: &str) -> anyhow::Result<ExitCode> {
     match command {
         Command::Import(args) => import::run(&args)?,
         Command::Record(args) => record::run(&args)?,
@@ -162,7 +185,7 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Scan(args) => return scan::run(&args),
         Command::Verify(args) => return verify::run(&args),
         Command::Head(args) => verify::head(&args)?,
-        Command::Demo(args) => demo::run(&args)?,
+        Command::Demo(args) => demo::run(&args, program)?,
         Command::Repl(args) => return repl::run(&args),
         Command::Completions(args) => shell::completions(&args)?,
         Command::Man(args) => shell::man(&args)?,

@@ -1,11 +1,12 @@
 //! `ostracon completions` and `ostracon man`: made from the commands themselves.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::CommandFactory;
 use clap_complete::Shell;
+use clap_mangen::Man;
 
 use super::Cli;
 
@@ -37,12 +38,32 @@ pub(super) fn completions(args: &CompletionsArgs) -> anyhow::Result<()> {
 }
 
 pub(super) fn man(args: &ManArgs) -> anyhow::Result<()> {
-    let mut command = Cli::command();
+    let mut command = without_help(Cli::command());
     command.build();
     let Some(folder) = &args.folder else {
-        return Ok(clap_mangen::Man::new(command).render(&mut io::stdout().lock())?);
+        return Ok(io::stdout().lock().write_all(page(&command)?.as_bytes())?);
     };
     let attempt = || format!("cannot write manual pages into {}", folder.display());
     std::fs::create_dir_all(folder).with_context(attempt)?;
-    clap_mangen::generate_to(command, folder).with_context(attempt)
+    pages(&command, folder).with_context(attempt)
+}
+
+/// `help` says what the pages say; it needs none.
+fn without_help(command: clap::Command) -> clap::Command {
+    command.disable_help_subcommand(true).mut_subcommands(without_help)
+}
+
+fn pages(command: &clap::Command, folder: &Path) -> anyhow::Result<()> {
+    for below in command.get_subcommands() {
+        pages(below, folder)?;
+    }
+    let name = Man::new(command.clone()).get_filename();
+    Ok(std::fs::write(folder.join(name), page(command)?)?)
+}
+
+fn page(command: &clap::Command) -> anyhow::Result<String> {
+    let mut page = Vec::new();
+    Man::new(command.clone()).render(&mut page)?;
+    // The generator knows of no examples.
+    Ok(String::from_utf8(page)?.replace(".SH EXTRA\nExample:\n", ".SH EXAMPLES\n"))
 }

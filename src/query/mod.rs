@@ -21,6 +21,7 @@ mod functions;
 mod guard;
 mod learned;
 mod list;
+mod meant;
 mod newest_first;
 mod planning;
 mod predicate;
@@ -48,6 +49,7 @@ use datafusion::error::DataFusionError;
 use datafusion::sql::sqlparser::parser::ParserError;
 
 pub use list::Listed;
+pub(crate) use meant::nearest;
 pub(crate) use predicate::Predicate;
 pub use saved::{Parameter, SavedQuery};
 pub(crate) use session::Engine;
@@ -176,7 +178,8 @@ impl Store {
         guard::check_text(sql)?;
         let snapshot = Arc::new(self.snapshot()?);
         let context = self.engine()?.session(self.shared(), &snapshot, &options)?;
-        let plan = context.state().create_logical_plan(sql).await.map_err(query_error)?;
+        let plan = context.state().create_logical_plan(sql).await;
+        let plan = plan.map_err(|error| meant::explained(query_error(error), &context))?;
         guard::check_plan(&plan)?;
         let plan = promoted::rewrite(plan).map_err(query_error)?;
         let answer = context.execute_logical_plan(plan).await.map_err(query_error)?;
@@ -229,16 +232,18 @@ pub fn query_error(error: DataFusionError) -> Error {
     Error::new(kind, message)
 }
 
+/// What is done about a damaged store, behind what a scan does.
+pub(crate) const TO_RECOVER: &str = "and `ostracon recover` makes the store whole again";
+
 /// What a reader of Parquet says of a segment, for people: which one, if it says so, and what to do.
 fn damaged(why: &str) -> String {
     let named = why.split_once("metadata for file ").and_then(|(_, rest)| rest.split_once(".parquet: "));
-    let recover = "and `ostracon recover` makes the store whole again";
     match named {
         Some((name, why)) => {
-            format!("{name}.parquet is damaged: {why}; `ostracon scan STORE` tells more, {recover}")
+            format!("{name}.parquet is damaged: {why}; `ostracon scan STORE` tells more, {TO_RECOVER}")
         }
         None => format!(
-            "a segment of the store is damaged: {why}; `ostracon scan --deep STORE` tells which one, {recover}"
+            "a segment of the store is damaged: {why}; `ostracon scan --deep STORE` tells which one, {TO_RECOVER}"
         ),
     }
 }

@@ -94,7 +94,11 @@ impl SavedQuery {
             .map(|(name, text)| Self::parse(name, text))
             .ok_or_else(|| {
                 let names: Vec<_> = FILES.iter().map(|(name, _)| *name).collect();
-                let message = format!("there is no saved query {name:?}; there are: {}", names.join(", "));
+                let mut message =
+                    format!("there is no saved query {name:?}; there are: {}", names.join(", "));
+                if let Some(meant) = super::nearest(&wanted, names.iter().copied()) {
+                    message += &format!("\nDid you mean {meant}?");
+                }
                 Error::new(ErrorKind::Query, message)
             })
     }

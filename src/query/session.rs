@@ -133,6 +133,14 @@ impl fmt::Debug for Engine {
     }
 }
 
+/// The tables and views of a session, as people name them.
+pub(super) fn table_names(context: &SessionContext) -> Vec<String> {
+    let Some(catalog) = context.catalog(CATALOG) else { return Vec::new() };
+    let named = |schema| catalog.schema(schema).map(|schema| schema.table_names()).unwrap_or_default();
+    let system = named(SYSTEM).into_iter().map(|name| format!("{SYSTEM}.{name}"));
+    named(FACTS).into_iter().chain(system).collect()
+}
+
 /// What is set for all SQL.
 pub(super) fn config() -> SessionConfig {
     let mut config = SessionConfig::new()

@@ -523,7 +523,7 @@ fn at_the_command_line() {
     let listed = folder.run(&["group", "list", "facts"]).ok().out;
     assert_snapshot!(listed.replace("1s ago", "0s ago"), @r"
     shippers (events)
-      delivered  2:3
+      place      2:3
       pending    3 facts
         3 facts of consumer, up to 0s ago
     ");

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use rustyline::completion::{Completer, Pair};
 use rustyline::error::ReadlineError;
 use rustyline::highlight::{CmdKind, Highlighter};
-use rustyline::hint::Hinter;
+use rustyline::hint::{Hint, Hinter};
 use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{ColorMode, CompletionType, Config, Context, Helper};
 
@@ -62,8 +62,28 @@ struct Typing {
 
 impl Helper for Typing {}
 
+/// What is shown behind the cursor, and never becomes a part of the text.
+struct Reminder;
+
+impl Hint for Reminder {
+    fn display(&self) -> &'static str {
+        "-- goes on until a ;"
+    }
+
+    fn completion(&self) -> Option<&str> {
+        None
+    }
+}
+
+/// The editor has one prompt for all lines of a text, and says nothing on those behind the first. So that an empty
+/// line is not taken for a program that hangs, it says itself that the statement goes on.
 impl Hinter for Typing {
-    type Hint = String;
+    type Hint = Reminder;
+
+    fn hint(&self, line: &str, cursor: usize, _: &Context<'_>) -> Option<Reminder> {
+        let waits = cursor == line.len() && line.ends_with('\n') && !statement::is_complete(line);
+        waits.then_some(Reminder)
+    }
 }
 
 impl Validator for Typing {
@@ -92,6 +112,11 @@ impl Highlighter for Typing {
     fn highlight_prompt<'b, 's: 'b, 'p: 'b>(&'s self, prompt: &'p str, _: bool) -> Cow<'b, str> {
         let style = anstyle::Style::new().bold();
         Cow::Owned(format!("{style}{prompt}{style:#}"))
+    }
+
+    fn highlight_hint<'h>(&self, hint: &'h str) -> Cow<'h, str> {
+        let style = anstyle::Style::new().dimmed();
+        Cow::Owned(format!("{style}{hint}{style:#}"))
     }
 
     fn highlight_char(&self, _: &str, _: usize, _: CmdKind) -> bool {

@@ -32,6 +32,7 @@ mod statement;
 mod window;
 
 use std::io::{self, IsTerminal};
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -41,6 +42,7 @@ use self::commands::Next;
 use self::config::Config;
 use self::run::{Runner, Stopped};
 use self::session::{Session, Settings};
+use self::statement::What;
 use super::harmless::visible;
 use super::interrupt::{self, Interrupt};
 use super::output::Format;
@@ -57,7 +59,7 @@ use super::{StoreArg, open_to_read, say};
 /// `timing`, `timezone`, `pager`, `history` (entries kept). `OSTRACON_FORMAT`, `PAGER` and `NO_COLOR` are respected.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  ostracon repl facts/\n  ostracon repl facts/ -c \"\\since 2h\" -c \"SELECT * FROM crashes\"\n\nExample:\n  echo 'SELECT count(*) FROM events;' | ostracon repl facts/ --format csv"
+    after_help = "Example:\n  ostracon repl facts/\n  ostracon repl facts/ -c \"\\since 2h\" -c \"SELECT * FROM crashes\"\n  echo 'SELECT count(*) FROM events;' | ostracon repl facts/ --format csv"
 )]
 pub(super) struct Args {
     #[command(flatten)]
@@ -98,6 +100,25 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
         done => done,
     }
+}
+
+/// Why a text is no question for SQL alone, and how it is asked here.
+pub(super) fn for_the_prompt(text: &str, store: &Path) -> Option<String> {
+    let store = store.display();
+    let (steps, rest) = statement::split(text);
+    if let Some(What::Command { name, .. }) =
+        steps.iter().map(|step| &step.what).find(|what| matches!(what, What::Command { .. }))
+    {
+        return Some(format!("\\{name} is a command of the prompt: `ostracon {store} -c` does it"));
+    }
+    let last = text.get(rest..).is_some_and(|last| !statement::is_blank(last));
+    let statements = steps.len() + usize::from(last);
+    (statements > 1).then(|| {
+        format!(
+            "these are {statements} statements, and one is asked at a time: give each a -c of its own, or all of \
+             them to `ostracon {store} -c`"
+        )
+    })
 }
 
 /// Reads and answers until somebody leaves.
@@ -149,25 +170,10 @@ fn answer(session: &mut Session, text: &str) -> Next {
                 break;
             }
             Err(error) => {
-                tell_error(session, &error);
+                say(&format!("error: {error:#}"));
                 break;
             }
         }
     }
     Next::Prompt
-}
-
-/// An error, and what was most likely meant.
-fn tell_error(session: &Session, error: &anyhow::Error) {
-    say(&format!("error: {}", explained(session, error)));
-}
-
-fn explained(session: &Session, error: &anyhow::Error) -> String {
-    let text = format!("{error:#}");
-    match names::meant(&text, &session.names.known()) {
-        // The planner knows better what is in reach.
-        Some(_) if text.contains("Did you mean") => text,
-        Some(meant) => format!("{text}\nDid you mean {meant}?"),
-        None => text,
-    }
 }

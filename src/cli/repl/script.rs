@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use super::super::questions::{Question, Questions};
 use super::super::say;
 use super::commands::{self, Next};
-use super::explained;
 use super::incoming::Incoming;
 use super::run::Stopped;
 use super::session::{Asked, Session};
@@ -39,7 +38,7 @@ fn is_end(session: &mut Session, place: &str, error: anyhow::Error) -> anyhow::R
     if error.is::<Stopped>() || super::super::is_closed_pipe(&error) {
         return Err(error);
     }
-    say(&format!("error: {place}: {}", explained(session, &error)));
+    say(&format!("error: {place}: {error:#}"));
     session.failures.any = true;
     Ok(!session.failures.keep_going)
 }

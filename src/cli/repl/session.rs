@@ -218,7 +218,8 @@ impl Session {
         let format = self.settings.format;
         let mut style = self.style();
         if let Some(pipe) = pipe {
-            style = Style { width: None, colour: false, ..style };
+            // It most likely ends on the screen all the same.
+            style = Style { width: screen().map(|(width, _)| width), colour: false, ..style };
             let mut answer = Answer::new(stream).styled(style);
             let mut child = shell(pipe).stdin(Stdio::piped()).spawn()?;
             let input = child.stdin.take().context("the command takes no input")?;

@@ -110,6 +110,20 @@ fn import_counts_numbers_and_keeps_aside_every_bad_line() {
 }
 
 #[test]
+fn what_is_packed_is_one_error_and_makes_nothing() {
+    let folder = Folder::new();
+    folder.write("f.ndjson.gz", b"\x1f\x8b\x08\0\0\0\0\0\n\n\n");
+    let error = folder.run(&["import", "facts", "f.ndjson.gz"]).failed();
+    assert_eq!(
+        error,
+        "error: cannot import f.ndjson.gz: this is gzip; import what is in it: zcat f.ndjson.gz | ostracon import STORE -\n"
+    );
+    assert_eq!(folder.names(), ["f.ndjson.gz"]);
+    let said = folder.run_with(&["import", "facts", "-"], b"nonsense\n");
+    assert!(said.err.ends_with("\nerror: the only line was refused\n"), "{}", said.err);
+}
+
+#[test]
 fn import_tells_the_first_bad_lines_and_counts_the_others() {
     let folder = Folder::new();
     folder.write("f.ndjson", "nonsense\n".repeat(1234));

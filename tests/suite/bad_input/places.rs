@@ -183,7 +183,7 @@ fn facts_without_a_ledger_are_not_taken_for_a_new_store() {
     fs::remove_dir_all(folder.path("facts/ledger")).unwrap();
     let before = folder.tree();
     let error = folder.run(&["record", "facts"]).failed();
-    assert_snapshot!(error, @"error: facts/events has files, and the ledger in facts/ledger is gone");
+    assert_snapshot!(error, @"error: facts/events has files, and the ledger in facts/ledger is gone; `ostracon scan STORE` tells more, and `ostracon recover` makes the store whole again");
     assert!(folder.tree() == before);
 }
 

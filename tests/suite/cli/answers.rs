@@ -227,8 +227,20 @@ fn sql_that_is_wrong_is_told_why() {
         error: Schema error: No field named eror. Did you mean 'events.error'?
         Valid fields are events.at, events.system_id, events.actor_address, events.event_type, events.error, events.error_type, events.reason, events.payload, events.recorded_at, events.timestamp, events.stream, events.seq, events.extra.
     ");
-    assert_snapshot!(ask("SELECT * FROM event"), @"error: Error during planning: table 'ostracon.facts.event' not found");
-    assert_snapshot!(ask("SELECT 1; SELECT 2"), @"error: This feature is not implemented: The context currently only supports a single SQL statement");
+    assert_snapshot!(ask("SELECT * FROM event"), @r"
+        error: Error during planning: table 'ostracon.facts.event' not found
+        Did you mean events?
+    ");
+    assert_snapshot!(ask("SELECT * FROM commits"), @r"
+        error: Error during planning: table 'ostracon.facts.commits' not found
+        Did you mean store.commits?
+    ");
+    assert_snapshot!(ask("SELECT 1; SELECT 2"), @"error: these are 2 statements, and one is asked at a time: give each a -c of its own, or all of them to `ostracon facts -c`");
+    assert_snapshot!(ask("\\d events"), @r"error: \d is a command of the prompt: `ostracon facts -c` does it");
+    assert!(ask("SELECT actor FROM crashes").ends_with("Did you mean actor_address?\n"));
+    assert!(
+        folder.run(&["query", "facts", "top_crasher"]).failed().ends_with("Did you mean top_crashers?\n")
+    );
     assert_snapshot!(ask(""), @"error: Error during planning: No SQL statements were provided in the query string");
 }
 
@@ -262,7 +274,10 @@ fn a_saved_query_takes_what_is_set() {
     assert_snapshot!(ask(&["limits=2"]).failed(), @r#"error: query top_crashers has no parameter "limits"; it has: since, system, limit"#);
     assert_snapshot!(ask(&["limit=two"]).failed(), @r#"error: parameter limit must be a whole number, not "two""#);
     assert_snapshot!(ask(&["since=tomorrow"]).failed(), @"error: Arrow error: Parser error: Error parsing timestamp from 'tomorrow': timestamp must contain at least 10 characters");
-    assert_snapshot!(folder.run(&["query", "facts", "top"]).failed(), @r#"error: there is no saved query "top"; there are: actor_growth, actor_history, audit_trend, before_the_crash, busiest_hours, crash_loops, crash_summary, crashes_by_day, dead_letter_hotspots, dead_letters_after_crash, error_groups, error_types, ingest_lag, last_crashes, mtbf, registry_problems, restart_latency, silent_actors, system_overview, top_crashers"#);
+    assert_snapshot!(folder.run(&["query", "facts", "top"]).failed(), @r#"
+        error: there is no saved query "top"; there are: actor_growth, actor_history, audit_trend, before_the_crash, busiest_hours, crash_loops, crash_summary, crashes_by_day, dead_letter_hotspots, dead_letters_after_crash, error_groups, error_types, ingest_lag, last_crashes, mtbf, registry_problems, restart_latency, silent_actors, system_overview, top_crashers
+        Did you mean top_crashers?
+    "#);
 }
 
 #[test]

@@ -191,24 +191,34 @@ fn record_gives_back_the_very_lines() {
     assert_eq!(tail.lines().count(), lines.len());
 }
 
+/// Without the folder of the program.
+fn as_called(text: &str) -> String {
+    text.replace(env!("CARGO_BIN_EXE_ostracon"), "ostracon")
+}
+
 #[test]
 fn the_demo_tells_its_story_once_and_again() {
     let folder = Folder::new();
     let first = folder.run(&["demo"]).ok();
     assert!(folder.path("ostracon-demo/ledger").is_dir());
-    assert_snapshot!(first.err, @r#"
+    assert_snapshot!(as_called(&first.err), @r#"
         imported 1,760 facts into ostracon-demo
 
-        Ask more: ostracon sql ostracon-demo -c "SELECT * FROM crashes LIMIT 3"
+        Ask more at the prompt: ostracon ostracon-demo
+        or so: ostracon query ostracon-demo last_crashes
     "#);
     let titles: Vec<_> =
         first.out.lines().filter(|line| line.contains(": ")).filter(|l| !l.starts_with('|')).collect();
     assert_eq!(titles.len(), 5, "{}", first.out);
+    let tables = first.out.lines().filter(|line| !titles.contains(line));
+    assert!(tables.clone().all(|line| line.chars().count() <= 80), "it fits a terminal:\n{}", first.out);
+    assert!(tables.count() < 60, "and is no flood:\n{}", first.out);
     let second = folder.run(&["demo"]).ok();
-    assert_snapshot!(second.err, @r#"
+    assert_snapshot!(as_called(&second.err), @r#"
         ostracon-demo has the facts already
 
-        Ask more: ostracon sql ostracon-demo -c "SELECT * FROM crashes LIMIT 3"
+        Ask more at the prompt: ostracon ostracon-demo
+        or so: ostracon query ostracon-demo last_crashes
     "#);
     assert_eq!(first.out, second.out, "nothing was doubled");
 }

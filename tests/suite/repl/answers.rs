@@ -23,6 +23,22 @@ fn tables_fit_80_columns() {
 }
 
 #[test]
+fn tables_fit_behind_a_pipe_that_ends_on_the_terminal() {
+    let folder = Folder::with_known_facts();
+    let program = [("OSTRACON", env!("CARGO_BIN_EXE_ostracon"))];
+    let mut terminal = Terminal::open_with(&folder, 80, &program);
+    let fits = |screen: String| {
+        let (_, answer) = screen.rsplit_once("| cat").unwrap();
+        let lines: Vec<_> = answer.lines().filter(|line| line.contains("…")).collect();
+        assert_eq!(lines.len(), 3, "{screen}");
+        assert!(lines.iter().all(|line| line.ends_with('|')), "{screen}");
+    };
+    fits(terminal.ask(&format!("{CRASHES} | cat"), "3 rows in"));
+    terminal.keys("\x0c");
+    fits(terminal.ask(&format!("SELECT 1; | $OSTRACON sql facts -c '{CRASHES}' | cat"), "3 rows in"));
+}
+
+#[test]
 fn tables_fit_200_columns_also_after_the_terminal_grew() {
     let folder = Folder::with_known_facts();
     let mut terminal = Terminal::open(&folder, 80);

@@ -71,6 +71,45 @@ fn an_actor_has_a_story() {
 }
 
 #[test]
+fn around_a_crash_are_its_neighbours_also_where_all_is_of_one_instant() {
+    let folder = Folder::new();
+    let lines: Vec<_> = (0..40)
+        .map(|number| {
+            let what = if number == 20 { "ActorCrashed" } else { "ActorStarted" };
+            format!(
+                r#"{{"kind": "event", "system_id": "s", "actor_address": "s:{number}", "event_type": "{what}", "payload": {{}}, "timestamp": 1772000000.0}}"#
+            )
+        })
+        .collect();
+    folder.run_with(&["record", "facts"], lines.join("\n").as_bytes()).ok();
+    let out = script(&folder, "\\actor s:20").ok().out;
+    let (_, around) = out.split_once("Five seconds around").unwrap();
+    let names: Vec<_> =
+        around.lines().filter_map(|line| line.split('|').nth(3)).map(str::trim).skip(1).collect();
+    let expected: Vec<_> = (10..=30).map(|number| format!("s:{number}")).collect();
+    assert_eq!(names, expected, "{out}");
+    assert!(around.lines().any(|line| line.starts_with("| > |") && line.contains("s:20")), "{out}");
+}
+
+#[test]
+fn what_reads_a_damaged_store_says_what_to_do() {
+    let folder = Folder::with_known_facts();
+    folder.run(&["tail", "facts"]).ok();
+    for entry in std::fs::read_dir(folder.path("facts/ledger")).unwrap() {
+        let name = format!("facts/ledger/{}", entry.unwrap().file_name().into_string().unwrap());
+        let bytes = folder.read(&name);
+        folder.write(&name, &bytes[..bytes.len() / 2]);
+    }
+    for args in [&["inspect", "facts", "events"][..], &["tail", "facts"], &["sql", "facts", "-c", "SELECT 1"]]
+    {
+        let error = folder.run(args).failed();
+        let remedy = "`ostracon scan STORE` tells more, and `ostracon recover` makes the store whole again\n";
+        assert!(error.ends_with(remedy), "{error}");
+        assert_eq!(error.matches("recover").count(), 1, "{error}");
+    }
+}
+
+#[test]
 fn a_window_narrows_every_table_until_it_is_cleared() {
     let text = "\\since 2026-03-02\n\\until 2026-03-03\n\\format csv\n\
         SELECT count(*) AS n, min(at) AS first, max(at) AS last FROM crashes;\n\
@@ -180,6 +219,7 @@ fn files_are_included() {
 #[test]
 fn plans_are_told_with_rows_and_times() {
     let out = said("\\explain SELECT count(*) FROM crashes");
+    assert!(!out.contains("WatchExec"), "what only watches is no step: {out}");
     assert!(out.starts_with("        rows       time  step\n"), "{out}");
     assert!(
         out.contains("AggregateExec") && out.contains("1 row in ") && out.contains(" for planning"),

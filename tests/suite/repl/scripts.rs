@@ -104,9 +104,17 @@ fn shells_and_the_manual_know_the_commands() {
         let said = folder.run(&["completions", shell]).ok();
         assert!(said.out.contains("startup-check") && said.out.contains("keep-going"), "{shell}");
     }
-    assert!(folder.run(&["man"]).ok().out.starts_with(".ie"));
+    let saved = folder.run(&["completions", "bash"]).ok().out;
+    assert!(saved.matches("crash_loops").count() >= 2, "of query and of queries");
+    let first = folder.run(&["man"]).ok().out;
+    assert!(first.starts_with(".ie") && first.contains("\\fBostracon\\fR <STORE>"), "{first}");
     folder.run(&["man", "pages"]).ok();
-    assert!(String::from_utf8(folder.read("pages/ostracon-repl.1")).unwrap().contains("keep\\-going"));
+    let page = String::from_utf8(folder.read("pages/ostracon-repl.1")).unwrap();
+    assert!(page.contains("keep\\-going") && page.contains(".SH EXAMPLES\n  ostracon repl"), "{page}");
+    let pages = std::fs::read_dir(folder.path("pages")).unwrap().map(|page| page.unwrap().file_name());
+    let pages: Vec<_> = pages.map(|name| name.into_string().unwrap()).collect();
+    assert!(pages.contains(&"ostracon-group-list.1".to_owned()), "{pages:?}");
+    assert!(pages.iter().all(|name| !name.contains("help")), "{pages:?}");
 }
 
 #[test]

@@ -13,8 +13,10 @@ fn a_statement_may_go_over_lines_and_ends_with_a_semicolon() {
     let mut terminal = Terminal::open(&folder, 80);
     assert!(terminal.contents().contains("the store facts: 65 events, 10 audits, 9 dead letters."));
     terminal.keys("SELECT count(*) AS n\rFROM crashes\r");
+    terminal.wait_for("-- goes on until a ;");
     let screen = terminal.ask(";", "1 row in");
     assert!(screen.contains("| 27 |"), "{screen}");
+    assert!(!screen.contains("goes on"), "{screen}");
     terminal.keys(CTRL_D);
     assert_eq!(terminal.end(), 0);
 }

@@ -1,11 +1,12 @@
 //! `\actor`: one actor's whole story.
 
 use crate::QueryOptions;
+use crate::query::nearest;
 use arrow::array::RecordBatch;
 
 use super::super::super::harmless::visible;
 use super::super::super::table::Expanded;
-use super::super::names::{nearest, texts};
+use super::super::names::texts;
 use super::super::session::Session;
 use super::{Next, unquoted};
 
@@ -23,17 +24,21 @@ const LOST: &str = "SELECT message_type, count(*) AS lost, min(at) AS first, max
 const CRASHES: &str = "SELECT at, error, system_id, stream, seq, \
     CAST(arrow_cast(at, 'Timestamp(ns)') AS BIGINT) AS nanos \
     FROM crashes WHERE actor_address = $address ORDER BY at DESC, recorded_at DESC, stream DESC, seq DESC LIMIT 3";
-/// The crash itself, and of what its system told within five seconds what is nearest.
-const AROUND: &str = "SELECT mark AS \"*\", at, who, what, more FROM (
-        SELECT *, CASE WHEN stream = $stream AND seq = $seq THEN '>' ELSE '' END AS mark,
-            abs(CAST(arrow_cast(at, 'Timestamp(ns)') AS BIGINT) - $crash) AS away FROM (
+/// The crash itself, and what its system told right before it and behind it, within five seconds. Many facts may
+/// be of one instant; then their order in the store says which were nearest.
+const AROUND: &str = "WITH told AS (
+        SELECT *, at < to_timestamp_nanos($crash) OR at = to_timestamp_nanos($crash)
+            AND (stream < $stream OR stream = $stream AND seq < $seq) AS is_before FROM (
             SELECT at, actor_address AS who, event_type AS what, coalesce(error, payload) AS more,
-                recorded_at, stream, seq FROM events WHERE system_id = $system
+                stream, seq FROM events WHERE system_id = $system
             UNION ALL SELECT at, target, concat('lost ', message_type), payload,
-                recorded_at, stream, seq FROM dead_letters WHERE system_id = $system
+                stream, seq FROM dead_letters WHERE system_id = $system
         ) WHERE at >= to_timestamp_nanos($crash - 5000000000) AND at <= to_timestamp_nanos($crash + 5000000000)
-        ORDER BY mark DESC, away, recorded_at, stream, seq LIMIT 21
-    ) ORDER BY at, recorded_at, stream, seq";
+    )
+    SELECT CASE WHEN stream = $stream AND seq = $seq THEN '>' ELSE '' END AS \"*\", at, who, what, more FROM (
+        (SELECT * FROM told WHERE is_before ORDER BY at DESC, stream DESC, seq DESC LIMIT 10)
+        UNION ALL (SELECT * FROM told WHERE NOT is_before ORDER BY at, stream, seq LIMIT 11)
+    ) ORDER BY at, stream, seq";
 
 pub(super) fn run(session: &mut Session, address: &str) -> anyhow::Result<Next> {
     session.as_one(|session| story(session, address))

@@ -46,6 +46,10 @@ pub(super) fn run(session: &mut Session, sql: &str) -> anyhow::Result<Next> {
 
 /// A step and those that it has its rows from.
 fn steps(plan: &Arc<dyn ExecutionPlan>, depth: usize, width: usize, out: &mut String) {
+    // It watches the whole, and does nothing to the rows.
+    if let ("WatchExec", [watched]) = (plan.name(), plan.children().as_slice()) {
+        return steps(watched, depth, width, out);
+    }
     let metrics = plan.metrics();
     let rows = metrics.as_ref().and_then(MetricsSet::output_rows);
     let time = metrics.as_ref().and_then(MetricsSet::elapsed_compute);

@@ -16,7 +16,8 @@ mod stats;
 
 use std::borrow::Cow;
 
-use super::names::nearest;
+use crate::query::nearest;
+
 use super::session::Session;
 
 /// A command.

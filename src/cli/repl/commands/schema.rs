@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use crate::QueryOptions;
+use crate::query::nearest;
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Schema};
 
-use super::super::names::{meant, nearest, texts};
+use super::super::names::texts;
 use super::super::session::Session;
 use super::meanings::{TABLES, meaning};
 use super::{ALL, Next};
@@ -99,8 +100,8 @@ pub(super) fn describe(session: &mut Session, name: &str) -> anyhow::Result<Next
     };
     let answered = session.runner.collect(&session.store, &sql, session.options()?);
     let (schema, batches) =
-        answered.map_err(|error| match meant(&format!("{error:#}"), &session.names.known()) {
-            Some(meant) => anyhow::anyhow!("there is no table {name:?}; did you mean {meant}?"),
+        answered.map_err(|error| match format!("{error:#}").split_once("\nDid you mean ") {
+            Some((_, meant)) => anyhow::anyhow!("there is no table {name:?}; did you mean {meant}"),
             None => error,
         })?;
     let mut rows = Vec::new();

@@ -13,7 +13,13 @@ pub(super) fn complete(line: &str, cursor: usize, known: &Known) -> (usize, Vec<
     let before = line.get(..cursor).unwrap_or(line);
     let Some(end) = before.find(|char: char| char.is_whitespace() || char == '(') else {
         let names = commands::ALL.iter().filter_map(|command| command.names.first());
-        return (0, offer(before, names.map(|name| (*name).to_owned())));
+        let mut offered = offer(before, names.map(|name| (*name).to_owned()));
+        for pair in &mut offered {
+            if commands::find(&pair.replacement).is_some_and(|command| !command.arguments.is_empty()) {
+                pair.replacement.push(' ');
+            }
+        }
+        return (0, offered);
     };
     let (name, arguments) = before.split_at(end);
     let arguments = arguments.trim_start();

@@ -120,11 +120,13 @@ mod tests {
     fn functions_parameters_and_commands_are_offered() {
         assert_eq!(offered("SELECT date_▮"), ["date_trunc("]);
         assert_eq!(offered("SELECT * FROM events WHERE actor_address = $a▮"), ["$actor"]);
-        assert_eq!(offered("\\tim▮"), ["timezone", "timing"]);
+        assert_eq!(offered("\\tim▮"), ["timezone ", "timing "]);
+        assert_eq!(offered("\\ru▮"), ["run "]);
+        assert_eq!(offered("\\qui▮"), [""; 0]);
         assert_eq!(offered("\\run top_▮"), ["top_crashers"]);
         assert_eq!(offered("\\run top_crashers li▮"), ["limit="]);
         assert_eq!(offered("\\d dead▮"), ["dead_letters"]);
-        assert_eq!(offered("SELECT 1 \\wa▮"), ["watch"]);
+        assert_eq!(offered("SELECT 1 \\wa▮"), ["watch "]);
         assert_eq!(offered("\\pset nu▮"), ["null"]);
         assert_eq!(offered("\\pset format nd▮"), ["ndjson"]);
     }
