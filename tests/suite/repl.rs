@@ -1,8 +1,9 @@
 //! The prompt: at a terminal of its own ([`typing`], [`answers`], [`live`]), and in scripts
-//! ([`scripts`], [`commands`]).
+//! ([`scripts`], [`commands`], [`investigation`]).
 
 mod answers;
 mod commands;
+mod investigation;
 mod live;
 mod scripts;
 mod terminal;
