@@ -234,7 +234,7 @@ pub(super) fn tell_cut(rows: u64) {
 
 /// Tables are cut to the terminal, if there is one.
 pub(super) fn style() -> Style {
-    Style { width: width(), ..Style::default() }
+    Style { width: width(), piped: !io::stdout().is_terminal(), ..Style::default() }
 }
 
 /// Columns of the terminal on which stdout ends: also where another program is between, as in `| head`, and

@@ -25,6 +25,8 @@ const MOST_PADDED: usize = 500;
 pub(super) struct Style {
     /// Columns of the terminal; `None` if there is none, and nothing is cut.
     pub(super) width: Option<usize>,
+    /// Another program reads it first, such as grep: a row stays a line. One that would not fit even cut is whole.
+    pub(super) piped: bool,
     pub(super) colour: bool,
     /// In which times are shown.
     pub(super) zone: TimeZone,
@@ -37,6 +39,7 @@ impl Default for Style {
     fn default() -> Self {
         Self {
             width: None,
+            piped: false,
             colour: false,
             zone: TimeZone::UTC,
             expanded: Expanded::Off,
@@ -80,8 +83,12 @@ impl Style {
         let mut in_blocks =
             self.expanded == Expanded::On || self.expanded == Expanded::Auto && !fits(&columns);
         if let Some(width) = self.width.filter(|_| !in_blocks) {
+            let whole: Vec<_> = columns.iter().map(|column| column.width).collect();
             narrow(&mut columns, width);
-            in_blocks = !fits(&columns);
+            in_blocks = !fits(&columns) && !self.piped;
+            if !fits(&columns) && self.piped {
+                columns.iter_mut().zip(whole).for_each(|(column, width)| column.width = width);
+            }
         }
         if in_blocks {
             self.blocks(&columns, rows, out)?;
@@ -281,6 +288,17 @@ mod tests {
         let texts: ArrayRef =
             Arc::new(StringArray::from(vec!["a long text for a narrow place", "日本\t\x1b[2J"]));
         RecordBatch::try_from_iter([("n", numbers), ("text", texts)]).unwrap()
+    }
+
+    #[test]
+    fn a_row_stays_a_line_where_a_program_reads_it() {
+        for (width, shown) in [(30, "a long text for a … |"), (20, "a long text for a narrow place |")] {
+            let style = Style { width: Some(width), piped: true, ..Style::default() };
+            let mut out = Vec::new();
+            style.draw(&sample().schema(), &[sample()], &mut out).unwrap();
+            let drawn = String::from_utf8(out).unwrap();
+            assert!(drawn.starts_with('+') && drawn.contains(shown), "{drawn}");
+        }
     }
 
     fn draw(width: Option<usize>, expanded: Expanded) -> String {

@@ -128,6 +128,7 @@ impl Session {
         let shown = self.out.is_none() && io::stdout().is_terminal();
         Style {
             width: if shown { screen().map(|(width, _)| width) } else { None },
+            piped: false,
             colour: shown && self.settings.colour,
             zone: self.settings.zone.clone(),
             expanded: self.settings.expanded,
@@ -219,7 +220,7 @@ impl Session {
         let mut style = self.style();
         if let Some(pipe) = pipe {
             // It most likely ends on the screen all the same.
-            style = Style { width: screen().map(|(width, _)| width), colour: false, ..style };
+            style = Style { width: screen().map(|(width, _)| width), piped: true, colour: false, ..style };
             let mut answer = Answer::new(stream).styled(style);
             let mut child = shell(pipe).stdin(Stdio::piped()).spawn()?;
             let input = child.stdin.take().context("the command takes no input")?;
