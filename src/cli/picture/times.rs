@@ -97,8 +97,12 @@ fn calendar_ticks(low: f64, high: f64, most: usize, zone: &TimeZone) -> Vec<Tick
 }
 
 fn timestamp(seconds: f64) -> Option<Timestamp> {
-    // To the nanosecond nearest: 0.3 is a little less than that.
-    Timestamp::from_nanosecond((seconds * 1e9).round() as i128).ok()
+    // To the nearest of what so large a number can tell: 0.3 is a little less than that, and a quarter
+    // of a second in our days is a quarter less a fraction of a microsecond.
+    let unit = if seconds.abs() < 1e6 { 1_000_000_000 } else { 1_000_000 };
+    let units = (seconds * f64::from(unit)).round() as i128;
+    let nanos = units.saturating_mul(i128::from(1_000_000_000 / unit));
+    Timestamp::from_nanosecond(nanos).ok()
 }
 
 /// What clock and calendar say then, if there is a date for it.
@@ -187,6 +191,12 @@ pub(super) fn labels(times: &[f64], zone: &TimeZone) -> Vec<String> {
 mod tests {
     use super::super::axis::Axis;
     use super::*;
+
+    #[test]
+    fn a_quarter_of_a_second_is_one_also_in_our_days() {
+        let times = ["2026-11-23T03:24:49.25Z", "2026-11-23T03:24:49.26Z"].map(at);
+        assert_eq!(labels(&times, &TimeZone::UTC), ["2026-11-23 03:24:49.250", "2026-11-23 03:24:49.260"]);
+    }
 
     fn at(text: &str) -> f64 {
         text.parse::<Timestamp>().unwrap().as_nanosecond() as f64 / 1e9
