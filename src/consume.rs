@@ -218,7 +218,8 @@ impl ConsumerGroup<'_> {
         ids: impl IntoIterator<Item = FactId>,
     ) -> Result<Vec<Found>> {
         file::check_name(consumer)?;
-        let ids: Vec<FactId> = ids.into_iter().collect();
+        // Whoever names a fact twice is given it once.
+        let ids: BTreeSet<FactId> = ids.into_iter().collect();
         self.change(|state| {
             let now = self.store.shared().now();
             let idle: Vec<_> = ids.iter().copied().filter(|id| state.is_idle(*id, min_idle, now)).collect();

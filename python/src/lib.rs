@@ -8,6 +8,7 @@ mod consumers;
 mod error;
 mod facts;
 mod maintain;
+mod questions;
 mod settings;
 mod store;
 
@@ -38,8 +39,8 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(maintain::scan, module)?)?;
     module.add_function(wrap_pyfunction!(maintain::recover, module)?)?;
     module.add_function(wrap_pyfunction!(maintain::verify, module)?)?;
-    module.add_function(wrap_pyfunction!(store::rotated_files, module)?)?;
-    module.add_function(wrap_pyfunction!(store::saved_queries, module)?)?;
+    module.add_function(wrap_pyfunction!(maintain::rotated_files, module)?)?;
+    module.add_function(wrap_pyfunction!(questions::saved_queries, module)?)?;
     module.add_function(wrap_pyfunction!(cli, module)?)?;
     Ok(())
 }

@@ -82,3 +82,9 @@ pub(crate) fn verify(py: Python<'_>, path: PathBuf, against: Option<&str>) -> Py
     let against = against.map(str::parse::<LedgerHead>).transpose().map_err(raise)?;
     json(&py.detach(|| ostracon::verify(path, against.as_ref())).map_err(raise)?)
 }
+
+/// The files that a rotating backend has left of a log, oldest first.
+#[pyfunction]
+pub(crate) fn rotated_files(py: Python<'_>, path: PathBuf) -> PyResult<Vec<PathBuf>> {
+    py.detach(|| ostracon::rotated_files(path)).map_err(raise)
+}

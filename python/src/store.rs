@@ -6,9 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use ostracon::{
-    CompactOptions, Cursor, Durability, Fact, Import, Kind, QueryOptions, RedisStreams, SavedQuery, UnixNanos,
-};
+use ostracon::{CompactOptions, Cursor, Durability, Fact, Import, Kind, RedisStreams, UnixNanos};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use tokio::runtime::Runtime;
@@ -18,7 +16,8 @@ use crate::consumers::ConsumerGroup;
 use crate::error::{misuse, raise};
 use crate::facts::Facts;
 use crate::maintain::{depth, json, recovery, recovery_json, scan_json};
-use crate::settings::{Settings, seconds};
+use crate::questions::{options, param};
+use crate::settings::Settings;
 
 /// So many reasons for a rejection are told.
 const REASONS: usize = 100;
@@ -337,44 +336,6 @@ impl Store {
 /// Facts, rejected lines, lines passed over, and reasons with their lines.
 type Imported = (u64, u64, u64, Vec<(u64, String)>);
 
-fn options(
-    timeout: Option<f64>,
-    since: Option<i64>,
-    until: Option<i64>,
-    as_of: Option<i64>,
-) -> PyResult<QueryOptions> {
-    let mut options = QueryOptions::new();
-    if let Some(timeout) = timeout {
-        options = options.timeout(seconds(timeout)?);
-    }
-    if let Some(since) = since {
-        options = options.since(UnixNanos::new(since));
-    }
-    if let Some(until) = until {
-        options = options.until(UnixNanos::new(until));
-    }
-    if let Some(as_of) = as_of {
-        options = options.as_of(UnixNanos::new(as_of));
-    }
-    Ok(options)
-}
-
-/// A placeholder's value.
-fn param(options: QueryOptions, name: &str, value: &Bound<'_, PyAny>) -> PyResult<QueryOptions> {
-    // A bool is an int, too: it comes first.
-    Ok(if let Ok(value) = value.extract::<bool>() {
-        options.param(name, value)
-    } else if let Ok(value) = value.extract::<i64>() {
-        options.param(name, value)
-    } else if let Ok(value) = value.extract::<f64>() {
-        options.param(name, value)
-    } else if let Ok(value) = value.extract::<String>() {
-        options.param(name, value)
-    } else {
-        return Err(misuse(format!("${name} must be a bool, an int of 64 bits, a float or a str")));
-    })
-}
-
 impl Store {
     fn runtime(&self) -> PyResult<&Runtime> {
         if let Some(runtime) = self.runtime.get() {
@@ -426,24 +387,4 @@ fn interruptible<T: Send + 'static>(
     let done = py.detach(|| thread.join());
     interrupted?;
     done.map_err(|_| misuse("it failed within"))
-}
-
-/// The files that a rotating backend has left of a log, oldest first.
-#[pyfunction]
-pub(crate) fn rotated_files(py: Python<'_>, path: PathBuf) -> PyResult<Vec<PathBuf>> {
-    py.detach(|| ostracon::rotated_files(path)).map_err(raise)
-}
-
-/// The saved queries: name, title, question, and name, default and meaning of each parameter.
-#[pyfunction]
-#[expect(clippy::type_complexity, reason = "tuples for Python")]
-pub(crate) fn saved_queries()
--> Vec<(&'static str, &'static str, &'static str, Vec<(&'static str, &'static str, &'static str)>)> {
-    SavedQuery::all()
-        .into_iter()
-        .map(|query| {
-            let parameters = query.parameters.iter().map(|p| (p.name, p.default, p.meaning)).collect();
-            (query.name, query.title, query.question, parameters)
-        })
-        .collect()
 }

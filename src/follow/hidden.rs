@@ -32,12 +32,35 @@ impl Hidden {
         self.open = Some(id.stream);
     }
 
-    /// A fact that is.
-    pub(super) const fn keep(&mut self) {
+    /// What is hidden next does not follow what was hidden last: there may be a fact between that is kept.
+    pub(super) const fn end_range(&mut self) {
         self.open = None;
     }
 
     pub(super) fn into_ranges(self) -> Vec<StreamRange> {
         self.ranges.unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_hold_no_fact_that_may_be_kept() {
+        let id = |text: &str| text.parse::<FactId>().unwrap();
+        let mut hidden = Hidden::new(true);
+        for fact in ["1:1", "1:3", "2:7", "1:5"] {
+            hidden.hide(id(fact));
+        }
+        hidden.end_range();
+        hidden.hide(id("1:9"));
+        let ranges = hidden.into_ranges();
+        let ranges: Vec<_> =
+            ranges.iter().map(|range| (range.stream.0, range.first_seq.0, range.last_seq.0)).collect();
+        assert_eq!(ranges, [(1, 1, 3), (2, 7, 7), (1, 5, 5), (1, 9, 9)]);
+        let mut unasked = Hidden::new(false);
+        unasked.hide(id("1:1"));
+        assert!(unasked.into_ranges().is_empty());
     }
 }

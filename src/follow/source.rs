@@ -47,13 +47,15 @@ impl Reading {
     fn kept(&mut self, kind: Kind, batch: &RecordBatch) -> Result<Vec<Found>> {
         let dropped = self.selection.as_ref().map(|selection| selection.dropped(kind, batch)).transpose()?;
         let facts = columns::facts(kind, batch).ok_or_else(|| lacking(kind))?;
+        // What lies between these rows and those of another batch may be kept, and be read later.
+        self.hidden.end_range();
         let mut kept = Vec::with_capacity(facts.len());
         for (row, Recorded { position, fact }) in facts.into_iter().enumerate() {
             let is_dropped = dropped.as_ref().is_some_and(|rows| rows.get(row).is_some_and(Option::is_some));
             if is_dropped {
                 self.hidden.hide(position.id());
             } else {
-                self.hidden.keep();
+                self.hidden.end_range();
                 kept.push(Recorded { position, fact: fact.into_owned() });
             }
         }

@@ -67,7 +67,8 @@ fn each_fact_goes_to_one_consumer_and_is_pending_until_it_is_acknowledged() {
     let stranger = other.record(crash(99)).unwrap();
     assert_eq!(ids(&group.consume("a", 100).unwrap()), [stranger.id()]);
 
-    let claimed = same.claim("c", Duration::ZERO, ids(&to_b)).unwrap();
+    let twice = [ids(&to_b), ids(&to_b)].concat();
+    let claimed = same.claim("c", Duration::ZERO, twice).unwrap();
     assert_eq!(ids(&claimed), ids(&to_b));
     assert!(group.claim("b", Duration::from_secs(3600), ids(&to_b)).unwrap().is_empty(), "just delivered");
     assert!(group.pending("b", None, 100).unwrap().is_empty());

@@ -1,0 +1,60 @@
+//! How questions are asked, and which have names.
+
+use ostracon::{QueryOptions, SavedQuery, UnixNanos};
+use pyo3::prelude::*;
+
+use crate::error::misuse;
+use crate::settings::seconds;
+
+/// What narrows a question; instants are in nanoseconds since 1970.
+pub(crate) fn options(
+    timeout: Option<f64>,
+    since: Option<i64>,
+    until: Option<i64>,
+    as_of: Option<i64>,
+) -> PyResult<QueryOptions> {
+    let mut options = QueryOptions::new();
+    if let Some(timeout) = timeout {
+        options = options.timeout(seconds(timeout)?);
+    }
+    if let Some(since) = since {
+        options = options.since(UnixNanos::new(since));
+    }
+    if let Some(until) = until {
+        options = options.until(UnixNanos::new(until));
+    }
+    if let Some(as_of) = as_of {
+        options = options.as_of(UnixNanos::new(as_of));
+    }
+    Ok(options)
+}
+
+/// A placeholder's value.
+pub(crate) fn param(options: QueryOptions, name: &str, value: &Bound<'_, PyAny>) -> PyResult<QueryOptions> {
+    // A bool is an int, too: it comes first.
+    Ok(if let Ok(value) = value.extract::<bool>() {
+        options.param(name, value)
+    } else if let Ok(value) = value.extract::<i64>() {
+        options.param(name, value)
+    } else if let Ok(value) = value.extract::<f64>() {
+        options.param(name, value)
+    } else if let Ok(value) = value.extract::<String>() {
+        options.param(name, value)
+    } else {
+        return Err(misuse(format!("${name} must be a bool, an int of 64 bits, a float or a str")));
+    })
+}
+
+/// The saved queries: name, title, question, and name, default and meaning of each parameter.
+#[pyfunction]
+#[expect(clippy::type_complexity, reason = "tuples for Python")]
+pub(crate) fn saved_queries()
+-> Vec<(&'static str, &'static str, &'static str, Vec<(&'static str, &'static str, &'static str)>)> {
+    SavedQuery::all()
+        .into_iter()
+        .map(|query| {
+            let parameters = query.parameters.iter().map(|p| (p.name, p.default, p.meaning)).collect();
+            (query.name, query.title, query.question, parameters)
+        })
+        .collect()
+}
