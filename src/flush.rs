@@ -61,9 +61,12 @@ fn wait_for_work(recorder: &Recorder) -> bool {
                 state = recorder.lock();
                 if let Err(error) = sealed {
                     tracing::warn!(%error, "the buffer could not be sealed");
-                    state.retry_at = Some(now + RETRY);
+                    state.retry_at = Some(Instant::now() + RETRY);
                 }
-                continue;
+                // What is sealed is flushed before the next seal, however fast the buffer fills again.
+                if state.sealed.is_empty() || state.retry_at.is_some() {
+                    continue;
+                }
             }
             if state.has_pending()
                 && let Err(error) = state.write_pending()

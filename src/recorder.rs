@@ -227,7 +227,7 @@ impl Recorder {
             state.finish_file();
         }
         // The flush seals the buffer; and it has to know from when on it counts the age.
-        if was_empty || self.is_full(&state) {
+        if was_empty || (self.is_full(&state) && state.retry_at.is_none()) {
             self.work.notify_one();
         }
         Ok(Some(Position { stream: self.stream, seq: last, recorded_at }))

@@ -117,7 +117,7 @@ impl TypedValueParser for SavedName {
 
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let span: jiff::SignedDuration = text.parse().map_err(|error: jiff::Error| error.to_string())?;
-    Duration::try_from(span).map_err(|_| "a timeout is not negative".to_owned())
+    Duration::try_from(span).map_err(|_| "a length of time is not negative".to_owned())
 }
 
 fn request(text: &str) -> Result<Request, String> {

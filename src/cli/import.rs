@@ -116,7 +116,10 @@ impl Input {
     fn name(&self) -> String {
         match self {
             Self::File(path) => path.display().to_string(),
-            Self::Redis(url) => url.rsplit_once('@').map_or(url.as_str(), |(_, place)| place).to_owned(),
+            Self::Redis(url) => {
+                let place = url.rsplit_once('@').map_or(url.as_str(), |(_, place)| place);
+                place.split('?').next().unwrap_or_default().to_owned()
+            }
         }
     }
 

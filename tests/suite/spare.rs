@@ -294,3 +294,21 @@ fn the_longest_append_of_many() {
         eprintln!("{durability:?}: {flushes} flushes meanwhile; the longest appends: {longest:?}");
     }
 }
+
+/// However fast the buffer fills again, what was sealed is flushed before the next seal.
+#[test]
+fn recorders_who_are_faster_than_a_seal_do_not_keep_the_flush() {
+    let folder = support::scratch();
+    let store = Store::builder().flush_rows(1).open(folder.path().join("facts")).unwrap();
+    let begun = Instant::now();
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while store.metrics().flushes < 3 && begun.elapsed() < Duration::from_secs(20) {
+                    store.record(support::crash(1)).unwrap();
+                }
+            });
+        }
+    });
+    assert!(store.metrics().flushes >= 3, "nothing was flushed for {:?}", begun.elapsed());
+}

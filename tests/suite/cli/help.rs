@@ -74,7 +74,7 @@ fn misuse_ends_with_1_and_says_what_was_wrong() {
             &["sql", "facts", "-c", "select 1", "--format", "xml"],
             "[possible values: table, csv, tsv, json, ndjson, markdown]",
         ),
-        (&["sql", "facts", "-c", "select 1", "--timeout", "-1s"], "a timeout is not negative"),
+        (&["sql", "facts", "-c", "select 1", "--timeout", "-1s"], "a length of time is not negative"),
         (&["sql", "facts", "-c", "select 1", "--timeout", "soon"], "invalid value 'soon'"),
         (&["inspect", "facts", "everything"], "[possible values: events, audits, dead-letters, summary]"),
         (&["inspect", "facts", "events", "--limit", "few"], "invalid value 'few'"),
