@@ -1,6 +1,9 @@
 # make demo    build, import real facts, ask five saved queries
 # make test    every test, of the crate and of the Python package, which it builds and installs
 # make check   formatting, lints, docs
+# make fuzz    new seeds of mutated stores; SECONDS=3600 for an hour
+# make compare QUERIES=200000 SEED=7    made-up questions for Ostracon, DuckDB and SQLite: more than the tests ask
+# make kills    500 killed writers in each scene with a backup, a damaged commit, a renamed store
 # make bench   the benchmarks; make versus compares with DuckDB and SQLite
 
 export CARGO_TERM_COLOR ?= auto
@@ -8,9 +11,9 @@ CARGO ?= cargo
 DEMO ?= target/demo-store
 # Where the Python package is installed to be tested, and what it is tested with.
 VENV ?= target/python
-TESTED_WITH = maturin==1.* papyra==0.3.0 pytest trio pyarrow polars starlette redis
+TESTED_WITH = maturin==1.* papyra==0.3.0 pytest trio pyarrow polars numpy pandas starlette redis
 
-.PHONY: demo test test-python check bench versus
+.PHONY: demo test test-python check fuzz compare kills bench versus
 
 demo:
 	@mkdir -p $(dir $(DEMO))
@@ -39,6 +42,16 @@ test-python:
 	cd python && ../$(VENV)/bin/maturin build --quiet --locked --profile dev --out ../target/wheels
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check target/wheels/*.whl
 	$(VENV)/bin/pytest python
+
+SECONDS ?= 60
+fuzz:
+	OSTRACON_FUZZ_SECONDS=$(SECONDS) $(CARGO) test --locked --test suite -- --exact fuzz::mutated_stores --nocapture
+
+compare:
+	QUERIES=$(or $(QUERIES),200000) SEED=$(or $(SEED),1) $(CARGO) test --locked --test suite engines::compare -- --nocapture
+
+kills:
+	OSTRACON_KILLS=500 $(CARGO) test --locked --test suite kill::disturbed -- --nocapture
 
 bench:
 	$(CARGO) bench --locked

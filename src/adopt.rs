@@ -3,14 +3,24 @@
 //! A stream whose lock is free and whose folder has journal files belonged to a process that
 //! died. Its facts are read and handed to the flush; its journal files go when the ledger covers
 //! them. The opener goes on with the stream, unless facts may be gone, and with them numbers that
-//! somebody has seen: because the machine has restarted, and they were never synced, or because
-//! they were acknowledged before the journal had them. So that no number names two facts, such a
-//! stream ends.
+//! somebody has seen: because the machine has restarted, and they were never synced; because they were
+//! acknowledged before the journal had them; because the journal ends within a frame, or lacks facts that it
+//! may have had, as one that was cut does; or because segments have higher numbers than the ledger knows of, as
+//! in a copy whose ledger is older than its segments. So that no number names two facts, such a stream ends.
 //!
 //! An opener that promises the disk goes on with no stream that has facts left to flush: its own
 //! would come behind these, and if the power failed, theirs might be there and these not.
 //!
 //! A stream with a damaged journal is left alone, for `recover`.
+//!
+//! # A backup that is recorded into
+//!
+//! A backup and its original may both go on recording, and both begin streams. So that neither gives
+//! out the other's numbers, the first writer of a backup ends the streams that it finds there, and
+//! begins its own far above the highest one ([`stream_apart`]). Nobody else gets near: the original,
+//! and other copies of the same backup, would have to begin tens of thousands of streams. That a store
+//! is a backup which nobody has recorded into is seen by its journal files, which only a writer removes,
+//! after its own stream has a folder.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -23,19 +33,19 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Seq, StreamId, UnixNanos};
 use crate::flush;
 use crate::journal::append::Journal;
+pub(crate) use crate::journal::append::MAX_JOURNAL_BYTES;
+use crate::journal::begin;
 use crate::journal::claim::{self, Claim, JournalFile};
-use crate::journal::frame::{FileHeader, verified_frames};
-use crate::journal::replay::{self, Contents, Ending};
-use crate::ledger::{Ledger, State, StoreId};
+use crate::journal::frame::{FileHeader, HeaderError, verified_frames};
+use crate::journal::replay::{self, Contents, Ending, FactSums};
+use crate::journal::sound::sound;
+use crate::journal::source;
+use crate::ledger::{Ledger, State, StoreId, StreamRange};
 use crate::metrics::count;
-use crate::recorder::Sealed;
+use crate::recorder::{Sealed, is_ahead};
+use crate::segment;
 use crate::settings::Durability;
 use crate::store::Shared;
-
-/// More bytes in one journal file are not read: no writer makes such a file.
-pub(crate) const MAX_JOURNAL_BYTES: u64 = 8 << 30;
-/// In nanoseconds.
-const A_DAY: i64 = 86_400_000_000_000;
 
 /// A stream to append to, and what has to be flushed first.
 pub(crate) struct Opened {
@@ -53,18 +63,26 @@ pub(crate) fn open_stream(
     root: &Path,
     ledger: &Ledger,
     durability: Durability,
+    now: UnixNanos,
     replayed: &AtomicU64,
 ) -> Result<Opened> {
     // What others have published, and perhaps not lived to sync, is built upon from here on.
-    for folder in [ledger.folder(), &root.join("journal")] {
-        disk.sync_dir(folder).map_err(|error| Error::io("open the store with", folder, error))?;
-    }
+    let attempt = |folder: &Path, error| Error::io("open the store with", folder, error);
+    ledger.sync().map_err(|error| attempt(ledger.folder(), error))?;
+    let journal = root.join("journal");
+    disk.sync_dir(&journal).map_err(|error| attempt(&journal, error))?;
     let mut sealed = VecDeque::new();
     let mut own = None;
     let mut newest = ledger.known().streams.keys().next_back().map_or(0, |stream| stream.0);
     for stream in claim::streams(root)? {
         newest = newest.max(stream.0);
-        let files = claim::files(&claim::folder(root, stream))?;
+        let files = match claim::files(&claim::folder(root, stream)) {
+            Ok(files) => files,
+            Err(error) if is_left_for_recover(&error, stream) => continue,
+            // Another user's, which is passed by below.
+            Err(_) if claim::try_claim(disk, root, stream)?.is_none() => continue,
+            Err(error) => return Err(error),
+        };
         if own.is_some() && files.is_empty() {
             continue;
         }
@@ -74,32 +92,42 @@ pub(crate) fn open_stream(
         let files = claim::files(&claim.folder)?;
         let left = match leftovers(disk, &state, stream, &files) {
             Ok(left) => left,
-            Err(error) if error.kind() == ErrorKind::Damaged => {
-                tracing::warn!(%error, %stream, "the stream is left for recover");
-                continue;
-            }
+            Err(error) if is_left_for_recover(&error, stream) => continue,
             Err(error) => return Err(error),
         };
         count(replayed, left.chunks.iter().map(|chunk| chunk.facts()).sum());
         let ended = state.streams.get(&stream).is_some_and(|stream| stream.ended);
+        let unnamed = if ended { Seq(0) } else { segment::highest_unnamed(root, &state, stream)? };
+        if unnamed > left.last {
+            tracing::warn!(%stream, newest = %left.last, %unnamed,
+                "segments that no commit names have facts of a stream after the newest one that is known; the stream is not \
+                 gone on with, and `ostracon recover` brings the facts back");
+        }
+        let numbers_lost = left.numbers_lost || unnamed > left.last;
         // A clock that was far ahead would keep this stream's time from going on.
-        let timely = left.last_recorded_at.get() <= UnixNanos::now().get().saturating_add(A_DAY);
+        let timely = !is_ahead(left.last_recorded_at, now);
+        if !timely && !ended {
+            // A scan says so, too.
+            tracing::debug!(%stream, newest = %left.last_recorded_at, %now,
+                "the newest fact of a stream was recorded later than now: the clock was ahead then, or is behind now; \
+                 the stream is not gone on with");
+        }
         // Facts that are synced must not come behind others that a power failure may take; and a
         // sync of these proves nothing, if one has failed before.
         let on_disk = durability != Durability::Synced || left.chunks.is_empty();
-        let usable = own.is_none() && !ended && timely && on_disk && !left.numbers_lost;
+        let next_number = claim::next_number(&files);
+        let usable = own.is_none() && !ended && timely && on_disk && !numbers_lost;
         let (last, last_recorded_at) = (left.last, left.last_recorded_at);
         let mut remains = Sealed {
             stream,
             chunks: left.chunks,
             journals: files.iter().map(|file| file.path.clone()).collect(),
             last_recorded_at,
-            ends_stream: left.numbers_lost && !ended,
+            ends_stream: numbers_lost && !ended,
             keep_aside: left.keep_aside,
             claim: None,
         };
-        if usable {
-            let next_number = files.last().map_or(1, |file| file.number + 1);
+        if let Some(next_number) = next_number.filter(|_| usable) {
             let header = FileHeader { stream, store: state.store };
             let journal = Journal::new(disk.clone(), claim.folder.clone(), header, next_number);
             own = Some((claim, journal, last, last_recorded_at));
@@ -117,24 +145,66 @@ pub(crate) fn open_stream(
     Ok(Opened { claim, journal, last, last_recorded_at, sealed })
 }
 
+/// Whether an error is of this one stream's files. The other streams are opened all the same.
+fn is_left_for_recover(error: &Error, stream: StreamId) -> bool {
+    let is_damaged = error.kind() == ErrorKind::Damaged;
+    if is_damaged {
+        tracing::warn!(%error, %stream, "the stream is left for recover");
+    }
+    is_damaged
+}
+
+/// Claims a stream that has no facts yet.
+pub(crate) fn begin_stream(disk: &Disk, root: &Path, ledger: &Ledger) -> Result<(Claim, Journal)> {
+    let in_ledger = ledger.known().streams.keys().next_back().map_or(0, |stream| stream.0);
+    let newest = claim::streams(root)?.last().map_or(0, |stream| stream.0).max(in_ledger);
+    let (claim, journal, ..) = new_stream(disk, root, ledger, newest)?;
+    Ok((claim, journal))
+}
+
+/// Claims a stream that nothing readable in the store tells of, where the ledger cannot be read: what
+/// other streams have left is not touched.
+pub(crate) fn open_apart(disk: &Disk, root: &Path, ledger: &Ledger, highest: u32) -> Result<Opened> {
+    let folders = claim::streams(root)?;
+    let newest = folders.last().map_or(0, |stream| stream.0).max(highest);
+    let (claim, journal, last, last_recorded_at) = new_stream(disk, root, ledger, newest)?;
+    Ok(Opened { claim, journal, last, last_recorded_at, sealed: VecDeque::new() })
+}
+
 fn new_stream(
     disk: &Disk,
     root: &Path,
     ledger: &Ledger,
     mut newest: u32,
 ) -> Result<(Claim, Journal, Seq, UnixNanos)> {
+    if is_unused_backup(root)? {
+        newest = stream_apart(newest, uuid::Uuid::new_v4().as_u128());
+    }
+    let mut from_the_lowest = false;
     loop {
-        newest = newest.checked_add(1).filter(|n| i32::try_from(*n).is_ok()).ok_or_else(|| {
-            Error::new(
-                ErrorKind::Damaged,
-                "the store has no stream numbers left; its journal folder is not sound",
-            )
-        })?;
+        newest = match newest.checked_add(1).filter(|n| i32::try_from(*n).is_ok()) {
+            Some(next) => next,
+            // The highest number is used: then the lowest that is free.
+            None if !from_the_lowest => {
+                from_the_lowest = true;
+                1
+            }
+            None => {
+                let why = "the store has no stream numbers left; its journal folder is not sound";
+                return Err(Error::new(ErrorKind::Damaged, why));
+            }
+        };
         let stream = StreamId(newest);
+        if from_the_lowest && claim::folder(root, stream).symlink_metadata().is_ok() {
+            continue;
+        }
         let Some(claim) = claim::try_claim(disk, root, stream)? else { continue };
         // Another process may have had it, and left, between the listing and the claim.
-        let state = ledger.refresh()?;
-        if state.streams.contains_key(&stream) || !claim::files(&claim.folder)?.is_empty() {
+        let state = if ledger.is_unreadable() { ledger.known() } else { ledger.refresh()? };
+        let is_used = state.streams.contains_key(&stream)
+            || !claim::files(&claim.folder)?.is_empty()
+            || segment::highest_unnamed(root, &state, stream)? > Seq(0);
+        if is_used {
             continue;
         }
         let header = FileHeader { stream, store: state.store };
@@ -143,22 +213,63 @@ fn new_stream(
     }
 }
 
+/// Whether the store is a backup without facts of its own.
+fn is_unused_backup(root: &Path) -> Result<bool> {
+    for stream in claim::streams(root)? {
+        match claim::files(&claim::folder(root, stream)) {
+            Ok(files) if files.iter().any(JournalFile::is_of_backup) => return Ok(true),
+            // Another user's folder, or a link to one that is not mounted.
+            Err(error) if error.is_denied() || error.kind() == ErrorKind::Damaged => {}
+            files => drop(files?),
+        }
+    }
+    Ok(false)
+}
+
+/// How many stream numbers, at least, are left to the store that a backup was made of.
+const LEFT_TO_THE_ORIGINAL: u32 = 1 << 16;
+/// How many numbers a backup chooses its first stream from, so that two copies of it rarely choose the same.
+const CHOICES: u128 = 1 << 21;
+
+/// A number far above this one; where there is no such number, this one.
+fn stream_apart(newest: u32, random: u128) -> u32 {
+    let choice = u32::try_from(random % CHOICES).unwrap_or_default();
+    let apart = newest.saturating_add(LEFT_TO_THE_ORIGINAL).saturating_add(choice);
+    // A stream is a 32-bit integer in SQL, and other streams follow.
+    if apart < i32::MAX.unsigned_abs() - LEFT_TO_THE_ORIGINAL { apart } else { newest }
+}
+
 /// Removes the journal files of a dead process's stream whose facts the ledger covers. Returns how
 /// many, and how many bytes.
 ///
 /// If it covers all of them, the stream is left as an opener would that goes on with another: where
 /// numbers may have been given out that are in no file, it ends. If not, the files that are left must
-/// tell that still; so a file goes only where they have nothing to tell.
-pub(crate) fn retire_covered(shared: &Shared, stream: StreamId) -> Result<(u64, u64)> {
+/// tell that still; so a file goes only where they have nothing to tell. A backup's files stay for its
+/// first writer.
+/// Nor does one go whose covered facts `may_go` says no to: the segments that have them are damaged.
+pub(crate) fn retire_covered(
+    shared: &Shared,
+    stream: StreamId,
+    may_go: impl FnOnce(StreamRange) -> bool,
+) -> Result<(u64, u64)> {
     let Some(claim) = claim::try_claim(&shared.disk, &shared.root, stream)? else { return Ok((0, 0)) };
     let state = shared.ledger.refresh()?;
     let files = claim::files(&claim.folder)?;
+    if files.iter().any(JournalFile::is_of_backup) {
+        return Ok((0, 0));
+    }
     let left = match leftovers(&shared.disk, &state, stream, &files) {
         Ok(left) => left,
         // It is left for recover.
         Err(error) if error.kind() == ErrorKind::Damaged => return Ok((0, 0)),
         Err(error) => return Err(error),
     };
+    let committed = state.committed(stream);
+    if covered(&files, FileHeader { stream, store: state.store }, committed)?
+        .is_some_and(|range| !may_go(range))
+    {
+        return Ok((0, 0));
+    }
     let size = |path: &Path| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
     let sizes: Vec<_> = files.iter().map(|file| (file.path.clone(), size(&file.path))).collect();
     let folder = claim.folder.clone();
@@ -176,10 +287,8 @@ pub(crate) fn retire_covered(shared: &Shared, stream: StreamId) -> Result<(u64, 
         flush::flush_left(shared, &Arc::new(sealed))?;
     } else if !left.numbers_lost {
         let header = FileHeader { stream, store: state.store };
-        let committed = state.committed(stream);
         for file in &files {
-            let bytes = std::fs::read(&file.path)
-                .map_err(|error| Error::io("read the journal", &file.path, error))?;
+            let bytes = read_journal(file)?;
             let contents = replay::read(&bytes, &header, true);
             let covered = contents.facts.is_some_and(|facts| facts.last <= committed);
             if covered && contents.ending == Ending::Clean {
@@ -192,6 +301,25 @@ pub(crate) fn retire_covered(shared: &Shared, stream: StreamId) -> Result<(u64, 
         shared.disk.sync_dir(&folder).map_err(|error| Error::io("sync the folder", &folder, error))?;
     }
     Ok((gone.len() as u64, gone.iter().sum()))
+}
+
+fn read_journal(file: &JournalFile) -> Result<Vec<u8>> {
+    let gone = || Error::io("read the journal", &file.path, std::io::ErrorKind::NotFound.into());
+    let (open, size) = source::open(&file.path)?.ok_or_else(gone)?;
+    source::read(&open, &file.path, size)
+}
+
+/// The facts in these files that the ledger covers, from the first to the last.
+fn covered(files: &[JournalFile], header: FileHeader, committed: Seq) -> Result<Option<StreamRange>> {
+    let mut covered: Option<StreamRange> = None;
+    for file in files {
+        let facts = replay::read(&read_journal(file)?, &header, true).facts;
+        if let Some(facts) = facts.filter(|facts| facts.first <= committed) {
+            let first_seq = covered.map_or(facts.first, |known| known.first_seq.min(facts.first));
+            covered = Some(StreamRange { stream: header.stream, first_seq, last_seq: committed });
+        }
+    }
+    Ok(covered)
 }
 
 /// What a stream's journal files hold beyond the ledger.
@@ -210,22 +338,32 @@ fn leftovers(disk: &Disk, state: &State, stream: StreamId, files: &[JournalFile]
     let mut tail = TailReader::new(state.store, stream, known.map_or(Seq(0), |known| known.committed));
     for file in files {
         let attempt = |error| Error::io("read the journal", &file.path, error);
-        let size = std::fs::metadata(&file.path).map_err(attempt)?.len();
-        let bytes = if size > MAX_JOURNAL_BYTES {
-            return Err(Error::damaged(&file.path, format_args!("it has {size} bytes")));
-        } else {
-            std::fs::read(&file.path).map_err(attempt)?
-        };
+        let (open, size) =
+            source::open(&file.path)?.ok_or_else(|| attempt(std::io::ErrorKind::NotFound.into()))?;
+        let metadata = open.metadata().map_err(attempt)?;
+        let bytes = source::read(&open, &file.path, size)?;
+        let before = tail.may_lack_facts;
         tail.add(&file.path, &bytes, claim::same_boot(disk, file))?;
+        if begin::is_unused(&metadata) {
+            tail.may_lack_facts = before;
+        }
     }
     let recorded_at = known.map_or_else(UnixNanos::default, |known| known.last_recorded_at);
     Ok(Leftovers {
         last: tail.last,
         last_recorded_at: tail.last_recorded_at.max(recorded_at),
-        numbers_lost: files.iter().any(|file| file.buffered || !claim::same_boot(disk, file)),
+        numbers_lost: tail.may_lack_facts || files.iter().any(|file| file.may_lack_numbers(disk)),
         keep_aside: std::mem::take(&mut tail.keep_aside),
         chunks: tail.finish(),
     })
+}
+
+/// What is wrong where a journal file and one before it have different facts of the same number.
+pub(crate) fn two_facts(seq: Seq, stream: StreamId) -> String {
+    format!(
+        "it has another fact {seq} of stream {stream} than the file before it: two processes have owned the stream at the \
+         same time"
+    )
 }
 
 /// Puts a stream's tail together from its journal files, oldest first.
@@ -234,8 +372,11 @@ pub(crate) struct TailReader {
     buffer: Buffer,
     pub(crate) last: Seq,
     pub(crate) last_recorded_at: UnixNanos,
+    sums: FactSums,
     /// A power failure took what came before the files that are left.
     cut: bool,
+    /// There may have been facts after the last one: a file ends within a frame, or has no facts.
+    may_lack_facts: bool,
     /// Files that hold more than could be read.
     keep_aside: Vec<PathBuf>,
 }
@@ -248,7 +389,9 @@ impl TailReader {
             buffer: Buffer::new(stream),
             last: committed,
             last_recorded_at: UnixNanos::default(),
+            sums: FactSums::default(),
             cut: false,
+            may_lack_facts: false,
             keep_aside: Vec::new(),
         }
     }
@@ -269,6 +412,13 @@ impl TailReader {
                 ),
             ));
         }
+        let frames = || verified_frames(bytes.get(sound.clone()).unwrap_or_default());
+        if let Some(frame) = frames().find(|frame| !self.sums.fits(frame)) {
+            return Err(Error::damaged(path, two_facts(frame.seq, self.header.stream)));
+        }
+        let is_torn = matches!(ending, Ending::Torn { .. });
+        // Those of a file that the ledger covers beyond its last fact are known to be all.
+        self.may_lack_facts |= facts.is_none_or(|facts| is_torn && facts.last >= self.last);
         let Some(facts) = facts.filter(|facts| facts.last > self.last) else { return Ok(()) };
         if self.cut || (facts.first > self.last.next() && !same_boot && synced <= self.last) {
             // The disk kept a later file and not an earlier one. Nobody was promised more.
@@ -285,7 +435,9 @@ impl TailReader {
                 ),
             ));
         }
-        for frame in verified_frames(bytes.get(sound).unwrap_or_default()) {
+        // What a file before it may have had is in this one, or was never given a number.
+        self.may_lack_facts = is_torn;
+        for frame in frames() {
             if frame.seq > self.last {
                 self.buffer.push(frame.seq, frame.raw);
                 self.last = frame.seq;
@@ -295,7 +447,49 @@ impl TailReader {
         Ok(())
     }
 
+    /// Adds the facts whose frames are sound of a file that could not be added: before and after the damage in it,
+    /// or after a gap.
+    pub(crate) fn add_sound(&mut self, bytes: &[u8]) {
+        let is_foreign = match FileHeader::decode(bytes) {
+            Ok(header) => header != self.header,
+            Err(HeaderError::NewerFormat(_)) => true,
+            // By its place it is the stream's.
+            Err(HeaderError::Unsound) => false,
+        };
+        if is_foreign {
+            return;
+        }
+        // No crash has cut the last batch of a damaged file: its facts count.
+        let found = sound(bytes);
+        for frame in found.facts.iter().chain(&found.incomplete) {
+            if frame.seq > self.last {
+                self.buffer.push(frame.seq, frame.raw);
+                self.last = frame.seq;
+            }
+        }
+    }
+
     pub(crate) fn finish(mut self) -> Vec<Arc<Chunk>> {
         self.buffer.seal()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CHOICES, LEFT_TO_THE_ORIGINAL, stream_apart};
+
+    #[test]
+    fn a_stream_apart_is_far_above_those_of_the_original_while_there_are_numbers() {
+        assert_eq!(stream_apart(3, 0), 3 + LEFT_TO_THE_ORIGINAL);
+        assert_eq!(stream_apart(3, CHOICES + 5), 8 + LEFT_TO_THE_ORIGINAL);
+        let mut newest = 1;
+        for generation in 0..900 {
+            let apart = stream_apart(newest, CHOICES - 1);
+            assert!(apart >= newest + LEFT_TO_THE_ORIGINAL, "{generation}");
+            newest = apart;
+        }
+        let most = i32::MAX.unsigned_abs();
+        assert_eq!(stream_apart(most - 1, 0), most - 1);
+        assert_eq!(stream_apart(u32::MAX, u128::MAX), u32::MAX);
     }
 }

@@ -62,7 +62,7 @@ pub trait PersistenceBackend: Send + Sync {
     fn scan(&self) -> impl Future<Output = Result<ScanReport>> + Send;
 
     /// Makes a damaged store whole again, as far as the configuration allows; without one it only
-    /// looks.
+    /// looks. Mode quarantine without a folder uses the store's own `quarantine`.
     fn recover(&self, config: Option<RecoveryConfig>) -> impl Future<Output = Result<RecoveryReport>> + Send;
 
     /// The counters. Never fails.
@@ -152,7 +152,9 @@ impl PersistenceBackend for Store {
         thread.map_err(|error| {
             Error::with_source(ErrorKind::Io, "cannot start the compaction's thread", error)
         })?;
-        receiver.await.unwrap_or_else(|_| Err(Error::new(ErrorKind::Io, "the compaction failed within")))
+        receiver
+            .await
+            .unwrap_or_else(|_| Err(Error::new(ErrorKind::Internal, "the compaction failed within")))
     }
 
     async fn scan(&self) -> Result<ScanReport> {
@@ -160,7 +162,7 @@ impl PersistenceBackend for Store {
     }
 
     async fn recover(&self, config: Option<RecoveryConfig>) -> Result<RecoveryReport> {
-        Self::recover(self, config.unwrap_or_default())
+        Self::recover(self, config.unwrap_or_default().own_quarantine(self.path()))
     }
 
     fn metrics(&self) -> MetricsSnapshot {

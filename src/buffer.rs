@@ -38,6 +38,11 @@ impl Chunk {
         self.frames.len()
     }
 
+    /// The facts' frames, as a journal has them.
+    pub(crate) fn frames(&self) -> &[u8] {
+        &self.frames
+    }
+
     /// When its last fact was recorded.
     pub(crate) fn last_recorded_at(&self) -> UnixNanos {
         verified_frames(&self.frames).last().map(|frame| frame.recorded_at).unwrap_or_default()

@@ -98,6 +98,19 @@ impl Store {
     }
 }
 
+/// The states of each group that are there, the newest first.
+pub(crate) fn states(root: &Path) -> Result<Vec<Vec<StateName>>> {
+    let mut groups: BTreeMap<_, Vec<StateName>> = BTreeMap::new();
+    for name in file::list(root)? {
+        groups.entry((name.kind, name.group.clone())).or_default().push(name);
+    }
+    let mut groups: Vec<_> = groups.into_values().collect();
+    for states in &mut groups {
+        states.sort_by_key(|name| std::cmp::Reverse(name.number));
+    }
+    Ok(groups)
+}
+
 /// What every group was given, and what is pending.
 pub(crate) fn summaries(shared: &Shared) -> Result<Vec<GroupSummary>> {
     let (store, now) = (shared.ledger.known().store, shared.now());
@@ -136,13 +149,17 @@ impl ConsumerGroup<'_> {
     /// Makes the group, unless it is there. Whether it was made.
     ///
     /// # Errors
-    /// [`ErrorKind::Closed`] in a store that is open for reading only, [`ErrorKind::Damaged`] if the
-    /// group's state is, and the operating system's errors.
+    /// [`ErrorKind::Refused`] for a cursor that cannot be of this store, [`ErrorKind::Closed`] in a store that is
+    /// open for reading only, [`ErrorKind::Damaged`] if the group's state is, and the operating system's errors.
     pub fn create(&self, start: StartAt) -> Result<bool> {
         self.check_writes()?;
         let delivered = match start {
             StartAt::Beginning => Cursor::start(),
-            StartAt::After(cursor) => cursor,
+            StartAt::After(cursor) => {
+                cursor.check(self.store.shared().ledger.folder(), &self.store.snapshot()?)?;
+                // The state says for itself of which store it is.
+                cursor.unsigned()
+            }
             StartAt::Now => {
                 let mut cursor = Cursor::start();
                 for (stream, seq) in self.store.snapshot()?.newest()? {
@@ -269,6 +286,7 @@ impl ConsumerGroup<'_> {
     pub fn remove(&self) -> Result<bool> {
         self.check_writes()?;
         if self.load()?.is_none() {
+            self.store.shared().disk.check_place()?;
             return Ok(false);
         }
         let _lock = self.lock()?;
@@ -318,11 +336,12 @@ impl ConsumerGroup<'_> {
         // Nothing is made for a group that is not there.
         let is_there = || self.load()?.ok_or_else(|| self.is_not_there());
         is_there()?;
-        let _lock = self.lock()?;
+        let _lock = self.lock().map_err(|error| self.store.shared().disk.explain(error))?;
         let mut state = is_there()?;
-        let (unchanged, result) = change(&mut state)?;
+        let explain = |error| self.store.shared().disk.explain(error);
+        let (unchanged, result) = change(&mut state).map_err(explain)?;
         if !unchanged {
-            self.publish(&state.next())?;
+            self.publish(&state.next()).map_err(explain)?;
         }
         Ok(result)
     }
@@ -361,6 +380,6 @@ impl ConsumerGroup<'_> {
             self.kind,
             self.store.path().display()
         );
-        Error::new(ErrorKind::Refused, why)
+        self.store.shared().disk.explain(Error::new(ErrorKind::Refused, why))
     }
 }

@@ -5,6 +5,9 @@ use std::error::Error as StdError;
 use std::path::Path;
 use std::{fmt, io};
 
+use crate::disk::DiskError;
+use crate::environment;
+
 /// `Result` with Ostracon's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -17,6 +20,7 @@ struct Inner {
     kind: ErrorKind,
     message: String,
     source: Option<Box<dyn StdError + Send + Sync>>,
+    hint: Option<String>,
 }
 
 /// The classes of errors, by what the caller should do.
@@ -35,6 +39,10 @@ pub enum ErrorKind {
     /// A sync failed earlier, so nothing more may be promised. Open the store again: that
     /// replays what the disk has.
     Poisoned,
+    /// The store's path no longer leads to the folder that was opened: it was renamed, replaced,
+    /// removed or unmounted. What was acknowledged is in the folder that was opened, and nothing was put
+    /// into another one. Open the store where it is now. Or files of another store are in its folder.
+    Moved,
     /// Bytes in the store are not what was written.
     Damaged,
     /// There is no store at that path, or something else is.
@@ -55,6 +63,8 @@ pub enum ErrorKind {
     Contended,
     /// It was stopped because somebody asked for that. The store is as it was.
     Cancelled,
+    /// A fault of Ostracon's own. The store is as it was; please report it.
+    Internal,
     /// What was asked for cannot be meant, or not without saying so once more. Nothing was done;
     /// the message says how to insist, or what to ask instead.
     Refused,
@@ -66,8 +76,18 @@ impl Error {
         self.0.kind
     }
 
+    /// What to do about it, where that is known; also a part of the text.
+    pub fn hint(&self) -> Option<&str> {
+        self.0.hint.as_deref()
+    }
+
+    pub(crate) fn hinting(mut self, hint: Option<String>) -> Self {
+        self.0.hint = hint.or(self.0.hint);
+        self
+    }
+
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self(Box::new(Inner { kind, message: message.into(), source: None }))
+        Self(Box::new(Inner { kind, message: message.into(), source: None, hint: None }))
     }
 
     pub(crate) fn with_source(
@@ -75,21 +95,55 @@ impl Error {
         message: impl Into<String>,
         source: impl Into<Box<dyn StdError + Send + Sync>>,
     ) -> Self {
-        Self(Box::new(Inner { kind, message: message.into(), source: Some(source.into()) }))
+        Self(Box::new(Inner { kind, message: message.into(), source: Some(source.into()), hint: None }))
     }
 
     /// An operating system's error: what was attempted, on which path.
     pub(crate) fn io(attempt: impl Into<Cow<'static, str>>, path: &Path, source: io::Error) -> Self {
         let kind = match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::NoSpace,
+            _ if DiskError::of(&source).is_some_and(DiskError::is_moved) => ErrorKind::Moved,
             _ => ErrorKind::Io,
         };
         let attempt = attempt.into();
-        Self::with_source(kind, format!("cannot {attempt} {}", path.display()), source)
+        let hint = environment::advice(&source, path);
+        Self::with_source(kind, format!("cannot {attempt} {}", path.display()), source).hinting(hint)
     }
 
+    /// What is wrong with a file's bytes; unless a reader of them says that the system kept it from
+    /// reading.
     pub(crate) fn damaged(path: &Path, what: impl fmt::Display) -> Self {
+        let what = what.to_string();
+        if let Some(error) = environment::named_in(&what) {
+            return Self::io("read", path, error);
+        }
         Self::new(ErrorKind::Damaged, format!("{} is damaged: {what}", path.display()))
+    }
+
+    /// The same error, with what to do about it.
+    pub(crate) fn advice(mut self, advice: impl fmt::Display) -> Self {
+        self.0.message = format!("{}; {advice}", self.0.message);
+        self
+    }
+
+    /// Whether the operating system has refused access.
+    pub(crate) fn is_denied(&self) -> bool {
+        let source = self.0.source.as_deref().and_then(|source| source.downcast_ref::<io::Error>());
+        source.is_some_and(|source| source.kind() == io::ErrorKind::PermissionDenied)
+    }
+
+    /// Whether what was read ended too early.
+    #[cfg(feature = "cli")]
+    pub(crate) fn is_end_of_file(&self) -> bool {
+        let source = self.0.source.as_deref().and_then(|source| source.downcast_ref::<io::Error>());
+        source.is_some_and(|source| source.kind() == io::ErrorKind::UnexpectedEof)
+    }
+
+    /// Whether the process's surroundings are the reason, and not what was read: no rights, no descriptors, no
+    /// memory.
+    pub(crate) fn is_of_environment(&self) -> bool {
+        let source = self.0.source.as_deref().and_then(|source| source.downcast_ref::<io::Error>());
+        source.is_some_and(environment::is_of_environment)
     }
 
     /// The same error, told from one step further out.
@@ -111,6 +165,10 @@ impl fmt::Display for Error {
                 told += &text;
             }
             cause = error.source();
+        }
+        if let Some(hint) = &self.0.hint {
+            told += "; ";
+            told += hint;
         }
         f.write_str(&told)
     }

@@ -10,13 +10,19 @@
 //! whoever reads the journal skips what the ledger covers. A flush that failed is tried again; it
 //! asks the ledger first how far the stream is covered, for a commit may have been published even
 //! though its sync failed.
+//!
+//! Only the owner of a stream commits its facts. A ledger that covers facts which are still to be flushed, and
+//! which no attempt of this process can have committed, has them from another owner: the lock file was removed, or
+//! the locks of the file system do not work. Then the numbers name other facts there, and nothing is let go.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::ledger::{Action, StreamRange};
+use crate::fact::{Seq, StreamId};
+use crate::ledger::{Action, Segment, State, StreamRange};
 use crate::metrics::count;
 use crate::recorder::{PENDING_AGE, Recorder, Sealed};
 use crate::segment::{self, Origin};
@@ -26,17 +32,23 @@ use crate::store::Shared;
 /// a row doubles it.
 const RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_mins(1);
+/// How often it is said that flushes go on failing.
+const SAY_EVERY: Duration = Duration::from_mins(1);
 
 /// The background thread of a store that is open for writing. It ends when the recorder closes.
 pub(crate) fn run(shared: &Shared, recorder: &Recorder) {
     let mut retry = RETRY;
-    while wait_for_work(recorder) {
+    let mut failures = Failures::default();
+    while wait_for_work(recorder, &mut failures) {
         // A panic must not end the thread: nobody would flush any more.
         let flushed = catch_unwind(AssertUnwindSafe(|| flush_sealed(shared, recorder)));
-        match flushed.unwrap_or_else(|_| Err(Error::new(ErrorKind::Io, "the flush failed within"))) {
-            Ok(()) => retry = RETRY,
+        match flushed.unwrap_or_else(|_| Err(Error::new(ErrorKind::Internal, "the flush failed within"))) {
+            Ok(()) => {
+                retry = RETRY;
+                failures.end();
+            }
             Err(error) => {
-                tracing::warn!(%error, "a flush failed and will be tried again; the facts stay in the journal");
+                failures.note(&error);
                 recorder.lock().retry_at = Some(Instant::now() + retry);
                 retry = (retry * 2).min(LONGEST_RETRY);
             }
@@ -44,8 +56,37 @@ pub(crate) fn run(shared: &Shared, recorder: &Recorder) {
     }
 }
 
+/// Flushes that failed one after another. It is said at once, and then once a minute for as long as it
+/// goes on: a line that was missed comes again.
+#[derive(Default)]
+struct Failures {
+    since: Option<(Instant, u64)>,
+    said_at: Option<Instant>,
+}
+
+impl Failures {
+    fn note(&mut self, error: &Error) {
+        let now = Instant::now();
+        let (begun, count) = self.since.map_or((now, 1), |(begun, count)| (begun, count + 1));
+        self.since = Some((begun, count));
+        if self.said_at.is_some_and(|at| now < at + SAY_EVERY) {
+            return;
+        }
+        self.said_at = Some(now);
+        tracing::warn!(%error, failures = count, seconds = (now - begun).as_secs(),
+            "a flush failed and will be tried again; the facts stay in the journal");
+    }
+
+    fn end(&mut self) {
+        if let Some((begun, count)) = self.since.take() {
+            self.said_at = None;
+            tracing::info!(failures = count, seconds = begun.elapsed().as_secs(), "flushing works again");
+        }
+    }
+}
+
 /// Waits until something is sealed, sealing the buffer if it is full or old enough. `false` at the end.
-fn wait_for_work(recorder: &Recorder) -> bool {
+fn wait_for_work(recorder: &Recorder, failures: &mut Failures) -> bool {
     let mut state = recorder.lock();
     loop {
         if state.closed {
@@ -60,7 +101,7 @@ fn wait_for_work(recorder: &Recorder) -> bool {
                 let sealed = recorder.seal();
                 state = recorder.lock();
                 if let Err(error) = sealed {
-                    tracing::warn!(%error, "the buffer could not be sealed");
+                    failures.note(&error);
                     state.retry_at = Some(Instant::now() + RETRY);
                 }
                 // What is sealed is flushed before the next seal, however fast the buffer fills again.
@@ -87,7 +128,8 @@ fn wait_for_work(recorder: &Recorder) -> bool {
 /// Flushes everything that is sealed, a stream at a time. That one stream's facts cannot be
 /// flushed does not keep the others.
 pub(crate) fn flush_sealed(shared: &Shared, recorder: &Recorder) -> Result<()> {
-    let _one_at_a_time = shared.flushing.lock().unwrap_or_else(PoisonError::into_inner);
+    // One at a time.
+    let mut attempts = shared.flushing.lock().unwrap_or_else(PoisonError::into_inner);
     let waiting = {
         let state = recorder.lock();
         if state.sealed.is_empty() {
@@ -105,22 +147,36 @@ pub(crate) fn flush_sealed(shared: &Shared, recorder: &Recorder) -> Result<()> {
     };
     let mut result = Ok(());
     for sealed in waiting.chunk_by(|one, next| one.stream == next.stream) {
-        let flushed = flush(shared, sealed);
+        let flushed = flush(shared, sealed, &mut attempts);
         count(if flushed.is_ok() { &shared.metrics.flushes } else { &shared.metrics.flush_errors }, 1);
         match flushed {
             Ok(()) => {
                 retire(shared, sealed);
                 recorder.committed(sealed);
             }
-            Err(error) => result = result.and(Err(error)),
+            Err(error) => {
+                // A conflict about another, dead stream does not stop the recorder's own stream.
+                let mut state = recorder.lock();
+                let is_own =
+                    state.stream == sealed_stream(sealed) && attempts.two_owners.contains(&state.stream);
+                let error = if is_own { state.note_conflict(error) } else { error };
+                drop(state);
+                result = result.and(Err(error));
+            }
         }
     }
-    result
+    result.map_err(|error| {
+        let explained = shared.disk.explain(error);
+        if let Err(moved) = shared.disk.check_place() {
+            recorder.lock().note(&moved);
+        }
+        explained
+    })
 }
 
 /// Flushes what a dead process left in one stream.
 pub(crate) fn flush_left(shared: &Shared, sealed: &Arc<Sealed>) -> Result<()> {
-    flush(shared, std::slice::from_ref(sealed))?;
+    flush(shared, std::slice::from_ref(sealed), &mut Attempts::default())?;
     retire(shared, std::slice::from_ref(sealed));
     Ok(())
 }
@@ -147,20 +203,76 @@ fn retire(shared: &Shared, sealed: &[Arc<Sealed>]) {
     }
 }
 
+/// What earlier flushes of this process have come to.
+#[derive(Debug, Default)]
+pub(crate) struct Attempts {
+    /// Streams with a commit that failed, and may have been published all the same: up to which fact.
+    unknown: BTreeMap<StreamId, BTreeSet<Seq>>,
+    /// Streams that another process owns, too.
+    two_owners: BTreeSet<StreamId>,
+}
+
+impl Attempts {
+    /// Fails if another process has committed facts of the stream with the numbers of these.
+    fn check_owned(&mut self, state: &State, stream: StreamId, sealed: &[Arc<Sealed>]) -> Result<()> {
+        let committed = state.committed(stream);
+        let first = sealed.iter().flat_map(|sealed| &sealed.chunks).map(|chunk| chunk.first).next();
+        let is_own = first.is_none_or(|first| first > committed)
+            || self.unknown.get(&stream).is_some_and(|ends| ends.contains(&committed));
+        if is_own { Ok(()) } else { Err(self.two_owners(stream)) }
+    }
+
+    fn two_owners(&mut self, stream: StreamId) -> Error {
+        self.two_owners.insert(stream);
+        Error::new(
+            ErrorKind::Contended,
+            format!(
+                "another process has flushed stream {stream}, which this one holds the lock of: the lock file was removed, or \
+                 the locks of the file system do not work; what this process has recorded is kept in quarantine/"
+            ),
+        )
+    }
+
+    /// Notes how a commit ended. One that lost against others was not published.
+    fn note(&mut self, stream: StreamId, end: Seq, result: &Result<()>) {
+        match result {
+            Ok(()) => drop(self.unknown.remove(&stream)),
+            Err(error) if error.kind() == ErrorKind::Contended => {
+                if let Some(ends) = self.unknown.get_mut(&stream) {
+                    ends.remove(&end);
+                }
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+/// The stream of facts that are flushed together.
+fn sealed_stream(sealed: &[Arc<Sealed>]) -> StreamId {
+    sealed.first().map_or(StreamId(0), |sealed| sealed.stream)
+}
+
+fn sync_ledger(shared: &Shared) -> Result<()> {
+    let ledger = shared.ledger.folder();
+    shared.ledger.sync().map_err(|error| Error::io("sync the ledger", ledger, error))
+}
+
 /// Writes and commits the facts of one stream.
-fn flush(shared: &Shared, sealed: &[Arc<Sealed>]) -> Result<()> {
+fn flush(shared: &Shared, sealed: &[Arc<Sealed>], attempts: &mut Attempts) -> Result<()> {
     let Some(newest) = sealed.last() else { return Ok(()) };
     let stream = newest.stream;
     let ends_stream = sealed.iter().any(|sealed| sealed.ends_stream);
     let state = shared.ledger.refresh()?;
+    attempts.check_owned(&state, stream, sealed)?;
     let committed = state.committed(stream);
     let chunks: Vec<_> =
         sealed.iter().flat_map(|sealed| &sealed.chunks).filter_map(|chunk| chunk.after(committed)).collect();
     let ended = state.streams.get(&stream).is_some_and(|stream| stream.ended);
     if chunks.is_empty() && (ended || !ends_stream) {
         // An earlier attempt has published the commit, and perhaps not lived to sync its name.
-        let ledger = shared.ledger.folder();
-        return shared.disk.sync_dir(ledger).map_err(|error| Error::io("sync the ledger", ledger, error));
+        sync_ledger(shared)?;
+        attempts.unknown.remove(&stream);
+        return Ok(());
     }
     let range = StreamRange {
         stream,
@@ -171,11 +283,13 @@ fn flush(shared: &Shared, sealed: &[Arc<Sealed>]) -> Result<()> {
         segment::write_all(&shared.disk, &shared.root, state.store, range, Origin::Store, |kind| {
             Box::new(chunks.iter().filter_map(move |chunk| chunk.rows(kind)))
         })?;
+    attempts.unknown.entry(stream).or_default().insert(range.last_seq);
     let result = shared.ledger.commit(|state| {
         if state.committed(stream) != committed {
-            let why =
-                format!("another process has flushed stream {stream}, which this one holds the lock of");
-            return Err(Error::new(ErrorKind::Damaged, why));
+            // Where a file system tells of a link that it has made as of one that was there.
+            let is_live = |own: &Segment| state.segments(own.kind).iter().any(|live| live.path == own.path);
+            let is_own = !segments.is_empty() && segments.iter().all(is_live);
+            return if is_own { Ok(None) } else { Err(attempts.two_owners(stream)) };
         }
         Ok(Some(Action::Flush {
             range,
@@ -185,6 +299,9 @@ fn flush(shared: &Shared, sealed: &[Arc<Sealed>]) -> Result<()> {
             add: segments.clone(),
         }))
     });
+    // A commit that was published without a sync counts as failed until the ledger is synced.
+    let result = result.and_then(|done| if done.is_none() { sync_ledger(shared) } else { Ok(()) });
+    attempts.note(stream, range.last_seq, &result);
     if let Err(error) = result {
         // Unless the commit was published all the same, nobody knows of these files.
         if shared.ledger.refresh().is_ok_and(|state| state.committed(stream) == committed) {

@@ -19,6 +19,7 @@ use std::collections::BinaryHeap;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::disk::Disk;
 use crate::error::Result;
 use crate::fact::Kind;
 use crate::ledger::{Place, Segment, StreamRange};
@@ -41,7 +42,9 @@ impl Store {
     /// # let store = Store::open(folder.path().join("facts"))?;
     /// # store.record(Event::new("shop", "shop:1", "ActorStarted", Json::empty_object(), 1.0))?;
     /// let mut cursor = Cursor::start();
-    /// for fact in store.after(&cursor)? {
+    /// let facts = store.after(&cursor)?;
+    /// facts.sign(&mut cursor);
+    /// for fact in facts {
     ///     let fact = fact?;
     ///     println!("{}", fact.to_line());
     ///     cursor.advance(&fact);
@@ -51,7 +54,9 @@ impl Store {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Damaged`](crate::ErrorKind) and the operating system's errors, here or from the iterator.
+    /// [`ErrorKind::Refused`](crate::ErrorKind::Refused) for a cursor that cannot be of this store: it says that
+    /// it is of another one, or it is beyond the end. [`ErrorKind::Damaged`](crate::ErrorKind::Damaged) and the
+    /// operating system's errors, here or from the iterator.
     pub fn after(&self, cursor: &Cursor) -> Result<After> {
         self.facts(&Kind::ALL, Wanted::After(cursor.clone()), Kept::ByRules)
     }
@@ -59,9 +64,13 @@ impl Store {
     /// The facts of these kinds that are wanted and that are there now, in the store's order.
     pub(crate) fn facts(&self, kinds: &[Kind], wanted: Wanted, kept: Kept) -> Result<After> {
         let snapshot = Arc::new(self.snapshot()?);
+        if let Wanted::After(cursor) = &wanted {
+            cursor.check(self.shared().ledger.folder(), &snapshot)?;
+        }
         let selection = match kept {
             Kept::ByRules | Kept::Noted => {
-                Some(Selection::of(self.shared(), &snapshot, self.shared().now())?)
+                let selected = Selection::of(self.shared(), &snapshot, self.shared().now());
+                Some(selected.map_err(|error| self.shared().disk.explain(error))?)
             }
             Kept::All => None,
         };
@@ -90,7 +99,8 @@ impl Store {
         }
         waiting.sort_by_key(|(first, _)| Reverse(*first));
         let reading = Reading { root: self.path().to_path_buf(), selection, wanted, hidden };
-        Ok(After { reading, waiting, open: BinaryHeap::new(), _snapshot: snapshot })
+        let disk = self.shared().disk.clone();
+        Ok(After { reading, waiting, open: BinaryHeap::new(), snapshot, disk })
     }
 }
 
@@ -110,7 +120,8 @@ pub struct After {
     /// What begins later than all that is open, the earliest last.
     waiting: Vec<(Place, Waiting)>,
     open: BinaryHeap<Reverse<Source>>,
-    _snapshot: Arc<Snapshot>,
+    snapshot: Arc<Snapshot>,
+    disk: Disk,
 }
 
 enum Waiting {
@@ -128,7 +139,7 @@ impl Iterator for After {
     type Item = Result<Found>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let next = self.step();
+        let next = self.step().map_err(|error| self.disk.explain(error));
         if next.is_err() {
             self.waiting.clear();
             self.open.clear();
@@ -138,6 +149,12 @@ impl Iterator for After {
 }
 
 impl After {
+    /// Lets a cursor say of which store it is: the one that these facts are from. It is then refused by
+    /// every other one, and by an older copy of this one.
+    pub fn sign(&self, cursor: &mut Cursor) {
+        cursor.sign(&self.snapshot.state);
+    }
+
     /// Where facts are that were wanted, and passed over because retention does not keep them: so far, and
     /// perhaps a little further.
     pub(crate) fn into_hidden(self) -> Vec<StreamRange> {

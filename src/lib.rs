@@ -39,7 +39,7 @@
 //!    and links it into place.
 //! 5. `Ledger::commit` (`ledger/`) publishes a numbered, hash-chained commit that names the
 //!    segments and the range of the stream that they cover. That is the one moment in which the fact
-//!    moves. Then the journal file is removed.
+//!    moves. A copy of the commit is written to `ledger-copy/`, then the journal file is removed.
 //! 6. A reader takes a `Snapshot` (`snapshot.rs`): the tails of all streams, then the ledger's
 //!    head, and of the tails only what lies behind the head. So it sees the fact once, wherever it
 //!    is, in this process or any other.
@@ -59,7 +59,7 @@
 //! Over years, `maintain/` looks after what has come so far. Rules of retention hide what they do not
 //! keep from every read, and [`Store::compact`] drops it for good; [`scan()`] tells whether the store is
 //! what the ledger says, [`verify()`] whether every fact is accounted for, and [`recover()`] makes a damaged
-//! store whole again. A commit says of each of these what it changed.
+//! store whole again. [`Store::backup`] makes a second store with the same facts. A commit says of each of these what it changed.
 //!
 //! With the feature `cli`, which is on unless it is turned off, [`cli`] is the command line.
 //!
@@ -68,10 +68,12 @@
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod disk;
+mod environment;
 mod error;
 
 mod adopt;
 mod backend;
+mod backup;
 mod buffer;
 mod consume;
 mod fact;
@@ -89,9 +91,11 @@ mod store;
 mod summary;
 
 mod metrics;
+mod seldom;
 mod settings;
 
 pub use backend::PersistenceBackend;
+pub use backup::{BackupOptions, BackupReport, backup};
 pub use consume::{ConsumerGroup, ConsumerSummary, GroupSummary, StartAt};
 pub use error::{Error, ErrorKind, Result};
 pub use fact::{
@@ -103,17 +107,17 @@ pub use follow::{After, Cursor};
 pub use import::RedisStreams;
 pub use import::{Import, ImportReport, Reject, rotated_files};
 pub use maintain::retention::{
-    AgeBy, Explanation, Fate, Hold, HoldInForce, Outcome, RetentionLimits, RetentionPolicy, RetentionRule,
-    RuleInForce,
+    AgeBy, Explanation, Fate, Hold, HoldInForce, Outcome, RetentionDoubt, RetentionLimits, RetentionPolicy,
+    RetentionRule, RuleInForce,
 };
 pub use maintain::{
-    Affected, Against, Anomaly, AnomalyKind, BalanceSheet, CompactOptions, CompactProgress, CompactReport,
-    CompactionReport, Debris, DroppedFacts, Holding, KindBalance, LedgerHead, LostFacts, RecoveryConfig,
-    RecoveryMode, RecoveryReport, ScanDepth, ScanOptions, ScanProgress, ScanReport, Span, StartupMode,
-    UnacknowledgedFacts, UnverifiedFacts, recover, scan, verify,
+    Affected, Against, Anomaly, AnomalyKind, BalanceSheet, Changes, CompactOptions, CompactProgress,
+    CompactReport, CompactionReport, Debris, DroppedFacts, Holding, KindBalance, KindChanges, LedgerHead,
+    LostFacts, Note, RecoveryConfig, RecoveryMode, RecoveryReport, ScanDepth, ScanOptions, ScanProgress,
+    ScanReport, Span, StartupMode, UnacknowledgedFacts, UnverifiedFacts, recover, scan, verify, verify_at,
 };
 pub use metrics::MetricsSnapshot;
-pub use query::{Listed, Parameter, QueryOptions, SavedQuery, query_error};
+pub use query::{Listed, Parameter, QueryOptions, SavedQuery, Zone, execute, physical_plan, query_error};
 pub use settings::Durability;
 pub use store::{Store, StoreBuilder};
 pub use summary::{KindSummary, Summary};

@@ -63,6 +63,8 @@ metrics! {
     compaction_errors,
     /// Of the write errors, those for want of room in the buffer.
     refused,
+    /// Facts with a value that no column holds: the column has the nearest one, `extra` the exact one.
+    inexact,
     /// Times a recorder had to wait for room in the buffer.
     waits,
     /// Syncs of the journal.

@@ -6,6 +6,7 @@
 //! of the journal is begun for want of one that was begun before ([`sealing`]). Segments are the
 //! flush's business ([`flush`](crate::flush)).
 
+mod clock;
 mod sealing;
 
 use std::cell::RefCell;
@@ -15,15 +16,18 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::buffer::{Buffer, Chunk};
+use crate::disk::Disk;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Fact, Position, Seq, StreamId, UnixNanos};
-use crate::journal::append::Journal;
+use crate::journal::append::{Journal, MOST_BATCH_BYTES};
 use crate::journal::claim::Claim;
 use crate::journal::frame::FrameBuffer;
 use crate::journal::group_commit::{GroupCommit, poisoned};
 use crate::metrics::{Metrics, count};
+use crate::seldom::Seldom;
 use crate::settings::{Durability, Settings};
 
+pub(crate) use clock::is_ahead;
 pub(crate) use sealing::Sealed;
 
 /// The wall clock; a test may pass another.
@@ -34,9 +38,16 @@ const PENDING_BYTES: usize = 64 << 10;
 /// … or when so much time has passed.
 pub(crate) const PENDING_AGE: Duration = Duration::from_secs(1);
 
-/// Takes facts for one stream.
+/// How often recording looks whether the store is still in its place, in nanoseconds.
+const LOOK_EVERY: u64 = 1_000_000_000;
+
+/// Claims a stream that has no facts yet.
+pub(crate) type NextStream = Box<dyn Fn() -> Result<(Claim, Journal)> + Send + Sync>;
+
+/// Takes facts, for one stream at a time.
 pub(crate) struct Recorder {
-    pub(crate) stream: StreamId,
+    disk: Disk,
+    next_stream: NextStream,
     durability: Durability,
     settings: Settings,
     clock: Clock,
@@ -48,16 +59,29 @@ pub(crate) struct Recorder {
     room: Condvar,
     /// Signals that there is something to flush, or an end to it all.
     work: Condvar,
-    group: GroupCommit,
-    appended: AtomicU64,
+    /// Facts with values that no column holds.
+    inexact: Seldom,
 }
 
-fn too_large() -> Error {
-    Error::new(ErrorKind::InvalidFact, "a fact is larger than 17 MiB, and was not recorded")
+/// Facts that came together are larger than may be, or than the buffer's bound.
+fn too_large(frames_fit: bool, bound: usize) -> Error {
+    let why = if frames_fit && bound == MOST_BATCH_BYTES {
+        format!(
+            "larger, with those that it came with, than {bound} bytes, and none was recorded: record fewer at once"
+        )
+    } else if frames_fit {
+        format!("larger than buffer.max_bytes, {bound}; it was not recorded: raise that in ostracon.toml")
+    } else {
+        "larger than 17 MiB, and was not recorded".to_owned()
+    };
+    Error::new(ErrorKind::InvalidFact, format!("a fact is {why}"))
 }
 
 /// What recorders and the flush share.
 pub(crate) struct Recording {
+    pub(crate) stream: StreamId,
+    /// Those that this store recorded into before; all their facts are as safe as was promised.
+    left: Vec<StreamId>,
     journal: Journal,
     buffer: Buffer,
     /// Frames that the journal does not have yet; only when durability is `Buffered`.
@@ -68,7 +92,12 @@ pub(crate) struct Recording {
     last_recorded_at: UnixNanos,
     pub(crate) sealed: VecDeque<Arc<Sealed>>,
     sealed_bytes: usize,
-    poisoned: Option<String>,
+    poison: Option<Poison>,
+    /// When it was last looked at whether the store is in its place.
+    looked_at: UnixNanos,
+    /// A new stream could not be begun; it is not tried again before this.
+    change_at: Option<Instant>,
+    group: Arc<StreamGroup>,
     pub(crate) closed: bool,
     /// Set while a failed flush waits before its next attempt.
     pub(crate) retry_at: Option<Instant>,
@@ -76,12 +105,38 @@ pub(crate) struct Recording {
     pub(crate) claim: Option<Claim>,
 }
 
+/// Recorders of one stream that wait for the disk.
+#[derive(Default)]
+struct StreamGroup {
+    group: GroupCommit,
+    appended: AtomicU64,
+}
+
+/// Why nothing more is recorded before the store is opened again.
+#[derive(Clone, Debug)]
+enum Poison {
+    SyncFailed(String),
+    Moved(String),
+    /// Another process owns the stream, too.
+    TwoOwners(String),
+}
+
+impl Poison {
+    fn error(&self) -> Error {
+        match self {
+            Self::SyncFailed(why) => poisoned(why),
+            Self::Moved(why) => Error::new(ErrorKind::Moved, why.clone()),
+            Self::TwoOwners(why) => Error::new(ErrorKind::Contended, why.clone()),
+        }
+    }
+}
+
 /// Whether a recorder waits for the flush to make room.
 #[derive(Clone, Copy)]
 enum Patience {
     None,
-    /// As long as the settings say.
-    Bounded,
+    /// For at most this long.
+    Within(Duration),
 }
 
 thread_local! {
@@ -95,6 +150,8 @@ impl Recorder {
         settings: Settings,
         clock: Clock,
         metrics: Arc<Metrics>,
+        disk: Disk,
+        next_stream: NextStream,
         claim: Claim,
         journal: Journal,
         last: Seq,
@@ -103,12 +160,15 @@ impl Recorder {
     ) -> Self {
         let stream = claim.stream;
         Self {
-            stream,
+            disk,
+            next_stream,
             durability: settings.durability,
             settings,
             clock,
             metrics,
             state: Mutex::new(Recording {
+                stream,
+                left: Vec::new(),
                 journal,
                 buffer: Buffer::new(stream),
                 pending: Vec::new(),
@@ -117,7 +177,10 @@ impl Recorder {
                 last_recorded_at,
                 sealed_bytes: sealed.iter().map(|sealed| sealed.bytes()).sum(),
                 sealed,
-                poisoned: None,
+                poison: None,
+                looked_at: UnixNanos::default(),
+                change_at: None,
+                group: Arc::new(StreamGroup { appended: AtomicU64::new(last.0), ..StreamGroup::default() }),
                 closed: false,
                 retry_at: None,
                 claim: Some(claim),
@@ -125,8 +188,7 @@ impl Recorder {
             sealing: Mutex::new(()),
             room: Condvar::new(),
             work: Condvar::new(),
-            group: GroupCommit::default(),
-            appended: AtomicU64::new(last.0),
+            inexact: Seldom::default(),
         }
     }
 
@@ -138,9 +200,9 @@ impl Recorder {
     /// they are as safe as the durability says.
     pub(crate) fn record<'f>(&self, facts: impl IntoIterator<Item = Fact<'f>>) -> Result<Option<Position>> {
         self.hand_over(facts, |frames| {
-            let last = self.append(frames, Patience::Bounded)?;
+            let last = self.append(frames, Patience::Within(self.max_wait()))?;
             if let Some(last) = last {
-                self.wait(last.seq)?;
+                self.wait(last.stream, last.seq)?;
             }
             Ok(last)
         })
@@ -151,9 +213,32 @@ impl Recorder {
         self.hand_over([fact], |frames| self.append(frames, Patience::None))
     }
 
+    /// Appends a fact, waits for room for at most this long, and not for the fact's own sync.
+    pub(crate) fn append_within(&self, fact: Fact<'_>, most: Duration) -> Result<Option<Position>> {
+        self.hand_over([fact], |frames| self.append(frames, Patience::Within(most)))
+    }
+
     /// Returns when this fact is as safe as the durability says.
-    pub(crate) fn wait(&self, seq: Seq) -> Result<()> {
-        if self.durability == Durability::Synced { self.sync_to(seq) } else { Ok(()) }
+    pub(crate) fn wait(&self, stream: StreamId, seq: Seq) -> Result<()> {
+        if self.durability != Durability::Synced {
+            return Ok(());
+        }
+        let group = {
+            let state = self.lock();
+            // What is in a stream that was left was synced before.
+            if state.stream != stream {
+                return Ok(());
+            }
+            Arc::clone(&state.group)
+        };
+        let appended = || Seq(group.appended.load(Ordering::Acquire));
+        group.group.wait(seq, appended, || self.sync())
+    }
+
+    /// Whether it records, or has recorded, into this stream.
+    pub(crate) fn has(&self, stream: StreamId) -> bool {
+        let state = self.lock();
+        state.stream == stream || state.left.contains(&stream)
     }
 
     /// Makes frames of the facts, and counts what came of them.
@@ -165,19 +250,27 @@ impl Recorder {
         // Taken out, not borrowed: the caller's iterator may record, too.
         let mut frames = FRAMES.take();
         frames.clear();
-        let mut fits = true;
+        let (mut frames_fit, mut fits) = (true, true);
+        let mut inexact = Vec::new();
         for fact in facts {
-            fits &= frames.add(&fact).is_some() && frames.bytes().len() <= self.settings.buffer.max_bytes;
+            if fact.extra().is_some() {
+                inexact.extend(Some(fact.inexact_fields()).filter(|fields| !fields.is_empty()));
+            }
+            frames_fit &= frames.add(&fact).is_some();
+            fits &= frames_fit && frames.bytes().len() <= self.most_bytes();
             if !fits {
                 break;
             }
         }
-        let result = if fits { append(&mut frames) } else { Err(too_large()) };
+        let result = if fits { append(&mut frames) } else { Err(too_large(frames_fit, self.most_bytes())) };
         let facts = frames.len() as u64;
         frames.shrink();
         FRAMES.set(frames);
         match &result {
-            Ok(_) => count(&self.metrics.records_written, facts),
+            Ok(_) => {
+                count(&self.metrics.records_written, facts);
+                self.warn_of(&inexact);
+            }
             Err(error) => {
                 count(&self.metrics.write_errors, facts);
                 if error.kind() == ErrorKind::Overloaded {
@@ -188,19 +281,61 @@ impl Recorder {
         result
     }
 
+    /// Counts facts with values that no column holds, and says so, once a minute.
+    fn warn_of(&self, inexact: &[Vec<&'static str>]) {
+        count(&self.metrics.inexact, inexact.len() as u64);
+        for fields in inexact {
+            if let Some(facts) = self.inexact.due() {
+                tracing::warn!(
+                    fields = fields.join(", "),
+                    facts,
+                    "no column holds a fact's value: the column has the nearest one, `extra` the exact one"
+                );
+            }
+        }
+    }
+
+    /// Facts that are recorded together have no more bytes.
+    fn most_bytes(&self) -> usize {
+        self.settings.buffer.max_bytes.min(MOST_BATCH_BYTES)
+    }
+
+    const fn max_wait(&self) -> Duration {
+        Duration::from_millis(self.settings.buffer.max_wait_ms)
+    }
+
     fn append(&self, frames: &mut FrameBuffer, patience: Patience) -> Result<Option<Position>> {
         if frames.len() == 0 {
             return Ok(None);
         }
         let mut state = self.room(self.lock(), patience)?;
         state.check_open()?;
+        let now = (self.clock)();
+        if state.wants_other_stream(now) {
+            drop(state);
+            self.change_stream();
+            state = self.room(self.lock(), patience)?;
+            state.check_open()?;
+        }
+        if now.get().abs_diff(state.looked_at.get()) >= LOOK_EVERY {
+            state.looked_at = now;
+            // That the look itself failed says nothing of the place.
+            if let Err(error) = self.disk.check_place()
+                && error.kind() == ErrorKind::Moved
+            {
+                state.note(&error);
+                return Err(error);
+            }
+            state.check_claim()?;
+        }
         // The wall clock may be set back; a stream's time is not.
-        let recorded_at = (self.clock)().max(state.last_recorded_at);
+        let recorded_at = now.max(state.last_recorded_at);
         let first = state.next_seq;
         frames.finish(first, recorded_at);
         if self.durability == Durability::Buffered {
             // The file is the trace of numbers that were given out.
-            state.journal.begin()?;
+            state.check_claim_before_a_file()?;
+            state.journal.begin().inspect_err(|error| state.note(error))?;
             state.pending.extend_from_slice(frames.bytes());
             // After a failure the flush's thread tries again, not every recorder.
             if state.pending.len() >= PENDING_BYTES
@@ -221,7 +356,7 @@ impl Recorder {
         }
         let last = state.last();
         state.last_recorded_at = recorded_at;
-        self.appended.store(last.0, Ordering::Release);
+        state.group.appended.store(last.0, Ordering::Release);
         count(&self.metrics.bytes_written, frames.bytes().len() as u64);
         if state.journal.long() {
             state.finish_file();
@@ -230,7 +365,7 @@ impl Recorder {
         if was_empty || (self.is_full(&state) && state.retry_at.is_none()) {
             self.work.notify_one();
         }
-        Ok(Some(Position { stream: self.stream, seq: last, recorded_at }))
+        Ok(Some(Position { stream: state.stream, seq: last, recorded_at }))
     }
 
     /// Waits until there is room for a fact, but not for long.
@@ -248,9 +383,9 @@ impl Recorder {
         self.work.notify_one();
         let most = match patience {
             Patience::None => Duration::ZERO,
-            Patience::Bounded => {
+            Patience::Within(most) => {
                 count(&self.metrics.waits, 1);
-                Duration::from_millis(self.settings.buffer.max_wait_ms)
+                most
             }
         };
         let (waited, timeout) = self
@@ -271,19 +406,13 @@ impl Recorder {
         Ok(state)
     }
 
-    /// Returns when the disk has everything up to this fact.
-    fn sync_to(&self, seq: Seq) -> Result<()> {
-        let appended = || Seq(self.appended.load(Ordering::Acquire));
-        self.group.wait(seq, appended, || self.sync())
-    }
-
     /// Has the disk keep what was appended, and returns up to where. Nobody else syncs what has
     /// facts, and it is done by one at a time: the group's leader.
     fn sync(&self) -> Result<Seq> {
-        let (last, point) = {
+        let (stream, last, point) = {
             let state = self.lock();
             state.check_sound()?;
-            (state.last(), state.journal.sync_point())
+            (state.stream, state.last(), state.journal.sync_point())
         };
         if point.is_synced() {
             return Ok(last);
@@ -291,13 +420,14 @@ impl Recorder {
         count(&self.metrics.syncs, 1);
         match point.sync() {
             Ok(()) => {
-                self.lock().journal.mark_synced(&point, last);
+                let mut state = self.lock();
+                // Journals number their files each for itself.
+                if state.stream == stream {
+                    state.journal.mark_synced(&point, last);
+                }
                 Ok(last)
             }
-            Err(error) => {
-                self.lock().poisoned = Some(error.to_string());
-                Err(Error::with_source(ErrorKind::Io, "cannot sync the journal", error))
-            }
+            Err(error) => Err(self.lock().sync_failed(error)),
         }
     }
 
@@ -350,15 +480,60 @@ impl Recording {
         if self.closed {
             return Err(Error::new(ErrorKind::Closed, "the store is closed; the fact was not recorded"));
         }
-        match &self.poisoned {
-            Some(why) => Err(poisoned(why)),
-            None => Ok(()),
+        self.check_sound()
+    }
+
+    /// Fails if a sync has failed, or the store is no longer in its place.
+    pub(crate) fn check_sound(&self) -> Result<()> {
+        self.poison.as_ref().map_or(Ok(()), |poison| Err(poison.error()))
+    }
+
+    /// Fails, from now on, if another process may own the stream, too.
+    pub(crate) fn check_claim(&mut self) -> Result<()> {
+        let result = self.claim.as_ref().map_or(Ok(()), Claim::check);
+        result.map_err(|error| self.note_conflict(error))
+    }
+
+    /// Stops recording after a conflict: the store was moved, or another process owns the stream, too.
+    pub(crate) fn note_conflict(&mut self, error: Error) -> Error {
+        let error = self.journal.explain(error);
+        if error.kind() == ErrorKind::Moved {
+            self.note(&error);
+        } else {
+            self.note_two_owners(&error);
+        }
+        error
+    }
+
+    /// Makes sure, where the next fact goes into a new journal file, that it is this process's to write.
+    fn check_claim_before_a_file(&mut self) -> Result<()> {
+        if self.journal.is_open() { Ok(()) } else { self.check_claim() }
+    }
+
+    /// Takes no more facts: another process owns the stream, too.
+    fn note_two_owners(&mut self, error: &Error) {
+        if self.poison.is_none() {
+            tracing::error!(%error, "nothing more is recorded");
+            self.journal.keep_aside(self.sealed.iter().flat_map(|sealed| &sealed.journals));
+            self.poison = Some(Poison::TwoOwners(error.to_string()));
         }
     }
 
-    /// Fails if a sync has failed.
-    pub(crate) fn check_sound(&self) -> Result<()> {
-        self.poisoned.as_ref().map_or(Ok(()), |why| Err(poisoned(why)))
+    /// Takes no more facts, if this error says that the store is no longer in its place.
+    pub(crate) fn note(&mut self, error: &Error) {
+        if error.kind() == ErrorKind::Moved && self.poison.is_none() {
+            tracing::error!(%error, "nothing more is recorded");
+            // The open file is in the folder that was opened, wherever that is now.
+            if self.journal.is_open() {
+                let _ = self.write_pending();
+            }
+            self.poison = Some(Poison::Moved(error.to_string()));
+        }
+    }
+
+    fn sync_failed(&mut self, error: std::io::Error) -> Error {
+        self.poison = Some(Poison::SyncFailed(error.to_string()));
+        Error::with_source(ErrorKind::Io, "cannot sync the journal", error)
     }
 
     /// The newest fact.
@@ -367,7 +542,8 @@ impl Recording {
     }
 
     fn append(&mut self, frames: &[u8]) -> Result<()> {
-        let result = self.journal.append(frames);
+        self.check_claim_before_a_file()?;
+        let result = self.journal.append(frames).inspect_err(|error| self.note(error));
         if self.journal.torn() {
             self.finish_file();
         }

@@ -6,40 +6,54 @@
 //! and, if it was imported, of which input ([`origin`]).
 //!
 //! Parquet has no checksums here, and readers trust its lengths. So the ledger keeps a BLAKE3
-//! digest of every segment ([`digest`]).
+//! digest of every segment ([`digest`]), and a segment is opened for its rows in one way only
+//! ([`SegmentFile`]), which checks lengths and places before a reader of Parquet is given them.
 
 mod bounds;
+mod file;
+pub(crate) mod footer;
+pub(crate) mod layout;
 mod origin;
+pub(crate) mod page;
+mod shapes;
+mod thrift;
+mod undamaged;
+mod unnamed;
+pub(crate) mod walk;
 
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::array::RecordBatch;
+use arrow::array::{AsArray, RecordBatch};
 use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+use parquet::arrow::arrow_reader::ArrowReaderOptions;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
-use parquet::file::metadata::KeyValue;
+use parquet::file::metadata::{KeyValue, PageIndexPolicy};
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
 use parquet::schema::types::ColumnPath;
 
-use crate::disk::{Disk, DiskFile};
+use crate::disk::{Disk, DiskFile, open_regular};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::Kind;
 use crate::fact::columns::{Rows, schema};
 use crate::ledger::{FORMAT, Segment, StoreId, StreamRange};
 use bounds::Bounds;
+pub(crate) use file::{CheckedFooter, SegmentBytes, SegmentFile, is_damage, read_exact_at};
 use origin::name;
 pub(crate) use origin::{
-    AGAIN, IMPORT_KEY, IMPORTED, ImportPart, Origin, confirm, confirm_live, is_imported, unconfirmed,
+    AGAIN, IMPORT_KEY, IMPORTED, ImportPart, Origin, confirm, confirm_live, is_imported, range_of,
+    unconfirmed,
 };
+pub(crate) use undamaged::unless_damaged;
+pub(crate) use unnamed::highest_unnamed;
 
 /// Rows of a row group: what a query can skip or read apart.
 const ROW_GROUP_ROWS: usize = 128 << 10;
-/// A row group of large rows ends earlier: the writer has it in memory.
-const ROW_GROUP_BYTES: usize = 32 << 20;
+/// A row group of large rows ends earlier: writers and readers have it in memory.
+const ROW_GROUP_BYTES: usize = if cfg!(test) { 8 << 20 } else { 32 << 20 };
 /// Bloom filters are laid out for so many different values of a row group.
 const BLOOM_VALUES: u64 = 16 << 10;
 
@@ -94,6 +108,8 @@ pub(crate) struct SegmentWriter<'a> {
     writer: ArrowWriter<Hashing>,
     failure: Arc<Mutex<Option<io::Error>>>,
     fact_bytes: u64,
+    /// Bytes of text in the row group that is not complete yet.
+    group_bytes: usize,
     bounds: Bounds,
 }
 
@@ -154,6 +170,7 @@ impl<'a> SegmentWriter<'a> {
             writer,
             failure,
             fact_bytes: 0,
+            group_bytes: 0,
             bounds,
         })
     }
@@ -166,10 +183,38 @@ impl<'a> SegmentWriter<'a> {
 
     /// Adds rows in the store's order. The sum of their facts' sizes is the caller's business.
     pub(crate) fn write_batch(&mut self, batch: &RecordBatch) -> Result<()> {
-        self.writer
-            .write(batch)
+        self.write_groups(batch)
             .map_err(|error| write_error("write the segment", &self.temp, &self.failure, error))?;
         self.bounds.add(batch);
+        Ok(())
+    }
+
+    /// Writes rows, and ends a row group before it has more text than [`ROW_GROUP_BYTES`]: a reader
+    /// may have all of a row group in memory.
+    fn write_groups(&mut self, batch: &RecordBatch) -> Result<(), parquet::errors::ParquetError> {
+        let mut rest = batch.clone();
+        let all = text_bytes(&rest);
+        if self.group_bytes + all > ROW_GROUP_BYTES {
+            loop {
+                let rows = rows_within(&rest, ROW_GROUP_BYTES.saturating_sub(self.group_bytes));
+                if rows >= rest.num_rows() {
+                    break;
+                }
+                // One row is larger than a row group should be.
+                let rows = if rows == 0 && self.group_bytes == 0 { 1 } else { rows };
+                self.writer.write(&rest.slice(0, rows))?;
+                self.writer.flush()?;
+                self.group_bytes = 0;
+                rest = rest.slice(rows, rest.num_rows() - rows);
+            }
+        }
+        self.group_bytes += text_bytes(&rest);
+        self.writer.write(&rest)?;
+        // The writer has ended one by its number of rows.
+        if self.writer.in_progress_rows() < rest.num_rows() {
+            let begun = rest.num_rows() - self.writer.in_progress_rows();
+            self.group_bytes = text_bytes(&rest.slice(begun, self.writer.in_progress_rows()));
+        }
         Ok(())
     }
 
@@ -257,6 +302,25 @@ impl<'a> SegmentWriter<'a> {
     }
 }
 
+/// Bytes of the texts in these rows.
+fn text_bytes(rows: &RecordBatch) -> usize {
+    let texts = rows.columns().iter().filter_map(|column| column.as_string_view_opt());
+    texts.map(|texts| texts.lengths().map(|length| length as usize).sum::<usize>()).sum()
+}
+
+/// How many of the first rows have no more text than this.
+fn rows_within(rows: &RecordBatch, most: usize) -> usize {
+    let texts: Vec<_> = rows.columns().iter().filter_map(|column| column.as_string_view_opt()).collect();
+    let mut bytes = 0;
+    (0..rows.num_rows())
+        .take_while(|row| {
+            let lengths = texts.iter().filter_map(|texts| texts.views().get(*row));
+            bytes += lengths.map(|view| *view as u32 as usize).sum::<usize>();
+            bytes <= most
+        })
+        .count()
+}
+
 /// The size and the BLAKE3 digest, in hex, of all that is in a file.
 pub(crate) fn digest(file: &mut File) -> io::Result<(u64, String)> {
     let mut hasher = blake3::Hasher::new();
@@ -281,23 +345,9 @@ fn verify(path: &Path, segment: &Segment, store: StoreId) -> Result<()> {
     if bytes != segment.bytes || blake3 != segment.blake3 {
         return Err(Error::damaged(path, "what was read back is not what was written"));
     }
-    let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
-        .map_err(|error| parquet_error("read the footer of", path, error))?;
-    let footer = metadata.metadata().file_metadata();
-    let said = |key: &str| {
-        footer
-            .key_value_metadata()?
-            .iter()
-            .find(|entry| entry.key == key)
-            .and_then(|entry| entry.value.clone())
-    };
-    if footer.num_rows() != segment.rows as i64
-        || said("ostracon.store") != Some(store.to_string())
-        || said("ostracon.kind").as_deref() != Some(segment.kind.tag())
-    {
-        return Err(Error::damaged(path, "its footer does not say what was written"));
-    }
-    Ok(())
+    let opened = SegmentFile::of(file, path, segment.kind, Some(segment), PageIndexPolicy::Optional)?;
+    let is_it = opened.says().is_some_and(|footer| footer.check(store, segment.kind).is_ok());
+    if is_it { Ok(()) } else { Err(Error::damaged(path, "its footer does not say what was written")) }
 }
 
 fn parquet_error(attempt: &'static str, path: &Path, error: parquet::errors::ParquetError) -> Error {
@@ -310,6 +360,9 @@ fn parquet_error(attempt: &'static str, path: &Path, error: parquet::errors::Par
             }
         },
         error => {
+            if let Some(system) = crate::environment::named_in(&error.to_string()) {
+                return Error::io(attempt, path, system);
+            }
             Error::with_source(ErrorKind::Damaged, format!("cannot {attempt} {}", path.display()), error)
         }
     }
@@ -414,13 +467,14 @@ pub(crate) fn discard(disk: &Disk, root: &Path, segments: &[Segment]) {
 
 /// Opens the file of a segment that the ledger names. That there is none is damage.
 pub(crate) fn open(path: &Path) -> Result<File> {
-    File::open(path).map_err(|error| match error.kind() {
+    open_regular(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => Error::damaged(path, "the ledger names it, and it is gone"),
+        io::ErrorKind::InvalidData => Error::damaged(path, error),
         _ => Error::io("open the segment", path, error),
     })
 }
 
 /// Opens a segment for reading with the columns of its kind.
-pub(crate) fn reader_options(kind: Kind) -> ArrowReaderOptions {
+fn reader_options(kind: Kind) -> ArrowReaderOptions {
     ArrowReaderOptions::new().with_schema(Arc::clone(&schema(kind)))
 }

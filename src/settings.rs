@@ -1,15 +1,22 @@
 //! Settings: what `ostracon.toml` and the builder decide.
 
+mod cgroup;
+
+use std::io;
 use std::path::Path;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::disk::{is_broken_link, read_regular};
 use crate::error::{Error, ErrorKind, Result};
 use crate::maintain::retention::RetentionPolicy;
 
 /// The name of the settings' file in a store.
 pub(crate) const FILE: &str = "ostracon.toml";
+/// A longer file holds no settings.
+pub(crate) const MAX_BYTES: u64 = 1 << 20;
 
 /// What a new store's settings file says: every setting, at its default, to be changed by people.
 pub(crate) const TEMPLATE: &str = "\
@@ -36,7 +43,8 @@ pub(crate) const TEMPLATE: &str = "\
 #max_wait_ms = 100
 
 [query]
-# What one query may use; more goes to temporary files, or fails.
+# What one query may use; more goes to temporary files, or fails. Unless it is said here, it is no more
+# than half of the memory that the system lets the process have (a container's limit).
 #memory_bytes = 2_147_483_648
 #spill_bytes = 10_737_418_240
 # When a query is stopped; 0 for never.
@@ -166,16 +174,44 @@ fn seconds<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Option<Duration
 
 impl Default for QuerySettings {
     fn default() -> Self {
-        Self { memory_bytes: 2 << 30, spill_bytes: 10 << 30, timeout: None }
+        Self { memory_bytes: default_memory_bytes(), spill_bytes: 10 << 30, timeout: None }
     }
+}
+
+/// What one query may use at most, where nobody has said it.
+const MOST_MEMORY_BYTES: usize = 2 << 30;
+/// The smallest batch of a query, in facts.
+pub(crate) const LEAST_ROWS_AT_ONCE: u64 = 16;
+/// A query that may use less cannot do anything.
+const LEAST_MEMORY_BYTES: usize = 1 << 20;
+
+/// Looked up once: the limit is the process's.
+fn default_memory_bytes() -> usize {
+    static BYTES: OnceLock<usize> = OnceLock::new();
+    *BYTES.get_or_init(|| {
+        let limit = cgroup::memory_limit(|path| std::fs::read_to_string(path).ok());
+        share_of(limit)
+    })
+}
+
+/// Half of a limit: the buffer, the segments that are being written and the program need the rest.
+fn share_of(limit: Option<u64>) -> usize {
+    let half = limit.and_then(|limit| usize::try_from(limit / 2).ok()).unwrap_or(MOST_MEMORY_BYTES);
+    half.clamp(LEAST_MEMORY_BYTES, MOST_MEMORY_BYTES)
 }
 
 impl Settings {
     /// Reads a store's settings; a store without the file has the defaults.
     pub(crate) fn load(root: &Path) -> Result<Self> {
         let path = root.join(FILE);
-        let text = match std::fs::read_to_string(&path) {
+        let read = read_regular(&path, MAX_BYTES).and_then(|bytes| {
+            String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not text"))
+        });
+        let text = match read {
             Ok(text) => text,
+            Err(error) if is_broken_link(&path) => {
+                return Err(Error::io("read the settings in", &path, error));
+            }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
             Err(error) => return Err(Error::io("read the settings in", &path, error)),
         };
@@ -206,7 +242,7 @@ impl Settings {
                 "buffer.max_bytes must not be less than flush.bytes: recording would stop before a flush",
             );
         }
-        if self.query.memory_bytes < 1 << 20 {
+        if self.query.memory_bytes < LEAST_MEMORY_BYTES {
             return wrong("query.memory_bytes must be at least 1048576");
         }
         Ok(())
@@ -220,7 +256,10 @@ mod tests {
     #[test]
     fn the_template_says_the_defaults() {
         let settings = toml::from_str::<Settings>(&uncommented()).unwrap();
-        assert_eq!(Settings { retention: RetentionPolicy::default(), ..settings }, Settings::default());
+        let query = QuerySettings { memory_bytes: settings.query.memory_bytes, ..QuerySettings::default() };
+        assert_eq!(settings.query.memory_bytes, MOST_MEMORY_BYTES);
+        let defaults = Settings { query, ..Settings::default() };
+        assert_eq!(Settings { retention: RetentionPolicy::default(), ..settings }, defaults);
         assert_eq!(toml::from_str::<Settings>(TEMPLATE).unwrap(), Settings::default());
     }
 
@@ -244,6 +283,14 @@ mod tests {
         let policy = toml::from_str::<Settings>(&uncommented()).unwrap().retention;
         assert!(!policy.is_empty());
         crate::maintain::retention::Rules::new(&policy).unwrap();
+    }
+
+    #[test]
+    fn a_query_uses_half_of_what_the_process_may_have() {
+        assert_eq!(share_of(None), 2 << 30);
+        assert_eq!(share_of(Some(64 << 30)), 2 << 30);
+        assert_eq!(share_of(Some(256 << 20)), 128 << 20);
+        assert_eq!(share_of(Some(0)), 1 << 20);
     }
 
     #[test]

@@ -16,19 +16,21 @@
 //! A snapshot pins its commit with a shared lock on the commit's file. Whoever deletes segments
 //! first asks for an exclusive lock on the commits that still name them ([`Pin`]).
 
+use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::Read;
+use std::io::Seek;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::adopt::TailReader;
 use crate::buffer::Chunk;
 use crate::disk::Disk;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Seq, StreamId};
 use crate::journal::claim::{self, JournalFile};
-use crate::ledger::{Ledger, State, commit_path};
-use crate::store::Shared;
+use crate::journal::source;
+use crate::ledger::{Ledger, State, pin_commit};
+use crate::store::{Shared, is_unreadable};
 
 /// How often the head may move while it is being pinned.
 const MOST_ATTEMPTS: usize = 1000;
@@ -39,7 +41,11 @@ pub(crate) struct Snapshot {
     /// Facts of this process that are in no segment of that state.
     own: Vec<Arc<Chunk>>,
     others: Mutex<Others>,
-    _pin: Pin,
+    /// Streams in which numbers may have been given out that are in no file.
+    uncertain: BTreeSet<StreamId>,
+    /// What is damaged, in a snapshot that makes do with the rest.
+    damage: Option<Mutex<Vec<Error>>>,
+    _pin: Option<Pin>,
 }
 
 /// The tails of streams that other processes own, or owned.
@@ -51,12 +57,14 @@ enum Others {
 struct StreamFiles {
     stream: StreamId,
     files: Vec<OpenJournal>,
+    /// Why its files cannot be listed.
+    unlisted: Option<String>,
 }
 
 /// A journal file as it was when the snapshot was taken.
 struct OpenJournal {
-    file: File,
-    bytes: u64,
+    /// The file and its length, or why it cannot be read.
+    content: Result<(File, u64), String>,
     named: JournalFile,
     same_boot: bool,
 }
@@ -64,20 +72,44 @@ struct OpenJournal {
 impl Snapshot {
     /// Takes a snapshot now.
     pub(crate) fn take(shared: &Shared) -> Result<Self> {
-        let own = shared.own_chunks();
-        let mut others = Vec::new();
-        for stream in claim::streams(&shared.root)? {
-            if own.iter().any(|chunk| chunk.stream == stream) {
-                continue;
+        let explain = |error| shared.disk.explain(error);
+        let tails = Tails::open(shared).map_err(explain)?;
+        let (state, pin) = Pin::head(&shared.ledger).map_err(explain)?;
+        // Had another store come into the place meanwhile, its journals would be taken for ours.
+        shared.disk.check_place()?;
+        Ok(tails.behind(state, None, Some(pin)))
+    }
+
+    /// Takes a snapshot of what can be read: where the ledger cannot, by what is known of it, and of damaged
+    /// journals the sound part.
+    pub(crate) fn take_readable(shared: &Shared) -> Result<Self> {
+        let explain = |error| shared.disk.explain(error);
+        let tails = Tails::open(shared).map_err(explain)?;
+        let (state, pin, damage) = match Pin::head(&shared.ledger) {
+            Ok((state, pin)) => (state, Some(pin), Vec::new()),
+            // That the store itself is elsewhere by now is looked at below.
+            Err(error) if is_unreadable(&error) => (shared.ledger.known(), None, vec![error]),
+            Err(error) => return Err(explain(error)),
+        };
+        shared.disk.check_place()?;
+        Ok(tails.behind(state, Some(damage), pin))
+    }
+
+    /// Notes damage in a snapshot that makes do with the rest; in another one it is an error.
+    pub(crate) fn note_damage(&self, error: Error) -> Result<()> {
+        match &self.damage {
+            Some(damage) if error.kind() == ErrorKind::Damaged => {
+                damage.lock().unwrap_or_else(PoisonError::into_inner).push(error);
+                Ok(())
             }
-            let files = open_journals(&shared.disk, &claim::folder(&shared.root, stream))?;
-            if !files.is_empty() {
-                others.push(StreamFiles { stream, files });
-            }
+            _ => Err(error),
         }
-        let (state, pin) = Pin::head(&shared.ledger)?;
-        let own = own.iter().filter_map(|chunk| chunk.after(state.committed(chunk.stream))).collect();
-        Ok(Self { state, own, others: Mutex::new(Others::Files(others)), _pin: pin })
+    }
+
+    /// What was found damaged so far, in a snapshot that makes do with the rest.
+    pub(crate) fn take_damage(&self) -> Vec<Error> {
+        let damage = self.damage.as_ref().map(|damage| damage.lock().unwrap_or_else(PoisonError::into_inner));
+        damage.map_or_else(Vec::new, |mut damage| std::mem::take(&mut *damage))
     }
 
     /// The facts that are in no segment: each stream's in order. Journals are read when this is
@@ -87,7 +119,7 @@ impl Snapshot {
         if let Others::Files(streams) = &mut *others {
             let mut chunks = Vec::new();
             for stream in streams {
-                chunks.extend(stream.read(&self.state)?);
+                chunks.extend(stream.read(&self.state, self.damage.as_ref())?);
             }
             *others = Others::Chunks(chunks);
         }
@@ -97,6 +129,13 @@ impl Snapshot {
         }
         all.sort_by_key(|chunk| (chunk.stream, chunk.first));
         Ok(all)
+    }
+
+    /// Whether numbers may have been given out in this stream that are in no file: its facts were only
+    /// in memory, or a power failure took them.
+    pub(crate) fn may_have_lost_numbers(&self, stream: StreamId) -> bool {
+        let has_ended = self.state.streams.get(&stream).is_some_and(|stream| stream.ended);
+        has_ended || self.uncertain.contains(&stream)
     }
 
     /// The newest fact of every stream.
@@ -110,38 +149,157 @@ impl Snapshot {
     }
 }
 
+/// What a snapshot looks at before the ledger: this process's own buffer, and all other streams' journal
+/// files, opened.
+struct Tails {
+    own: Vec<Arc<Chunk>>,
+    others: Vec<StreamFiles>,
+    uncertain: BTreeSet<StreamId>,
+}
+
+impl Tails {
+    fn open(shared: &Shared) -> Result<Self> {
+        let own = shared.own_chunks();
+        let mut others = Vec::new();
+        let mut uncertain = BTreeSet::new();
+        for stream in claim::streams(&shared.root)? {
+            if own.iter().any(|chunk| chunk.stream == stream) {
+                continue;
+            }
+            let journals = StreamFiles::open(shared, stream)?;
+            if journals.files.iter().any(|journal| journal.named.may_lack_numbers(&shared.disk)) {
+                uncertain.insert(stream);
+            }
+            if !journals.files.is_empty() || journals.unlisted.is_some() {
+                others.push(journals);
+            }
+        }
+        Ok(Self { own, others, uncertain })
+    }
+
+    /// Of the tails only what lies behind this state counts.
+    fn behind(self, state: Arc<State>, damage: Option<Vec<Error>>, pin: Option<Pin>) -> Snapshot {
+        let own = self.own.iter().filter_map(|chunk| chunk.after(state.committed(chunk.stream))).collect();
+        let (others, damage) = (Mutex::new(Others::Files(self.others)), damage.map(Mutex::new));
+        Snapshot { state, own, others, uncertain: self.uncertain, damage, _pin: pin }
+    }
+}
+
+/// A store held still: one commit, pinned, and the tail of every stream as it was then.
+pub(crate) struct Frozen {
+    pub(crate) state: Arc<State>,
+    /// The facts that no segment has, by stream; also of streams that have none.
+    pub(crate) tails: Vec<(StreamId, Vec<Arc<Chunk>>)>,
+    _pin: Pin,
+}
+
+impl Frozen {
+    /// Holds the store as the disk has it: what this process records is read from its journal, like
+    /// everybody else's.
+    pub(crate) fn take(shared: &Shared) -> Result<Self> {
+        if let Some(recorder) = &shared.recorder {
+            recorder.lock().write_pending()?;
+        }
+        let mut streams = Vec::new();
+        for stream in claim::streams(&shared.root)? {
+            streams.push(StreamFiles::open(shared, stream)?);
+        }
+        let (state, pin) = Pin::head(&shared.ledger)?;
+        let tails = streams.iter_mut().map(|stream| Ok((stream.stream, stream.read(&state, None)?)));
+        let tails = tails.collect::<Result<_>>()?;
+        shared.disk.check_place()?;
+        Ok(Self { state, tails, _pin: pin })
+    }
+}
+
 impl StreamFiles {
-    fn read(&mut self, state: &State) -> Result<Vec<Arc<Chunk>>> {
+    /// Opens a stream's journal files. That they are damaged is said when they are read.
+    fn open(shared: &Shared, stream: StreamId) -> Result<Self> {
+        let listed = claim::files(&claim::folder(&shared.root, stream));
+        match listed.and_then(|files| open_journals(&shared.disk, files.into_iter().rev())) {
+            Ok(files) => Ok(Self { stream, files, unlisted: None }),
+            Err(error) if error.kind() == ErrorKind::Damaged => {
+                Ok(Self { stream, files: Vec::new(), unlisted: Some(error.to_string()) })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads the files' facts behind the ledger. Damage is an error, unless it is to be noted.
+    fn read(&mut self, state: &State, damage: Option<&Mutex<Vec<Error>>>) -> Result<Vec<Arc<Chunk>>> {
         let mut tail = TailReader::new(state.store, self.stream, state.committed(self.stream));
+        if let Some(why) = &self.unlisted {
+            note(Error::new(ErrorKind::Damaged, why.clone()), damage)?;
+        }
         for journal in &mut self.files {
-            let path = &journal.named.path;
-            let mut bytes = Vec::new();
-            (&mut journal.file)
-                .take(journal.bytes)
-                .read_to_end(&mut bytes)
-                .map_err(|error| Error::io("read the journal", path, error))?;
-            tail.add(path, &bytes, journal.same_boot)?;
+            let bytes = match journal.read() {
+                Ok(bytes) => bytes,
+                Err(error) => {
+                    note(error, damage)?;
+                    continue;
+                }
+            };
+            if let Err(error) = tail.add(&journal.named.path, &bytes, journal.same_boot) {
+                note(error, damage)?;
+                tail.add_sound(&bytes);
+            }
         }
         Ok(tail.finish())
     }
 }
 
-fn open_journals(disk: &Disk, folder: &Path) -> Result<Vec<OpenJournal>> {
+impl OpenJournal {
+    fn read(&mut self) -> Result<Vec<u8>> {
+        let (file, bytes) =
+            self.content.as_mut().map_err(|why| Error::new(ErrorKind::Damaged, why.clone()))?;
+        let path = &self.named.path;
+        // It may have been read before, up to the damage in another file.
+        file.rewind().map_err(|error| Error::io("read the journal", path, error))?;
+        source::read(file, path, *bytes)
+    }
+}
+
+/// Notes damage, if it is to be noted; else it is an error, as all others are.
+fn note(error: Error, damage: Option<&Mutex<Vec<Error>>>) -> Result<()> {
+    match damage {
+        Some(damage) if error.kind() == ErrorKind::Damaged => {
+            damage.lock().unwrap_or_else(PoisonError::into_inner).push(error);
+            Ok(())
+        }
+        _ => Err(error),
+    }
+}
+
+/// Opens a stream's journal files; [`claim::files`] says why the newest first.
+fn open_journals(
+    disk: &Disk,
+    newest_first: impl Iterator<Item = claim::JournalFile>,
+) -> Result<Vec<OpenJournal>> {
     let mut open = Vec::new();
-    for named in claim::files(folder)?.into_iter().rev() {
-        let attempt = |error| Error::io("open the journal", &named.path, error);
-        let file = match File::open(&named.path) {
-            Ok(file) => file,
+    for named in newest_first {
+        let content = match source::open(&named.path) {
+            Ok(Some(opened)) => Ok(opened),
             // Its facts are in the ledger.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(attempt(error)),
+            Ok(None) => continue,
+            Err(error) if error.kind() == ErrorKind::Damaged => Err(error.to_string()),
+            Err(error) => return Err(error),
         };
-        let bytes = file.metadata().map_err(attempt)?.len();
         let same_boot = claim::same_boot(disk, &named);
-        open.push(OpenJournal { file, bytes, named, same_boot });
+        open.push(OpenJournal { content, named, same_boot });
     }
     open.reverse();
     Ok(open)
+}
+
+/// On a file system without locks a store can be read, and compaction elsewhere may take a query's
+/// files away: then the query fails, and says so. Said once.
+fn say_that_nothing_is_pinned(ledger: &Path, error: &std::io::Error) {
+    static SAID: std::sync::Once = std::sync::Once::new();
+    SAID.call_once(|| {
+        tracing::warn!(ledger = %ledger.display(), %error,
+            "the file system has no locks: the store can be read, but a compaction meanwhile may remove the files of a \
+             query, which then fails; do not compact while queries run");
+    });
 }
 
 /// A shared lock on the file of a commit.
@@ -157,10 +315,10 @@ impl Pin {
     fn head(ledger: &Ledger) -> Result<(Arc<State>, Self)> {
         let mut state = ledger.refresh()?;
         for _ in 0..MOST_ATTEMPTS {
-            let path = commit_path(ledger.folder(), state.head.number);
-            let attempt = |error| Error::io("pin the commit", &path, error);
-            let file = File::open(&path).map_err(attempt)?;
-            file.lock_shared().map_err(attempt)?;
+            let (file, no_locks) = pin_commit(ledger.folder(), state.head.number)?;
+            if let Some(error) = no_locks {
+                say_that_nothing_is_pinned(ledger.folder(), &error);
+            }
             let now = ledger.refresh()?;
             if now.head == state.head {
                 return Ok((state, Self { _file: file }));
@@ -168,11 +326,59 @@ impl Pin {
             state = now;
         }
         Err(Error::new(
-            crate::ErrorKind::Contended,
+            ErrorKind::Contended,
             format!(
                 "no commit in {} could be pinned: other processes keep committing",
                 ledger.folder().display()
             ),
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fact::{Event, Fact, Json, Seq};
+    use crate::journal::frame::FILE_HEADER_BYTES;
+    use crate::store::Store;
+
+    fn fact(n: u64) -> Fact<'static> {
+        Event::new("s", format!("s:{n}"), "ActorStarted", Json::empty_object(), 1.0).into()
+    }
+
+    #[test]
+    fn what_is_seen_is_a_beginning_of_the_stream_though_its_files_take_turns_meanwhile() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path().join("facts")).unwrap();
+        let journals = claim::folder(&store.shared().root, StreamId(1));
+        let state = store.shared().ledger.refresh().unwrap();
+        let newest = || claim::files(&journals).unwrap().pop().unwrap().path;
+        store.record(fact(0)).unwrap();
+        let first = newest();
+        // The folder at two moments: first the second file is new and empty, then both files have grown.
+        let at_rest = std::fs::read(&first).unwrap();
+        store.record(fact(1)).unwrap();
+        let with_two = std::fs::read(&first).unwrap();
+        store.flush().unwrap();
+        store.record(fact(2)).unwrap();
+        let second = newest();
+        assert_ne!(first, second);
+        let with_the_third = std::fs::read(&second).unwrap();
+        std::fs::write(&second, &at_rest[..FILE_HEADER_BYTES]).unwrap();
+        std::fs::write(&first, at_rest).unwrap();
+
+        let listed = claim::files(&journals).unwrap().into_iter().rev();
+        let listed = listed.enumerate().map(|(n, file)| {
+            if n == 1 {
+                std::fs::write(&first, &with_two).unwrap();
+                std::fs::write(&second, &with_the_third).unwrap();
+            }
+            file
+        });
+        let files = open_journals(&store.shared().disk, listed).unwrap();
+        let mut stream = StreamFiles { stream: StreamId(1), files, unlisted: None };
+        let seen = stream.read(&state, None).unwrap();
+        let seen: Vec<(Seq, Seq)> = seen.iter().map(|chunk| (chunk.first, chunk.last)).collect();
+        assert_eq!(seen, [(Seq(1), Seq(2))]);
     }
 }

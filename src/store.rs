@@ -1,11 +1,14 @@
 //! The store: everything wired together.
 
 mod builder;
+mod foreign;
+mod partial;
 mod place;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use crate::buffer::Chunk;
 use crate::disk::Disk;
@@ -21,7 +24,11 @@ use crate::settings::{Durability, Settings};
 use crate::snapshot::Snapshot;
 
 pub use builder::StoreBuilder;
-pub(crate) use place::FOLDERS;
+pub(crate) use foreign::is_foreign;
+pub(crate) use partial::is_unreadable;
+#[cfg(feature = "cli")]
+pub(crate) use place::keep_paths_as_given;
+pub(crate) use place::{FOLDERS, absolute, has_files};
 
 /// A store of facts, open in this process.
 ///
@@ -48,7 +55,7 @@ pub struct Store {
 pub(crate) struct Shared {
     pub(crate) root: PathBuf,
     pub(crate) disk: Disk,
-    pub(crate) ledger: Ledger,
+    pub(crate) ledger: Arc<Ledger>,
     pub(crate) settings: Settings,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) retention: Retention,
@@ -57,7 +64,7 @@ pub(crate) struct Shared {
     /// Only in a store that is open for writing.
     pub(crate) recorder: Option<Recorder>,
     /// Held by the flush that is going on.
-    pub(crate) flushing: Mutex<()>,
+    pub(crate) flushing: Mutex<flush::Attempts>,
     /// Made when the first query comes.
     pub(crate) engine: OnceLock<Result<Engine, String>>,
 }
@@ -126,8 +133,9 @@ impl Store {
     /// # Errors
     /// [`ErrorKind::NoSpace`] and [`ErrorKind::Io`] from the journal, [`ErrorKind::Overloaded`],
     /// [`ErrorKind::Closed`], [`ErrorKind::InvalidFact`] for a fact over 17 MiB: the fact was not
-    /// recorded. [`ErrorKind::Poisoned`], or the error of the sync that failed: whether it is
-    /// there will be known when the store is opened again.
+    /// recorded. [`ErrorKind::Moved`]: the store's folder is no longer in its place; the fact may be in the folder that
+    /// was opened, where what was acknowledged before is. [`ErrorKind::Poisoned`], or the error of the sync
+    /// that failed: whether it is there will be known when the store is opened again.
     pub fn record<'f>(&self, fact: impl Into<Fact<'f>>) -> Result<Position> {
         let last = self.record_all([fact])?;
         last.ok_or_else(|| Error::new(ErrorKind::InvalidFact, "no fact was given"))
@@ -154,6 +162,7 @@ impl Store {
     /// Of all syncs it waits for two alone, with the first fact, which begins the journal's first file; the
     /// next ones are begun by the flush, before they are needed. Where the flush could not, because the disk
     /// was full, or did not know, because an append failed half-way, the append that needs a file begins it.
+    /// So does the first append after the clock was set back by more than a minute, which begins a stream.
     ///
     /// With [`Durability::Synced`] it is only as safe as a journaled fact until [`Store::wait`] has
     /// returned, in whatever thread.
@@ -179,6 +188,25 @@ impl Store {
         position.ok_or_else(|| Error::new(ErrorKind::InvalidFact, "no fact was given"))
     }
 
+    /// [`Store::append`] that waits for room in the buffer, for at most this long, but not for the fact's own
+    /// sync. [`Store::max_wait`] is how long [`Store::record`] waits.
+    ///
+    /// # Errors
+    /// Those of [`Store::append`].
+    pub fn append_within<'f>(&self, fact: impl Into<Fact<'f>>, most: Duration) -> Result<Position> {
+        let Some(recorder) = &self.shared.recorder else {
+            count(&self.shared.metrics.write_errors, 1);
+            return Err(not_for_writing());
+        };
+        let position = recorder.append_within(fact.into(), most)?;
+        position.ok_or_else(|| Error::new(ErrorKind::InvalidFact, "no fact was given"))
+    }
+
+    /// How long recording waits for room in the buffer before a fact is refused.
+    pub fn max_wait(&self) -> Duration {
+        Duration::from_millis(self.shared.settings.buffer.max_wait_ms)
+    }
+
     /// Returns when a fact that this store [appended](Self::append) is as safe as the store's
     /// [`Durability`] promises.
     ///
@@ -187,13 +215,13 @@ impl Store {
     /// will be known when the store is opened again. [`ErrorKind::Refused`] for the fact of another
     /// stream.
     pub fn wait(&self, position: Position) -> Result<()> {
-        let recorder = self.shared.recorder.as_ref().filter(|own| own.stream == position.stream);
+        let recorder = self.shared.recorder.as_ref().filter(|own| own.has(position.stream));
         let Some(recorder) = recorder else {
             let why =
                 format!("stream {} is not this store's own; its facts are not awaited", position.stream);
             return Err(Error::new(ErrorKind::Refused, why));
         };
-        let waited = recorder.wait(position.seq);
+        let waited = recorder.wait(position.stream, position.seq);
         if waited.is_err() {
             count(&self.shared.metrics.write_errors, 1);
         }

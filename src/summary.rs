@@ -7,6 +7,7 @@ use crate::error::Result;
 use crate::fact::{Kind, StreamId, UnixNanos, wall_time};
 use crate::journal::claim;
 use crate::maintain::inventory::is_owned;
+use crate::maintain::retention::hidden_at;
 use crate::store::Store;
 
 /// What is in a store, in numbers: over all processes, and all time.
@@ -28,6 +29,9 @@ pub struct Summary {
 pub struct KindSummary {
     /// Facts, flushed and unflushed.
     pub facts: u64,
+    /// Of these, facts that rules of retention hide from every query until a compaction drops them; `None` if that
+    /// could not be found out.
+    pub hidden: Option<u64>,
     /// Live segments.
     pub segments: u64,
     /// Bytes of these.
@@ -53,6 +57,11 @@ impl Summary {
         self.kinds.get(kind.index()).copied().unwrap_or_default()
     }
 
+    /// Facts of all kinds that rules of retention hide; `None` if that could not be found out.
+    pub fn hidden(&self) -> Option<u64> {
+        self.kinds.iter().map(|kind| kind.hidden).sum()
+    }
+
     /// Facts of all kinds.
     pub fn facts(&self) -> u64 {
         self.kinds.iter().map(|kind| kind.facts).sum()
@@ -73,7 +82,9 @@ impl Store {
             commits: snapshot.state.head.number.0 + 1,
             ..Summary::default()
         };
+        let hidden = hidden_at(self, &snapshot).ok();
         for (kind, of) in Kind::ALL.into_iter().zip(&mut summary.kinds) {
+            of.hidden = hidden.and_then(|hidden| hidden.get(kind.index()).copied());
             for segment in snapshot.state.segments(kind) {
                 of.facts += segment.rows;
                 of.segments += 1;

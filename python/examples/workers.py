@@ -107,7 +107,8 @@ async def work(path: str, worker: str) -> None:
         health, healthy = await request(app, "GET", "/healthz/")
         _, counted = await request(app, "GET", "/metrics/")
         assert health == 200 and healthy["ok"] and counted["write_errors"] == 0
-        print(f"{worker}: {statuses.count(200)} sold, {statuses.count(409)} crashed, healthy")
+        # The line in one piece: two workers write to the same output.
+        sys.stdout.write(f"{worker}: {statuses.count(200)} sold, {statuses.count(409)} crashed, healthy\n")
 
 
 def main() -> None:

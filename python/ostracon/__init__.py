@@ -17,7 +17,7 @@ import os
 from typing import NamedTuple
 
 from . import _native
-from ._answer import Answer
+from ._answer import Answer, Stream
 from ._consumers import AsyncConsumerGroup, ConsumerGroup, Delivered, GroupSummary
 from ._handles import Handles
 from ._native import (
@@ -25,7 +25,9 @@ from ._native import (
     ClosedError,
     ContendedError,
     DamagedError,
+    InternalError,
     InvalidFactError,
+    MovedError,
     NewerFormatError,
     NoSpaceError,
     NotAStoreError,
@@ -42,7 +44,7 @@ from ._native import (
     __version__,
 )
 from ._report import RecoveryReport, Report, ScanReport
-from ._store import AsyncStore, Fact, ImportReport, Store
+from ._store import AsyncStore, AsyncStream, Fact, ImportReport, Store
 
 
 def open(  # noqa: A001 - as `gzip.open` and its like
@@ -64,7 +66,8 @@ def open(  # noqa: A001 - as `gzip.open` and its like
     """
     if mode not in ("write", "read", "maintain"):
         raise ValueError(f"a store is opened to write, read or maintain, not to {mode!r}")
-    settings = _native.Settings(
+    handles = Handles(
+        path,
         durability=durability,
         flush_rows=flush_rows,
         flush_bytes=flush_bytes,
@@ -72,7 +75,6 @@ def open(  # noqa: A001 - as `gzip.open` and its like
         max_buffer_bytes=max_buffer_bytes,
         max_wait=max_wait,
     )
-    handles = Handles(path, settings)
     if mode == "write":
         handles.writer()
     else:
@@ -84,7 +86,7 @@ async def open_async(path: str | os.PathLike[str], mode: str = "write", **settin
     """:func:`open` for an event loop, asyncio's or trio's."""
     from ._off_loop import off_loop
 
-    return AsyncStore(await off_loop(open, path, mode, **settings))
+    return AsyncStore(await off_loop(open, os.path.abspath(path), mode, **settings))
 
 
 class Parameter(NamedTuple):
@@ -116,6 +118,7 @@ __all__ = [
     "Answer",
     "AsyncConsumerGroup",
     "AsyncStore",
+    "AsyncStream",
     "CancelledError",
     "ClosedError",
     "ConsumerGroup",
@@ -125,7 +128,9 @@ __all__ = [
     "Fact",
     "GroupSummary",
     "ImportReport",
+    "InternalError",
     "InvalidFactError",
+    "MovedError",
     "NewerFormatError",
     "NoSpaceError",
     "NotAStoreError",
@@ -145,6 +150,7 @@ __all__ = [
     "SettingsError",
     "Store",
     "StoreIOError",
+    "Stream",
     "__version__",
     "open",
     "open_async",

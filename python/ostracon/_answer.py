@@ -3,39 +3,44 @@
 from __future__ import annotations
 
 import html
+import sys
+import threading
 import unicodedata
+from collections import deque
 from collections.abc import Iterator
-from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any
+from datetime import datetime, timezone
+from types import TracebackType
+from typing import Any
 
-if TYPE_CHECKING:
-    from ._native import Answer as _Native
+from . import _native
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _SHOWN = 20
 _WIDEST = 60
-
-
-def _instant(nanos: Any) -> Any:
-    """An instant to the microsecond; where Python's calendar ends, its nanoseconds."""
-    if nanos is None:
-        return None
-    try:
-        return _EPOCH + timedelta(microseconds=nanos // 1000)
-    except OverflowError:
-        return nanos
+_BEGUN = "some rows of a batch were fetched; go on with fetchone, fetchmany or fetchall"
 
 
 class Answer:
     """Rows with named columns.
 
     It speaks the Arrow PyCapsule interface: ``pyarrow.table(answer)``, ``polars.DataFrame(answer)``
-    and ``duckdb.sql("SELECT * FROM answer")`` take it as it is, without a copy.
+    and ``duckdb.sql("SELECT * FROM answer")`` take it as it is, without a copy. For types that Polars or
+    pandas do not know there are :meth:`to_polars` and :meth:`to_pandas`.
     """
 
-    def __init__(self, native: _Native) -> None:
+    def __init__(self, native: _native.Answer) -> None:
         self._native = native
-        self._instants = [kind.startswith("Timestamp") for kind in native.types]
+        # Rows that were fetched, by whichever thread.
+        self._read = 0
+        self._fetching = threading.Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _answer_of, (self._native.to_bytes(),)
+
+    def __copy__(self) -> Answer:
+        return Answer(self._native)
+
+    def __deepcopy__(self, memo: object) -> Answer:
+        return Answer(self._native)
 
     @property
     def columns(self) -> list[str]:
@@ -55,18 +60,18 @@ class Answer:
         return True
 
     def rows(self, limit: int | None = None) -> list[tuple[Any, ...]]:
-        """The rows as tuples, instants as ``datetime`` in UTC."""
-        rows = self._native.rows(len(self) if limit is None else max(0, limit))
-        if not any(self._instants):
-            return rows
-        return [
-            tuple(_instant(value) if at else value for value, at in zip(row, self._instants)) for row in rows
-        ]
+        """The rows as tuples of Python's own values.
+
+        Instants are aware ``datetime`` objects in UTC, timestamps without a zone naive ones, both to the
+        microsecond; dates, times, lengths of time, decimals and bytes are what Python has for them. What
+        Python has no value for, such as the year 10000 or an interval of months, is text.
+        """
+        return self._native.rows(len(self) if limit is None else max(0, limit))
 
     def to_dicts(self) -> list[dict[str, Any]]:
-        """The rows as dictionaries."""
-        columns = self.columns
-        return [dict(zip(columns, row)) for row in self.rows()]
+        """The rows as dictionaries. Of two columns of one name the second is ``name_2``."""
+        keys = self._native.keys
+        return [dict(zip(keys, row)) for row in self.rows()]
 
     def one(self) -> Any:
         """The only value of an answer of one row and one column."""
@@ -79,11 +84,36 @@ class Answer:
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         return iter(self.rows())
 
+    def fetchone(self) -> tuple[Any, ...] | None:
+        """The next row, or ``None`` after the last."""
+        rows = self.fetchmany(1)
+        return rows[0] if rows else None
+
+    def fetchmany(self, size: int = 1000) -> list[tuple[Any, ...]]:
+        """The next rows, at most this many."""
+        with self._fetching:
+            rows = self._native.rows(max(0, size), self._read)
+            self._read += len(rows)
+        return rows
+
+    def fetchall(self) -> list[tuple[Any, ...]]:
+        """All rows that were not fetched yet."""
+        return self.fetchmany(len(self))
+
+    def batches(self) -> Iterator[Answer]:
+        """The rows in parts, each an answer of its own."""
+        return map(Answer, self._native.batches())
+
+    def reader(self) -> Any:
+        """A ``pyarrow.RecordBatchReader``."""
+        return _reader(self)
+
     def __arrow_c_schema__(self) -> object:
         return self._native.__arrow_c_schema__()
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
-        return self._native.__arrow_c_stream__(requested_schema)
+        native = self._native.adapted("polars") if _is_for_polars() else self._native
+        return native.__arrow_c_stream__(requested_schema)
 
     def to_arrow(self) -> Any:
         """A ``pyarrow.Table``."""
@@ -92,14 +122,18 @@ class Answer:
         return pyarrow.table(self)
 
     def to_polars(self) -> Any:
-        """A ``polars.DataFrame``."""
+        """A ``polars.DataFrame``.
+
+        Polars has no intervals: one without months is a duration, any other text. A decimal of more than 38
+        digits is text, and of two columns of one name the second is ``name_2``.
+        """
         import polars
 
         return polars.DataFrame(self)
 
     def to_pandas(self) -> Any:
-        """A ``pandas.DataFrame``."""
-        return self.to_arrow().to_pandas()
+        """A ``pandas.DataFrame``. A time of day is to the microsecond, as Python's are."""
+        return Answer(self._native.adapted("pandas")).to_arrow().to_pandas()
 
     def __repr__(self) -> str:
         columns = self.columns
@@ -125,11 +159,174 @@ class Answer:
         return count if len(self) <= _SHOWN else f"{count}, the first {_SHOWN} shown"
 
 
+def _is_for_polars() -> bool:
+    """Whether Polars asks, which ends with a panic where it is handed a type that it does not know."""
+    return str(sys._getframe(2).f_globals.get("__name__")).partition(".")[0] == "polars"
+
+
+def _answer_of(data: bytes) -> Answer:
+    return Answer(_native.Answer.from_bytes(data))
+
+
+def _reader(rows: object) -> Any:
+    import pyarrow
+
+    return pyarrow.RecordBatchReader.from_stream(rows)
+
+
+class Stream:
+    """An answer that is computed while it is read, and never whole in memory.
+
+    It can be read once: by rows (:meth:`fetchone`, :meth:`fetchmany`, or in a loop), by :meth:`batches`, or by
+    another library, as an Arrow stream. Until it is read to its end, or closed, the store keeps the files that
+    it reads from.
+    """
+
+    def __init__(self, native: _native.Stream) -> None:
+        self._native = native
+        # Rows not given out yet, and the batch that they are made of. A call that is stopped, by Ctrl-C or
+        # by a cancelled task, leaves here what it has, and the next one goes on.
+        self._rows: deque[tuple[Any, ...]] = deque()
+        self._batch: Answer | None = None
+        # Threads may share the rows: each gets others.
+        self._fetching = threading.Lock()
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of the columns."""
+        return self._native.columns
+
+    @property
+    def types(self) -> list[str]:
+        """The types of the columns, as Arrow calls them."""
+        return self._native.types
+
+    def _next(self) -> Answer | None:
+        batch = self._native.next()
+        return None if batch is None else Answer(batch)
+
+    def _ready(self) -> tuple[Any, ...] | None:
+        """The next row, if it is there without waiting."""
+        try:
+            return self._rows.popleft()
+        except IndexError:
+            return None
+
+    def _fill(self, size: int) -> bool:
+        """Makes up to this number of rows ready. Returns whether the answer ends with them."""
+        with self._fetching:
+            return self._filled(size)
+
+    def _filled(self, size: int) -> bool:
+        while len(self._rows) < size:
+            if self._batch is None:
+                self._batch = self._next()
+                if self._batch is None:
+                    return True
+            self._rows.extend(self._batch.rows())
+            self._batch = None
+        return False
+
+    def _take(self, size: int) -> list[tuple[Any, ...]]:
+        rows: list[tuple[Any, ...]] = []
+        while len(rows) < size and (row := self._ready()) is not None:
+            rows.append(row)
+        return rows
+
+    def fetchone(self) -> tuple[Any, ...] | None:
+        """The next row, or ``None`` after the last."""
+        row = self._ready()
+        if row is None:
+            rows = self.fetchmany(1)
+            return rows[0] if rows else None
+        return row
+
+    def fetchmany(self, size: int = 1000) -> list[tuple[Any, ...]]:
+        """The next rows, at most this many; fewer only at the end.
+
+        A call that is stopped while it waits gives nothing, and loses nothing: the next one goes on. Where the query
+        itself has failed, each call says so once the rows before that were fetched.
+        """
+        with self._fetching:
+            self._filled(size)
+            return self._take(size)
+
+    def fetchall(self) -> list[tuple[Any, ...]]:
+        """All rows that were not fetched yet."""
+        return self.fetchmany(sys.maxsize)
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        # Of this kind of iterator an exception is not the end.
+        return iter(self.fetchone, None)
+
+    def batches(self) -> Iterator[Answer]:
+        """The rows as they come, in parts that are answers of their own."""
+        return iter(self._whole_batch, None)
+
+    def _whole_batch(self) -> Answer | None:
+        with self._fetching:
+            self._filled_batch()
+            return self._take_batch()
+
+    def _fill_batch(self) -> None:
+        """Makes the next batch ready, if there is one."""
+        with self._fetching:
+            self._filled_batch()
+
+    def _filled_batch(self) -> None:
+        if self._rows:
+            raise ValueError(_BEGUN)
+        if self._batch is None:
+            self._batch = self._next()
+
+    def _take_batch(self) -> Answer | None:
+        batch, self._batch = self._batch, None
+        return batch
+
+    def reader(self) -> Any:
+        """A ``pyarrow.RecordBatchReader``."""
+        return _reader(self)
+
+    def __arrow_c_schema__(self) -> object:
+        return self._native.__arrow_c_schema__()
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        if self._rows or self._batch is not None:
+            raise ValueError(_BEGUN)
+        if _is_for_polars():
+            # It collects the rows in any case, and the types that suit it follow from all of them.
+            whole = _native.Answer.joined(self._native, [batch._native for batch in self.batches()])
+            return whole.adapted("polars").__arrow_c_stream__(requested_schema)
+        return self._native.__arrow_c_stream__(requested_schema)
+
+    def close(self) -> None:
+        """Stops computing."""
+        self._batch = None
+        self._rows.clear()
+        self._native.close()
+
+    def __enter__(self) -> Stream:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<ostracon.Stream of {', '.join(self.columns)}>"
+
+
 def _shown(value: Any) -> str:
     if value is None:
         return "NULL"
     if isinstance(value, datetime):
-        text = value.isoformat(" ").removesuffix("+00:00") + "Z"
+        text = value.isoformat(" ")
+        if value.tzinfo is timezone.utc:
+            text = text.removesuffix("+00:00") + "Z"
     elif isinstance(value, float):
         text = repr(value)
     else:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 from . import _native
 from ._handles import Handles
 from ._lines import from_line
-from ._off_loop import off_loop
+from ._off_loop import off_loop, sleep
 
 _log = logging.getLogger("ostracon")
 _FIRST_LOOK, _LONGEST_LOOK = 0.01, 0.2
@@ -77,7 +77,7 @@ class ConsumerGroup:
     """
 
     def __init__(
-        self, handles: Handles, kind: str, name: str, check: Callable[[], None] = lambda: None
+        self, handles: Handles, kind: str, name: str, check: Callable[[], None] | None = None
     ) -> None:
         self._handles = handles
         self._check = check
@@ -85,7 +85,8 @@ class ConsumerGroup:
         self.name = name
 
     def _native(self) -> _native.ConsumerGroup:
-        self._check()
+        if self._check is not None:
+            self._check()
         return self._handles.consumer().consumer_group(self.kind, self.name)
 
     def create(self, start: str = "0") -> bool:
@@ -134,6 +135,12 @@ class ConsumerGroup:
         """Removes the group. Whether it was there."""
         return self._native().remove()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ConsumerGroup, (self._handles, self.kind, self.name, self._check)
+
+    def __copy__(self) -> ConsumerGroup:
+        return ConsumerGroup(self._handles, self.kind, self.name, self._check)
+
     def __repr__(self) -> str:
         return f"<ostracon.ConsumerGroup {self.name!r} of {self.kind}>"
 
@@ -152,8 +159,6 @@ class AsyncConsumerGroup:
 
     async def consume(self, consumer: str, count: int = 100, *, wait: float | None = 0) -> list[Delivered]:
         """:meth:`ConsumerGroup.consume`. Who is cancelled meanwhile may have been given facts: they are pending."""
-        from anyio import sleep
-
         looks = Looks(wait)
         while not (delivered := await off_loop(self._group.consume, consumer, count)):
             pause = looks.pause()

@@ -8,6 +8,7 @@ reason to lose the fact around it.
 from __future__ import annotations
 
 import json
+import numbers
 import time
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
@@ -62,6 +63,14 @@ def _reduced(value: Any) -> Any:
         return list(value)
     if isinstance(value, Mapping):
         return dict(value)
+    try:
+        # Numbers of other libraries than Python's own, NumPy's among them.
+        if isinstance(value, numbers.Integral):
+            return int(value)
+        if isinstance(value, numbers.Real) and not isinstance(value, numbers.Rational):
+            return float(value)
+    except Exception:
+        return _text(value)
     return _text(value)
 
 
@@ -115,12 +124,15 @@ def _key(key: Any) -> str:
     return _text(key)
 
 
-def _address(value: Any) -> Any:
-    """An address as it is stored: text, or the old form ``{"system": ..., "actor_id": ...}``."""
+def address_text(value: Any) -> Any:
+    """An address as Papyra gives it: as text, also where it is ``{"system": ..., "actor_id": ...}``."""
     if value is None or type(value) is str:
         return value
-    if isinstance(value, Mapping) and "system" in value and "actor_id" in value:
-        return f"{_text(value['system'])}:{_text(value['actor_id'])}"
+    if isinstance(value, Mapping):
+        try:
+            return f"{value['system']}:{int(value['actor_id'])}"
+        except Exception:
+            return _text(value)
     return _text(value)
 
 
@@ -181,7 +193,7 @@ def to_line(fact: Any, kind: str | None = None) -> str:
     record = _record_of(kind, fact)
     for name in ("actor_address", "target"):
         if name in record and type(record[name]) is not str:
-            record[name] = _address(record[name])
+            record[name] = address_text(record[name])
     for name in ("system_id", "event_type", "message_type"):
         if name in record and type(record[name]) is not str:
             record[name] = _text(record[name])
@@ -189,6 +201,22 @@ def to_line(fact: Any, kind: str | None = None) -> str:
         return _encode(record)
     except Exception:
         return _encode(_plain(record))
+
+
+# The store takes no longer lines.
+LONGEST = 16 << 20
+_LONGEST_VALUE = 1 << 20
+
+
+def shortened(line: str) -> str:
+    """A fact's line in which each long value is cut: better than no fact at all."""
+    record = from_line(line)
+    for name, value in record.items():
+        if isinstance(value, str) and name != "payload":
+            record[name] = value if len(value) <= _LONGEST_VALUE else value[:_LONGEST_VALUE] + "…"
+        elif len(text := _encode(value)) > _LONGEST_VALUE:
+            record[name] = {"shortened": text[:_LONGEST_VALUE], "characters": len(text)}
+    return _encode(record)
 
 
 def from_line(line: str) -> dict[str, Any]:

@@ -1,23 +1,176 @@
-"""Work that may wait, off the event loop: asyncio's, trio's, or whichever anyio knows."""
+"""Work that may wait, off the event loop: asyncio's or trio's."""
 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import functools
-from collections.abc import Callable
+import os
+import threading
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
+
+from . import _native
 
 T = TypeVar("T")
 
 try:
-    from anyio import to_thread
+    from anyio import CancelScope
 except ImportError:  # pragma: no cover - anyio comes with Papyra
-    to_thread = None  # type: ignore[assignment]
+    CancelScope = None  # type: ignore[assignment, misc]
+
+# As many as anyio's.
+_THREADS = 40
+_pool: ThreadPoolExecutor | None = None
 
 
 async def off_loop(work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
     """Does the work in a thread. Cancelling waits for it: what was begun is known to be done."""
+    return await _do(functools.partial(work, *args, **kwargs), None)
+
+
+async def stoppable(work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    """The same for work that only looks: cancelling stops it, and waits for that."""
+    cancel = _native.Cancel()
     call = functools.partial(work, *args, **kwargs)
-    if to_thread is None:
-        return await asyncio.shield(asyncio.to_thread(call))
-    return await to_thread.run_sync(call)
+    return await _do(functools.partial(_native.cancellable, cancel, call), cancel)
+
+
+async def _do(call: Callable[[], T], cancel: _native.Cancel | None) -> T:
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return await _in_trio(call, cancel)
+    return await _in_asyncio(loop, call, cancel)
+
+
+async def _in_asyncio(
+    loop: asyncio.AbstractEventLoop, call: Callable[[], T], cancel: _native.Cancel | None
+) -> T:
+    context = contextvars.copy_context()
+    future: asyncio.Future[T] = loop.run_in_executor(_threads(), lambda: context.run(call))
+    cancelled: asyncio.CancelledError | None = None
+    # A scope of anyio's cancels again and again until it is heard; asyncio's own cancelling comes once.
+    with _shield() if cancel is None else nullcontext():
+        while not future.done():
+            try:
+                await asyncio.wait([future])
+            except asyncio.CancelledError as error:
+                cancelled = error
+                if cancel is not None:
+                    cancel.set()
+    if cancelled is not None:
+        if not future.cancelled():
+            # So that asyncio does not complain that nobody looked.
+            future.exception()
+        raise cancelled
+    return future.result()
+
+
+def _shield() -> AbstractContextManager[Any]:
+    return nullcontext() if CancelScope is None else CancelScope(shield=True)
+
+
+async def _in_trio(call: Callable[[], T], cancel: _native.Cancel | None) -> T:
+    import trio
+
+    context = contextvars.copy_context()
+
+    def context_call() -> T:
+        return context.run(call)
+
+    if cancel is None:
+        with trio.CancelScope(shield=True):
+            result = await trio.to_thread.run_sync(context_call)
+        return result
+    done = threading.Event()
+
+    def work() -> T:
+        try:
+            return context_call()
+        finally:
+            done.set()
+
+    async with trio.to_thread.current_default_thread_limiter():
+        # Who is cancelled up to here has begun nothing, and waits for nothing. After this the thread does begin.
+        await trio.lowlevel.checkpoint_if_cancelled()
+        try:
+            return await trio.to_thread.run_sync(
+                work, abandon_on_cancel=True, limiter=trio.CapacityLimiter(1)
+            )
+        except trio.Cancelled:
+            cancel.set()
+            with trio.CancelScope(shield=True):
+                while not done.is_set():
+                    await trio.sleep(0.005)
+            raise
+
+
+async def sleep(seconds: float) -> None:
+    """Sleeps on whichever loop this is."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        import trio
+
+        await trio.sleep(seconds)
+    else:
+        await asyncio.sleep(seconds)
+
+
+def signal() -> tuple[Callable[[], Awaitable[Any]], Callable[[], None]]:
+    """What a task of this loop waits for, shielded, and how a thread tells it."""
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return _signal_of_trio()
+    future: asyncio.Future[None] = loop.create_future()
+
+    def tell() -> None:
+        if not future.done():
+            future.set_result(None)
+
+    async def wait() -> None:
+        with _shield():
+            await future
+
+    return wait, functools.partial(_tell, loop.call_soon_threadsafe, tell)
+
+
+def _signal_of_trio() -> tuple[Callable[[], Awaitable[Any]], Callable[[], None]]:
+    import trio
+
+    event = trio.Event()
+    token = trio.lowlevel.current_trio_token()
+
+    async def wait() -> None:
+        with trio.CancelScope(shield=True):
+            await event.wait()
+
+    return wait, functools.partial(_tell, token.run_sync_soon, event.set)
+
+
+def _tell(soon: Callable[[Callable[[], None]], Any], tell: Callable[[], None]) -> None:
+    try:
+        soon(tell)
+    except RuntimeError:
+        # The loop has ended, and with it whoever waited.
+        pass
+
+
+def _threads() -> ThreadPoolExecutor:
+    global _pool
+    if _pool is None:
+        _pool = ThreadPoolExecutor(_THREADS, "ostracon")
+    return _pool
+
+
+def _after_fork() -> None:
+    global _pool
+    _pool = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -21,9 +21,11 @@ class Report:
         return cls(json.loads(text))
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or name not in self._parts:
-            raise AttributeError(f"the report has no {name!r}; it has: {', '.join(self._parts)}")
-        return _named(self._parts[name])
+        # A copy that is being made has no parts yet.
+        parts = self.__dict__.get("_parts", {})
+        if name.startswith("_") or name not in parts:
+            raise AttributeError(f"the report has no {name!r}; it has: {', '.join(parts)}")
+        return _named(parts[name])
 
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *self._parts]

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from anyio import sleep
 from papyra.persistence.backends.redis import RedisConsumerGroupConfig, RedisStreamEntry
 
 from . import _native
 from ._consumers import ConsumerGroup, Delivered, Looks
 from ._handles import Handles
-from ._off_loop import off_loop
+from ._off_loop import off_loop, sleep
 
 
 def _entries(delivered: list[Delivered]) -> list[RedisStreamEntry]:

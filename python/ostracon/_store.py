@@ -4,33 +4,30 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from datetime import datetime, timezone
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from copy import copy
+from datetime import date, datetime, timezone
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 from . import _native
-from ._answer import Answer
+from ._answer import Answer, Stream
 from ._consumers import AsyncConsumerGroup, ConsumerGroup
 from ._handles import Handles
 from ._lines import from_line, kind_of, to_line
-from ._off_loop import off_loop
+from ._off_loop import off_loop, sleep, stoppable
+from ._parameters import nanos, parameters, text
 from ._report import RecoveryReport, Report, ScanReport
 
+T = TypeVar("T")
+
 _AT_ONCE = 256
+_LISTED = 1_000
 _LOOKS = 0.2
 
 
-def _nanos(instant: datetime | float | int | None) -> int | None:
-    """An instant as nanoseconds since 1970; a number is in seconds."""
-    if instant is None:
-        return None
-    if isinstance(instant, datetime):
-        if instant.tzinfo is None:
-            raise ValueError(f"{instant!r} has no time zone, and might be any of many instants")
-        since = instant - datetime(1970, 1, 1, tzinfo=timezone.utc)
-        return (since.days * 86_400 + since.seconds) * 1_000_000_000 + since.microseconds * 1000
-    return round(instant * 1_000_000_000)
+# What an instant may be given as; text is `2026-11-23`, or `2026-11-23T08:00:00+01:00`.
+Instant: TypeAlias = "datetime | date | str | float | None"
 
 
 class Store:
@@ -40,12 +37,27 @@ class Store:
     it may be used from any thread.
     """
 
-    def __init__(self, handles: Handles, mode: str) -> None:
+    def __init__(self, handles: Handles, mode: str, *, closed: bool = False) -> None:
         self._handles = handles
         self._mode = mode
+        self._closed = closed
+        if mode == "write" and not closed:
+            handles.use(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Another process opens the store at the same path, when it first needs it.
+        return _store_of, (self._handles, self._mode, self._closed)
+
+    def __copy__(self) -> Store:
+        return _store_of(self._handles, self._mode, self._closed)
+
+    def __deepcopy__(self, memo: object) -> Store:
+        return self.__copy__()
 
     def _native_of_mode(self) -> _native.Store:
-        return self._handles.writer() if self._mode == "write" else self._handles.reader()
+        if self._mode == "write" and not self._closed:
+            return self._handles.writer()
+        return self._handles.reader()
 
     @property
     def path(self) -> str:
@@ -62,9 +74,14 @@ class Store:
         return self._writer().record(to_line(fact, kind))
 
     def _writer(self) -> _native.Store:
+        self._check_records()
+        return self._handles.writer()
+
+    def _check_records(self) -> None:
         if self._mode != "write":
             raise _native.ClosedError(f"{self.path} is open for reading only; nothing was recorded")
-        return self._handles.writer()
+        if self._closed:
+            raise _native.ClosedError(f"{self.path} was closed; nothing was recorded")
 
     def _check_maintains(self) -> None:
         if self._mode == "read":
@@ -81,45 +98,90 @@ class Store:
     def sql(
         self,
         query: str,
-        params: Mapping[str, bool | int | float | str] | None = None,
+        params: Mapping[str, Any] | None = None,
         *,
         timeout: float | None = None,
-        since: datetime | float | None = None,
-        until: datetime | float | None = None,
-        as_of: datetime | float | None = None,
+        since: Instant = None,
+        until: Instant = None,
+        as_of: Instant = None,
     ) -> Answer:
         """Answers a question in SQL, over the facts that are there now, flushed or not.
 
-        ``params`` gives the placeholders ``$name`` their values. ``since`` and ``until`` narrow every
-        table of facts to a window in time, ``as_of`` to what had been recorded by then; a number is in
-        seconds since 1970. Ctrl-C stops it.
+        ``params`` gives the placeholders ``$name`` their values: ``None``, bool, int, float, str, bytes,
+        ``datetime``, ``date``, ``time``, ``timedelta``, ``Decimal``, ``UUID``, and lists of one of them, for
+        ``column = ANY($names)`` or ``array_has($names, column)``. Each is taken exactly: an int beyond 64 bits
+        is a decimal, an aware datetime an instant, a naive one a timestamp without a zone.
+
+        ``since`` and ``until`` narrow every table of facts to a window in time, ``as_of`` to what had been
+        recorded by then. An instant is an aware ``datetime``, a ``date`` (from its beginning in UTC), a text such
+        as "2026-11-23", or a number of seconds since 1970. Ctrl-C stops it.
+
+        The whole answer is in memory, and counts against the store's ``query.memory_bytes``; :meth:`stream`
+        reads one of any size.
         """
         return Answer(
             self._native_of_mode().sql(
                 query,
-                None if params is None else dict(params),
+                parameters(params),
                 timeout=timeout,
-                since=_nanos(since),
-                until=_nanos(until),
-                as_of=_nanos(as_of),
+                since=nanos(since),
+                until=nanos(until),
+                as_of=nanos(as_of),
+            )
+        )
+
+    def stream(
+        self,
+        query: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        timeout: float | None = None,
+        since: Instant = None,
+        until: Instant = None,
+        as_of: Instant = None,
+    ) -> Stream:
+        """Answers a question in SQL while the answer is read: see :class:`Stream`, and :meth:`sql`."""
+        return Stream(
+            self._native_of_mode().stream(
+                query,
+                parameters(params),
+                timeout=timeout,
+                since=nanos(since),
+                until=nanos(until),
+                as_of=nanos(as_of),
             )
         )
 
     def query(
         self,
         name: str,
+        params: Mapping[str, object] | None = None,
         *,
         timeout: float | None = None,
-        since: datetime | float | None = None,
-        until: datetime | float | None = None,
-        as_of: datetime | float | None = None,
-        **parameters: object,
+        since: Instant = None,
+        until: Instant = None,
+        as_of: Instant = None,
+        **set: object,
     ) -> Answer:
-        """Answers a saved query, with some of its parameters set: see :func:`ostracon.queries`."""
-        texts = [(key, str(value)) for key, value in parameters.items()]
+        """Answers a saved query, with some of its parameters set: see :func:`ostracon.queries`.
+
+        Parameters are given by name, or in ``params``. Where a query has a ``since`` or an ``until`` of its
+        own, that is the one which is set; elsewhere they narrow all tables, as in :meth:`sql`.
+        """
+        given = {**(params or {}), **set}
+        own = _parameters_of(name)
+        window: dict[str, Instant] = {"since": since, "until": until}
+        for end in [end for end, at in window.items() if end in own and at is not None]:
+            given.setdefault(end, _instant_text(window[end]))
+            window[end] = None
         return Answer(
             self._native_of_mode().query(
-                name, texts, timeout=timeout, since=_nanos(since), until=_nanos(until), as_of=_nanos(as_of)
+                name,
+                [(key, text(value)) for key, value in given.items()],
+                timeout=timeout,
+                since=nanos(window["since"]),
+                until=nanos(window["until"]),
+                as_of=nanos(as_of),
             )
         )
 
@@ -127,13 +189,14 @@ class Store:
         """The newest facts of a kind (events, audits or dead_letters), oldest first."""
         if limit is not None and limit <= 0:
             return []
-        return [from_line(line) for line in self._native_of_mode().list(kind, limit, since)]
+        listed = self._native_of_mode().list(kind, limit, since)
+        return [from_line(line) for lines in iter(lambda: listed.take(_LISTED), []) for line in lines]
 
     def tail(self, after: str = "", *, follow: bool = False) -> Iterator[Fact]:
-        """Every fact behind a cursor, in the store's order; for ever, if it follows.
+        """Every fact after a cursor, in the store's order; for ever, if it follows.
 
-        Each has the cursor with which to go on behind it: whoever keeps that of what it has dealt with
-        gets every fact at least once.
+        Each has the cursor with which to go on after it: a reader that keeps the cursor of the last fact that it
+        has dealt with gets every fact at least once.
         """
         while True:
             facts = self._native_of_mode().after(after)
@@ -161,15 +224,21 @@ class Store:
 
     def scan(self, *, deep: bool = False) -> ScanReport:
         """Looks whether the store is whole; changes nothing."""
+        self._handles.listen()
         return ScanReport.read(_native.scan(self.path, deep=deep))
 
     def recover(self, mode: str, quarantine_dir: str | os.PathLike[str] | None = None) -> RecoveryReport:
-        """Makes a damaged store whole again: mode ignore, repair, quarantine or rebuild."""
+        """Makes a damaged store whole again: mode ignore, repair, quarantine or rebuild.
+
+        Damaged files are moved to the store's own ``quarantine`` folder, unless another is named. It is not
+        cut short: after Ctrl-C it goes on until it is done, unless the process ends.
+        """
         self._check_maintains()
         folder = None if quarantine_dir is None else os.fspath(quarantine_dir)
         writer = self._handles.opened_writer
         if writer is not None:
             return RecoveryReport.read(writer.recover(mode, folder))
+        self._handles.listen()
         return RecoveryReport.read(_native.recover(self.path, mode, folder))
 
     def compact(
@@ -190,25 +259,55 @@ class Store:
 
     def verify(self, against: str | None = None) -> Report:
         """The balance sheet: whether every fact is accounted for, since the first commit."""
+        self._handles.listen()
         return Report.read(_native.verify(self.path, against))
+
+    def backup(
+        self,
+        target: str | os.PathLike[str],
+        *,
+        incremental: bool = False,
+        at_commit: int | None = None,
+        copy: bool = False,
+        verify: bool = False,
+    ) -> Report:
+        """Makes a second store at ``target`` with all facts recorded so far, while recording goes on.
+
+        An ``incremental`` one adds to the backup that is there. Segments are linked where they can be, unless
+        they are to be copied. ``at_commit`` makes the backup of the store as it was after that commit.
+        ``verify`` also reads what is in the backup already, and puts again what is damaged.
+        """
+        return Report.read(
+            self._native_of_mode().backup(
+                os.path.abspath(target),
+                incremental=incremental,
+                at_commit=at_commit,
+                copy=copy,
+                verify=verify,
+            )
+        )
 
     def metrics(self) -> dict[str, int]:
         """What this process did with the store, counted."""
-        return dict(self._native_of_mode().metrics())
+        native = self._native_of_mode()
+        is_writer = native is self._handles.opened_writer
+        return self._handles.counts() if is_writer else dict(native.metrics())
 
     def import_file(
-        self, path: str | os.PathLike[str], *, epoch: datetime | float | None = None, again: bool = False
+        self, path: str | os.PathLike[str], *, epoch: Instant = None, again: bool = False
     ) -> ImportReport:
         """Imports a file of JSON lines, as Papyra's JSON backend writes them.
 
-        What was imported of the same content before is not imported twice.
+        What was imported of the same content before is not imported twice. Ctrl-C stops it: what was
+        committed until then stays, and importing the file again goes on from there.
         """
-        return ImportReport(*self._writer().import_file(os.fspath(path), epoch=_nanos(epoch), again=again))
+        return ImportReport(*self._writer().import_file(os.fspath(path), epoch=nanos(epoch), again=again))
 
     def close(self) -> None:
-        """Flushes, and takes no more facts. Reading goes on."""
-        if self._mode == "write":
-            self._handles.writer().close()
+        """Flushes, and takes no more facts. Reading goes on, and so do copies of this store."""
+        if self._mode == "write" and not self._closed:
+            self._closed = True
+            self._handles.let_go(self)
 
     def __enter__(self) -> Store:
         return self
@@ -225,11 +324,39 @@ class Store:
         return f"<ostracon.Store {self.path!r}, to {self._mode}>"
 
 
+def _store_of(handles: Handles, mode: str, closed: bool) -> Store:
+    return Store(handles, mode, closed=closed)
+
+
+def _parameters_of(query: str) -> frozenset[str]:
+    """The names of a saved query's own parameters."""
+    name = query.replace("-", "_")
+    for known, _, _, given in _native.saved_queries():
+        if known == name:
+            return frozenset(parameter[0] for parameter in given)
+    return frozenset()
+
+
+def _instant_text(instant: Instant) -> object:
+    """An instant for a parameter that is text; one in seconds is made a datetime."""
+    if isinstance(instant, (int, float)):
+        return datetime.fromtimestamp(instant, timezone.utc)
+    return instant
+
+
 class AsyncStore:
-    """A :class:`Store` whose methods are awaited, and work in threads off the event loop."""
+    """A :class:`Store` whose methods are awaited, and work in threads off the event loop.
+
+    Cancelling a task stops its question, list, scan, compaction or import, and returns when that has ended. Where
+    the disk is slow it returns after some seconds, and the work ends later. A ``verify``, which only reads, goes on
+    in its thread. A recording, flush, backup or recovery that was begun is waited for.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
+
+    def __copy__(self) -> AsyncStore:
+        return AsyncStore(copy(self._store))
 
     @property
     def path(self) -> str:
@@ -237,9 +364,15 @@ class AsyncStore:
         return self._store.path
 
     async def record(self, fact: Any, *, kind: str | None = None) -> _native.Position:
-        """:meth:`Store.record`; the fact is made a line of before this first waits."""
+        """:meth:`Store.record`; the fact is appended before this first waits.
+
+        So facts of tasks are recorded in the order in which the tasks began, also while the buffer is full.
+        """
         line = to_line(fact, kind)
-        return await off_loop(self._store.record, line)
+        self._store._check_records()
+        position = await self._store._handles.in_order.record(line)
+        assert position is not None
+        return position
 
     async def flush(self) -> None:
         """:meth:`Store.flush`."""
@@ -247,15 +380,19 @@ class AsyncStore:
 
     async def sql(self, *args: Any, **kwargs: Any) -> Answer:
         """:meth:`Store.sql`."""
-        return await off_loop(self._store.sql, *args, **kwargs)
+        return await stoppable(self._store.sql, *args, **kwargs)
+
+    async def stream(self, *args: Any, **kwargs: Any) -> AsyncStream:
+        """:meth:`Store.stream`."""
+        return AsyncStream(await stoppable(self._store.stream, *args, **kwargs))
 
     async def query(self, *args: Any, **kwargs: Any) -> Answer:
         """:meth:`Store.query`."""
-        return await off_loop(self._store.query, *args, **kwargs)
+        return await stoppable(self._store.query, *args, **kwargs)
 
     async def list(self, *args: Any, **kwargs: Any) -> list[dict[str, Any]]:
         """:meth:`Store.list`."""
-        return await off_loop(self._store.list, *args, **kwargs)
+        return await stoppable(self._store.list, *args, **kwargs)
 
     async def tail(self, after: str = "", *, follow: bool = False) -> AsyncIterator[Fact]:
         """:meth:`Store.tail`."""
@@ -267,7 +404,7 @@ class AsyncStore:
                     yield Fact(from_line(line), cursor)
             if not follow:
                 return
-            await off_loop(time.sleep, _LOOKS)
+            await sleep(_LOOKS)
 
     def consumer_group(self, kind: str, name: str) -> AsyncConsumerGroup:
         """:meth:`Store.consumer_group`."""
@@ -275,23 +412,30 @@ class AsyncStore:
 
     async def scan(self, **kwargs: Any) -> ScanReport:
         """:meth:`Store.scan`."""
-        return await off_loop(self._store.scan, **kwargs)
+        return await stoppable(self._store.scan, **kwargs)
 
-    async def recover(self, *args: Any, **kwargs: Any) -> RecoveryReport:
+    async def recover(
+        self, mode: str, quarantine_dir: str | os.PathLike[str] | None = None
+    ) -> RecoveryReport:
         """:meth:`Store.recover`."""
-        return await off_loop(self._store.recover, *args, **kwargs)
+        folder = None if quarantine_dir is None else os.path.abspath(quarantine_dir)
+        return await off_loop(self._store.recover, mode, folder)
 
     async def compact(self, **kwargs: Any) -> Report:
         """:meth:`Store.compact`."""
-        return await off_loop(self._store.compact, **kwargs)
+        return await stoppable(self._store.compact, **kwargs)
+
+    async def backup(self, target: str | os.PathLike[str], **kwargs: Any) -> Report:
+        """:meth:`Store.backup`."""
+        return await off_loop(self._store.backup, os.path.abspath(target), **kwargs)
 
     async def verify(self, against: str | None = None) -> Report:
         """:meth:`Store.verify`."""
-        return await off_loop(self._store.verify, against)
+        return await stoppable(self._store.verify, against)
 
-    async def import_file(self, *args: Any, **kwargs: Any) -> ImportReport:
+    async def import_file(self, path: str | os.PathLike[str], **kwargs: Any) -> ImportReport:
         """:meth:`Store.import_file`."""
-        return await off_loop(self._store.import_file, *args, **kwargs)
+        return await stoppable(self._store.import_file, os.path.abspath(path), **kwargs)
 
     def metrics(self) -> dict[str, int]:
         """:meth:`Store.metrics`."""
@@ -316,8 +460,78 @@ class AsyncStore:
         return f"<ostracon.AsyncStore {self.path!r}>"
 
 
+class AsyncStream:
+    """A :class:`Stream` whose methods are awaited."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of the columns."""
+        return self._stream.columns
+
+    async def fetchmany(self, size: int = 1000) -> list[tuple[Any, ...]]:
+        """:meth:`Stream.fetchmany`."""
+        # The rows are taken here, and not in the thread: what a task is given that is cancelled meanwhile stays.
+        while True:
+            ended = await stoppable(self._stream._fill, size)
+            rows = self._stream._take(size)
+            if ended or len(rows) >= size:
+                return rows
+            # Another task has taken some of them.
+            self._stream._rows.extendleft(reversed(rows))
+
+    async def fetchone(self) -> tuple[Any, ...] | None:
+        """:meth:`Stream.fetchone`."""
+        row = self._stream._ready()
+        if row is None:
+            rows = await self.fetchmany(1)
+            return rows[0] if rows else None
+        return row
+
+    def __aiter__(self) -> AsyncIterator[tuple[Any, ...]]:
+        return _Each(self.fetchone)
+
+    def batches(self) -> AsyncIterator[Answer]:
+        """:meth:`Stream.batches`."""
+        return _Each(self._batch)
+
+    async def _batch(self) -> Answer | None:
+        await stoppable(self._stream._fill_batch)
+        return self._stream._take_batch()
+
+    async def aclose(self) -> None:
+        """:meth:`Stream.close`."""
+        await off_loop(self._stream.close)
+
+    async def __aenter__(self) -> AsyncStream:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+
+class _Each(AsyncIterator[T]):
+    """What a function gives, up to ``None``. Unlike a generator it goes on after it was cancelled."""
+
+    def __init__(self, give: Callable[[], Awaitable[T | None]]) -> None:
+        self._give = give
+
+    async def __anext__(self) -> T:
+        value = await self._give()
+        if value is None:
+            raise StopAsyncIteration
+        return value
+
+
 class Fact(dict[str, Any]):
-    """A fact's fields, with `stream`, `seq` and `recorded_at`, and the cursor behind it."""
+    """A fact's fields, with `stream`, `seq` and `recorded_at`, and the cursor after it."""
 
     __slots__ = ("cursor",)
 

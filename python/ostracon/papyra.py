@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
-from datetime import datetime
+import threading
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from anyio import CancelScope
 from papyra.persistence.backends.retention import RetentionPolicy
 from papyra.persistence.base import PersistenceBackend
 from papyra.persistence.models import (
@@ -32,16 +32,33 @@ from papyra.persistence.models import (
 
 from . import _native
 from ._handles import Handles
-from ._lines import AUDIT, DEAD_LETTER, EVENT, field_names, from_line, to_line
-from ._off_loop import off_loop
+from ._lines import (
+    AUDIT,
+    DEAD_LETTER,
+    EVENT,
+    LONGEST,
+    address_text,
+    field_names,
+    from_line,
+    shortened,
+    to_line,
+)
+from ._off_loop import off_loop, stoppable
+from ._parameters import nanos
 from ._report import RecoveryReport, ScanReport
 from ._shipping import Shipping
-from ._store import ImportReport, Store, _nanos
+from ._store import ImportReport, Instant, Store
 
 T = TypeVar("T")
 
 _NAME = "ostracon"
 _log = logging.getLogger("ostracon")
+# Facts that are listed at once: in between, other threads have their turn.
+_LISTED = 1_000
+# Seconds between two lines in the log about what happens again and again.
+_PAUSE = 60.0
+# Seconds to wait for another process that maintains the store.
+_OTHERS = 60.0
 
 
 class OstraconPersistence(Shipping, PersistenceBackend):
@@ -55,6 +72,8 @@ class OstraconPersistence(Shipping, PersistenceBackend):
     the fact is appended before ``record_*`` first gives up control, and nothing else is waited for on the
     event loop. It syncs there only with the first fact, which opens the store and begins its journal, and
     where the disk kept the flush from beginning the journal's next file beforehand.
+
+    Settings that do not fit together, here or in the store's ``ostracon.toml``, are refused at once.
 
     A sync that fails is never tried again: the facts that waited for it count as write errors, and the store is
     opened anew for those to come.
@@ -83,9 +102,9 @@ class OstraconPersistence(Shipping, PersistenceBackend):
         if retention_policy is not None:
             policy = retention_policy
             limits = (policy.max_age_seconds, _whole(policy.max_records), _whole(policy.max_total_bytes))
-        self._handles = Handles(
-            path,
-            _native.Settings(
+        self._begin(
+            Handles(
+                path,
                 durability=durability,
                 retention=limits,
                 age_by=age_by,
@@ -94,11 +113,35 @@ class OstraconPersistence(Shipping, PersistenceBackend):
                 flush_age=flush_age,
                 max_buffer_bytes=max_buffer_bytes,
                 max_wait=max_wait,
-            ),
+            )
         )
-        self._closed = False
-        self._counters = OstraconMetrics(self._handles)
-        self._told = False
+        self._handles.settings.check(self._handles.path)
+
+    def _begin(self, handles: Handles, closed: bool = False) -> None:
+        if not closed:
+            handles.use(self)
+        self._handles = handles
+        self._closed = closed
+        self._counters = OstraconMetrics(handles)
+        self._failures = _Repeated("a fact could not be recorded, and was counted as a write error")
+        self._dropped = _Repeated(
+            "a fact was dropped, for this backend was closed; what is to be recorded after that, such as in an "
+            "application's second lifespan, needs an OstraconPersistence of its own"
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Another process opens the store at the same path, when it first needs it.
+        # What a subclass has added goes along.
+        others = {name: value for name, value in vars(self).items() if name not in _MADE_ANEW}
+        return _backend_of, (type(self), self._handles, self._closed, others)
+
+    def __copy__(self) -> OstraconPersistence:
+        make, parts = self.__reduce__()
+        copied: OstraconPersistence = make(*parts)
+        return copied
+
+    def __deepcopy__(self, memo: object) -> OstraconPersistence:
+        return self.__copy__()
 
     @property
     def path(self) -> Path:
@@ -136,55 +179,36 @@ class OstraconPersistence(Shipping, PersistenceBackend):
 
     async def _record(self, kind: str, fact: Any) -> None:
         if self._closed:
+            self._dropped.log()
             return
         try:
             line = to_line(fact, kind)
-            try:
-                writer, position = self._append(line)
-            except _native.OverloadedError:
-                # The buffer is at its bound. Off the loop there is time to wait for the flush; whoever is
-                # cancelled meanwhile has told its fact all the same.
-                with CancelScope(shield=True):
-                    await off_loop(self._handles.writer().record, line)
-                return
-            # As the store's own settings may ask, too.
-            if writer.is_synced:
-                await off_loop(writer.wait, position)
-        except _native.ClosedError:
-            return
-        except _native.PoisonedError as error:
-            self._failed(error)
-            with CancelScope(shield=True):
-                await off_loop(self._handles.renew)
+            if len(line) > LONGEST:
+                _log.warning("a fact of %d bytes is longer than a fact may be, and was shortened", len(line))
+                line = shortened(line)
         except Exception as error:
             self._failed(error)
-
-    def _append(self, line: str) -> tuple[_native.Store, _native.Position]:
-        writer = self._handles.writer()
-        try:
-            return writer, writer.append(line)
-        except _native.ClosedError:
-            # It may have been given up this very moment, and not closed for good.
-            renewed = self._handles.writer()
-            if renewed is writer:
-                raise
-            return renewed, renewed.append(line)
+            return
+        await self._handles.in_order.record(line, self._failed)
 
     def _failed(self, error: Exception) -> None:
+        if self._closed and isinstance(error, _native.ClosedError):
+            # It was closed this very moment.
+            self._dropped.log()
+            return
         self._counters.add("write_errors", 1)
-        # Of a full disk an actor system could tell thousands of times a second.
-        level = logging.DEBUG if self._told else logging.ERROR
-        self._told = True
-        _log.log(level, "a fact could not be recorded, and will be counted like those to come: %s", error)
+        self._failures.log(error)
 
     async def aclose(self) -> None:
-        """Flushes, and takes no more facts. Reading goes on; to close again does nothing."""
-        self._closed = True
-        writer = self._handles.opened_writer
-        if writer is None:
+        """Flushes, and takes no more facts. Reading goes on; to close again does nothing.
+
+        A copy of it records on.
+        """
+        if self._closed:
             return
+        self._closed = True
         try:
-            await off_loop(writer.close)
+            await off_loop(self._handles.let_go, self)
         except Exception as error:
             # They are in the journal, from which the next to open the store takes them.
             _log.error("closing %s could not flush the last facts: %s", self.path, error)
@@ -195,38 +219,39 @@ class OstraconPersistence(Shipping, PersistenceBackend):
         self, *, limit: int | None = None, since: float | None = None
     ) -> tuple[PersistedEvent, ...]:
         """The newest events, in the order of recording; `since` counts first, then `limit`."""
-        return await off_loop(self._list, EVENT, PersistedEvent, limit, since)
+        return await stoppable(self._list, EVENT, PersistedEvent, limit, since)
 
     async def list_audits(
         self, *, limit: int | None = None, since: float | None = None
     ) -> tuple[PersistedAudit, ...]:
         """The newest audits, as :meth:`list_events`."""
-        return await off_loop(self._list, AUDIT, PersistedAudit, limit, since)
+        return await stoppable(self._list, AUDIT, PersistedAudit, limit, since)
 
     async def list_dead_letters(
         self, *, limit: int | None = None, since: float | None = None
     ) -> tuple[PersistedDeadLetter, ...]:
         """The newest dead letters, as :meth:`list_events`."""
-        return await off_loop(self._list, DEAD_LETTER, PersistedDeadLetter, limit, since)
+        return await stoppable(self._list, DEAD_LETTER, PersistedDeadLetter, limit, since)
 
     def _list(self, kind: str, cls: type[T], limit: int | None, since: float | None) -> tuple[T, ...]:
         if limit is not None and limit <= 0:
             return ()
         if not self._handles.exists():
             return ()
-        lines, passed_over, damage = self._handles.reader().list_readable(kind, limit, since)
+        listed, passed_over, damage = self._handles.reader().list_readable(kind, limit, since)
         if damage:
             # Papyra's lists never fail for what is bad. A scan tells it, and recover mends it.
             self._counters.add("rows_skipped", passed_over)
             _log.error("up to %d facts are missing from a list: %s", passed_over, "; ".join(damage))
         facts = []
-        for line in lines:
-            try:
-                facts.append(_made(cls, from_line(line)))
-            except Exception as error:
-                # Nested deeper than Python reads, say. SQL and the other facts are not its hostages.
-                self._counters.add("rows_skipped", 1)
-                _log.warning("a fact was left out of a list, for Python cannot read it: %s", error)
+        for lines in iter(lambda: listed.take(_LISTED), []):
+            for line in lines:
+                try:
+                    facts.append(_made(cls, from_line(line)))
+                except Exception as error:
+                    # Nested deeper than Python reads, say. SQL and the other facts are not its hostages.
+                    self._counters.add("rows_skipped", 1)
+                    _log.warning("a fact was left out of a list, for Python cannot read it: %s", error)
         return tuple(facts)
 
     # Looking after it
@@ -235,7 +260,7 @@ class OstraconPersistence(Shipping, PersistenceBackend):
         """Looks whether the store is whole; changes nothing."""
         self._counters.add("scans", 1)
         try:
-            report = await off_loop(self._scan)
+            report = await stoppable(self._scan)
         except Exception:
             self._counters.add("scan_errors", 1)
             raise
@@ -246,6 +271,7 @@ class OstraconPersistence(Shipping, PersistenceBackend):
         if not self._handles.exists():
             return PersistenceScanReport(backend=_NAME, anomalies=())
         try:
+            self._handles.listen()
             report = ScanReport.read(_native.scan(self._handles.path))
         except _native.NotAStoreError as error:
             anomaly = PersistenceAnomaly(
@@ -268,7 +294,8 @@ class OstraconPersistence(Shipping, PersistenceBackend):
     async def recover(self, config: Any | None = None) -> PersistenceRecoveryReport:
         """Makes a damaged store whole again, as far as the configuration allows.
 
-        Quarantine needs a folder; without one it is refused, and nothing is touched.
+        Quarantine moves damaged files to the folder that the configuration names, and without one to the
+        store's own ``quarantine``.
         """
         self._counters.add("recoveries", 1)
         self._counters.add("scans", 1)
@@ -291,7 +318,7 @@ class OstraconPersistence(Shipping, PersistenceBackend):
         folder = getattr(config, "quarantine_dir", None)
         store = Store(self._handles, "maintain")
         try:
-            report: RecoveryReport = store.recover(name, folder)
+            report: RecoveryReport = _when_free(lambda: store.recover(name, folder))
         except _native.NotAStoreError:
             # Of what is no store nothing can be recovered, which the scan tells.
             return PersistenceRecoveryReport(backend=_NAME, scan=self._scan())
@@ -304,10 +331,14 @@ class OstraconPersistence(Shipping, PersistenceBackend):
         )
 
     async def compact(self) -> CompactionReport:
-        """Drops for good what retention does not keep, and merges what is left."""
+        """Drops for good what retention does not keep, and merges what is left.
+
+        While another process maintains the store it waits for that, up to a minute; then it leaves the work
+        to the other, and reports that nothing changed.
+        """
         self._counters.add("compactions", 1)
         try:
-            return await off_loop(self._compact)
+            return await stoppable(self._compact)
         except Exception:
             self._counters.add("compaction_errors", 1)
             raise
@@ -321,7 +352,13 @@ class OstraconPersistence(Shipping, PersistenceBackend):
         if writer is not None and not self._closed:
             # What was recorded here counts, too.
             writer.flush()
-        report = Store(self._handles, "maintain").compact().to_dict()
+        store = Store(self._handles, "maintain")
+        try:
+            report = _when_free(store.compact).to_dict()
+        except _native.ContendedError as error:
+            _log.warning("nothing was compacted: %s", error)
+            report = store.compact(dry_run=True).to_dict()
+            report["after"] = report["before"]
         before, after = report["before"], report["after"]
         return CompactionReport(
             backend=_NAME,
@@ -337,7 +374,7 @@ class OstraconPersistence(Shipping, PersistenceBackend):
         self,
         path: str | os.PathLike[str],
         *,
-        epoch: datetime | float | None = None,
+        epoch: Instant = None,
         prefix: str = "papyra",
         system: str | None = None,
     ) -> ImportReport:
@@ -351,8 +388,8 @@ class OstraconPersistence(Shipping, PersistenceBackend):
         """
         place = os.fspath(path)
         if place.startswith(("redis://", "rediss://", "redis+unix://", "unix://")):
-            return await off_loop(self._import_redis, place, prefix, system, _nanos(epoch))
-        return await off_loop(self._import_files, place, _nanos(epoch))
+            return await off_loop(self._import_redis, place, prefix, system, nanos(epoch))
+        return await stoppable(self._import_files, os.path.abspath(place), nanos(epoch))
 
     def _import_redis(self, url: str, prefix: str, system: str | None, epoch: int | None) -> ImportReport:
         return ImportReport(*self._handles.writer().import_redis(url, prefix, system, epoch=epoch))
@@ -397,16 +434,16 @@ class OstraconMetrics:
     def add(self, name: str, number: int) -> None:
         """Raises a counter."""
         with self._handles.counting:
-            self._counted[name] += number
+            self._counted[name] = self._counted.get(name, 0) + number
 
     def snapshot(self) -> dict[str, int]:
         """All counters. Never fails."""
         counters = dict(self._counted)
         try:
-            writer = self._handles.opened_writer
-            for name, value in writer.metrics() if writer is not None else ():
-                if name in self._OF_WRITER or name not in counters:
-                    counters[name] = value
+            for name, value in self._handles.counts().items():
+                if name in self._OF_WRITER or name not in self._COUNTED:
+                    # What was counted here is what the user has added.
+                    counters[name] = counters.get(name, 0) + value
         except Exception:
             _log.debug("the writer's counters could not be read", exc_info=True)
         return counters
@@ -415,9 +452,7 @@ class OstraconMetrics:
         """Sets all counters to zero."""
         with self._handles.counting:
             self._counted = dict.fromkeys(self._COUNTED, 0)
-        writer = self._handles.opened_writer
-        if writer is not None:
-            writer.reset_metrics()
+        self._handles.reset_counts()
 
     def __getattr__(self, name: str) -> int:
         if name.startswith("_"):
@@ -427,6 +462,13 @@ class OstraconMetrics:
         except KeyError:
             raise AttributeError(f"there is no counter {name!r}") from None
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Sets a counter, as in ``metrics.scans += 1``."""
+        if name.startswith("_"):
+            super().__setattr__(name, value)
+        else:
+            self.add(name, value - getattr(self, name))
+
     def __repr__(self) -> str:
         return f"OstraconMetrics({self.snapshot()})"
 
@@ -435,12 +477,72 @@ def _whole(number: int | None) -> int | None:
     return None if number is None else max(0, int(number))
 
 
+# What belongs to one backend, and not to its copies.
+_MADE_ANEW = {"_handles", "_closed", "_counters", "_failures", "_dropped", "_metrics", "_metrics_lock"}
+
+
+def _backend_of(
+    cls: type[OstraconPersistence], handles: Handles, closed: bool, others: dict[str, Any]
+) -> OstraconPersistence:
+    """Another of the same store, made without the constructor, which a subclass may have changed."""
+    backend = cls.__new__(cls)
+    PersistenceBackend.__init__(backend)
+    vars(backend).update(others)
+    backend._begin(handles, closed)
+    return backend
+
+
+def _when_free(work: Callable[[], T]) -> T:
+    """Does the work of a maintainer as soon as no other is at work."""
+    end = time.monotonic() + _OTHERS
+    pause = 0.05
+    while True:
+        try:
+            return work()
+        except _native.ContendedError:
+            if time.monotonic() + pause > end:
+                raise
+            _sleep(pause)
+            pause = min(2 * pause, 1.0)
+
+
+def _sleep(seconds: float) -> None:
+    """Sleeps, unless this work is stopped."""
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        time.sleep(min(left, 0.05))
+        _native.check_stopped()
+
+
+class _Repeated:
+    """Logs what happens again and again: the first time at once, then each minute, with how often."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._lock = threading.Lock()
+        self._next = 0.0
+        self._times = 0
+
+    def log(self, error: Exception | None = None) -> None:
+        now = time.monotonic()
+        with self._lock:
+            self._times += 1
+            if now < self._next:
+                return
+            times, self._times, self._next = self._times, 0, now + _PAUSE
+        what = self._what if times == 1 else f"{self._what} ({times} times since the last such line)"
+        _log.error("%s: %s", what, error) if error is not None else _log.error("%s", what)
+
+
 def _made(cls: type[T], record: dict[str, Any]) -> T:
     """A fact as one of Papyra's own dataclasses."""
     values = {name: record[name] for name in field_names(cls)}
     for name in ("registry_orphans", "registry_dead"):
-        if name in values:
+        if isinstance(values.get(name), list):
             values[name] = tuple(values[name])
+    for name in ("actor_address", "target"):
+        if isinstance(values.get(name), Mapping):
+            values[name] = address_text(values[name])
     return cls(**values)
 
 

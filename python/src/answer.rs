@@ -1,21 +1,32 @@
-//! An answer to SQL, as Arrow.
+//! An answer to SQL, as Arrow: whole, or batch by batch.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::io::Cursor;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, FixedSizeListArray, RecordBatch, RecordBatchIterator, RecordBatchReader,
-};
-use arrow::compute::cast;
-use arrow::datatypes::{
-    DataType, Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, SchemaRef,
-    TimeUnit, TimestampNanosecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
-};
+use arrow::array::{Array, ArrayData, ArrayRef, RecordBatch, RecordBatchIterator, RecordBatchReader};
+use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
 use arrow::ffi::FFI_ArrowSchema;
 use arrow::ffi_stream::FFI_ArrowArrayStream;
-use arrow::util::display::{ArrayFormatter, FormatOptions};
-use pyo3::exceptions::PyValueError;
+use arrow::ipc::reader::StreamReader;
+use arrow::ipc::writer::StreamWriter;
+use datafusion::dataframe::DataFrame;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::execution::memory_pool::MemoryConsumer;
+use futures::StreamExt;
+use ostracon::ErrorKind;
 use pyo3::prelude::*;
-use pyo3::types::{PyCapsule, PyDict, PyList, PyTuple};
+use pyo3::types::{PyBytes, PyCapsule, PyList, PyTuple};
+
+use crate::adapt::{Library, adapt};
+use crate::error::{is_fault, misuse, of_kind, raise};
+use crate::guard::{Turns, caught, check};
+use crate::runtime::Queries;
+use crate::values::{failed, unique, values};
+
+/// Rows that are made at once: in between other threads run, and Ctrl-C is looked for.
+const ROWS_AT_ONCE: usize = 1_000;
 
 /// Rows, with the names and types of their columns.
 #[pyclass(frozen, module = "ostracon._native")]
@@ -25,13 +36,70 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    pub(crate) const fn new(schema: SchemaRef, batches: Vec<RecordBatch>) -> Self {
-        Self { schema, batches }
+    /// Collects what a question answers. What is kept counts against the query's memory.
+    pub(crate) async fn collect(frame: DataFrame) -> ostracon::Result<Self> {
+        let pool = Arc::clone(frame.task_ctx().memory_pool());
+        let kept = MemoryConsumer::new("the answer").register(&pool);
+        let mut stream = ostracon::execute(frame).await?;
+        let (schema, mut batches, mut seen) = (stream.schema(), Vec::new(), HashSet::new());
+        while let Some(batch) = stream.next().await {
+            let batch = batch.map_err(ostracon::query_error)?;
+            let bytes = batch.columns().iter().map(|column| memory(&column.to_data(), &mut seen)).sum();
+            kept.try_grow(bytes).map_err(ostracon::query_error)?;
+            if batch.num_rows() > 0 {
+                batches.push(batch);
+            }
+        }
+        Ok(Self { schema, batches })
+    }
+
+    fn reader(&self) -> Box<dyn RecordBatchReader + Send> {
+        let batches = self.batches.clone().into_iter().map(Ok);
+        Box::new(RecordBatchIterator::new(batches, Arc::clone(&self.schema)))
     }
 }
 
-fn failed(error: impl std::fmt::Display) -> PyErr {
-    PyValueError::new_err(error.to_string())
+/// Bytes that an array keeps, without those that another has kept already.
+fn memory(data: &ArrayData, seen: &mut HashSet<usize>) -> usize {
+    let nulls = data.nulls().map(arrow::buffer::NullBuffer::buffer);
+    let own =
+        data.buffers().iter().chain(nulls).map(|buffer| {
+            if seen.insert(buffer.data_ptr().as_ptr() as usize) { buffer.capacity() } else { 0 }
+        });
+    let own: usize = own.sum();
+    own + data.child_data().iter().map(|child| memory(child, seen)).sum::<usize>()
+}
+
+fn capsule(py: Python<'_>, reader: Box<dyn RecordBatchReader + Send>) -> PyResult<Bound<'_, PyCapsule>> {
+    PyCapsule::new_with_value(py, FFI_ArrowArrayStream::new(reader), c"arrow_array_stream")
+}
+
+fn schema_capsule<'py>(py: Python<'py>, schema: &SchemaRef) -> PyResult<Bound<'py, PyCapsule>> {
+    let schema = FFI_ArrowSchema::try_from(schema.as_ref()).map_err(failed)?;
+    PyCapsule::new_with_value(py, schema, c"arrow_schema")
+}
+
+fn names(schema: &SchemaRef) -> Vec<&str> {
+    schema.fields().iter().map(|field| field.name().as_str()).collect()
+}
+
+fn types(schema: &SchemaRef) -> Vec<String> {
+    schema.fields().iter().map(|field| field.data_type().to_string()).collect()
+}
+
+fn tuples<'py>(
+    py: Python<'py>,
+    columns: &[ArrayRef],
+    count: usize,
+    rows: &Bound<'py, PyList>,
+) -> PyResult<()> {
+    let columns = columns.iter().map(|column| values(py, column)).collect::<PyResult<Vec<_>>>()?;
+    let mut columns: Vec<_> = columns.into_iter().map(Vec::into_iter).collect();
+    for _ in 0..count {
+        let row: Vec<_> = columns.iter_mut().filter_map(Iterator::next).collect();
+        rows.append(PyTuple::new(py, row)?)?;
+    }
+    Ok(())
 }
 
 #[pymethods]
@@ -39,40 +107,101 @@ impl Answer {
     /// The names of the columns.
     #[getter]
     fn columns(&self) -> Vec<&str> {
-        self.schema.fields().iter().map(|field| field.name().as_str()).collect()
+        names(&self.schema)
+    }
+
+    /// The names, each told from the others.
+    #[getter]
+    fn keys(&self) -> Vec<String> {
+        unique(names(&self.schema).into_iter())
     }
 
     /// The types of the columns, as Arrow calls them.
     #[getter]
     fn types(&self) -> Vec<String> {
-        self.schema.fields().iter().map(|field| field.data_type().to_string()).collect()
+        types(&self.schema)
     }
 
     fn __len__(&self) -> usize {
         self.batches.iter().map(RecordBatch::num_rows).sum()
     }
 
-    /// Rows as tuples; instants as nanoseconds.
-    fn rows<'py>(&self, py: Python<'py>, most: usize) -> PyResult<Bound<'py, PyList>> {
+    /// Rows as tuples: so many of them, after the first ones.
+    #[pyo3(signature = (most, after=0))]
+    fn rows<'py>(&self, py: Python<'py>, most: usize, after: usize) -> PyResult<Bound<'py, PyList>> {
         let rows = PyList::empty(py);
-        let mut left = most;
+        let (mut skip, mut left) = (after, most);
+        let mut turns = Turns::new();
         for batch in &self.batches {
-            let batch = batch.slice(0, batch.num_rows().min(left));
-            left -= batch.num_rows();
-            let columns =
-                batch.columns().iter().map(|column| values(py, column)).collect::<PyResult<Vec<_>>>()?;
-            for row in 0..batch.num_rows() {
-                let row = columns.iter().map(|column| column.get_item(row)).collect::<PyResult<Vec<_>>>()?;
-                rows.append(PyTuple::new(py, row)?)?;
+            let skipped = skip.min(batch.num_rows());
+            skip -= skipped;
+            let mut from = skipped;
+            while from < batch.num_rows() && left > 0 {
+                let count = (batch.num_rows() - from).min(left).min(ROWS_AT_ONCE);
+                let columns: Vec<_> =
+                    batch.columns().iter().map(|column| column.slice(from, count)).collect();
+                caught(|| tuples(py, &columns, count, &rows))??;
+                from += count;
+                left -= count;
+                turns.give(py);
+                check(py)?;
             }
         }
         Ok(rows)
     }
 
+    /// The batches, each an answer of its own.
+    fn batches(&self) -> Vec<Self> {
+        let one =
+            |batch: &RecordBatch| Self { schema: Arc::clone(&self.schema), batches: vec![batch.clone()] };
+        self.batches.iter().map(one).collect()
+    }
+
+    /// The same rows in types that "pandas" or "polars" know.
+    fn adapted(&self, py: Python<'_>, library: &str) -> PyResult<Self> {
+        let library = match library {
+            "pandas" => Library::Pandas,
+            "polars" => Library::Polars,
+            other => return Err(misuse(format!("there is nothing to adapt for {other:?}"))),
+        };
+        let batches =
+            caught(|| py.detach(|| adapt(&self.batches, &self.schema, library)))?.map_err(failed)?;
+        let schema = batches.first().map_or_else(|| Arc::clone(&self.schema), RecordBatch::schema);
+        Ok(Self { schema, batches })
+    }
+
+    /// The rows as an Arrow stream of bytes.
+    fn to_bytes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let write = || -> Result<Vec<u8>, ArrowError> {
+            let mut writer = StreamWriter::try_new(Vec::new(), &self.schema)?;
+            self.batches.iter().try_for_each(|batch| writer.write(batch))?;
+            writer.into_inner()
+        };
+        Ok(PyBytes::new(py, &caught(|| py.detach(write))?.map_err(failed)?))
+    }
+
+    /// Back from [`Answer::to_bytes`].
+    #[staticmethod]
+    fn from_bytes(py: Python<'_>, bytes: &[u8]) -> PyResult<Self> {
+        let read = || -> Result<Self, ArrowError> {
+            let reader = StreamReader::try_new(Cursor::new(bytes), None)?;
+            let schema = reader.schema();
+            Ok(Self { schema, batches: reader.collect::<Result<_, _>>()? })
+        };
+        caught(|| py.detach(read))?.map_err(failed)
+    }
+
+    /// The rows of a stream's parts.
+    #[staticmethod]
+    #[expect(clippy::needless_pass_by_value, reason = "so Python hands a list over")]
+    fn joined(of: &Stream, parts: Vec<PyRef<'_, Self>>) -> Self {
+        let batches = parts.iter().flat_map(|part| part.batches.iter().cloned()).collect();
+        Self { schema: Arc::clone(&of.schema), batches }
+    }
+
     /// The schema, as the Arrow `PyCapsule` interface hands it over.
     fn __arrow_c_schema__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyCapsule>> {
-        let schema = FFI_ArrowSchema::try_from(self.schema.as_ref()).map_err(failed)?;
-        PyCapsule::new_with_value(py, schema, c"arrow_schema")
+        schema_capsule(py, &self.schema)
     }
 
     /// The rows, as the Arrow `PyCapsule` interface hands them over: without a copy.
@@ -83,100 +212,219 @@ impl Answer {
         py: Python<'py>,
         requested_schema: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyCapsule>> {
-        let batches = self.batches.clone().into_iter().map(Ok);
-        let reader: Box<dyn RecordBatchReader + Send> =
-            Box::new(RecordBatchIterator::new(batches, Arc::clone(&self.schema)));
-        PyCapsule::new_with_value(py, FFI_ArrowArrayStream::new(reader), c"arrow_array_stream")
+        capsule(py, self.reader())
     }
 }
 
-/// The values of a column.
-fn values<'py>(py: Python<'py>, column: &ArrayRef) -> PyResult<Bound<'py, PyList>> {
-    macro_rules! primitive {
-        ($type:ty) => {
-            PyList::new(py, column.as_primitive::<$type>().iter())
+/// An answer that is computed while it is read.
+#[pyclass(frozen, module = "ostracon._native")]
+pub(crate) struct Stream {
+    schema: SchemaRef,
+    queries: Queries,
+    rest: Mutex<Rest>,
+    process: u32,
+}
+
+/// What of an answer is still to come.
+enum Rest {
+    Open(SendableRecordBatchStream),
+    /// A thread has taken the stream out, and reads from it.
+    BeingRead,
+    /// All was read, or is not wanted any more.
+    Ended,
+    /// The query failed before its end.
+    Failed(CutShort),
+}
+
+/// Why an answer has no end. Each call for the rest fails with it: the rest must not look empty.
+#[derive(Clone)]
+struct CutShort {
+    kind: ErrorKind,
+    why: String,
+}
+
+impl CutShort {
+    fn by(error: &ostracon::Error) -> Self {
+        Self { kind: error.kind(), why: error.to_string() }
+    }
+
+    /// The first error is the query's own; later ones say what they follow from.
+    fn again(&self) -> String {
+        format!("the answer was cut short: {}", self.why)
+    }
+}
+
+impl Stream {
+    pub(crate) fn new(queries: Queries, batches: SendableRecordBatchStream) -> Self {
+        let schema = batches.schema();
+        Self { schema, queries, rest: Mutex::new(Rest::Open(batches)), process: std::process::id() }
+    }
+
+    fn rest(&self) -> MutexGuard<'_, Rest> {
+        self.rest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the stream out to read from it, and leaves `then` in its place. `None` at the end.
+    fn take(&self, then: Rest) -> PyResult<Option<SendableRecordBatchStream>> {
+        if self.process != std::process::id() {
+            return Err(misuse("this answer is computed in the parent process; ask again in this one"));
+        }
+        let mut rest = self.rest();
+        match &*rest {
+            Rest::Open(_) => {}
+            Rest::Ended => return Ok(None),
+            Rest::Failed(cut) => return Err(of_kind(cut.kind, cut.again())),
+            Rest::BeingRead => {
+                return Err(misuse("another thread reads this answer; its methods are for one at a time"));
+            }
+        }
+        match std::mem::replace(&mut *rest, then) {
+            Rest::Open(stream) => Ok(Some(stream)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Says what is still to come after a read. What was closed meanwhile stays closed.
+    fn leave(&self, next: Rest) {
+        let mut rest = self.rest();
+        if matches!(*rest, Rest::BeingRead) {
+            *rest = next;
+        }
+    }
+}
+
+#[pymethods]
+impl Stream {
+    /// The names of the columns.
+    #[getter]
+    fn columns(&self) -> Vec<&str> {
+        names(&self.schema)
+    }
+
+    /// The types of the columns, as Arrow calls them.
+    #[getter]
+    fn types(&self) -> Vec<String> {
+        types(&self.schema)
+    }
+
+    /// The next rows; `None` at the end. A call that is stopped while it waits loses no rows: the next call goes on.
+    fn next(&self, py: Python<'_>) -> PyResult<Option<Answer>> {
+        let Some(mut stream) = self.take(Rest::BeingRead)? else { return Ok(None) };
+        loop {
+            let waited = self.queries.wait(py, async { Ok(stream.next().await.transpose()) });
+            match waited {
+                Ok(Ok(Some(batch))) if batch.num_rows() == 0 => {}
+                Ok(Ok(Some(batch))) => {
+                    self.leave(Rest::Open(stream));
+                    return Ok(Some(Answer { schema: Arc::clone(&self.schema), batches: vec![batch] }));
+                }
+                Ok(Ok(None)) => {
+                    self.leave(Rest::Ended);
+                    return Ok(None);
+                }
+                Ok(Err(error)) => {
+                    let error = ostracon::query_error(error);
+                    self.leave(Rest::Failed(CutShort::by(&error)));
+                    return Err(raise(error));
+                }
+                // After a panic nobody knows what the stream would give.
+                Err(error) if is_fault(py, &error) => {
+                    let cut = CutShort { kind: ErrorKind::Internal, why: error.value(py).to_string() };
+                    self.leave(Rest::Failed(cut));
+                    return Err(error);
+                }
+                Err(stopped) => {
+                    self.leave(Rest::Open(stream));
+                    return Err(stopped);
+                }
+            }
+        }
+    }
+
+    /// Stops computing.
+    fn close(&self, py: Python<'_>) {
+        if self.process == std::process::id() {
+            let rest = std::mem::replace(&mut *self.rest(), Rest::Ended);
+            py.detach(|| drop(rest));
+        }
+    }
+
+    /// The schema, as the Arrow `PyCapsule` interface hands it over.
+    fn __arrow_c_schema__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyCapsule>> {
+        schema_capsule(py, &self.schema)
+    }
+
+    /// What has not been read yet, as the Arrow `PyCapsule` interface hands it over: computed while it is read.
+    #[pyo3(signature = (requested_schema=None))]
+    #[expect(unused_variables, reason = "a wish, says the interface, that need not be heard")]
+    fn __arrow_c_stream__<'py>(
+        &self,
+        py: Python<'py>,
+        requested_schema: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyCapsule>> {
+        let rest = self.take(Rest::Ended)?.map_or(Rest::Ended, Rest::Open);
+        let reader = Reader { schema: Arc::clone(&self.schema), queries: self.queries.clone(), rest };
+        capsule(py, Box::new(reader))
+    }
+}
+
+/// A stream for another library, which waits for each batch.
+struct Reader {
+    schema: SchemaRef,
+    queries: Queries,
+    rest: Rest,
+}
+
+impl Iterator for Reader {
+    type Item = Result<RecordBatch, ArrowError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let stream = match &mut self.rest {
+            Rest::Open(stream) => stream,
+            Rest::Failed(cut) => return Some(Err(ArrowError::ExternalError(cut.again().into()))),
+            Rest::Ended | Rest::BeingRead => return None,
         };
-    }
-    match column.data_type() {
-        DataType::Null => PyList::new(py, vec![None::<bool>; column.len()]),
-        DataType::Boolean => PyList::new(py, column.as_boolean().iter()),
-        DataType::Int8 => primitive!(Int8Type),
-        DataType::Int16 => primitive!(Int16Type),
-        DataType::Int32 => primitive!(Int32Type),
-        DataType::Int64 => primitive!(Int64Type),
-        DataType::UInt8 => primitive!(UInt8Type),
-        DataType::UInt16 => primitive!(UInt16Type),
-        DataType::UInt32 => primitive!(UInt32Type),
-        DataType::UInt64 => primitive!(UInt64Type),
-        DataType::Float16 => {
-            PyList::new(py, column.as_primitive::<Float16Type>().iter().map(|x| x.map(f32::from)))
-        }
-        DataType::Float32 => primitive!(Float32Type),
-        DataType::Float64 => primitive!(Float64Type),
-        DataType::Utf8 => PyList::new(py, column.as_string::<i32>().iter()),
-        DataType::LargeUtf8 => PyList::new(py, column.as_string::<i64>().iter()),
-        DataType::Utf8View => PyList::new(py, column.as_string_view().iter()),
-        DataType::Timestamp(_, zone) => {
-            let nanos =
-                cast(column, &DataType::Timestamp(TimeUnit::Nanosecond, zone.clone())).map_err(failed)?;
-            PyList::new(py, nanos.as_primitive::<TimestampNanosecondType>().iter())
-        }
-        DataType::Dictionary(_, of) => values(py, &cast(column, of).map_err(failed)?),
-        DataType::List(_) => lists(py, column.len(), |row| {
-            let list = column.as_list::<i32>();
-            list.is_valid(row).then(|| list.value(row))
-        }),
-        DataType::LargeList(_) => lists(py, column.len(), |row| {
-            let list = column.as_list::<i64>();
-            list.is_valid(row).then(|| list.value(row))
-        }),
-        DataType::FixedSizeList(..) => lists(py, column.len(), |row| {
-            let list: &FixedSizeListArray = column.as_fixed_size_list();
-            list.is_valid(row).then(|| list.value(row))
-        }),
-        DataType::Struct(fields) => {
-            let parts = column.as_struct();
-            let columns =
-                parts.columns().iter().map(|part| values(py, part)).collect::<PyResult<Vec<_>>>()?;
-            let rows = PyList::empty(py);
-            for row in 0..column.len() {
-                if parts.is_null(row) {
-                    rows.append(py.None())?;
-                    continue;
-                }
-                let value = PyDict::new(py);
-                for (field, column) in fields.iter().zip(&columns) {
-                    value.set_item(field.name(), column.get_item(row)?)?;
-                }
-                rows.append(value)?;
+        let queries = &self.queries;
+        let batch = caught(|| queries.block_on(stream.next())).unwrap_or_else(|error| {
+            Ok(Some(Err(datafusion::error::DataFusionError::Execution(error.to_string()))))
+        });
+        match batch {
+            Ok(Some(Ok(batch))) => Some(Ok(batch)),
+            Ok(None) => {
+                self.rest = Rest::Ended;
+                None
             }
-            Ok(rows)
-        }
-        // Dates, durations, bytes: as text.
-        _ => {
-            let options = FormatOptions::default();
-            let texts = ArrayFormatter::try_new(column, &options).map_err(failed)?;
-            let rows = PyList::empty(py);
-            for row in 0..column.len() {
-                let text = column.is_valid(row).then(|| texts.value(row).to_string());
-                rows.append(text)?;
+            Ok(Some(Err(error))) => {
+                let error = ostracon::query_error(error);
+                self.rest = Rest::Failed(CutShort::by(&error));
+                Some(Err(ArrowError::ExternalError(Box::new(error))))
             }
-            Ok(rows)
+            Err(error) => Some(Err(ArrowError::ExternalError(Box::new(error)))),
         }
     }
 }
 
-fn lists(
-    py: Python<'_>,
-    rows: usize,
-    list: impl Fn(usize) -> Option<ArrayRef>,
-) -> PyResult<Bound<'_, PyList>> {
-    let all = PyList::empty(py);
-    for row in 0..rows {
-        match list(row) {
-            Some(list) => all.append(values(py, &list)?)?,
-            None => all.append(py.None())?,
-        }
+impl RecordBatchReader for Reader {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
     }
-    Ok(all)
+}
+
+/// A question's rows, whole.
+pub(crate) fn collect(
+    queries: &Queries,
+    py: Python<'_>,
+    frame: impl Future<Output = ostracon::Result<DataFrame>> + Send,
+) -> PyResult<Answer> {
+    queries.wait(py, async move { Answer::collect(frame.await?).await })
+}
+
+/// A question's rows, as they are computed.
+pub(crate) fn stream(
+    queries: &Queries,
+    py: Python<'_>,
+    frame: impl Future<Output = ostracon::Result<DataFrame>> + Send,
+) -> PyResult<Stream> {
+    let batches = queries.wait(py, async move { ostracon::execute(frame.await?).await })?;
+    Ok(Stream::new(queries.clone(), batches))
 }

@@ -6,6 +6,7 @@ use ostracon::{Fact, FactId, Kind, Recorded};
 use pyo3::prelude::*;
 
 use crate::error::raise;
+use crate::guard::detached;
 use crate::settings::seconds;
 
 /// Facts with their names, as Papyra's JSON lines.
@@ -37,8 +38,7 @@ impl ConsumerGroup {
         py: Python<'_>,
         act: impl FnOnce(&ostracon::ConsumerGroup<'_>) -> ostracon::Result<T> + Send,
     ) -> PyResult<T> {
-        let act = || act(&self.store.consumer_group(self.kind, self.name.as_str())?);
-        py.detach(act).map_err(raise)
+        detached(py, || act(&self.store.consumer_group(self.kind, self.name.as_str())?))
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use ostracon::{After, Cursor};
+use ostracon::{After, Cursor, Fact, Recorded};
 use pyo3::prelude::*;
 
-use crate::error::raise;
+use crate::guard::{check, detached};
 
 /// What lies behind a cursor, a few facts at a time.
 #[pyclass(frozen, module = "ostracon._native")]
@@ -26,16 +26,38 @@ impl Facts {
 impl Facts {
     /// Up to so many more, each with the cursor behind it; none at the end.
     fn take(&self, py: Python<'_>, most: usize) -> PyResult<Vec<(String, String)>> {
-        py.detach(|| {
+        detached(py, || {
             let mut following = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             let Following { after, cursor } = &mut *following;
             let mut facts = Vec::new();
             for fact in after.take(most) {
-                let fact = fact.map_err(raise)?;
+                let fact = fact?;
                 cursor.advance(&fact);
                 facts.push((fact.to_line(), cursor.to_string()));
             }
             Ok(facts)
+        })
+    }
+}
+
+/// Facts that were listed, a few at a time.
+#[pyclass(frozen, module = "ostracon._native")]
+pub(crate) struct Listed(Mutex<std::vec::IntoIter<Recorded<Fact<'static>>>>);
+
+impl Listed {
+    pub(crate) fn new(facts: Vec<Recorded<Fact<'static>>>) -> Self {
+        Self(Mutex::new(facts.into_iter()))
+    }
+}
+
+#[pymethods]
+impl Listed {
+    /// Up to so many more, as their JSON lines; none at the end.
+    fn take(&self, py: Python<'_>, most: usize) -> PyResult<Vec<String>> {
+        check(py)?;
+        detached(py, || {
+            let mut facts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            Ok(facts.by_ref().take(most).map(|found| found.fact.to_line()).collect())
         })
     }
 }

@@ -1,16 +1,23 @@
 //! Ostracon for Python: what `ostracon/*.py` is built upon.
 //!
 //! Facts go in and come out as JSON lines, answers to SQL as Arrow, reports as JSON: Python has
-//! its own good ways to deal with each. Nothing here waits with the interpreter's lock held.
+//! its own good ways to deal with each. Nothing here waits with the interpreter's lock held, and no panic
+//! crosses ([`guard`]).
 
+mod adapt;
 mod answer;
 mod consumers;
 mod error;
 mod facts;
+mod guard;
+mod log;
 mod maintain;
+mod parameters;
 mod questions;
+mod runtime;
 mod settings;
 mod store;
+mod values;
 
 use std::ffi::OsString;
 
@@ -34,13 +41,20 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<store::Position>()?;
     module.add_class::<store::Store>()?;
     module.add_class::<answer::Answer>()?;
+    module.add_class::<answer::Stream>()?;
     module.add_class::<facts::Facts>()?;
+    module.add_class::<facts::Listed>()?;
+    module.add_class::<guard::Cancel>()?;
     module.add_class::<consumers::ConsumerGroup>()?;
     module.add_function(wrap_pyfunction!(maintain::scan, module)?)?;
     module.add_function(wrap_pyfunction!(maintain::recover, module)?)?;
     module.add_function(wrap_pyfunction!(maintain::verify, module)?)?;
+    module.add_function(wrap_pyfunction!(maintain::backup, module)?)?;
     module.add_function(wrap_pyfunction!(maintain::rotated_files, module)?)?;
     module.add_function(wrap_pyfunction!(questions::saved_queries, module)?)?;
+    module.add_function(wrap_pyfunction!(guard::cancellable, module)?)?;
+    module.add_function(wrap_pyfunction!(guard::check_stopped, module)?)?;
+    module.add_function(wrap_pyfunction!(log::take_log, module)?)?;
     module.add_function(wrap_pyfunction!(cli, module)?)?;
     Ok(())
 }

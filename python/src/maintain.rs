@@ -1,11 +1,16 @@
 //! What can be done to a store that need not be open, and the reports of it, as JSON.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use ostracon::{LedgerHead, RecoveryConfig, RecoveryMode, RecoveryReport, ScanDepth, ScanReport};
+use ostracon::{
+    BackupOptions, LedgerHead, RecoveryConfig, RecoveryMode, RecoveryReport, ScanDepth, ScanOptions,
+    ScanReport,
+};
 use pyo3::prelude::*;
 
 use crate::error::{misuse, raise};
+use crate::guard::{Stopped, detached, interruptible, stoppable};
+use crate::log;
 
 pub(crate) fn json(report: &impl serde::Serialize) -> PyResult<String> {
     serde_json::to_string(report).map_err(|error| misuse(error.to_string()))
@@ -36,7 +41,12 @@ pub(crate) fn depth(deep: bool) -> ScanDepth {
     if deep { ScanDepth::Deep } else { ScanDepth::Quick }
 }
 
-pub(crate) fn recovery(mode: &str, quarantine_dir: Option<PathBuf>) -> PyResult<RecoveryConfig> {
+/// How the store at this path is recovered. Mode quarantine uses the store's own folder unless one is named.
+pub(crate) fn recovery(
+    mode: &str,
+    quarantine_dir: Option<PathBuf>,
+    store: &Path,
+) -> PyResult<RecoveryConfig> {
     let mode = match mode {
         "ignore" => RecoveryMode::Ignore,
         "repair" => RecoveryMode::Repair,
@@ -51,6 +61,7 @@ pub(crate) fn recovery(mode: &str, quarantine_dir: Option<PathBuf>) -> PyResult<
     let config = RecoveryConfig::new(mode);
     Ok(match quarantine_dir {
         Some(folder) => config.quarantine_dir(folder),
+        None if mode == RecoveryMode::Quarantine => config.quarantine_dir(store.join("quarantine")),
         None => config,
     })
 }
@@ -59,7 +70,9 @@ pub(crate) fn recovery(mode: &str, quarantine_dir: Option<PathBuf>) -> PyResult<
 #[pyfunction]
 #[pyo3(signature = (path, *, deep=false))]
 pub(crate) fn scan(py: Python<'_>, path: PathBuf, deep: bool) -> PyResult<String> {
-    Ok(scan_json(&py.detach(|| ostracon::scan(path, depth(deep))).map_err(raise)?)?.to_string())
+    log::listen();
+    let report = stoppable(py, move |stop| ostracon::scan(path, ScanOptions::new(depth(deep)).cancel(stop)))?;
+    Ok(scan_json(&report)?.to_string())
 }
 
 /// Makes the store at this path whole. The report is JSON.
@@ -71,20 +84,51 @@ pub(crate) fn recover(
     mode: &str,
     quarantine_dir: Option<PathBuf>,
 ) -> PyResult<String> {
-    let config = recovery(mode, quarantine_dir)?;
-    recovery_json(&py.detach(|| ostracon::recover(path, config)).map_err(raise)?)
+    log::listen();
+    let config = recovery(mode, quarantine_dir, &path)?;
+    recovery_json(&interruptible(py, &Stopped::GoesOn, move || ostracon::recover(path, config))?)
+}
+
+/// A backup of the store at this path. The report is JSON.
+#[pyfunction]
+#[pyo3(signature = (path, target, *, incremental=false, at_commit=None, copy=false, verify=false))]
+pub(crate) fn backup(
+    py: Python<'_>,
+    path: PathBuf,
+    target: PathBuf,
+    incremental: bool,
+    at_commit: Option<u64>,
+    copy: bool,
+    verify: bool,
+) -> PyResult<String> {
+    let options = backup_options(incremental, at_commit, copy, verify);
+    json(&interruptible(py, &Stopped::GoesOn, move || ostracon::backup(path, target, options))?)
+}
+
+pub(crate) fn backup_options(
+    incremental: bool,
+    at_commit: Option<u64>,
+    copy: bool,
+    verify: bool,
+) -> BackupOptions {
+    let options = BackupOptions::new().incremental(incremental).copy(copy).verify(verify);
+    match at_commit {
+        Some(commit) => options.at_commit(commit),
+        None => options,
+    }
 }
 
 /// The balance sheet of the store at this path, as JSON.
 #[pyfunction]
 #[pyo3(signature = (path, against=None))]
 pub(crate) fn verify(py: Python<'_>, path: PathBuf, against: Option<&str>) -> PyResult<String> {
+    log::listen();
     let against = against.map(str::parse::<LedgerHead>).transpose().map_err(raise)?;
-    json(&py.detach(|| ostracon::verify(path, against.as_ref())).map_err(raise)?)
+    json(&interruptible(py, &Stopped::GoesOn, move || ostracon::verify(path, against.as_ref()))?)
 }
 
 /// The files that a rotating backend has left of a log, oldest first.
 #[pyfunction]
 pub(crate) fn rotated_files(py: Python<'_>, path: PathBuf) -> PyResult<Vec<PathBuf>> {
-    py.detach(|| ostracon::rotated_files(path)).map_err(raise)
+    detached(py, || ostracon::rotated_files(path))
 }

@@ -3,7 +3,6 @@
 use ostracon::{QueryOptions, SavedQuery, UnixNanos};
 use pyo3::prelude::*;
 
-use crate::error::misuse;
 use crate::settings::seconds;
 
 /// What narrows a question; instants are in nanoseconds since 1970.
@@ -27,22 +26,6 @@ pub(crate) fn options(
         options = options.as_of(UnixNanos::new(as_of));
     }
     Ok(options)
-}
-
-/// A placeholder's value.
-pub(crate) fn param(options: QueryOptions, name: &str, value: &Bound<'_, PyAny>) -> PyResult<QueryOptions> {
-    // A bool is an int, too: it comes first.
-    Ok(if let Ok(value) = value.extract::<bool>() {
-        options.param(name, value)
-    } else if let Ok(value) = value.extract::<i64>() {
-        options.param(name, value)
-    } else if let Ok(value) = value.extract::<f64>() {
-        options.param(name, value)
-    } else if let Ok(value) = value.extract::<String>() {
-        options.param(name, value)
-    } else {
-        return Err(misuse(format!("${name} must be a bool, an int of 64 bits, a float or a str")));
-    })
 }
 
 /// The saved queries: name, title, question, and name, default and meaning of each parameter.

@@ -1,11 +1,13 @@
 //! How a store is opened, checked before it is.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use ostracon::{AgeBy, Durability, RetentionLimits, RetentionPolicy, Store, StoreBuilder};
+use ostracon::{AgeBy, Durability, ErrorKind, RetentionLimits, RetentionPolicy, Store, StoreBuilder};
 use pyo3::prelude::*;
 
-use crate::error::misuse;
+use crate::error::{misuse, raise};
+use crate::guard::caught;
 
 /// What overrides a store's `ostracon.toml`.
 #[pyclass(frozen, module = "ostracon._native")]
@@ -88,5 +90,15 @@ impl Settings {
             builder = builder.retention(RetentionPolicy::new().store(limits));
         }
         Ok(Self(builder))
+    }
+
+    /// Fails for settings that do not fit together, with those of the store at this path. Nothing is opened
+    /// or made; whatever else keeps the store from being opened is found when it is.
+    fn check(&self, py: Python<'_>, path: PathBuf) -> PyResult<()> {
+        let checked = caught(|| py.detach(|| self.0.check(path)))?;
+        match checked {
+            Err(error) if error.kind() == ErrorKind::Settings => Err(raise(error)),
+            _ => Ok(()),
+        }
     }
 }

@@ -1,28 +1,32 @@
 //! An open store.
 
-use std::future::Future;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
-use ostracon::{CompactOptions, Cursor, Durability, Fact, Import, Kind, RedisStreams, UnixNanos};
+use ostracon::{
+    CompactOptions, Cursor, Durability, Fact, FactId, Import, Kind, QueryOptions, RedisStreams, ScanOptions,
+    UnixNanos,
+};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use tokio::runtime::Runtime;
 
-use crate::answer::Answer;
+use crate::answer::{self, Answer, Stream};
 use crate::consumers::ConsumerGroup;
 use crate::error::{misuse, raise};
-use crate::facts::Facts;
-use crate::maintain::{depth, json, recovery, recovery_json, scan_json};
-use crate::questions::{options, param};
+use crate::facts::{Facts, Listed};
+use crate::guard::{Stopped, caught, detached, interruptible, stoppable};
+use crate::log;
+use crate::maintain::{backup_options, depth, json, recovery, recovery_json, scan_json};
+use crate::parameters;
+use crate::questions::options;
+use crate::runtime::Queries;
 use crate::settings::Settings;
 
-/// So many reasons for a rejection are told.
+/// Reasons for a rejection that are kept.
 const REASONS: usize = 100;
-/// How long a question may go on before Ctrl-C is looked for again.
-const SIGNALS: Duration = Duration::from_millis(50);
 
 /// The place of a fact in its store.
 #[pyclass(frozen, eq, hash, module = "ostracon")]
@@ -43,6 +47,18 @@ impl Position {
         self.0.seq.get()
     }
 
+    /// The position of these numbers.
+    #[staticmethod]
+    fn of(stream: u32, seq: u64, recorded_at: i64) -> PyResult<Self> {
+        let id: FactId = format!("{stream}:{seq}").parse().map_err(raise)?;
+        Ok(Self(ostracon::Position::new(id, UnixNanos::new(recorded_at))))
+    }
+
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, (u32, u64, i64))> {
+        let of = py.get_type::<Self>().getattr("of")?;
+        Ok((of, (self.stream(), self.seq(), self.recorded_at())))
+    }
+
     /// When it was recorded, in nanoseconds since 1970.
     #[getter]
     fn recorded_at(&self) -> i64 {
@@ -58,7 +74,16 @@ impl Position {
 #[pyclass(frozen, module = "ostracon._native")]
 pub(crate) struct Store {
     store: Arc<ostracon::Store>,
-    runtime: OnceLock<Runtime>,
+    queries: Queries,
+}
+
+impl Drop for Store {
+    /// What closing waits for, it does not wait for with the interpreter's lock held.
+    fn drop(&mut self) {
+        if Arc::strong_count(&self.store) == 1 {
+            Python::try_attach(|py| py.detach(|| self.store.close().map_err(|_| ())));
+        }
+    }
 }
 
 fn kind(name: &str) -> PyResult<Kind> {
@@ -86,8 +111,10 @@ impl Store {
                 return Err(misuse(format!("a store is opened to write, read or maintain, not {other:?}")));
             }
         };
-        let store = py.detach(|| builder.open(path)).map_err(raise)?;
-        Ok(Self { store: Arc::new(store), runtime: OnceLock::new() })
+        log::listen();
+        // Where Ctrl-C ends the wait, it is closed again as soon as it is open.
+        let store = interruptible(py, &Stopped::GoesOn, move || builder.open(path))?;
+        Ok(Self { store: Arc::new(store), queries: Queries::default() })
     }
 
     /// Whether a fact that was appended has to be waited for, to be as safe as the durability says.
@@ -99,21 +126,28 @@ impl Store {
     /// Records a fact, given as its JSON line, and returns its place.
     fn record(&self, py: Python<'_>, line: &str) -> PyResult<Position> {
         let fact = fact(line)?;
-        py.detach(|| self.store.record(fact)).map(Position).map_err(raise)
+        detached(py, || self.store.record(fact)).map(Position)
     }
 
     /// Records a fact without waiting for room or a sync.
     fn append(&self, py: Python<'_>, line: &str) -> PyResult<Position> {
         let fact = fact(line)?;
-        py.detach(|| self.store.append(fact)).map(Position).map_err(raise)
+        detached(py, || self.store.append(fact)).map(Position)
+    }
+
+    /// Records a fact, waiting for room: for a part of the time that the settings allow.
+    fn append_within(&self, py: Python<'_>, line: &str, parts: u32) -> PyResult<Position> {
+        let fact = fact(line)?;
+        let most = self.store.max_wait() / parts.max(1);
+        detached(py, || self.store.append_within(fact, most)).map(Position)
     }
 
     /// Returns when a fact that was appended is as safe as the durability says.
     fn wait(&self, py: Python<'_>, position: &Position) -> PyResult<()> {
-        py.detach(|| self.store.wait(position.0)).map_err(raise)
+        detached(py, || self.store.wait(position.0))
     }
 
-    /// The newest facts of a kind, as their JSON lines.
+    /// The newest facts of a kind.
     #[pyo3(signature = (kind_, limit=None, since=None))]
     fn list(
         &self,
@@ -121,13 +155,9 @@ impl Store {
         kind_: &str,
         limit: Option<usize>,
         since: Option<f64>,
-    ) -> PyResult<Vec<String>> {
-        let kind = kind(kind_)?;
-        py.detach(|| {
-            let found = self.store.list(kind, limit, since)?;
-            Ok(found.into_iter().map(|found| found.fact.to_line()).collect())
-        })
-        .map_err(raise)
+    ) -> PyResult<Listed> {
+        let (kind, store) = (kind(kind_)?, Arc::clone(&self.store));
+        stoppable(py, move |stop| store.list_unless(&stop, kind, limit, since)).map(Listed::new)
     }
 
     /// The same of what can be read, how many facts are in segments that cannot, and what is wrong with these.
@@ -137,21 +167,18 @@ impl Store {
         kind_: &str,
         limit: Option<usize>,
         since: Option<f64>,
-    ) -> PyResult<(Vec<String>, u64, Vec<String>)> {
-        let kind = kind(kind_)?;
-        py.detach(|| {
-            let listed = self.store.list_readable(kind, limit, since)?;
-            let lines = listed.facts.into_iter().map(|found| found.fact.to_line()).collect();
-            let damage = listed.damage.iter().map(ToString::to_string).collect();
-            Ok((lines, listed.passed_over, damage))
-        })
-        .map_err(raise)
+    ) -> PyResult<(Listed, u64, Vec<String>)> {
+        let (kind, store) = (kind(kind_)?, Arc::clone(&self.store));
+        let listed = stoppable(py, move |stop| store.list_readable_unless(&stop, kind, limit, since))?;
+        let damage = listed.damage.iter().map(ToString::to_string).collect();
+        Ok((Listed::new(listed.facts), listed.passed_over, damage))
     }
 
     /// Every fact behind a cursor, in the store's order.
     fn after(&self, py: Python<'_>, cursor: &str) -> PyResult<Facts> {
-        let cursor: Cursor = cursor.parse().map_err(raise)?;
-        let after = py.detach(|| self.store.after(&cursor)).map_err(raise)?;
+        let mut cursor: Cursor = cursor.parse().map_err(raise)?;
+        let after = detached(py, || self.store.after(&cursor))?;
+        after.sign(&mut cursor);
         Ok(Facts::new(after, cursor))
     }
 
@@ -162,11 +189,10 @@ impl Store {
 
     /// The kind and the name of every consumer group.
     fn consumer_groups(&self, py: Python<'_>) -> PyResult<Vec<(&'static str, String)>> {
-        let groups = py.detach(|| {
+        detached(py, || {
             let groups = self.store.consumer_groups()?;
             Ok(groups.into_iter().map(|group| (group.kind().table(), group.name().to_owned())).collect())
-        });
-        groups.map_err(raise)
+        })
     }
 
     /// Answers SQL.
@@ -182,13 +208,27 @@ impl Store {
         until: Option<i64>,
         as_of: Option<i64>,
     ) -> PyResult<Answer> {
-        let mut options = options(timeout, since, until, as_of)?;
-        for (name, value) in params.into_iter().flat_map(PyDictMethods::iter) {
-            options = param(options, &name.extract::<String>()?, &value)?;
-        }
-        let store = Arc::clone(&self.store);
-        let sql = sql.to_owned();
-        self.answer(py, async move { store.sql_with(&sql, options).await })
+        let options = with_params(options(timeout, since, until, as_of)?, params)?;
+        let (store, sql) = (Arc::clone(&self.store), sql.to_owned());
+        answer::collect(&self.queries, py, async move { store.sql_with(&sql, options).await })
+    }
+
+    /// Answers SQL while the answer is read.
+    #[pyo3(signature = (sql, params=None, *, timeout=None, since=None, until=None, as_of=None))]
+    #[expect(clippy::too_many_arguments, reason = "all of them have names in Python")]
+    fn stream(
+        &self,
+        py: Python<'_>,
+        sql: &str,
+        params: Option<&Bound<'_, PyDict>>,
+        timeout: Option<f64>,
+        since: Option<i64>,
+        until: Option<i64>,
+        as_of: Option<i64>,
+    ) -> PyResult<Stream> {
+        let options = with_params(options(timeout, since, until, as_of)?, params)?;
+        let (store, sql) = (Arc::clone(&self.store), sql.to_owned());
+        answer::stream(&self.queries, py, async move { store.sql_with(&sql, options).await })
     }
 
     /// Answers a saved query.
@@ -207,17 +247,19 @@ impl Store {
         let options = options(timeout, since, until, as_of)?;
         let store = Arc::clone(&self.store);
         let name = name.to_owned();
-        self.answer(py, async move { store.saved_query(&name, &set, options).await })
+        answer::collect(&self.queries, py, async move { store.saved_query(&name, &set, options).await })
     }
 
     /// Puts everything recorded so far into segments.
     fn flush(&self, py: Python<'_>) -> PyResult<()> {
-        py.detach(|| self.store.flush()).map_err(raise)
+        let store = Arc::clone(&self.store);
+        interruptible(py, &Stopped::GoesOn, move || store.flush())
     }
 
     /// Flushes, and takes no more facts.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        py.detach(|| self.store.close()).map_err(raise)
+        let store = Arc::clone(&self.store);
+        interruptible(py, &Stopped::GoesOn, move || store.close())
     }
 
     /// Never lets go of the store, and so never closes it: what a child has to do with its
@@ -246,11 +288,10 @@ impl Store {
         target_bytes: Option<u64>,
         insist: bool,
     ) -> PyResult<String> {
-        let cancel = Arc::new(AtomicBool::new(false));
         let kind = kind_.map(kind).transpose()?;
-        let (store, asked_to_stop) = (Arc::clone(&self.store), Arc::clone(&cancel));
-        let report = interruptible(py, &cancel, move || {
-            let mut options = CompactOptions::new().dry_run(dry_run).insist(insist).cancel(asked_to_stop);
+        let store = Arc::clone(&self.store);
+        let report = stoppable(py, move |stop| {
+            let mut options = CompactOptions::new().dry_run(dry_run).insist(insist).cancel(stop);
             if let Some(kind) = kind {
                 options = options.kind(kind);
             }
@@ -258,22 +299,40 @@ impl Store {
                 options = options.target_bytes(bytes);
             }
             store.compact(options)
-        })?
-        .map_err(raise)?;
+        })?;
         json(&report)
     }
 
     /// Looks whether the store is whole. The report is JSON.
     #[pyo3(signature = (*, deep=false))]
     fn scan(&self, py: Python<'_>, deep: bool) -> PyResult<String> {
-        Ok(scan_json(&py.detach(|| self.store.scan(depth(deep))).map_err(raise)?)?.to_string())
+        let store = Arc::clone(&self.store);
+        let report = stoppable(py, move |stop| store.scan(ScanOptions::new(depth(deep)).cancel(stop)))?;
+        Ok(scan_json(&report)?.to_string())
+    }
+
+    /// Makes a second store with the same facts, while recording goes on. The report is JSON.
+    #[pyo3(signature = (target, *, incremental=false, at_commit=None, copy=false, verify=false))]
+    fn backup(
+        &self,
+        py: Python<'_>,
+        target: PathBuf,
+        incremental: bool,
+        at_commit: Option<u64>,
+        copy: bool,
+        verify: bool,
+    ) -> PyResult<String> {
+        let options = backup_options(incremental, at_commit, copy, verify);
+        let store = Arc::clone(&self.store);
+        json(&interruptible(py, &Stopped::GoesOn, move || store.backup(target, options))?)
     }
 
     /// Makes the store whole. The report is JSON.
     #[pyo3(signature = (mode, quarantine_dir=None))]
     fn recover(&self, py: Python<'_>, mode: &str, quarantine_dir: Option<PathBuf>) -> PyResult<String> {
-        let config = recovery(mode, quarantine_dir)?;
-        recovery_json(&py.detach(|| self.store.recover(config)).map_err(raise)?)
+        let config = recovery(mode, quarantine_dir, self.store.path())?;
+        let store = Arc::clone(&self.store);
+        recovery_json(&interruptible(py, &Stopped::GoesOn, move || store.recover(config))?)
     }
 
     /// Imports what Papyra's Redis backend has there. Facts, lines that are none, and these with why.
@@ -290,18 +349,9 @@ impl Store {
         if let Some(system) = system {
             streams = streams.system(system);
         }
-        py.detach(|| {
-            let mut reasons = Vec::new();
-            let mut import = Import::named("redis").on_reject(|reject| {
-                if reasons.len() < REASONS {
-                    reasons.push((reject.line, reject.reason.to_owned()));
-                }
-            });
-            if let Some(epoch) = epoch {
-                import = import.epoch(UnixNanos::new(epoch));
-            }
-            let report = self.store.import_redis(&streams, import).map_err(raise)?;
-            Ok((report.total(), report.rejected, report.resumed_after, reasons))
+        let store = Arc::clone(&self.store);
+        interruptible(py, &Stopped::GoesOn, move || {
+            imported("redis".to_owned(), epoch, false, |import| store.import_redis(&streams, import))
         })
     }
 
@@ -315,76 +365,59 @@ impl Store {
         epoch: Option<i64>,
         again: bool,
     ) -> PyResult<Imported> {
-        let mut reasons = Vec::new();
-        let report = py.detach(|| {
-            let name = path.display().to_string();
-            let file = std::fs::File::open(path)?;
-            let mut import = Import::named(name).again(again).on_reject(|reject| {
-                if reasons.len() < REASONS {
-                    reasons.push((reject.line, reject.reason.to_owned()));
-                }
-            });
-            if let Some(epoch) = epoch {
-                import = import.epoch(UnixNanos::new(epoch));
-            }
-            self.store.import(file, import).map_err(raise)
-        })?;
-        Ok((report.total(), report.rejected, report.resumed_after, reasons))
+        let store = Arc::clone(&self.store);
+        let name = path.display().to_string();
+        let file = py.detach(|| File::open(path))?;
+        stoppable(py, move |stopped| {
+            let file = Stoppable { file, stopped };
+            imported(name, epoch, again, |import| store.import(file, import))
+        })
     }
 }
 
 /// Facts, rejected lines, lines passed over, and reasons with their lines.
 type Imported = (u64, u64, u64, Vec<(u64, String)>);
 
-impl Store {
-    fn runtime(&self) -> PyResult<&Runtime> {
-        if let Some(runtime) = self.runtime.get() {
-            return Ok(runtime);
+/// Imports, and keeps the first reasons for a rejection.
+fn imported(
+    name: String,
+    epoch: Option<i64>,
+    again: bool,
+    run: impl FnOnce(Import<'_>) -> ostracon::Result<ostracon::ImportReport>,
+) -> ostracon::Result<Imported> {
+    let mut reasons = Vec::new();
+    let mut import = Import::named(name).again(again).on_reject(|reject| {
+        if reasons.len() < REASONS {
+            reasons.push((reject.line, reject.reason.to_owned()));
         }
-        let made = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        Ok(self.runtime.get_or_init(|| made))
+    });
+    if let Some(epoch) = epoch {
+        import = import.epoch(UnixNanos::new(epoch));
     }
+    let report = run(import)?;
+    Ok((report.total(), report.rejected, report.resumed_after, reasons))
+}
 
-    /// Collects what a question answers. Ctrl-C stops it.
-    fn answer(
-        &self,
-        py: Python<'_>,
-        frame: impl Future<Output = ostracon::Result<datafusion::dataframe::DataFrame>> + Send,
-    ) -> PyResult<Answer> {
-        let runtime = self.runtime()?;
-        let mut asked = Box::pin(async move {
-            let frame = frame.await?;
-            let schema = Arc::clone(frame.schema().inner());
-            let batches = frame.collect().await.map_err(ostracon::query_error)?;
-            Ok(Answer::new(schema, batches))
-        });
-        loop {
-            let answered =
-                py.detach(|| runtime.block_on(async { tokio::time::timeout(SIGNALS, &mut asked).await }));
-            match answered {
-                Ok(answer) => return answer.map_err(raise),
-                Err(_) => py.check_signals()?,
-            }
+/// A file that ends with an error when it is told to.
+struct Stoppable {
+    file: File,
+    stopped: Arc<AtomicBool>,
+}
+
+impl Read for Stoppable {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if self.stopped.load(Ordering::Relaxed) {
+            return Err(io::Error::other("the import was stopped; what was committed stays"));
         }
+        self.file.read(into)
     }
 }
 
-/// Runs it in a thread of its own, which Ctrl-C asks to stop.
-fn interruptible<T: Send + 'static>(
-    py: Python<'_>,
-    cancel: &AtomicBool,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> PyResult<T> {
-    let thread = std::thread::spawn(work);
-    let mut interrupted = Ok(());
-    while !thread.is_finished() {
-        py.detach(|| std::thread::sleep(Duration::from_millis(5)));
-        if let Err(signal) = py.check_signals() {
-            cancel.store(true, Ordering::Relaxed);
-            interrupted = Err(signal);
-        }
+fn with_params(mut options: QueryOptions, params: Option<&Bound<'_, PyDict>>) -> PyResult<QueryOptions> {
+    for (name, value) in params.into_iter().flat_map(PyDictMethods::iter) {
+        let name = name.extract::<String>()?;
+        let value = caught(|| parameters::value(&name, &value))??;
+        options = options.param(name, value);
     }
-    let done = py.detach(|| thread.join());
-    interrupted?;
-    done.map_err(|_| misuse("it failed within"))
+    Ok(options)
 }

@@ -8,6 +8,7 @@ import os
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -26,6 +27,7 @@ from papyra.persistence.models import (
 from papyra.persistence.startup import PersistenceStartupConfig, PersistenceStartupMode
 
 import ostracon
+from ostracon._lines import EVENT, to_line
 from ostracon.papyra import OstraconPersistence
 
 pytestmark = pytest.mark.anyio
@@ -128,8 +130,9 @@ async def test_recording_never_raises(path: Path, caplog: pytest.LogCaptureFixtu
     assert len(await backend.list_events()) == 5
     with caplog.at_level(logging.ERROR, "ostracon"):
         await backend.record_event(object())
-        await backend.record_event(PersistedEvent("shop", "shop:1", "X", {}, "soon"))  # type: ignore[arg-type]
-    assert backend.metrics.write_errors == 2 and backend.metrics.records_written == 5
+        await backend.record_event(PersistedEvent("shop", "shop:1", "X", {}, 1.0))
+        await backend.record_event(object())
+    assert backend.metrics.write_errors == 2 and backend.metrics.records_written == 6
     assert len(caplog.records) == 1, "the log of an actor system is not flooded"
     (path.parent / "file").write_text("x")
     nowhere = OstraconPersistence(path.parent / "file")
@@ -222,8 +225,8 @@ async def test_the_counters(path: Path) -> None:
     await backend.scan()
     await backend.recover(None)
     await backend.compact()
-    with pytest.raises(ostracon.SettingsError):
-        await backend.recover(PersistenceRecoveryConfig(PersistenceRecoveryMode.QUARANTINE))
+    with pytest.raises(ValueError, match="no mode"):
+        await backend.recover(SimpleNamespace(mode="magic"))
     counters = safe_metrics_snapshot(backend)
     assert counters["records_written"] == 1 and counters["bytes_written"] > 0
     assert (counters["scans"], counters["recoveries"], counters["compactions"]) == (3, 2, 1)
@@ -263,7 +266,9 @@ async def test_damage_is_found_and_recovered_in_papyras_words(path: Path, tmp_pa
     for n in range(10):
         await backend.record_event(event(n))
     await backend.aclose()
-    (path / "stranger.txt").write_text("hello")
+    (path / "events" / "stranger.txt").write_text("hello")
+    # Beside the store's own folders it is somebody's, and no damage.
+    (path / "README.txt").write_text("whose facts these are")
     segment = next(path.glob("events/*.parquet"))
     segment.write_bytes(segment.read_bytes()[:-9])
     backend = OstraconPersistence(path)
@@ -279,9 +284,37 @@ async def test_damage_is_found_and_recovered_in_papyras_words(path: Path, tmp_pa
     assert report.scan.has_anomalies and report.quarantined_files and report.repaired_files
     assert all(os.path.exists(file) for file in report.quarantined_files)
     assert not (await backend.scan()).has_anomalies
+    assert (path / "README.txt").read_text() == "whose facts these are"
     (tmp_path / "other").write_text("x")
     other = await OstraconPersistence(tmp_path / "other").scan()
     assert other.anomalies[0].type is PersistenceAnomalyType.UNEXPECTED_FILE
+
+
+async def test_one_damaged_ledger_file_costs_nothing_and_is_repaired(path: Path) -> None:
+    backend = OstraconPersistence(path)
+    for n in range(3):
+        await backend.record_event(event(n))
+    await backend.aclose()
+    for number, damage in enumerate([lambda file: file.write_bytes(b""), lambda file: file.unlink()]):
+        damage(path / "ledger" / f"{number:020}.json")
+    backend = OstraconPersistence(path)
+    assert len(await backend.list_events()) == 3
+    await backend.record_event(event(3))
+    assert (await backend.scan()).has_anomalies
+    repair = PersistenceRecoveryConfig(PersistenceRecoveryMode.REPAIR)
+    assert (await backend.recover(repair)).repaired_files
+    assert not (await backend.scan()).has_anomalies
+    await backend.aclose()
+    # Both files of a commit: facts are journaled all the same, and lists give the rest.
+    for folder in ("ledger", "ledger-copy"):
+        (path / folder / f"{0:020}.json").write_bytes(b"{")
+    backend = OstraconPersistence(path)
+    await backend.record_event(event(4))
+    assert [fact.timestamp for fact in await backend.list_events()] == [0, 1, 2, 3, 4]
+    await backend.aclose()
+    rebuild = PersistenceRecoveryConfig(PersistenceRecoveryMode.REBUILD)
+    assert (await OstraconPersistence(path).recover(rebuild)).scan.has_anomalies
+    assert sorted(fact.timestamp for fact in await OstraconPersistence(path).list_events()) == [0, 1, 2, 3, 4]
 
 
 async def test_it_is_used_from_threads_and_loops_in_turn(path: Path) -> None:
@@ -324,6 +357,87 @@ async def test_a_full_buffer_is_waited_for_off_the_loop(path: Path) -> None:
         await backend.aclose()
     assert len(await backend.list_events()) == 400 and backend.metrics.write_errors == 0
     assert held < 10.0
+
+
+async def test_counters_only_rise_when_the_store_is_opened_anew(path: Path) -> None:
+    backend = OstraconPersistence(path)
+    for n in range(3):
+        await backend.record_event(event(n))
+    backend._handles.renew()
+    assert backend.metrics.records_written == 3
+    await backend.record_event(event(3))
+    assert backend.metrics.records_written == 4
+    backend.metrics.reset()
+    assert backend.metrics.records_written == 0
+    await backend.aclose()
+
+
+async def test_a_fact_that_waited_while_the_store_was_opened_anew_is_kept(path: Path) -> None:
+    backend = OstraconPersistence(path)
+    await backend.record_event(event(1))
+    given_up = backend._handles.opened_writer
+    assert given_up is not None
+    given_up.close()
+    writers = iter([given_up])
+    own = backend._handles.writer
+    backend._handles.opened_writer = None
+    backend._handles.writer = lambda: next(writers, None) or own()  # type: ignore[method-assign]
+    line = to_line(event(2), EVENT)
+    waiting = backend._handles.in_order._enqueue(line, backend._failed)
+    backend._handles.in_order.drain()
+    assert waiting.error is None and len(await backend.list_events()) == 2
+    await backend.aclose()
+
+
+class Full:
+    """A writer that never finds room."""
+
+    is_synced = False
+
+    def __init__(self) -> None:
+        self.waited = 0
+
+    def append(self, line: str) -> ostracon.Position:
+        raise ostracon.OverloadedError("no room")
+
+    def append_within(self, line: str, parts: int) -> ostracon.Position:
+        self.waited += 1
+        time.sleep(0.2)
+        raise ostracon.OverloadedError("no room")
+
+    def metrics(self) -> list[tuple[str, int]]:
+        return []
+
+    def close(self) -> None:
+        pass
+
+
+async def test_closing_does_not_wait_for_each_fact_that_finds_no_room(path: Path) -> None:
+    backend, full = OstraconPersistence(path), Full()
+    backend._handles.opened_writer = full  # type: ignore[assignment]
+    async with anyio.create_task_group() as group:
+        for n in range(100):
+            group.start_soon(backend.record_event, event(n))
+        await anyio.sleep(0.1)
+        await backend.aclose()
+    assert full.waited <= 3 and backend.metrics.write_errors == 100
+
+
+async def test_a_compaction_that_waits_for_another_can_be_cancelled(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = OstraconPersistence(path)
+    await backend.record_event(event(1))
+
+    def busy(*args: Any, **kwargs: Any) -> None:
+        raise ostracon.ContendedError("another process maintains the store")
+
+    monkeypatch.setattr(ostracon.Store, "compact", busy)
+    begun = time.monotonic()
+    with anyio.move_on_after(0.5) as scope:
+        await backend.compact()
+    assert scope.cancelled_caught and time.monotonic() - begun < 10
+    await backend.aclose()
 
 
 async def test_papyras_files_move_in(path: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import inspect
 import json
 import subprocess
 import sys
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +85,7 @@ def test_every_type_has_a_value(store: ostracon.Store) -> None:
     answer = store.sql(
         "SELECT true, 1, 1.5, 'é', NULL, [1, 2], named_struct('a', 'x'), arrow_cast('y', 'Dictionary(Int8, Utf8)'), DATE '2026-11-25'"
     )
-    assert answer.rows() == [(True, 1, 1.5, "é", None, [1, 2], {"a": "x"}, "y", "2026-11-25")]
+    assert answer.rows() == [(True, 1, 1.5, "é", None, [1, 2], {"a": "x"}, "y", date(2026, 11, 25))]
 
 
 def test_an_answer_is_shown_harmlessly(store: ostracon.Store) -> None:
@@ -129,7 +129,7 @@ def test_errors_have_classes_of_their_own(store: ostracon.Store, tmp_path: Path)
     kinds = [
         error for error in vars(ostracon).values() if inspect.isclass(error) and issubclass(error, Exception)
     ]
-    assert len(kinds) == 17 and all(issubclass(error, ostracon.OstraconError) for error in kinds)
+    assert len(kinds) == 19 and all(issubclass(error, ostracon.OstraconError) for error in kinds)
 
 
 def test_maintenance(store: ostracon.Store, path: Path) -> None:
@@ -149,6 +149,18 @@ def test_maintenance(store: ostracon.Store, path: Path) -> None:
         _ = recovered.nonsense
     with pytest.raises(ValueError, match="no mode"):
         store.recover("magic")
+
+
+def test_a_backup_is_a_store_of_its_own(store: ostracon.Store, tmp_path: Path) -> None:
+    backup = tmp_path / "backup"
+    assert store.backup(backup).unflushed == 5
+    store.record(crash(10))
+    again = store.backup(backup, incremental=True, verify=True).to_dict()
+    assert again["commit"] >= 1 and again["verified"] and again["left_out"] == []
+    copied = ostracon.open(backup, "read")
+    assert copied.sql("SELECT count(*) FROM events").one() == 11 and copied.scan(deep=True).is_clean
+    with pytest.raises(ostracon.OstraconError):
+        store.backup(backup)
 
 
 def test_a_file_is_imported_once(store: ostracon.Store, tmp_path: Path) -> None:

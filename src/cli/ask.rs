@@ -6,20 +6,14 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::{QueryOptions, SavedQuery};
-use arrow::array::RecordBatch;
 use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use jiff::tz::TimeZone;
 
-use super::interrupt::Interrupt;
 use super::output::{Answer, Format, Target};
-use super::picture::{self, Request};
+use super::picture::{self, Request, Rows};
 use super::questions::Questions;
 use super::table::Style;
 use super::{StoreArg, grouped, open_to_read, repl, runtime, say};
-
-/// Rows that a picture is made of, and their bytes; they are all in memory.
-const MOST_DRAWN_ROWS: usize = 200_000;
-const MOST_DRAWN_BYTES: usize = 256 << 20;
 
 /// Ask a question in SQL.
 ///
@@ -42,10 +36,13 @@ pub(super) struct SqlArgs {
 /// How an answer is given.
 #[derive(clap::Args)]
 struct AnswerArgs {
-    /// How the answer is written on stdout
-    #[arg(long, value_enum, default_value_t)]
-    format: Format,
-    /// Write the answer into this file instead: .parquet, .csv, .json or .arrow
+    /// How the answer is written; a table if not given
+    ///
+    /// Of columns with one name the later ones get a number: `seq`, `seq_2`. What has parts, such as a list, is JSON in a cell of CSV or TSV.
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    /// Write the answer into this file instead, as its ending says: .parquet, .arrow, .csv, .tsv, .json, .ndjson
+    /// or .md
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Draw the answer, as what fits its columns or as you say: "line x=day y=crashes", "out.svg"
@@ -164,18 +161,14 @@ fn answer(
         options = options.timeout(timeout);
     }
     let target = match &args.output {
-        Some(path) => Target::file(path)?,
-        None => Target::Stdout(args.format),
+        Some(path) => Target::file(path, args.format)?,
+        None => Target::Stdout(args.format.unwrap_or_default()),
     };
-    if args.output.is_some() {
-        // Ctrl-C leaves no half of it behind.
-        Interrupt::listen(true)?;
-    }
     let begun = Instant::now();
     let runtime = runtime()?;
     let rows = runtime.block_on(async {
         let frame = ask(options).await?;
-        let stream = frame.execute_stream().await.map_err(crate::query_error)?;
+        let stream = crate::execute(frame).await?;
         let answer = Answer::new(stream).styled(style());
         match &args.plot {
             Some(request) => plot(answer, request).await,
@@ -192,24 +185,21 @@ fn answer(
 
 /// Draws the answer, and returns of how many rows.
 async fn plot(answer: Answer, request: &Request) -> anyhow::Result<u64> {
-    let (batches, is_cut) = answer.keep(MOST_DRAWN_ROWS, MOST_DRAWN_BYTES).await?;
-    show_picture(&batches, request, &TimeZone::UTC, &mut io::stdout().lock())?;
-    let rows = batches.iter().map(|batch| batch.num_rows() as u64).sum();
-    if is_cut {
-        tell_cut(rows);
-    }
-    Ok(rows)
+    let mut rows = Rows::new();
+    let taken = answer.each(|batch| rows.add(batch, request, &TimeZone::UTC)).await?;
+    show_picture(&rows, request, &TimeZone::UTC, &mut io::stdout().lock())?;
+    Ok(taken)
 }
 
 /// Draws rows where a terminal's width is known, or into the file that is asked for.
 pub(super) fn show_picture(
-    batches: &[RecordBatch],
+    rows: &Rows,
     request: &Request,
     zone: &TimeZone,
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
     if let Some(path) = request.path() {
-        picture::write(batches, request, zone, path)?;
+        picture::write(rows, request, zone, path)?;
         say(&format!("wrote {}", path.display()));
         return Ok(());
     }
@@ -220,16 +210,8 @@ pub(super) fn show_picture(
     // The prompt and how long it took stay on the screen with it.
     let height = height.saturating_sub(2);
     let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let drawn = picture::draw(batches, request, zone, width, height, stdout.is_terminal() && !no_colour)?;
+    let drawn = picture::draw(rows, request, zone, width, height, stdout.is_terminal() && !no_colour)?;
     Ok(out.write_all(drawn.as_bytes())?)
-}
-
-/// Not all of an answer is in its picture.
-pub(super) fn tell_cut(rows: u64) {
-    say(&format!(
-        "only the first {} rows are drawn; let the question count or group them to see all",
-        grouped(rows)
-    ));
 }
 
 /// Tables are cut to the terminal, if there is one.

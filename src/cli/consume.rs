@@ -1,10 +1,11 @@
 //! `ostracon consume`: facts for one of several who share the work.
 
 use std::io::{BufWriter, Write};
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use super::ask::duration;
-use super::{KindArg, StoreArg, say};
+use super::{KindArg, StoreArg, interrupt, say};
 use crate::{ConsumerGroup, Fact, Recorded, StartAt, Store};
 
 /// How often a store that is followed is looked at again.
@@ -51,7 +52,8 @@ pub(super) struct Args {
     start: StartAt,
 }
 
-pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    interrupt::ends_well();
     let store = Store::builder().maintenance().open(&args.store.store)?;
     let group = store.consumer_group(args.kind.kind(), &args.group)?;
     if group.create(args.start.clone())? {
@@ -82,10 +84,15 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         if let Some(idle) = args.claim_idle.filter(|_| args.follow && args.ack) {
             consuming.each(|group, most| group.claim_idle(&args.consumer, idle, most))?;
         }
-        if !args.follow || consuming.left == 0 {
-            return Ok(());
+        if args.follow && consuming.left > 0 {
+            interrupt::sleep(POLL);
         }
-        std::thread::sleep(POLL);
+        if let Some(code) = interrupt::code() {
+            return Ok(ExitCode::from(code));
+        }
+        if !args.follow || consuming.left == 0 {
+            return Ok(ExitCode::SUCCESS);
+        }
     }
 }
 
@@ -102,7 +109,7 @@ impl<W: Write> Consuming<'_, W> {
         &mut self,
         mut next: impl FnMut(&ConsumerGroup<'_>, usize) -> crate::Result<Vec<Recorded<Fact<'static>>>>,
     ) -> anyhow::Result<()> {
-        while self.left > 0 {
+        while self.left > 0 && interrupt::code().is_none() {
             let facts = next(self.group, self.left.min(BATCH))?;
             if facts.is_empty() {
                 break;

@@ -60,7 +60,7 @@ pub(super) fn run(args: &Args, program: &str) -> anyhow::Result<()> {
             let frame = store.saved_query(name, &[], crate::QueryOptions::new()).await?;
             let first = frame.select_columns(columns).and_then(|frame| frame.limit(0, Some(ROWS)));
             let frame = first.map_err(crate::query_error)?;
-            let stream = frame.execute_stream().await.map_err(crate::query_error)?;
+            let stream = crate::execute(frame).await?;
             Answer::new(stream).styled(super::ask::style()).write(Target::Stdout(Format::Table)).await
         })?;
     }

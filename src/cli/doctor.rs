@@ -1,11 +1,11 @@
 //! `ostracon doctor` and `ostracon startup-check`: whether a store is fit to be used.
 
 use std::collections::BTreeSet;
-use std::io::Write;
 use std::process::ExitCode;
 
 use crate::{RecoveryConfig, RecoveryMode};
 
+use super::harmless::write_result;
 use super::recover::{How, Mode as Recovery, found, text};
 use super::{StoreArg, grouped, say};
 
@@ -89,13 +89,22 @@ fn run(store: &StoreArg, check: &Check, quick: bool) -> anyhow::Result<ExitCode>
         _ => RecoveryConfig::new(RecoveryMode::Ignore).quick(quick),
     };
     let report = crate::recover(&store.store, config)?;
-    let mut out = super::harmless::stdout();
-    if check.mode == Mode::Recover && !report.scan.is_clean() {
-        write!(out, "{}", text(&report))?;
+    let text = if check.mode == Mode::Recover && !report.scan.is_clean() {
+        text(&report, check.how.verbose)
     } else if quick && report.scan.is_clean() {
-        writeln!(out, "nothing is wrong by a quick look, of sizes, footers and numbers")?;
+        "nothing is wrong by a quick look, of sizes, footers and numbers\n".to_owned()
     } else {
-        write!(out, "{}", found("found", &report.scan))?;
+        found("found", &report.scan, check.how.verbose)
+    };
+    write_result(&text)?;
+    // Nothing is damaged by what the notes tell of, and all facts are kept.
+    for note in &report.after.notes {
+        say(&format!("{}: {}", note.path, note.what));
+    }
+    if quick && report.is_clean() {
+        // A quick scan asks no rule of facts.
+        let doubts = super::open_to_read(&store.store).and_then(|store| Ok(store.retention_doubts()?));
+        doubts.unwrap_or_default().iter().for_each(|doubt| say(&doubt.to_string()));
     }
     if report.facts_lost() > 0 {
         let aside: BTreeSet<_> = report.quarantined_files.iter().filter_map(|path| path.parent()).collect();

@@ -48,6 +48,15 @@ pub(super) fn stdout() -> Box<dyn Write> {
     if out.is_terminal() { Box::new(Harmless::new(out)) } else { Box::new(out) }
 }
 
+/// Writes the answer of a command whose exit code is an answer, too: a reader of standard output that ends early
+/// does not change it.
+pub(super) fn write_result(text: &str) -> io::Result<()> {
+    match stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}
+
 /// A way to the terminal for text with lines and tabs of its own, such as CSV.
 pub(super) struct Harmless<W: Write> {
     to: W,

@@ -15,7 +15,7 @@ use super::{KindArg, StoreArg, open_to_read, say};
 /// was compacted away before does not come back.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Example:\n  ostracon hold add facts/ case-4711 --kind events --where \"actor_address = 'shop:5'\" --reason 'claim 4711'"
+    after_help = "Example:\n  ostracon hold add facts/ case-4711 --reason 'claim 4711' \\\n    --kind events --where \"actor_address = 'shop:5'\""
 )]
 pub(super) struct Args {
     #[command(subcommand)]

@@ -1,12 +1,14 @@
 //! `ostracon import`: facts from NDJSON files.
 
 use std::cell::RefCell;
-use std::fs::File;
-use std::io::{self, BufWriter, IsTerminal, Read};
+use std::collections::BTreeSet;
+use std::fs::{File, Metadata};
+use std::io::{self, BufWriter, IsTerminal, Read, Seek};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Instant;
 
+use crate::import::encoding;
 use crate::{Import, ImportReport, Kind, RedisStreams, Store, UnixNanos};
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -14,19 +16,23 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::scan::counted;
 use super::{StoreArg, grouped, say};
 
+/// What is to be imported.
+type Text = Box<dyn Read + Send>;
+
 /// How many malformed lines are told one by one.
 const MOST_TOLD: u64 = 20;
 
 /// Import facts from files of JSON lines, as Papyra's JSON backend writes them, or from its Redis.
 ///
-/// The store is created if there is none. Lines that are no facts are counted and named by their
-/// number; --rejects keeps them aside. Where no line is a fact, that is a failure. An import that was cut short leaves a prefix of the file
-/// in the store; importing the file again goes on behind it, recognising the file by its content.
-/// So a file that has grown is completed, and one that was imported is not doubled. Of Redis, what has
-/// come since the last import is taken, known by the server's address and the entries' names.
+/// The store is created if there is none. What gzip or zstd has packed is unpacked on the way. Lines that
+/// are no facts are counted and named by their number; --rejects keeps them aside. Where no line is a fact,
+/// that is a failure. An import that was cut short leaves a prefix of the file in the store; importing the
+/// file again goes on after it, recognising the file by its content. So a file that has grown is completed,
+/// and one that was imported, or an earlier state of it, is not doubled. Of Redis, what has come since the
+/// last import is taken, known by the server's address and the entries' names.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Example:\n  ostracon import facts/ events.ndjson --rejects bad.ndjson\n  zcat old.ndjson.gz | ostracon import facts/ -\n  ostracon import facts/ --rotated papyra.ndjson\n  ostracon import facts/ redis://localhost:6379/0"
+    after_help = "Example:\n  ostracon import facts/ events.ndjson --rejects bad.ndjson\n  ostracon import facts/ old.ndjson.gz\n  ostracon import facts/ --rotated papyra.ndjson\n  ostracon import facts/ redis://localhost:6379/0"
 )]
 pub(super) struct Args {
     #[command(flatten)]
@@ -38,7 +44,7 @@ pub(super) struct Args {
                 has there"
     )]
     files: Vec<PathBuf>,
-    /// First what the rotating backend has left beside each file: FILE.2, FILE.1, oldest first
+    /// First what the rotating backend has left beside each file: FILE.2.gz, FILE.1, oldest first
     #[arg(long)]
     rotated: bool,
     /// Of Redis, the prefix of the keys
@@ -61,36 +67,19 @@ pub(super) struct Args {
     strict: bool,
 }
 
-/// How every file that gzip made begins.
-const GZIP: [u8; 2] = [0x1f, 0x8b];
-
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
-    let mut inputs = Vec::new();
-    for file in &args.files {
-        match file.to_str().filter(|url| is_redis(url)) {
-            Some(url) => inputs.push(Input::Redis(url.to_owned())),
-            None if args.rotated => inputs.extend(crate::rotated_files(file)?.into_iter().map(Input::File)),
-            None => {
-                if let Some(older) =
-                    crate::rotated_files(file).ok().and_then(|files| files.into_iter().next())
-                    && older != *file
-                {
-                    say(&format!(
-                        "{} lies beside it; --rotated imports what was rotated, too",
-                        older.display()
-                    ));
-                }
-                inputs.push(Input::File(file.clone()));
-            }
-        }
-    }
-    for input in &inputs {
-        input.check(args.rejects.as_deref())?;
+    let inputs = inputs(args)?;
+    let rejects = args.rejects.as_deref();
+    let mut held = 0;
+    let opened: Vec<Opened> =
+        inputs.iter().map(|input| input.check(rejects, &mut held)).collect::<anyhow::Result<_>>()?;
+    if args.rotated {
+        ensure_settled(args, &inputs, &opened)?;
     }
     let store = Store::open(&args.store.store)?;
     let (mut refused, mut facts, mut resumed) = (0, 0, 0);
-    for input in &inputs {
-        let report = input.import(&store, args)?;
+    for (input, opened) in inputs.iter().zip(opened) {
+        let Some(report) = input.import(&store, opened, args)? else { continue };
         refused += report.rejected;
         facts += report.total();
         resumed += report.resumed_after;
@@ -101,21 +90,125 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     refuse(refused, refused + facts, none || args.strict)
 }
 
+/// What the arguments name, in the order in which it is imported.
+fn inputs(args: &Args) -> anyhow::Result<Vec<Input>> {
+    let mut inputs = Vec::new();
+    for file in &args.files {
+        match file.to_str().filter(|url| is_redis(url)) {
+            Some(url) => inputs.push(Input::Redis(url.to_owned())),
+            None if args.rotated => {
+                inputs.extend(crate::rotated_files(file)?.into_iter().map(Input::file));
+                for unknown in crate::import::unknown_rotated_files(file)? {
+                    say(&format!(
+                        "{} has no number of a rotated file, and is not imported; name it, before what is newer, to \
+                         import it",
+                        unknown.display()
+                    ));
+                }
+            }
+            None => {
+                if let Some(older) =
+                    crate::rotated_files(file).ok().and_then(|files| files.into_iter().next())
+                    && older != *file
+                {
+                    say(&format!(
+                        "{} lies beside it; --rotated imports what was rotated, too",
+                        older.display()
+                    ));
+                }
+                inputs.push(Input::file(file.clone()));
+            }
+        }
+    }
+    note_unpacked(&mut inputs);
+    Ok(inputs)
+}
+
+/// Refuses files that were rotated while they were listed and opened: one may have been passed over.
+fn ensure_settled(args: &Args, inputs: &[Input], opened: &[Opened]) -> anyhow::Result<()> {
+    let is_there = |path: &PathBuf| inputs.iter().any(|input| input.path() == Some(path));
+    let is_same = |(input, opened): (&Input, &Opened)| {
+        let now = || Some(Identity::of(&std::fs::metadata(input.path()?).ok()?));
+        opened.identity().is_none_or(|identity| now() == Some(identity))
+    };
+    let mut is_settled = inputs.iter().zip(opened).all(is_same);
+    for file in args.files.iter().filter(|file| !file.to_str().is_some_and(is_redis)) {
+        is_settled = is_settled && crate::rotated_files(file)?.iter().all(is_there);
+    }
+    anyhow::ensure!(
+        is_settled,
+        "files were rotated while they were opened; nothing was imported; run it again"
+    );
+    Ok(())
+}
+
+/// Notes of which packed files the unpacked ones are imported, too.
+fn note_unpacked(inputs: &mut [Input]) {
+    let paths: BTreeSet<PathBuf> = inputs.iter().filter_map(Input::path).cloned().collect();
+    for input in inputs {
+        if let Input::File { path, unpacked } = input {
+            *unpacked = crate::import::without_packing(path).filter(|plain| paths.contains(plain));
+        }
+    }
+}
+
 fn is_redis(url: &str) -> bool {
     ["redis://", "rediss://", "redis+unix://", "unix://"].iter().any(|scheme| url.starts_with(scheme))
 }
 
 /// Something to import.
 enum Input {
-    File(PathBuf),
+    File {
+        path: PathBuf,
+        /// The file that it was packed from, where that is imported, too: this one may not be finished yet.
+        unpacked: Option<PathBuf>,
+    },
     Redis(String),
 }
 
+/// An input that was found fit to be imported.
+enum Opened {
+    /// What can be opened only once, such as a pipe.
+    Text(Text),
+    /// A regular file. Whatever becomes of its name meanwhile, this is the file that was asked for.
+    File(File),
+    /// A regular file that is opened when its turn comes, because there is a limit of files held open. It must still be this one.
+    Named(Identity),
+    Redis,
+    /// A packed file that is not finished, and is not needed.
+    Unfinished,
+}
+
+impl Opened {
+    /// Which file it is, where that can be told.
+    fn identity(&self) -> Option<Identity> {
+        match self {
+            Self::File(file) => file.metadata().ok().as_ref().map(Identity::of),
+            Self::Named(identity) => Some(*identity),
+            Self::Text(_) | Self::Redis | Self::Unfinished => None,
+        }
+    }
+}
+
+/// How many files are held open: a process may hold some hundreds.
+const MOST_HELD: usize = 64;
+
 impl Input {
+    const fn file(path: PathBuf) -> Self {
+        Self::File { path, unpacked: None }
+    }
+
+    fn path(&self) -> Option<&PathBuf> {
+        match self {
+            Self::File { path, .. } => Some(path),
+            Self::Redis(_) => None,
+        }
+    }
+
     /// For people; what may be secret in an address is left out.
     fn name(&self) -> String {
         match self {
-            Self::File(path) => path.display().to_string(),
+            Self::File { path, .. } => path.display().to_string(),
             Self::Redis(url) => {
                 let place = url.rsplit_once('@').map_or(url.as_str(), |(_, place)| place);
                 place.split('?').next().unwrap_or_default().to_owned()
@@ -123,58 +216,117 @@ impl Input {
         }
     }
 
-    /// Refuses what cannot be imported, before anything is.
-    fn check(&self, rejects: Option<&Path>) -> anyhow::Result<()> {
-        let Self::File(path) = self else { return Ok(()) };
+    /// Refuses what cannot be imported, before anything is. Log files are renamed at any time, so they stay open.
+    fn check(&self, rejects: Option<&Path>, held: &mut usize) -> anyhow::Result<Opened> {
+        let Self::File { path, .. } = self else { return Ok(Opened::Redis) };
+        let name = self.name();
         if path.as_os_str() == "-" {
-            return Ok(());
+            if let Some(rejects) = rejects {
+                keep_apart(rejects, stdin_metadata().as_ref())?;
+            }
+            return Ok(Opened::Text(encoding::text(io::stdin(), &name)?));
         }
         let attempt = || format!("cannot open {}", path.display());
         let metadata = std::fs::metadata(path).with_context(attempt)?;
-        // A pipe is opened once only.
-        if metadata.is_file() {
-            let mut begin = [0; GZIP.len()];
-            let is_gzip =
-                File::open(path).with_context(attempt)?.read_exact(&mut begin).is_ok() && begin == GZIP;
-            anyhow::ensure!(
-                !is_gzip,
-                "cannot import {path}: this is gzip; import what is in it: zcat {path} | ostracon import STORE -",
-                path = path.display()
-            );
-        }
         anyhow::ensure!(!metadata.is_dir(), "{} is a folder; import its files one by one", path.display());
-        let Some(rejects) = rejects else { return Ok(()) };
-        let same = std::fs::canonicalize(rejects)
-            .is_ok_and(|rejects| Some(rejects) == std::fs::canonicalize(path).ok());
-        anyhow::ensure!(
-            !same,
-            "{} is the file to import; keep its malformed lines in another",
-            rejects.display()
-        );
-        Ok(())
+        if let Some(rejects) = rejects {
+            keep_apart(rejects, Some(&metadata))?;
+        }
+        let mut file = File::open(path).with_context(attempt)?;
+        let metadata = file.metadata().with_context(attempt)?;
+        if !metadata.is_file() {
+            return Ok(Opened::Text(encoding::text(file, &name)?));
+        }
+        match encoding::text(&file, &name).map(drop).map_err(anyhow::Error::new) {
+            Err(error) if self.is_unfinished(&error) => return Ok(Opened::Unfinished),
+            checked => checked?,
+        }
+        if *held >= MOST_HELD {
+            return Ok(Opened::Named(Identity::of(&metadata)));
+        }
+        *held += 1;
+        file.rewind().with_context(attempt)?;
+        Ok(Opened::File(file))
     }
 
-    fn import(&self, store: &Store, args: &Args) -> anyhow::Result<ImportReport> {
-        let begun = Instant::now();
-        let (reader, size): (Box<dyn Read + Send>, Option<u64>) = match self {
-            Self::File(path) if path.as_os_str() == "-" => (Box::new(io::stdin()), None),
-            Self::File(path) => {
-                let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
-                let size = file.metadata()?;
-                (Box::new(file), size.is_file().then_some(size.len()))
+    /// Whether this error is that of a file which ends too early, and is not needed.
+    fn is_unfinished(&self, error: &anyhow::Error) -> bool {
+        let Self::File { unpacked: Some(unpacked), .. } = self else { return false };
+        // Files of the store may end too early as well.
+        let is_of_input = error.to_string().starts_with(&format!("cannot read {}", self.name()));
+        let is_unfinished =
+            is_of_input && error.downcast_ref::<crate::Error>().is_some_and(crate::Error::is_end_of_file);
+        if is_unfinished {
+            say(&format!("{} is not finished; {} is imported instead", self.name(), unpacked.display()));
+        }
+        is_unfinished
+    }
+
+    /// Opens a file whose turn has come.
+    fn open_again(&self, identity: Identity) -> anyhow::Result<File> {
+        let Self::File { path, .. } = self else { anyhow::bail!("{} is no file", self.name()) };
+        let name = path.display();
+        let file = File::open(path).with_context(|| format!("cannot open {name}"))?;
+        let is_it = identity == Identity::of(&file.metadata()?);
+        anyhow::ensure!(
+            is_it,
+            "{name} is another file than when this import began: it was rotated meanwhile; run it again: it goes on \
+             from where it has come"
+        );
+        Ok(file)
+    }
+
+    /// Imports it. `None` if it is not needed.
+    fn import(&self, store: &Store, opened: Opened, args: &Args) -> anyhow::Result<Option<ImportReport>> {
+        let (bar, reader): (ProgressBar, Text) = match opened {
+            Opened::Unfinished => return Ok(None),
+            Opened::Redis => (progress(None), Box::new(io::empty())),
+            Opened::Text(text) => {
+                let bar = progress(None);
+                (bar.clone(), Box::new(bar.wrap_read(text)))
             }
-            Self::Redis(_) => (Box::new(io::empty()), None),
+            Opened::File(file) => self.confirmed(file)?,
+            Opened::Named(identity) => self.confirmed(self.open_again(identity)?)?,
         };
+        match self.import_from(store, reader, &bar, args) {
+            Err(error) if self.is_unfinished(&error) => Ok(None),
+            result => result.map(Some),
+        }
+    }
+
+    /// A file that is fit to be imported: of a packed one a checksum may say at the end that its facts are wrong.
+    fn confirmed(&self, mut file: File) -> anyhow::Result<(ProgressBar, Text)> {
+        let size = file.metadata()?.len();
+        let bar = progress(Some(size));
+        encoding::confirm(bar.wrap_read(&file), &self.name())?;
+        bar.finish_and_clear();
+        file.rewind()?;
+        // Of a packed file, this counts what was read of it.
+        let bar = progress(Some(size));
+        Ok((bar.clone(), Box::new(bar.wrap_read(file))))
+    }
+
+    fn import_from(
+        &self,
+        store: &Store,
+        reader: Text,
+        progress: &ProgressBar,
+        args: &Args,
+    ) -> anyhow::Result<ImportReport> {
+        let begun = Instant::now();
         let mut rejects = args.rejects.as_deref().map(open_rejects).transpose()?;
-        let progress = progress(size);
         let told = Rc::new(RefCell::new(0_u64));
         let name = self.name();
         let mut import = Import::named(name.clone())
             .again(args.again)
-            .on_progress(|report| progress.set_position(report.bytes))
+            .on_progress(|report| {
+                if matches!(self, Self::Redis(_)) {
+                    progress.set_position(report.bytes);
+                }
+            })
             .on_reject({
                 let told = Rc::clone(&told);
-                let (progress, is_file) = (progress.clone(), matches!(self, Self::File(_)));
+                let (progress, is_file) = (progress.clone(), matches!(self, Self::File { .. }));
                 move |reject| {
                     let mut told = told.borrow_mut();
                     *told += 1;
@@ -192,7 +344,7 @@ impl Input {
             import = import.rejects(rejects);
         }
         let result = match self {
-            Self::File(_) => store.import(reader, import),
+            Self::File { .. } => store.import(reader, import),
             Self::Redis(url) => {
                 let mut streams = RedisStreams::at(url).prefix(&args.prefix);
                 if let Some(system) = &args.system {
@@ -209,7 +361,7 @@ impl Input {
         }
         let of =
             if args.files.len() > 1 || args.rotated { format!("{}: ", self.name()) } else { String::new() };
-        say(&format!("{of}{}", summary(&report, begun)));
+        say(&format!("{of}{}", summary(&report, begun, store.lost_facts())));
         Ok(report)
     }
 }
@@ -227,8 +379,65 @@ pub(super) fn refuse(refused: u64, of: u64, is_failure: bool) -> anyhow::Result<
     anyhow::bail!("{all}{} {were} refused", counted(of, "line"))
 }
 
+/// A file as its system knows it, whatever it is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Identity {
+    device: u64,
+    inode: u64,
+}
+
+impl Identity {
+    #[cfg(unix)]
+    fn of(found: &Metadata) -> Self {
+        use std::os::unix::fs::MetadataExt;
+        Self { device: found.dev(), inode: found.ino() }
+    }
+
+    /// Where files have no numbers, one that is there is taken for the right one.
+    #[cfg(not(unix))]
+    const fn of(_: &Metadata) -> Self {
+        Self { device: 0, inode: 0 }
+    }
+}
+
+/// Refuses to keep malformed lines in the input itself: each would be one more to read.
+#[cfg(unix)]
+pub(super) fn keep_apart(rejects: &Path, input: Option<&Metadata>) -> anyhow::Result<()> {
+    use std::os::unix::fs::FileTypeExt;
+    let kept = std::fs::metadata(rejects).ok();
+    let both = kept.zip(input);
+    // What goes to a terminal, or to /dev/null, does not come back.
+    let is_same = both.is_some_and(|(kept, input)| {
+        !kept.file_type().is_char_device() && Identity::of(&kept) == Identity::of(input)
+    });
+    anyhow::ensure!(
+        !is_same,
+        "{} is the input itself; keep its malformed lines in another file",
+        rejects.display()
+    );
+    Ok(())
+}
+
+#[cfg(not(unix))]
+pub(super) fn keep_apart(_: &Path, _: Option<&Metadata>) -> anyhow::Result<()> {
+    Ok(())
+}
+
+/// What standard input is.
+#[cfg(unix)]
+pub(super) fn stdin_metadata() -> Option<Metadata> {
+    use std::os::fd::AsFd;
+    let stdin = io::stdin().as_fd().try_clone_to_owned().ok()?;
+    File::from(stdin).metadata().ok()
+}
+
+#[cfg(not(unix))]
+pub(super) const fn stdin_metadata() -> Option<Metadata> {
+    None
+}
+
 /// What an earlier run has kept aside stays: an import that goes on does not meet those lines again.
-fn open_rejects(path: &Path) -> anyhow::Result<BufWriter<File>> {
+pub(super) fn open_rejects(path: &Path) -> anyhow::Result<BufWriter<File>> {
     let file = File::options().create(true).append(true).open(path);
     Ok(BufWriter::new(file.with_context(|| format!("cannot keep malformed lines in {}", path.display()))?))
 }
@@ -247,7 +456,8 @@ fn progress(size: Option<u64>) -> ProgressBar {
     }
 }
 
-fn summary(report: &ImportReport, begun: Instant) -> String {
+/// What an import did, into a store that has lost this number of facts.
+fn summary(report: &ImportReport, begun: Instant, lost: u64) -> String {
     let seconds = begun.elapsed().as_secs_f64();
     let kinds: Vec<String> = Kind::ALL
         .into_iter()
@@ -260,6 +470,12 @@ fn summary(report: &ImportReport, begun: Instant) -> String {
         1 => "; the first line was imported before".to_owned(),
         lines => format!("; the first {} lines were imported before", grouped(lines)),
     };
+    if report.resumed_after > 0 && lost > 0 {
+        text += &format!(
+            "; this store has lost {} since it was made: if they came from here, --again imports everything once more",
+            counted(lost, "fact")
+        );
+    }
     text += &match report.rejected {
         0 => String::new(),
         1 => "; 1 line is no fact".to_owned(),

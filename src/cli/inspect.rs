@@ -2,10 +2,11 @@
 
 use std::io::{BufWriter, Write};
 
-use crate::{Audit, DeadLetter, Event, Fact, Kind, Recorded, Store};
+use crate::{Audit, DeadLetter, ErrorKind, Event, Fact, Kind, Recorded, Store};
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 
+use super::harmless::visible;
 use super::{StoreArg, open_to_read, runtime, say};
 
 /// Show facts in the form of Papyra's `inspect`.
@@ -50,6 +51,12 @@ enum What {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+    if args.event_type.is_some() && !matches!(args.what, What::Events) {
+        anyhow::bail!("only events have an event type: leave --event-type out, or inspect events");
+    }
+    if args.target.is_some() && !matches!(args.what, What::DeadLetters) {
+        anyhow::bail!("only dead letters have a target: leave --target out, or inspect dead-letters");
+    }
     let store = open_to_read(&args.store.store)?;
     let mut out = BufWriter::new(super::harmless::stdout());
     let kind = match args.what {
@@ -69,7 +76,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         facts.reverse();
     }
     for found in facts {
-        writeln!(out, "{}", line(&found.fact))?;
+        writeln!(out, "{}", visible(&line(&found.fact)))?;
     }
     Ok(out.flush()?)
 }
@@ -89,14 +96,14 @@ fn newest(store: &Store, kind: Kind, args: &Args) -> anyhow::Result<Vec<Recorded
         _ => false,
     };
     let Some(limit) = args.limit.filter(|_| filters) else {
-        let mut facts = store.list(kind, args.limit, args.since)?;
+        let mut facts = list(store, kind, args.limit, args.since)?;
         facts.retain(|found| wanted(&found.fact));
         return Ok(facts);
     };
     // Look further back until enough have passed the filter.
     let mut reach = limit.saturating_mul(8).max(1024);
     loop {
-        let mut facts = store.list(kind, Some(reach), args.since)?;
+        let mut facts = list(store, kind, Some(reach), args.since)?;
         let all = facts.len() < reach;
         facts.retain(|found| wanted(&found.fact));
         if all || facts.len() >= limit {
@@ -108,20 +115,31 @@ fn newest(store: &Store, kind: Kind, args: &Args) -> anyhow::Result<Vec<Recorded
     }
 }
 
+/// The newest facts that can be read. What cannot is told.
+fn list(
+    store: &Store,
+    kind: Kind,
+    limit: Option<usize>,
+    since: Option<f64>,
+) -> anyhow::Result<Vec<Recorded<Fact<'static>>>> {
+    let listed = store.list_readable(kind, limit, since)?;
+    for damage in &listed.damage {
+        say(&format!("{kind} may be missing here, for a part of the store cannot be read: {damage}"));
+    }
+    if !listed.damage.is_empty() {
+        say("`ostracon scan` tells what is wrong, and `ostracon recover` repairs it");
+    }
+    Ok(listed.facts)
+}
+
 fn line(fact: &Fact<'_>) -> String {
     match fact {
         Fact::Event(Event { timestamp, event_type, actor_address, .. }) => {
             format!("[{:.3}] {event_type} {actor_address}", timestamp.seconds())
         }
         Fact::Audit(audit) => {
-            let Audit { timestamp, total_actors, alive_actors, stopping_actors, restarting_actors, .. } =
-                audit;
-            format!(
-                "[{:.3}] total={total_actors} alive={alive_actors} stopping={stopping_actors} \
-                 restarting={restarting_actors} dead_letters={}",
-                timestamp.seconds(),
-                audit.dead_letters_count
-            )
+            let dead_letters = audit.given("dead_letters_count", audit.dead_letters_count);
+            format!("[{:.3}] {} dead_letters={dead_letters}", audit.timestamp.seconds(), actors(audit))
         }
         Fact::DeadLetter(DeadLetter { timestamp, target, message_type, payload, .. }) => format!(
             "[{:.3}] target={} type={message_type} payload={}",
@@ -132,14 +150,22 @@ fn line(fact: &Fact<'_>) -> String {
     }
 }
 
+/// How many actors an audit has counted: `total=5 alive=4 stopping=0 restarting=1`.
+fn actors(audit: &Audit<'_>) -> String {
+    let counters = [
+        ("total", "total_actors", audit.total_actors),
+        ("alive", "alive_actors", audit.alive_actors),
+        ("stopping", "stopping_actors", audit.stopping_actors),
+        ("restarting", "restarting_actors", audit.restarting_actors),
+    ];
+    let counters = counters.map(|(name, counter, column)| format!("{name}={}", audit.given(counter, column)));
+    counters.join(" ")
+}
+
 fn summary(store: &Store, out: &mut impl Write) -> anyhow::Result<()> {
-    let audits = store.list(Kind::Audit, Some(1), None)?;
+    let audits = list(store, Kind::Audit, Some(1), None)?;
     if let Some(Fact::Audit(audit)) = audits.last().map(|found| &found.fact) {
-        writeln!(
-            out,
-            "Actors: total={} alive={} stopping={} restarting={}",
-            audit.total_actors, audit.alive_actors, audit.stopping_actors, audit.restarting_actors
-        )?;
+        writeln!(out, "Actors: {}", actors(audit))?;
     } else {
         writeln!(out, "Actors: no audit recorded")?;
     }
@@ -149,8 +175,14 @@ fn summary(store: &Store, out: &mut impl Write) -> anyhow::Result<()> {
 
 /// How many dead letters there are that retention keeps.
 fn dead_letters(store: &Store) -> anyhow::Result<u64> {
+    let summary = match store.summary() {
+        Err(error) if error.kind() == ErrorKind::Damaged => {
+            return Ok(list(store, Kind::DeadLetter, None, None)?.len() as u64);
+        }
+        summary => summary?,
+    };
     if store.retention_rules().is_empty() {
-        return Ok(store.summary()?.of(Kind::DeadLetter).facts);
+        return Ok(summary.of(Kind::DeadLetter).facts);
     }
     let count = "SELECT count(*) FROM dead_letters";
     let batches =

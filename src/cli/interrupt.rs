@@ -1,73 +1,226 @@
-//! Ctrl-C: it stops what is running, and never the prompt.
+//! SIGINT, which Ctrl-C sends, SIGTERM, which service managers and containers send, and SIGHUP, which comes when the
+//! terminal is closed or the connection to it is cut: they end a command. At the prompt Ctrl-C stops what is running,
+//! and never the prompt.
 //!
-//! A thread of its own listens: the runtime's threads may all be busy with the very query that is
-//! to be stopped. A script has nobody to go on with: there Ctrl-C is its end, at once if nothing is
-//! being answered, and soon if what is being answered does not stop. No half-written file stays behind.
+//! Every command listens: as the first process of a container, it would not even get a signal that it has no
+//! handler for. A thread of its own does, as all others may be busy with the very work that is to be stopped.
+//! When a signal comes,
+//!
+//! 1. who does something in steps is told, and has a moment to end well ([`ends_well`], [`code`]);
+//! 2. what is left to be done is done ([`at_end`]): a recorder closes its store;
+//! 3. files that are half written are taken away, the terminal is as it was before, and the process ends.
+//!
+//! A signal that the process was started to ignore, as by `nohup` or in the background of a script, stays ignored.
+//! Where the system does not tell which these are, nobody listens for SIGHUP: `nohup` must keep its promise.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::sync_channel;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
 
-/// The exit code of what Ctrl-C ended.
-pub(super) const CODE: u8 = 130;
-/// So long a statement of a script may take to stop: it may be writing to somebody who does not read.
+/// How long what is being done may take to stop: it may be writing to a program that does not read.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How long the last things may take, unless a second signal comes.
+const LAST_PATIENCE: Duration = Duration::from_secs(8);
 
-/// Tells when Ctrl-C is pressed.
+/// The signal for a file that may not grow any more.
+#[cfg(unix)]
+const FILE_TOO_LARGE: i32 = 25;
+
+/// What a signal's number is added to where it ends a process.
+const SIGNAL_CODE: u8 = 128;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Signal {
+    #[cfg(unix)]
+    Hangup = 1,
+    Interrupt = 2,
+    Terminate = 15,
+}
+
+impl Signal {
+    const fn number(self) -> u8 {
+        self as u8
+    }
+}
+
+/// The signal that ends this process; 0 if none has come.
+static ENDING: AtomicU8 = AtomicU8::new(0);
+/// Somebody ends well when asked to.
+static BUSY: AtomicBool = AtomicBool::new(false);
+/// At the prompt Ctrl-C is no end.
+static AT_PROMPT: AtomicBool = AtomicBool::new(false);
+static PRESSED: OnceLock<watch::Sender<u64>> = OnceLock::new();
+static LAST: Mutex<Option<Last>> = Mutex::new(None);
+
+/// Wakes who [sleeps](sleep).
+static WAKE: Condvar = Condvar::new();
+static WAKING: Mutex<()> = Mutex::new(());
+
+type Last = Box<dyn FnOnce() + Send>;
+
+fn pressed() -> &'static watch::Sender<u64> {
+    PRESSED.get_or_init(|| watch::channel(0).0)
+}
+
+/// Listens from now on.
+pub(super) fn listen() -> anyhow::Result<()> {
+    let (send, signals) = sync_channel(8);
+    let (ready, listening) = sync_channel(1);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        runtime.block_on(async {
+            let heard = |signal| {
+                let _ = send.try_send(signal);
+            };
+            let ready = || {
+                let _ = ready.send(());
+            };
+            sources(heard, ready).await;
+        });
+    })?;
+    std::thread::Builder::new().name("interrupts".to_owned()).spawn(move || {
+        while let Ok(signal) = signals.recv() {
+            on(signal, &signals);
+        }
+    })?;
+    let _ = listening.recv_timeout(Duration::from_secs(1));
+    Ok(())
+}
+
+#[cfg(unix)]
+async fn sources(heard: impl Fn(Signal), ready: impl FnOnce()) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let ignored = ignored();
+    let listen = |which: Signal, kind| {
+        let is_ignored = ignored.unwrap_or_default() & (1 << (which.number() - 1)) != 0;
+        if is_ignored { None } else { signal(kind).ok() }
+    };
+    let mut interrupts = listen(Signal::Interrupt, SignalKind::interrupt());
+    let mut terminations = listen(Signal::Terminate, SignalKind::terminate());
+    let mut hangups = ignored.and_then(|_| listen(Signal::Hangup, SignalKind::hangup()));
+    // A file that may not grow any more (`ulimit -f`) is told by the error of its write, and ends no process.
+    let _files = signal(SignalKind::from_raw(FILE_TOO_LARGE));
+    ready();
+    loop {
+        tokio::select! {
+            () = next(&mut interrupts) => heard(Signal::Interrupt),
+            () = next(&mut terminations) => heard(Signal::Terminate),
+            () = next(&mut hangups) => heard(Signal::Hangup),
+        }
+    }
+}
+
+/// Waits for the next of these signals; for ever where they are not listened for.
+#[cfg(unix)]
+async fn next(signals: &mut Option<tokio::signal::unix::Signal>) {
+    match signals {
+        Some(signals) => {
+            signals.recv().await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
+#[cfg(not(unix))]
+async fn sources(heard: impl Fn(Signal), ready: impl FnOnce()) {
+    ready();
+    while tokio::signal::ctrl_c().await.is_ok() {
+        heard(Signal::Interrupt);
+    }
+}
+
+/// The signals that this process was started to ignore, a bit each, where the system tells.
+#[cfg(unix)]
+fn ignored() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
+    u64::from_str_radix(mask.trim(), 16).ok()
+}
+
+fn on(signal: Signal, more: &Receiver<Signal>) {
+    let only_stops = signal == Signal::Interrupt && AT_PROMPT.load(Ordering::Acquire);
+    if !only_stops {
+        let _waking = WAKING.lock().unwrap_or_else(PoisonError::into_inner);
+        ENDING.store(signal.number(), Ordering::Release);
+        WAKE.notify_all();
+    }
+    pressed().send_modify(|count| *count += 1);
+    if only_stops {
+        return;
+    }
+    if BUSY.load(Ordering::Acquire) {
+        std::thread::sleep(PATIENCE);
+    }
+    let last = LAST.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(last) = last {
+        let (done, wait) = sync_channel::<()>(1);
+        let begun = std::thread::Builder::new().name("last".to_owned()).spawn(move || {
+            last();
+            drop(done);
+        });
+        let tick = Duration::from_millis(20);
+        let mut left = LAST_PATIENCE;
+        while begun.is_ok() && wait.recv_timeout(tick) == Err(RecvTimeoutError::Timeout) {
+            left = left.saturating_sub(tick);
+            if left.is_zero() || more.try_recv().is_ok() {
+                break;
+            }
+        }
+    }
+    super::partial::abandon();
+    super::terminal::restore();
+    std::process::exit(i32::from(SIGNAL_CODE + signal.number()));
+}
+
+/// The exit code of a process that a signal ends; `None` as long as none does.
+pub(super) fn code() -> Option<u8> {
+    match ENDING.load(Ordering::Acquire) {
+        0 => None,
+        signal => Some(SIGNAL_CODE + signal),
+    }
+}
+
+/// From now on [`code`] is looked at often, and the process ends by itself a moment after a signal.
+pub(super) fn ends_well() {
+    BUSY.store(true, Ordering::Release);
+}
+
+/// What is done when a signal ends this process, before it ends.
+pub(super) fn at_end(last: impl FnOnce() + Send + 'static) {
+    *LAST.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(last));
+}
+
+/// Waits for so long, or until a signal ends this process.
+pub(super) fn sleep(time: Duration) {
+    let guard = WAKING.lock().unwrap_or_else(PoisonError::into_inner);
+    drop(WAKE.wait_timeout_while(guard, time, |()| code().is_none()));
+}
+
+/// Tells a runner of statements when a signal comes.
 #[derive(Clone)]
 pub(super) struct Interrupt {
     pressed: watch::Receiver<u64>,
-    busy: Arc<AtomicBool>,
 }
 
 impl Interrupt {
-    /// Listens from now on; in a script until Ctrl-C is its end.
-    pub(super) fn listen(is_script: bool) -> anyhow::Result<Self> {
-        let (pressed, receiver) = watch::channel(0);
-        let (ready, listening) = sync_channel(1);
-        let busy = Arc::new(AtomicBool::new(false));
-        let working = Arc::clone(&busy);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        std::thread::Builder::new().name("interrupts".to_owned()).spawn(move || {
-            runtime.block_on(async {
-                let mut first = Some(ready);
-                loop {
-                    let mut next = std::pin::pin!(tokio::signal::ctrl_c());
-                    // The first poll is what registers the handler.
-                    let already = futures::poll!(next.as_mut()).is_ready();
-                    if let Some(ready) = first.take() {
-                        let _ = ready.send(());
-                    }
-                    if !already && next.await.is_err() {
-                        break;
-                    }
-                    pressed.send_modify(|count| *count += 1);
-                    if is_script {
-                        if working.load(Ordering::Acquire) {
-                            tokio::time::sleep(PATIENCE).await;
-                        }
-                        super::partial::abandon();
-                        std::process::exit(i32::from(CODE));
-                    }
-                }
-            });
-        })?;
-        let _ = listening.recv_timeout(Duration::from_secs(1));
-        Ok(Self { pressed: receiver, busy })
+    /// For a script, of which Ctrl-C is the end, or for the prompt.
+    pub(super) fn new(is_script: bool) -> Self {
+        AT_PROMPT.store(!is_script, Ordering::Release);
+        Self { pressed: pressed().subscribe() }
     }
 
     /// Forgets what was pressed before. From now on something is being done.
     pub(super) fn begin(&mut self) {
         self.pressed.mark_unchanged();
-        self.busy.store(true, Ordering::Release);
+        BUSY.store(true, Ordering::Release);
     }
 
     /// Nothing is being done any more.
-    pub(super) fn end(&self) {
-        self.busy.store(false, Ordering::Release);
+    pub(super) fn end() {
+        BUSY.store(false, Ordering::Release);
     }
 
     /// Whether it was pressed since.

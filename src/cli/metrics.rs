@@ -64,6 +64,9 @@ fn figures(summary: &Summary) -> Vec<(String, String, u64)> {
     ] {
         figures.push((name.to_owned(), meaning.to_owned(), value));
     }
+    // What could not be found out is no figure.
+    let hidden = "Facts that rules of retention hide until a compaction drops them.";
+    figures.extend(summary.hidden().map(|facts| ("hidden".to_owned(), hidden.to_owned(), facts)));
     figures
 }
 

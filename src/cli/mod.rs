@@ -5,6 +5,7 @@
 //! It is a thin shell around the library's public interface.
 
 mod ask;
+mod backup;
 mod compact;
 mod consume;
 mod demo;
@@ -28,6 +29,8 @@ mod scan;
 mod shell;
 mod table;
 mod tail;
+mod talk;
+mod terminal;
 mod verify;
 
 use std::ffi::OsString;
@@ -68,6 +71,7 @@ enum Command {
     Group(group::Args),
     Metrics(metrics::Args),
     Compact(compact::Args),
+    Backup(backup::Args),
     Retention(retention::Args),
     Hold(hold::Args),
     Recover(recover::Args),
@@ -104,7 +108,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             if let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand)
-                && first.is_some_and(|first| *first == **word)
+                && first.is_some_and(|first| first.to_string_lossy() == **word)
             {
                 let _ = Cli::command().error(error.kind(), neither(word)).print();
                 return ExitCode::FAILURE;
@@ -114,14 +118,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
         }
     };
-    talk_on_stderr();
+    talk::listen();
+    crate::store::keep_paths_as_given();
     let looks_after = cli.command.looks_after_the_store();
     let done = std::panic::catch_unwind(AssertUnwindSafe(|| execute(cli.command, &program)));
-    let done = done.unwrap_or_else(|_| {
-        Err(anyhow::anyhow!(
-            "a mistake within ostracon stopped it; with RUST_LOG=debug it says where, please report it"
-        ))
-    });
+    let done = done.unwrap_or_else(|panic| Err(mistake(panic.as_ref())));
     match done {
         Ok(code) => code,
         // Whoever read our output has seen enough.
@@ -131,6 +132,19 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// What is said of a panic.
+fn mistake(panic: &(dyn std::any::Any + Send)) -> anyhow::Error {
+    if let Some(refused) = crate::environment::named_in_panic(panic) {
+        let hint = crate::environment::advice(&refused, Path::new(""));
+        return crate::Error::with_source(crate::ErrorKind::Io, "the system has stopped it", refused)
+            .hinting(hint)
+            .into();
+    }
+    anyhow::anyhow!(
+        "a mistake within ostracon stopped it; with RUST_LOG=debug it says where, please report it"
+    )
 }
 
 /// What to do about a damaged store, if an error is of that and does not say it itself.
@@ -157,17 +171,20 @@ fn neither(word: &str) -> String {
 /// A store alone is the prompt on it.
 fn completed(mut arguments: Vec<OsString>) -> Vec<OsString> {
     let is_command = |name: &str| Cli::command().find_subcommand(name).is_some() || name == "help";
-    let first = arguments.get(1).map(|first| first.to_string_lossy().into_owned());
-    if first.is_some_and(|first| {
-        let path = Path::new(&first);
-        !first.starts_with('-') && !is_command(&first) && (path.exists() || first.contains('/'))
-    }) {
+    // A folder's name may be no text in UTF-8.
+    let is_store = |first: &OsString| {
+        let shown = first.to_string_lossy();
+        let is_path = Path::new(first).exists() || shown.contains('/');
+        !shown.starts_with('-') && !is_command(&shown) && is_path
+    };
+    if arguments.get(1).is_some_and(is_store) {
         arguments.insert(1, "repl".into());
     }
     arguments
 }
 
 fn execute(command: Command, program: &str) -> anyhow::Result<ExitCode> {
+    interrupt::listen()?;
     match command {
         Command::Import(args) => import::run(&args)?,
         Command::Record(args) => record::run(&args)?,
@@ -175,11 +192,12 @@ fn execute(command: Command, program: &str) -> anyhow::Result<ExitCode> {
         Command::Query(args) => ask::query(&args)?,
         Command::Queries(args) => ask::queries(&args)?,
         Command::Inspect(args) => inspect::run(&args)?,
-        Command::Tail(args) => tail::run(&args)?,
-        Command::Consume(args) => consume::run(&args)?,
+        Command::Tail(args) => return tail::run(&args),
+        Command::Consume(args) => return consume::run(&args),
         Command::Group(args) => group::run(&args)?,
         Command::Metrics(args) => metrics::run(&args)?,
         Command::Compact(args) => compact::run(&args)?,
+        Command::Backup(args) => backup::run(&args)?,
         Command::Retention(args) => retention::run(&args)?,
         Command::Hold(args) => hold::run(&args)?,
         Command::Scan(args) => return scan::run(&args),
@@ -196,22 +214,8 @@ fn execute(command: Command, program: &str) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Warnings of the library, and more with `RUST_LOG`. A panic in a decoder is reported as the
-/// error that it becomes.
-fn talk_on_stderr() {
-    let filter = tracing_subscriber::EnvFilter::builder()
-        .with_default_directive(tracing_subscriber::filter::LevelFilter::WARN.into())
-        .from_env_lossy();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(false)
-        .with_target(false)
-        .without_time()
-        .init();
-    std::panic::set_hook(Box::new(|panic| tracing::debug!("{panic}")));
-}
-
+/// Whether standard output was closed by its reader. An error of the library hides its cause, so another pipe, or a
+/// connection, does not count.
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         let io = cause.downcast_ref::<io::Error>();
@@ -230,9 +234,9 @@ fn open_to_read(path: &Path) -> anyhow::Result<Store> {
     Ok(Store::builder().read_only(true).open(path)?)
 }
 
-/// The runtime on which queries run.
+/// The runtime on which queries are waited for; they are computed on threads of their own.
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+    Ok(crate::query::runtime(2, |_| {})?)
 }
 
 /// The positional argument that every command has.

@@ -16,18 +16,24 @@ pub(super) enum Question {
 
 impl Question {
     pub(super) fn text(&self) -> anyhow::Result<String> {
-        match self {
-            Self::Text(text) => Ok(text.clone()),
+        let text = match self {
+            Self::Text(text) => text.clone(),
             Self::File(file) if file.as_os_str() == "-" => {
                 let mut text = String::new();
                 std::io::stdin().read_to_string(&mut text).context("cannot read standard input")?;
-                Ok(text)
+                text
             }
             Self::File(file) => {
-                std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))
+                std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?
             }
-        }
+        };
+        Ok(without_mark(&text).to_owned())
     }
+}
+
+/// A text without the byte-order mark that some editors put before it.
+pub(super) fn without_mark(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
 }
 
 /// All of them.

@@ -1,18 +1,20 @@
 //! `ostracon recover`: making a damaged store whole again.
 
-use std::io::Write;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use crate::{Anomaly, RecoveryConfig, RecoveryMode, RecoveryReport, ScanReport, Span};
+use crate::{Anomaly, AnomalyKind, RecoveryConfig, RecoveryMode, RecoveryReport, ScanReport, Span};
 
+use super::harmless::write_result;
 use super::{StoreArg, grouped, say};
 
 /// Make a damaged store whole again, and tell what is lost.
 ///
 /// The store is scanned, what the scan names is seen to, and the store is scanned again. Facts
 /// that cannot be read any more are noted in the ledger as lost; facts that come from a damaged
-/// file, and may not be what was recorded, as unverified. The exit code is 0, or 2 if something is
+/// file, and may not be what was recorded, as unverified. To restore the facts of a lost segment,
+/// put its file back where it was, and recover again. The exit code is 0, or 2 if something is
 /// still wrong.
 #[derive(clap::Args)]
 #[command(
@@ -29,7 +31,7 @@ pub(super) struct Args {
     /// Scan sizes, footers and numbers, but not every byte
     #[arg(long)]
     quick: bool,
-    /// As one JSON object
+    /// As one JSON object, with every finding, file and range
     #[arg(long)]
     json: bool,
 }
@@ -44,6 +46,9 @@ pub(super) struct How {
     /// Give facts up that may not be what was recorded, instead of keeping them with a note
     #[arg(long)]
     lose_unverified: bool,
+    /// Tell every finding, file and range, not only the first of each sort
+    #[arg(long)]
+    pub(super) verbose: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
@@ -92,12 +97,12 @@ impl How {
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let report =
         crate::recover(&args.store.store, args.how.config(args.mode.unwrap_or_default(), args.quick))?;
-    let mut out = super::harmless::stdout();
-    if args.json {
-        writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;
+    let text = if args.json {
+        serde_json::to_string_pretty(&report)? + "\n"
     } else {
-        write!(out, "{}", text(&report))?;
-    }
+        text(&report, args.how.verbose)
+    };
+    write_result(&text)?;
     if args.mode.is_none() && !report.is_clean() {
         say(
             "nothing was done: without a mode it is only looked; --mode repair, quarantine or rebuild recovers",
@@ -106,56 +111,108 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(2) })
 }
 
-/// A report for people.
-pub(super) fn text(report: &RecoveryReport) -> String {
-    let mut text = found("before", &report.scan);
+/// A report for people: all of it if that is asked for, else what it comes to.
+pub(super) fn text(report: &RecoveryReport, verbose: bool) -> String {
+    let most = Most::of(verbose);
+    let mut text = found("before", &report.scan, verbose);
     let mut line = |what: &str, rest: &str| text.push_str(&format!("{what:<11} {rest}\n"));
-    for path in &report.repaired_files {
-        line("repaired", path);
+    if !report.repaired_files.is_empty() {
+        line("repaired", &most.names(report.repaired_files.iter().map(String::as_str)));
     }
-    for path in &report.quarantined_files {
-        line("aside", &path.display().to_string());
+    let aside: Vec<_> = report.quarantined_files.iter().map(|path| path.display().to_string()).collect();
+    if !aside.is_empty() {
+        line("aside", &most.names(aside.iter().map(String::as_str)));
     }
-    for lost in &report.lost {
+    for lost in report.lost.iter().take(most.lines) {
         let kind = lost.kind.map_or("facts", crate::Kind::table);
-        let rest = format!("{} {kind} of {}: {}", grouped(lost.facts), lost.path, spans(&lost.spans));
-        line("lost", &rest);
+        line(
+            "lost",
+            &format!("{} {kind} of {}: {}", grouped(lost.facts), lost.path, most.spans(&lost.spans)),
+        );
     }
-    for doubt in &report.unverified {
-        let rest =
-            format!("{} {} of {}: {}", grouped(doubt.facts), doubt.kind, doubt.path, spans(&doubt.spans));
-        line("unverified", &rest);
+    if report.lost.len() > most.lines {
+        line(
+            "lost",
+            &format!("{} facts in all, of {} files", grouped(report.facts_lost()), report.lost.len()),
+        );
     }
-    for note in &report.notes {
+    for doubt in report.unverified.iter().take(most.lines) {
+        let spans = most.spans(&doubt.spans);
+        line("unverified", &format!("{} {} of {}: {spans}", grouped(doubt.facts), doubt.kind, doubt.path));
+    }
+    if report.unverified.len() > most.lines {
+        let all = grouped(report.facts_unverified());
+        line("unverified", &format!("{all} facts in all, of {} files", report.unverified.len()));
+    }
+    for note in report.notes.iter().take(most.lines) {
         line("note", note);
     }
-    text + &found("after", &report.after)
+    if report.notes.len() > most.lines {
+        line("note", &format!("and {} more notes; --verbose has all", report.notes.len() - most.lines));
+    }
+    if !report.is_clean() && report.after.anomalies == report.scan.anomalies {
+        line("after", "the same");
+        return text;
+    }
+    text + &found("after", &report.after, verbose)
 }
 
-/// What a scan found, for people.
-pub(super) fn found(when: &str, scan: &ScanReport) -> String {
+/// What a scan found, for people: every finding, or of each sort how many there are and the first ones.
+pub(super) fn found(when: &str, scan: &ScanReport, verbose: bool) -> String {
     if scan.is_clean() {
         return format!("{when:<11} nothing is wrong\n");
     }
+    let most = Most::of(verbose);
+    let mut kinds: BTreeMap<AnomalyKind, Vec<&Anomaly>> = BTreeMap::new();
+    for anomaly in &scan.anomalies {
+        kinds.entry(anomaly.kind).or_default().push(anomaly);
+    }
     let mut out = String::new();
-    for Anomaly { kind, path, expected, found, .. } in &scan.anomalies {
-        out += &format!("{when:<11} {kind}: {path}: expected {expected}, found {found}\n");
+    for (kind, anomalies) in kinds {
+        for Anomaly { path, expected, found, .. } in anomalies.iter().take(most.lines) {
+            out += &format!("{when:<11} {kind}: {path}: expected {expected}, found {found}\n");
+        }
+        if anomalies.len() > most.lines {
+            let more = grouped((anomalies.len() - most.lines) as u64);
+            out += &format!("{when:<11} {kind}: and {more} more; --verbose has all\n");
+        }
     }
     out
 }
 
-/// `1:4-6, 2:9`: facts 4 to 6 of stream 1, and fact 9 of stream 2. All of them: a recovery cannot be
-/// asked for its report again.
-fn spans(spans: &[Span]) -> String {
-    let parts: Vec<String> = spans
-        .iter()
-        .map(|span| {
-            if span.first == span.last {
-                format!("{}:{}", span.stream, span.first)
-            } else {
-                format!("{}:{}-{}", span.stream, span.first, span.last)
+/// How much a list for people has.
+#[derive(Clone, Copy)]
+struct Most {
+    lines: usize,
+    spans: usize,
+}
+
+impl Most {
+    const fn of(verbose: bool) -> Self {
+        if verbose { Self { lines: usize::MAX, spans: usize::MAX } } else { Self { lines: 3, spans: 3 } }
+    }
+
+    fn names<'a>(self, names: impl ExactSizeIterator<Item = &'a str>) -> String {
+        let all = names.len();
+        let told: Vec<_> = names.take(self.lines).collect();
+        match all.saturating_sub(self.lines) {
+            0 => told.join(", "),
+            more => format!("{} and {} more; --verbose has all", told.join(", "), grouped(more as u64)),
+        }
+    }
+
+    /// `1:4-6, 2:9`: facts 4 to 6 of stream 1, and fact 9 of stream 2.
+    fn spans(self, spans: &[Span]) -> String {
+        let one = |span: &Span| {
+            let last = if span.first == span.last { String::new() } else { format!("-{}", span.last) };
+            format!("{}:{}{last}", span.stream, span.first)
+        };
+        let told: Vec<_> = spans.iter().take(self.spans).map(one).collect();
+        match spans.len().saturating_sub(self.spans) {
+            0 => told.join(", "),
+            more => {
+                format!("{} and {} more ranges; --verbose has all", told.join(", "), grouped(more as u64))
             }
-        })
-        .collect();
-    parts.join(", ")
+        }
+    }
 }

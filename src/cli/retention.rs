@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use crate::{Explanation, Fact, Fate, Recorded, RuleInForce, Store};
+use crate::{Explanation, Fact, Fate, Recorded, RetentionDoubt, RuleInForce, Store};
 use serde_json::json;
 
 use super::{KindArg, StoreArg, grouped, open_to_read, say};
@@ -63,9 +63,12 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
 
 fn show(store: &Store, args: &ShowArgs) -> anyhow::Result<()> {
     let rules = store.retention_rules();
+    let doubts = store.retention_doubts()?;
+    let of_rule =
+        |name: &str| doubts.iter().filter(|doubt| !doubt.is_hold && doubt.name == name).collect::<Vec<_>>();
     let mut out = super::harmless::stdout();
     if args.json {
-        let rules: Vec<_> = rules.iter().map(rule_as_json).collect();
+        let rules: Vec<_> = rules.iter().map(|rule| rule_as_json(rule, &of_rule(&rule.name))).collect();
         writeln!(out, "{}", serde_json::to_string_pretty(&rules)?)?;
         return Ok(());
     }
@@ -81,16 +84,22 @@ fn show(store: &Store, args: &ShowArgs) -> anyhow::Result<()> {
         }
         writeln!(out, "  keeps   {}", rule.limits)?;
         writeln!(out, "  from    {}", rule.origin)?;
+        for doubt in of_rule(&rule.name) {
+            writeln!(out, "  doubt   {doubt}")?;
+        }
     }
     for held in store.holds()? {
         let kind = held.hold.kind.map_or("everything", crate::Kind::table);
         let condition = held.hold.predicate.map(|sql| format!(" where {sql}")).unwrap_or_default();
         writeln!(out, "hold {}\n  covers  {kind}{condition}", held.name)?;
+        for doubt in doubts.iter().filter(|doubt| doubt.is_hold && doubt.name == held.name) {
+            writeln!(out, "  doubt   {doubt}")?;
+        }
     }
     Ok(())
 }
 
-fn rule_as_json(rule: &RuleInForce) -> serde_json::Value {
+fn rule_as_json(rule: &RuleInForce, doubts: &[&RetentionDoubt]) -> serde_json::Value {
     let limits = &rule.limits;
     json!({
         "name": rule.name,
@@ -105,6 +114,8 @@ fn rule_as_json(rule: &RuleInForce) -> serde_json::Value {
         "max_bytes": limits.max_bytes,
         "keep_at_least": limits.keep_at_least,
         "from": rule.origin,
+        "undecided_facts": doubts.iter().map(|doubt| doubt.facts).sum::<u64>(),
+        "doubts": doubts.iter().map(ToString::to_string).collect::<Vec<_>>(),
     })
 }
 
@@ -123,8 +134,9 @@ fn explain(store: &Store, args: &ExplainArgs) -> anyhow::Result<()> {
             writeln!(out, "    {}", line(example))?;
         }
     }
-    let (kept, dropped) = explanation.totals();
-    writeln!(out, "{} kept, {} dropped", grouped(kept), grouped(dropped))?;
+    let (kept, hidden) = explanation.totals();
+    let until = if hidden == 0 { "" } else { ": the next compaction drops them" };
+    writeln!(out, "{} kept, {} hidden{until}", grouped(kept), grouped(hidden))?;
     Ok(())
 }
 
@@ -140,7 +152,7 @@ fn line(example: &Recorded<Fact<'_>>) -> String {
 }
 
 fn as_json(explanation: &Explanation) -> serde_json::Value {
-    let (kept, dropped) = explanation.totals();
+    let (kept, hidden) = explanation.totals();
     let fate = |fate: &Fate| {
         let examples: Vec<_> = fate
             .examples
@@ -165,7 +177,7 @@ fn as_json(explanation: &Explanation) -> serde_json::Value {
     json!({
         "now": explanation.now.to_string(),
         "kept": kept,
-        "dropped": dropped,
+        "hidden": hidden,
         "fates": explanation.fates.iter().map(fate).collect::<Vec<_>>(),
     })
 }

@@ -1,12 +1,13 @@
 //! `ostracon scan`: whether a store is whole.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
 use crate::{Affected, Anomaly, ScanDepth, ScanOptions, ScanReport, scan};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
+use super::harmless::{visible, write_result};
 use super::{StoreArg, grouped};
 
 /// The exit code of an answer that is bad news.
@@ -58,16 +59,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     } else {
         text(&report, args.deep)
     };
-    write_all(&text)?;
+    write_result(&text)?;
     Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(ANOMALIES) })
-}
-
-/// Writes an answer whose exit code counts, whether or not anybody reads it to its end.
-pub(super) fn write_all(text: &str) -> anyhow::Result<()> {
-    match super::harmless::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(()),
-    }
 }
 
 fn progress(deep: bool) -> ProgressBar {
@@ -91,7 +84,15 @@ pub(super) fn text(report: &ScanReport, deep: bool) -> String {
     if !report.debris.is_empty() {
         out += "harmless:\n";
         for debris in &report.debris {
-            out += &format!("  {}: {} ({} bytes)\n", debris.path, debris.what, grouped(debris.bytes));
+            let (path, what) = (visible(&debris.path), visible(&debris.what));
+            out += &format!("  {path}: {what} ({} bytes)\n", grouped(debris.bytes));
+        }
+        out.push('\n');
+    }
+    if !report.notes.is_empty() {
+        out += "worth knowing:\n";
+        for note in &report.notes {
+            out += &format!("  {}: {}\n", visible(&note.path), visible(&note.what));
         }
         out.push('\n');
     }
@@ -120,10 +121,10 @@ pub(super) fn counted(number: u64, noun: &str) -> String {
 
 /// What, where, expected and found, which facts, what `recover` would do.
 pub(super) fn anomaly_text(anomaly: &Anomaly) -> String {
-    let mut out = format!("{} {}\n", anomaly.kind, anomaly.path);
+    let mut out = format!("{} {}\n", anomaly.kind, visible(&anomaly.path));
     let mut line = |name: &str, text: &str| {
         if !text.is_empty() {
-            out += &format!("  {name:<9} {text}\n");
+            out += &format!("  {name:<9} {}\n", visible(text));
         }
     };
     line("expected", &anomaly.expected);

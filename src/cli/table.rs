@@ -3,15 +3,14 @@
 use std::borrow::Cow;
 use std::io::{self, Write};
 
-use crate::UnixNanos;
+use crate::{UnixNanos, Zone};
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Schema, TimeUnit, TimestampNanosecondType};
-use arrow::util::display::{ArrayFormatter, FormatOptions};
-use jiff::tz::TimeZone;
 use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::UnicodeWidthStr;
 
 use super::harmless::visible;
+use super::output::Cells;
 
 /// What a NULL looks like, unless another text is to stand for it.
 pub(super) const NULL: &str = "NULL";
@@ -29,7 +28,7 @@ pub(super) struct Style {
     pub(super) piped: bool,
     pub(super) colour: bool,
     /// In which times are shown.
-    pub(super) zone: TimeZone,
+    pub(super) zone: Zone,
     pub(super) expanded: Expanded,
     /// What stands for NULL.
     pub(super) null: String,
@@ -41,7 +40,7 @@ impl Default for Style {
             width: None,
             piped: false,
             colour: false,
-            zone: TimeZone::UTC,
+            zone: Zone::UTC,
             expanded: Expanded::Off,
             null: NULL.to_owned(),
         }
@@ -70,6 +69,11 @@ struct Column {
 }
 
 impl Style {
+    /// Whether the table goes to a terminal and nowhere else.
+    pub(super) const fn is_on_terminal(&self) -> bool {
+        self.width.is_some() && !self.piped
+    }
+
     /// Draws these rows.
     pub(super) fn draw(
         &self,
@@ -118,7 +122,7 @@ impl Style {
 
     /// A time as it is shown.
     pub(super) fn time(&self, at: UnixNanos) -> String {
-        let local = if self.zone == TimeZone::UTC { None } else { self.local(at.get()) };
+        let local = if self.zone.is_utc() { None } else { self.zone.text(at.get()) };
         local.unwrap_or_else(|| at.to_string())
     }
 
@@ -137,28 +141,18 @@ impl Style {
         let zoned = matches!(column.data_type(), DataType::Timestamp(TimeUnit::Nanosecond, Some(_)));
         if let Some(times) = column.as_primitive_opt::<TimestampNanosecondType>()
             && zoned
-            && self.zone != TimeZone::UTC
+            && !self.zone.is_utc()
         {
             for nanos in times {
-                into.push(nanos.and_then(|nanos| self.local(nanos)));
+                into.push(nanos.and_then(|nanos| self.zone.text(nanos)));
             }
             return Ok(());
         }
-        let options = FormatOptions::default();
-        let formatter = ArrayFormatter::try_new(column, &options)?;
-        // A column of nothing but NULL has none that are marked so.
-        let nulls = column.logical_nulls();
+        let cells = Cells::new(column)?;
         for row in 0..column.len() {
-            let text = || visible(&formatter.value(row).to_string()).into_owned();
-            let is_null = nulls.as_ref().is_some_and(|nulls| nulls.is_null(row));
-            into.push((!is_null).then(text));
+            into.push(cells.text(row)?.map(|text| visible(&text).into_owned()));
         }
         Ok(())
-    }
-
-    fn local(&self, nanos: i64) -> Option<String> {
-        let instant = jiff::Timestamp::from_nanosecond(i128::from(nanos)).ok()?;
-        Some(instant.to_zoned_datetime(self.zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%.f%:z").to_string())
     }
 
     fn table(&self, columns: &[Column], rows: usize, out: &mut impl Write) -> io::Result<()> {
@@ -343,8 +337,8 @@ mod tests {
 
     #[test]
     fn times_are_told_in_a_zone() {
-        let style = Style { zone: TimeZone::fixed(jiff::tz::offset(2)), ..Style::default() };
-        assert_eq!(style.local(1_500_000_000).unwrap(), "1970-01-01T02:00:01.5+02:00");
+        let style = Style { zone: Zone::fixed(7_200).unwrap(), ..Style::default() };
+        assert_eq!(style.time(UnixNanos(1_500_000_000)), "1970-01-01T02:00:01.5+02:00");
     }
 
     #[test]

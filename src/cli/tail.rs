@@ -3,12 +3,13 @@
 use std::fs;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::{Cursor, Kind};
 use anyhow::Context;
 
-use super::{KindArg, StoreArg, open_to_read, say};
+use super::{KindArg, StoreArg, interrupt, open_to_read, say};
 
 /// How often a followed store is looked at again.
 const POLL: Duration = Duration::from_millis(200);
@@ -18,8 +19,8 @@ const KEEP_EVERY: u64 = 1000;
 /// Print facts as JSON lines, in the store's order.
 ///
 /// Each line is Papyra's, with `stream`, `seq` and `recorded_at` added. The cursor, a position in every
-/// stream, says how far it got: it is told on stderr at the end, or kept in a file. Going on from
-/// it gives every fact at least once, whatever was killed.
+/// stream, says how far it got, and of which store it is: it is told on stderr at the end, also where a signal
+/// ends it, or kept in a file. Going on from it gives every fact at least once, whatever was killed.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example:\n  ostracon tail facts/ --follow --cursor shipped.cursor | ship-to-somewhere"
@@ -33,7 +34,7 @@ pub(super) struct Args {
     /// Only facts of this kind
     #[arg(long, value_enum)]
     kind: Vec<KindArg>,
-    /// Only what comes after this cursor, as 1:120,2:77
+    /// Only what comes after this cursor, as 1:120,2:77 or as an earlier tail told it
     #[arg(long, value_name = "CURSOR", conflicts_with = "cursor")]
     after: Option<Cursor>,
     /// Go on from the cursor in this file, and keep it there
@@ -41,7 +42,8 @@ pub(super) struct Args {
     cursor: Option<PathBuf>,
 }
 
-pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    interrupt::ends_well();
     let store = open_to_read(&args.store.store)?;
     let mut cursor = match (&args.after, &args.cursor) {
         (Some(cursor), _) => cursor.clone(),
@@ -52,7 +54,22 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let mut out = BufWriter::new(super::harmless::stdout());
     loop {
         let mut since_kept = 0;
-        for fact in store.after(&cursor)? {
+        let facts = store.after(&cursor)?;
+        if let Some(file) = &args.cursor
+            && !cursor.is_signed()
+            && !cursor.is_start()
+        {
+            say(&format!(
+                "{} does not say of which store it is: an older ostracon wrote it. It is taken for this store's; the \
+                 cursor that follows it will say so",
+                file.display()
+            ));
+        }
+        facts.sign(&mut cursor);
+        for fact in facts {
+            if interrupt::code().is_some() {
+                break;
+            }
             let fact = fact?;
             if kinds.is_empty() || kinds.contains(&fact.fact.kind()) {
                 writeln!(out, "{}", fact.to_line())?;
@@ -67,23 +84,23 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         if since_kept > 0 {
             keep(args.cursor.as_deref(), &cursor, &mut out)?;
         }
-        if !args.follow {
+        if args.follow {
+            interrupt::sleep(POLL);
+        }
+        if !args.follow || interrupt::code().is_some() {
             break;
         }
-        std::thread::sleep(POLL);
     }
     out.flush()?;
     if args.cursor.is_none() {
         say(&format!("cursor: {cursor}"));
     }
-    Ok(())
+    Ok(interrupt::code().map_or(ExitCode::SUCCESS, ExitCode::from))
 }
 
 fn load(file: &Path) -> anyhow::Result<Cursor> {
     match fs::read_to_string(file) {
-        Ok(text) => {
-            Ok(text.parse::<Cursor>().with_context(|| format!("cannot go on from {}", file.display()))?)
-        }
+        Ok(text) => text.parse().with_context(|| format!("cannot go on from {}", file.display())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Cursor::start()),
         Err(error) => Err(error).with_context(|| format!("cannot read {}", file.display())),
     }

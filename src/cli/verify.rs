@@ -4,10 +4,11 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use crate::{Against, BalanceSheet, Kind, KindBalance, LedgerHead, verify};
+use crate::{Against, BalanceSheet, Changes, Kind, KindBalance, LedgerHead, ScanDepth, verify_at};
 use serde::Serialize;
 
-use super::scan::{ANOMALIES, anomaly_text, counted, more_ranges, write_all};
+use super::harmless::write_result;
+use super::scan::{ANOMALIES, anomaly_text, counted, more_ranges};
 use super::{StoreArg, grouped, open_to_read};
 
 /// Tell what became of every fact, and whether the ledger holds from its first commit on.
@@ -16,10 +17,11 @@ use super::{StoreArg, grouped, open_to_read};
 /// dropped by a named rule, or is lost; and every number that was given out is of a recorded fact, or
 /// of one that was lost from a journal before its kind was noted, or unaccounted for since the ledger
 /// was rebuilt. The numbers must add up. Which facts are hidden is told by the rules in ostracon.toml. With --against, the ledger must also contain the head that was kept elsewhere: a store
-/// that was rolled back or rewritten does not. Whether the files are what the ledger says is for
-/// `ostracon scan` to tell.
+/// that was rolled back or rewritten does not; and what became of facts since that head is told.
+/// Contents of segments are read only with --deep.
 ///
-/// The exit code is 0 if all that holds, 2 if not, and 1 if it could not be found out.
+/// The exit code is 0 if all that holds; 3 if it does and, since the head given with --against, facts were
+/// dropped by rules, lost, or read from damaged files; 2 if it does not hold; and 1 if it could not be found out.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  ostracon verify facts/ --against \"$(cat head-of-last-month)\"")]
 pub(super) struct Args {
@@ -28,6 +30,9 @@ pub(super) struct Args {
     /// A head that `ostracon head` printed earlier
     #[arg(long, value_name = "HEAD")]
     against: Option<LedgerHead>,
+    /// Also read the contents of all segments, as `ostracon scan --deep` does
+    #[arg(long)]
+    deep: bool,
     /// As one JSON object
     #[arg(long)]
     json: bool,
@@ -49,22 +54,36 @@ pub(super) fn head(args: &HeadArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The exit code where the history holds, and facts went since the head that was kept.
+const TOOK_FACTS: u8 = 3;
+
 #[derive(Serialize)]
 struct Told<'a> {
     sound: bool,
+    /// Facts are gone since the head that was kept, or may have been changed.
+    took_facts: bool,
     #[serde(flatten)]
     sheet: &'a BalanceSheet,
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let sheet = verify(&args.store.store, args.against.as_ref())?;
+    let depth = if args.deep { ScanDepth::Deep } else { ScanDepth::Quick };
+    let sheet = verify_at(&args.store.store, args.against.as_ref(), depth)?;
     let text = if args.json {
-        serde_json::to_string_pretty(&Told { sound: sheet.is_sound(), sheet: &sheet })? + "\n"
+        serde_json::to_string_pretty(&Told {
+            sound: sheet.is_sound(),
+            took_facts: sheet.took_facts(),
+            sheet: &sheet,
+        })? + "\n"
     } else {
         text(&sheet, args.against.as_ref())
     };
-    write_all(&text)?;
-    Ok(if sheet.is_sound() { ExitCode::SUCCESS } else { ExitCode::from(ANOMALIES) })
+    write_result(&text)?;
+    Ok(match (sheet.is_sound(), sheet.took_facts()) {
+        (true, false) => ExitCode::SUCCESS,
+        (true, true) => ExitCode::from(TOOK_FACTS),
+        (false, _) => ExitCode::from(ANOMALIES),
+    })
 }
 
 fn text(sheet: &BalanceSheet, kept: Option<&LedgerHead>) -> String {
@@ -91,6 +110,9 @@ fn text(sheet: &BalanceSheet, kept: Option<&LedgerHead>) -> String {
             out += &format!("  unknown: {unknown}\n");
         }
     }
+    for note in &sheet.notes {
+        out += &format!("{}\n", note.what);
+    }
     match &sheet.head {
         Some(head) => {
             let at = sheet.at.map_or_else(String::new, |at| format!(", made {at}"));
@@ -100,6 +122,9 @@ fn text(sheet: &BalanceSheet, kept: Option<&LedgerHead>) -> String {
     }
     if let Some((kept, against)) = kept.zip(sheet.against.as_ref()) {
         out += &verdict(kept, against);
+    }
+    if let Some(changes) = &sheet.changes {
+        out += &since(changes);
     }
     let commits = counted(sheet.commits, "commit");
     out += &match (sheet.is_sound(), sheet.anomalies.len()) {
@@ -111,13 +136,51 @@ fn text(sheet: &BalanceSheet, kept: Option<&LedgerHead>) -> String {
                 1 => "; 1 fact is lost".to_owned(),
                 lost => format!("; {} facts are lost", grouped(lost)),
             };
-            format!("sound: {commits}, each following from the one before, and the numbers add up{lost}\n")
+            let but = match (sheet.took_facts(), kept) {
+                (true, Some(kept)) => format!("; but facts went since commit {}", kept.commit),
+                _ => String::new(),
+            };
+            format!(
+                "sound: {commits}, each following from the one before, and the numbers add up{lost}{but}\n"
+            )
         }
         (false, 0) => "not sound: the store does not have the history that was kept\n".to_owned(),
         (false, 1) => format!("not sound: 1 anomaly in {commits}\n"),
         (false, n) => format!("not sound: {n} anomalies in {commits}\n"),
     };
+    out += if sheet.contents_read {
+        "the contents of all segments were read\n"
+    } else {
+        "the contents of segments were not read; --deep reads them\n"
+    };
     out
+}
+
+/// What became of facts since the head that was kept.
+fn since(changes: &Changes) -> String {
+    let mut out = String::new();
+    let mut line = |facts: u64, what: &str| {
+        if facts > 0 {
+            out += &format!("  since then {} {what}\n", counted(facts, "fact"));
+        }
+    };
+    line(changes.recorded(), "recorded");
+    for of in &changes.kinds {
+        let kind = of.kind.table().replace('_', " ");
+        for (rule, facts) in &of.dropped {
+            line(*facts, &format!("of {kind} dropped by the rule {rule}"));
+        }
+        line(of.lost, &format!("of {kind} lost: they could not be read any more"));
+        line(of.found, &format!("of {kind} restored, which an earlier repair had lost"));
+    }
+    line(changes.lost_from_journals, "lost from journals");
+    line(changes.unverified, "read from damaged files; they may not be what was recorded");
+    for (names, what) in [(&changes.held, "added"), (&changes.released, "released")] {
+        for name in names {
+            out += &format!("  since then the hold {name:?} {what}\n");
+        }
+    }
+    if out.is_empty() { "  since then nothing became of any fact\n".to_owned() } else { out }
 }
 
 /// A row for each thing that became of facts, a column for each kind. What is set in adds up to the

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::MOST_PENDING;
 use super::state::{GroupState, StateInFile};
-use crate::disk::Disk;
+use crate::disk::{Disk, is_broken_link, is_unreadable, open_regular};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::Kind;
 use crate::ledger::{FORMAT, StoreId};
@@ -165,14 +165,13 @@ fn read(root: &Path, store: StoreId, name: &StateName) -> Result<Option<GroupSta
 fn read_of(root: &Path, store: Option<StoreId>, name: &StateName) -> Result<Option<GroupState>> {
     let path = root.join(name.path());
     let attempt = |error| Error::io("read the consumer group", &path, error);
-    match std::fs::symlink_metadata(&path) {
-        Ok(found) if found.is_file() => {}
-        Ok(_) => return Err(Error::damaged(&path, "it is no file")),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(attempt(error)),
-    }
-    let file = match File::open(&path) {
+    let file = match open_regular(&path) {
         Ok(file) => file,
+        Err(error) if is_unreadable(&error) => return Err(Error::damaged(&path, error)),
+        // It is not gone: the next listing would have it again.
+        Err(_) if is_broken_link(&path) => {
+            return Err(Error::damaged(&path, "it is a link, and nothing is where it leads to"));
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(attempt(error)),
     };
@@ -233,7 +232,7 @@ impl Lock {
     pub(super) fn take(disk: &Disk, root: &Path, kind: Kind, group: &str, most: Duration) -> Result<Self> {
         let path = root.join(format!("{FOLDER}/{}.{}.{LOCK}", kind.table(), encoded(group)));
         let attempt = |error| Error::io("lock the consumer group", &path, error);
-        let file = disk.lock_file(&path).map_err(attempt)?;
+        let file = disk.lock_file_of_anyone(&path).map_err(attempt)?;
         let (begun, mut pause) = (Instant::now(), Duration::from_micros(200));
         loop {
             match file.try_lock() {
@@ -274,7 +273,7 @@ pub(super) fn publish(
 ) -> Result<()> {
     let body = Body { format: FORMAT, store, kind, group: group.to_owned(), state: state.into() };
     let json = serde_json::to_string(&body)
-        .map_err(|error| Error::with_source(ErrorKind::Damaged, "cannot write a group as JSON", error))?;
+        .map_err(|error| Error::with_source(ErrorKind::Internal, "cannot write a group as JSON", error))?;
     let bytes = format!("{}\n{json}", blake3::hash(json.as_bytes()).to_hex());
     let of = |number| root.join(StateName { kind, group: group.to_owned(), number }.path());
     let path = of(state.number());

@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::Op;
+use super::anchor::Moved;
 
 /// What stands inside every [`io::Error`] of [`Disk`](super::Disk): the operation, its path, and
 /// the operating system's reason.
@@ -47,6 +48,11 @@ impl DiskError {
     /// stopped the disk.
     pub fn is_halted(&self) -> bool {
         matches!(self.reason.get_ref(), Some(inner) if inner.is::<Halted>())
+    }
+
+    /// Whether nothing was attempted, because the store's path leads to another folder by now.
+    pub(crate) fn is_moved(&self) -> bool {
+        matches!(self.reason.get_ref(), Some(inner) if inner.is::<Moved>())
     }
 
     pub(super) fn wrap(op: Op, path: &Path, reason: io::Error) -> io::Error {

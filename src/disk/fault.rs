@@ -24,6 +24,8 @@ pub enum Op {
     RemoveDir,
     /// Open or create a lock file.
     LockFile,
+    /// Give a directory its final name.
+    RenameDir,
 }
 
 impl Op {
@@ -39,6 +41,7 @@ impl Op {
             Self::Remove => "remove",
             Self::RemoveDir => "remove directory",
             Self::LockFile => "open lock file",
+            Self::RenameDir => "rename a directory to",
         }
     }
 }
@@ -54,13 +57,19 @@ pub enum Fault {
     /// The disk became full in the middle of an append: some of the bytes, but not all, are in the
     /// file. How many is the same in every run. Any other operation fails as with [`Fault::Io`].
     ShortWrite,
+    /// The operation is done, but reports that the name exists (`EEXIST`). NFS does this when its first reply is lost
+    /// and the client asks again. An append or a sync fails as with [`Fault::Io`].
+    DoneBefore,
 }
 
 impl Fault {
     pub(super) fn error(self, op: Op) -> io::Error {
         const EIO: i32 = 5;
         const ENOSPC: i32 = 28;
+        const EEXIST: i32 = 17;
         io::Error::from_raw_os_error(match (self, op) {
+            (Self::DoneBefore, Op::Append | Op::SyncData | Op::SyncDir) => EIO,
+            (Self::DoneBefore, _) => EEXIST,
             (Self::NoSpace, _) | (Self::ShortWrite, Op::Append) => ENOSPC,
             (Self::Io | Self::ShortWrite, _) => EIO,
         })

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use super::record::FileId;
 use super::{DiskError, FaultPlan, Op};
@@ -23,6 +24,12 @@ impl DiskFile {
     pub(super) fn new(file: File, path: &Path, plan: Option<FaultPlan>, id: FileId) -> Self {
         let handle = Syncer { file: Arc::new(file), path: path.into(), plan, id };
         Self { handle, len: 0, torn: false }
+    }
+
+    /// The file is linked as `path`: errors tell of it by that name from now on.
+    pub(crate) fn named(mut self, path: &Path) -> Self {
+        self.handle.path = path.into();
+        self
     }
 
     /// Appends all of `bytes`: when this returns, the operating system has them (not yet the disk).
@@ -67,6 +74,14 @@ impl DiskFile {
     /// nothing: do not retry.
     pub(crate) fn sync_data(&self) -> io::Result<()> {
         self.handle.sync_data()
+    }
+
+    /// Says when the file was modified, which the next append changes. That it cannot be said is no error:
+    /// no caller may rely on it.
+    pub(crate) fn set_modified(&self, at: SystemTime) {
+        if let Err(error) = self.handle.file.set_modified(at) {
+            tracing::debug!(path = %self.handle.path.display(), %error, "the time of a file cannot be set");
+        }
     }
 
     /// A handle that another thread can sync the file with, while this one goes on appending.

@@ -2,11 +2,12 @@
 //! test moves them.
 //!
 //! A store's promises are about the moments when the disk lets it down, and those do not come when
-//! a test calls. So all the store does to files goes through a [`Disk`], in nine operations
+//! a test calls. So all the store does to files goes through a [`Disk`], in ten operations
 //! ([`Op`]) and no others: create a directory, create a file, append to it, sync it, sync a
-//! directory, link, remove, remove a directory, open a lock file. There is no overwriting, no
-//! truncating and no renaming over something, because nothing in a store is ever modified in
-//! place. Reading is not here: reading needs no care but that of the reader.
+//! directory, link, remove, remove a directory, open a lock file,
+//! and give a directory its final name. There is no overwriting, no truncating and
+//! no renaming over something, because nothing in a store is ever modified in
+//! place. Reading is not here, but for the opening: what is no regular file is not opened (`regular`).
 //!
 //! # What it guarantees
 //!
@@ -17,6 +18,8 @@
 //! - An error names the operation, the path and the reason, and keeps the reason's kind and number
 //!   ([`DiskError`]).
 //! - Nothing is retried here, least of all a sync.
+//! - A disk that is anchored to a store's folder changes no name in another one that
+//!   has come into its place (`anchor`).
 //!
 //! # What a name needs
 //!
@@ -61,32 +64,41 @@
 //!
 //! # The parts
 //!
-//! `file` is the growing file; `fault` names operations and failures, and `plan` decides which
+//! `anchor` recognises the store's folder; `file` is the growing file; `fault` names operations and failures, and `plan` decides which
 //! meet; `record` remembers what was synced; `power` makes of that a disk after the power failed.
 //! What this is not: a file system in memory. Every operation that is let through happens on the
 //! real disk, and tests run against real directories.
 
+mod anchor;
 mod error;
 mod fault;
 mod file;
+mod owner;
 mod plan;
 mod power;
 mod random;
 mod record;
+mod regular;
 #[cfg(test)]
 mod tests;
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
+use anchor::Anchor;
 pub use error::DiskError;
 pub use fault::{Fault, Op};
 pub use file::DiskFile;
 pub(crate) use file::Syncer;
+pub(crate) use owner::{is_of_another, owner, rights};
 pub use plan::FaultPlan;
 pub use power::PowerFailure;
 use record::{FileId, Record};
+pub(crate) use regular::{EIO, is_broken_link, is_unreadable, open_regular, read_bytes, read_regular};
+
+use crate::error::{Error, ErrorKind, Result};
 
 /// The boot id of a machine that has been through a simulated power failure.
 const BOOT_ID_AFTER_POWER_FAILURE: &str = "00000000-0000-4000-8000-706f7765726f";
@@ -97,6 +109,8 @@ const BOOT_ID_AFTER_POWER_FAILURE: &str = "00000000-0000-4000-8000-706f7765726f"
 pub struct Disk {
     plan: Option<FaultPlan>,
     rebooted: bool,
+    /// The folder that files belong in; none where it does not matter.
+    anchor: Option<Arc<Anchor>>,
 }
 
 impl Disk {
@@ -108,20 +122,51 @@ impl Disk {
     /// The real disk, with the faults that `plan` holds in store. Keep a clone of the plan to count
     /// and heal.
     pub fn with_plan(plan: FaultPlan) -> Self {
-        Self { plan: Some(plan), rebooted: false }
+        Self { plan: Some(plan), ..Self::default() }
     }
 
     /// The real disk, on a machine that has been started anew: it has another boot id. For
     /// reopening what [`FaultPlan::power_failure`] has left.
     pub fn after_power_failure() -> Self {
-        Self { plan: None, rebooted: true }
+        Self { rebooted: true, ..Self::default() }
+    }
+
+    /// The same disk for the files of one store: no name is made or removed once the path of the
+    /// store leads to another folder than now.
+    pub(crate) fn anchored(&self, root: &Path) -> io::Result<Self> {
+        Ok(Self { anchor: Some(Arc::new(Anchor::hold(root)?)), ..self.clone() })
+    }
+
+    /// Fails if the path of the store leads to another folder than when it was
+    /// [anchored](Self::anchored), or to none.
+    pub(crate) fn check_place(&self) -> Result<()> {
+        let Some(anchor) = &self.anchor else { return Ok(()) };
+        anchor.check().map_err(|error| match error.get_ref() {
+            Some(inner) if inner.is::<anchor::Moved>() => Error::new(ErrorKind::Moved, error.to_string()),
+            _ => Error::with_source(
+                ErrorKind::Io,
+                "cannot look whether the store is still in its place",
+                error,
+            ),
+        })
+    }
+
+    /// The error that is behind this one, if the store is no longer in its place.
+    pub(crate) fn explain(&self, error: Error) -> Error {
+        match self.check_place() {
+            Err(moved) if moved.kind() == ErrorKind::Moved => moved,
+            _ => error,
+        }
     }
 
     /// Creates the directory `path`, one level; `Ok` if it is there already. Durable after a sync
     /// of its parent.
     pub(crate) fn create_dir(&self, path: &Path) -> io::Result<()> {
         let create = || match fs::create_dir(path) {
-            Ok(()) => Ok(true),
+            Ok(()) => {
+                self.take_after_folder(path, || File::open(path))?;
+                Ok(true)
+            }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(false),
             Err(error) => Err(error),
         };
@@ -131,20 +176,37 @@ impl Disk {
         Ok(())
     }
 
+    /// As [`create_dir`](Self::create_dir); a new directory takes after another one, in owner, group and mode.
+    pub(crate) fn create_dir_after(&self, path: &Path, after: &Path) -> io::Result<()> {
+        self.create_dir(path)?;
+        owner::take_after(&fs::metadata(after)?, &File::open(path)?)
+    }
+
     /// Creates the file `path` for appending; [`io::ErrorKind::AlreadyExists`] if there is anything
     /// of that name.
     pub(crate) fn create_new(&self, path: &Path) -> io::Result<DiskFile> {
         let id = FileId::fresh();
-        let create = || OpenOptions::new().read(true).append(true).create_new(true).open(path);
+        let create = || {
+            let file = OpenOptions::new().read(true).append(true).create_new(true).open(path)?;
+            self.take_after_folder(path, || file.try_clone())?;
+            Ok(file)
+        };
         let file = self.perform(Op::CreateNew, path, create, |record, _| {
             record.file_created(path, id);
         })?;
+        // The folder may have been exchanged just before: then the file is in the wrong one.
+        if let Err(moved) = self.check_anchor(Op::CreateNew, path) {
+            drop(file);
+            let _ = fs::remove_file(path);
+            return Err(moved);
+        }
         Ok(DiskFile::new(file, path, self.plan.clone(), id))
     }
 
     /// Waits until the disk has all changes of names in the directory `path` that were made before
     /// this call.
     pub(crate) fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        self.check_anchor(Op::SyncDir, path)?;
         let sync = || File::open(path)?.sync_all();
         let result = match &self.plan {
             None => sync(),
@@ -174,6 +236,12 @@ impl Disk {
     /// Removes the empty directory `path`; durable after a sync of its parent.
     pub(crate) fn remove_dir(&self, path: &Path) -> io::Result<()> {
         self.perform(Op::RemoveDir, path, || fs::remove_dir(path), |record, ()| record.removed(path))
+    }
+
+    /// Renames the directory `from` to `to`, where nothing is yet, or an empty directory; durable after
+    /// a sync of both parents. A recording for a power failure does not know of it.
+    pub(crate) fn rename_dir(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.perform(Op::RenameDir, to, || fs::rename(from, to), |_, ()| {})
     }
 
     /// Publishes a whole file: `bytes` are at `target`, content and name on the disk, or nothing
@@ -210,8 +278,11 @@ impl Disk {
     /// Opens the lock file `path`, and creates it empty if it is not there. No lock is taken.
     pub(crate) fn lock_file(&self, path: &Path) -> io::Result<File> {
         let open = || {
-            let existed = self.plan.is_some() && path.exists();
+            let existed = path.exists();
             let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+            if !existed {
+                self.take_after_folder(path, || file.try_clone())?;
+            }
             Ok((file, existed))
         };
         let note = |record: &mut Record, &(_, existed): &(File, bool)| {
@@ -219,6 +290,23 @@ impl Disk {
         };
         let (file, _) = self.perform(Op::LockFile, path, open, note)?;
         Ok(file)
+    }
+
+    /// As [`lock_file`](Self::lock_file); one that may not be written, because another user's process
+    /// made it, is opened for reading, which is enough to lock it.
+    pub(crate) fn lock_file_of_anyone(&self, path: &Path) -> io::Result<File> {
+        self.lock_file(path).or_else(|error| match error.kind() {
+            io::ErrorKind::PermissionDenied => File::open(path).map_err(|_| error),
+            _ => Err(error),
+        })
+    }
+
+    /// Lets what was made in the store take after its folder.
+    fn take_after_folder(&self, path: &Path, made: impl FnOnce() -> io::Result<File>) -> io::Result<()> {
+        match &self.anchor {
+            Some(anchor) if anchor.holds(path) => owner::take_after_folder(path, &made()?),
+            _ => Ok(()),
+        }
     }
 
     /// What names this run of the machine: after another boot it is another text. Empty where the
@@ -240,11 +328,17 @@ impl Disk {
         act: impl FnOnce() -> io::Result<T>,
         note: impl FnOnce(&mut Record, &T),
     ) -> io::Result<T> {
+        self.check_anchor(op, path)?;
         let result = match &self.plan {
             None => act(),
             Some(plan) => plan.perform(op, path, act, note),
         };
         result.map_err(|reason| DiskError::wrap(op, path, reason))
+    }
+
+    fn check_anchor(&self, op: Op, path: &Path) -> io::Result<()> {
+        let Some(anchor) = &self.anchor else { return Ok(()) };
+        anchor.check().map_err(|reason| DiskError::wrap(op, path, reason))
     }
 }
 

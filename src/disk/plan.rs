@@ -33,6 +33,7 @@ struct State {
     pending: Vec<Pending>,
     broken: BTreeMap<Op, Fault>,
     only: Option<Op>,
+    below: Option<PathBuf>,
     halted: bool,
     power_has_failed: bool,
     counts: BTreeMap<Op, u64>,
@@ -97,6 +98,12 @@ impl FaultPlan {
     /// [`operations`](Self::operations): `only(Op::SyncData).fail_at(3, …)` fails the third sync.
     pub fn only(&self, op: Op) -> Self {
         self.state().only = Some(op);
+        self.clone()
+    }
+
+    /// Lets faults come only to operations on paths below this folder.
+    pub fn below(&self, folder: impl Into<PathBuf>) -> Self {
+        self.state().below = Some(folder.into());
         self.clone()
     }
 
@@ -192,12 +199,16 @@ impl FaultPlan {
         note: impl FnOnce(&mut Record, &T),
     ) -> io::Result<T> {
         let mut state = self.state();
-        state.admit(op, path.into()).map_err(|refusal| refusal.error(op))?;
+        let told = match state.admit(op, path.into()) {
+            Ok(()) => None,
+            Err(Refusal::Fault(Fault::DoneBefore)) => Some(Fault::DoneBefore.error(op)),
+            Err(refusal) => return Err(refusal.error(op)),
+        };
         let done = act()?;
         if let Some(record) = &mut state.record {
             note(record, &done);
         }
-        Ok(done)
+        told.map_or(Ok(done), Err)
     }
 
     /// One append to the file `id`, which is `len` bytes long.
@@ -284,10 +295,11 @@ impl State {
             return Err(Refusal::Halted);
         }
         *self.counts.entry(op).or_default() += 1;
+        let reaches = self.below.as_ref().is_none_or(|below| path.starts_with(below));
         self.log.push((op, path));
 
-        let mut fault = self.broken.get(&op).copied();
-        if self.only.is_none_or(|only| only == op) {
+        let mut fault = self.broken.get(&op).copied().filter(|_| reaches);
+        if reaches && self.only.is_none_or(|only| only == op) {
             let due = self.pending.extract_if(.., |pending| {
                 pending.left -= 1;
                 pending.left == 0

@@ -73,6 +73,48 @@ fn build_schema(kind: Kind) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
+/// The columns of events that repeat what the payload has.
+pub(crate) const HOT_KEYS: [&str; 3] = ["error", "error_type", "reason"];
+
+/// The hot keys' columns for events with these payloads.
+#[derive(Default)]
+struct HotKeys {
+    error: StringViewBuilder,
+    error_type: StringViewBuilder,
+    reason: StringViewBuilder,
+}
+
+impl HotKeys {
+    fn push(&mut self, payload: &Json<'_>) {
+        let error = payload.text_of("error");
+        self.error_type.append_option(error.as_deref().and_then(error_type));
+        self.error.append_option(error);
+        self.reason.append_option(payload.text_of("reason"));
+    }
+
+    /// In the order of [`HOT_KEYS`].
+    fn finish(self) -> [StringViewBuilder; 3] {
+        [self.error, self.error_type, self.reason]
+    }
+}
+
+/// Events whose batch lacks the hot keys' columns, with those made from the payloads; `None` if the batch lacks
+/// other columns.
+pub(crate) fn with_hot_keys(batch: &RecordBatch) -> Option<RecordBatch> {
+    let payloads = batch.column_by_name("payload")?.as_string_view_opt()?;
+    let mut keys = HotKeys::default();
+    for payload in payloads {
+        keys.push(&Json::trusted(Cow::Borrowed(payload?)));
+    }
+    let keys = keys.finish().map(|mut key| Arc::new(key.finish()) as ArrayRef);
+    let schema = schema(Kind::Event);
+    let columns = schema.fields().iter().map(|field| {
+        let made = HOT_KEYS.iter().position(|key| key == field.name());
+        made.map(|at| &keys[at]).or_else(|| batch.column_by_name(field.name())).cloned()
+    });
+    RecordBatch::try_new(Arc::clone(&schema), columns.collect::<Option<_>>()?).ok()
+}
+
 /// The exception's class in an error's text: `KeyError` of `KeyError: 'sku'`.
 pub(crate) fn error_type(error: &str) -> Option<&str> {
     let (class, bare) = match error.split_once(':') {
@@ -108,9 +150,7 @@ pub(crate) struct RowsBuilder {
     /// `event_type` or `message_type`.
     class: StringViewBuilder,
     payload: StringViewBuilder,
-    error: StringViewBuilder,
-    error_type: StringViewBuilder,
-    reason: StringViewBuilder,
+    hot_keys: HotKeys,
     counters: [Vec<i64>; 6],
     orphans: ListBuilder<StringBuilder>,
     dead: ListBuilder<StringBuilder>,
@@ -134,9 +174,7 @@ impl RowsBuilder {
             address: StringViewBuilder::new(),
             class: StringViewBuilder::new(),
             payload: StringViewBuilder::new(),
-            error: StringViewBuilder::new(),
-            error_type: StringViewBuilder::new(),
-            reason: StringViewBuilder::new(),
+            hot_keys: HotKeys::default(),
             counters: Default::default(),
             orphans: list(),
             dead: list(),
@@ -172,7 +210,7 @@ impl RowsBuilder {
                 self.address.append_value(&event.actor_address);
                 self.class.append_value(&event.event_type);
                 self.payload.append_value(event.payload.as_str());
-                self.hot_keys(&event.payload);
+                self.hot_keys.push(&event.payload);
             }
             Fact::Audit(audit) => {
                 self.common(&audit.system_id, audit.extra.as_ref());
@@ -204,13 +242,6 @@ impl RowsBuilder {
         self.extra.append_option(extra.map(Json::as_str));
     }
 
-    fn hot_keys(&mut self, payload: &Json<'_>) {
-        let error = payload.text_of("error");
-        self.error_type.append_option(error.as_deref().and_then(error_type));
-        self.error.append_option(error);
-        self.reason.append_option(payload.text_of("reason"));
-    }
-
     /// The rows of this stream; the builder is empty again. `first` is added to every `seq`, for
     /// facts that were numbered before their place was known.
     pub(crate) fn finish(&mut self, stream: StreamId, first: Seq) -> Rows {
@@ -237,7 +268,10 @@ impl RowsBuilder {
         columns.push(text(built.system_id));
         match built.kind {
             Kind::Event => columns.extend(
-                [built.address, built.class, built.error, built.error_type, built.reason, built.payload]
+                [built.address, built.class]
+                    .into_iter()
+                    .chain(built.hot_keys.finish())
+                    .chain([built.payload])
                     .map(text),
             ),
             Kind::Audit => {

@@ -18,7 +18,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 pub use line::LineError;
-pub(crate) use line::{LineParser, MAX_LINE_BYTES};
+pub(crate) use line::{LineParser, MAX_LINE_BYTES, is_blank};
 pub use position::{FactId, Position, Recorded, Seq, StreamId};
 pub(crate) use timestamp::{FIRST_EPOCH_NANOS, wall_time};
 pub use timestamp::{Timestamp, UnixNanos};
@@ -134,11 +134,7 @@ impl<'a> Json<'a> {
     /// The value of a key as SQL's `->>` gives it: a string's text, any other value's JSON text,
     /// nothing for `null` or a key that is not there. The last of equal keys counts, as in Python.
     pub(crate) fn text_of(&self, key: &str) -> Option<Cow<'_, str>> {
-        let value = json::RawValue::trusted(&self.0).get(key)?;
-        if value.is_null() {
-            return None;
-        }
-        Some(value.as_str().map_or(Cow::Borrowed(value.text()), |string| string.text))
+        json::RawValue::trusted(&self.0).get(key)?.to_text()
     }
 
     fn into_owned(self) -> Json<'static> {
@@ -285,6 +281,15 @@ impl Fact<'_> {
             Self::Event(event) => event.timestamp,
             Self::Audit(audit) => audit.timestamp,
             Self::DeadLetter(letter) => letter.timestamp,
+        }
+    }
+
+    /// Fields of its JSON line that no column holds exactly.
+    pub const fn extra(&self) -> Option<&Json<'_>> {
+        match self {
+            Self::Event(event) => event.extra.as_ref(),
+            Self::Audit(audit) => audit.extra.as_ref(),
+            Self::DeadLetter(letter) => letter.extra.as_ref(),
         }
     }
 

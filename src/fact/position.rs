@@ -97,6 +97,11 @@ pub struct Position {
 }
 
 impl Position {
+    /// The place of a fact of this name, which the store took at this instant.
+    pub const fn new(id: FactId, recorded_at: UnixNanos) -> Self {
+        Self { stream: id.stream, seq: id.seq, recorded_at }
+    }
+
     /// The fact's name.
     pub const fn id(self) -> FactId {
         FactId { stream: self.stream, seq: self.seq }

@@ -5,19 +5,16 @@
 //! two columns that name the facts, and the rest only of the rows that are wanted.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::error::ArrowError;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
-    ArrowPredicateFn, ArrowReaderMetadata, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
-    RowFilter,
+    ArrowPredicateFn, ArrowReaderMetadata, ParquetRecordBatchReader, RowFilter,
 };
-use parquet::file::metadata::RowGroupMetaData;
+use parquet::file::metadata::{PageIndexPolicy, RowGroupMetaData};
 use parquet::file::statistics::Statistics;
 
 use super::cursor::Wanted;
@@ -26,7 +23,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Fact, FactId, Kind, Position, Recorded, Seq, StreamId, columns};
 use crate::ledger::{Place, Segment, StreamRange};
 use crate::maintain::retention::Selection;
-use crate::segment::{open as open_segment, reader_options};
+use crate::segment::SegmentFile;
 
 pub(crate) type Found = Recorded<Fact<'static>>;
 
@@ -102,7 +99,7 @@ impl ChunkRows {
             batch.clone()
         } else {
             filter_record_batch(batch, &mask)
-                .map_err(|error| Error::with_source(ErrorKind::Damaged, "rows cannot be chosen", error))?
+                .map_err(|error| Error::with_source(ErrorKind::Internal, "rows cannot be chosen", error))?
         };
         Ok(Some(Self { kind, rows, first, at: 0 }))
     }
@@ -126,8 +123,7 @@ impl ChunkRows {
 pub(super) struct SegmentReader {
     kind: Kind,
     path: PathBuf,
-    file: File,
-    metadata: ArrowReaderMetadata,
+    file: SegmentFile,
     /// Not all of its rows are wanted.
     is_filtered: bool,
     facts: Facts,
@@ -139,29 +135,20 @@ pub(super) struct SegmentReader {
 impl SegmentReader {
     pub(super) fn open(reading: &Reading, segment: &Segment) -> Result<Self> {
         let path = reading.root.join(&segment.path);
-        let file = open_segment(&path)?;
-        let load = || ArrowReaderMetadata::load(&file, reader_options(segment.kind));
-        let metadata = guarded(&path, "its footer cannot be decoded", load)?;
-        let rows = metadata.metadata().file_metadata().num_rows();
-        if u64::try_from(rows) != Ok(segment.rows) {
-            return Err(Error::damaged(
-                &path,
-                format_args!("it has {rows} rows, and the ledger says {}", segment.rows),
-            ));
-        }
+        let file = SegmentFile::open(&path, segment, PageIndexPolicy::Skip)?;
         // By the ledger, which is checked, and not by the file: where all rows are wanted none is passed over.
         let is_filtered = !segment.streams.iter().all(|range| reading.wanted.are_all_of(range));
-        let groups = metadata.metadata().row_groups().iter().enumerate().rev();
+        let groups = file.metadata().row_groups().iter().enumerate().rev();
         let groups = groups.filter(|(_, group)| !is_filtered || may_have(group, segment, &reading.wanted));
         let groups = groups.map(|(number, _)| number).collect();
         let facts = Facts { ranges: segment.streams.clone(), newest: BTreeMap::new() };
-        Ok(Self { kind: segment.kind, path, file, metadata, is_filtered, facts, groups, reader: None })
+        Ok(Self { kind: segment.kind, path, file, is_filtered, facts, groups, reader: None })
     }
 
     fn read(&mut self, reading: &mut Reading) -> Result<Option<Vec<Found>>> {
         loop {
             if let Some(reader) = &mut self.reader {
-                let batch = guarded(&self.path, "its pages cannot be decoded", || reader.next().transpose())?;
+                let batch = self.file.decode(|| reader.next().transpose())?;
                 if let Some(batch) = batch {
                     if !self.is_filtered && !self.facts.are_in(&batch) {
                         return Err(Error::damaged(&self.path, NOT_ITS_FACTS));
@@ -170,34 +157,14 @@ impl SegmentReader {
                 }
             }
             let Some(group) = self.groups.pop() else { return Ok(None) };
-            let attempt = |error| Error::io("open the segment", &self.path, error);
-            let file = self.file.try_clone().map_err(attempt)?;
-            let build = || {
-                let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone())
-                    .with_row_groups(vec![group])
-                    .with_batch_size(BATCH_ROWS);
-                if self.is_filtered {
-                    builder
-                        .with_row_filter(filter(&self.metadata, reading.wanted.clone(), self.facts.clone()))
-                        .build()
-                } else {
-                    builder.build()
-                }
-            };
-            self.reader = Some(guarded(&self.path, "its pages cannot be decoded", build)?);
+            let mut rows = self.file.rows().with_row_groups(vec![group]).with_batch_size(BATCH_ROWS);
+            if self.is_filtered {
+                let metadata = self.file.arrow_metadata();
+                rows = rows.with_row_filter(filter(metadata, reading.wanted.clone(), self.facts.clone()));
+            }
+            self.reader = Some(self.file.decode(|| rows.build())?);
         }
     }
-}
-
-/// Runs a decoder, which may panic on damaged bytes.
-fn guarded<T, E: std::fmt::Display>(
-    path: &Path,
-    what: &str,
-    decode: impl FnOnce() -> Result<T, E>,
-) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(decode))
-        .map_err(|_| Error::damaged(path, what))?
-        .map_err(|error| Error::damaged(path, error))
 }
 
 const NOT_ITS_FACTS: &str = "it has other facts than the ledger says";

@@ -2,15 +2,55 @@
 
 use std::io::{self, Read};
 
+use super::encoding::is_torn;
 use crate::fact::MAX_LINE_BYTES;
 
 /// How much text is parsed, written and committed at once.
 const PART_BYTES: usize = 64 << 20;
 const READ_BYTES: usize = 1 << 20;
 
+/// An input, as far as it can be read.
+///
+/// An input that was torn off is read to where it ends, and its whole lines are imported. What is packed wrongly is
+/// not trusted: what was read with the error is not used.
+pub(super) struct Source<R> {
+    input: R,
+    ended: bool,
+    failure: Option<io::Error>,
+}
+
+impl<R: Read> Source<R> {
+    pub(super) const fn new(input: R) -> Self {
+        Self { input, ended: false, failure: None }
+    }
+
+    /// Reads some more. `false` at the end, also where that is one that [`Self::failure`] tells of.
+    pub(super) fn fill(&mut self, text: &mut Vec<u8>) -> bool {
+        if self.ended {
+            return false;
+        }
+        let before = text.len();
+        match (&mut self.input).take(READ_BYTES as u64).read_to_end(text) {
+            Ok(read) => self.ended = read == 0,
+            Err(error) => {
+                if !is_torn(&error) {
+                    text.truncate(before);
+                }
+                (self.ended, self.failure) = (true, Some(error));
+            }
+        }
+        text.len() > before
+    }
+
+    /// Why nothing more can be read, if that is not the end of the input.
+    pub(super) const fn failure(&mut self) -> Option<io::Error> {
+        self.failure.take()
+    }
+}
+
 /// Reads whole lines, a part at a time.
 pub(super) struct Lines<R> {
-    input: R,
+    source: Source<R>,
     /// Read, but not part of a part yet: the beginning of a line.
     carry: Vec<u8>,
     ended: bool,
@@ -30,8 +70,8 @@ pub(super) enum Part {
 
 impl<R: Read> Lines<R> {
     /// Goes on with an input of which this much was read.
-    pub(super) const fn new(input: R, read: Vec<u8>) -> Self {
-        Self { input, carry: read, ended: false }
+    pub(super) const fn new(source: Source<R>, read: Vec<u8>) -> Self {
+        Self { source, carry: read, ended: false }
     }
 
     pub(super) fn next(&mut self) -> io::Result<Part> {
@@ -46,6 +86,10 @@ impl<R: Read> Lines<R> {
                 return Ok(Part::Lines(text));
             }
             if self.ended {
+                // Whether a line is whole on which the input failed, nobody knows.
+                if let Some(failure) = self.source.failure() {
+                    return Err(failure);
+                }
                 return Ok(if text.is_empty() { Part::End } else { Part::Unfinished(text) });
             }
             let unseen = text.get(searched..).unwrap_or_default();
@@ -55,17 +99,17 @@ impl<R: Read> Lines<R> {
                     return Ok(Part::TooLong(text));
                 }
             }
-            self.ended = !fill(&mut self.input, &mut text)?;
+            self.ended = !self.source.fill(&mut text);
         }
     }
 
-    /// The next bytes of a line that is too long; `None` behind its end.
+    /// The next bytes of a line that is too long; `None` after its end.
     pub(super) fn rest_of_line(&mut self) -> io::Result<Option<(Vec<u8>, bool)>> {
         let mut text = std::mem::take(&mut self.carry);
         if text.is_empty() {
-            self.ended = !fill(&mut self.input, &mut text)?;
+            self.ended = !self.source.fill(&mut text);
             if self.ended {
-                return Ok(None);
+                return self.source.failure().map_or(Ok(None), Err);
             }
         }
         match memchr::memchr(b'\n', &text) {
@@ -76,12 +120,6 @@ impl<R: Read> Lines<R> {
             None => Ok(Some((text, false))),
         }
     }
-}
-
-/// Reads some more. `false` at the end of the input.
-pub(super) fn fill(input: &mut impl Read, text: &mut Vec<u8>) -> io::Result<bool> {
-    let read = input.take(READ_BYTES as u64).read_to_end(text)?;
-    Ok(read > 0)
 }
 
 /// Cuts whole lines into about so many pieces of whole lines, for parsing in parallel.
@@ -119,16 +157,33 @@ mod tests {
 
     #[test]
     fn an_unfinished_line_comes_last() {
-        let mut lines = Lines::new(&b"a\nb\nrest"[..], Vec::new());
+        let mut lines = Lines::new(Source::new(&b"a\nb\nrest"[..]), Vec::new());
         assert!(matches!(lines.next().unwrap(), Part::Lines(text) if text == b"a\nb\n"));
         assert!(matches!(lines.next().unwrap(), Part::Unfinished(text) if text == b"rest"));
         assert!(matches!(lines.next().unwrap(), Part::End));
     }
 
     #[test]
+    fn whole_lines_before_a_failure_are_kept_unless_nothing_before_it_is_sound() {
+        struct Torn(&'static [u8], io::ErrorKind);
+        impl Read for Torn {
+            fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+                if self.0.is_empty() { Err(self.1.into()) } else { self.0.read(room) }
+            }
+        }
+        let torn = |kind| Lines::new(Source::new(Torn(b"a\nb\nre", kind)), b"0\n".to_vec());
+        let mut lines = torn(io::ErrorKind::UnexpectedEof);
+        assert!(matches!(lines.next().unwrap(), Part::Lines(text) if text == b"0\na\nb\n"));
+        assert_eq!(lines.next().err().unwrap().kind(), io::ErrorKind::UnexpectedEof);
+        let mut lines = torn(io::ErrorKind::InvalidData);
+        assert!(matches!(lines.next().unwrap(), Part::Lines(text) if text == b"0\n"));
+        assert_eq!(lines.next().err().unwrap().kind(), io::ErrorKind::InvalidData);
+    }
+
+    #[test]
     fn a_line_that_is_too_long_is_not_kept_in_memory() {
         let input = [vec![b'y'; MAX_LINE_BYTES + (3 << 20)], b"\nz\n".to_vec()].concat();
-        let mut lines = Lines::new(input.as_slice(), Vec::new());
+        let mut lines = Lines::new(Source::new(input.as_slice()), Vec::new());
         let (mut seen, mut long) = (Vec::new(), 0);
         loop {
             match lines.next().unwrap() {

@@ -5,8 +5,9 @@
 //! parsed in parallel, numbered, and written as segments while the next part is parsed; each part
 //! is one commit. So after a crash the store holds a prefix of the file. Every commit says how far
 //! into the file it reaches, and by which content that file is known ([`resume`]): importing it
-//! again goes on from there.
+//! again goes on from there. What gzip or zstd has packed is unpacked on the way ([`encoding`]).
 
+pub(crate) mod encoding;
 mod lines;
 mod parts;
 #[cfg(feature = "redis")]
@@ -19,10 +20,13 @@ use std::io::{Read, Write};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Kind, UnixNanos};
 use crate::ledger::{EntryId, EntryRange};
-use crate::store::Store;
+use crate::metrics::count;
+use crate::store::{Shared, Store};
 #[cfg(feature = "redis")]
 pub use redis::RedisStreams;
 pub use rotated::rotated_files;
+#[cfg(feature = "cli")]
+pub(crate) use rotated::{unknown_rotated_files, without_packing};
 
 /// How a file is imported.
 #[derive(Default)]
@@ -82,6 +86,8 @@ pub struct ImportReport {
     pub facts: [u64; 3],
     /// Lines that are no facts.
     pub rejected: u64,
+    /// Facts with a value that no column holds: the column has the nearest one, `extra` the exact one.
+    pub inexact: u64,
     /// Lines at the file's beginning that an earlier import had taken.
     pub resumed_after: u64,
 }
@@ -160,12 +166,23 @@ impl<'a> Import<'a> {
     }
 }
 
+/// Counts facts with values that no column holds, and says so.
+fn count_inexact(shared: &Shared, input: &str, facts: u64) {
+    count(&shared.metrics.inexact, facts);
+    tracing::warn!(
+        input,
+        facts,
+        "no column holds a value of some facts: the column has the nearest one, `extra` the exact one"
+    );
+}
+
 fn not_kept(error: std::io::Error) -> Error {
     Error::with_source(ErrorKind::Io, "cannot keep a malformed line aside", error)
 }
 
 impl Store {
-    /// Imports facts, one JSON line each, as Papyra's JSON backend writes them.
+    /// Imports facts, one JSON line each, as Papyra's JSON backend writes them. The text may be packed with
+    /// gzip or zstd.
     ///
     /// What was committed of the same content by an earlier import, whole or cut short, is not
     /// imported twice. When this returns, every fact is in a committed segment.
@@ -185,7 +202,8 @@ impl Store {
     /// ```
     ///
     /// # Errors
-    /// Those of writing to the store, and of reading the input. What was committed before stays.
+    /// Those of writing to the store, and of reading the input: the whole lines before the end of an input that was
+    /// torn off are imported all the same. [`ErrorKind::Refused`] for what is neither text in UTF-8 nor unpacked here.
     pub fn import(&self, input: impl Read + Send, import: Import<'_>) -> Result<ImportReport> {
         if self.shared().recorder.is_none() {
             return Err(Error::new(
@@ -194,6 +212,14 @@ impl Store {
             ));
         }
         let mut import = import;
-        parts::run(self.shared(), input, &mut import)
+        let text = encoding::text(input, &import.name)?;
+        parts::run(self.shared(), text, &mut import)
+    }
+
+    /// How many facts of this store are lost, also those that are known by their numbers alone.
+    #[cfg(feature = "cli")]
+    pub(crate) fn lost_facts(&self) -> u64 {
+        let state = self.shared().ledger.known();
+        state.lost.iter().fold(state.unaccounted, |sum, lost| sum.saturating_add(lost.facts))
     }
 }

@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{Scope, ScopedJoinHandle};
 
-use super::lines::{Lines, Part, cut};
-use super::resume::{self, Begin, Progress};
+use super::encoding;
+use super::lines::{Lines, Part, Source, cut};
+use super::resume::{self, Begin, FirstLook, Progress};
 use super::{Import, ImportReport};
 use crate::adopt;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::columns::{Rows, RowsBuilder};
-use crate::fact::{FIRST_EPOCH_NANOS, Fact, Kind, LineParser, Seq, StreamId, UnixNanos};
+use crate::fact::{FIRST_EPOCH_NANOS, Fact, Kind, LineParser, Seq, StreamId, UnixNanos, is_blank};
 use crate::flush;
 use crate::journal::claim::Claim;
 use crate::ledger::{Action, EntryId, ImportMark, Segment, State, StreamRange};
@@ -24,43 +25,47 @@ use crate::store::Shared;
 
 /// How many parts are written at the same time, and how many more may wait.
 const WRITERS: usize = 2;
+/// A longer line is not passed over to its end: it may have none, or come out of an archive that was made so.
+const MOST_LINE_BYTES: u64 = 1 << 30;
 
 /// Imports an input, part by part.
-pub(super) fn run(
-    shared: &Shared,
-    mut input: impl Read + Send,
-    import: &mut Import<'_>,
-) -> Result<ImportReport> {
+pub(super) fn run(shared: &Shared, input: impl Read + Send, import: &mut Import<'_>) -> Result<ImportReport> {
+    let mut source = Source::new(input);
+    let read = resume::read_beginning(&mut source);
+    // Of now: a pipe may have taken its time.
     let state = shared.ledger.refresh()?;
-    let Begin { mut progress, read, resumed_after } = resume::begin(&mut input, &state, import)?;
+    let Begin { mut progress, read, resumed_after, first_look } =
+        resume::begin(&mut source, read, &state, import)?;
     if resumed_after > 0 {
         segment::confirm_live(&shared.disk, &shared.root, &state)?;
     }
     let mut report = ImportReport { resumed_after, bytes: progress.bytes, ..ImportReport::default() };
     let mut numbering = Numbering::claim(shared)?;
-    let mut lines = Lines::new(input, read);
+    let mut lines = Lines::new(source, read);
     let mut before = progress.mark();
     // The rest of a line that an earlier import has counted.
     let mut counted = resumed_after - progress.lines;
-    let attempt = |error| Error::with_source(ErrorKind::Io, "cannot read the input", error);
-
     std::thread::scope(|scope| {
         let expected = match &import.entries {
             Some(entries) if !entries.again => Expected::Entry(entries.range.after),
             _ if import.again => Expected::Anything,
-            _ => Expected::Input(progress.known),
+            _ => Expected::Input { known: progress.known, first_look },
         };
         let mut committer = Committer::new(shared, scope, numbering.stream(), expected);
         let result = (|| {
             loop {
-                let (text, finished) = match lines.next().map_err(attempt)? {
-                    Part::End => return Ok(()),
-                    Part::Lines(text) => (text, true),
-                    Part::Unfinished(text) => (text, false),
-                    Part::TooLong(begun) => {
-                        skip_line(&mut lines, begun, import, &mut progress, &mut report)?;
+                let (text, finished) = match lines.next() {
+                    Ok(Part::End) => return Ok(None),
+                    Ok(Part::Lines(text)) => (text, true),
+                    Ok(Part::Unfinished(text)) => (text, false),
+                    Ok(Part::TooLong(begun)) => {
+                        let lines = &mut lines;
+                        if let Some(failure) = skip_line(lines, begun, import, &mut progress, &mut report)? {
+                            return Ok(Some(failure));
+                        }
                         continue;
                     }
+                    Err(error) => return Ok(Some(cannot_read(&import.name, progress.lines, error))),
                 };
                 let parsed = parse(&text, &numbering, import.epoch)?;
                 let rejected = parsed.iter().map(|piece| piece.rejects.len() as u64).sum();
@@ -80,6 +85,7 @@ pub(super) fn run(
                 }
                 report.lines += count - std::mem::take(&mut counted).min(count);
                 report.rejected += rejected;
+                report.inexact += parsed.iter().map(|piece| piece.inexact).sum::<u64>();
                 report.bytes += text.len() as u64;
                 let part = ImportPart {
                     begins: before.bytes,
@@ -97,26 +103,47 @@ pub(super) fn run(
             }
         })();
         match result {
-            Ok(()) => committer.finish(),
+            Ok(failure) => committer.finish().and(failure.map_or(Ok(()), Err)),
             // What is being written is not committed: it would not follow what was.
             Err(error) => Err(error),
         }
     })?;
+    if report.inexact > 0 {
+        super::count_inexact(shared, &import.name, report.inexact);
+    }
     Ok(report)
 }
 
-/// Passes over a line that is too long, without keeping it in memory.
+/// Why an input is imported up to this line only.
+fn cannot_read(name: &str, lines: u64, error: std::io::Error) -> Error {
+    let reached = match lines {
+        0 => format!("cannot read {name}"),
+        lines if encoding::is_damage(&error) => format!(
+            "cannot read {name} after line {lines}; what is before it was imported, and may be wrong: what it was \
+             packed from does not come out"
+        ),
+        lines => format!(
+            "cannot read {name} after line {lines}; what is before it was imported, and importing the whole \
+             input brings the rest"
+        ),
+    };
+    Error::with_source(ErrorKind::Io, reached, error)
+}
+
+/// Passes over a line that is too long, without keeping it in memory. Gives what kept it from finding the line's
+/// end.
 fn skip_line(
     lines: &mut Lines<impl Read>,
     begun: Vec<u8>,
     import: &mut Import<'_>,
     progress: &mut Progress,
     report: &mut ImportReport,
-) -> Result<()> {
+) -> Result<Option<Error>> {
     let reason = crate::fact::LineError::TooLong.to_string();
     if let Some(call) = &mut import.on_reject {
         call(&super::Reject { line: progress.lines + 1, reason: &reason });
     }
+    let begins = progress.bytes;
     let mut more = Some((begun, false));
     while let Some((text, ended)) = more {
         import.keep_aside(&text)?;
@@ -125,15 +152,20 @@ fn skip_line(
         if ended {
             break;
         }
-        more = lines
-            .rest_of_line()
-            .map_err(|error| Error::with_source(ErrorKind::Io, "cannot read the input", error))?;
+        if progress.bytes - begins > MOST_LINE_BYTES {
+            let why = "its next line goes on for more than a GiB: these are no facts";
+            return Ok(Some(cannot_read(&import.name, progress.lines, std::io::Error::other(why))));
+        }
+        more = match lines.rest_of_line() {
+            Ok(more) => more,
+            Err(error) => return Ok(Some(cannot_read(&import.name, progress.lines, error))),
+        };
     }
     import.flush_rejects()?;
     progress.add(&[], 1, 1);
     report.lines += 1;
     report.rejected += 1;
-    Ok(())
+    Ok(None)
 }
 
 /// Facts of some lines, numbered from 0.
@@ -141,6 +173,8 @@ struct Parsed {
     rows: [RowsBuilder; 3],
     facts: u64,
     lines: u64,
+    /// Facts with values that no column holds.
+    inexact: u64,
     /// Line within the piece, from 0; reason; text.
     rejects: Vec<(u64, String, Vec<u8>)>,
 }
@@ -161,12 +195,12 @@ fn parse(text: &[u8], numbering: &Numbering, epoch: Option<UnixNanos>) -> Result
 }
 
 fn panicked(what: &str) -> Error {
-    Error::new(ErrorKind::Io, format!("{what} the import's lines failed within"))
+    Error::new(ErrorKind::Internal, format!("{what} the import's lines failed within"))
 }
 
 fn parse_piece(text: &[u8], recorded_at: UnixNanos, epoch: Option<UnixNanos>) -> Parsed {
     let mut parsed =
-        Parsed { rows: Kind::ALL.map(RowsBuilder::new), facts: 0, lines: 0, rejects: Vec::new() };
+        Parsed { rows: Kind::ALL.map(RowsBuilder::new), facts: 0, lines: 0, inexact: 0, rejects: Vec::new() };
     let mut parser = LineParser::default();
     let mut rest = text;
     while !rest.is_empty() {
@@ -177,7 +211,7 @@ fn parse_piece(text: &[u8], recorded_at: UnixNanos, epoch: Option<UnixNanos>) ->
         rest = behind;
         let number = parsed.lines;
         parsed.lines += 1;
-        if line.trim_ascii().is_empty() {
+        if is_blank(line) {
             continue;
         }
         match parser.parse(line) {
@@ -187,6 +221,7 @@ fn parse_piece(text: &[u8], recorded_at: UnixNanos, epoch: Option<UnixNanos>) ->
                     rows.push(Seq(parsed.facts), recorded_at, &fact, wall_time);
                 }
                 parsed.facts += 1;
+                parsed.inexact += u64::from(!fact.inexact_fields().is_empty());
             }
             Err(reason) => parsed.rejects.push((number, reason.to_string(), line.to_vec())),
         }
@@ -215,6 +250,7 @@ impl Numbering {
             &shared.root,
             &shared.ledger,
             durability,
+            shared.now(),
             &shared.metrics.replayed,
         )?;
         for sealed in &opened.sealed {
@@ -223,8 +259,7 @@ impl Numbering {
         Ok(Self {
             next: opened.last.next(),
             // One of its own: by it an import's facts are told from others of the same numbers.
-            recorded_at: UnixNanos::now()
-                .max(UnixNanos::new(opened.last_recorded_at.get().saturating_add(1))),
+            recorded_at: shared.now().max(UnixNanos::new(opened.last_recorded_at.get().saturating_add(1))),
             claim: opened.claim,
         })
     }
@@ -269,8 +304,11 @@ type Written = Result<Action>;
 /// What the ledger should say when a part is committed.
 enum Expected {
     Anything,
-    /// That the input was imported up to here.
-    Input(Option<u64>),
+    /// That the input was imported up to here; and before the first commit, all that it said when this import began.
+    Input {
+        known: Option<u64>,
+        first_look: Option<FirstLook>,
+    },
     /// That of the source entries were imported up to this one.
     Entry(Option<EntryId>),
 }
@@ -280,7 +318,10 @@ impl Expected {
     fn differs(&self, state: &State, mark: &ImportMark) -> bool {
         match self {
             Self::Anything => false,
-            Self::Input(known) => state.imported(&mark.head_blake3) != *known,
+            Self::Input { known, first_look } => {
+                state.imported(&mark.head_blake3) != *known
+                    || first_look.as_ref().is_some_and(|first| first.differs(state))
+            }
             Self::Entry(after) => state.imported_entry(&mark.name) != *after,
         }
     }
@@ -289,7 +330,7 @@ impl Expected {
     fn advance(&mut self, mark: &ImportMark) {
         match self {
             Self::Anything => {}
-            Self::Input(known) => *known = Some(mark.bytes),
+            Self::Input { known, first_look } => (*known, *first_look) = (Some(mark.bytes), None),
             Self::Entry(after) => *after = mark.entries.map(|entries| entries.last),
         }
     }
@@ -344,8 +385,8 @@ impl<'scope, 'env> Committer<'scope, 'env> {
                 return Ok(Some(action.clone()));
             }
             let why =
-                format!("another process has written to stream {stream}, which this one holds the lock of");
-            Err(Error::new(ErrorKind::Damaged, why))
+                format!("another process has written to stream {stream}, which this one holds the lock of: the locks of the file system do not work");
+            Err(Error::new(ErrorKind::Contended, why))
         })?;
         segment::confirm(&self.shared.disk, &self.shared.root, add);
         self.expected.advance(mark);

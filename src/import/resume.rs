@@ -2,23 +2,126 @@
 //!
 //! A commit of an import keeps the digest of the file's first bytes, and that of all bytes up to
 //! where the commit reaches. A file that begins with the same bytes may be the same; it is, if the
-//! second digest fits as well. Names do not count: log files are renamed and rotated.
+//! second digest fits as well. A file that is shorter than the first bytes of a known one may be an earlier state
+//! of it; it is, if it ends where a line of them ends, and the digest up to there fits. Where too few of these digests
+//! are kept to tell, the input is refused. Names do not count: log files are renamed and rotated.
+//!
+//! Two imports at once may have two states of one file, and neither knows of the other when it begins. So before its
+//! first commit an import looks at the ledger again ([`FirstLook`]): of the two, the one that commits first goes on.
 
 use std::io::Read;
 
 use super::Import;
-use super::lines::fill;
+use super::lines::Source;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ledger::{EntryRange, ImportMark, State};
+use crate::fact::LineParser;
+use crate::ledger::{CommitNumber, EntryRange, ImportMark, State};
 
 /// How many bytes tell whether a file may be known.
 const HEAD_BYTES: usize = 64 << 10;
+/// How many of its lines have a digest of their own: more than facts there are in that many bytes.
+const HEAD_LINES: usize = 768;
+/// Hexadecimal digits of the digest of a line.
+const LINE_DIGITS: usize = 8;
+
+/// The beginning of an input.
+struct Beginning {
+    bytes: Vec<u8>,
+    /// There is no more of it.
+    is_whole: bool,
+    lines: usize,
+    /// Those of its first lines.
+    digests: String,
+}
+
+impl Beginning {
+    fn new(read: &[u8]) -> Self {
+        let bytes = read.get(..HEAD_BYTES).unwrap_or(read).to_vec();
+        let lines = bytes.split_inclusive(|byte| *byte == b'\n').count();
+        let digests = line_digests(&bytes);
+        Self { is_whole: read.len() < HEAD_BYTES, bytes, lines, digests }
+    }
+
+    /// Whether it begins with the same bytes as a known input.
+    fn begins_with(&self, mark: &ImportMark) -> bool {
+        let head = usize::try_from(mark.head_bytes).ok().and_then(|bytes| self.bytes.get(..bytes));
+        let is_same = |head: &[u8]| blake3::hash(head).to_hex().as_str() == mark.head_blake3;
+        mark.head_bytes > 0 && head.is_some_and(is_same)
+    }
+
+    /// Whether it may be an earlier state of an input of which too few lines are known to tell.
+    fn may_be_earlier_state(&self, mark: &ImportMark) -> bool {
+        let known = mark.head_lines.as_deref().unwrap_or_default();
+        !known.is_empty()
+            && self.lines > known.len() / LINE_DIGITS
+            && self.digests.starts_with(known)
+            && (self.bytes.len() as u64) < mark.head_bytes
+    }
+}
+
+/// What the ledger says of an input.
+struct Recognition<'a> {
+    /// The input that begins with the same bytes, and of which most was imported.
+    known: Option<&'a ImportMark>,
+    /// How many bytes and lines of the input are the beginning of another one, where these are more.
+    earlier: Option<(usize, u64)>,
+    /// An input of which this one may be an earlier state.
+    doubtful: Option<&'a ImportMark>,
+}
+
+impl<'a> Recognition<'a> {
+    fn new(input: &Beginning, state: &'a State) -> Self {
+        let of_files = || state.imports.iter().filter(|mark| mark.entries.is_none());
+        let known = of_files().filter(|mark| input.begins_with(mark)).max_by_key(|mark| mark.bytes);
+        let is_further = |bytes: usize| known.is_none_or(|known| known.bytes < bytes as u64);
+        let (mut earlier, mut doubtful) = (None, None);
+        if input.is_whole && is_further(input.bytes.len()) {
+            earlier = of_files()
+                .filter_map(|mark| is_earlier_state(&input.bytes, &input.digests, mark))
+                .max()
+                .filter(|(bytes, _)| is_further(*bytes));
+            if earlier.is_none() {
+                doubtful = of_files().find(|mark| input.may_be_earlier_state(mark));
+            }
+        }
+        Self { known, earlier, doubtful }
+    }
+
+    /// What an import goes by.
+    fn summary(&self) -> Summary {
+        let known = self.known.map(|mark| (mark.bytes, mark.blake3.clone()));
+        Summary { known, earlier: self.earlier, is_doubtful: self.doubtful.is_some() }
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Summary {
+    known: Option<(u64, String)>,
+    earlier: Option<(usize, u64)>,
+    is_doubtful: bool,
+}
+
+/// What the ledger said of an input when its import began.
+pub(super) struct FirstLook {
+    input: Beginning,
+    summary: Summary,
+    /// The head of the ledger.
+    at: CommitNumber,
+}
+
+impl FirstLook {
+    /// Whether the ledger says something else by now: another state of the same input was imported meanwhile.
+    pub(super) fn differs(&self, state: &State) -> bool {
+        state.head.number != self.at && Recognition::new(&self.input, state).summary() != self.summary
+    }
+}
 
 /// How far an input was read, and what it is known by.
 pub(super) struct Progress {
     name: String,
     head_bytes: u64,
     head_blake3: String,
+    head_lines: String,
     hasher: blake3::Hasher,
     /// How far the ledger says that it was imported.
     pub(super) known: Option<u64>,
@@ -39,6 +142,8 @@ pub(super) struct Begin {
     /// Lines that an earlier import has taken. The last of them may have had no line break; then what
     /// is read next is the rest of that line, and `progress` does not count it yet.
     pub(super) resumed_after: u64,
+    /// `None` where an input is known by something else.
+    pub(super) first_look: Option<FirstLook>,
 }
 
 impl Progress {
@@ -60,21 +165,69 @@ impl Progress {
             lines: self.lines,
             rejected: self.rejected,
             entries: self.entries,
+            head_lines: (self.entries.is_none() && !self.head_lines.is_empty())
+                .then(|| self.head_lines.clone()),
         }
     }
 }
 
-/// Reads an input's beginning, and skips what the ledger says was imported.
-pub(super) fn begin(input: &mut impl Read, state: &State, import: &Import<'_>) -> Result<Begin> {
-    let (name, again) = (import.name.clone(), import.again);
-    let attempt = |error| Error::with_source(ErrorKind::Io, "cannot read the input", error);
+/// The digests of all up to the end of each of the first lines, one after the other.
+fn line_digests(head: &[u8]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    let mut digests = String::new();
+    for line in head.split_inclusive(|byte| *byte == b'\n').take(HEAD_LINES) {
+        let (text, end) = line.split_at(line.len() - usize::from(line.ends_with(b"\n")));
+        hasher.update(text);
+        digests += hasher.finalize().to_hex().get(..LINE_DIGITS).unwrap_or_default();
+        hasher.update(end);
+    }
+    digests
+}
+
+/// How many bytes and lines of a whole input, of which these are the digests, were imported as the beginning of
+/// another, if that is all of it that holds facts: its last line may be torn off.
+fn is_earlier_state(input: &[u8], digests: &str, mark: &ImportMark) -> Option<(usize, u64)> {
+    let known = mark.head_lines.as_deref()?;
+    let lines = input.split_inclusive(|byte| *byte == b'\n').count();
+    if lines > HEAD_LINES {
+        // Lines that have no digest are not known.
+        return None;
+    }
+    let reaches = |text: &[u8], digests: &str| {
+        let bytes = text.strip_suffix(b"\n").unwrap_or(text).len() as u64;
+        let is_known = bytes > 0 && bytes <= mark.bytes && known.starts_with(digests);
+        is_known.then_some((text.len(), (digests.len() / LINE_DIGITS) as u64))
+    };
+    let torn_off = || {
+        let whole = input.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        let (lines, torn) = input.split_at(whole);
+        let found = reaches(lines, digests.get(..digests.len().checked_sub(LINE_DIGITS)?)?)?;
+        (!torn.is_empty() && LineParser::default().parse(torn).is_err()).then_some(found)
+    };
+    reaches(input, digests).or_else(torn_off)
+}
+
+/// Reads an input's beginning, by which it may be known.
+pub(super) fn read_beginning(input: &mut Source<impl Read>) -> Vec<u8> {
     let mut read = Vec::new();
-    while read.len() < HEAD_BYTES && fill(input, &mut read).map_err(attempt)? {}
-    let head = read.get(..HEAD_BYTES).unwrap_or(&read);
+    while read.len() < HEAD_BYTES && input.fill(&mut read) {}
+    read
+}
+
+/// Skips what the ledger says was imported of an input, of which this much was read.
+pub(super) fn begin(
+    input: &mut Source<impl Read>,
+    mut read: Vec<u8>,
+    state: &State,
+    import: &Import<'_>,
+) -> Result<Begin> {
+    let again = import.again;
+    let beginning = Beginning::new(&read);
     let mut progress = Progress {
-        name,
-        head_bytes: head.len() as u64,
-        head_blake3: blake3::hash(head).to_hex().to_string(),
+        name: import.name.clone(),
+        head_bytes: beginning.bytes.len() as u64,
+        head_blake3: blake3::hash(&beginning.bytes).to_hex().to_string(),
+        head_lines: beginning.digests.clone(),
         hasher: blake3::Hasher::new(),
         known: None,
         again: false,
@@ -85,24 +238,34 @@ pub(super) fn begin(input: &mut impl Read, state: &State, import: &Import<'_>) -
     };
     if let Some(entries) = &import.entries {
         progress.again = entries.again;
-        return Ok(Begin { progress, read, resumed_after: 0 });
+        return Ok(Begin { progress, read, resumed_after: 0, first_look: None });
     }
     progress.known = state.imported(&progress.head_blake3);
-    let may_be = |mark: &&ImportMark| {
-        let head = usize::try_from(mark.head_bytes).ok().and_then(|bytes| read.get(..bytes));
-        mark.head_bytes > 0
-            && mark.entries.is_none()
-            && head.is_some_and(|head| blake3::hash(head).to_hex().as_str() == mark.head_blake3)
-    };
-    let known = state.imports.iter().filter(may_be).max_by_key(|mark| mark.bytes);
-    progress.again = again && known.is_some();
-    let Some(mark) = known.filter(|_| !again) else { return Ok(Begin { progress, read, resumed_after: 0 }) };
+    let found = Recognition::new(&beginning, state);
+    let first_look = Some(FirstLook { input: beginning, summary: found.summary(), at: state.head.number });
+    progress.again = again && (found.earlier.is_some() || found.doubtful.is_some() || found.known.is_some());
+    if again {
+        return Ok(Begin { progress, read, resumed_after: 0, first_look });
+    }
+    if let Some((bytes, lines)) = found.earlier {
+        let torn = read.split_off(bytes);
+        progress.add(&read, lines, 0);
+        return Ok(Begin { progress, read: torn, resumed_after: lines, first_look });
+    }
+    if let Some(mark) = found.doubtful {
+        return Err(input
+            .failure()
+            .map_or_else(|| may_be_known(mark), |error| cannot_read(&import.name, error)));
+    }
+    let Some(mark) = found.known else { return Ok(Begin { progress, read, resumed_after: 0, first_look }) };
 
     let mut left = mark.bytes;
     let mut last = b'\n';
     while left > 0 {
-        if read.is_empty() && !fill(input, &mut read).map_err(attempt)? {
-            return Err(differs(mark, "ends before"));
+        if read.is_empty() && !input.fill(&mut read) {
+            return Err(input
+                .failure()
+                .map_or_else(|| differs(mark, "ends before"), |error| cannot_read(&import.name, error)));
         }
         let most = usize::try_from(left).unwrap_or(usize::MAX).min(read.len());
         let rest = read.split_off(most);
@@ -116,7 +279,20 @@ pub(super) fn begin(input: &mut impl Read, state: &State, import: &Import<'_>) -
     }
     progress.lines = mark.lines - u64::from(last != b'\n').min(mark.lines);
     progress.rejected = mark.rejected;
-    Ok(Begin { progress, read, resumed_after: mark.lines })
+    Ok(Begin { progress, read, resumed_after: mark.lines, first_look })
+}
+
+fn cannot_read(name: &str, error: std::io::Error) -> Error {
+    Error::with_source(ErrorKind::Io, format!("cannot read {name}"), error)
+}
+
+fn may_be_known(mark: &ImportMark) -> Error {
+    let message = format!(
+        "the input begins like {:?}, of which {} bytes were imported, and may be an earlier state of it; too few of \
+         its lines are known to tell; importing it, whole, has to be asked for (--again)",
+        mark.name, mark.bytes
+    );
+    Error::new(ErrorKind::InvalidFact, message)
 }
 
 fn differs(mark: &ImportMark, how: &str) -> Error {
@@ -126,4 +302,61 @@ fn differs(mark: &ImportMark, how: &str) -> Error {
         mark.name, mark.bytes
     );
     Error::new(ErrorKind::InvalidFact, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_earlier_state_is_known_line_by_line() {
+        let fact = |n: u8| {
+            format!(
+                "{{\"kind\": \"event\", \"system_id\": \"s\", \"actor_address\": \"s:{n}\", \"event_type\": \"E\", \
+                 \"payload\": {{}}, \"timestamp\": 1.0}}\n"
+            )
+        };
+        let text: String = (1..=4).map(fact).collect();
+        let mark = |bytes: usize| ImportMark {
+            name: String::new(),
+            head_bytes: text.len() as u64,
+            head_blake3: String::new(),
+            bytes: bytes as u64,
+            blake3: String::new(),
+            lines: 4,
+            rejected: 0,
+            entries: None,
+            head_lines: Some(line_digests(text.as_bytes())),
+        };
+        let line = text.len() / 4;
+        let all = mark(text.len());
+        let is_earlier =
+            |input: &str, mark| is_earlier_state(input.as_bytes(), &line_digests(input.as_bytes()), mark);
+        let known = |input: &str| is_earlier(input, &all);
+        assert_eq!(known(&text), Some((text.len(), 4)));
+        assert_eq!(known(&text[..2 * line]), Some((2 * line, 2)));
+        assert_eq!(known(&text[..2 * line - 1]), Some((2 * line - 1, 2)), "without its last line break");
+        assert_eq!(known(&text[..2 * line + 20]), Some((2 * line, 2)), "its last line is torn off");
+        assert_eq!(known(&(text[..2 * line].to_owned() + &fact(9))), None, "it went on otherwise");
+        assert_eq!(
+            known(&(text[..2 * line].to_owned() + fact(9).trim())),
+            None,
+            "and ends without a line break"
+        );
+        assert_eq!(known(&text[line..]), None);
+        assert_eq!((known(""), known("\n"), known(&text[..20])), (None, None, None));
+        let half = mark(2 * line);
+        assert_eq!(is_earlier(&text[..3 * line], &half), None, "not so far was it imported");
+        // An old mark knows the first lines only.
+        let mut old = mark(text.len());
+        old.head_lines = old.head_lines.map(|lines| lines[..2 * LINE_DIGITS].to_owned());
+        assert_eq!(is_earlier(&text[..2 * line], &old), Some((2 * line, 2)));
+        let may_be =
+            |input: &str, mark: &ImportMark| Beginning::new(input.as_bytes()).may_be_earlier_state(mark);
+        assert!(may_be(&text[..3 * line], &old) && may_be(&text[..3 * line - 9], &old));
+        assert!(!may_be(&text[..2 * line], &old), "that is known for sure");
+        assert!(!may_be(&(text.clone() + &fact(9)), &old), "what is longer has grown, or is another input");
+        assert!(!may_be(&(text[..line].to_owned() + &fact(9) + &fact(9)), &old));
+        assert!(!may_be(&text[..3 * line], &all), "all lines are known");
+    }
 }

@@ -10,8 +10,12 @@ use crate::fact::Seq;
 use crate::settings::Durability;
 
 /// A file that is so long is finished, whoever waits for the flush: what nobody can hold in memory,
-/// nobody reads (see [`MAX_JOURNAL_BYTES`](crate::adopt::MAX_JOURNAL_BYTES)).
+/// nobody reads.
 const LONGEST: u64 = 1 << 30;
+/// Facts that are recorded together have no more bytes.
+pub(crate) const MOST_BATCH_BYTES: usize = 1 << 30;
+/// Files with more bytes are not read: no writer makes such a file.
+pub(crate) const MAX_JOURNAL_BYTES: u64 = LONGEST + MOST_BATCH_BYTES as u64 + (1 << 20);
 
 /// The journal of a stream that this process owns.
 pub(crate) struct Journal {
@@ -96,6 +100,11 @@ impl Journal {
         Ok(())
     }
 
+    /// Whether there is a file that was begun, and takes frames.
+    pub(crate) const fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
     /// Whether the open file ends within a frame, and takes no more of them.
     pub(crate) fn torn(&self) -> bool {
         self.open.as_ref().is_some_and(|open| open.file.torn())
@@ -172,6 +181,28 @@ impl Journal {
             self.kept = self.unsynced.is_empty().then_some(last);
         }
         self.finished.push(open.path);
+    }
+
+    /// Replaces an error by its cause, if the store's folder was moved.
+    pub(crate) fn explain(&self, error: Error) -> Error {
+        self.disk.explain(error)
+    }
+
+    /// Gives its files, and these, further names in `quarantine/`, where no process removes them. That one cannot
+    /// be kept is no error: it stays where it is for now.
+    pub(crate) fn keep_aside<'p>(&'p self, more: impl IntoIterator<Item = &'p PathBuf>) {
+        let Some(root) = self.folder.ancestors().nth(2) else { return };
+        let own = self.finished.iter().chain(self.open.as_ref().map(|open| &open.path));
+        for path in own.chain(more) {
+            let name = format!("{}.journal", uuid::Uuid::new_v4().simple());
+            let aside = root.join("quarantine").join(name);
+            match self.disk.publish_link(path, &aside) {
+                Ok(()) => {
+                    tracing::warn!(journal = %path.display(), aside = %aside.display(), "a journal file is kept aside");
+                }
+                Err(error) => tracing::warn!(%error, "a journal file could not be kept aside"),
+            }
+        }
     }
 
     /// The finished files; from now on they are the caller's.

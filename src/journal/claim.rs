@@ -4,11 +4,12 @@
 //! operating system frees it when that ends, however it ends. The file is never removed, so that
 //! two processes can never hold locks on two files of that name.
 
-use std::fs::{File, TryLockError};
+use std::fs::{File, Metadata, TryLockError};
 use std::path::{Path, PathBuf};
 
-use crate::disk::Disk;
-use crate::error::{Error, Result};
+use crate::disk::{Disk, is_broken_link};
+use crate::environment::has_no_locks;
+use crate::error::{Error, ErrorKind, Result};
 use crate::fact::StreamId;
 
 /// The right to append to a stream, until it is dropped.
@@ -16,7 +17,39 @@ use crate::fact::StreamId;
 pub(crate) struct Claim {
     pub(crate) stream: StreamId,
     pub(crate) folder: PathBuf,
-    _lock: File,
+    lock: File,
+    /// How many names the lock file had.
+    names: u64,
+}
+
+impl Claim {
+    /// Fails if the lock file was removed: then another process can lock a new one of its name, and own the
+    /// stream, too.
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.names == 0 || !self.lock.metadata().is_ok_and(|found| names_of(&found) == 0) {
+            return Ok(());
+        }
+        let lock = self.folder.join("lock");
+        Err(Error::new(
+            ErrorKind::Contended,
+            format!(
+                "{} was removed while this process held its lock, so another process may own stream {}, too; nothing \
+                 more is recorded, and what was is kept in quarantine/ as well: open the store again",
+                lock.display(),
+                self.stream
+            ),
+        ))
+    }
+}
+
+#[cfg(unix)]
+fn names_of(found: &Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::nlink(found)
+}
+
+#[cfg(not(unix))]
+const fn names_of(_: &Metadata) -> u64 {
+    1
 }
 
 /// One journal file of a stream.
@@ -30,6 +63,21 @@ pub(crate) struct JournalFile {
     pub(crate) buffered: bool,
 }
 
+/// What stands for the run of the machine in the names of a backup's journal files: no machine has it.
+pub(crate) const BACKUP_TAG: &str = "backup";
+
+impl JournalFile {
+    /// Whether a backup has put it here: the stream goes on in another store.
+    pub(crate) fn is_of_backup(&self) -> bool {
+        self.tag == BACKUP_TAG
+    }
+
+    /// Whether numbers may have been given out that are in no file.
+    pub(crate) fn may_lack_numbers(&self, disk: &Disk) -> bool {
+        self.buffered || self.is_of_backup() || !same_boot(disk, self)
+    }
+}
+
 /// The name of a journal file: `00000007-1b2c3d4e.journal`, with `-buffered` behind the tag of one
 /// whose facts are acknowledged before it has them.
 pub(crate) fn journal_name(number: u64, tag: &str, buffered: bool) -> String {
@@ -38,6 +86,8 @@ pub(crate) fn journal_name(number: u64, tag: &str, buffered: bool) -> String {
 }
 
 const BUFFERED: &str = "-buffered";
+/// Journal files have no higher numbers: no writer gets so far.
+const MOST_NUMBER: u64 = i64::MAX as u64;
 
 /// What the name of a journal file says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,7 +104,8 @@ impl JournalName {
     pub(crate) fn parse(name: &str) -> Option<Self> {
         let (number, rest) = name.strip_suffix(".journal")?.split_once('-')?;
         let (tag, buffered) = rest.strip_suffix(BUFFERED).map_or((rest, false), |tag| (tag, true));
-        Some(Self { number: number.parse().ok()?, tag: tag.to_owned(), buffered })
+        let number = number.parse().ok().filter(|number| *number <= MOST_NUMBER)?;
+        Some(Self { number, tag: tag.to_owned(), buffered })
     }
 }
 
@@ -65,13 +116,23 @@ pub(crate) fn folder(root: &Path, stream: StreamId) -> PathBuf {
 
 /// The streams that have a folder, in order.
 pub(crate) fn streams(root: &Path) -> Result<Vec<StreamId>> {
-    let mut streams: Vec<StreamId> = names(&root.join("journal"))?
-        .iter()
-        .filter_map(|name| name.parse().ok().filter(|n: &u32| n.to_string() == *name))
-        .map(StreamId)
-        .collect();
+    let mut streams: Vec<StreamId> =
+        names(&root.join("journal"))?.iter().filter_map(|name| stream_of(name)).collect();
     streams.sort_unstable();
     Ok(streams)
+}
+
+/// The stream whose journal is in the folder of this name. Streams are numbers of 31 bits: a column of segments
+/// has them.
+pub(crate) fn stream_of(name: &str) -> Option<StreamId> {
+    let number: u32 = name.parse().ok().filter(|number: &u32| number.to_string() == name)?;
+    i32::try_from(number).is_ok().then_some(StreamId(number))
+}
+
+/// The number of the file that follows these; `None` if there is no room for many more.
+pub(crate) fn next_number(files: &[JournalFile]) -> Option<u64> {
+    let newest = files.last().map_or(0, |file| file.number);
+    (newest < MOST_NUMBER / 2).then_some(newest + 1)
 }
 
 /// The journal files in a stream's folder, oldest first. Strangers are left out.
@@ -96,7 +157,13 @@ fn names(folder: &Path) -> Result<Vec<String>> {
     let attempt = |error| Error::io("list the folder", folder, error);
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
+        Err(_) if is_broken_link(folder) => {
+            return Err(Error::damaged(folder, "it is a link, and nothing is where it leads to"));
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {
+            return Err(Error::damaged(folder, "it is no folder"));
+        }
         Err(error) => return Err(attempt(error)),
     };
     let mut names = Vec::new();
@@ -108,7 +175,8 @@ fn names(folder: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Claims this stream, unless another process has it.
+/// Claims this stream, unless another process has it. One that another user has made, and that this
+/// process may not write, is passed by.
 pub(crate) fn try_claim(disk: &Disk, root: &Path, stream: StreamId) -> Result<Option<Claim>> {
     let folder = folder(root, stream);
     let lock = folder.join("lock");
@@ -118,12 +186,46 @@ pub(crate) fn try_claim(disk: &Disk, root: &Path, stream: StreamId) -> Result<Op
         disk.sync_dir(&root.join("journal"))?;
         disk.lock_file(&lock)
     };
-    let file = claim().map_err(|error| Error::io("claim the stream with", &lock, error))?;
+    let file = match claim() {
+        Ok(file) => file,
+        Err(_) if is_broken_link(&folder) || folder.is_file() => {
+            return Err(Error::damaged(&folder, "it is no folder"));
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied && folder.exists() => {
+            let error = Error::io("claim the stream with", &lock, error);
+            tracing::warn!(%error, "a stream that belongs to another user is passed by; its unflushed facts wait for that user");
+            return Ok(None);
+        }
+        Err(error) => return Err(Error::io("claim the stream with", &lock, error)),
+    };
     match file.try_lock() {
-        Ok(()) => Ok(Some(Claim { stream, folder, _lock: file })),
+        Ok(()) => {
+            let names = file.metadata().map_or(0, |found| names_of(&found));
+            Ok(Some(Claim { stream, folder, lock: file, names }))
+        }
         Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(error)) => Err(Error::io("lock", &lock, error)),
+        Err(TryLockError::Error(error)) => {
+            let hint = has_no_locks(&error).then(|| {
+                "the file system has no locks; a store can be read there, but only recorded into where files can be locked \
+                 (NFS needs lockd, and a mount without `nolock`)"
+                    .to_owned()
+            });
+            Err(Error::io("lock", &lock, error).hinting(hint))
+        }
     }
+}
+
+/// Claims every stream, so that nothing is recorded or flushed meanwhile. If one of them cannot be
+/// claimed, the result names it: another process owns it, or it belongs to another user.
+pub(crate) fn claim_all(disk: &Disk, root: &Path) -> Result<Result<Vec<Claim>, StreamId>> {
+    let mut claims = Vec::new();
+    for stream in streams(root)? {
+        match try_claim(disk, root, stream)? {
+            Some(claim) => claims.push(claim),
+            None => return Ok(Err(stream)),
+        }
+    }
+    Ok(Ok(claims))
 }
 
 /// Names this run of the machine in the names of journal files.
@@ -132,8 +234,9 @@ pub(crate) fn boot_tag(disk: &Disk) -> String {
 }
 
 /// Whether a file was begun in this run of the machine. Where that cannot be known, it is taken
-/// for so: then damage is never taken for the trace of a power failure.
+/// for so: then damage is never taken for the trace of a power failure. So is a backup's file, which was
+/// on the disk as a whole before it had its name.
 pub(crate) fn same_boot(disk: &Disk, file: &JournalFile) -> bool {
     let now = boot_tag(disk);
-    now.is_empty() || file.tag.is_empty() || file.tag == now
+    now.is_empty() || file.tag.is_empty() || file.tag == now || file.is_of_backup()
 }

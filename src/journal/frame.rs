@@ -92,6 +92,11 @@ pub(crate) struct Frame<'a> {
 }
 
 impl<'a> Frame<'a> {
+    /// What its place and its body add up to.
+    pub(crate) fn checksum(&self) -> u32 {
+        u32_at(self.raw, 4).unwrap_or_default()
+    }
+
     /// The frame that begins here, or why there is none.
     pub(crate) fn decode(bytes: &'a [u8]) -> Result<Self, Unsound> {
         let frame = Self::decode_unverified(bytes)?;

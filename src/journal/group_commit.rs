@@ -28,12 +28,21 @@ struct Round {
     synced: Seq,
     led: bool,
     last_sync: Duration,
-    failed: Option<String>,
+    /// Why no sync is tried any more.
+    failed: Option<(ErrorKind, String)>,
 }
 
 impl GroupCommit {
     fn lock(&self) -> MutexGuard<'_, Round> {
         self.round.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Everything up to `seq` is on the disk by now: nobody has to wait for it any more.
+    pub(crate) fn complete(&self, seq: Seq) {
+        let mut round = self.lock();
+        round.synced = round.synced.max(seq);
+        drop(round);
+        self.over.notify_all();
     }
 
     /// Returns when everything up to `seq` is on the disk. `appended` tells what was appended so
@@ -46,8 +55,13 @@ impl GroupCommit {
     ) -> Result<()> {
         let mut round = self.lock();
         loop {
-            if let Some(why) = &round.failed {
-                return Err(poisoned(why));
+            match &round.failed {
+                // No sync has failed: the error stands for itself.
+                Some((kind @ (ErrorKind::Moved | ErrorKind::Poisoned | ErrorKind::Contended), why)) => {
+                    return Err(Error::new(*kind, why.clone()));
+                }
+                Some((_, why)) => return Err(poisoned(why)),
+                None => {}
             }
             if round.synced >= seq {
                 return Ok(());
@@ -74,7 +88,7 @@ impl GroupCommit {
                 Ok(())
             }
             Err(error) => {
-                round.failed = Some(error.to_string());
+                round.failed = Some((error.kind(), error.to_string()));
                 Err(error)
             }
         };
@@ -103,4 +117,25 @@ pub(crate) fn poisoned(why: &str) -> Error {
         ErrorKind::Poisoned,
         format!("the journal cannot be trusted since a sync failed ({why}); open the store again"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waits_hears_what_the_leader_heard() {
+        for kind in [ErrorKind::Moved, ErrorKind::Poisoned] {
+            let group = GroupCommit::default();
+            let lead = || Err(Error::new(kind, "the store is elsewhere"));
+            group.wait(Seq(1), || Seq(1), lead).unwrap_err();
+            let heard = group.wait(Seq(1), || Seq(1), || Ok(Seq(1))).unwrap_err();
+            assert_eq!((heard.kind(), heard.to_string().as_str()), (kind, "the store is elsewhere"));
+        }
+        let group = GroupCommit::default();
+        group.wait(Seq(1), || Seq(1), || Err(Error::new(ErrorKind::Io, "no disk"))).unwrap_err();
+        let heard = group.wait(Seq(1), || Seq(1), || Ok(Seq(1))).unwrap_err();
+        assert_eq!(heard.kind(), ErrorKind::Poisoned);
+        assert!(heard.to_string().contains("a sync failed (no disk)"), "{heard}");
+    }
 }

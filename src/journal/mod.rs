@@ -9,9 +9,10 @@
 //! Files consist of frames ([`frame`]) and are only ever appended to. Concurrent recorders that
 //! asked for [`Durability::Synced`](crate::Durability::Synced) share a sync ([`group_commit`]).
 //!
-//! A journal does not repair itself. A tail that was cut by a crash is left as it is: what was
-//! never acknowledged is not there, and the file goes when its facts are flushed. Damage before
-//! the tail is an error for everybody until `recover` deals with it.
+//! A journal does not repair itself. A tail that was cut by a crash is left as it is, and the file goes when
+//! its facts are flushed. Nobody can tell whether it was a crash that cut it: then what was cut off was never
+//! acknowledged, but else it may have been. So the stream ends, and its numbers are not given out again. Damage
+//! before the tail is an error for everybody until `recover` deals with it.
 
 pub(crate) mod append;
 pub(crate) mod begin;
@@ -19,3 +20,5 @@ pub(crate) mod claim;
 pub(crate) mod frame;
 pub(crate) mod group_commit;
 pub(crate) mod replay;
+pub(crate) mod sound;
+pub(crate) mod source;

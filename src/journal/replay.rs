@@ -34,6 +34,38 @@ pub(crate) struct Facts {
     pub(crate) last_recorded_at: UnixNanos,
 }
 
+/// What the facts of a stream were in the files so far. Two processes that both believe to own a stream give
+/// the same number to two facts.
+#[derive(Debug, Default)]
+pub(crate) struct FactSums {
+    /// The number of the first fact, and the checksums of all from there on; 0 for one that is missing.
+    first: Option<Seq>,
+    sums: Vec<u32>,
+}
+
+impl FactSums {
+    /// Notes a fact; `false` if another one has its number.
+    pub(crate) fn fits(&mut self, frame: &Frame<'_>) -> bool {
+        /// Numbers that are missing in between: more are not from the same stream's files.
+        const MOST_MISSING: usize = 1 << 20;
+        let first = self.first.get_or_insert(frame.seq);
+        let place = frame.seq.0.checked_sub(first.0).and_then(|place| usize::try_from(place).ok());
+        let Some(place) = place.filter(|place| *place <= self.sums.len() + MOST_MISSING) else { return true };
+        if place >= self.sums.len() {
+            self.sums.resize(place + 1, 0);
+        }
+        let own = frame.checksum().max(1);
+        match self.sums.get_mut(place) {
+            Some(sum) if *sum == 0 => {
+                *sum = own;
+                true
+            }
+            Some(sum) => *sum == own,
+            None => true,
+        }
+    }
+}
+
 /// How a journal file ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
@@ -70,8 +102,17 @@ pub(crate) fn read(bytes: &[u8], expected: &FileHeader, same_boot: bool) -> Cont
             return nothing(Ending::Damaged { offset: 0, reason });
         }
         Err(HeaderError::Unsound) => {
-            let cut = bytes.len() < FILE_HEADER_BYTES || bytes.iter().all(|&b| b == 0);
-            return nothing(tail(bytes, 0, Seq(0), cut, same_boot, 0, "its header is not sound"));
+            // A file gets its name when its header is on the disk: no crash explains this.
+            let reason = match bytes {
+                [] => "it is empty, and had a header once, and perhaps facts",
+                _ if bytes.len() < FILE_HEADER_BYTES => "it is shorter than its header",
+                _ => "its header is not sound",
+            };
+            let ending = match tail(bytes, 0, Seq(0), false, same_boot, 0, reason) {
+                Ending::Torn { .. } => Ending::Damaged { offset: 0, reason: reason.to_owned() },
+                ending => ending,
+            };
+            return nothing(ending);
         }
     }
 

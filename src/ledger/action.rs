@@ -38,11 +38,18 @@ pub(crate) enum Action {
         #[serde(default)]
         swept: CommitNumber,
     },
-    /// Segments with what could still be read of damaged ones take their place.
+    /// Segments with the readable rows of a damaged segment replace it, or segments are added with facts that an
+    /// earlier repair lost.
     Repair {
         remove: Vec<Segment>,
         add: Vec<Segment>,
         lost: Vec<Lost>,
+        /// Losses of earlier repairs that this one restores.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        found: Vec<Lost>,
+        /// Facts that earlier repairs could not prove, and that this one proves.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        proven: Vec<Unverified>,
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         unverified: Vec<Unverified>,
     },

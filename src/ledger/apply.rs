@@ -18,6 +18,12 @@ use super::commit::{Commit, CommitNumber, ImportMark, Segment, StreamRange};
 use super::state::{Head, State, Stream, Tombstone, Total};
 use crate::fact::{Kind, UnixNanos};
 
+/// How many of the newest imports are known by all lines of their beginning, too: it makes a mark ten times as long.
+const MARKS_WITH_LINES: usize = 1000;
+/// How much older ones keep of [`ImportMark::head_lines`]: the digests of 16 lines, by which it is seen that an input
+/// may be known.
+const OLD_MARK_DIGITS: usize = 16 * 8;
+
 impl State {
     /// The state after a commit that begins a ledger.
     pub(crate) fn begin(commit: &Commit, digest: String) -> Result<Self, String> {
@@ -44,6 +50,13 @@ impl State {
             _ => return Err("it is not a first commit".to_owned()),
         }
         Ok(state)
+    }
+
+    /// Whether a commit names this state as the one before it. What it does must add up, too.
+    pub(crate) fn precedes(&self, commit: &Commit) -> bool {
+        commit.store == self.store
+            && commit.number == self.head.number.next()
+            && commit.parent == self.head.blake3
     }
 
     /// Adds a commit. An error says why it cannot follow; the state is of no use then.
@@ -77,14 +90,17 @@ impl State {
                 }
                 self.removed.retain(|tombstone| tombstone.by > *swept);
                 let gone = by_kind(dropped.iter().map(|dropped| (dropped.kind, dropped.total)))?;
-                self.replace(commit.number, remove, add, gone)?;
+                self.replace(commit.number, remove, add, gone, Default::default())?;
                 self.count_dropped(dropped)?;
                 self.compacted_at = commit.at;
             }
-            Action::Repair { remove, add, lost, unverified } => {
+            Action::Repair { remove, add, lost, found, proven, unverified } => {
                 let gone = by_kind(lost.iter().map(|lost| (lost.kind, lost.total)))?;
-                self.replace(commit.number, remove, add, gone)?;
+                let back = by_kind(found.iter().map(|found| (found.kind, found.total)))?;
+                self.replace(commit.number, remove, add, gone, back)?;
                 self.count_lost(lost)?;
+                self.count_found(back)?;
+                self.unverified.retain(|known| !proven.contains(known));
                 self.unverified.extend_from_slice(unverified);
             }
             Action::Hold { name, hold } => {
@@ -167,23 +183,25 @@ impl State {
         Ok(())
     }
 
-    /// Has segments take the place of others that are live. What was in these and is in none of
-    /// those must be told, by kind.
+    /// Replaces live segments by others. `gone` counts the facts that only the removed segments had, by kind, and
+    /// `back` the facts that only the added segments have.
     fn replace(
         &mut self,
         number: CommitNumber,
         remove: &[Segment],
         add: &[Segment],
         gone: [Total; 3],
+        back: [Total; 3],
     ) -> Result<(), String> {
-        let before = by_kind(remove.iter().map(|segment| (segment.kind, Total::of(segment))))?;
+        let before = remove.iter().map(|segment| (segment.kind, Total::of(segment)));
+        let before = by_kind(before.chain(Kind::ALL.into_iter().zip(back)))?;
         let after = by_kind(add.iter().map(|segment| (segment.kind, Total::of(segment))))?;
         for ((kind, before), (after, gone)) in
             Kind::ALL.into_iter().zip(before).zip(after.into_iter().zip(gone))
         {
             if after.plus(gone) != Some(before) {
                 return Err(format!(
-                    "it removes {} {} ({} bytes), and accounts for {} and {} ({} and {} bytes)",
+                    "it removes or finds again {} {} ({} bytes), and accounts for {} and {} ({} and {} bytes)",
                     before.facts,
                     kind.table(),
                     before.bytes,
@@ -264,6 +282,10 @@ impl State {
                 _ => true,
             });
             self.imports.push(mark.clone());
+            let old = self.imports.len().checked_sub(MARKS_WITH_LINES + 1);
+            if let Some(old) = old.and_then(|at| self.imports.get_mut(at)) {
+                shorten(&mut old.head_lines);
+            }
         }
     }
 
@@ -292,6 +314,23 @@ impl State {
     fn count_lost(&mut self, lost: &[Lost]) -> Result<(), String> {
         lost.iter().try_for_each(|lost| add_to(&mut self.lost, lost.kind, lost.total))
     }
+
+    fn count_found(&mut self, found: [Total; 3]) -> Result<(), String> {
+        for (lost, found) in self.lost.iter_mut().zip(found) {
+            let less = lost.facts.checked_sub(found.facts).zip(lost.bytes.checked_sub(found.bytes));
+            let (facts, bytes) = less.ok_or("it brings back more facts than were lost")?;
+            *lost = Total { facts, bytes };
+        }
+        Ok(())
+    }
+}
+
+/// Forgets all but the first lines of a mark.
+fn shorten(head_lines: &mut Option<String>) {
+    let first = head_lines.as_deref().and_then(|lines| lines.get(..OLD_MARK_DIGITS)).map(str::to_owned);
+    if first.is_some() {
+        *head_lines = first;
+    }
 }
 
 fn add_to(totals: &mut [Total; 3], kind: Kind, more: Total) -> Result<(), String> {
@@ -310,4 +349,32 @@ fn by_kind(totals: impl Iterator<Item = (Kind, Total)>) -> Result<[Total; 3], St
 
 fn sum(mut numbers: impl Iterator<Item = u64>) -> Option<u64> {
     numbers.try_fold(0_u64, u64::checked_add)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn old_marks_keep_the_digests_of_their_first_lines() {
+        let mut state = State::begin(&Commit::first(), String::new()).unwrap();
+        let digests = "0123456789abcdef".repeat(20);
+        let mark = |n: usize| ImportMark {
+            name: format!("f{n}"),
+            head_bytes: 10,
+            head_blake3: n.to_string(),
+            bytes: 10,
+            blake3: n.to_string(),
+            lines: 40,
+            rejected: 0,
+            entries: None,
+            head_lines: Some(if n == 1 { "short".to_owned() } else { digests.clone() }),
+        };
+        for n in 0..MARKS_WITH_LINES + 2 {
+            state.note_imports(&[mark(n)]);
+        }
+        let lines = |at: usize| state.imports[at].head_lines.as_deref().unwrap();
+        assert_eq!((lines(0), lines(1)), (&digests[..OLD_MARK_DIGITS], "short"));
+        assert_eq!(lines(2), digests);
+    }
 }

@@ -3,10 +3,12 @@
 //! `ledger/00000000000000000128.checkpoint` holds the BLAKE3 digest of the rest in hex, a line
 //! break, and the state after commit 128 as JSON.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::commit::{self, CommitNumber, commit_path, read_file};
 use super::state::State;
+use super::twice;
 use crate::disk::Disk;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -25,13 +27,13 @@ pub(crate) fn checkpoint_path(folder: &Path, number: CommitNumber) -> PathBuf {
 /// already published: the next opening only takes longer.
 pub(super) fn maybe_write(disk: &Disk, folder: &Path, state: &State) {
     let number = state.head.number;
-    if number.0 == 0 || !number.0.is_multiple_of(EVERY) {
+    if !is_due(number) {
         return;
     }
-    let write = || -> std::io::Result<()> {
-        let json = serde_json::to_string(state)?;
-        let bytes = format!("{}\n{json}\n", commit::digest(json.as_bytes()));
-        super::publish(disk, folder, &checkpoint_path(folder, number), bytes.as_bytes())
+    let write = || {
+        let path = checkpoint_path(folder, number);
+        super::publish(disk, folder, &path, &to_bytes(state)?)
+            .map_err(|error| Error::io("write", &path, error))
     };
     match write() {
         Ok(()) => {
@@ -43,9 +45,60 @@ pub(super) fn maybe_write(disk: &Disk, folder: &Path, state: &State) {
     }
 }
 
-/// The state at the head: from the newest sound checkpoint, and the commits after it.
-pub(super) fn load_newest(folder: &Path) -> Result<State> {
-    let Listing { root, head, mut checkpoints } = list(folder)?;
+/// Whether stores have a checkpoint at this commit.
+pub(crate) const fn is_due(number: CommitNumber) -> bool {
+    number.0 > 0 && number.0.is_multiple_of(EVERY)
+}
+
+/// The checkpoint's file.
+pub(crate) fn to_bytes(state: &State) -> Result<Vec<u8>> {
+    let json = serde_json::to_string(state).map_err(|error| {
+        Error::with_source(ErrorKind::Internal, "cannot write a checkpoint as JSON", error)
+    })?;
+    Ok(format!("{}\n{json}\n", commit::digest(json.as_bytes())).into_bytes())
+}
+
+/// The state at the head: from the newest sound checkpoint, and the commits after it. And whether every
+/// commit has its copy.
+pub(super) fn load_newest(folder: &Path) -> Result<(State, bool)> {
+    let mut known = Digests::new();
+    loop {
+        let listing = list(folder)?;
+        match load(folder, &listing, &known)? {
+            Loaded::State(state) => return Ok((*state, listing.is_copied)),
+            // Of a commit's two files the other one is right, as the commit after it tells.
+            Loaded::Wrong { number, digest } => drop(known.insert(number, digest)),
+        }
+    }
+}
+
+/// The state after the commit of this number, from the first commit on.
+pub(super) fn load_up_to(folder: &Path, number: CommitNumber) -> Result<State> {
+    let mut known = Digests::new();
+    loop {
+        let listing = list(folder)?;
+        let begun = begin(folder, &listing, &known)?;
+        match go_on(folder, begun, &listing, number, &known)? {
+            Loaded::State(state) => return Ok(*state),
+            Loaded::Wrong { number, digest } => drop(known.insert(number, digest)),
+        }
+    }
+}
+
+/// The digests by which commits name the ones before them, where the first choice was wrong.
+type Digests = BTreeMap<CommitNumber, String>;
+
+enum Loaded {
+    State(Box<State>),
+    /// The commit that was read is not the one that the next commit names.
+    Wrong {
+        number: CommitNumber,
+        digest: String,
+    },
+}
+
+fn load(folder: &Path, listing: &Listing, known: &Digests) -> Result<Loaded> {
+    let mut checkpoints = listing.checkpoints.clone();
     checkpoints.sort_unstable();
     let mut state = None;
     while let Some(number) = checkpoints.pop() {
@@ -57,27 +110,79 @@ pub(super) fn load_newest(folder: &Path) -> Result<State> {
             Err(error) => tracing::warn!(%error, "a checkpoint of the ledger is not used"),
         }
     }
-    let mut state = match state {
+    let state = match state {
         Some(state) => state,
-        None => first(folder, root)?,
+        None => begin(folder, listing, known)?,
     };
+    go_on(folder, state, listing, listing.head, known)
+}
+
+/// The state after the commit that the ledger begins with. What an older program has left of the copies
+/// when it rebuilt the ledger does not count.
+fn begin(folder: &Path, listing: &Listing, known: &Digests) -> Result<State> {
+    first(folder, listing.root, known).or_else(|error| match listing.copied_root {
+        Some(copied) if copied < listing.root => first(folder, copied, known),
+        _ => Err(error),
+    })
+}
+
+/// Follows the chain up to this commit.
+fn go_on(
+    folder: &Path,
+    mut state: State,
+    listing: &Listing,
+    head: CommitNumber,
+    known: &Digests,
+) -> Result<Loaded> {
     while state.head.number < head {
-        let path = commit_path(folder, state.head.number.next());
-        let Some((commit, digest)) = commit::read(&path)? else {
+        let number = state.head.number.next();
+        let is_known = |digest: &str| known.get(&number).is_none_or(|known| known == digest);
+        let found =
+            twice::read_side(folder, number, |commit, digest| state.precedes(commit) && is_known(digest))?;
+        let Some((commit, digest, side)) = found else {
             return Err(Error::new(
                 ErrorKind::Damaged,
-                format!("the ledger is damaged: {} is missing, and commit {head} is there", path.display()),
+                format!(
+                    "the ledger is damaged: {} is missing, and commit {head} is there",
+                    commit_path(folder, number).display()
+                ),
             ));
         };
-        state.apply(&commit, digest).map_err(|why| Error::damaged(&path, why))?;
+        if number > listing.own_head && are_strays(folder, &state, number, head)? {
+            let copies = twice::copy_folder(folder);
+            tracing::warn!(folder = %copies.display(), from = number.0, "commits of another store are among the copies; they are passed over, and `ostracon recover` moves them aside");
+            break;
+        }
+        if !state.precedes(&commit) && !known.contains_key(&state.head.number) {
+            let is_ours = |commit: &commit::Commit, _: &str| commit.store == state.store;
+            let named = twice::read(folder, number, is_ours)?.map(|(commit, _)| commit);
+            if let Some(next) = named.filter(|next| next.store == state.store && next.number == number) {
+                return Ok(Loaded::Wrong { number: state.head.number, digest: next.parent });
+            }
+        }
+        super::follow(&mut state, &commit, digest, &side.path(folder, number))?;
     }
-    Ok(state)
+    Ok(Loaded::State(Box::new(state)))
+}
+
+/// Whether all of these commits, of which there are only copies, are another store's.
+fn are_strays(folder: &Path, state: &State, first: CommitNumber, last: CommitNumber) -> Result<bool> {
+    // Only over files that exist: the last number comes from a file's name and may be huge.
+    for number in twice::list(&twice::copy_folder(folder))?.range(first..=last).copied() {
+        let found = twice::read_side(folder, number, |commit, _| commit.store == state.store)?;
+        if found.is_some_and(|(commit, _, side)| !super::is_stray(state, &commit, side)) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// The state after the commit that the ledger begins with: 0, unless it was rebuilt.
-fn first(folder: &Path, root: CommitNumber) -> Result<State> {
+fn first(folder: &Path, root: CommitNumber, known: &Digests) -> Result<State> {
     let path = commit_path(folder, root);
-    let Some((commit, digest)) = commit::read(&path)? else {
+    let is_known = |digest: &str| known.get(&root).is_none_or(|known| known == digest);
+    let found = twice::read(folder, root, |commit, digest| commit.begins_ledger() && is_known(digest))?;
+    let Some((commit, digest)) = found else {
         return Err(Error::new(
             ErrorKind::Damaged,
             format!("the ledger is damaged: its first commit, {}, is missing", path.display()),
@@ -97,40 +202,57 @@ fn first(folder: &Path, root: CommitNumber) -> Result<State> {
 }
 
 struct Listing {
-    /// The lowest number of a commit.
+    /// The lowest number of a commit in `ledger/`; where there is none, that of a copy.
     root: CommitNumber,
+    /// The lowest number of a copy.
+    copied_root: Option<CommitNumber>,
+    /// The highest number of a commit, or of a copy.
     head: CommitNumber,
+    /// The highest number of a commit in `ledger/`.
+    own_head: CommitNumber,
+    /// Every commit in `ledger/` has a copy, or that may not be looked at.
+    is_copied: bool,
     checkpoints: Vec<CommitNumber>,
 }
 
 fn list(folder: &Path) -> Result<Listing> {
     let attempt = |error| Error::io("list the ledger", folder, error);
-    let mut listing =
-        Listing { root: CommitNumber(u64::MAX), head: CommitNumber(0), checkpoints: Vec::new() };
-    for entry in std::fs::read_dir(folder).map_err(attempt)? {
-        let name = entry.map_err(attempt)?.file_name();
-        let Some((stem, extension)) = name.to_str().and_then(|name| name.split_once('.')) else { continue };
-        let Some(number) = stem.parse().ok().filter(|_| stem.len() == 20).map(CommitNumber) else { continue };
-        match extension {
-            "json" => {
-                listing.root = listing.root.min(number);
-                listing.head = listing.head.max(number);
+    let copies = match twice::list(&twice::copy_folder(folder)) {
+        Err(error) if error.is_denied() => None,
+        copies => Some(copies?),
+    };
+    let is_readable = copies.is_some();
+    let copies = copies.unwrap_or_default();
+    let (mut own, mut checkpoints) = (BTreeSet::new(), Vec::new());
+    match std::fs::read_dir(folder) {
+        Ok(entries) => {
+            for entry in entries {
+                let name = entry.map_err(attempt)?.file_name();
+                let Some(name) = name.to_str() else { continue };
+                own.extend(twice::number_of(name, "json"));
+                checkpoints.extend(twice::number_of(name, "checkpoint"));
             }
-            "checkpoint" => listing.checkpoints.push(number),
-            _ => {}
         }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !copies.is_empty() => {}
+        Err(error) => return Err(attempt(error)),
     }
-    if listing.root > listing.head {
-        listing.root = CommitNumber(0);
-    }
-    Ok(listing)
+    let copied_root = copies.first().copied();
+    Ok(Listing {
+        root: own.first().copied().or(copied_root).unwrap_or_default(),
+        copied_root,
+        head: own.last().copied().max(copies.last().copied()).unwrap_or_default(),
+        own_head: own.last().copied().unwrap_or_default(),
+        is_copied: !is_readable || own.is_subset(&copies),
+        checkpoints,
+    })
 }
 
 /// Reads a checkpoint, and makes sure that it stands on the commit of its number.
 pub(crate) fn read(folder: &Path, number: CommitNumber) -> Result<State> {
     let path = checkpoint_path(folder, number);
     let state = read_alone(&path)?;
-    let commit = commit::read(&commit_path(folder, number))?;
+    let is_it = |_: &commit::Commit, digest: &str| digest == state.head.blake3;
+    let commit = twice::read(folder, number, is_it)?;
     if state.head.number != number || commit.is_none_or(|(_, digest)| digest != state.head.blake3) {
         return Err(Error::damaged(&path, "it does not stand on the commit of its number"));
     }

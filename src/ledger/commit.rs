@@ -130,6 +130,11 @@ pub(crate) struct ImportMark {
     /// and by its name, not by its content.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) entries: Option<EntryRange>,
+    /// Eight hexadecimal digits for each line of the file's beginning: those of the BLAKE3 of all up to the line's
+    /// end, without its line break. By these a shorter, earlier state of the file is known. Older programs did not
+    /// write them, and only the newest marks keep more than those of 16 lines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) head_lines: Option<String>,
 }
 
 impl ImportMark {
@@ -255,10 +260,15 @@ impl Commit {
         }
     }
 
+    /// Whether a ledger may begin with it.
+    pub(crate) const fn begins_ledger(&self) -> bool {
+        self.parent.is_empty() && matches!(self.action, Action::Create | Action::Rebuild(_))
+    }
+
     /// The commit's file: JSON, whose last member is the digest of all bytes before that member.
     pub(crate) fn to_bytes(&self) -> Result<Vec<u8>> {
         let mut json = serde_json::to_string_pretty(self).map_err(|error| {
-            Error::with_source(ErrorKind::Damaged, "cannot write a commit as JSON", error)
+            Error::with_source(ErrorKind::Internal, "cannot write a commit as JSON", error)
         })?;
         json.truncate(json.strip_suffix("\n}").map_or(0, str::len));
         let digest = digest(json.as_bytes());
@@ -291,7 +301,9 @@ pub(crate) fn digest(bytes: &[u8]) -> String {
 pub(super) fn read_file(path: &Path, most: u64) -> Result<Option<Vec<u8>>> {
     let attempt = |error| Error::io("read", path, error);
     let size = match std::fs::metadata(path) {
-        Ok(metadata) => metadata.len(),
+        Ok(metadata) if metadata.is_file() => metadata.len(),
+        // A pipe would never be read to its end.
+        Ok(_) => return Err(Error::damaged(path, "it is no file")),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(attempt(error)),
     };
@@ -301,7 +313,16 @@ pub(super) fn read_file(path: &Path, most: u64) -> Result<Option<Vec<u8>>> {
             format_args!("it has {size} bytes, and more than {most} are not believed"),
         ));
     }
-    std::fs::read(path).map(Some).map_err(attempt)
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(attempt(error)),
+    }
+}
+
+/// The bytes of a commit's file; `None` if there is none.
+pub(super) fn read_bytes(path: &Path) -> Result<Option<Vec<u8>>> {
+    read_file(path, MAX_COMMIT_BYTES)
 }
 
 /// Makes sure that a commit's file says what the commit does.
@@ -313,19 +334,19 @@ pub(super) fn check_readable(commit: &Commit, bytes: &[u8]) -> Result<()> {
         Err(error) => error.to_string(),
     };
     Err(Error::new(
-        ErrorKind::Damaged,
+        ErrorKind::Internal,
         format!("a commit ({}) could not be written as JSON: {why}", commit.action.name()),
     ))
 }
 
-/// Reads a commit and its digest; `None` if there is none of that name.
-pub(crate) fn read(path: &Path) -> Result<Option<(Commit, String)>> {
+/// Reads a commit and its digest from one file; `None` if there is none of that name.
+pub(super) fn read(path: &Path) -> Result<Option<(Commit, String)>> {
     /// Only what must be understood of a commit of any version.
     #[derive(Deserialize)]
     struct Version {
         format: u32,
     }
-    let Some(bytes) = read_file(path, MAX_COMMIT_BYTES)? else { return Ok(None) };
+    let Some(bytes) = read_bytes(path)? else { return Ok(None) };
     let not_a_commit =
         |error: serde_json::Error| Error::damaged(path, format_args!("it is not a commit: {error}"));
     let version: Version = serde_json::from_slice(&bytes).map_err(not_a_commit)?;

@@ -5,6 +5,9 @@
 //! whole or not at all, and never over another: of two processes that commit at once one wins,
 //! the other reads what came and tries again ([`Ledger::commit`]).
 //!
+//! Every commit's file is kept twice ([`twice`]): what is said here of reading a commit's file is true
+//! of either of the two.
+//!
 //! Every 128 commits the state they add up to is written beside them as a checkpoint, so that
 //! opening reads one file and at most a few commits. A checkpoint is a copy: when it is missing
 //! or wrong, the commits tell the same.
@@ -15,18 +18,27 @@ mod checkpoint;
 mod commit;
 mod entry;
 mod state;
+mod twice;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub(crate) use action::{Action, Dropped, Hold, Lost, Rebuilt, Removed, Unverified};
-pub(crate) use checkpoint::{read as read_checkpoint, read_alone as read_lone_checkpoint};
+pub(crate) use checkpoint::{
+    checkpoint_path, is_due as is_checkpoint_due, read as read_checkpoint,
+    read_alone as read_lone_checkpoint, to_bytes as checkpoint_bytes,
+};
 pub(crate) use commit::{
     Commit, CommitNumber, FORMAT, ImportMark, Place, Segment, StoreId, StreamRange, TimeRange, commit_path,
-    is_segment_path, read as read_commit,
+    is_segment_path,
 };
 pub(crate) use entry::{EntryId, EntryRange};
 pub(crate) use state::{Head, State, Stream, Tombstone, Total};
+pub(crate) use twice::{
+    COPY_FOLDER, Side, complete as complete_copies, copy_folder, list as list_commits, pin as pin_commit,
+    read_bytes as read_commit_bytes,
+};
 
 use crate::disk::Disk;
 use crate::error::{Error, ErrorKind, Result};
@@ -34,12 +46,18 @@ use crate::fact::UnixNanos;
 
 /// How often a commit is tried against other processes before it is given up.
 const MOST_ATTEMPTS: usize = 1000;
+/// So many copies that are missing are written at an opening, or after a commit.
+const COPIES_AT_ONCE: usize = 64;
 
 /// A store's ledger, as far as this process has read it.
 pub(crate) struct Ledger {
     disk: Disk,
     folder: PathBuf,
     state: Mutex<Arc<State>>,
+    /// It could not be read when it was opened, nor since.
+    unreadable: AtomicBool,
+    /// Copies of commits are missing, as far as is known.
+    uncopied: AtomicBool,
 }
 
 impl Ledger {
@@ -48,7 +66,7 @@ impl Ledger {
         let folder = root.join("ledger");
         let commit = Commit::first();
         let path = commit_path(&folder, commit.number);
-        match publish(disk, &folder, &path, &commit.to_bytes()?) {
+        match publish_twice(disk, &folder, commit.number, &commit.to_bytes()?).map(drop) {
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
             result => result.map_err(|error| Error::io("write the first commit", &path, error)),
         }
@@ -64,7 +82,7 @@ impl Ledger {
         if serde_json::from_slice::<Commit>(&bytes).ok().as_ref() != Some(commit) {
             return Err(Error::new(ErrorKind::Damaged, "the rebuilt ledger would not be readable"));
         }
-        match publish(disk, &folder, &path, &bytes) {
+        match publish_twice(disk, &folder, commit.number, &bytes).map(drop) {
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
             result => {
                 result.map(|()| true).map_err(|error| Error::io("publish the rebuilt ledger", &path, error))
@@ -75,8 +93,51 @@ impl Ledger {
     /// Reads the ledger below this root.
     pub(crate) fn open(disk: Disk, root: &Path) -> Result<Self> {
         let folder = root.join("ledger");
-        let state = checkpoint::load_newest(&folder)?;
-        Ok(Self { disk, folder, state: Mutex::new(Arc::new(state)) })
+        let (state, is_copied) = checkpoint::load_newest(&folder)?;
+        let state = Mutex::new(Arc::new(state));
+        let uncopied = AtomicBool::new(!is_copied);
+        Ok(Self { disk, folder, state, unreadable: AtomicBool::new(false), uncopied })
+    }
+
+    /// Has the disk keep all that was committed so far: others may have published a commit, and not
+    /// lived to sync its name, or to write its copy. That a copy cannot be written is warned of.
+    pub(crate) fn sync(&self) -> std::io::Result<()> {
+        self.disk.sync_dir(&self.folder)?;
+        let known = self.known();
+        let uncopied = self.uncopied.load(Ordering::Relaxed);
+        if uncopied || !twice::is_complete(&self.folder, known.root, known.head.number) {
+            self.complete_copies();
+        }
+        Ok(())
+    }
+
+    /// Writes some of the copies that are missing.
+    fn complete_copies(&self) {
+        let left = twice::complete(&self.disk, &self.folder, COPIES_AT_ONCE);
+        self.uncopied.store(!matches!(left, Ok(0)), Ordering::Relaxed);
+        if let Err(error) = left {
+            tracing::warn!(%error, "copies of commits are missing");
+        }
+    }
+
+    /// A ledger that cannot be read now, and what is left of it: nothing is committed upon such a guess.
+    pub(crate) fn unreadable(disk: Disk, root: &Path, guess: State) -> Self {
+        let (folder, state) = (root.join("ledger"), Mutex::new(Arc::new(guess)));
+        Self { disk, folder, state, unreadable: AtomicBool::new(true), uncopied: AtomicBool::new(false) }
+    }
+
+    /// Whether the ledger could not be read so far, and what is known of it is a guess.
+    pub(crate) fn is_unreadable(&self) -> bool {
+        self.unreadable.load(Ordering::Acquire)
+    }
+
+    /// What the commits up to this one add up to; `None` if the ledger does not have it.
+    pub(crate) fn state_at(&self, number: CommitNumber) -> Result<Option<State>> {
+        let known = self.refresh()?;
+        if number < known.root || number > known.head.number {
+            return Ok(None);
+        }
+        checkpoint::load_up_to(&self.folder, number).map(Some)
     }
 
     pub(crate) fn folder(&self) -> &Path {
@@ -91,7 +152,14 @@ impl Ledger {
     /// The state at the head, with all that other processes have committed.
     pub(crate) fn refresh(&self) -> Result<Arc<State>> {
         let mut known = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(newer) = self.read_on(&known)? {
+        if self.is_unreadable() {
+            // Somebody may have repaired it.
+            let (state, is_copied) = checkpoint::load_newest(&self.folder)?;
+            *known = Arc::new(state);
+            self.uncopied.fetch_or(!is_copied, Ordering::Relaxed);
+            self.unreadable.store(false, Ordering::Release);
+        }
+        if let Some(newer) = self.read_on(&known).map_err(|error| self.disk.explain(error))? {
             *known = Arc::new(newer);
         }
         Ok(Arc::clone(&known))
@@ -102,14 +170,14 @@ impl Ledger {
         let mut newer: Option<State> = None;
         loop {
             let state = newer.as_ref().unwrap_or(from);
-            let path = commit_path(&self.folder, state.head.number.next());
-            match commit::read(&path)? {
-                Some((commit, digest)) => {
+            let number = state.head.number.next();
+            match twice::read_side(&self.folder, number, |commit, _| state.precedes(commit))? {
+                Some((commit, digest, side)) if !is_stray(state, &commit, side) => {
                     let mut state = newer.unwrap_or_else(|| from.clone());
-                    state.apply(&commit, digest).map_err(|why| Error::damaged(&path, why))?;
+                    follow(&mut state, &commit, digest, &side.path(&self.folder, number))?;
                     newer = Some(state);
                 }
-                None => return Ok(newer),
+                _ => return Ok(newer),
             }
         }
     }
@@ -134,14 +202,18 @@ impl Ledger {
             next.apply(&commit, commit::digest(&bytes)).map_err(|why| {
                 Error::new(ErrorKind::Damaged, format!("the commit would break the ledger: {why}"))
             })?;
-            match publish(&self.disk, &self.folder, &path, &bytes) {
-                Ok(()) => {
+            match publish_twice(&self.disk, &self.folder, commit.number, &bytes) {
+                Ok(copied) => {
                     let next = Arc::new(next);
                     let mut known = self.state.lock().unwrap_or_else(PoisonError::into_inner);
                     if known.head.number < next.head.number {
                         *known = Arc::clone(&next);
                     }
                     drop(known);
+                    self.uncopied.fetch_or(!copied, Ordering::Relaxed);
+                    if copied && self.uncopied.load(Ordering::Relaxed) {
+                        self.complete_copies();
+                    }
                     checkpoint::maybe_write(&self.disk, &self.folder, &next);
                     return Ok(Some(next));
                 }
@@ -153,6 +225,52 @@ impl Ledger {
             format!("committing to {} was given up: other processes keep committing", self.folder.display());
         Err(Error::new(ErrorKind::Contended, attempt))
     }
+}
+
+/// Whether a commit beyond the head is another store's, of which only a copy is here: it is no part of this
+/// ledger, and not in the way of its next commit.
+fn is_stray(state: &State, commit: &Commit, side: Side) -> bool {
+    side == Side::Copy && commit.store != state.store
+}
+
+/// Adds a commit to a state. One of another store is no damage: the files of two stores are in one folder.
+fn follow(state: &mut State, commit: &Commit, digest: String, path: &Path) -> Result<()> {
+    let own = state.store;
+    state.apply(commit, digest).map_err(|why| {
+        if commit.store == own {
+            return Error::damaged(path, why);
+        }
+        let why = format!(
+            "{} is not this store's: {why}; a process that had the other store open has put it here: move the file out of \
+             the store's folder",
+            path.display()
+        );
+        Error::new(ErrorKind::Moved, why)
+    })
+}
+
+/// Reads a commit and its digest; `None` if there is none of that number.
+pub(crate) fn read_commit(folder: &Path, number: CommitNumber) -> Result<Option<(Commit, String)>> {
+    twice::read(folder, number, |_, _| true)
+}
+
+/// Reads one of a commit's two files.
+pub(crate) fn read_commit_file(
+    folder: &Path,
+    side: Side,
+    number: CommitNumber,
+) -> Result<Option<(Commit, String)>> {
+    commit::read(&side.path(folder, number))
+}
+
+/// Publishes a commit and then its copy; `false` if the copy could not be written.
+fn publish_twice(disk: &Disk, folder: &Path, number: CommitNumber, bytes: &[u8]) -> std::io::Result<bool> {
+    publish(disk, folder, &commit_path(folder, number), bytes)?;
+    let copied = twice::write(disk, folder, number, bytes);
+    if let Err(error) = &copied {
+        tracing::warn!(commit = number.0, %error, "the commit stands, but its copy could not be written");
+    }
+    Ok(copied.is_ok())
 }
 
 fn publish(disk: &Disk, folder: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> {

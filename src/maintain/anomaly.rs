@@ -17,6 +17,8 @@ pub enum AnomalyKind {
     CommitMissing,
     /// A commit's file is not what was written.
     CommitDamaged,
+    /// The second copy of a commit is not what was written.
+    CommitCopyDamaged,
     /// A commit does not follow from the one before.
     ChainBroken,
     /// A checkpoint is not what was written, or not what the commits add up to.
@@ -41,6 +43,8 @@ pub enum AnomalyKind {
     JournalGap,
     /// The newest state of a consumer group is not what was written.
     ConsumerGroupDamaged,
+    /// `ostracon.toml` cannot be read or used: the store cannot be opened with it.
+    SettingsUnusable,
     /// Something that does not belong into a store.
     Unexpected,
 }
@@ -63,9 +67,10 @@ impl AnomalyKind {
     const fn remedy(self) -> &'static str {
         match self {
             Self::CommitMissing | Self::CommitDamaged | Self::ChainBroken | Self::Imbalance => {
-                "nothing that can be vouched for; mode rebuild makes a new ledger from the segments, the \
+                "nothing that can be vouched for, as the commit's copy is of no use either; mode rebuild makes a new ledger from the segments, the \
                  journals and the commits that can be read"
             }
+            Self::CommitCopyDamaged => "writes the copy again, from the commit's own file",
             Self::CheckpointDamaged => "removes the checkpoint: the commits tell the same",
             Self::SegmentMissing => {
                 "looks for the facts elsewhere in the store, and commits as lost what is not found"
@@ -89,6 +94,7 @@ impl AnomalyKind {
                 "moves it to quarantine; the group goes on from the state before it, and is given again what was \
                  delivered or acknowledged last; without one, it begins anew when it is made again"
             }
+            Self::SettingsUnusable => "nothing: settings are people's; correct the file",
             Self::Unexpected => "moves it to quarantine",
         }
     }
@@ -220,6 +226,22 @@ pub struct Debris {
     pub bytes: u64,
 }
 
+/// What is worth knowing of a store, and is neither damage nor debris.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Note {
+    /// Where, below the store's folder.
+    pub path: String,
+    /// What it is, and what to do about it.
+    pub what: String,
+}
+
+impl Note {
+    pub(crate) fn new(path: impl Into<String>, what: impl Into<String>) -> Self {
+        Self { path: path.into(), what: what.into() }
+    }
+}
+
 /// What a scan found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
@@ -228,6 +250,9 @@ pub struct ScanReport {
     pub anomalies: Vec<Anomaly>,
     /// What was left behind, and does no harm.
     pub debris: Vec<Debris>,
+    /// What is worth knowing: other users' files, facts stamped ahead of the clock, a file system
+    /// without locks.
+    pub notes: Vec<Note>,
     /// Commits that were looked at.
     pub commits: u64,
     /// Segments that were looked at.

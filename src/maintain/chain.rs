@@ -5,23 +5,34 @@
 //! checkpoint must be what the commits come to. Where the chain breaks, this goes on with what is
 //! left: from the next sound checkpoint, or, if there is none, with what the commits say one by
 //! one ([`Chain::adds_up`] is false then).
+//!
+//! Each commit has two files, and the chain holds as long as one of the two is the commit that the ones
+//! before and after it tell of. The other one is an anomaly, and named for repair ([`Unlike`]).
+
+mod commit_files;
+mod strays;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::ops::RangeInclusive;
 use std::path::Path;
 
+pub(in crate::maintain) use commit_files::reason;
+use commit_files::{CommitFile, CommitFiles, read, read_all};
+pub(crate) use strays::Stray;
+
 use super::anomaly::{Anomaly, AnomalyKind};
 use super::gaps::Gaps;
 use super::inventory::{self, What};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
+use crate::fact::UnixNanos;
 use crate::ledger::{
-    Action, Commit, CommitNumber, Head, State, Stream, commit_path, read_checkpoint, read_commit,
+    Action, Commit, CommitNumber, Head, Side, State, Stream, copy_folder, list_commits, read_checkpoint,
+    read_commit_file,
 };
 
-/// So many commits are read ahead, by so many threads.
+/// The number of commits that are read ahead.
 const WINDOW: usize = 512;
-const READERS: usize = 2;
 
 /// What the commits come to.
 #[derive(Debug, Default)]
@@ -39,16 +50,43 @@ pub(crate) struct Chain {
     pub(crate) commits: u64,
     pub(crate) bytes: u64,
     pub(crate) anomalies: Vec<Anomaly>,
+    /// Files of commits that are missing or damaged, where the commit's other file is sound.
+    pub(crate) unlike: Vec<Unlike>,
+    /// Commits of another store: a process that had that one open has put them here.
+    pub(crate) foreign: Vec<CommitNumber>,
+    /// Commits without a copy: of an older program, or of a process that was killed.
+    pub(crate) uncopied: Vec<Uncopied>,
+    /// Copies beyond the newest commit that are no commits of this ledger.
+    pub(crate) strays: Vec<Stray>,
     /// The digest of the newest commit that was read.
     newest: Option<(CommitNumber, String)>,
     checkpoints: BTreeSet<CommitNumber>,
 }
 
-/// Follows the chain below this root. `seen` is told every commit's number and digest.
+/// A commit's file that is not what it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Unlike {
+    pub(crate) number: CommitNumber,
+    /// Which of the two files.
+    pub(crate) side: Side,
+    /// The digest that it should have; the other file has it.
+    pub(crate) digest: String,
+    /// It is a sound commit all the same, though not this one.
+    pub(crate) is_commit: bool,
+}
+
+/// A commit without a copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Uncopied {
+    pub(crate) number: CommitNumber,
+    pub(crate) at: UnixNanos,
+}
+
+/// Follows the chain below this root. `seen` is given every commit, with its digest.
 ///
 /// # Errors
 /// [`ErrorKind::NewerFormat`], and files that may not be read.
-pub(crate) fn walk(root: &Path, mut seen: impl FnMut(CommitNumber, &str)) -> Result<Chain> {
+pub(crate) fn walk(root: &Path, mut seen: impl FnMut(&Commit, &str)) -> Result<Chain> {
     let folder = root.join("ledger");
     let mut chain = Chain { adds_up: true, ..Chain::default() };
     let mut numbers = chain.list(&folder)?;
@@ -57,11 +95,22 @@ pub(crate) fn walk(root: &Path, mut seen: impl FnMut(CommitNumber, &str)) -> Res
         // and what came before that not.
         numbers.extend(chain.list(&folder)?);
     }
+    chain.set_strays_apart(&folder, &mut numbers)?;
     let numbers: Vec<_> = numbers.into_iter().collect();
+    // One is added when the next one was read: it tells which of two files is right.
+    let mut waiting: Option<(CommitNumber, CommitFiles)> = None;
     for window in numbers.chunks(WINDOW) {
-        for (number, found) in window.iter().zip(read_all(&folder, window)) {
-            chain.add(&folder, *number, found?, &mut seen);
+        for (number, files) in window.iter().zip(read_all(&folder, window)) {
+            let files = files?;
+            if let Some((before, waiting)) = waiting.take() {
+                let named = files.parent().filter(|_| before.next() == *number);
+                chain.add(&folder, before, waiting, named.as_deref(), &mut seen);
+            }
+            waiting = Some((*number, files));
         }
+    }
+    if let Some((number, files)) = waiting {
+        chain.add(&folder, number, files, None, &mut seen);
     }
     chain.advance(root, &mut seen)?;
     chain.look_beyond_the_head();
@@ -74,77 +123,55 @@ fn has_hole(numbers: &BTreeSet<CommitNumber>) -> bool {
     first.zip(last).is_some_and(|(first, last)| last.0 - first.0 != numbers.len() as u64 - 1)
 }
 
-/// A commit's file.
-enum Found {
-    Commit {
-        commit: Box<Commit>,
-        digest: String,
-        bytes: u64,
-    },
-    Nothing,
-    /// It is something else, or damaged, in these words.
-    Unsound(String),
-}
-
-fn read_all(folder: &Path, numbers: &[CommitNumber]) -> Vec<Result<Found>> {
-    let each = numbers.len().div_ceil(READERS).max(64);
-    let read = |numbers: &[CommitNumber]| -> Vec<_> { numbers.iter().map(|n| read(folder, *n)).collect() };
-    std::thread::scope(|scope| {
-        let threads: Vec<_> =
-            numbers.chunks(each).map(|part| (part, scope.spawn(move || read(part)))).collect();
-        let parts = threads.into_iter().map(|(part, thread)| thread.join().unwrap_or_else(|_| read(part)));
-        parts.flatten().collect()
-    })
-}
-
-fn read(folder: &Path, number: CommitNumber) -> Result<Found> {
-    let path = commit_path(folder, number);
-    let bytes = match std::fs::symlink_metadata(&path) {
-        Ok(metadata) if metadata.is_file() => metadata.len(),
-        Ok(metadata) => return Ok(Found::Unsound(inventory::Form::of(&metadata).words().to_owned())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
-        Err(error) => return Err(Error::io("look at", &path, error)),
-    };
-    match read_commit(&path) {
-        Ok(Some((commit, digest))) => Ok(Found::Commit { commit: Box::new(commit), digest, bytes }),
-        Ok(None) => Ok(Found::Nothing),
-        Err(error) if error.kind() == ErrorKind::NewerFormat => Err(error),
-        Err(error) => match std::fs::File::open(&path) {
-            Err(denied) if denied.kind() == io::ErrorKind::PermissionDenied => Err(error),
-            _ => Ok(Found::Unsound(reason(&error))),
-        },
-    }
-}
-
-/// What an error says of a file, without naming the file again.
-fn reason(error: &Error) -> String {
-    let text = error.to_string();
-    text.split_once(" is damaged: ").map_or(text.as_str(), |(_, reason)| reason).to_owned()
-}
-
 impl Chain {
-    /// The numbers of the commits in a ledger's folder; notes the checkpoints.
+    /// The numbers of the commits in a ledger's folder, and of their copies; notes the checkpoints.
     fn list(&mut self, folder: &Path) -> Result<BTreeSet<CommitNumber>> {
         let attempt = |error| Error::io("list the ledger", folder, error);
         let mut numbers = BTreeSet::new();
-        let entries = match std::fs::read_dir(folder) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(numbers),
-            Err(error) => return Err(attempt(error)),
-        };
-        for entry in entries {
-            let name = entry.map_err(attempt)?.file_name();
-            match name.to_str().map(inventory::in_ledger) {
-                Some(What::Commit(number)) => drop(numbers.insert(number)),
-                Some(What::Checkpoint(number)) => drop(self.checkpoints.insert(number)),
-                _ => {}
+        match std::fs::read_dir(folder) {
+            Ok(entries) => {
+                for entry in entries {
+                    let name = entry.map_err(attempt)?.file_name();
+                    match name.to_str().map(inventory::in_ledger) {
+                        Some(What::Commit(number)) => drop(numbers.insert(number)),
+                        Some(What::Checkpoint(number)) => drop(self.checkpoints.insert(number)),
+                        _ => {}
+                    }
+                }
             }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(attempt(error)),
         }
+        let mut copies = match list_commits(&copy_folder(folder)) {
+            Err(error) if error.is_denied() => BTreeSet::new(),
+            copies => copies?,
+        };
+        // Copies of a ledger that began again are no part of it any more.
+        if let Some(root) = numbers.first().copied()
+            && copies.first().is_some_and(|first| *first < root)
+            && matches!(read_commit_file(folder, Side::Ledger, root), Ok(Some((commit, _))) if commit.begins_ledger())
+        {
+            let kept = copies.split_off(&root);
+            self.note_outlived(&copies, root);
+            copies = kept;
+        }
+        numbers.append(&mut copies);
         Ok(numbers)
     }
 
+    fn note_outlived(&mut self, copies: &BTreeSet<CommitNumber>, root: CommitNumber) {
+        for number in copies {
+            let path = Side::Copy.name(*number);
+            let expected = format!("copies of commits from {root} on, with which the ledger begins again");
+            let found = format!("a copy of commit {number}");
+            if !self.anomalies.iter().any(|known| known.path == path) {
+                self.anomalies.push(Anomaly::new(AnomalyKind::Unexpected, path, expected, found));
+            }
+        }
+    }
+
     /// Adds what has been committed since.
-    pub(crate) fn advance(&mut self, root: &Path, mut seen: impl FnMut(CommitNumber, &str)) -> Result<()> {
+    pub(crate) fn advance(&mut self, root: &Path, mut seen: impl FnMut(&Commit, &str)) -> Result<()> {
         let folder = root.join("ledger");
         while let Some(newest) = self.newest.as_ref().map(|(newest, _)| *newest) {
             let next = newest.next();
@@ -152,21 +179,82 @@ impl Chain {
                 break;
             }
             match read(&folder, next)? {
-                Found::Nothing => break,
-                found => self.add(&folder, next, found, &mut seen),
+                CommitFiles {
+                    own: CommitFile::Nothing,
+                    copy: CommitFile::Nothing | CommitFile::Same { .. },
+                } => break,
+                CommitFiles { own: CommitFile::Nothing, .. }
+                    if self.strays.iter().any(|it| it.number == next) =>
+                {
+                    break;
+                }
+                files => self.add(&folder, next, files, None, &mut seen),
             }
         }
         Ok(())
+    }
+
+    /// Of a commit's two files the one that is the commit; `named` is the digest by which the next
+    /// commit names it. What is wrong with the other file is noted, and no break of the chain.
+    fn choose(&mut self, number: CommitNumber, files: CommitFiles, named: Option<&str>) -> CommitFile {
+        let CommitFiles { own, copy } = files;
+        let before =
+            self.newest.as_ref().filter(|(before, digest)| before.next() == number && !digest.is_empty());
+        let store = self.state.as_ref().map(|state| state.store);
+        let is_it = |found: &CommitFile| match found {
+            CommitFile::Commit { commit, digest, .. } => {
+                commit.number == number
+                    && store.is_none_or(|store| store == commit.store)
+                    && before.is_none_or(|(_, parent)| *parent == commit.parent)
+                    && named.is_none_or(|named| named == digest)
+            }
+            _ => false,
+        };
+        let (chosen, other, side) = match (is_it(&own), is_it(&copy)) {
+            (true, _) => (own, copy, Side::Copy),
+            (false, true) => (copy, own, Side::Ledger),
+            (false, false) if matches!(own, CommitFile::Nothing) => return copy,
+            (false, false) => return own,
+        };
+        let CommitFile::Commit { commit, digest, .. } = &chosen else { return chosen };
+        let (kind, expected) = match (&other, side) {
+            (CommitFile::Same { bytes }, _) => {
+                self.bytes += bytes;
+                return chosen;
+            }
+            (CommitFile::Nothing, Side::Copy) => {
+                self.uncopied.push(Uncopied { number, at: commit.at });
+                return chosen;
+            }
+            (_, Side::Copy) => {
+                (AnomalyKind::CommitCopyDamaged, format!("the bytes of {}", Side::Ledger.name(number)))
+            }
+            (CommitFile::Nothing, _) => (AnomalyKind::CommitMissing, format!("commit {number}")),
+            (CommitFile::Commit { .. }, _) => {
+                (AnomalyKind::ChainBroken, format!("commit {number} as it was written"))
+            }
+            _ => (AnomalyKind::CommitDamaged, format!("commit {number} as it was written")),
+        };
+        let beside = side.other();
+        let found = format!("{}; {} is sound", other.words(number), beside.name(number));
+        let anomaly = Anomaly::new(kind, side.name(number), expected, found);
+        self.anomalies
+            .push(anomaly.remedy(format!("publishes the file again, from {}", beside.name(number))));
+        let is_commit = matches!(other, CommitFile::Commit { .. });
+        self.unlike.push(Unlike { number, side, digest: digest.clone(), is_commit });
+        chosen
     }
 
     fn add(
         &mut self,
         folder: &Path,
         number: CommitNumber,
-        found: Found,
-        seen: &mut impl FnMut(CommitNumber, &str),
+        files: CommitFiles,
+        named: Option<&str>,
+        seen: &mut impl FnMut(&Commit, &str),
     ) {
         let path = commit_name(number);
+        let found = self.choose(number, files, named);
         let before = self.newest.take();
         if let Some((before, _)) = &before
             && before.next() != number
@@ -175,16 +263,16 @@ impl Chain {
         }
         self.commits += 1;
         let (commit, digest) = match found {
-            Found::Commit { commit, digest, bytes } => {
+            CommitFile::Commit { commit, digest, bytes } => {
                 self.bytes += bytes;
                 (commit, digest)
             }
-            Found::Nothing => {
+            CommitFile::Nothing | CommitFile::Same { .. } => {
                 self.missing(number.0..=number.0);
                 self.newest = Some((number, String::new()));
                 return;
             }
-            Found::Unsound(what) => {
+            CommitFile::Unsound(what) => {
                 self.damaged(
                     AnomalyKind::CommitDamaged,
                     path,
@@ -195,7 +283,10 @@ impl Chain {
                 return;
             }
         };
-        seen(number, &digest);
+        if self.state.as_ref().is_some_and(|state| state.store != commit.store) {
+            self.foreign.push(number);
+        }
+        seen(&commit, &digest);
         self.gaps.note(&commit.action);
         if let Action::Salvage { lost, .. } = &commit.action {
             let lost = lost.iter().filter_map(|range| range.facts());
@@ -245,6 +336,12 @@ impl Chain {
         }
     }
 
+    /// Those of the commits that are of another store, unless it is not certain which store this is.
+    pub(crate) fn strangers(&self) -> &[CommitNumber] {
+        let is_certain = (self.foreign.len() as u64) < self.commits / 2;
+        if is_certain { &self.foreign } else { &[] }
+    }
+
     /// Takes from a commit what it says by itself.
     fn add_loosely(&mut self, commit: &Commit, digest: &str) {
         let head = Head { number: commit.number, blake3: digest.to_owned() };
@@ -260,7 +357,7 @@ impl Chain {
             lost: Default::default(),
             unaccounted: 0,
             unverified: Vec::new(),
-            compacted_at: crate::fact::UnixNanos::default(),
+            compacted_at: UnixNanos::default(),
             holds: BTreeMap::new(),
             removed: Vec::new(),
             imports: Vec::new(),
@@ -352,7 +449,11 @@ impl Chain {
     }
 
     fn damaged(&mut self, kind: AnomalyKind, path: String, expected: String, found: String) {
-        self.anomalies.push(Anomaly::new(kind, path, expected, found));
+        let mut anomaly = Anomaly::new(kind, path, expected, found);
+        if self.foreign.last().is_some_and(|foreign| commit_name(*foreign) == anomaly.path) {
+            anomaly = anomaly.remedy("moves the file aside: it is of another store".to_owned());
+        }
+        self.anomalies.push(anomaly);
         self.adds_up = false;
         self.gaps.anywhere = true;
     }
@@ -360,5 +461,5 @@ impl Chain {
 
 /// The path of a commit below the root.
 fn commit_name(number: CommitNumber) -> String {
-    format!("ledger/{:020}.json", number.0)
+    Side::Ledger.name(number)
 }

@@ -16,17 +16,19 @@ mod list;
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
+use list::LINK;
 pub(crate) use list::{Entry, Form, list, name};
-use list::{LINK, stream_of};
+pub(super) use list::{is_absent, is_file, look_at};
 
 use super::lock::LOCK;
 use crate::consume::{self, StateName};
 use crate::error::{Error, Result};
 use crate::fact::{Kind, Seq, StreamId};
-use crate::journal::claim::{self, JournalName};
-use crate::ledger::{CommitNumber, State, StreamRange};
-use crate::segment::IMPORTED;
+use crate::journal::claim::{self, JournalName, stream_of};
+use crate::ledger::{COPY_FOLDER, CommitNumber, State, StreamRange};
+pub(crate) use crate::segment::range_of;
 use crate::settings;
+use crate::store::is_foreign;
 
 /// What an entry is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +41,8 @@ pub(crate) enum What {
     /// `ostracon.toml`, and what an editor leaves beside it.
     Settings,
     Commit(CommitNumber),
+    /// The second file of a commit.
+    CommitCopy(CommitNumber),
     Checkpoint(CommitNumber),
     /// Locked by who maintains the store.
     MaintenanceLock,
@@ -68,8 +72,10 @@ pub(crate) enum What {
     ConsumerGroupLock,
     /// What was moved aside.
     Quarantine,
-    /// A dot file: other programs leave them everywhere.
+    /// A dot file, or another name that other programs leave everywhere.
     Hidden,
+    /// A file or a folder beside the store's own, which is somebody's, and in nobody's way.
+    Foreign,
     /// It does not belong into a store; what would, in these words.
     Stranger(&'static str),
 }
@@ -199,7 +205,8 @@ fn what(entry: &Entry, known: &Known<'_>) -> What {
     let found = match folder {
         "" => in_root(name, entry.form),
         "ledger" => in_ledger(name),
-        "journal" => in_journal(name, entry.form),
+        COPY_FOLDER => in_copies(name),
+        "journal" => in_journal(name),
         consume::FOLDER => in_consumers(name),
         _ => match Kind::ALL.into_iter().find(|kind| kind.table() == folder) {
             Some(kind) => in_segments(kind, name, &path, known),
@@ -208,7 +215,8 @@ fn what(entry: &Entry, known: &Known<'_>) -> What {
     };
     let wanted = match found {
         What::Folder | What::StreamFolder(_) | What::Quarantine => Form::Folder,
-        What::Hidden | What::Stranger(_) => return found,
+        // Whatever stands there, the user has put it there.
+        What::Settings | What::Hidden | What::Foreign | What::Stranger(_) => return found,
         _ => Form::File,
     };
     match (entry.form == wanted, wanted) {
@@ -222,13 +230,15 @@ fn what(entry: &Entry, known: &Known<'_>) -> What {
 fn in_root(name: &str, form: Form) -> What {
     match name {
         "quarantine" => What::Quarantine,
-        "ledger" | "journal" | "events" | "audits" | "dead_letters" | consume::FOLDER => What::Folder,
+        "ledger" | COPY_FOLDER | "journal" | "events" | "audits" | "dead_letters" | consume::FOLDER => {
+            What::Folder
+        }
         settings::FILE => What::Settings,
-        _ if name.starts_with('.') => What::Hidden,
+        _ if is_foreign(name) => What::Hidden,
         _ => match name.strip_prefix(settings::FILE) {
             Some(rest) if rest.strip_suffix(".tmp").is_some() => What::Temporary { stream: None },
             Some(_) if form == Form::File => What::Settings,
-            _ => What::Stranger("nothing of this name"),
+            _ => What::Foreign,
         },
     }
 }
@@ -244,8 +254,18 @@ pub(super) fn in_ledger(name: &str) -> What {
         (Some(number), "json") => What::Commit(number),
         (Some(number), "checkpoint") => What::Checkpoint(number),
         (None, "tmp") => What::Temporary { stream: None },
-        _ if name.starts_with('.') => What::Hidden,
+        _ if is_foreign(name) => What::Hidden,
         _ => What::Stranger("commits and checkpoints"),
+    }
+}
+
+fn in_copies(name: &str) -> What {
+    match in_ledger(name) {
+        What::Commit(number) => What::CommitCopy(number),
+        What::Checkpoint(_) | What::MaintenanceLock | What::Stranger(_) => {
+            What::Stranger("copies of commits")
+        }
+        what => what,
     }
 }
 
@@ -254,7 +274,7 @@ fn in_consumers(name: &str) -> What {
         Some(name) => What::ConsumerGroup(name),
         None if is_lock_of_group(name) => What::ConsumerGroupLock,
         None if name.strip_suffix(".tmp").is_some() => What::Temporary { stream: None },
-        None if name.starts_with('.') => What::Hidden,
+        None if is_foreign(name) => What::Hidden,
         None => What::Stranger("states of consumer groups"),
     }
 }
@@ -265,21 +285,21 @@ fn is_lock_of_group(name: &str) -> bool {
     state.is_some_and(|state| StateName::parse(&state).is_some())
 }
 
-fn in_journal(name: &str, form: Form) -> What {
+fn in_journal(name: &str) -> What {
     let (folder, file) = match name.split_once('/') {
         Some((folder, file)) => (folder, Some(file)),
         None => (name, None),
     };
     let Some(stream) = stream_of(folder) else {
-        let hidden = name.starts_with('.') && form == Form::File;
-        return if hidden { What::Hidden } else { What::Stranger("folders of streams") };
+        return if is_foreign(name) { What::Hidden } else { What::Stranger("folders of streams") };
     };
     match file {
         None => What::StreamFolder(stream),
         Some("lock") => What::StreamLock(stream),
         Some(file) => match JournalName::parse(file) {
             Some(name) => What::Journal(stream, name),
-            None if file.starts_with('.') => What::Hidden,
+            None if is_foreign(file) => What::Hidden,
+            None if file.strip_suffix(".tmp").is_some() => What::Temporary { stream: Some(stream) },
             None => What::Stranger("journal files"),
         },
     }
@@ -300,20 +320,9 @@ fn in_segments(kind: Kind, name: &str, path: &str, known: &Known<'_>) -> What {
             let ranges: Vec<_> = range_of(stem).into_iter().collect();
             What::Uncommitted { kind, standing: known.standing(&ranges), ranges }
         }
-        _ if name.starts_with('.') => What::Hidden,
+        _ if is_foreign(name) => What::Hidden,
         _ => What::Stranger("segments"),
     }
-}
-
-/// The facts of a segment with this name: `<stream>-<first>-<last>-<unique>`, behind `import-` or not.
-pub(crate) fn range_of(stem: &str) -> Option<StreamRange> {
-    let mut parts = stem.strip_prefix(IMPORTED).unwrap_or(stem).split('-');
-    let stream = StreamId(parts.next()?.parse().ok()?);
-    let first_seq = Seq(parts.next()?.parse().ok()?);
-    let last_seq = Seq(parts.next()?.parse().ok()?);
-    let unique = parts.next().is_some() && parts.next().is_none();
-    let range = StreamRange { stream, first_seq, last_seq };
-    range.facts().filter(|facts| unique && *facts > 0 && first_seq.0 > 0).map(|_| range)
 }
 
 /// Whether a process owns this stream. Nothing is created, and nothing written: a lock file that
@@ -327,16 +336,15 @@ pub(crate) fn range_of(stem: &str) -> Option<StreamRange> {
 pub(crate) fn is_owned(root: &Path, stream: StreamId) -> Result<bool> {
     let path = claim::folder(root, stream).join("lock");
     let attempt = |error| Error::io("look at the lock", &path, error);
-    match std::fs::symlink_metadata(&path) {
-        Ok(metadata) if metadata.is_file() => {}
-        Ok(_) => return Ok(false),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
-        Err(error) => return Err(attempt(error)),
+    if !is_file(&path)? {
+        return Ok(false);
     }
     let file = std::fs::File::open(&path).map_err(attempt)?;
     match file.try_lock_shared() {
         Ok(()) => Ok(false),
         Err(std::fs::TryLockError::WouldBlock) => Ok(true),
+        // Where nothing can be locked, nobody can tell: on doubt somebody is at work.
+        Err(std::fs::TryLockError::Error(error)) if crate::environment::has_no_locks(&error) => Ok(true),
         Err(std::fs::TryLockError::Error(error)) => Err(attempt(error)),
     }
 }

@@ -28,7 +28,7 @@ impl Maintenance {
     pub(crate) fn claim(disk: &Disk, root: &Path) -> Result<Self> {
         let path = root.join("ledger").join(LOCK);
         let attempt = |error| Error::io("claim the maintenance of the store with", &path, error);
-        let lock = disk.lock_file(&path).map_err(attempt)?;
+        let lock = disk.lock_file_of_anyone(&path).map_err(attempt)?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { lock }),
             Err(TryLockError::WouldBlock) => Err(Error::new(

@@ -14,27 +14,30 @@
 
 mod anomaly;
 mod chain;
+mod changes;
 mod compact;
-pub(crate) mod footer;
 mod gaps;
+mod guess;
 pub(crate) mod inventory;
 mod lock;
+mod lossy_repair;
 mod recover;
 pub(crate) mod retention;
 pub(crate) mod scan;
 mod startup;
-mod thrift;
 mod verify;
 
-pub use anomaly::{Affected, Anomaly, AnomalyKind, Debris, ScanReport, Span};
+pub use anomaly::{Affected, Anomaly, AnomalyKind, Debris, Note, ScanReport, Span};
+pub use changes::{Changes, KindChanges};
 pub(crate) use compact::compact;
 pub use compact::{
     CompactOptions, CompactProgress, CompactReport, CompactionReport, DroppedFacts, Holding,
     UnacknowledgedFacts,
 };
+pub(crate) use guess::{guess_state, highest_stream};
 pub(crate) use lock::Maintenance;
 pub use recover::{LostFacts, RecoveryConfig, RecoveryMode, RecoveryReport, UnverifiedFacts, recover};
 pub use scan::{ScanDepth, ScanOptions, ScanProgress, scan};
 pub use startup::StartupMode;
 pub(crate) use startup::check as check_startup;
-pub use verify::{Against, BalanceSheet, KindBalance, LedgerHead, verify};
+pub use verify::{Against, BalanceSheet, KindBalance, LedgerHead, verify, verify_at};

@@ -7,9 +7,10 @@
 //! looks like a younger one.
 //!
 //! Verifying looks at commits and journals, and into segments only as far as it takes to tell which
-//! facts rules hide; whether the segments hold what the ledger says is [`scan`](super::scan::scan)'s
-//! business.
+//! facts rules hide. Whether the segments hold what the ledger says is found out by reading them:
+//! [`verify_at`] with [`ScanDepth::Deep`] does, and the sheet says whether it was done.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
@@ -17,15 +18,18 @@ use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
-use super::anomaly::{Affected, Anomaly, AnomalyKind, Span};
+use super::anomaly::{Affected, Anomaly, AnomalyKind, Note, Span};
 use super::chain;
+use super::changes::Changes;
+use super::inventory::is_absent;
 use super::retention::hidden;
-use super::scan::{Scene, check_is_store, open_journals};
+use super::scan::surroundings::ahead_of_the_clock;
+use super::scan::{ScanDepth, Scene, check_is_store, open_journals, scan};
 use crate::disk::Disk;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Kind, UnixNanos};
 use crate::ledger::{Segment, State};
-use crate::store::Store;
+use crate::store::{Store, absolute};
 
 /// A commit, by number and digest: what to keep elsewhere, so that a store which was rolled back
 /// or rewritten is found out.
@@ -99,8 +103,15 @@ pub struct BalanceSheet {
     pub holds: Vec<String>,
     /// What the head that was kept elsewhere says, if one was given.
     pub against: Option<Against>,
+    /// What became of facts since that head, if the store still has the history that led there.
+    pub changes: Option<Changes>,
+    /// Whether the contents of all live segments were read and compared with what was written.
+    pub contents_read: bool,
     /// What is wrong with the ledger, the journals, or the sizes of the segments' files.
     pub anomalies: Vec<Anomaly>,
+    /// What is worth knowing: facts that are stamped ahead of the clock.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<Note>,
 }
 
 /// What became of the facts of one kind: those recorded are live, dropped or lost.
@@ -131,7 +142,7 @@ pub struct KindBalance {
 #[serde(tag = "verdict", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Against {
-    /// It has, and has made so many commits since.
+    /// It has, and has made so many commits since; [`BalanceSheet::changes`] says what they did.
     Contained {
         /// The commits made since.
         since: u64,
@@ -156,6 +167,12 @@ impl BalanceSheet {
         self.anomalies.is_empty()
             && self.against.as_ref().is_none_or(|against| matches!(against, Against::Contained { .. }))
     }
+
+    /// Whether facts that were there at the head which was kept, or came since, are gone or may have been changed:
+    /// dropped by rules, lost, or read from damaged files.
+    pub fn took_facts(&self) -> bool {
+        self.changes.as_ref().is_some_and(Changes::took_facts)
+    }
 }
 
 /// Adds a store up, from its first commit to its head.
@@ -171,21 +188,52 @@ impl BalanceSheet {
 /// store.close()?;
 ///
 /// let sheet = verify(&path, Some(&kept))?;
-/// assert!(sheet.is_sound());
+/// assert!(sheet.is_sound() && !sheet.took_facts());
 /// assert_eq!((sheet.kinds[0].recorded, sheet.kinds[0].live), (1, 1));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
 /// # Errors
-/// Those of [`scan`](super::scan::scan). That the ledger is damaged is an anomaly, and no error.
+/// Those of [`scan`]. That the ledger is damaged is an anomaly, and no error.
 pub fn verify(path: impl AsRef<Path>, against: Option<&LedgerHead>) -> Result<BalanceSheet> {
-    let (root, disk) = (path.as_ref(), Disk::new());
+    verify_at(path, against, ScanDepth::Quick)
+}
+
+/// [`verify`], looking so closely: [`ScanDepth::Deep`] also reads the contents of all segments.
+///
+/// # Errors
+/// Those of [`verify`].
+pub fn verify_at(
+    path: impl AsRef<Path>,
+    against: Option<&LedgerHead>,
+    depth: ScanDepth,
+) -> Result<BalanceSheet> {
+    let root = &absolute(path.as_ref())?;
+    let mut sheet = add_up(root, against)?;
+    if depth == ScanDepth::Deep {
+        let found = scan(root, depth)?.anomalies.into_iter();
+        let is_known = |found: &Anomaly| {
+            sheet.anomalies.iter().any(|known| (known.kind, &known.path) == (found.kind, &found.path))
+        };
+        let new: Vec<_> = found.filter(|found| !is_known(found)).collect();
+        sheet.anomalies.extend(new);
+        sheet.contents_read = true;
+    }
+    Ok(sheet)
+}
+
+fn add_up(root: &Path, against: Option<&LedgerHead>) -> Result<BalanceSheet> {
+    let disk = Disk::new();
     check_is_store(root)?;
     let mut streams = open_journals(&disk, root)?;
     let mut kept = None;
-    let mut chain = chain::walk(root, |number, digest| {
-        if against.is_some_and(|against| against.commit == number.0) {
-            kept = Some(digest.to_owned());
+    let mut changes = Changes::default();
+    let mut chain = chain::walk(root, |commit, digest| {
+        let Some(against) = against else { return };
+        match commit.number.0.cmp(&against.commit) {
+            Ordering::Less => {}
+            Ordering::Equal => kept = Some(digest.to_owned()),
+            Ordering::Greater => changes.add(commit),
         }
     })?;
     let scene = Scene::new(root, &disk);
@@ -218,7 +266,7 @@ pub fn verify(path: impl AsRef<Path>, against: Option<&LedgerHead>) -> Result<Ba
         anomalies.push(Anomaly::new(AnomalyKind::Imbalance, path, expected, found));
     }
     if let Some(state) = state.as_ref().filter(|_| chain.adds_up) {
-        anomalies.extend(not_there(root, state));
+        anomalies.extend(not_there(root, state)?);
     }
     let against = against.map(|against| match kept {
         Some(found) if found == against.blake3 => {
@@ -230,7 +278,9 @@ pub fn verify(path: impl AsRef<Path>, against: Option<&LedgerHead>) -> Result<Ba
         }
         None => Against::Gone,
     });
+    let notes = state.as_ref().and_then(|state| ahead_of_the_clock(state, UnixNanos::now()));
     Ok(BalanceSheet {
+        notes: notes.into_iter().collect(),
         at: state.as_ref().map(|state| state.at),
         root: state.as_ref().map_or(0, |state| state.root.0),
         rebuilt: chain.rebuilt,
@@ -253,27 +303,35 @@ pub fn verify(path: impl AsRef<Path>, against: Option<&LedgerHead>) -> Result<Ba
         }),
         holds: state.as_ref().map_or_else(Vec::new, |state| state.holds.keys().cloned().collect()),
         head: state.map(|_| head),
+        changes: matches!(against, Some(Against::Contained { .. })).then_some(changes),
         against,
+        contents_read: false,
         anomalies,
     })
 }
 
 /// Live segments whose files are not there, or not of the right size. What is in them a scan looks at.
-fn not_there(root: &Path, state: &State) -> Vec<Anomaly> {
+fn not_there(root: &Path, state: &State) -> Result<Vec<Anomaly>> {
     let of = |segment: &Segment| {
-        let (kind, expected, found) = match std::fs::symlink_metadata(root.join(&segment.path)) {
-            Ok(file) if file.len() == segment.bytes => return None,
+        let (kind, expected, found) = match std::fs::metadata(root.join(&segment.path)) {
+            Ok(file) if file.len() == segment.bytes => return Ok(None),
             Ok(file) => (
                 AnomalyKind::SegmentSize,
                 format!("{} bytes", segment.bytes),
                 format!("{} bytes", file.len()),
             ),
-            Err(_) => (AnomalyKind::SegmentMissing, "a segment".to_owned(), "nothing".to_owned()),
+            Err(error) if is_absent(&error) => {
+                (AnomalyKind::SegmentMissing, "a segment".to_owned(), "nothing".to_owned())
+            }
+            Err(error) => return Err(Error::io("look at", &root.join(&segment.path), error)),
         };
         let anomaly = Anomaly::new(kind, segment.path.clone(), expected, found);
-        Some(anomaly.touching(Affected::of(segment)))
+        Ok(Some(anomaly.touching(Affected::of(segment))))
     };
-    let mut found: Vec<_> = state.segments.iter().flatten().filter_map(|segment| of(segment)).collect();
+    let mut found = Vec::new();
+    for segment in state.segments.iter().flatten() {
+        found.extend(of(segment)?);
+    }
     if !found.is_empty()
         && let Ok(store) = Store::builder().read_only(true).open(root)
     {
@@ -282,7 +340,7 @@ fn not_there(root: &Path, state: &State) -> Vec<Anomaly> {
         let is_live = |path: &str| now.segments.iter().flatten().any(|segment| segment.path == path);
         found.retain(|anomaly| is_live(&anomaly.path));
     }
-    found
+    Ok(found)
 }
 
 fn balance(kind: Kind, state: Option<&State>, unflushed: [u64; 3], hidden: Option<[u64; 3]>) -> KindBalance {

@@ -4,23 +4,29 @@
 //! often: so it is answered without SQL. Segments are read backwards, newest first, a window of
 //! rows at a time, and no further than the answer reaches.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ops::Range;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use arrow::array::RecordBatch;
-use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ParquetRecordBatchReaderBuilder, RowSelection, RowSelector,
-};
+use arrow::array::{BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
+use arrow::error::ArrowError;
+use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 use parquet::file::metadata::PageIndexPolicy;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Fact, Kind, Position, Recorded, columns};
 use crate::ledger::Segment;
 use crate::maintain::retention::{Selection, Verdict};
-use crate::segment::{open as open_segment, reader_options};
+use crate::segment::{SegmentFile, unless_damaged};
+use crate::snapshot::Snapshot;
 use crate::store::Store;
 
 /// The smallest window of rows that is read at once.
 const WINDOW_ROWS: usize = 1024;
+
+/// The flag for a list that cannot be stopped.
+static NEVER: AtomicBool = AtomicBool::new(false);
 
 type Found = Recorded<Fact<'static>>;
 
@@ -31,45 +37,78 @@ impl Store {
     /// # Errors
     /// [`ErrorKind::Damaged`] and the operating system's errors.
     pub fn list(&self, kind: Kind, limit: Option<usize>, since: Option<f64>) -> Result<Vec<Found>> {
-        self.list_until(kind, limit, since, |_, error| Err(error)).map(|listed| listed.facts)
+        self.list_unless(&NEVER, kind, limit, since)
     }
 
-    /// The same of what can be read: damaged segments are passed over, and told. For whoever would rather
-    /// have the rest than an error.
+    /// [`Store::list`], which ends with [`ErrorKind::Cancelled`] once `cancel` is true.
     ///
     /// # Errors
-    /// The operating system's errors, and [`ErrorKind::Damaged`] where it is not a segment that is.
+    /// Those of [`Store::list`], and [`ErrorKind::Cancelled`].
+    pub fn list_unless(
+        &self,
+        cancel: &AtomicBool,
+        kind: Kind,
+        limit: Option<usize>,
+        since: Option<f64>,
+    ) -> Result<Vec<Found>> {
+        let snapshot = self.snapshot()?;
+        self.list_until(&snapshot, kind, limit, since, cancel, Err).map(|listed| listed.facts)
+    }
+
+    /// The newest facts as [`Store::list`] gives them, as far as they can be read: what is wrong with
+    /// segments, journals and the ledger is told, and what of them can be read is given.
+    ///
+    /// # Errors
+    /// The operating system's errors.
     pub fn list_readable(&self, kind: Kind, limit: Option<usize>, since: Option<f64>) -> Result<Listed> {
-        self.list_until(kind, limit, since, |listed, error| {
-            if error.kind() != ErrorKind::Damaged {
-                return Err(error);
+        self.list_readable_unless(&NEVER, kind, limit, since)
+    }
+
+    /// [`Store::list_readable`], which ends with [`ErrorKind::Cancelled`] once `cancel` is true.
+    ///
+    /// # Errors
+    /// The operating system's errors, and [`ErrorKind::Cancelled`].
+    pub fn list_readable_unless(
+        &self,
+        cancel: &AtomicBool,
+        kind: Kind,
+        limit: Option<usize>,
+        since: Option<f64>,
+    ) -> Result<Listed> {
+        let snapshot = Snapshot::take_readable(self.shared())?;
+        let mut listed =
+            self.list_until(&snapshot, kind, limit, since, cancel, |error| snapshot.note_damage(error))?;
+        for damage in snapshot.take_damage() {
+            // A segment that rules have to count is read twice.
+            if !listed.damage.iter().any(|known| known.to_string() == damage.to_string()) {
+                listed.damage.push(damage);
             }
-            listed.damage.push(error);
-            Ok(())
-        })
+        }
+        Ok(listed)
     }
 
     /// Goes on after a damaged segment unless `on_damage` says that this is an error.
     fn list_until(
         &self,
+        snapshot: &Snapshot,
         kind: Kind,
         limit: Option<usize>,
         since: Option<f64>,
-        mut on_damage: impl FnMut(&mut Listed, Error) -> Result<()>,
+        cancel: &AtomicBool,
+        on_damage: impl Fn(Error) -> Result<()>,
     ) -> Result<Listed> {
         let mut listed = Listed::default();
-        let limit = limit.unwrap_or(usize::MAX);
-        let snapshot = self.snapshot()?;
-        if limit == 0 {
+        if limit == Some(0) {
             return Ok(listed);
         }
-        let selection = Selection::of(self.shared(), &snapshot, self.shared().now())?;
-        let mut newest = Newest { limit, since, selection, found: Vec::new() };
+        let explain = |error| self.shared().disk.explain(error);
+        let selection = Selection::of(self.shared(), snapshot, self.shared().now()).map_err(explain)?;
+        let mut newest = Newest::of(limit, since, cancel, selection);
         for stream in snapshot.tail()?.chunk_by(|one, next| one.stream == next.stream) {
             let mut given = 0;
             for rows in stream.iter().rev().filter_map(|chunk| chunk.rows(kind)) {
                 given += newest.add(kind, &rows.batch)?;
-                if given >= limit {
+                if given >= newest.limit {
                     break;
                 }
             }
@@ -81,12 +120,13 @@ impl Store {
                 // All that follow end earlier still.
                 break;
             }
+            newest.check()?;
             let gone = matches!(newest.selection.segment(&segment), Verdict::DropAll(_));
             if !gone && newest.may_match(&segment) {
                 let path = self.path().join(&segment.path);
                 if let Err(error) = newest.read(kind, &segment, &path) {
-                    on_damage(&mut listed, error)?;
-                    listed.passed_over += segment.rows;
+                    on_damage(explain(error))?;
+                    listed.passed_over += newest.read_undamaged(kind, &segment, &path)?;
                 }
             }
         }
@@ -104,22 +144,37 @@ pub struct Listed {
     pub facts: Vec<Recorded<Fact<'static>>>,
     /// Facts in damaged segments, of which some may be among those found.
     pub passed_over: u64,
-    /// What is wrong with each of these segments.
+    /// What is wrong with each of these segments, and with journals and the ledger.
     pub damage: Vec<Error>,
 }
 
-struct Newest {
+struct Newest<'a> {
     limit: usize,
     since: Option<f64>,
+    cancel: &'a AtomicBool,
     selection: Selection,
     found: Vec<Found>,
 }
 
-impl Newest {
+impl<'a> Newest<'a> {
+    fn of(limit: Option<usize>, since: Option<f64>, cancel: &'a AtomicBool, selection: Selection) -> Self {
+        Self { limit: limit.unwrap_or(usize::MAX), since, cancel, selection, found: Vec::new() }
+    }
+
+    /// Fails once the list is cancelled.
+    fn check(&self) -> Result<()> {
+        if self.cancel.load(Ordering::Relaxed) {
+            return Err(Error::new(ErrorKind::Cancelled, "the list was stopped before its end"));
+        }
+        Ok(())
+    }
+
     /// Keeps the newest of what was found, in order.
     fn trim(&mut self) {
         self.found
             .sort_by_key(|found| (found.position.recorded_at, found.position.stream, found.position.seq));
+        // A damaged segment may have been read twice.
+        self.found.dedup_by_key(|found| (found.position.stream, found.position.seq));
         let surplus = self.found.len().saturating_sub(self.limit);
         self.found.drain(..surplus);
     }
@@ -170,35 +225,21 @@ impl Newest {
     }
 
     /// Reads a segment from its end until it has given as many facts as are asked for.
-    fn read(&mut self, kind: Kind, segment: &Segment, path: &std::path::Path) -> Result<()> {
-        let read = AssertUnwindSafe(|| self.read_backwards(kind, segment, path));
-        // A decoder may panic on damaged bytes.
-        catch_unwind(read).unwrap_or_else(|_| Err(Error::damaged(path, "its pages cannot be decoded")))
-    }
-
-    fn read_backwards(&mut self, kind: Kind, segment: &Segment, path: &std::path::Path) -> Result<()> {
-        let damaged = |error: &dyn std::fmt::Display| Error::damaged(path, error);
-        let file = open_segment(path)?;
-        let options = reader_options(kind).with_page_index_policy(PageIndexPolicy::Optional);
-        let metadata = ArrowReaderMetadata::load(&file, options).map_err(|error| damaged(&error))?;
-        let rows = usize::try_from(metadata.metadata().file_metadata().num_rows()).unwrap_or_default();
-        if rows as u64 != segment.rows {
-            return Err(damaged(&format_args!("it has {rows} rows, and the ledger says {}", segment.rows)));
-        }
+    fn read(&mut self, kind: Kind, segment: &Segment, path: &Path) -> Result<()> {
+        let file = SegmentFile::open(path, segment, PageIndexPolicy::Optional)?;
+        let groups = file.group_rows();
+        let rows = groups.iter().sum::<usize>();
         let mut end = rows;
         let mut window = self.limit.clamp(WINDOW_ROWS, rows.max(WINDOW_ROWS));
         let mut given = 0;
         while end > 0 && given < self.limit {
+            self.check()?;
             let begin = end.saturating_sub(window);
-            let file = file.try_clone().map_err(|error| Error::io("open the segment", path, error))?;
-            let selection =
-                RowSelection::from(vec![RowSelector::skip(begin), RowSelector::select(end - begin)]);
-            let batches = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata.clone())
-                .with_row_selection(selection)
-                .with_batch_size(end - begin)
-                .build()
-                .map_err(|error| damaged(&error))?;
-            let batches = batches.collect::<Result<Vec<_>, _>>().map_err(|error| damaged(&error))?;
+            let (groups, selection) = within_groups(&groups, begin..end);
+            let batches = file.decode(|| {
+                let reader = file.rows().with_row_groups(groups).with_row_selection(selection);
+                reader.with_batch_size(end - begin).build()?.collect::<Result<Vec<_>, ArrowError>>()
+            })?;
             for batch in batches.iter().rev() {
                 given += self.add(kind, batch)?;
             }
@@ -206,5 +247,90 @@ impl Newest {
             window = window.saturating_mul(4);
         }
         Ok(())
+    }
+
+    /// Reads what can be read of a damaged segment from its end, until it has given as many facts as are asked for,
+    /// and returns how many rows were passed over. Rows that the ledger does not know in this segment are no facts.
+    fn read_undamaged(&mut self, kind: Kind, segment: &Segment, path: &Path) -> Result<u64> {
+        let opened = SegmentFile::open(path, segment, PageIndexPolicy::Skip);
+        let opened = match unless_damaged(opened)? {
+            Some(file) => Some(file),
+            None => unless_damaged(SegmentFile::open_without_footer(path, segment))?,
+        };
+        let Some(file) = opened else { return Ok(segment.rows) };
+        let groups = file.group_rows();
+        let all: u64 = groups.iter().map(|rows| *rows as u64).sum();
+        let mut passed_over = segment.rows.saturating_sub(all);
+        let mut given = 0;
+        for (group, rows) in groups.into_iter().enumerate().rev() {
+            if given >= self.limit {
+                break;
+            }
+            let mut batches = Vec::new();
+            file.read_undamaged(group, rows, &mut |batch| {
+                batches.push(rows_of(segment, batch)?);
+                Ok(())
+            })?;
+            let read: usize = batches.iter().map(RecordBatch::num_rows).sum();
+            passed_over += rows.saturating_sub(read) as u64;
+            for batch in batches.iter().rev() {
+                given += self.add(kind, batch)?;
+            }
+        }
+        Ok(passed_over)
+    }
+}
+
+/// The row groups that have some of these rows of a file, and which of their rows are meant.
+fn within_groups(groups: &[usize], rows: Range<usize>) -> (Vec<usize>, RowSelection) {
+    let mut chosen = Vec::new();
+    let (mut at, mut first) = (0, 0);
+    for (group, count) in groups.iter().enumerate() {
+        if at < rows.end && rows.start < at + count {
+            if chosen.is_empty() {
+                first = at;
+            }
+            chosen.push(group);
+        }
+        at += count;
+    }
+    let skipped = RowSelector::skip(rows.start.saturating_sub(first));
+    (chosen, RowSelection::from(vec![skipped, RowSelector::select(rows.len())]))
+}
+
+/// The rows whose places the ledger gives to the segment.
+fn rows_of(segment: &Segment, rows: &RecordBatch) -> Result<RecordBatch> {
+    let recorded = segment.recorded_at;
+    let is_of = |place: Position| {
+        recorded.min <= place.recorded_at
+            && place.recorded_at <= recorded.max
+            && segment.streams.iter().any(|range| {
+                range.stream == place.stream && (range.first_seq..=range.last_seq).contains(&place.seq)
+            })
+    };
+    let places = columns::positions(rows);
+    let mask: BooleanArray = match places {
+        Some(places) => places.map(|place| Some(is_of(place))).collect(),
+        None => vec![false; rows.num_rows()].into(),
+    };
+    filter_record_batch(rows, &mask)
+        .map_err(|error| Error::with_source(ErrorKind::Internal, "rows cannot be chosen", error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_in_the_row_groups_that_they_overlap() {
+        let groups = [10, 5, 20];
+        let chosen = |rows: Range<usize>| within_groups(&groups, rows).0;
+        assert_eq!(chosen(0..35), [0, 1, 2]);
+        assert_eq!(chosen(34..35), [2]);
+        assert_eq!(chosen(9..15), [0, 1]);
+        assert_eq!(chosen(10..15), [1]);
+        assert_eq!(chosen(14..16), [1, 2]);
+        let (_, selection) = within_groups(&groups, 12..20);
+        assert_eq!((selection.skipped_row_count(), selection.row_count()), (2, 8));
     }
 }

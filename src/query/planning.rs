@@ -8,6 +8,7 @@
 //! A single rule is not interrupted; which texts make one rule slow is [`guard`](super::guard)'s
 //! business.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -17,8 +18,8 @@ use datafusion::common::{DataFusionError, Result};
 use datafusion::execution::SessionState;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::logical_expr::{Expr, LogicalPlan};
-use datafusion::optimizer::{AnalyzerRule, OptimizerConfig, OptimizerRule};
-use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::optimizer::{AnalyzerRule, ApplyOrder, OptimizerConfig, OptimizerRule};
+use datafusion::physical_optimizer::{PhysicalOptimizerContext, PhysicalOptimizerRule};
 use datafusion::physical_plan::ExecutionPlan;
 
 use super::watch::late;
@@ -41,15 +42,22 @@ impl Planning {
         Arc::new(Self { timeout, begun: Mutex::new(Instant::now()) })
     }
 
-    /// Has a session look at the clock between all of its rules.
+    /// Has a session look at the clock between all of its rules, but for those of these names.
     pub(super) fn watch(
         self: &Arc<Self>,
         state: &SessionState,
         builder: SessionStateBuilder,
+        without: &[String],
     ) -> SessionStateBuilder {
+        let with = |name: &str| without.iter().all(|without| without != name);
         let analyzing = state.analyzer().rules.iter().cloned();
-        let optimizing = state.optimizers().iter().cloned();
-        let physical = state.physical_optimizers().iter().cloned();
+        let optimizing = state.optimizers().iter().filter(|rule| with(rule.name())).cloned();
+        let physical = state.physical_optimizers().iter().filter(|rule| with(rule.name())).cloned();
+        let analyzing = analyzing.map(|rule| Arc::new(Caught(rule)) as Arc<dyn AnalyzerRule + Send + Sync>);
+        let optimizing =
+            optimizing.map(|rule| Arc::new(Caught(rule)) as Arc<dyn OptimizerRule + Send + Sync>);
+        let physical =
+            physical.map(|rule| Arc::new(Caught(rule)) as Arc<dyn PhysicalOptimizerRule + Send + Sync>);
         builder
             .with_analyzer_rules(self.between(analyzing, |rule| Arc::new(rule) as _))
             .with_optimizer_rules(self.between(optimizing, |rule| Arc::new(rule) as _))
@@ -93,6 +101,114 @@ struct Look {
     planning: Arc<Planning>,
     /// It stands before all others.
     first: bool,
+}
+
+/// A rule whose panic is an error: a text that the planner does not expect ends no thread of the caller.
+#[derive(Debug)]
+struct Caught<R>(R);
+
+fn caught<T>(rule: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    std::panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        let message = format!(
+            "the SQL cannot be planned: the planner's rule {rule} failed within, which is a fault of ostracon's and not of the store; please report the SQL, and try it in another form"
+        );
+        Err(DataFusionError::External(Box::new(Error::new(ErrorKind::Internal, message))))
+    })
+}
+
+impl AnalyzerRule for Caught<Arc<dyn AnalyzerRule + Send + Sync>> {
+    fn analyze(&self, plan: LogicalPlan, config: &ConfigOptions) -> Result<LogicalPlan> {
+        caught(self.0.name(), || self.0.analyze(plan, config))
+    }
+
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+}
+
+impl OptimizerRule for Caught<Arc<dyn OptimizerRule + Send + Sync>> {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn apply_order(&self) -> Option<ApplyOrder> {
+        self.0.apply_order()
+    }
+
+    fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
+        caught(self.0.name(), || self.0.rewrite(plan, config))
+    }
+}
+
+impl PhysicalOptimizerRule for Caught<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn schema_check(&self) -> bool {
+        self.0.schema_check()
+    }
+
+    fn optimize(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        config: &ConfigOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        self.or_without(plan, |plan| self.0.optimize(plan, config))
+    }
+
+    fn optimize_with_context(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        context: &dyn PhysicalOptimizerContext,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        self.or_without(plan, |plan| self.0.optimize_with_context(plan, context))
+    }
+}
+
+/// Physical rules that only make a plan faster.
+const SPARABLE: [&str; 11] = [
+    "CombinePartialFinalAggregate",
+    "FilterPushdown",
+    "FilterPushdown(Post)",
+    "HashJoinBuffering",
+    "LimitAggregation",
+    "LimitPushPastWindows",
+    "LimitPushdown",
+    "LimitedDistinctAggregation",
+    "ProjectionPushdown",
+    "TopKRepartition",
+    "WindowTopN",
+];
+
+impl Caught<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    /// Applies the rule. If a rule of [`SPARABLE`] fails with an internal error, the plan stays as it was.
+    fn or_without(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        rule: impl FnOnce(Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let name = self.0.name();
+        let before = Arc::clone(&plan);
+        match caught(name, || rule(plan)) {
+            Err(error) if SPARABLE.contains(&name) && is_mistake(&error) => {
+                tracing::debug!(rule = name, %error, "a query is planned without a rule that fails");
+                Ok(before)
+            }
+            planned => planned,
+        }
+    }
+}
+
+/// Whether an error is a fault in the planner.
+fn is_mistake(error: &DataFusionError) -> bool {
+    match error.find_root() {
+        DataFusionError::Internal(_) => true,
+        DataFusionError::External(error) => {
+            error.downcast_ref::<Error>().is_some_and(|error| error.kind() == ErrorKind::Internal)
+        }
+        _ => false,
+    }
 }
 
 fn count_expressions(plan: &LogicalPlan) -> Result<usize> {

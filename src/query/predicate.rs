@@ -8,7 +8,7 @@
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
-use arrow::array::{Array, BooleanArray, RecordBatch};
+use arrow::array::{Array, BooleanArray, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::compute::prep_null_mask_filter;
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion::common::cast::as_boolean_array;
@@ -24,7 +24,8 @@ use datafusion::physical_optimizer::pruning::{PruningPredicate, PruningPredicate
 
 use super::prune::Known;
 use super::table::sql_schema;
-use super::{guard, promoted, query_error, session, wall_time};
+use super::workers::STACK_BYTES;
+use super::{guard, precedence, promoted, query_error, session, time, types, wall_time};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Kind, columns};
 use crate::ledger::Segment;
@@ -37,6 +38,18 @@ pub(crate) struct Predicate {
     schema: SchemaRef,
     /// Over what the ledger knows of a segment.
     of_segments: Option<PruningPredicate>,
+    /// Whether there may be a row of which it cannot be asked.
+    may_fail: bool,
+}
+
+/// What a condition says of the rows of a batch.
+pub(crate) struct Matches {
+    /// The rows of which it is true. Where it is `NULL`, it is not.
+    pub(crate) matching: BooleanArray,
+    /// The rows of which it cannot be asked, in their order; they are not among the matching.
+    pub(crate) doubtful: Vec<usize>,
+    /// Why the first of these cannot be asked.
+    pub(crate) why: Option<Error>,
 }
 
 /// Functions and operators, as queries have them.
@@ -54,12 +67,21 @@ impl Predicate {
     /// Reads a condition over the columns that SQL shows of a kind.
     pub(crate) fn parse(kind: Kind, sql: &str) -> Result<Self> {
         guard::check_text(sql)?;
+        // The tree of a long text is deep, and the caller's stack may be small.
+        stacker::grow(STACK_BYTES, || Self::planned(kind, sql))
+    }
+
+    fn planned(kind: Kind, sql: &str) -> Result<Self> {
+        let sql = &*precedence::bracket_comparisons(sql);
         let language = language()?;
         let shown = sql_schema(kind);
         let over_shown = DFSchema::try_from(Arc::clone(&shown)).map_err(query_error)?;
-        let condition = language.create_logical_expr(sql, &over_shown).map_err(query_error)?;
+        let condition = time::logical_expr(language, sql, &over_shown).map_err(query_error)?;
         check(&condition)?;
-        let typed = language.create_physical_expr(condition.clone(), &over_shown).map_err(query_error)?;
+        let condition = types::meaning(condition, &over_shown).map_err(query_error)?;
+        let coerced = types::coerced(language, condition.clone(), &over_shown).map_err(query_error)?;
+        let may_fail = types::may_fail(&coerced, &over_shown);
+        let typed = language.create_physical_expr(coerced, &over_shown).map_err(query_error)?;
         let found = typed.data_type(&shown).map_err(query_error)?;
         if found != DataType::Boolean {
             return Err(Error::new(
@@ -72,7 +94,25 @@ impl Predicate {
             .and_then(wall_time::to_stored)
             .and_then(|stored| over_stored(language, kind, stored));
         let (condition, schema) = stored.map_err(query_error)?;
-        Ok(Self { condition, schema, of_segments })
+        Ok(Self { condition, schema, of_segments, may_fail })
+    }
+
+    /// Refuses a condition that fails on every row, such as an invalid regular expression. Only new holds call this: a
+    /// rule or hold that is in force may fail on every fact, and then keeps every fact.
+    pub(crate) fn check_computable(&self) -> Result<()> {
+        let nullable = self.schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
+        let nullable = Arc::new(Schema::new(nullable.collect::<Vec<_>>()));
+        let columns = nullable.fields().iter().map(|field| new_null_array(field.data_type(), 1)).collect();
+        let rows = RecordBatchOptions::new().with_row_count(Some(1));
+        let row = RecordBatch::try_new_with_options(nullable, columns, &rows)
+            .map_err(|error| query_error(error.into()))?;
+        match self.condition.evaluate(&row) {
+            Err(error) if matches!(error.find_root(), DataFusionError::Internal(_)) => {
+                Err(query_error(error).context("the condition cannot be computed on any fact"))
+            }
+            // What fails on one row may be asked of another.
+            _ => Ok(()),
+        }
     }
 
     /// The stored columns that it looks at.
@@ -80,18 +120,56 @@ impl Predicate {
         self.schema.fields().iter().map(|field| field.name().as_str())
     }
 
-    /// For each row of a batch with (at least) these columns, whether it is true there. Where it
-    /// is `NULL`, it is not.
-    pub(crate) fn matches(&self, batch: &RecordBatch) -> Result<BooleanArray> {
+    /// Whether there may be a row of which it cannot be asked, as of `CAST('n/a' AS BIGINT) > 5`.
+    pub(crate) const fn may_fail(&self) -> bool {
+        self.may_fail
+    }
+
+    /// Asks it of each row of a batch with (at least) these columns. A row on which it fails is
+    /// doubtful, and no reason not to ask the others.
+    pub(crate) fn ask(&self, batch: &RecordBatch) -> Result<Matches> {
         let columns = self.columns().map(|name| batch.column_by_name(name).cloned());
         let columns: Option<Vec<_>> = columns.collect();
         let columns = columns
             .ok_or_else(|| Error::new(ErrorKind::Damaged, "rows lack columns that a condition looks at"))?;
-        let rows = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-        let answer = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &rows)
-            .map_err(DataFusionError::from)
-            .and_then(|batch| self.condition.evaluate(&batch)?.into_array(batch.num_rows()))
-            .map_err(query_error)?;
+        let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        let batch = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &rows)
+            .map_err(|error| query_error(error.into()))?;
+        match self.evaluate(&batch) {
+            Ok(matching) => Ok(Matches { matching, doubtful: Vec::new(), why: None }),
+            Err(why) => Ok(self.ask_in_parts(&batch, why)),
+        }
+    }
+
+    /// Asks of halves of the rows, and of halves of those that fail.
+    fn ask_in_parts(&self, batch: &RecordBatch, why: Error) -> Matches {
+        let mut matching = vec![false; batch.num_rows()];
+        let (mut doubtful, mut first) = (Vec::new(), None);
+        let mut open = vec![(0, batch.num_rows(), why)];
+        while let Some((start, rows, why)) = open.pop() {
+            if rows <= 1 {
+                doubtful.extend((rows == 1).then_some(start));
+                first.get_or_insert(why);
+                continue;
+            }
+            // The later half is opened first, and so comes last from the stack's end.
+            let half = rows / 2;
+            for (start, rows) in [(start + half, rows - half), (start, half)] {
+                match self.evaluate(&batch.slice(start, rows)) {
+                    Ok(answer) => {
+                        let known = matching.iter_mut().skip(start);
+                        known.zip(answer.values()).for_each(|(row, matches)| *row = matches);
+                    }
+                    Err(why) => open.push((start, rows, why)),
+                }
+            }
+        }
+        Matches { matching: matching.into(), doubtful, why: first }
+    }
+
+    fn evaluate(&self, batch: &RecordBatch) -> Result<BooleanArray> {
+        let answer = self.condition.evaluate(batch).and_then(|answer| answer.into_array(batch.num_rows()));
+        let answer = answer.map_err(query_error)?;
         let answer = as_boolean_array(&answer).map_err(query_error)?;
         Ok(if answer.null_count() > 0 { prep_null_mask_filter(answer) } else { answer.clone() })
     }
@@ -120,12 +198,13 @@ fn over_stored(
 ) -> datafusion::common::Result<(Arc<dyn PhysicalExpr>, SchemaRef)> {
     let all = columns::schema(kind);
     let over_all = DFSchema::try_from(Arc::clone(&all))?;
-    let over = language.create_physical_expr(condition.clone(), &over_all)?;
+    let coerced = types::coerced(language, condition, &over_all)?;
+    let over = language.create_physical_expr(coerced.clone(), &over_all)?;
     let mut named: Vec<usize> = collect_columns(&over).iter().map(Column::index).collect();
     named.sort_unstable();
     let schema: SchemaRef = Arc::new(Schema::clone(&all).project(&named)?);
     let over_named = DFSchema::try_from(Arc::clone(&schema))?;
-    Ok((language.create_physical_expr(condition, &over_named)?, schema))
+    Ok((language.create_physical_expr(coerced, &over_named)?, schema))
 }
 
 /// Refuses what looks beyond the row, or may give another answer tomorrow.
@@ -191,7 +270,9 @@ mod tests {
 
     fn matching(sql: &str) -> Vec<bool> {
         let predicate = Predicate::parse(Kind::Event, sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
-        predicate.matches(&rows()).unwrap().iter().map(|matches| matches == Some(true)).collect()
+        let asked = predicate.ask(&rows()).unwrap();
+        assert!(asked.doubtful.is_empty() && asked.why.is_none(), "{sql}");
+        asked.matching.iter().map(|matches| matches == Some(true)).collect()
     }
 
     #[test]
@@ -208,7 +289,29 @@ mod tests {
             ("at >= '2026-11-23' AND at < '2026-12-01'", [false, true, false]),
             ("at BETWEEN '2027-01-01' AND '2028-01-01'", [true, false, true]),
             ("date_trunc('year', at) = '2026-01-01'", [false, true, false]),
+            ("date_part('hour', at AT TIME ZONE 'europe/athens') = 5", [false, true, false]),
+            (
+                "(at AT TIME ZONE 'Asia/Tokyo')::date = '2026-11-23' AND at::date = '2026-11-23'",
+                [false, true, false],
+            ),
+            ("to_char(at, 'YYYY-MM') = '2026-11'", [false, true, false]),
             ("timestamp IS NULL OR seq IN (1, 7)", [true, false, true]),
+            ("coalesce(error, reason) LIKE 'KeyError%'", [false, true, false]),
+            ("nvl(error, 'none') = 'none'", [true, false, true]),
+            ("ifnull(error, reason) IS NULL", [true, false, true]),
+            ("nvl2(error, seq, stream) = 2", [false, true, false]),
+            ("arrow_cast(seq, 'Int32') = 2", [false, true, false]),
+            ("arrow_cast(timestamp, 'Time64(Nanosecond)') > TIME '03:24:50'", [false, true, false]),
+            ("at::time >= TIME '08:00:00'", [true, false, true]),
+            ("at < DATE '9999-12-31' AND at >= '1000-01-01'", [true, true, true]),
+            (
+                "at BETWEEN '2026-11-23 03:24' AND '9999-01-01' AND at < '2026-11-23 03:25Z'",
+                [false, true, false],
+            ),
+            ("at IN ('2026-11-23 03:24') OR at > TIMESTAMP '9999-01-01 00:00:00'", [false, false, false]),
+            ("seq IN ('2') AND seq = '02'", [false, true, false]),
+            ("at > '2026-01-01' AND seq = 1 AND seq IN (2)", [false, false, false]),
+            ("payload->>'code' IN (1, 7.0, 0.5, 'x')", [false, true, false]),
             ("CASE WHEN event_type = 'ActorStarted' THEN stream = 1 ELSE false END", [true, false, false]),
         ] {
             assert_eq!(matching(sql), wanted, "{sql}");
@@ -256,8 +359,57 @@ mod tests {
     }
 
     #[test]
-    fn a_condition_that_fails_on_a_row_says_so() {
-        let predicate = Predicate::parse(Kind::Event, "CAST(event_type AS INT) = 1").unwrap();
-        assert_eq!(predicate.matches(&rows()).unwrap_err().kind(), ErrorKind::Query);
+    fn what_is_safe_with_one_argument_may_fail_with_another() {
+        for (sql, may_fail) in [
+            ("split_part(event_type, 'x', 1) = 'a'", false),
+            ("split_part(event_type, 'x', seq) = 'a'", true),
+            ("split_part(event_type, 'x', 0) = 'a'", true),
+            ("substr(event_type, 1, 3) = 'Act'", false),
+            ("substr(event_type, 1, seq - 5) = 'Act'", true),
+            ("payload #>> '{a,b}' = 'x'", false),
+            ("json_text_at(payload, event_type) = 'x'", true),
+            ("event_type ~ '^Actor[A-Z]'", false),
+            ("event_type ~ actor_address", true),
+            // An invalid pattern fails on every fact, so every fact is kept.
+            ("event_type ~ '(x'", true),
+            ("event_type ~ '(x' OR seq > 5", true),
+            ("at > 'garbage'", true),
+            ("at > 'garbage' OR coalesce(error, reason) = 'x'", true),
+            ("event_type LIKE '%x_'", false),
+            ("at::time > TIME '12:00:00'", false),
+            ("seq::text = '5'", false),
+            ("coalesce(error, reason) = 'x'", false),
+        ] {
+            assert_eq!(Predicate::parse(Kind::Event, sql).unwrap().may_fail(), may_fail, "{sql}");
+        }
+    }
+
+    #[test]
+    fn a_row_on_which_a_condition_fails_is_doubtful_and_the_others_are_asked() {
+        for (sql, matching, doubtful) in [
+            ("CAST(event_type AS INT) = 1", [false, false, false], vec![0, 1, 2]),
+            (
+                "CASE WHEN seq = 2 THEN CAST(event_type AS INT) = 1 ELSE seq = 3 END",
+                [false, false, true],
+                vec![1],
+            ),
+            ("10 / (seq - 1) > 4", [false, true, true], vec![0]),
+            ("CAST(json_text(payload, 'code') AS INT) = 7", [false, true, false], vec![]),
+        ] {
+            let predicate = Predicate::parse(Kind::Event, sql).unwrap();
+            assert!(predicate.may_fail(), "{sql}");
+            let asked = predicate.ask(&rows()).unwrap();
+            let found: Vec<bool> = asked.matching.iter().map(|matches| matches == Some(true)).collect();
+            assert_eq!((found.as_slice(), &asked.doubtful), (&matching[..], &doubtful), "{sql}");
+            assert_eq!(asked.why.map(|why| why.kind()), (!doubtful.is_empty()).then_some(ErrorKind::Query));
+        }
+        for sql in [
+            "event_type = 'x'",
+            "at > '2026-01-01'",
+            "payload->>'code' = '7'",
+            "error LIKE 'K%' OR seq IN (1)",
+        ] {
+            assert!(!Predicate::parse(Kind::Event, sql).unwrap().may_fail(), "{sql}");
+        }
     }
 }

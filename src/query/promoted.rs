@@ -13,7 +13,7 @@ use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Expr, LogicalPlan, TableSource};
 use std::sync::Arc;
 
-use super::functions::JSON_TEXT;
+use super::json::JSON_TEXT;
 use super::session::kind_of;
 use crate::fact::Kind;
 

@@ -10,15 +10,10 @@ use std::sync::{Arc, OnceLock};
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use datafusion::common::cast::as_boolean_array;
-use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DataFusionError, Result, Statistics};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::execution_plan::CardinalityEffect;
-use datafusion::physical_plan::filter_pushdown::{
-    ChildPushdownResult, FilterDescription, FilterPushdownPhase, FilterPushdownPropagation,
-};
 use datafusion::physical_plan::metrics::{
     BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet, RecordOutput,
 };
@@ -27,6 +22,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 use futures::StreamExt;
 
+use super::single_input::{passes_filters, single_input};
 use crate::error::{Error, ErrorKind};
 use crate::fact::{Kind, UnixNanos};
 use crate::maintain::retention::Selection;
@@ -46,9 +42,15 @@ impl Retained {
         Self { shared, snapshot, now, selection: OnceLock::new() }
     }
 
+    /// The store that the query is of.
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     pub(super) fn selection(&self) -> Result<Arc<Selection>> {
         let selection = self.selection.get_or_init(|| {
-            let selection = Selection::of(&self.shared, &self.snapshot, self.now);
+            let selection = Selection::of(&self.shared, &self.snapshot, self.now)
+                .map_err(|error| self.shared.disk.explain(error));
             selection.map(Arc::new).map_err(|error| (error.kind(), error.to_string()))
         });
         selection.clone().map_err(|(kind, why)| failed(Error::new(kind, why)))
@@ -110,6 +112,10 @@ impl RetainedExec {
     fn over(keep: Keep, input: Arc<dyn ExecutionPlan>) -> Self {
         Self { keep, input, metrics: ExecutionPlanMetricsSet::new() }
     }
+
+    fn with_input(node: &Self, input: Arc<dyn ExecutionPlan>) -> Self {
+        Self::over(node.keep.clone(), input)
+    }
 }
 
 impl fmt::Debug for RetainedExec {
@@ -136,28 +142,7 @@ impl ExecutionPlan for RetainedExec {
         self.input.properties()
     }
 
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
-    fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn with_new_children(
-        self: Arc<Self>,
-        mut children: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let input = children.pop().unwrap_or_else(|| Arc::clone(&self.input));
-        Ok(Arc::new(Self::over(self.keep.clone(), input)))
-    }
+    single_input!();
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let input = self.input.execute(partition, context)?;
@@ -194,22 +179,6 @@ impl ExecutionPlan for RetainedExec {
         CardinalityEffect::LowerEqual
     }
 
-    /// Whether a row is kept depends on that row alone: others may be left out before.
-    fn gather_filters_for_pushdown(
-        &self,
-        _: FilterPushdownPhase,
-        filters: Vec<Arc<dyn PhysicalExpr>>,
-        _: &ConfigOptions,
-    ) -> Result<FilterDescription> {
-        FilterDescription::from_children(filters, &self.children())
-    }
-
-    fn handle_child_pushdown_result(
-        &self,
-        _: FilterPushdownPhase,
-        result: ChildPushdownResult,
-        _: &ConfigOptions,
-    ) -> Result<FilterPushdownPropagation<Arc<dyn ExecutionPlan>>> {
-        Ok(FilterPushdownPropagation::if_all(result))
-    }
+    // Whether a row is kept depends only on that row, so filters may run first.
+    passes_filters!();
 }

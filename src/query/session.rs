@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
+use datafusion::common::config::ConfigNonZeroUsize;
 use datafusion::common::{DataFusionError, Result as DfResult, exec_err};
 use datafusion::execution::context::{SessionContext, SessionState};
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
@@ -15,26 +16,36 @@ use datafusion::execution::object_store::{ObjectStoreRegistry, ObjectStoreUrl};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{FunctionRegistry, SessionStateBuilder};
 use datafusion::logical_expr::TableType;
+use datafusion::optimizer::{Optimizer, OptimizerRule};
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::SessionConfig;
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 use url::Url;
 
+use super::above_aggregates::AboveAggregates;
 use super::bounded::bound_functions;
+use super::by_position::ByPosition;
+use super::ensure_sorted::EnsureSorted;
+use super::in_lists::CombineInLists;
 use super::learned::Learned;
+use super::nested_distinct::NestedDistinct;
 use super::newest_first::NewestFirst;
+use super::outer_joins::HideJoinConstants;
 use super::planning::Planning;
 use super::retained::Retained;
 use super::system::{self, SystemTable};
 use super::table::FactTable;
+use super::time::SessionZone;
 use super::views;
-use super::watch::{Breathe, Watch};
+use super::watch::Watch;
 use super::window::Window;
-use super::{QueryOptions, functions, query_error};
+use super::workers::Timeout;
+use super::{QueryOptions, functions, json, query_error, time, types};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::Kind;
-use crate::settings::QuerySettings;
+use crate::settings::{LEAST_ROWS_AT_ONCE, QuerySettings};
 use crate::snapshot::Snapshot;
 use crate::store::{Shared, Store};
 
@@ -77,9 +88,13 @@ impl Engine {
             .with_config(config())
             .with_runtime_env(Arc::clone(&runtime))
             .with_default_features()
-            .with_physical_optimizer_rules(optimizer_rules())
+            .with_analyzer_rules(types::analyzer_rules())
+            .with_query_planner(Arc::new(types::GuardedPlanner))
+            .with_optimizer_rules(logical_rules())
+            .with_physical_optimizer_rules(physical_rules())
             .build();
         register_functions(&mut state).map_err(query_error)?;
+        state.add_analyzer_rule(Arc::new(NestedDistinct));
         Ok(Self { base: state, runtime, settings })
     }
 
@@ -114,17 +129,36 @@ impl Engine {
             system: Arc::new(System { shared: Arc::clone(shared), snapshot: Arc::clone(snapshot) }),
         };
         let timeout = options.timeout.or(self.settings.timeout);
-        let watch = Watch::new(timeout, Arc::clone(snapshot));
-        let state = SessionStateBuilder::new_from_existing(self.base.clone());
+        let watch = Watch::new(timeout, &shared.root, Arc::clone(snapshot));
+        let mut state = SessionStateBuilder::new_from_existing(self.base.clone());
+        if let Some(config) = state.config() {
+            let rows = ConfigNonZeroUsize::try_new(batch_rows(snapshot)).map_err(query_error)?;
+            config.options_mut().execution.batch_size = rows;
+            config.set_extension(Arc::new(Timeout(timeout)));
+        }
         let state = Planning::within(timeout)
-            .watch(&self.base, state)
+            .watch(&self.base, state, &options.without_rules)
             .with_runtime_env(Arc::new(runtime))
             .with_catalog_list(Arc::new(Catalogs(Arc::new(catalog))))
-            .with_physical_optimizer_rule(Arc::new(Breathe))
-            .with_physical_optimizer_rule(Arc::new(watch))
-            .build();
+            .with_physical_optimizer_rule(Arc::new(watch));
+        let state = if options.zone.is_utc() {
+            state
+        } else {
+            state.with_analyzer_rule(Arc::new(SessionZone(options.zone.clone())))
+        };
+        let state = state.build();
         Ok(SessionContext::new_with_state(state))
     }
+}
+
+/// How many rows a query handles at once: fewer where facts are large, since operators count rows
+/// and not bytes.
+fn batch_rows(snapshot: &Snapshot) -> usize {
+    const ROWS: u64 = 8192;
+    const BYTES: u64 = 16 << 20;
+    let segments = snapshot.state.segments.iter().flatten();
+    let largest = segments.map(|segment| segment.fact_bytes / segment.rows.max(1)).max().unwrap_or_default();
+    (BYTES / largest.max(1)).clamp(LEAST_ROWS_AT_ONCE, ROWS) as usize
 }
 
 impl fmt::Debug for Engine {
@@ -150,28 +184,50 @@ pub(super) fn config() -> SessionConfig {
     let options = config.options_mut();
     // The dialect in which `payload->>'x' LIKE …` means what people mean.
     options.sql_parser.dialect = datafusion::common::config::Dialect::PostgreSQL;
+    // Instants are counted in UTC, also those of now() and of `::timestamptz`.
+    options.execution.time_zone = Some("UTC".to_owned());
     // Gives wrong rows with `->>` (datafusion #25414).
     options.optimizer.enable_leaf_expression_pushdown = false;
     // Gives wrong extremes where several are asked for at once (datafusion #24816, #25147).
     options.optimizer.enable_aggregate_dynamic_filter_pushdown = false;
+    // Whether a column may be NULL is judged otherwise by its plans of two kinds: `x IS NOT TRUE` in a GROUP BY.
+    options.execution.skip_physical_aggregate_schema_check = true;
     options.execution.parquet.bloom_filter_on_read = true;
     config
 }
 
-/// Our functions, the JSON library's, and what `->>` means.
+/// Our functions, and what operators on JSON mean.
 pub(super) fn register_functions(state: &mut SessionState) -> DfResult<()> {
-    let json_text = Arc::new(functions::json_text_function());
     state.register_udf(Arc::new(functions::error_group_function()))?;
-    state.register_udf(Arc::clone(&json_text))?;
-    // The first planner that knows an operator has it.
-    state.register_expr_planner(Arc::new(functions::JsonTextPlanner(json_text)))?;
-    bound_functions(state)?;
-    datafusion_functions_json::register_all(state)
+    json::register(state)?;
+    types::register(state)?;
+    time::register(state)?;
+    bound_functions(state)
+}
+
+/// DataFusion's rules, and ours before the one that they guard.
+fn logical_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
+    let mut rules = Optimizer::new().rules;
+    let at = rules.iter().position(|rule| rule.name() == "simplify_expressions").unwrap_or_default();
+    rules.insert(at, Arc::new(CombineInLists));
+    let above_aggregates = |rule: Arc<dyn OptimizerRule + Send + Sync>| {
+        let pushes = rule.name() == "push_down_filter";
+        if pushes { Arc::new(AboveAggregates(rule)) } else { rule }
+    };
+    rules.into_iter().map(above_aggregates).collect()
 }
 
 /// DataFusion's rules, and ours behind those that they go on from.
-fn optimizer_rules() -> Vec<Arc<dyn datafusion::physical_optimizer::PhysicalOptimizerRule + Send + Sync>> {
-    let mut rules = PhysicalOptimizer::default().rules;
+fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    let by_position = |rule: Arc<dyn PhysicalOptimizerRule + Send + Sync>| {
+        let pushes = rule.name().starts_with("FilterPushdown");
+        if pushes { Arc::new(ByPosition(rule)) } else { rule }
+    };
+    let mut rules: Vec<_> = PhysicalOptimizer::default().rules.into_iter().map(by_position).collect();
+    let behind = rules.iter().position(|rule| rule.name() == "join_selection").map_or(0, |at| at + 1);
+    rules.insert(behind, Arc::new(HideJoinConstants));
+    let before = rules.iter().position(|rule| rule.name() == "SanityCheckPlan").unwrap_or(rules.len());
+    rules.insert(before, Arc::new(EnsureSorted));
     let behind = rules.iter().position(|rule| rule.name() == "PushdownSort").map_or(rules.len(), |at| at + 1);
     rules.insert(behind, Arc::new(NewestFirst));
     rules.push(Arc::new(Learned));

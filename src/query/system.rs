@@ -184,10 +184,10 @@ fn segments(snapshot: &Snapshot) -> Vec<ArrayRef> {
 fn commits(shared: &Shared, snapshot: &Snapshot) -> crate::Result<Vec<ArrayRef>> {
     let mut all: Vec<Commit> = Vec::new();
     for number in snapshot.state.root.0..=snapshot.state.head.number.0 {
-        let path = commit_path(shared.ledger.folder(), CommitNumber(number));
-        match read_commit(&path)? {
+        let (folder, number) = (shared.ledger.folder(), CommitNumber(number));
+        match read_commit(folder, number)? {
             Some((commit, _)) => all.push(commit),
-            None => return Err(crate::Error::damaged(&path, "the commit is missing")),
+            None => return Err(crate::Error::damaged(&commit_path(folder, number), "the commit is missing")),
         }
     }
     let actions = || all.iter().map(|commit| &commit.action);

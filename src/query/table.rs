@@ -8,12 +8,10 @@ use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::{DFSchema, DataFusionError, Result, Statistics};
 use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::execution::object_store::ObjectStoreUrl;
-use datafusion::logical_expr::utils::conjunction;
-use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::logical_expr::{Expr, Operator, TableProviderFilterPushDown, TableType};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
@@ -21,8 +19,10 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::projection::ProjectionExec;
 
+use super::chains;
 use super::prune::{Known, statistics};
 use super::retained::{Retained, RetainedExec, kept};
+use super::segment_reader::SegmentReaders;
 use super::tail::TailExec;
 use super::union::FactsUnionExec;
 use super::wall_time::{self, AT};
@@ -82,7 +82,7 @@ impl FactTable {
     /// The live segments that may have rows for these filters.
     fn matching(&self, state: &dyn Session, filters: &[Expr]) -> Result<Vec<Arc<Segment>>> {
         let segments = self.snapshot.state.segments(self.kind);
-        let Some(filter) = conjunction(filters.iter().cloned()).filter(|_| self.prune) else {
+        let Some(filter) = chains::joined(filters.to_vec(), Operator::And).filter(|_| self.prune) else {
             return Ok(segments.to_vec());
         };
         let schema = sql_schema(self.kind);
@@ -90,7 +90,8 @@ impl FactTable {
         let filter = state.create_physical_expr(filter, &DFSchema::try_from(Arc::clone(&schema))?)?;
         let predicate = PruningPredicateBuilder::new().with_file_schema(schema).try_build(filter);
         let Ok(predicate) = predicate else { return Ok(segments.to_vec()) };
-        let kept = predicate.prune(&Known(segments))?;
+        // A condition that fails on a bound may still be asked of rows.
+        let Ok(kept) = predicate.prune(&Known(segments)) else { return Ok(segments.to_vec()) };
         Ok(segments
             .iter()
             .zip(kept)
@@ -152,13 +153,13 @@ impl FactTable {
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let schema = columns::schema(self.kind);
-        let store = state.runtime_env().object_store(&self.url)?;
         let footers = state.runtime_env().cache_manager.get_file_metadata_cache();
+        let readers = SegmentReaders::new(self.retained.shared(), segments, footers);
         let mut source = ParquetSource::new(Arc::clone(&schema))
             .with_table_parquet_options(state.default_table_options().parquet)
-            .with_parquet_file_reader_factory(Arc::new(CachedParquetFileReaderFactory::new(store, footers)))
+            .with_parquet_file_reader_factory(Arc::new(readers))
             .with_pushdown_filters(self.prune && state.config_options().execution.parquet.pushdown_filters);
-        if let Some(filter) = conjunction(filters.iter().cloned()).filter(|_| self.prune) {
+        if let Some(filter) = chains::joined(filters.to_vec(), Operator::And).filter(|_| self.prune) {
             let filter = wall_time::to_stored(filter)?;
             let filter = state.create_physical_expr(filter, &DFSchema::try_from(Arc::clone(&schema))?)?;
             source = source.with_predicate(filter);

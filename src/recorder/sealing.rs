@@ -17,7 +17,7 @@ use std::sync::{Arc, PoisonError};
 
 use super::{Recorder, Recording};
 use crate::buffer::Chunk;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::fact::{StreamId, UnixNanos};
 use crate::journal::claim::Claim;
 
@@ -56,36 +56,44 @@ impl Recorder {
         if state.buffer.rows() == 0 {
             return Ok(());
         }
-        self.set_aside(&mut state)?;
-        let last = state.last();
+        state.set_aside(None)?;
+        let (stream, last) = (state.stream, state.last());
         drop(state);
-        self.wait(last)
+        self.wait(stream, last)
     }
+}
 
-    fn set_aside(&self, state: &mut Recording) -> Result<()> {
+impl Recording {
+    /// Sets the buffer aside, and the journal files that hold it; with the right to the stream, if it
+    /// is left.
+    pub(super) fn set_aside(&mut self, claim: Option<Claim>) -> Result<()> {
+        let state = self;
         state.write_pending()?;
         state.finish_file();
         state.sealed_bytes += state.buffer.bytes();
         let sealed = Sealed {
-            stream: self.stream,
+            stream: state.stream,
             chunks: state.buffer.seal(),
             journals: state.journal.take_finished(),
             last_recorded_at: state.last_recorded_at,
             ends_stream: false,
             keep_aside: Vec::new(),
-            claim: None,
+            claim,
         };
         state.sealed.push_back(Arc::new(sealed));
         Ok(())
     }
+}
 
+impl Recorder {
     /// Begins the journal file that the next facts will go into. That it cannot be is nobody's
     /// error: who needs it begins it, and is told.
     fn begin_spare(&self) {
         let missing = {
             let mut state = self.lock();
             // Neither a store that was closed nor one that is poisoned takes more facts.
-            let going_on = state.check_open().is_ok() && state.buffer.rows() > 0;
+            let going_on =
+                state.check_open().is_ok() && state.buffer.rows() > 0 && state.check_claim().is_ok();
             going_on.then(|| state.journal.missing_spare()).flatten()
         };
         let Some(missing) = missing else { return };
@@ -96,6 +104,7 @@ impl Recorder {
                     late.remove();
                 }
             }
+            Err(error) if error.kind() == ErrorKind::Moved => self.lock().note(&error),
             Err(error) => tracing::debug!(%error, "the next journal file will be begun when it is needed"),
         }
     }

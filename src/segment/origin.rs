@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::disk::Disk;
 use crate::error::{Error, Result};
+use crate::fact::{Seq, StreamId};
 use crate::ledger::{EntryId, ImportMark, Segment, State, StreamRange};
 
 /// What the temporary file of a segment begins with whose facts were in segments before.
@@ -103,6 +104,17 @@ impl ImportPart {
 pub(super) fn name(range: StreamRange, origin: Origin<'_>, unique: &str) -> String {
     let origin = if matches!(origin, Origin::Import(_)) { IMPORTED } else { "" };
     format!("{origin}{}-{}-{}-{unique}", range.stream, range.first_seq, range.last_seq)
+}
+
+/// The facts of a segment with this name: `<stream>-<first>-<last>-<unique>`, with or without `import-` before it.
+pub(crate) fn range_of(stem: &str) -> Option<StreamRange> {
+    let mut parts = stem.strip_prefix(IMPORTED).unwrap_or(stem).split('-');
+    let stream = StreamId(parts.next()?.parse().ok()?);
+    let first_seq = Seq(parts.next()?.parse().ok()?);
+    let last_seq = Seq(parts.next()?.parse().ok()?);
+    let unique = parts.next().is_some() && parts.next().is_none();
+    let range = StreamRange { stream, first_seq, last_seq };
+    range.facts().filter(|facts| unique && *facts > 0 && first_seq.0 > 0).map(|_| range)
 }
 
 /// Whether a segment's path is that of an import's.

@@ -5,16 +5,16 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::place::{Found, create, look, not_a_store};
+use super::partial::open_ledger;
+use super::place::{Found, absolute, create, look, make_missing_folders, not_a_store};
 use super::{Access, Shared, Store};
 use crate::adopt;
 use crate::disk::Disk;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::UnixNanos;
 use crate::flush;
-use crate::ledger::Ledger;
 use crate::maintain::retention::{Retention, RetentionPolicy, Rules};
-use crate::maintain::{StartupMode, check_startup};
+use crate::maintain::{StartupMode, check_startup, highest_stream};
 use crate::metrics::{Metrics, count};
 use crate::recorder::{Clock, Recorder};
 use crate::settings::{Durability, Settings};
@@ -145,43 +145,88 @@ impl StoreBuilder {
         Ok(settings)
     }
 
+    /// Whether these settings, and those in the store's `ostracon.toml`, fit together. Nothing is made, opened or
+    /// locked: it can be asked long before the first fact.
+    ///
+    /// ```
+    /// # use ostracon::{ErrorKind, Store};
+    /// # let folder = tempfile::tempdir()?;
+    /// let path = folder.path().join("facts");
+    /// let wrong = Store::builder().flush_rows(0).check(&path).unwrap_err();
+    /// assert_eq!(wrong.kind(), ErrorKind::Settings);
+    /// assert!(!path.exists());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::Settings`], and the operating system's errors.
+    pub fn check(&self, path: impl AsRef<Path>) -> Result<()> {
+        self.usable(&absolute(path.as_ref())?).map(drop)
+    }
+
+    /// The settings and rules to use at this path.
+    fn usable(&self, root: &Path) -> Result<(Settings, Rules)> {
+        let settings = self.settings(Settings::load(root)?)?;
+        let rules = Rules::new(&settings.retention)?;
+        Ok((settings, rules))
+    }
+
     /// Opens the store at this path. Unless it is opened for reading only, a store is created
     /// where there is none yet.
     ///
-    /// Opening repairs nothing, unless [`StoreBuilder::startup`] asks for it. Facts that a dead process left in a journal are flushed.
+    /// Opening repairs nothing, unless [`StoreBuilder::startup`] asks for it. Facts that a dead process left
+    /// in a journal are flushed.
+    ///
+    /// Where both files of a commit are damaged, the store opens all the same: facts are journaled, in a
+    /// stream of its own, and flushed when the ledger has been recovered; [`Store::list_readable`] gives
+    /// what can be read, and queries fail.
     ///
     /// # Errors
     /// [`ErrorKind::NotAStore`] if something else is at that path, [`ErrorKind::NewerFormat`],
-    /// [`ErrorKind::Settings`], [`ErrorKind::Damaged`] if the ledger is, and the operating
-    /// system's errors. Nothing is touched then.
+    /// [`ErrorKind::Settings`], [`ErrorKind::Damaged`] if nothing of the ledger can be read, or if it is
+    /// damaged and the store is opened for [`maintenance`](Self::maintenance), and the operating system's
+    /// errors. Nothing is touched then.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Store> {
-        let root = path.as_ref();
+        // Bound now: the process may change its folder later.
+        let root = &absolute(path.as_ref())?;
         let startup = check_startup(&self.startup, &self.disk, root)?;
         let found = look(root)?;
         if self.access != Access::Write && found != Found::Store {
             return Err(not_a_store(root, "there is no store"));
         }
-        let settings = self.settings(Settings::load(root)?)?;
-        let retention = Retention::new(Rules::new(&settings.retention)?);
+        let (settings, rules) = self.usable(root)?;
+        let from_file = self.retention.is_none().then_some(root.as_path());
+        let retention = Retention::new(&settings.retention, rules, from_file);
         if found != Found::Store {
             create(&self.disk, root).map_err(|error| {
                 error.context(format_args!("cannot create a store at {}", root.display()))
             })?;
         }
-        let ledger = Ledger::open(self.disk.clone(), root)?;
+        let disk = self.disk.anchored(root).map_err(|error| Error::io("open the store at", root, error))?;
+        let ledger = Arc::new(open_ledger(&disk, root, self.access)?);
         let metrics = Arc::new(Metrics::default());
         count(&metrics.scans, startup.scans);
         count(&metrics.anomalies_detected, startup.anomalies);
         count(&metrics.recoveries, startup.recoveries);
         let clock = self.clock.unwrap_or_else(|| Arc::new(UnixNanos::now));
         let recorder = if self.access == Access::Write {
-            let opened =
-                adopt::open_stream(&self.disk, root, &ledger, settings.durability, &metrics.replayed)?;
+            make_missing_folders(&disk, root)?;
+            let opened = if ledger.is_unreadable() {
+                adopt::open_apart(&disk, root, &ledger, highest_stream(root)?)?
+            } else {
+                adopt::open_stream(&disk, root, &ledger, settings.durability, clock(), &metrics.replayed)?
+            };
+            let next_stream = {
+                let (disk, root, ledger) = (disk.clone(), root.clone(), Arc::clone(&ledger));
+                Box::new(move || adopt::begin_stream(&disk, &root, &ledger))
+            };
             let journal = opened.journal.durability(settings.durability);
             Some(Recorder::new(
                 settings.clone(),
                 Arc::clone(&clock),
                 Arc::clone(&metrics),
+                disk.clone(),
+                next_stream,
                 opened.claim,
                 journal,
                 opened.last,
@@ -192,8 +237,8 @@ impl StoreBuilder {
             None
         };
         let shared = Arc::new(Shared {
-            root: root.to_path_buf(),
-            disk: self.disk,
+            root: root.clone(),
+            disk,
             ledger,
             settings,
             metrics,
@@ -201,7 +246,7 @@ impl StoreBuilder {
             clock,
             access: self.access,
             recorder,
-            flushing: Mutex::new(()),
+            flushing: Mutex::default(),
             engine: OnceLock::new(),
         });
         let flusher = match shared.recorder {

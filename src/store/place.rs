@@ -1,14 +1,37 @@
 //! The place of a store: what is at a path, and the folders of a new one.
 
+use std::ffi::OsStr;
 use std::fs;
-use std::path::Path;
+use std::io::ErrorKind as IoErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::consume;
 use crate::disk::Disk;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::Kind;
-use crate::ledger::Ledger;
+use crate::ledger::{COPY_FOLDER, Ledger, copy_folder};
 use crate::settings;
+use crate::store::is_foreign;
+
+/// Set in a process that is the command: it never changes its folder, and speaks of paths as people
+/// have given them.
+static IS_COMMAND: AtomicBool = AtomicBool::new(false);
+
+/// From now on paths stay as they are given: this process does not change its folder.
+#[cfg(feature = "cli")]
+pub(crate) fn keep_paths_as_given() {
+    IS_COMMAND.store(true, Ordering::Relaxed);
+}
+
+/// The path from the root of the file system on: a relative one would mean another place once the
+/// process changes its folder.
+pub(crate) fn absolute(path: &Path) -> Result<PathBuf> {
+    if IS_COMMAND.load(Ordering::Relaxed) {
+        return Ok(path.to_path_buf());
+    }
+    std::path::absolute(path).map_err(|error| Error::io("find the place of", path, error))
+}
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Found {
@@ -18,7 +41,8 @@ pub(super) enum Found {
 }
 
 /// The folders of a store.
-pub(crate) const FOLDERS: [&str; 6] = ["ledger", "journal", "events", "audits", "dead_letters", "quarantine"];
+pub(crate) const FOLDERS: [&str; 7] =
+    ["ledger", COPY_FOLDER, "journal", "events", "audits", "dead_letters", "quarantine"];
 
 /// What is at this path, without touching it.
 pub(super) fn look(root: &Path) -> Result<Found> {
@@ -30,14 +54,7 @@ pub(super) fn look(root: &Path) -> Result<Found> {
         Err(error) => return Err(attempt(error)),
     }
     let ledger = root.join("ledger");
-    let committed = match fs::read_dir(&ledger) {
-        Ok(mut entries) => entries.any(|entry| {
-            entry.is_ok_and(|entry| Path::new(&entry.file_name()).extension().is_some_and(|e| e == "json"))
-        }),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
-        Err(error) => return Err(Error::io("look into", &ledger, error)),
-    };
-    if committed {
+    if has_commits(&ledger)? || has_commits(&copy_folder(&ledger))? {
         return Ok(Found::Store);
     }
     for entry in fs::read_dir(root).map_err(attempt)? {
@@ -46,7 +63,7 @@ pub(super) fn look(root: &Path) -> Result<Found> {
             FOLDERS.contains(&name)
                 || name == consume::FOLDER
                 || name.starts_with(settings::FILE)
-                || name.starts_with('.')
+                || is_foreign(name)
         });
         if !ours {
             return Err(not_a_store(
@@ -58,7 +75,7 @@ pub(super) fn look(root: &Path) -> Result<Found> {
     // Facts without a ledger are a store that lost it, not a new one.
     let segments = Kind::ALL.iter().map(|kind| root.join(kind.table()));
     for folder in segments.chain([root.join("journal")]) {
-        if fs::read_dir(&folder).is_ok_and(|mut entries| entries.next().is_some()) {
+        if has_files(&folder)? {
             return Err(Error::new(
                 ErrorKind::Damaged,
                 format!("{} has files, and the ledger in {} is gone", folder.display(), ledger.display()),
@@ -68,8 +85,48 @@ pub(super) fn look(root: &Path) -> Result<Found> {
     Ok(Found::Nothing)
 }
 
+/// Whether there is anything in a folder but what other programs leave everywhere. That the folder may not be
+/// looked into is an error: a store may be there.
+pub(crate) fn has_files(folder: &Path) -> Result<bool> {
+    has_any(folder, |name| !name.to_str().is_some_and(is_foreign))
+}
+
+fn has_commits(folder: &Path) -> Result<bool> {
+    has_any(folder, |name| Path::new(name).extension().is_some_and(|extension| extension == "json"))
+}
+
+fn has_any(folder: &Path, is_one: impl Fn(&OsStr) -> bool) -> Result<bool> {
+    let attempt = |error| Error::io("look into", folder, error);
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if matches!(error.kind(), IoErrorKind::NotFound | IoErrorKind::NotADirectory) => {
+            return Ok(false);
+        }
+        Err(error) => return Err(attempt(error)),
+    };
+    for entry in entries {
+        if is_one(&entry.map_err(attempt)?.file_name()) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 pub(super) fn not_a_store(root: &Path, why: &str) -> Error {
     Error::new(ErrorKind::NotAStore, format!("{} is not an Ostracon store: {why}", root.display()))
+}
+
+/// Makes the folders that a store has and this one lacks: older programs did not make all of them.
+pub(super) fn make_missing_folders(disk: &Disk, root: &Path) -> Result<()> {
+    let missing: Vec<_> =
+        FOLDERS.map(|name| root.join(name)).into_iter().filter(|path| !path.exists()).collect();
+    for folder in &missing {
+        disk.create_dir(folder).map_err(|error| Error::io("create", folder, error))?;
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    disk.sync_dir(root).map_err(|error| Error::io("create folders in", root, error))
 }
 
 /// Creates the folders, the settings' file, and last the first commit, which makes it a store.
@@ -83,6 +140,7 @@ pub(super) fn create(disk: &Disk, root: &Path) -> Result<()> {
     if let Some(parent) = root.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         disk.sync_dir(parent).map_err(attempt(root))?;
     }
+    let disk = &disk.anchored(root).map_err(attempt(root))?;
     for folder in FOLDERS {
         let folder = root.join(folder);
         disk.create_dir(&folder).map_err(attempt(&folder))?;

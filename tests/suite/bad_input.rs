@@ -6,3 +6,4 @@
 mod lines;
 mod places;
 mod questions;
+mod values;

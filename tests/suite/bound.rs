@@ -10,8 +10,8 @@ use super::support;
 /// A store whose flushes fail until its disk is healed, with room for a few dozen facts.
 fn stuck(root: &std::path::Path, durability: Durability) -> (Store, FaultPlan) {
     Store::open(root).unwrap().close().unwrap();
-    // Segments and commits are published by links; the journal needs none.
-    let plan = FaultPlan::new().only(Op::Link).fail_from(1, Fault::NoSpace);
+    // Commits are published by links.
+    let plan = FaultPlan::new().below(root.join("ledger")).only(Op::Link).fail_from(1, Fault::NoSpace);
     let store = Store::builder()
         .disk(Disk::with_plan(plan.clone()))
         .durability(durability)

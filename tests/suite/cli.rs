@@ -4,7 +4,10 @@
 //! people or programs depend on are here word for word.
 
 mod answers;
+mod formats;
 mod help;
 mod listings;
 mod manners;
+mod packed;
 mod recording;
+mod signals;

@@ -96,6 +96,26 @@ impl Folder {
         })
     }
 
+    /// Runs a command without input, in a shell that has said this before: `ulimit -n 11`.
+    pub(crate) fn run_limited(&self, limit: &str, args: &[&str]) -> Said {
+        let ostracon = self.command(args);
+        let mut shell = Command::new("sh");
+        shell.arg("-c").arg(format!("{limit}; exec \"$0\" \"$@\"")).arg(ostracon.get_program());
+        shell.args(args).current_dir(self.0.path());
+        for (name, value) in ostracon.get_envs() {
+            match value {
+                Some(value) => shell.env(name, value),
+                None => shell.env_remove(name),
+            };
+        }
+        let output = shell.stdin(Stdio::null()).output().unwrap();
+        Said {
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+            code: output.status.code(),
+        }
+    }
+
     /// Starts a command, with pipes to all its ends.
     pub(crate) fn spawn(&self, args: &[&str]) -> Child {
         self.command(args)

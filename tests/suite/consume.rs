@@ -5,6 +5,8 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use insta::assert_snapshot;
@@ -463,13 +465,19 @@ fn consumers_in_several_processes_share_a_store_that_is_written() {
             let args = ["consume", "facts", "g", "--consumer", name, "--ack", "--follow"];
             let mut child = folder.command(&args).stdout(Stdio::piped()).spawn().unwrap();
             let out = BufReader::new(child.stdout.take().unwrap());
-            let lines = std::thread::spawn(move || out.lines().map_while(Result::ok).collect::<Vec<_>>());
-            (child, lines)
+            let heard = Arc::new(AtomicBool::new(false));
+            let hears = Arc::clone(&heard);
+            let lines = std::thread::spawn(move || {
+                let lines = out.lines().map_while(Result::ok);
+                lines.inspect(|_| hears.store(true, Ordering::Relaxed)).collect::<Vec<_>>()
+            });
+            (child, lines, heard)
         })
         .collect();
     let group = store.consumer_group(Kind::Event, "g").unwrap();
-    // Slowly enough that all of them come by.
-    for n in 0..600 {
+    // Slowly enough, and for long enough, that all of them come by.
+    let all_heard = || children.iter().all(|(_, _, heard)| heard.load(Ordering::Relaxed));
+    for n in (0..6000).take_while(|n| *n < 600 || !all_heard()) {
         store.record(crash(n)).unwrap();
         if n % 20 == 0 {
             store.flush().unwrap();
@@ -479,7 +487,7 @@ fn consumers_in_several_processes_share_a_store_that_is_written() {
     let recorded = all(&store, Kind::Event);
     // One is killed in the middle of it; another takes over what it leaves.
     let (mut given, mut by_children) = (Vec::new(), Vec::new());
-    for (at, (mut child, lines)) in children.into_iter().enumerate() {
+    for (at, (mut child, lines, _)) in children.into_iter().enumerate() {
         if at > 0 {
             let through = || {
                 let summary = group.summary().unwrap();

@@ -18,7 +18,7 @@ const REQUIREMENTS: &str = include_str!("../requirements.txt");
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/suite/interop.py");
 
 /// The Python that has DuckDB and pyarrow.
-fn python() -> PathBuf {
+pub(crate) fn python() -> PathBuf {
     let digest = blake3::hash(REQUIREMENTS.as_bytes()).to_hex();
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("python-{}", &digest[..12]));
     let python = folder.join("bin/python");
@@ -57,7 +57,7 @@ fn python() -> PathBuf {
     python
 }
 
-fn done(output: std::io::Result<Output>, attempt: &str, advice: &str) -> String {
+pub(crate) fn done(output: std::io::Result<Output>, attempt: &str, advice: &str) -> String {
     let output = output.unwrap_or_else(|error| panic!("`{attempt}` cannot be run: {error}; {advice}"));
     let err = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "`{attempt}` failed; {advice}\n{err}");

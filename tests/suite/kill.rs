@@ -11,6 +11,8 @@
 //!   it gets through: every step of opening, recording, flushing, taking over and closing.
 //! - [`crowd`]: four writers, killed and replaced, beside readers that never see a fact twice, a
 //!   gap, or less than before.
+//! - [`disturbed`]: writers are killed while the store is backed up, after one of its commits was damaged,
+//!   and after it was renamed.
 //! - [`import`]: an import is killed around its commits, and a second one completes it.
 //!
 //! What a reader may find is exact. A writer that acknowledges each fact before it takes the next
@@ -23,6 +25,7 @@
 
 pub(crate) mod check;
 mod crowd;
+mod disturbed;
 mod import;
 mod random;
 mod steps;

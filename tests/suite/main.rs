@@ -10,17 +10,27 @@
 )]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "what a failed test printed is shown")]
 
+mod backup;
 mod bad_input;
 mod bound;
 mod cli;
+mod clock;
 mod command;
 mod compact;
 mod consume;
+mod engines;
 mod faults;
+mod footers;
+mod fuzz;
 mod interop;
 mod journal_bytes;
 mod kill;
+mod lists;
 mod model;
+mod numbers;
+#[cfg(unix)]
+mod owners;
+mod place;
 mod plot;
 mod recover;
 mod repl;
@@ -31,4 +41,6 @@ mod spare;
 mod sql;
 mod stored_bytes;
 mod support;
+#[cfg(unix)]
+mod surroundings;
 mod tail;

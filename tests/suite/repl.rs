@@ -1,4 +1,4 @@
-//! The prompt: at a terminal of its own ([`typing`], [`answers`], [`live`]), and in scripts
+//! The prompt: at a terminal of its own ([`typing`], [`answers`], [`live`], [`zone`]), and in scripts
 //! ([`scripts`], [`commands`], [`investigation`]).
 
 mod answers;
@@ -8,3 +8,4 @@ mod live;
 mod scripts;
 mod terminal;
 mod typing;
+mod zone;

@@ -2,7 +2,9 @@
 //! compared with Papyra's own policy. That every read agrees with a plain model of the rules, at
 //! the boundaries, is shown beside the code (`src/maintain/retention/tests.rs`).
 
+mod changed;
 mod cli;
+mod doubts;
 mod holds;
 mod papyra;
 mod reads;

@@ -113,7 +113,7 @@ pub(crate) fn copy_tree(from: &Path, to: &Path) {
         if entry.file_type().unwrap().is_dir() {
             copy_tree(&entry.path(), &to);
         } else {
-            fs::copy(entry.path(), to).unwrap();
+            support::copy_file(&entry.path(), &to);
         }
     }
 }

@@ -6,19 +6,24 @@
 //! ([`statistics`]), the newest rows need only the newest segments ([`newest`]), and a hot key of
 //! the payload costs no JSON ([`promoted`]). The rest is about what a query may not do
 //! ([`refusals`]), where it ends ([`limits`]), and what it sees ([`snapshots`],
-//! [`system_tables`], [`windows`]); [`contract`] asks without SQL, as a persistence backend is asked.
+//! [`system_tables`], [`windows`]), and in whose time ([`zones`]); [`contract`] asks without SQL, as a persistence backend is asked.
 
 mod contract;
+mod intervals;
+mod json;
 mod limits;
 mod model;
 mod newest;
+mod overflow;
 mod promoted;
 mod pruning;
 mod refusals;
 mod snapshots;
 mod statistics;
 mod system_tables;
+mod texts_and_numbers;
 mod windows;
+mod zones;
 
 use std::sync::Arc;
 

@@ -113,8 +113,10 @@ fn flip(bytes: &[u8], at: usize, way: u8) -> Vec<u8> {
 }
 
 #[test]
-fn a_changed_commit_is_damage() {
+fn a_changed_commit_without_a_copy_is_damage() {
     let scene = Scene::new(2, 8);
+    // As in a store of an older program, which kept the ledger once.
+    fs::remove_dir_all(scene.root().join("ledger-copy")).unwrap();
     let peak = peak_of_memory();
     // The newest one is vouched for by itself alone.
     for number in 0..=scene.newest_commit() {
@@ -135,6 +137,22 @@ fn a_changed_commit_is_damage() {
         }
     }
     assert_modest(peak);
+}
+
+#[test]
+fn a_changed_commit_or_a_changed_copy_of_it_makes_no_difference() {
+    let scene = Scene::new(2, 8);
+    for number in 0..=scene.newest_commit() {
+        for path in support::both_files(&scene.root(), number) {
+            let bytes = fs::read(&path).unwrap();
+            for at in (0..bytes.len()).step_by(7) {
+                for changed in [flip(&bytes, at, [0x01, 0x04, 0x80][at % 3]), bytes[..at].to_vec()] {
+                    let lines = scene.with(&path, &changed, Scene::ask);
+                    assert_eq!(lines.unwrap(), scene.lines, "{}, byte {at}", path.display());
+                }
+            }
+        }
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What several scenarios need.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use ostracon::{Audit, Cursor, DeadLetter, Event, Fact, Json, Kind, Store};
@@ -35,6 +35,37 @@ pub(crate) fn scratch() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
+/// Copies a file with the time at which it was modified, as a careful copy does.
+pub(crate) fn copy_file(from: &Path, to: &Path) {
+    std::fs::copy(from, to).unwrap();
+    let modified = std::fs::metadata(from).unwrap().modified().unwrap();
+    std::fs::File::options().append(true).open(to).unwrap().set_modified(modified).unwrap();
+}
+
+/// Says that nothing was done to a journal file since it was begun.
+pub(crate) fn never_used(path: &Path) {
+    let begun = std::time::UNIX_EPOCH + std::time::Duration::from_secs(946_684_800);
+    std::fs::File::options().append(true).open(path).unwrap().set_modified(begun).unwrap();
+}
+
+/// Does something while the segments of imports are elsewhere. So their numbers are given to others, as an
+/// older program did that did not look at segments which no commit names.
+pub(crate) fn without_imports<T>(root: &Path, work: impl FnOnce() -> T) -> T {
+    let mut hidden = Vec::new();
+    for folder in Kind::ALL.map(|kind| root.join(kind.table())) {
+        for entry in std::fs::read_dir(&folder).unwrap().map(Result::unwrap) {
+            if entry.file_name().to_string_lossy().starts_with("import-") {
+                let aside = root.with_extension(format!("{}.hidden", hidden.len()));
+                std::fs::rename(entry.path(), &aside).unwrap();
+                hidden.push((entry.path(), aside));
+            }
+        }
+    }
+    let done = work();
+    hidden.into_iter().for_each(|(path, aside)| std::fs::rename(aside, path).unwrap());
+    done
+}
+
 /// Every fact of a store as a JSON line, in the store's order.
 pub(crate) fn lines(store: &Store) -> Vec<String> {
     store.after(&Cursor::start()).unwrap().map(|fact| fact.unwrap().fact.to_line()).collect()
@@ -43,6 +74,23 @@ pub(crate) fn lines(store: &Store) -> Vec<String> {
 /// Every fact of the store at this path, read as another process would.
 pub(crate) fn lines_at(path: &Path) -> Vec<String> {
     lines(&Store::builder().read_only(true).open(path).unwrap())
+}
+
+/// Both files of a commit: the ledger's own, and its copy.
+pub(crate) fn both_files(root: &Path, number: u64) -> [PathBuf; 2] {
+    ["ledger", "ledger-copy"].map(|folder| root.join(format!("{folder}/{number:020}.json")))
+}
+
+/// A commit is gone, and its copy, too.
+pub(crate) fn lose_commit(root: &Path, number: u64) {
+    both_files(root, number).iter().for_each(|path| std::fs::remove_file(path).unwrap());
+}
+
+/// The ledger is gone, and its copy, too.
+pub(crate) fn lose_ledger(root: &Path) {
+    for folder in ["ledger", "ledger-copy"] {
+        std::fs::remove_dir_all(root.join(folder)).unwrap();
+    }
 }
 
 /// The command, as a process.

@@ -71,7 +71,9 @@ fn each_line_is_papyras_with_position_and_time_added() {
         time.strip_suffix("\"}").unwrap().parse::<jiff::Timestamp>().unwrap();
     }
     assert_eq!(told.len(), 84);
-    assert_eq!(cursor_told(&said.err), format!("{}:84", name(told[0]).0));
+    let (origin, positions) = cursor_told(&said.err).split_once('@').unwrap();
+    assert_eq!(positions, format!("{}:84", name(told[0]).0));
+    assert_eq!(origin.split('.').map(str::len).collect::<Vec<_>>(), [32, 1, 12], "{origin}");
 }
 
 #[test]
@@ -126,10 +128,71 @@ fn a_cursor_goes_on_behind_what_it_names() {
         assert_eq!(rest.out.lines().map(name).collect::<Vec<_>>(), names[cut..], "after {cut}");
         assert_eq!(rest.err, all.err);
     }
-    // A cursor of streams that are not there yet misses nothing, and is kept.
-    let rest = folder.run(&["tail", "facts", "--after", "77:5"]).ok();
-    assert_eq!(rest.out, all.out);
-    assert!(cursor_told(&rest.err).ends_with(",77:5"));
+}
+
+#[test]
+fn a_cursor_beyond_the_end_is_refused() {
+    let folder = Folder::with_known_facts();
+    let refused = |cursor: &str| folder.run(&["tail", "facts", "--after", cursor]).failed();
+    assert_snapshot!(refused("2:999"), @"error: the cursor 2:999 does not belong to this store: stream 2 ends with fact 84, and the cursor is at 999; with it, facts would be passed over; begin without a cursor, or with one of this store");
+    assert!(refused("77:5").contains("it has no stream 77"));
+    folder.write("shipped", "2:85");
+    assert!(folder.run(&["tail", "facts", "--cursor", "shipped"]).failed().contains("2:85"));
+    assert_eq!(folder.read("shipped"), b"2:85", "it is left as it was");
+    assert_eq!(folder.run(&["tail", "facts", "--after", "2:84,77:0"]).ok().out, "");
+    let group = ["group", "create", "facts", "g", "--start", "2:999"];
+    assert!(folder.run(&group).failed().contains("does not belong to this store"));
+}
+
+#[test]
+fn a_cursor_of_another_store_is_refused() {
+    let folder = Folder::with_known_facts();
+    folder.run(&["tail", "facts", "--cursor", "shipped"]).ok();
+    fs::rename(folder.path("facts"), folder.path("before")).unwrap();
+    folder.run(&["import", "facts", KNOWN]).ok();
+    let refused = folder.run(&["tail", "facts", "--cursor", "shipped"]).failed();
+    assert!(refused.contains("it is of store ") && refused.contains("and this is store "), "{refused}");
+    assert_eq!(folder.run(&["tail", "before", "--cursor", "shipped"]).ok().out, "");
+}
+
+/// A store that is put back to what it was, and goes on: its numbers are given out once more.
+#[test]
+fn a_cursor_of_what_an_older_copy_does_not_have_is_refused() {
+    let folder = Folder::new();
+    let record = |facts: std::ops::Range<u64>| {
+        let store = Store::open(folder.path("facts")).unwrap();
+        facts.for_each(|n| assert!(store.record(crash(n)).is_ok()));
+        store.close().unwrap();
+    };
+    let copy = |from: &str, to: &str| {
+        let copied =
+            std::process::Command::new("cp").arg("-a").arg(folder.path(from)).arg(folder.path(to)).status();
+        assert!(copied.unwrap().success());
+    };
+    record(0..10);
+    folder.run(&["tail", "facts", "--cursor", "early"]).ok();
+    copy("facts", "copy");
+    record(10..20);
+    folder.run(&["tail", "facts", "--cursor", "late"]).ok();
+    fs::remove_dir_all(folder.path("facts")).unwrap();
+    copy("copy", "facts");
+    let late = || folder.run(&["tail", "facts", "--cursor", "late"]).failed();
+    assert!(late().contains("this is an older copy of the store"), "{}", late());
+    record(20..50);
+    assert!(late().contains("that has gone its own way"), "{}", late());
+    // What was dealt with before the copy was made is the same in both.
+    assert_eq!(folder.run(&["tail", "facts", "--cursor", "early"]).ok().out.lines().count(), 30);
+}
+
+#[test]
+fn a_cursor_without_a_store_is_read_and_warned_of() {
+    let folder = Folder::with_known_facts();
+    folder.write("shipped", "2:80\n");
+    let said = folder.run(&["tail", "facts", "--cursor", "shipped"]).ok();
+    assert_eq!(said.out.lines().count(), 4);
+    assert!(said.err.contains("shipped does not say of which store it is"), "{}", said.err);
+    let said = folder.run(&["tail", "facts", "--cursor", "shipped"]).ok();
+    assert_eq!((said.out.as_str(), said.err.as_str()), ("", ""), "now it says");
 }
 
 #[test]

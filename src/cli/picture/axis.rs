@@ -20,6 +20,8 @@ pub(super) struct Axis {
     pub(super) high: f64,
     /// That of the clocks and calendars, if these are times.
     zone: Option<TimeZone>,
+    /// The zone whose clock this shows, where the axis measures what a clock shows instead of instants.
+    clock: Option<TimeZone>,
     /// All values are whole, so the ticks are.
     is_whole: bool,
 }
@@ -45,7 +47,7 @@ impl Axis {
             let room = room.max(least);
             (low, high) = (low - room, high + room);
         }
-        Self { name, low, high, zone, is_whole }
+        Self { name, low, high, zone, clock: None, is_whole }
     }
 
     /// The same axis down to zero, or up to it, unless what it shows would shrink too much.
@@ -80,7 +82,11 @@ impl Axis {
     /// The axis's name, with the days that the ticks do not tell.
     pub(super) fn title(&self) -> String {
         match &self.zone {
-            Some(zone) => format!("{}: {}", self.name, times::span(self.low, self.high, zone)),
+            Some(zone) => format!(
+                "{}: {}",
+                self.name,
+                times::span(self.low, self.high, zone, self.clock.as_ref().unwrap_or(zone))
+            ),
             None => self.name.clone(),
         }
     }
@@ -88,6 +94,19 @@ impl Axis {
     /// A step of this axis that makes at most so many of it.
     pub(super) fn step(&self, most: usize) -> f64 {
         if self.zone.is_some() { times::step(self.high - self.low, most) } else { self.number_step(most) }
+    }
+
+    /// The same axis, cut into steps so long. Where clocks are changed, days have 23 or 25 hours; so steps of more
+    /// than an hour are counted on the clock, and the values become what it shows.
+    pub(super) fn cut(self, step: f64, values: &mut [Option<f64>]) -> Self {
+        let Some(zone) = self.zone.clone().filter(|zone| *zone != TimeZone::UTC && step > times::HOUR) else {
+            return self;
+        };
+        for value in values.iter_mut().flatten() {
+            *value += times::offset(*value, &zone);
+        }
+        let shown = Self::over(self.name, Some(TimeZone::UTC), values.iter().copied().flatten());
+        Self { clock: Some(zone), ..shown }
     }
 
     /// From where steps are counted: days begin where the clocks say so.
@@ -105,10 +124,14 @@ impl Axis {
         number_step(self.high - self.low, most).max(if self.is_whole { 1.0 } else { 0.0 })
     }
 
-    /// A value as a label, at steps so long.
-    pub(super) fn label(&self, value: f64, step: f64) -> String {
-        let of_time = self.zone.as_ref().and_then(|zone| times::label(value, step, zone));
-        of_time.unwrap_or_else(|| text::tick(value, step))
+    /// Values as labels, at steps so long.
+    pub(super) fn labels(&self, values: &[f64], step: f64) -> Vec<String> {
+        let Some(zone) = &self.zone else {
+            return values.iter().map(|value| text::tick(*value, step)).collect();
+        };
+        let label =
+            |value: &f64| times::label(*value, step, zone).unwrap_or_else(|| text::tick(*value, step));
+        times::told_apart(values.iter().map(label).collect(), values, zone)
     }
 }
 

@@ -49,6 +49,20 @@ pub(super) enum Plan {
     },
 }
 
+impl Plan {
+    /// Whether the picture shows anything of a column.
+    pub(super) fn shows(&self, column: usize) -> bool {
+        match self {
+            Self::Bars { labels, values, by } => {
+                labels.contains(&column) || values.contains(&column) || *by == Some(column)
+            }
+            Self::Lines { x, ys, by } => *x == column || ys.contains(&column) || *by == Some(column),
+            Self::Histogram { of } => *of == column,
+            Self::Heat { x, y, z } => *x == column || *y == column || *z == Some(column),
+        }
+    }
+}
+
 /// The columns that the request names.
 struct Asked {
     x: Vec<usize>,
@@ -122,6 +136,20 @@ impl Chooser<'_> {
         })
     }
 
+    /// The columns, for a message: also why a number among them is not taken.
+    fn listed(&self) -> String {
+        let is_there = |name: &&str| self.table.columns.iter().any(|column| column.name == *name);
+        let unmeasured: Vec<_> = NOT_MEASURED.into_iter().filter(is_there).collect();
+        match unmeasured.as_slice() {
+            [] => self.table.listed(),
+            [first, ..] => format!(
+                "{}; {} only tell a fact's place and are drawn where they are named, as y={first}",
+                self.table.listed(),
+                NOT_MEASURED.join(" and ")
+            ),
+        }
+    }
+
     /// The numbers that were asked for, else the first one.
     fn ys(&self) -> anyhow::Result<Vec<usize>> {
         for column in &self.asked.y {
@@ -192,7 +220,7 @@ impl Chooser<'_> {
             }
             (None, None, None) => bail!(
                 "there is nothing to draw: looked for a time, a number or a text, and the answer has {}",
-                self.table.listed()
+                self.listed()
             ),
         }
     }
@@ -311,7 +339,7 @@ impl Chooser<'_> {
                 bail!("a line needs a time or a number to go along; the answer has {}", self.table.listed())
             }
         };
-        ensure!(!ys.is_empty(), "a line needs a number to show; the answer has {}", self.table.listed());
+        ensure!(!ys.is_empty(), "a line needs a number to show; the answer has {}", self.listed());
         let by = match self.asked.by {
             None if ys.len() == 1 && self.different(&[x])? < self.table.rows => self.telling()?,
             by => by,
@@ -329,7 +357,7 @@ impl Chooser<'_> {
                 self.table.columns[of].title(),
                 self.class(of).name()
             ),
-            None => bail!("a histogram needs a number or a time; the answer has {}", self.table.listed()),
+            None => bail!("a histogram needs a number or a time; the answer has {}", self.listed()),
         }
     }
 

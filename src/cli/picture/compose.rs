@@ -179,8 +179,8 @@ fn bars_of(title: String, notes: Vec<String>, series: Vec<String>, rows: Vec<Bar
 
 fn histogram(table: &Table<'_>, of: usize, most: usize) -> anyhow::Result<Picture> {
     let column = &table.columns[of];
-    let numbers = table.numbers(of)?;
-    let known: Vec<f64> = numbers.iter().copied().flatten().collect();
+    let mut numbers = table.numbers(of)?;
+    let mut known: Vec<f64> = numbers.iter().copied().flatten().collect();
     ensure!(!known.is_empty(), "there is nothing to draw: every {} is NULL or not finite", column.title());
     let is_time = column.class == Class::Time;
     let mut x = Axis::over(column.title(), table.zone(of), known.iter().copied());
@@ -191,6 +191,9 @@ fn histogram(table: &Table<'_>, of: usize, most: usize) -> anyhow::Result<Pictur
         ((2.0 * (known.len() as f64).cbrt()).ceil() as usize).clamp(8, most.max(8))
     };
     let step = x.step(wanted.min(most).max(1));
+    x = x.cut(step, &mut numbers);
+    known.clear();
+    known.extend(numbers.iter().copied().flatten());
     let origin = x.origin();
     let nth = |value: f64| ((value - origin) / step).floor();
     let first = nth(x.low);

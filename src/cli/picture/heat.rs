@@ -58,18 +58,24 @@ impl Side {
 
     /// Stretches of equal length. Those without rows are there, too: a gap is seen.
     fn of_scale(table: &Table<'_>, column: usize, most: usize) -> anyhow::Result<Self> {
-        let numbers = table.numbers(column)?;
-        let mut known: Vec<f64> = numbers.iter().copied().flatten().collect();
-        known.sort_by(f64::total_cmp);
-        known.dedup();
+        let mut numbers = table.numbers(column)?;
+        let mut known = different(&numbers);
         let name = table.columns[column].title();
         ensure!(!known.is_empty(), "there is nothing to draw: every {name} is NULL or not finite");
         let is_time = table.columns[column].class == Class::Time;
         let mut axis = Axis::over(name, table.zone(column), known.iter().copied());
-        let nearest = known.windows(2).map(|pair| pair[1] - pair[0]).fold(f64::INFINITY, f64::min);
         // No finer than the values are.
-        let span = axis.high - axis.low;
-        let mut wanted = (span / nearest).round().clamp(1.0, most as f64) as usize;
+        let finest = |axis: &Axis, known: &[f64]| {
+            let nearest = known.windows(2).map(|pair| pair[1] - pair[0]).fold(f64::INFINITY, f64::min);
+            ((axis.high - axis.low) / nearest).round().clamp(1.0, most as f64) as usize
+        };
+        let mut wanted = finest(&axis, &known);
+        if known.len() > 1 {
+            let step = axis.step(wanted);
+            axis = axis.cut(step, &mut numbers);
+            known = different(&numbers);
+            wanted = finest(&axis, &known);
+        }
         let mut step = axis.step(wanted);
         let origin = axis.origin();
         let nth = |number: f64, step: f64| ((number - origin) / step).floor();
@@ -88,7 +94,8 @@ impl Side {
         let labels = if known.len() == 1 {
             vec![table.labels(column)?.into_iter().find(|label| label != "NULL").unwrap_or_default()]
         } else {
-            (0..count).map(|nth| axis.label(origin + (first + f64::from(nth)) * step, step)).collect()
+            let begins: Vec<_> = (0..count).map(|nth| origin + (first + f64::from(nth)) * step).collect();
+            axis.labels(&begins, step)
         };
         let title = axis.title();
         let at = |cell: f64| origin + cell * step;
@@ -103,6 +110,14 @@ impl Side {
             more: 0,
         })
     }
+}
+
+/// The different values, in order.
+fn different(numbers: &[Option<f64>]) -> Vec<f64> {
+    let mut known: Vec<f64> = numbers.iter().copied().flatten().collect();
+    known.sort_by(f64::total_cmp);
+    known.dedup();
+    known
 }
 
 impl Side {

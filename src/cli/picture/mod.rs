@@ -3,11 +3,12 @@
 //! From rows to a picture:
 //!
 //! 1. [`Request::parse`] reads what was asked for; most of it may be left open.
-//! 2. `series::Table` sorts the answer's columns into times, numbers and texts, whatever Arrow calls them.
-//! 3. `choose::choose` decides what is open: the kind of picture, and which column goes where.
-//! 4. `compose::compose` reads those columns and makes shapes of them: bars, points, bins, cells. From here on
+//! 2. [`Rows`] takes up the answer, as much of it as the picture needs.
+//! 3. `series::Table` sorts the answer's columns into times, numbers and texts, whatever Arrow calls them.
+//! 4. `choose::choose` decides what is open: the kind of picture, and which column goes where.
+//! 5. `compose::compose` reads those columns and makes shapes of them: bars, points, bins, cells. From here on
 //!    there are at most some thousands of each, however long the answer is.
-//! 5. `terminal::draw` makes text of the shapes; `file::write` makes SVG or PNG.
+//! 6. `terminal::draw` makes text of the shapes; `file::write` makes SVG or PNG.
 
 mod axis;
 mod choose;
@@ -16,6 +17,7 @@ mod file;
 mod heat;
 mod lines;
 mod request;
+mod rows;
 mod series;
 mod terminal;
 #[cfg(test)]
@@ -26,10 +28,10 @@ mod times;
 use std::path::Path;
 
 use anyhow::{Context, ensure};
-use arrow::array::RecordBatch;
 use jiff::tz::TimeZone;
 
 pub(in crate::cli) use self::request::Request;
+pub(in crate::cli) use self::rows::Rows;
 
 use self::compose::{Picture, Room};
 use self::request::FileKind;
@@ -37,7 +39,7 @@ use self::series::Table;
 
 /// A picture for the terminal, with times as in this zone, as lines of at most `width` columns and, if that can be, at most `height` of them.
 pub(in crate::cli) fn draw(
-    batches: &[RecordBatch],
+    rows: &Rows,
     request: &Request,
     zone: &TimeZone,
     width: u16,
@@ -45,32 +47,34 @@ pub(in crate::cli) fn draw(
     colour: bool,
 ) -> anyhow::Result<String> {
     let size = terminal::Size::of(width, height);
-    let picture = compose(batches, request, zone, size.room())?;
+    let picture = compose(rows, request, zone, size.room())?;
     Ok(terminal::draw(&picture, size, colour))
 }
 
 /// A picture as a file, of the kind that the path's ending says.
 pub(in crate::cli) fn write(
-    batches: &[RecordBatch],
+    rows: &Rows,
     request: &Request,
     zone: &TimeZone,
     path: &Path,
 ) -> anyhow::Result<()> {
     let kind = FileKind::of(path)
         .with_context(|| format!("{} should end in .svg or .png, to say what to write", path.display()))?;
-    let picture = compose(batches, request, zone, file::ROOM)?;
+    let picture = compose(rows, request, zone, file::ROOM)?;
     let bytes = file::bytes(&picture, kind)?;
     super::partial::put(path, &bytes)
 }
 
-fn compose(
-    batches: &[RecordBatch],
-    request: &Request,
-    zone: &TimeZone,
-    room: Room,
-) -> anyhow::Result<Picture> {
-    let table = Table::new(batches, zone);
+fn compose(rows: &Rows, request: &Request, zone: &TimeZone, room: Room) -> anyhow::Result<Picture> {
+    let table = Table::new(rows.batches(), zone);
     ensure!(table.rows > 0, "there is nothing to draw: the answer has no rows");
-    let plan = choose::choose(&table, request)?;
-    compose::compose(&table, &plan, room)
+    let mut picture = match rows.plan() {
+        Some(plan) => compose::compose(&table, plan, room)?,
+        None => compose::compose(&table, &choose::choose(&table, request)?, room)?,
+    };
+    if let Some(drawn) = rows.cut() {
+        let drawn = super::grouped(drawn as u64);
+        picture.notes.insert(0, format!("Only the first {drawn} rows are drawn; there are more."));
+    }
+    Ok(picture)
 }

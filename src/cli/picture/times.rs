@@ -145,8 +145,8 @@ fn moment_text(moment: DateTime, step: f64) -> String {
     }
 }
 
-/// From when to when, and in which zone.
-pub(super) fn span(low: f64, high: f64, zone: &TimeZone) -> String {
+/// From when to when, and in which zone: that of the clocks, or the one whose clocks the times are already of.
+pub(super) fn span(low: f64, high: f64, zone: &TimeZone, named: &TimeZone) -> String {
     let (Some(from), Some(to)) = (moment(low, zone), moment(high, zone)) else {
         return "seconds since 1970".to_owned();
     };
@@ -156,7 +156,7 @@ pub(super) fn span(low: f64, high: f64, zone: &TimeZone) -> String {
     }
     let time = if high - low < 10.0 * MINUTE { "%H:%M:%S" } else { "%H:%M" };
     let end = if from.date() == to.date() { time.to_owned() } else { format!("%Y-%m-%d {time}") };
-    let name = zone.iana_name().map_or_else(|| format!("UTC{}", hours(offset(high, zone))), str::to_owned);
+    let name = named.iana_name().map_or_else(|| format!("UTC{}", hours(offset(high, named))), str::to_owned);
     format!("{} – {} {name}", from.strftime(&format!("%Y-%m-%d {time}")), to.strftime(&end))
 }
 
@@ -184,7 +184,26 @@ pub(super) fn labels(times: &[f64], zone: &TimeZone) -> Vec<String> {
     let label = |time: &f64| {
         moment(*time, zone).map_or_else(|| text::number(*time), |at| at.strftime(form).to_string())
     };
-    times.iter().map(label).collect()
+    told_apart(times.iter().map(label).collect(), times, zone)
+}
+
+/// These times' labels. Where clocks are put back, an hour comes twice under one name: then each label has its
+/// offset, which says which of the two it is.
+pub(super) fn told_apart(mut labels: Vec<String>, times: &[f64], zone: &TimeZone) -> Vec<String> {
+    if *zone != TimeZone::UTC && comes_twice(times, zone) {
+        for (label, time) in labels.iter_mut().zip(times) {
+            *label += &hours(offset(*time, zone));
+        }
+    }
+    labels
+}
+
+/// Whether the clocks show one time at two of these.
+fn comes_twice(times: &[f64], zone: &TimeZone) -> bool {
+    let mut known = std::collections::HashMap::new();
+    let mut shown = times.iter().filter_map(|time| Some((moment(*time, zone)?, *time)));
+    // Clocks are not put back by less than a minute.
+    shown.any(|(clock, time)| (*known.entry(clock).or_insert(time) - time).abs() > 1.0)
 }
 
 #[cfg(test)]
@@ -267,12 +286,12 @@ mod tests {
             "02:00 03:00 04:00 05:00"
         );
         assert_eq!(
-            span(at("2026-03-01T09:00:00Z"), at("2026-03-01T13:00:00Z"), &tokyo),
+            span(at("2026-03-01T09:00:00Z"), at("2026-03-01T13:00:00Z"), &tokyo, &tokyo),
             "2026-03-01 18:00 – 22:00 Asia/Tokyo"
         );
         let fixed = TimeZone::fixed(jiff::tz::offset(-3));
         assert_eq!(
-            span(at("2026-03-01T09:00:00Z"), at("2026-03-01T13:00:00Z"), &fixed),
+            span(at("2026-03-01T09:00:00Z"), at("2026-03-01T13:00:00Z"), &fixed, &fixed),
             "2026-03-01 06:00 – 10:00 UTC-03:00"
         );
         assert_eq!(

@@ -32,9 +32,22 @@ pub(super) fn show(session: &Session, name: &str) -> anyhow::Result<Receiver<Str
     let mut out = std::io::stdout().lock();
     let counts: Vec<_> = Kind::ALL
         .into_iter()
-        .map(|kind| format!("{} {}", grouped(summary.of(kind).facts), kind.table().replace('_', " ")))
+        .map(|kind| {
+            let of = summary.of(kind);
+            let seen = of.facts.saturating_sub(of.hidden.unwrap_or_default());
+            format!("{} {}", grouped(seen), kind.table().replace('_', " "))
+        })
         .collect();
     writeln!(out, "Ostracon {}, the store {name}: {}.", env!("CARGO_PKG_VERSION"), counts.join(", "))?;
+    match summary.hidden() {
+        Some(0) => {}
+        Some(hidden) => writeln!(
+            out,
+            "Rules of retention hide {} more; \\stats and `ostracon retention {name} explain` tell of them.",
+            grouped(hidden)
+        )?,
+        None => writeln!(out, "How many of these the rules of retention hide could not be found out.")?,
+    }
     let first = Kind::ALL.into_iter().filter_map(|kind| summary.of(kind).first_at).min();
     let last = Kind::ALL.into_iter().filter_map(|kind| summary.of(kind).last_at).max();
     if let (Some(first), Some(last)) = (first, last) {

@@ -14,11 +14,12 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::ValueEnum;
-use jiff::tz::TimeZone;
 use serde::Deserialize;
 
 use super::super::output::Format;
+use super::super::say;
 use super::super::table::Expanded;
+use crate::Zone;
 
 /// What the file says.
 #[derive(Debug, Deserialize)]
@@ -48,11 +49,19 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The user's, and what the environment says instead.
-    pub(super) fn load() -> anyhow::Result<Self> {
-        let mut config = match folder("XDG_CONFIG_HOME", ".config") {
-            Some(folder) => Self::read(&folder.join("config.toml"))?,
-            None => Self::default(),
+    /// The user's, and what the environment says instead. That the file cannot be read keeps nobody from asking;
+    /// a mistake in it keeps a script from it, whose answers would look otherwise, and not the prompt.
+    pub(super) fn load(interactive: bool) -> anyhow::Result<Self> {
+        let read = match folder("XDG_CONFIG_HOME", ".config") {
+            Some(folder) => Self::read(&folder.join("config.toml")),
+            None => Ok(Self::default()),
+        };
+        let mut config = match read {
+            Err(error) if interactive => {
+                say(&format!("{error:#}; the prompt begins as if there were no such file"));
+                Self::default()
+            }
+            read => read?,
         };
         if let Ok(format) = std::env::var("OSTRACON_FORMAT")
             && !format.is_empty()
@@ -66,21 +75,28 @@ impl Config {
 
     fn read(path: &std::path::Path) -> anyhow::Result<Self> {
         match std::fs::read_to_string(path) {
-            Ok(text) => Ok(toml::from_str(&text).with_context(|| format!("in {}", path.display()))?),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
-            Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+            Ok(text) => {
+                let attempt = || format!("in {}", path.display());
+                let config: Self = toml::from_str(&text).with_context(attempt)?;
+                zone(&config.timezone).with_context(attempt)?;
+                Ok(config)
+            }
+            Err(error) => {
+                use std::io::ErrorKind::{NotADirectory, NotFound};
+                if !matches!(error.kind(), NotFound | NotADirectory) {
+                    say(&format!("{} cannot be read ({error}); this goes on without it", path.display()));
+                }
+                Ok(Self::default())
+            }
         }
     }
 }
 
 /// The zone of that name.
-pub(super) fn zone(name: &str) -> anyhow::Result<TimeZone> {
+pub(super) fn zone(name: &str) -> anyhow::Result<Zone> {
     match name.to_ascii_lowercase().as_str() {
-        "utc" | "z" => Ok(TimeZone::UTC),
-        "system" | "local" => Ok(TimeZone::system()),
-        _ => TimeZone::get(name).with_context(|| {
-            format!("{name:?} is no time zone; say UTC, system, or a name such as Europe/Athens")
-        }),
+        "system" | "local" => Ok(Zone::system()),
+        _ => Ok(Zone::named(name)?),
     }
 }
 
@@ -112,6 +128,6 @@ mod tests {
 
     #[test]
     fn zones_have_names() {
-        assert!(zone("utc").is_ok() && zone("Europe/Athens").is_ok() && zone("Olympus").is_err());
+        assert!(zone("utc").is_ok() && zone("europe/athens").is_ok() && zone("Olympus").is_err());
     }
 }

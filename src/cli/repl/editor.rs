@@ -14,10 +14,16 @@ use super::names::Names;
 use super::{complete, highlight, statement};
 
 /// Reads statements from a terminal.
+#[expect(clippy::struct_field_names, reason = "it is the editor of the library")]
 pub(super) struct Editor {
     editor: rustyline::Editor<Typing, rustyline::history::FileHistory>,
     history: Kept,
+    /// The terminal cannot move its cursor: lines are read as they come.
+    is_plain: bool,
 }
+
+/// Terminals on which nothing can be edited, by what TERM calls them: the line editor's own list.
+const PLAIN: [&str; 3] = ["dumb", "cons25", "emacs"];
 
 impl Editor {
     pub(super) fn new(names: Names, colour: bool, most: usize) -> rustyline::Result<Self> {
@@ -35,12 +41,19 @@ impl Editor {
         for entry in history.entries() {
             editor.add_history_entry(entry)?;
         }
-        Ok(Self { editor, history })
+        let is_plain =
+            std::env::var("TERM").is_ok_and(|term| PLAIN.iter().any(|name| name.eq_ignore_ascii_case(&term)));
+        Ok(Self { editor, history, is_plain })
     }
 
     /// What somebody types here, with this typed already.
     pub(super) fn read(&mut self, prompt: &str, typed: &str) -> Result<String, ReadlineError> {
-        let text = self.editor.readline_with_initial(prompt, (typed, ""))?;
+        let text = if self.is_plain {
+            // The editor would drop what is typed already. It is shown, and stays as it is.
+            typed.to_owned() + &self.editor.readline(&format!("{prompt}{typed}"))?
+        } else {
+            self.editor.readline_with_initial(prompt, (typed, ""))?
+        };
         if !text.trim().is_empty() {
             // The newest of those that are alike is the one that is kept.
             if self.history.add(text.trim_end()) {

@@ -41,6 +41,14 @@ impl Incoming {
         Some(self.line(1 + self.text.get(..*bad)?.matches('\n').count()))
     }
 
+    /// Takes out a part within one line.
+    pub(super) fn cut(&mut self, part: Range<usize>) {
+        let length = part.len();
+        self.bad.retain(|at| !part.contains(at));
+        self.bad.iter_mut().filter(|at| **at >= part.end).for_each(|at| *at -= length);
+        self.text.drain(part);
+    }
+
     /// Forgets the text up to there.
     pub(super) fn done(&mut self, to: usize) {
         self.lines += self.text.get(..to).unwrap_or_default().matches('\n').count();
@@ -66,5 +74,14 @@ mod tests {
         assert_eq!((incoming.bad_line(&(0..2)), incoming.bad_line(&(2..99))), (Some(2), Some(2)));
         assert_eq!(incoming.bad_line(&(7..99)), None);
         assert_eq!(incoming.line(2), 3);
+        let whole = incoming.text.clone();
+        let second = whole.rfind(char::REPLACEMENT_CHARACTER).unwrap();
+        incoming.cut(second - 1..second + 3);
+        assert_eq!(incoming.text, [&whole[..second - 1], &whole[second + 3..]].concat());
+        assert_eq!(
+            (incoming.bad_line(&(0..4)), incoming.bad_line(&(4..99))),
+            (Some(2), None),
+            "it was in that part"
+        );
     }
 }

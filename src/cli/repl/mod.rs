@@ -47,7 +47,8 @@ use super::harmless::visible;
 use super::interrupt::{self, Interrupt};
 use super::output::Format;
 use super::questions::Questions;
-use super::{StoreArg, open_to_read, say};
+use super::talk::Hold;
+use super::{StoreArg, open_to_read, say, terminal};
 
 /// Ask questions at a prompt, or from a script.
 ///
@@ -78,10 +79,10 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let config = Config::load()?;
-    let store = open_to_read(&args.store.store)?;
     let interactive = args.questions.0.is_empty() && io::stdin().is_terminal() && io::stdout().is_terminal();
-    let runner = Runner::new(Interrupt::listen(!interactive)?)?;
+    let config = Config::load(interactive)?;
+    let store = open_to_read(&args.store.store)?;
+    let runner = Runner::new(Interrupt::new(!interactive))?;
     // What still runs at the end is not waited for.
     std::mem::forget(runner.clone());
     let pager = if args.no_pager { None } else { pager::command(config.pager.as_deref()) };
@@ -96,7 +97,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match script::run(&mut session, &args.questions) {
         Err(error) if error.is::<Stopped>() => {
             say("stopped");
-            Ok(ExitCode::from(interrupt::CODE))
+            Ok(ExitCode::from(interrupt::code().unwrap_or(1)))
         }
         done => done,
     }
@@ -105,13 +106,14 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 /// Why a text is no question for SQL alone, and how it is asked here.
 pub(super) fn for_the_prompt(text: &str, store: &Path) -> Option<String> {
     let store = store.display();
-    let (steps, rest) = statement::split(text);
+    let split = statement::split(text);
+    let steps = &split.steps;
     if let Some(What::Command { name, .. }) =
         steps.iter().map(|step| &step.what).find(|what| matches!(what, What::Command { .. }))
     {
         return Some(format!("\\{name} is a command of the prompt: `ostracon {store} -c` does it"));
     }
-    let last = text.get(rest..).is_some_and(|last| !statement::is_blank(last));
+    let last = !statement::is_blank(&split.pending(text));
     let statements = steps.len() + usize::from(last);
     (statements > 1).then(|| {
         format!(
@@ -119,6 +121,15 @@ pub(super) fn for_the_prompt(text: &str, store: &Path) -> Option<String> {
              them to `ostracon {store} -c`"
         )
     })
+}
+
+/// How often in a row reading a line may fail by our own mistake.
+const MOST_MISTAKES: u32 = 3;
+
+/// Does something of which a mistake within ostracon is an error like others: the prompt stays.
+fn guarded<T>(work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work))
+        .unwrap_or_else(|panic| Err(super::mistake(panic.as_ref())))
 }
 
 /// Reads and answers until somebody leaves.
@@ -130,20 +141,33 @@ fn prompt(session: &mut Session, args: &Args, config: &Config) -> anyhow::Result
     let news = banner::show(session, &name)?;
     let mut editor = editor::Editor::new(session.names.clone(), session.settings.colour, config.history)
         .context("cannot read from this terminal")?;
+    terminal::remember();
     let mut typed = String::new();
+    let mut mistakes = 0;
     loop {
         session.names.refresh(&session.store, session.runner.back.handle());
         for line in news.try_iter() {
             say(&line);
         }
-        let window = session.window.shown(&session.settings.zone);
+        let window = session.window.shown(session.settings.zone.as_jiff());
         let prompt = if window.is_empty() { format!("{name}> ") } else { format!("{name} [{window}]> ") };
-        let text = match editor.read(&prompt, &std::mem::take(&mut typed)) {
-            Ok(text) => text,
-            Err(ReadlineError::Interrupted) => continue,
-            Err(ReadlineError::Eof) => return Ok(()),
-            Err(error) => return Err(error.into()),
+        let begun = std::mem::take(&mut typed);
+        let hold = Hold::new();
+        let read = guarded(|| Ok(editor.read(&prompt, &begun)));
+        drop(hold);
+        let text = match read {
+            Ok(Ok(text)) => text,
+            Ok(Err(ReadlineError::Interrupted)) => continue,
+            Ok(Err(ReadlineError::Eof)) => return Ok(()),
+            Ok(Err(error)) => return Err(error.into()),
+            Err(mistake) if mistakes < MOST_MISTAKES => {
+                say(&format!("error: {mistake:#}"));
+                mistakes += 1;
+                continue;
+            }
+            Err(mistake) => return Err(mistake),
         };
+        mistakes = 0;
         match answer(session, &text) {
             Next::Prompt => {}
             Next::Typed(text) => typed = text,
@@ -161,10 +185,16 @@ fn answer(session: &mut Session, text: &str) -> Next {
     {
         return answer(session, command.1);
     }
-    for step in statement::split(text).0 {
-        match script::step(session, &step) {
+    let split = statement::split(text);
+    let pending = split.pending(text);
+    // A statement goes on that a command stood within.
+    let going_on =
+        || if statement::is_blank(&pending) { String::new() } else { pending.trim_end().to_owned() + "\n" };
+    for step in &split.steps {
+        match script::step(session, step) {
             Ok(Next::Prompt) => {}
-            Ok(next) => return next,
+            Ok(Next::Typed(typed)) => return Next::Typed(going_on() + &typed),
+            Ok(Next::Quit) => return Next::Quit,
             Err(error) if error.is::<Stopped>() => {
                 say("stopped");
                 break;
@@ -175,5 +205,20 @@ fn answer(session: &mut Session, text: &str) -> Next {
             }
         }
     }
-    Next::Prompt
+    match going_on() {
+        text if text.is_empty() => Next::Prompt,
+        text => Next::Typed(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistake_of_ours_is_an_error_of_what_was_being_done() {
+        assert_eq!(guarded(|| Ok(1)).unwrap(), 1);
+        let told = guarded(|| -> anyhow::Result<()> { panic!("ours") }).unwrap_err().to_string();
+        assert!(told.contains("a mistake within ostracon"), "{told}");
+    }
 }

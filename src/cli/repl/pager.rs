@@ -28,6 +28,46 @@ pub(super) fn shell(command: &str) -> Command {
     shell
 }
 
+/// What `less` is told where the user tells it nothing, as Git does: to show colours, to end where everything fits, and
+/// to leave it on the screen.
+const LESS: &str = "FRX";
+
+/// Whether a pager shows colours, and not how they are written. `less` does if it is told to.
+fn shows_colours(pager: &str, less: &str) -> bool {
+    let mut words = pager.split_whitespace();
+    let program = words.next().unwrap_or_default();
+    match program.rsplit('/').next().unwrap_or_default() {
+        "less" => {
+            let told =
+                |word: &str| word.starts_with('-') && !word.starts_with("--") && word.contains(['R', 'r']);
+            let in_full = |word: &str| word.eq_ignore_ascii_case("--raw-control-chars");
+            less.contains(['R', 'r']) || words.any(|word| told(word) || in_full(word))
+        }
+        name => matches!(name, "more" | "cat" | "bat" | "moor" | "moar" | "ov"),
+    }
+}
+
+/// Takes colours out of what is written.
+#[derive(Default)]
+struct Uncoloured {
+    in_colour: bool,
+}
+
+impl Uncoloured {
+    /// The bytes without their colours, which may end in the next ones.
+    fn plain(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let mut plain = Vec::with_capacity(bytes.len());
+        for byte in bytes {
+            match byte {
+                b'\x1b' => self.in_colour = true,
+                _ if self.in_colour => self.in_colour = !byte.is_ascii_alphabetic(),
+                _ => plain.push(*byte),
+            }
+        }
+        plain
+    }
+}
+
 /// How a command that was given an answer ended, if not well.
 pub(super) fn failure(command: &str, status: ExitStatus) -> Option<String> {
     if status.success() {
@@ -45,12 +85,17 @@ pub(super) struct Screen {
     held: Vec<u8>,
     begun: usize,
     child: Option<Child>,
+    /// The pager would show how colours are written.
+    uncoloured: Option<Uncoloured>,
 }
 
 impl Screen {
     /// A screen of so many lines; one without end never needs a pager.
-    pub(super) const fn new(pager: Option<String>, lines: usize) -> Self {
-        Self { pager, lines, held: Vec::new(), begun: 0, child: None }
+    pub(super) fn new(pager: Option<String>, lines: usize) -> Self {
+        let less = less();
+        let uncoloured = pager.as_deref().is_some_and(|pager| !shows_colours(pager, &less));
+        let uncoloured = uncoloured.then(Uncoloured::default);
+        Self { pager, lines, held: Vec::new(), begun: 0, child: None, uncoloured }
     }
 
     /// Shows what is left, and waits until it was read. Where the pager does not work, what was held for
@@ -82,17 +127,34 @@ impl Screen {
             self.held.clear();
             return Ok(());
         };
-        let mut child = shell(pager).stdin(Stdio::piped()).spawn()?;
-        let written = child.stdin.as_mut().map_or(Ok(()), |input| input.write_all(&self.held));
+        let child = shell(pager).env("LESS", less()).stdin(Stdio::piped()).spawn()?;
         self.child = Some(child);
+        let held = std::mem::take(&mut self.held);
+        let written = self.give(&held);
+        self.held = held;
         written
     }
+
+    /// Gives it to the pager.
+    fn give(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let Some(input) = self.child.as_mut().and_then(|child| child.stdin.as_mut()) else { return Ok(()) };
+        match &mut self.uncoloured {
+            Some(uncoloured) => input.write_all(&uncoloured.plain(bytes)),
+            None => input.write_all(bytes),
+        }
+    }
+}
+
+/// What `less` is told.
+fn less() -> String {
+    std::env::var("LESS").unwrap_or_else(|_| LESS.to_owned())
 }
 
 impl Write for Screen {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if let Some(input) = self.child.as_mut().and_then(|child| child.stdin.as_mut()) {
-            return input.write(bytes);
+        if self.child.is_some() {
+            self.give(bytes)?;
+            return Ok(bytes.len());
         }
         self.held.extend_from_slice(bytes);
         self.begun += memchr::memchr_iter(b'\n', bytes).count();
@@ -107,5 +169,30 @@ impl Write for Screen {
             Some(input) => input.flush(),
             None => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colours_go_only_where_they_are_shown() {
+        for (pager, less, shown) in [
+            ("less", LESS, true),
+            ("less", "", false),
+            ("less", "-iM", false),
+            ("/usr/bin/less -SR", "", true),
+            ("less --RAW-CONTROL-CHARS", "-i", true),
+            ("less -S", "-iMR", true),
+            ("more", "", true),
+            ("vim -R -", LESS, false),
+        ] {
+            assert_eq!(shows_colours(pager, less), shown, "{pager} {less}");
+        }
+        let mut uncoloured = Uncoloured::default();
+        let parts = [b"a\x1b[1".as_slice(), b"mb\x1b[0m", "é\n".as_bytes()];
+        let plain: Vec<u8> = parts.iter().flat_map(|part| uncoloured.plain(part)).collect();
+        assert_eq!(String::from_utf8(plain).unwrap(), "abé\n");
     }
 }

@@ -6,7 +6,7 @@
 
 use std::future::Future;
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::{QueryOptions, Store};
 use arrow::array::RecordBatch;
@@ -88,7 +88,7 @@ impl Runner {
             let begun = async {
                 let frame = store.sql_with(&sql, options).await?;
                 let context = Arc::new(frame.task_ctx());
-                let plan = frame.create_physical_plan().await.map_err(crate::query_error)?;
+                let plan = crate::physical_plan(frame).await?;
                 let stream = execute_stream(Arc::clone(&plan), context).map_err(crate::query_error)?;
                 Ok::<_, crate::Error>((plan, stream))
             };
@@ -199,8 +199,13 @@ impl Running {
                 return Some((Err(DataFusionError::External(Box::new(Stopped))), (None, keep)));
             }
             let Some(batch) = rows.recv().await else {
-                let failed = task.ended().await.err()?;
-                return Some((Err(failed), (None, keep)));
+                if let Err(failed) = task.ended().await {
+                    return Some((Err(failed), (None, keep)));
+                }
+                if let Some(keep) = keep {
+                    keep.first().has_ended = true;
+                }
+                return None;
             };
             if let (Ok(batch), Some(keep)) = (&batch, &keep) {
                 keep.add(batch);
@@ -211,22 +216,38 @@ impl Running {
     }
 }
 
-/// The first rows of the last answer.
+/// The first rows of the last answer, and the question that it answers.
 #[derive(Clone, Default)]
-pub(super) struct Kept(Arc<Mutex<First>>);
+pub(super) struct Kept {
+    /// As it was asked: the prompt may hold another statement by now.
+    pub(super) sql: String,
+    pub(super) options: QueryOptions,
+    first: Arc<Mutex<First>>,
+}
 
 #[derive(Default)]
 struct First {
     batches: Vec<RecordBatch>,
     rows: usize,
     bytes: usize,
-    /// There were more.
+    /// There were more rows than are kept.
     is_cut: bool,
+    /// All rows came: the query was not stopped and did not fail.
+    has_ended: bool,
 }
 
 impl Kept {
+    /// For the rows that answer this question.
+    pub(super) fn of(sql: &str, options: &QueryOptions) -> Self {
+        Self { sql: sql.to_owned(), options: options.clone(), first: Arc::default() }
+    }
+
+    fn first(&self) -> MutexGuard<'_, First> {
+        self.first.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn add(&self, batch: &RecordBatch) {
-        let mut first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut first = self.first();
         first.bytes = first.bytes.saturating_add(bytes_of(batch));
         let room = if first.bytes > MOST_KEPT_BYTES { 0 } else { MOST_KEPT_ROWS - first.rows };
         let rows = if first.is_cut { 0 } else { batch.num_rows().min(room) };
@@ -238,9 +259,9 @@ impl Kept {
         }
     }
 
-    /// What is kept, and whether there was more.
+    /// What is kept, and whether that is the whole answer.
     pub(super) fn rows(&self) -> (Vec<RecordBatch>, bool) {
-        let first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        (first.batches.clone(), first.is_cut)
+        let first = self.first();
+        (first.batches.clone(), first.has_ended && !first.is_cut)
     }
 }

@@ -3,27 +3,40 @@
 use std::io::{self, BufRead};
 use std::process::ExitCode;
 
-use super::super::questions::{Question, Questions};
+use super::super::interrupt::Interrupt;
+use super::super::questions::{Question, Questions, without_mark};
 use super::super::say;
 use super::commands::{self, Next};
 use super::incoming::Incoming;
 use super::run::Stopped;
 use super::session::{Asked, Session};
-use super::statement::{Step, What, is_blank, split};
+use super::statement::{Split, Step, What, finished, split};
 
 /// Does one step.
 pub(super) fn step(session: &mut Session, step: &Step) -> anyhow::Result<Next> {
     session.runner.interrupt.begin();
-    let done = match &step.what {
+    let done = super::guarded(|| match &step.what {
         What::Sql { text, pipe } => session.ask(Asked::typed(text), pipe.as_deref()).map(|()| Next::Prompt),
         What::Held(text) => {
             session.current = Asked::typed(text);
             Ok(Next::Prompt)
         }
-        What::Command { name, arguments } => commands::run(session, name, arguments),
-    };
-    session.runner.interrupt.end();
+        What::Command { name, arguments, .. } => commands::run(session, name, arguments),
+        What::Unfinished(open) => {
+            anyhow::bail!("this begins {open}, and the text ends first: nothing of it was asked")
+        }
+    });
+    Interrupt::end();
     done
+}
+
+/// Does one step of a script, which leaves nothing out without a word.
+fn step_of_script(session: &mut Session, one: &Step) -> anyhow::Result<Next> {
+    let next = step(session, one)?;
+    if next == Next::Quit && matches!(one.what, What::Command { within: true, .. }) {
+        anyhow::bail!("this leaves within a statement that has no end yet, which was not asked");
+    }
+    Ok(next)
 }
 
 /// What is done with steps that fail.
@@ -74,7 +87,7 @@ fn all(session: &mut Session, questions: &Questions) -> anyhow::Result<()> {
                 continue;
             }
         };
-        if whole(session, without_mark(&text), name.as_deref())? == Next::Quit {
+        if whole(session, &text, name.as_deref())? == Next::Quit {
             break;
         }
     }
@@ -84,7 +97,7 @@ fn all(session: &mut Session, questions: &Questions) -> anyhow::Result<()> {
 /// Does what a text says; [`Next::Quit`] at its end, or at its first error.
 fn whole(session: &mut Session, text: &str, name: Option<&str>) -> anyhow::Result<Next> {
     for one in finished(text) {
-        match step(session, &one) {
+        match step_of_script(session, &one) {
             Ok(Next::Quit) => return Ok(Next::Quit),
             Ok(_) => {}
             Err(error) => {
@@ -97,25 +110,6 @@ fn whole(session: &mut Session, text: &str, name: Option<&str>) -> anyhow::Resul
         }
     }
     Ok(Next::Prompt)
-}
-
-/// A text without the mark that some editors put before it.
-fn without_mark(text: &str) -> &str {
-    text.strip_prefix('\u{feff}').unwrap_or(text)
-}
-
-/// The steps of a text that ends here: its last statement needs no semicolon.
-fn finished(text: &str) -> Vec<Step> {
-    let (mut steps, rest) = split(text);
-    let last = text.get(rest..).unwrap_or_default();
-    if !is_blank(last) {
-        let nothing = |char: char| char.is_whitespace() || char == ';';
-        let skipped = last.len() - last.trim_start_matches(nothing).len();
-        let line = 1 + text.get(..rest + skipped).unwrap_or_default().matches('\n').count();
-        let what = What::Sql { text: last.trim_matches(nothing).to_owned(), pipe: None };
-        steps.push(Step { at: rest..text.len(), line, what });
-    }
-    steps
 }
 
 /// Statements as they come: each is answered when its end was read.
@@ -132,10 +126,14 @@ fn standard_input(session: &mut Session) -> anyhow::Result<()> {
             continue;
         }
         let text = &incoming.text;
-        let (steps, rest) = if ended { (finished(text), text.len()) } else { split(text) };
+        let Split { steps, rest, done: cuts } = if ended {
+            Split { steps: finished(text), rest: text.len(), done: Vec::new() }
+        } else {
+            split(text)
+        };
         for one in &steps {
             let bad = incoming.bad_line(&one.at);
-            let done = if bad.is_some() { not_text(session, one) } else { step(session, one) };
+            let done = if bad.is_some() { not_text(session, one) } else { step_of_script(session, one) };
             match done {
                 Ok(Next::Quit) => return Ok(()),
                 Ok(_) => {}
@@ -154,6 +152,7 @@ fn standard_input(session: &mut Session) -> anyhow::Result<()> {
                 return Ok(());
             }
         }
+        cuts.into_iter().rev().for_each(|command| incoming.cut(command));
         incoming.done(rest);
         if ended {
             return Ok(());
@@ -178,8 +177,8 @@ pub(super) fn include(session: &mut Session, text: &str, name: &str) -> anyhow::
         anyhow::bail!("{name}: files that include each other go too deep");
     }
     let mut done = Ok(Next::Prompt);
-    for one in finished(text) {
-        match step(session, &one) {
+    for one in finished(without_mark(text)) {
+        match step_of_script(session, &one) {
             Ok(Next::Prompt) => {}
             // It leaves the file, as in psql.
             Ok(Next::Quit) => break,

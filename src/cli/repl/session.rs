@@ -6,14 +6,13 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::{QueryOptions, Store};
+use crate::{QueryOptions, Store, Zone};
 use anyhow::Context;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::common::ScalarValue;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use jiff::tz::TimeZone;
 
 use super::super::harmless::Harmless;
 use super::super::output::{Answer, Format, Target};
@@ -40,7 +39,7 @@ pub(super) struct Session {
     pub(super) out: Option<Out>,
     /// What commands such as `\g` and `\watch` take up.
     pub(super) current: Asked,
-    /// What it was answered.
+    /// The last answer, which may be that of an earlier statement.
     pub(super) last: Kept,
     /// How many files deep `\\i` is.
     pub(super) included: usize,
@@ -69,7 +68,8 @@ pub(super) struct Settings {
     /// What stands for NULL in tables.
     pub(super) null: String,
     pub(super) timing: bool,
-    pub(super) zone: TimeZone,
+    /// In which times are shown, and said without a zone.
+    pub(super) zone: Zone,
     pub(super) pager: Option<String>,
     /// What shows long answers when the pager is on.
     pub(super) configured_pager: Option<String>,
@@ -115,10 +115,11 @@ impl Session {
 
     /// What every question is given: the window as it is now, and the parameters.
     pub(super) fn options(&self) -> anyhow::Result<QueryOptions> {
-        let now = jiff::Timestamp::now().to_zoned_datetime(self.settings.zone.clone());
+        let now = jiff::Timestamp::now().to_zoned_datetime(self.settings.zone.as_jiff().clone());
         let mut options = self.window.narrow(QueryOptions::new(), &now)?;
+        options = options.time_zone(self.settings.zone.clone());
         for (name, value) in &self.parameters {
-            options = options.param(name, value.clone());
+            options = options.known_value(name, value.clone());
         }
         Ok(options)
     }
@@ -145,12 +146,16 @@ impl Session {
     /// Answers a question, which is the current one from now on.
     pub(super) fn ask(&mut self, asked: Asked, pipe: Option<&str>) -> anyhow::Result<()> {
         let begun = Instant::now();
+        if let Some(problem) = self.store.retention_problem() {
+            say(&format!("warning: {problem}"));
+        }
         let options = self.options_of(&asked)?;
         let sql = asked.sql.clone();
         self.current = asked;
+        let kept = Kept::of(&sql, &options);
         let running = self.runner.begin(&self.store, sql, options)?;
         let progress = self.progress(&running);
-        self.last = Kept::default();
+        self.last = kept;
         let stream = running.stream(Some(self.last.clone()));
         if let Some((rows, done)) = self.show(stream, progress, pipe)? {
             self.told(rows, done.duration_since(begun));

@@ -1,7 +1,8 @@
 //! Text as what is to be done: statements of SQL, and commands that begin with a backslash.
 //!
 //! A statement ends with `;`, or where a command begins that takes it up, as in `SELECT 1 \g`. A
-//! command ends with its line. Behind the `;`, `| command` gives the answer to another program.
+//! command ends with its line. Another command within a statement, such as `\d events` between two of its lines, is
+//! done first, and the statement goes on after it. Behind the `;`, `| command` gives the answer to another program.
 
 use std::ops::Range;
 
@@ -20,24 +21,58 @@ pub(super) struct Step {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum What {
     /// A statement without its semicolon.
-    Sql {
-        text: String,
-        pipe: Option<String>,
-    },
+    Sql { text: String, pipe: Option<String> },
     /// A statement that the command behind it takes up.
     Held(String),
     Command {
         name: String,
         arguments: String,
+        /// It stands within a statement that goes on after it.
+        within: bool,
     },
+    /// Something that the text ends within, by its name: nothing of it can be asked.
+    Unfinished(&'static str),
 }
 
-/// The steps of a text, and where what is not finished begins.
-pub(super) fn split(text: &str) -> (Vec<Step>, usize) {
+/// Commands that take up the statement before them, and those that do where they have no argument.
+const TAKE_UP: [&str; 3] = ["g", "gx", "watch"];
+const TAKE_UP_ALONE: [&str; 2] = ["e", "explain"];
+
+/// A text in steps.
+pub(super) struct Split {
+    pub(super) steps: Vec<Step>,
+    /// Where what is not finished begins.
+    pub(super) rest: usize,
+    /// Commands within that, which are steps already.
+    pub(super) done: Vec<Range<usize>>,
+}
+
+impl Split {
+    /// What is not finished, without the commands that are done.
+    pub(super) fn pending(&self, text: &str) -> String {
+        without(text, self.rest..text.len(), &self.done)
+    }
+}
+
+/// A part of a text without some parts of it.
+fn without(text: &str, part: Range<usize>, cuts: &[Range<usize>]) -> String {
+    let mut kept = String::new();
+    let mut from = part.start;
+    for cut in cuts.iter().filter(|cut| cut.start >= part.start && cut.end <= part.end) {
+        kept += text.get(from..cut.start).unwrap_or_default();
+        from = cut.end;
+    }
+    kept + text.get(from..part.end).unwrap_or_default()
+}
+
+/// The steps of a text.
+pub(super) fn split(text: &str) -> Split {
     let tokens = tokens(text);
     let mut steps: Vec<Step> = Vec::new();
     // Where the step that goes on began, and its first word.
     let (mut from, mut begun) = (0, None::<usize>);
+    // Commands within it.
+    let mut done = Vec::new();
     let mut skip_to = 0;
     for token in &tokens {
         if token.at.start < skip_to || token.is_blank() && begun.is_none() {
@@ -45,7 +80,7 @@ pub(super) fn split(text: &str) -> (Vec<Step>, usize) {
         }
         match token.kind {
             Kind::Semicolon => {
-                let sql = begun.map(|begun| text.get(begun..token.at.start).unwrap_or_default());
+                let sql = begun.map(|begun| without(text, begun..token.at.start, &done));
                 let (end, pipe) = pipe_behind(text, token.at.end);
                 if let (Some(sql), Some(begun)) = (sql, begun) {
                     let what = What::Sql { text: sql.trim_end().to_owned(), pipe };
@@ -57,38 +92,86 @@ pub(super) fn split(text: &str) -> (Vec<Step>, usize) {
                     from = end;
                 }
                 begun = None;
+                done.clear();
                 skip_to = end;
             }
             Kind::Backslash => {
                 let start = token.at.start;
+                let end = end_of_line(text, start);
+                let (name, arguments) = command(text.get(start..end).unwrap_or_default());
+                let takes_up =
+                    TAKE_UP.contains(&name) || TAKE_UP_ALONE.contains(&name) && arguments.is_empty();
+                let within = begun.is_some() && !takes_up;
+                let (name, arguments) = (name.to_owned(), arguments.to_owned());
+                let what = What::Command { name, arguments, within };
+                let line = line_of(text, start);
+                skip_to = end;
+                if within {
+                    steps.push(Step { at: start..end, line, what });
+                    done.push(start..end);
+                    continue;
+                }
                 if let Some(begun) = begun.take() {
-                    let held = text.get(begun..start).unwrap_or_default().trim_end().to_owned();
+                    let held = without(text, begun..start, &done).trim_end().to_owned();
                     let (at, line) = (from..start, line_of(text, begun));
                     steps.push(Step { at, line, what: What::Held(held) });
+                    done.clear();
                     from = start;
                 }
-                let end = end_of_line(text, start);
-                let line = text.get(start..end).unwrap_or_default();
-                steps.push(Step { at: from..end, line: line_of(text, start), what: command(line) });
-                (from, skip_to) = (end, end);
+                steps.push(Step { at: from..end, line, what });
+                from = end;
             }
             _ => {
                 begun.get_or_insert(token.at.start);
             }
         }
     }
-    (steps, from)
+    Split { steps, rest: from, done }
 }
 
-/// Whether everything in this text is finished.
+/// The steps of a text that ends here: its last statement needs no semicolon. What it ends within is a step, too.
+pub(super) fn finished(text: &str) -> Vec<Step> {
+    let split = split(text);
+    let last = split.pending(text);
+    let Split { mut steps, rest, .. } = split;
+    let at = rest..text.len();
+    let begin = |tail: &str| {
+        let nothing = |char: char| char.is_whitespace() || char == ';';
+        let skipped = tail.len() - tail.trim_start_matches(nothing).len();
+        line_of(text, rest + skipped)
+    };
+    if let Some((from, open)) = unclosed(text.get(rest..).unwrap_or_default()) {
+        steps.push(Step { at, line: line_of(text, rest + from), what: What::Unfinished(open) });
+    } else if !is_blank(&last) {
+        let sql = last.trim_matches(|char: char| char.is_whitespace() || char == ';').to_owned();
+        let line = begin(text.get(rest..).unwrap_or_default());
+        steps.push(Step { at, line, what: What::Sql { text: sql, pipe: None } });
+    }
+    steps
+}
+
+/// What a text ends within, and where that begins.
+fn unclosed(text: &str) -> Option<(usize, &'static str)> {
+    let last = tokens(text).pop()?;
+    let open = match last.kind {
+        Kind::Comment { closed: false } => "a comment, which */ ends",
+        Kind::Text { closed: false } => "a text, which a quote ends",
+        Kind::Quoted { closed: false } => "a name, which a double quote ends",
+        _ => return None,
+    };
+    Some((last.at.start, open))
+}
+
+/// Whether everything in this text is finished, or all but a statement after whose beginning a command stands: that
+/// is done at once.
 pub(super) fn is_complete(text: &str) -> bool {
-    let (steps, rest) = split(text);
+    let Split { steps, rest, done } = split(text);
     let rest = text.get(rest..).unwrap_or_default();
     if steps.is_empty() && matches!(rest.trim().to_ascii_lowercase().as_str(), "quit" | "exit" | "help") {
         return true;
     }
-    let open = Kind::Comment { closed: false };
-    is_blank(rest) && tokens(rest).iter().all(|token| token.kind != open)
+    let ends_with_command = done.last().is_some_and(|last| last.end >= text.trim_end().len());
+    ends_with_command || is_blank(rest) && unclosed(rest).is_none()
 }
 
 /// Whether this is a statement at all, or only blank.
@@ -96,14 +179,15 @@ pub(super) fn is_blank(text: &str) -> bool {
     tokens(text).iter().all(|token| token.is_blank() || token.kind == Kind::Semicolon)
 }
 
-fn command(line: &str) -> What {
+/// A command's name, and its arguments.
+fn command(line: &str) -> (&str, &str) {
     let line = line.trim().trim_start_matches('\\');
     let end = line.find(|char: char| char.is_whitespace() || matches!(char, '|' | '(')).unwrap_or(line.len());
     let (name, arguments) = line.split_at(end);
     // A semicolon at the end is a habit, not an argument.
     let name = name.trim_end_matches(';');
     let arguments = arguments.trim().trim_end_matches(';');
-    What::Command { name: name.to_owned(), arguments: arguments.trim_end().to_owned() }
+    (name, arguments.trim_end())
 }
 
 fn pipe_behind(text: &str, from: usize) -> (usize, Option<String>) {
@@ -134,11 +218,15 @@ mod tests {
     }
 
     fn command(name: &str, arguments: &str) -> What {
-        What::Command { name: name.to_owned(), arguments: arguments.to_owned() }
+        What::Command { name: name.to_owned(), arguments: arguments.to_owned(), within: false }
+    }
+
+    fn within(name: &str, arguments: &str) -> What {
+        What::Command { name: name.to_owned(), arguments: arguments.to_owned(), within: true }
     }
 
     fn steps(text: &str) -> Vec<(usize, What)> {
-        split(text).0.into_iter().map(|step| (step.line, step.what)).collect()
+        split(text).steps.into_iter().map(|step| (step.line, step.what)).collect()
     }
 
     #[test]
@@ -170,6 +258,44 @@ mod tests {
     }
 
     #[test]
+    fn a_statement_goes_on_after_a_command_that_does_not_take_it_up() {
+        let text = "SELECT 1,\n\\d events\n  2\n\\x on\n;SELECT 3\n\\x";
+        assert_eq!(
+            steps(text),
+            [
+                (2, within("d", "events")),
+                (4, within("x", "on")),
+                (1, sql("SELECT 1,\n\n  2")),
+                (6, within("x", ""))
+            ]
+        );
+        assert_eq!(split(text).pending(text), "SELECT 3\n");
+        assert!(is_complete(text), "the command is done at once");
+        assert!(!is_complete("SELECT 3\n\\x\n+ 1"));
+        let held = What::Held("SELECT 1\n\n+ 2".to_owned());
+        assert_eq!(steps("SELECT 1\n\\x\n+ 2 \\g"), [(2, within("x", "")), (1, held), (3, command("g", ""))]);
+        assert_eq!(steps("SELECT 1 \\explain SELECT 2"), [(1, within("explain", "SELECT 2"))]);
+    }
+
+    #[test]
+    fn what_a_text_ends_within_is_never_passed_over() {
+        let end = |text: &str| finished(text).pop().map(|step| (step.line, step.what));
+        assert_eq!(end("SELECT 1;\n-- c\nSELECT 2"), Some((2, sql("-- c\nSELECT 2"))));
+        assert_eq!(end("SELECT 1\n\\x\n"), Some((1, sql("SELECT 1"))));
+        let unfinished = |text: &str| match end(text) {
+            Some((line, What::Unfinished(open))) => (line, open.split(',').next().unwrap_or_default()),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(unfinished("SELECT 1;\n/* SELECT 2;"), (2, "a comment"));
+        assert_eq!(unfinished("SELECT 1 /* /* */"), (1, "a comment"));
+        assert_eq!(unfinished("SELECT 1;\nSELECT\n'a;"), (3, "a text"));
+        assert_eq!(unfinished("SELECT $x$ ;"), (1, "a text"));
+        assert_eq!(unfinished("SELECT \"a"), (1, "a name"));
+        assert_eq!(end("SELECT 1; -- done"), Some((1, sql("SELECT 1"))));
+        assert_eq!(end(" ;; \n"), None);
+    }
+
+    #[test]
     fn an_answer_may_go_to_another_program() {
         let piped = What::Sql { text: "SELECT 1 | 2".to_owned(), pipe: Some("wc -l".to_owned()) };
         assert_eq!(steps("SELECT 1 | 2; | wc -l\nSELECT 3;"), [(1, piped), (2, sql("SELECT 3"))]);
@@ -178,11 +304,15 @@ mod tests {
     proptest! {
         #[test]
         fn every_byte_is_in_one_step_or_in_the_rest(text in r#"([a-z'"$;\\/*\n| -]|\PC)*"#) {
-            let (steps, rest) = split(&text);
-            let mut whole: String = steps.iter().map(|step| &text[step.at.clone()]).collect();
+            let Split { steps, rest, done } = split(&text);
+            let is_within = |step: &&Step| matches!(step.what, What::Command { within: true, .. });
+            let mut whole: String =
+                steps.iter().filter(|step| !is_within(step)).map(|step| &text[step.at.clone()]).collect();
             whole += &text[rest..];
             prop_assert_eq!(whole, text.clone());
+            prop_assert!(done.iter().all(|command| command.start >= rest));
             is_complete(&text);
+            finished(&text);
         }
     }
 }

@@ -124,6 +124,15 @@ impl<'a> RawValue<'a> {
         Some(decode(inside))
     }
 
+    /// The value as SQL's `->>` gives it: a string's text, any other value as it was written, nothing
+    /// for `null`.
+    pub(crate) fn to_text(self) -> Option<Cow<'a, str>> {
+        if self.is_null() {
+            return None;
+        }
+        Some(self.as_str().map_or(Cow::Borrowed(self.0), |string| string.text))
+    }
+
     /// The nearest float of a number, whatever its size and form.
     ///
     /// `None` if this is no number, or a finite one too large for a float: Python reads

@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::super::json::{self, RawKey, RawValue, Shape};
+use super::super::json::{self, RawKey, RawValue};
 use super::super::{Audit, DeadLetter, Event, Fact, Json, Kind, Timestamp};
-use super::{LineError, MAX_LINE_BYTES};
+use super::nearest::{self, Nearest};
+use super::{BYTE_ORDER_MARK, LineError, MAX_LINE_BYTES};
 use crate::error::{Error, ErrorKind, Result};
 
 impl<'a> Fact<'a> {
@@ -36,6 +37,17 @@ impl<'a> Fact<'a> {
     }
 }
 
+/// A line without the byte-order mark that stands before the text of some editors, and so before a line of
+/// such texts in one.
+fn unmarked(line: &[u8]) -> &[u8] {
+    line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line)
+}
+
+/// Whether a line says nothing.
+pub(crate) fn is_blank(line: &[u8]) -> bool {
+    unmarked(line).trim_ascii().is_empty()
+}
+
 /// Reads facts from the lines of one piece of text, keeping its scratch space between them.
 #[derive(Default)]
 pub(crate) struct LineParser<'a> {
@@ -45,6 +57,7 @@ pub(crate) struct LineParser<'a> {
 impl<'a> LineParser<'a> {
     /// The fact that this line is.
     pub(crate) fn parse(&mut self, line: &'a [u8]) -> Result<Fact<'a>, LineError> {
+        let line = unmarked(line);
         if line.len() > MAX_LINE_BYTES {
             return Err(LineError::TooLong);
         }
@@ -67,7 +80,7 @@ impl<'a> LineParser<'a> {
         let fact = match kind {
             Kind::Event => Fact::Event(Event {
                 system_id: fields.text("system_id")?,
-                actor_address: fields.address("actor_address")?,
+                actor_address: fields.text("actor_address")?,
                 event_type: fields.text("event_type")?,
                 payload: fields.json("payload")?,
                 timestamp: fields.timestamp()?,
@@ -88,7 +101,7 @@ impl<'a> LineParser<'a> {
             }),
             Kind::DeadLetter => Fact::DeadLetter(DeadLetter {
                 system_id: fields.text("system_id")?,
-                target: fields.optional_address("target")?,
+                target: fields.optional_text("target")?,
                 message_type: fields.text("message_type")?,
                 payload: fields.json("payload")?,
                 timestamp: fields.timestamp()?,
@@ -132,40 +145,30 @@ impl<'a> Fields<'_, 'a> {
         self.kept.push_str(value.text());
     }
 
+    /// Keeps the exact value of a field whose column holds another.
+    fn keep_original(&mut self, field: &'static str, value: RawValue<'a>) {
+        self.keep(|out| json::write_str(out, field), value);
+    }
+
     fn text(&mut self, field: &'static str) -> Result<Cow<'a, str>, LineError> {
         let value = self.take(field)?;
-        let text = value.as_str().ok_or_else(|| wrong(field, "a string", value))?;
-        if text.lossy {
-            self.keep(|out| json::write_str(out, field), value);
+        let Nearest { value: text, exact } = nearest::text(value);
+        if !exact {
+            self.keep_original(field, value);
         }
-        Ok(text.text)
+        Ok(text)
     }
 
-    fn address(&mut self, field: &'static str) -> Result<Cow<'a, str>, LineError> {
-        self.optional_address(field)?.ok_or_else(|| LineError::Wrong {
-            field,
-            expected: "an address",
-            found: "null".to_owned(),
-        })
-    }
-
-    fn optional_address(&mut self, field: &'static str) -> Result<Option<Cow<'a, str>>, LineError> {
+    fn optional_text(&mut self, field: &'static str) -> Result<Option<Cow<'a, str>>, LineError> {
         let value = self.take(field)?;
         if value.is_null() {
             return Ok(None);
         }
-        let address = value.as_str();
-        let lossy = address.as_ref().is_none_or(|text| text.lossy);
-        let address = match address {
-            Some(text) => text.text,
-            None => old_address(value)
-                .map(Cow::Owned)
-                .ok_or_else(|| wrong(field, "an address (text, or {\"system\", \"actor_id\"})", value))?,
-        };
-        if lossy {
-            self.keep(|out| json::write_str(out, field), value);
+        let Nearest { value: text, exact } = nearest::text(value);
+        if !exact {
+            self.keep_original(field, value);
         }
-        Ok(Some(address))
+        Ok(Some(text))
     }
 
     fn json(&mut self, field: &'static str) -> Result<Json<'a>, LineError> {
@@ -174,36 +177,27 @@ impl<'a> Fields<'_, 'a> {
 
     fn timestamp(&mut self) -> Result<Timestamp, LineError> {
         let value = self.take("timestamp")?;
-        let seconds =
-            value.as_f64().ok_or_else(|| wrong("timestamp", "a number that a float holds", value))?;
+        let Nearest { value: seconds, exact } = nearest::float(value);
+        if !exact {
+            self.keep_original("timestamp", value);
+        }
         Ok(Timestamp::from_seconds(seconds))
     }
 
     fn counter(&mut self, field: &'static str) -> Result<i64, LineError> {
         let value = self.take(field)?;
-        value.as_i64().ok_or_else(|| wrong(field, "an integer of 64 bits", value))
+        let Nearest { value: counter, exact } = nearest::integer(value);
+        if !exact {
+            self.keep_original(field, value);
+        }
+        Ok(counter)
     }
 
     fn list(&mut self, field: &'static str) -> Result<Vec<Cow<'a, str>>, LineError> {
         let value = self.take(field)?;
-        if value.shape() != Shape::Array {
-            return Err(wrong(field, "a list of strings", value));
-        }
-        let mut lossy = false;
-        let list = value
-            .elements()
-            .map(|element| {
-                if let Some(text) = element.as_str() {
-                    lossy |= text.lossy;
-                    text.text
-                } else {
-                    lossy = true;
-                    old_address(element).map_or(Cow::Borrowed(element.text()), Cow::Owned)
-                }
-            })
-            .collect();
-        if lossy {
-            self.keep(|out| json::write_str(out, field), value);
+        let Nearest { value: list, exact } = nearest::list(value);
+        if !exact {
+            self.keep_original(field, value);
         }
         Ok(list)
     }
@@ -230,19 +224,6 @@ impl<'a> Fields<'_, 'a> {
         self.kept.push('}');
         Some(Json::trusted(Cow::Owned(std::mem::take(&mut self.kept))))
     }
-}
-
-/// `{"system": "shop", "actor_id": 5}` of old files, as `shop:5`. Actor ids have any size.
-fn old_address(value: RawValue<'_>) -> Option<String> {
-    let id = value.get("actor_id")?;
-    let system = value.get("system")?.as_str()?;
-    let digits = id.text().strip_prefix('-').unwrap_or(id.text());
-    let integer = digits.bytes().all(|b| b.is_ascii_digit());
-    integer.then(|| format!("{}:{}", system.text, id.text()))
-}
-
-fn wrong(field: &'static str, expected: &'static str, value: RawValue<'_>) -> LineError {
-    LineError::Wrong { field, expected, found: excerpt(value.text()) }
 }
 
 /// The beginning of a text, for a message.

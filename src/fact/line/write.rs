@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use super::super::json::{self, RawValue};
-use super::super::{Fact, Json, Position, Recorded, Timestamp};
+use super::super::{Fact, Json, Kind, Position, Recorded, Timestamp};
+use super::nearest;
 
 impl Fact<'_> {
     /// The fact as the JSON line that Papyra's JSON backend writes, without the line break.
@@ -22,6 +23,27 @@ impl Fact<'_> {
         length.0 as u64
     }
 
+    /// Fields whose column holds another value than the fact has: a counter beyond 64 bits, a timestamp that
+    /// is no number. The exact value is in `extra`, and in [`Fact::to_line`].
+    ///
+    /// ```
+    /// use ostracon::Fact;
+    /// let line = r#"{"kind": "event", "system_id": "shop", "actor_address": "shop:5", "event_type": "ActorStarted", "payload": {}, "timestamp": "soon"}"#;
+    /// let fact = Fact::from_line(line)?;
+    /// assert_eq!(fact.inexact_fields(), ["timestamp"]);
+    /// assert_eq!(fact.to_line(), line);
+    /// # Ok::<(), ostracon::Error>(())
+    /// ```
+    pub fn inexact_fields(&self) -> Vec<&'static str> {
+        let Some(extra) = self.extra() else { return Vec::new() };
+        let mut fields = Vec::new();
+        for (key, value) in RawValue::trusted(extra.as_str()).members() {
+            let column = columns(self.kind()).iter().copied().find(|column| key.is(column));
+            fields.extend(column.filter(|column| nearest::says_more(column, value)));
+        }
+        fields
+    }
+
     fn put_line<O: Out>(&self, out: &mut O) {
         out.put("{\"kind\": \"");
         out.put(self.kind().tag());
@@ -34,7 +56,7 @@ impl Fact<'_> {
                 line.text("event_type", &event.event_type);
                 line.raw("payload", event.payload.as_str());
                 line.timestamp(event.timestamp);
-                line.finish();
+                line.finish(self.kind());
             }
             Self::Audit(audit) => {
                 let mut line = Writer { out, extra: audit.extra.as_ref() };
@@ -48,7 +70,7 @@ impl Fact<'_> {
                 line.list("registry_orphans", &audit.registry_orphans);
                 line.list("registry_dead", &audit.registry_dead);
                 line.counter("dead_letters_count", audit.dead_letters_count);
-                line.finish();
+                line.finish(self.kind());
             }
             Self::DeadLetter(letter) => {
                 let mut line = Writer { out, extra: letter.extra.as_ref() };
@@ -60,9 +82,18 @@ impl Fact<'_> {
                 line.text("message_type", &letter.message_type);
                 line.raw("payload", letter.payload.as_str());
                 line.timestamp(letter.timestamp);
-                line.finish();
+                line.finish(self.kind());
             }
         }
+    }
+}
+
+impl super::super::Audit<'_> {
+    /// The value of a counter as it was given: `column` has the nearest one that an integer can be.
+    #[cfg(feature = "cli")]
+    pub(crate) fn given(&self, counter: &str, column: i64) -> String {
+        let given = self.extra.as_ref().and_then(|extra| RawValue::trusted(extra.as_str()).get(counter));
+        given.map_or_else(|| column.to_string(), |value| value.text().to_owned())
     }
 }
 
@@ -122,23 +153,24 @@ struct Writer<'o, 'e, O> {
 }
 
 /// The fields that columns hold: where `extra` has one of these, it is the exact original.
-const COLUMNS: [&str; 15] = [
-    "system_id",
-    "actor_address",
-    "event_type",
-    "payload",
-    "timestamp",
-    "total_actors",
-    "alive_actors",
-    "stopping_actors",
-    "restarting_actors",
-    "registry_size",
-    "registry_orphans",
-    "registry_dead",
-    "dead_letters_count",
-    "target",
-    "message_type",
-];
+const fn columns(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::Event => &["system_id", "actor_address", "event_type", "payload", "timestamp"],
+        Kind::Audit => &[
+            "system_id",
+            "timestamp",
+            "total_actors",
+            "alive_actors",
+            "stopping_actors",
+            "restarting_actors",
+            "registry_size",
+            "registry_orphans",
+            "registry_dead",
+            "dead_letters_count",
+        ],
+        Kind::DeadLetter => &["system_id", "target", "message_type", "payload", "timestamp"],
+    }
+}
 
 impl<O: Out> Writer<'_, '_, O> {
     fn key(&mut self, field: &str) {
@@ -169,12 +201,16 @@ impl<O: Out> Writer<'_, '_, O> {
     }
 
     fn counter(&mut self, field: &str, value: i64) {
-        self.raw(field, &value.to_string());
+        if !self.original(field) {
+            self.raw(field, &value.to_string());
+        }
     }
 
     fn timestamp(&mut self, timestamp: Timestamp) {
-        self.key("timestamp");
-        self.out.put_float(timestamp.seconds());
+        if !self.original("timestamp") {
+            self.key("timestamp");
+            self.out.put_float(timestamp.seconds());
+        }
     }
 
     fn list(&mut self, field: &str, list: &[Cow<'_, str>]) {
@@ -192,10 +228,10 @@ impl<O: Out> Writer<'_, '_, O> {
         self.out.put("]");
     }
 
-    fn finish(self) {
+    fn finish(self, kind: Kind) {
         if let Some(extra) = self.extra {
             for (key, value) in RawValue::trusted(extra.as_str()).members() {
-                if !COLUMNS.iter().any(|column| key.is(column)) {
+                if !columns(kind).iter().any(|column| key.is(column)) {
                     self.out.put(", \"");
                     self.out.put(key.raw());
                     self.out.put("\": ");

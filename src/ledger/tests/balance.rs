@@ -58,7 +58,7 @@ fn a_compaction_accounts_for_what_it_drops_and_leaves_tombstones() {
 
     // Whoever opens the store reads the same, and the digests of what was removed stay in the commit.
     assert_eq!(*scene.open().unwrap().known(), *after);
-    let (commit, _) = read_commit(&scene.path(4)).unwrap().unwrap();
+    let (commit, _) = commit::read(&scene.path(4)).unwrap().unwrap();
     assert_eq!(commit.action.removed(), live(&before));
 }
 
@@ -93,13 +93,13 @@ fn a_compaction_that_does_not_add_up_is_not_taken() {
         })
     };
     let silent = with(|_, _, dropped| dropped.clear());
-    assert!(silent.contains("removes 3 events (300 bytes), and accounts for 2 and 0"), "{silent}");
+    assert!(silent.contains("finds again 3 events (300 bytes), and accounts for 2 and 0"), "{silent}");
     let bytes = with(|_, _, dropped| dropped[0].total.bytes = 99);
     assert!(bytes.contains("accounts for 2 and 1 (200 and 99 bytes)"), "{bytes}");
     let invented = with(|_, add, _| add[0].rows += 1);
     assert!(invented.contains("accounts for 3 and 1"), "{invented}");
     let other_kind = with(|_, _, dropped| dropped[0].kind = Kind::Audit);
-    assert!(other_kind.contains("removes 3 events"), "{other_kind}");
+    assert!(other_kind.contains("finds again 3 events"), "{other_kind}");
     let twice = with(|remove, add, _| {
         remove.push(remove[0].clone());
         add[0].rows += 1;
@@ -133,6 +133,8 @@ fn a_repair_says_what_is_lost() {
                 remove,
                 add,
                 lost: vec![Lost { kind: Kind::Event, total, within }],
+                found: Vec::new(),
+                proven: Vec::new(),
                 unverified: Vec::new(),
             }
         }
@@ -141,6 +143,24 @@ fn a_repair_says_what_is_lost() {
     let state = ledger.commit(|state| Ok(Some(repair(2)(state)))).unwrap().unwrap();
     assert_eq!(count(&state), (3, 1, 0, 2));
     assert_eq!(state.imbalance(), None);
+
+    // Some of it turns up.
+    let again = |facts: u64| {
+        move |_: &State| {
+            let add = vec![merged(&[segment(StreamId(1), Seq(2))], 0)];
+            let total = Total { facts, bytes: 100 * facts };
+            let found = vec![Lost { kind: Kind::Event, total, within: add[0].streams.clone() }];
+            let (remove, lost, proven, unverified) = Default::default();
+            Action::Repair { remove, add, lost, found, proven, unverified }
+        }
+    };
+    let invented = refusal(&ledger, again(2));
+    assert!(invented.contains("accounts for 1 and 0"), "{invented}");
+    let state = ledger.commit(|state| Ok(Some(again(1)(state)))).unwrap().unwrap();
+    assert_eq!(count(&state), (3, 2, 0, 1));
+    assert_eq!(state.imbalance(), None);
+    ledger.commit(|state| Ok(Some(again(1)(state)))).unwrap().unwrap();
+    assert!(refusal(&ledger, again(1)).contains("more facts than were lost"));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The ledger by itself: two processes that commit at once, chains that do not hold, checkpoints.
 
 mod balance;
+mod two_files;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -43,7 +44,17 @@ impl Scene {
         for _ in 0..commits {
             commit_one(&ledger, StreamId(1));
         }
+        // As in a store of an older program: here it is about the ledger's own files.
+        fs::remove_dir_all(scene.copies()).unwrap();
         scene
+    }
+
+    fn copies(&self) -> PathBuf {
+        self.dir.path().join(COPY_FOLDER)
+    }
+
+    fn copy(&self, number: u64) -> PathBuf {
+        commit_path(&self.copies(), CommitNumber(number))
     }
 
     /// What an opening says.
@@ -336,12 +347,13 @@ fn a_checkpoint_that_does_not_stand_on_its_commit_is_not_used() {
 #[test]
 fn a_commit_stands_though_its_checkpoint_cannot_be_written() {
     let scene = Scene::with_commits(127);
+    assert_eq!(twice::complete(&Disk::new(), &scene.dir.path().join("ledger"), usize::MAX).unwrap(), 0);
     let plan = FaultPlan::new();
     let ledger = Ledger::open(Disk::with_plan(plan.clone()), scene.dir.path()).unwrap();
-    // The commit itself is a file, six operations in all; then comes the checkpoint's.
-    plan.fail_at(7, crate::disk::Fault::NoSpace);
+    // The commit itself is a file, six operations in all, and so is its copy; then comes the checkpoint's.
+    plan.fail_at(13, crate::disk::Fault::NoSpace);
     commit_one(&ledger, StreamId(1));
-    assert_eq!(plan.operations(), 7);
+    assert_eq!(plan.operations(), 13);
     assert!(!scene.checkpoint(128).exists());
     assert_eq!(scene.open().unwrap().known().head.number, CommitNumber(128));
 }

@@ -30,7 +30,7 @@ pub(super) fn beside<J: Sync, T: Send>(
         let Some(job) = jobs.get(number) else { return false };
         let result = stop.check().and_then(|()| {
             catch_unwind(AssertUnwindSafe(|| work(job)))
-                .unwrap_or_else(|_| Err(Error::new(ErrorKind::Io, "the compaction failed within")))
+                .unwrap_or_else(|_| Err(Error::new(ErrorKind::Internal, "the compaction failed within")))
         });
         match result {
             Ok(made) => done.lock().unwrap_or_else(PoisonError::into_inner).push((number, made)),

@@ -32,8 +32,10 @@ const LONG_RUN: usize = 1024;
 const MOST_GATHERED_ROWS: usize = 8192;
 /// … fewer if they might make a segment much larger than it should be, by such sizes, …
 const ROW_BYTES: u64 = 256;
-/// … and of so many batches, which stay in memory meanwhile.
+/// … and of so many batches, which stay in memory meanwhile, …
 const GATHERED_BATCHES: usize = 256;
+/// … or of so many bytes.
+const GATHERED_BYTES: usize = 64 << 20;
 
 /// What all merges of a compaction share.
 pub(super) struct Merging<'a> {
@@ -147,6 +149,8 @@ struct Gathered {
     /// Batch, first row, end.
     runs: Vec<(usize, usize, usize)>,
     rows: usize,
+    /// Of the batches.
+    bytes: usize,
     indices: Vec<(usize, usize)>,
 }
 
@@ -183,7 +187,7 @@ impl<'a> Merge<'a> {
             let limit =
                 [limit, self.next.peek().map(|Reverse((place, _))| *place)].into_iter().flatten().min();
             self.take(at, limit)?;
-            if self.gathered.rows >= self.gathered_rows || self.gathered.batches.len() >= GATHERED_BATCHES {
+            if self.gathered.rows >= self.gathered_rows || self.gathered.is_full() {
                 self.hand_on()?;
             }
             if self.gathered.rows == 0 && self.is_large_enough() {
@@ -375,10 +379,15 @@ fn sums(kind: Kind, rows: &RecordBatch) -> Result<Vec<u64>> {
 }
 
 impl Gathered {
+    fn is_full(&self) -> bool {
+        self.batches.len() >= GATHERED_BATCHES || self.bytes >= GATHERED_BYTES
+    }
+
     /// Adds rows of a batch, whose number among those gathered is kept in `slot`.
     fn add(&mut self, batch: &RecordBatch, slot: &mut Option<usize>, at: usize, end: usize) {
         let slot = *slot.get_or_insert_with(|| {
             self.batches.push(batch.clone());
+            self.bytes += batch.get_array_memory_size();
             self.batches.len() - 1
         });
         self.rows += end - at;
@@ -400,13 +409,13 @@ impl Gathered {
                     .extend(runs.iter().flat_map(|(slot, at, end)| (*at..*end).map(|row| (*slot, row))));
                 let batches: Vec<&RecordBatch> = batches.iter().collect();
                 let rows = interleave_record_batch(&batches, &self.indices).map_err(|error| {
-                    Error::with_source(ErrorKind::Damaged, "rows cannot be put in order", error)
+                    Error::with_source(ErrorKind::Internal, "rows cannot be put in order", error)
                 })?;
                 Some(rows)
             }
         };
         self.runs.clear();
-        self.rows = 0;
+        (self.rows, self.bytes) = (0, 0);
         Ok(rows)
     }
 }

@@ -23,6 +23,7 @@ mod plan;
 mod rehearse;
 mod report;
 mod run;
+mod soundness;
 mod source;
 mod sweep;
 

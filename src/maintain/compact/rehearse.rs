@@ -16,6 +16,9 @@ impl Compaction<'_, '_> {
     /// What would be done: the first round's plan, and about how many segments would come of it.
     pub(super) fn rehearse(mut self) -> Result<CompactReport> {
         let examined = self.examine(true)?;
+        if let Err(error) = self.check_newest(&examined) {
+            tracing::warn!(%error, "a compaction would refuse to drop facts");
+        }
         let limits = limits(self.options);
         let mut after = Holding::default();
         let mut inputs: BTreeMap<Kind, Vec<(Examined, Piece)>> = BTreeMap::new();

@@ -34,6 +34,7 @@ use crate::flush;
 use crate::ledger::{Action, CommitNumber, Dropped, Segment, State};
 use crate::maintain::Maintenance;
 use crate::maintain::retention::Selection;
+use crate::maintain::scan::surroundings::ahead_of_the_clock;
 use crate::segment::discard;
 use crate::snapshot::Snapshot;
 use crate::store::Shared;
@@ -43,7 +44,7 @@ const OPEN_BYTES: u64 = 128 << 20;
 /// Every round leaves fewer segments than it found. Should it take more than this, the rest is left
 /// for the next compaction.
 const MOST_ROUNDS: usize = 16;
-/// How often it begins anew because holds were added or released meanwhile.
+/// How often it begins anew because rules or holds have changed meanwhile.
 const MOST_ATTEMPTS: usize = 3;
 
 /// Compacts a store.
@@ -96,7 +97,7 @@ fn compact(shared: &Shared, options: &mut CompactOptions<'_>, swept: CommitNumbe
         }
     }
     let why =
-        "holds were added or released again and again while the store was being compacted; it is as it was";
+        "rules or holds were changed again and again while the store was being compacted; it is as it was";
     Err(Error::new(ErrorKind::Contended, why))
 }
 
@@ -123,6 +124,7 @@ pub(super) struct Compaction<'a, 'o> {
 impl<'a, 'o> Compaction<'a, 'o> {
     pub(super) fn begin(shared: &'a Shared, options: &'a mut CompactOptions<'o>) -> Result<Self> {
         let snapshot = Snapshot::take(shared)?;
+        shared.retention.check()?;
         let rules = Selection::of(shared, &snapshot, shared.now())?;
         let kinds = options.kind.map_or_else(|| Kind::ALL.to_vec(), |kind| vec![kind]);
         let dry_run = options.dry_run;
@@ -164,11 +166,30 @@ impl<'a, 'o> Compaction<'a, 'o> {
         error.map_or(Ok(examined), Err)
     }
 
+    /// Refuses to drop for good what is not among the newest, while facts count as the newest that a clock which was
+    /// ahead has stamped.
+    pub(super) fn check_newest(&self, examined: &[Examined]) -> Result<()> {
+        let counts = |rule| !self.rules.rule_name(rule).ends_with(".max_age");
+        let drops = examined.iter().any(|examined| examined.dropped.keys().any(|rule| counts(*rule)));
+        let Some(ahead) = ahead_of_the_clock(&self.state, self.shared.now()).filter(|_| drops) else {
+            return Ok(());
+        };
+        Err(Error::new(
+            ErrorKind::Refused,
+            format!(
+                "facts that were recorded since would go in place of these: {}. Nothing was dropped; if they may go, insist \
+                 (--insist)",
+                ahead.what
+            ),
+        ))
+    }
+
     /// Step 3 and 4.
     fn merge_all(&mut self) -> Result<()> {
         let examined = self.examine(false)?;
         if examined.iter().any(|examined| !examined.dropped.is_empty()) && !self.options.insist {
             self.rules.check_clock()?;
+            self.check_newest(&examined)?;
         }
         let mut inputs: BTreeMap<Kind, Vec<Input>> = BTreeMap::new();
         for examined in examined {
@@ -293,7 +314,7 @@ impl<'a, 'o> Compaction<'a, 'o> {
         }
     }
 
-    /// Step 5. `None` if holds have changed meanwhile.
+    /// Step 5. `None` if rules or holds have changed meanwhile.
     fn commit(&mut self, swept: CommitNumber) -> Result<Option<CompactReport>> {
         if self.remove.is_empty() {
             return Ok(Some(self.report(None)));
@@ -308,12 +329,11 @@ impl<'a, 'o> Compaction<'a, 'o> {
             dropped: self.ledger_dropped(),
             swept,
         };
-        let mut held = false;
         let committed = self.shared.ledger.commit(|state| {
-            held = !self.rules.has_holds_of(state);
-            if held {
+            if !self.rules.has_holds_of(state) || !self.rules.has_rules_of(self.shared) {
                 return Ok(None);
             }
+            self.shared.retention.check()?;
             let live: BTreeSet<&str> =
                 state.segments.iter().flatten().map(|segment| segment.path.as_str()).collect();
             if let Some(gone) = self.remove.iter().find(|segment| !live.contains(segment.path.as_str())) {

@@ -5,22 +5,20 @@
 //! a fresh digest, and damaged bytes must not come by one.
 
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use arrow::array::{AsArray, BooleanArray, Int32Array, Int64Array, RecordBatch, TimestampNanosecondArray};
 use arrow::compute::{filter_record_batch, not};
 use arrow::datatypes::{Int32Type, Int64Type, TimestampNanosecondType};
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
-};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
+use parquet::file::metadata::PageIndexPolicy;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Kind, Seq, StreamId, UnixNanos, columns};
 use crate::ledger::{Place, Segment, Total};
 use crate::maintain::retention::{RuleId, Selection};
-use crate::segment;
+use crate::segment::{self, SegmentFile};
 
 /// What rules dropped.
 pub(super) type ByRule = BTreeMap<RuleId, Total>;
@@ -44,20 +42,25 @@ pub(super) fn memory(segment: &Segment) -> u64 {
     segment.fact_bytes.saturating_mul(2).min(PAGES_BYTES + 2 * BATCH_BYTES) + (64 << 10)
 }
 
-/// What a maintainer who meets damage should do.
-fn damaged(path: &Path, what: impl std::fmt::Display) -> Error {
-    Error::damaged(
-        path,
-        format_args!(
-            "{what}; nothing was changed. `ostracon scan --deep` says what is wrong, and `ostracon recover` repairs it"
+fn damaged(path: &Path, what: &str) -> Error {
+    advise(Error::damaged(path, what))
+}
+
+/// An error that says what a maintainer who meets damage should do.
+fn advise(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::Damaged => error.advice(
+            "nothing was changed. `ostracon scan --deep` says what is wrong, and `ostracon recover` repairs it",
         ),
-    )
+        _ => error,
+    }
 }
 
 /// An open segment.
 pub(super) struct Source {
     kind: Kind,
     path: PathBuf,
+    file: SegmentFile,
     reader: ParquetRecordBatchReader,
     from: Option<Place>,
     to: Option<Place>,
@@ -98,10 +101,7 @@ impl Source {
         prove: bool,
     ) -> Result<Self> {
         let path = root.join(&segment.path);
-        let mut file = segment::open(&path).map_err(|error| match error.kind() {
-            ErrorKind::Damaged => damaged(&path, "the ledger names it, and it is gone"),
-            _ => error,
-        })?;
+        let mut file = segment::open(&path).map_err(advise)?;
         if prove {
             let (bytes, blake3) =
                 segment::digest(&mut file).map_err(|error| Error::io("read the segment", &path, error))?;
@@ -109,28 +109,21 @@ impl Source {
                 return Err(damaged(&path, "its bytes are not those that were committed"));
             }
         }
-        let open = AssertUnwindSafe(|| {
-            let metadata = ArrowReaderMetadata::load(&file, segment::reader_options(segment.kind))?;
-            let mask = columns.map_or_else(ProjectionMask::all, |columns| {
-                ProjectionMask::roots(metadata.parquet_schema(), columns.iter().copied())
-            });
-            ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata)
-                .with_batch_size(batch_rows(segment))
-                .with_projection(mask)
-                .build()
+        let file = SegmentFile::of(file, &path, segment.kind, Some(segment), PageIndexPolicy::Skip)
+            .map_err(advise)?;
+        let mask = columns.map_or_else(ProjectionMask::all, |columns| {
+            let schema = file.metadata().file_metadata().schema_descr();
+            ProjectionMask::roots(schema, columns.iter().copied())
         });
-        let reader = catch_unwind(open)
-            .map_err(|_| damaged(&path, "its footer cannot be decoded"))?
-            .map_err(|error| damaged(&path, error))?;
-        Ok(Self { kind: segment.kind, path, reader, from, to, ended: false })
+        let rows = file.rows().with_batch_size(batch_rows(segment)).with_projection(mask);
+        let reader = file.decode(|| rows.build()).map_err(advise)?;
+        Ok(Self { kind: segment.kind, path, file, reader, from, to, ended: false })
     }
 
     /// The next rows as they are.
     pub(super) fn read(&mut self) -> Result<Option<RecordBatch>> {
-        // A decoder may panic on damaged bytes.
-        let batch = catch_unwind(AssertUnwindSafe(|| self.reader.next()))
-            .map_err(|_| damaged(&self.path, "its pages cannot be decoded"))?;
-        batch.transpose().map_err(|error| damaged(&self.path, error))
+        let reader = &mut self.reader;
+        self.file.decode(|| reader.next().transpose()).map_err(advise)
     }
 
     /// The next rows that are kept. What is not is counted in `dropped`, if the rules must be asked.
@@ -167,7 +160,7 @@ fn keep(rules: &Selection, kind: Kind, rows: RecordBatch, dropped: &mut ByRule) 
     }
     let kept: BooleanArray = by.iter().map(|rule| Some(rule.is_none())).collect();
     let part = |mask: &BooleanArray| filter_record_batch(&rows, mask);
-    let failed = |error| Error::with_source(ErrorKind::Damaged, "rows cannot be filtered", error);
+    let failed = |error| Error::with_source(ErrorKind::Internal, "rows cannot be filtered", error);
     let gone = not(&kept).and_then(|gone| part(&gone)).map_err(failed)?;
     for (rule, bytes) in by.iter().flatten().zip(sizes(kind, &gone)?) {
         let total = dropped.entry(*rule).or_default();

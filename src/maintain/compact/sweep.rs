@@ -11,7 +11,8 @@
 //!    anew with 7.
 //!
 //! Before the first file goes, the ledger's folder is synced: a commit that a power failure could
-//! take back must not have had its removed segments deleted.
+//! take back must not have had its removed segments deleted. And the segments that took its place are
+//! read: while one of them is damaged, the removed ones stay for `recover` ([`soundness`](super::soundness)).
 //!
 //! *What crashes left.* Temporary files of processes that are gone; segments that no commit names
 //! and whose facts the ledger covers; journal files of dead processes whose facts the ledger
@@ -20,18 +21,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, TryLockError};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
-
+use super::soundness::Soundness;
 use crate::adopt;
 use crate::error::{Error, Result};
 use crate::fact::{Kind, StreamId};
-use crate::ledger::{CommitNumber, State, commit_path};
+use crate::ledger::{CommitNumber, Side, State, StreamRange};
 use crate::maintain::inventory::{self, Entry, Form, Inventory, Known, Standing, What, is_owned, range_of};
-use crate::segment::{AGAIN, IMPORT_KEY, ImportPart, is_imported, unconfirmed};
+use crate::segment::footer::Footer;
+use crate::segment::{AGAIN, is_imported, unconfirmed};
 use crate::store::Shared;
 
 /// A temporary file of a commit or of the settings, which says not whose it is, is left behind for
@@ -73,15 +73,22 @@ fn removed_segments(shared: &Shared, swept: &mut Swept) -> Result<()> {
         return Ok(());
     };
     let ledger = shared.ledger.folder();
-    shared.disk.sync_dir(ledger).map_err(|error| Error::io("sync the ledger", ledger, error))?;
+    shared.ledger.sync().map_err(|error| Error::io("sync the ledger", ledger, error))?;
     let pinned = oldest_pinned(ledger, state.root, last);
     let live: BTreeSet<&str> = state.segments.iter().flatten().map(|segment| segment.path.as_str()).collect();
+    // What was merged into a segment that is gone is the only place of its facts.
+    let whole = is_whole(shared, &state);
+    let mut soundness = Soundness::new(shared, &state);
     let mut folders = BTreeSet::new();
     let mut stays: Vec<CommitNumber> = Vec::new();
     for tombstone in &state.removed {
         let path = shared.root.join(&tombstone.path);
-        let free = pinned.is_none_or(|pinned| tombstone.by <= pinned);
-        if free && !live.contains(tombstone.path.as_str()) && remove(shared, &path, swept) {
+        let free = whole
+            && pinned.is_none_or(|pinned| tombstone.by <= pinned)
+            && !live.contains(tombstone.path.as_str());
+        let may_go =
+            is_gone(&path) || (soundness.is_replaced(tombstone.by) && !soundness.is_wanted(tombstone));
+        if free && may_go && remove(shared, &path, swept) {
             folders.extend(path.parent().map(Path::to_path_buf));
         } else {
             swept.waiting += 1;
@@ -95,6 +102,22 @@ fn removed_segments(shared: &Shared, swept: &mut Swept) -> Result<()> {
     let first = stays.into_iter().min();
     swept.through = first.map_or(state.head.number, |first| CommitNumber(first.0.saturating_sub(1)));
     Ok(())
+}
+
+/// Whether the file of every live segment is there, as long as the ledger says.
+fn is_whole(shared: &Shared, state: &State) -> bool {
+    state.segments.iter().flatten().all(|segment| {
+        let found = std::fs::metadata(shared.root.join(&segment.path));
+        let whole = found.is_ok_and(|found| found.is_file() && found.len() == segment.bytes);
+        if !whole {
+            tracing::warn!(segment = %segment.path, "a segment is missing or damaged; what it was merged from is kept for `ostracon recover`");
+        }
+        whole
+    })
+}
+
+fn is_gone(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
 }
 
 /// Whether the file is gone; also if it was before.
@@ -125,24 +148,42 @@ pub(in crate::maintain) fn oldest_pinned(
     root: CommitNumber,
     end: CommitNumber,
 ) -> Option<CommitNumber> {
-    (root.0..end.0).map(CommitNumber).find(|number| {
-        let path = commit_path(ledger, *number);
-        match File::open(&path).map(|file| file.try_lock()) {
-            Ok(Ok(())) => false,
-            Ok(Err(TryLockError::WouldBlock)) => true,
-            Ok(Err(TryLockError::Error(error))) | Err(error) => {
+    let is_held = |number: &CommitNumber| {
+        // Where the commit's own file was missing, its copy was locked.
+        let held = Side::BOTH.map(|side| is_locked(&side.path(ledger, *number)));
+        match held {
+            [Ok(None), Ok(None)] => true,
+            [Ok(own), Ok(copy)] => own == Some(true) || copy == Some(true),
+            [Err(error), _] | [_, Err(error)] => {
                 tracing::warn!(%error, commit = number.0, "it cannot be told whether a query reads this commit");
                 true
             }
         }
-    })
+    };
+    (root.0..end.0).map(CommitNumber).find(is_held)
+}
+
+/// Whether another process, or a snapshot of this one, has a lock on the file; `None` if there is no file.
+fn is_locked(path: &Path) -> std::io::Result<Option<bool>> {
+    match std::fs::metadata(path) {
+        Ok(found) if found.is_file() => {}
+        // Nobody locks what is no file.
+        Ok(_) => return Ok(None),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    }
+    match File::open(path)?.try_lock() {
+        Ok(()) => Ok(Some(false)),
+        Err(TryLockError::WouldBlock) => Ok(Some(true)),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
 }
 
 /// Removes what crashes left.
 fn leftovers(shared: &Shared, swept: &mut Swept) -> Result<()> {
     // A commit that a power failure could take back must not have cost a journal.
     let ledger = shared.ledger.folder();
-    shared.disk.sync_dir(ledger).map_err(|error| Error::io("sync the ledger", ledger, error))?;
+    shared.ledger.sync().map_err(|error| Error::io("sync the ledger", ledger, error))?;
     // In this order: what was listed and is in no later commit is in no commit.
     let entries = inventory::list(&shared.root)?;
     let state = shared.ledger.refresh()?;
@@ -156,10 +197,14 @@ fn leftovers(shared: &Shared, swept: &mut Swept) -> Result<()> {
         && state.segments.iter().flatten().all(|segment| sizes.get(&segment.path) == Some(&segment.bytes));
     let mut journals: BTreeSet<StreamId> = BTreeSet::new();
     let mut folders: BTreeSet<PathBuf> = BTreeSet::new();
+    let mut soundness = Soundness::new(shared, &state);
     for item in Inventory::of(entries, &Known::of(&state)).items {
         let path = shared.root.join(&item.entry.path);
         let goes = match item.what {
-            What::Uncommitted { standing: Standing::Covered, .. } => whole && is_covered(&path, &state),
+            What::Uncommitted { standing: Standing::Covered, kind, .. } if whole => {
+                let covered = covered(&path, &state);
+                covered.is_some_and(|ranges| soundness.hold(Some(kind), &ranges))
+            }
             What::Temporary { stream } => is_left(shared, &state, &item.entry, stream)?,
             What::Journal(stream, _) => {
                 journals.insert(stream);
@@ -172,7 +217,8 @@ fn leftovers(shared: &Shared, swept: &mut Swept) -> Result<()> {
         }
     }
     for stream in journals.into_iter().filter(|_| whole) {
-        let (files, bytes) = adopt::retire_covered(shared, stream)?;
+        let may_go = |covered: StreamRange| soundness.hold(None, &[covered]);
+        let (files, bytes) = adopt::retire_covered(shared, stream, may_go)?;
         swept.files += files;
         swept.bytes += bytes;
     }
@@ -182,18 +228,15 @@ fn leftovers(shared: &Shared, swept: &mut Swept) -> Result<()> {
     Ok(())
 }
 
-/// Whether a segment that no commit names is one of this store's, and all its facts are covered.
-/// Its name tells of one stream only.
-fn is_covered(path: &Path, state: &State) -> bool {
+/// The facts of a segment that no commit names, if it is one of this store's, and all its facts are
+/// covered. Its name tells of one stream only.
+fn covered(path: &Path, state: &State) -> Option<Vec<StreamRange>> {
     let read = || {
         let file = File::open(path).ok()?;
-        let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()).ok()?;
-        let entries = metadata.metadata().file_metadata().key_value_metadata()?.clone();
-        let said = |key: &str| entries.iter().find(|entry| entry.key == key)?.value.clone();
-        let part = said(IMPORT_KEY).and_then(|text| ImportPart::parse(&text));
-        Some((said("ostracon.store")?, said("ostracon.streams")?, part))
+        let size = file.metadata().ok()?.len();
+        Footer::read(&file, size).ok()?.ok()
     };
-    let Ok(Some((store, streams, part))) = catch_unwind(AssertUnwindSafe(read)) else { return false };
+    let Footer { store, streams, import: part, .. } = read()?;
     // Other facts may have the numbers of an import's whose commit is lost. Where it is not said what
     // came before, neither is whether it was imported again.
     let imported_since = || {
@@ -201,16 +244,11 @@ fn is_covered(path: &Path, state: &State) -> bool {
         part.is_some_and(|part| part.is_imported(&state.imports))
     };
     let imported = part.is_some() || is_imported(path);
-    (!imported || unconfirmed(path).exists() || imported_since())
-        && store == state.store.to_string()
-        && streams.split(',').all(|range| {
-            let covered = || {
-                let (stream, seqs) = range.split_once(':')?;
-                let (_, last) = seqs.split_once('-')?;
-                Some(state.committed(StreamId(stream.parse().ok()?)).0 >= last.parse().ok()?)
-            };
-            covered().unwrap_or(false)
-        })
+    let is_covered = (!imported || unconfirmed(path).exists() || imported_since())
+        && store == Some(state.store)
+        && !streams.is_empty()
+        && streams.iter().all(|range| state.committed(range.stream) >= range.last_seq);
+    is_covered.then_some(streams)
 }
 
 /// Whether a temporary file is nobody's any more.

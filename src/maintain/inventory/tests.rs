@@ -31,7 +31,7 @@ fn known() -> Known<'static> {
 #[test]
 fn names_of_a_store() {
     let known = Known::default();
-    for name in ["ledger", "journal", "events", "audits", "dead_letters"] {
+    for name in ["ledger", "ledger-copy", "journal", "events", "audits", "dead_letters"] {
         assert_eq!(told(folder(name), &known), What::Folder);
         assert!(matches!(told(file(name), &known), What::Stranger(_)), "{name} as a file");
         let link = Entry { path: name.into(), form: LINK, bytes: 0 };
@@ -47,6 +47,14 @@ fn names_of_a_store() {
         What::Checkpoint(CommitNumber(128))
     );
     assert_eq!(told(file("ledger/maintenance.lock"), &known), What::MaintenanceLock);
+    let copy = What::CommitCopy(CommitNumber(42));
+    assert_eq!(told(file("ledger-copy/00000000000000000042.json"), &known), copy);
+    assert_eq!(told(file("ledger-copy/0f0f.tmp"), &known), What::Temporary { stream: None });
+    for name in ["00000000000000000128.checkpoint", "maintenance.lock", "7.json"] {
+        assert!(matches!(told(file(&format!("ledger-copy/{name}")), &known), What::Stranger(_)), "{name}");
+    }
+    let begun = What::Temporary { stream: Some(StreamId(3)) };
+    assert_eq!(told(file("journal/3/0f0f.tmp"), &known), begun);
     assert_eq!(told(file("ledger/0f0f.tmp"), &known), What::Temporary { stream: None });
     let group = StateName { kind: Kind::Event, group: "a.b".to_owned(), number: 7 };
     assert_eq!(
@@ -75,7 +83,6 @@ fn names_of_a_store() {
 fn strangers_and_what_is_harmless_of_them() {
     let known = Known::default();
     for name in [
-        "notes.txt",
         "events/readme.md",
         "ledger/7.json",
         "ledger/+0000000000000000007.json",
@@ -91,8 +98,16 @@ fn strangers_and_what_is_harmless_of_them() {
         let link = Entry { path: name.into(), form: Form::Other("a symbolic link"), bytes: 0 };
         assert!(matches!(told(link, &known), What::Stranger(_)), "{name} as a link");
     }
-    for name in [".DS_Store", "events/.nfs0001", "ledger/.x", "journal/.y", "journal/1/.z"] {
-        assert_eq!(told(file(name), &known), What::Hidden, "{name}");
+    let everywhere = ["", "events/", "ledger/", "ledger-copy/", "journal/", "journal/1/", "consumers/"];
+    for name in [".DS_Store", ".nfs0001", "lost+found", "@eaDir", "desktop.ini", "Thumbs.db", "$RECYCLE.BIN"]
+    {
+        for name in everywhere.map(|folder| format!("{folder}{name}")) {
+            assert_eq!(told(file(&name), &known), What::Hidden, "{name}");
+            assert_eq!(told(folder(&name), &known), What::Hidden, "{name}");
+        }
+    }
+    for entry in [file("README.txt"), folder("notes"), file("segments.parquet")] {
+        assert_eq!(told(entry, &known), What::Foreign);
     }
 }
 

@@ -45,30 +45,44 @@ impl Aside {
         Ok(Self { disk: disk.clone(), root: root.to_path_buf(), folder })
     }
 
+    /// Where files that were moved aside may be: now, or by an earlier recovery.
+    pub(super) fn folders(&self) -> Vec<PathBuf> {
+        let own = self.root.join("quarantine");
+        let other = Some(&self.folder).filter(|folder| !folder.starts_with(&own));
+        std::iter::once(own.clone()).chain(other.cloned()).collect()
+    }
+
     /// Gives a file of the store a further name in the folder, and has the disk keep it.
+    /// Of a link, it is what the link leads to.
     pub(super) fn keep(&self, path: &Path) -> Result<PathBuf> {
-        let target = self.link(path)?;
+        let source = fs::canonicalize(path).map_err(|error| Error::io("keep aside", path, error))?;
+        self.keep_as(&source, path)
+    }
+
+    /// Gives `source` the name aside that belongs to `path`.
+    fn keep_as(&self, source: &Path, path: &Path) -> Result<PathBuf> {
+        let target = self.keep_name(source, path)?;
         let parent = target.parent().unwrap_or(&self.folder);
         self.disk.sync_dir(parent).map_err(|error| Error::io("keep a file aside as", &target, error))?;
         Ok(target)
     }
 
-    fn link(&self, path: &Path) -> Result<PathBuf> {
+    fn keep_name(&self, source: &Path, path: &Path) -> Result<PathBuf> {
         let below = path.strip_prefix(&self.root).unwrap_or(path);
         let wanted = self.folder.join(below);
         let parent = wanted.parent().unwrap_or(&self.folder).to_path_buf();
         self.make_folder(&parent)?;
         let attempt = |error| Error::io("keep a file aside as", &wanted, error);
-        let seen = fs::symlink_metadata(path).map_err(attempt)?;
+        let seen = fs::symlink_metadata(source).map_err(attempt)?;
         for namesake in 0..MOST_NAMESAKES {
             let target = match namesake {
                 0 => wanted.clone(),
                 n => with_number(&wanted, n),
             };
-            match self.link_or_copy(path, &seen, &target) {
+            match self.link(source, &seen, &target) {
                 Ok(()) => return Ok(target),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                    if is_same(path, &seen, &target) {
+                    if is_same(source, &seen, &target) {
                         return Ok(target);
                     }
                 }
@@ -94,7 +108,7 @@ impl Aside {
             self.disk.remove_dir(path).map_err(attempt)?;
             target
         } else {
-            let target = self.keep(path)?;
+            let target = self.keep_as(path, path)?;
             self.disk.remove(path).map_err(attempt)?;
             target
         };
@@ -105,7 +119,7 @@ impl Aside {
     /// Moves files of one folder out of the store, with few syncs.
     pub(super) fn take_all(&self, folder: &Path, paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
         let attempt = |error| Error::io("move files aside from", folder, error);
-        let targets = paths.iter().map(|path| self.link(path)).collect::<Result<Vec<_>>>()?;
+        let targets = paths.iter().map(|path| self.keep_name(path, path)).collect::<Result<Vec<_>>>()?;
         if let Some(parent) = targets.first().and_then(|target| target.parent()) {
             self.disk.sync_dir(parent).map_err(attempt)?;
             for path in paths {
@@ -136,7 +150,12 @@ impl Aside {
         Ok(())
     }
 
-    fn link_or_copy(&self, path: &Path, seen: &Metadata, target: &Path) -> io::Result<()> {
+    /// Gives a file that was moved aside, or a copy of it, a name in the store again.
+    pub(super) fn link_or_copy(&self, path: &Path, target: &Path) -> io::Result<()> {
+        self.link(path, &fs::symlink_metadata(path)?, target)
+    }
+
+    fn link(&self, path: &Path, seen: &Metadata, target: &Path) -> io::Result<()> {
         match self.disk.publish_link(path, target) {
             Err(error) if error.kind() == io::ErrorKind::CrossesDevices && seen.is_file() => {
                 self.copy(path, target)

@@ -94,6 +94,11 @@ impl Coverage {
         each.collect()
     }
 
+    /// How many facts are in it.
+    pub(super) fn facts(&self) -> u64 {
+        self.ranges().iter().filter_map(|range| range.facts()).sum()
+    }
+
     /// The last fact of a stream.
     pub(super) fn last(&self, stream: StreamId) -> Option<Seq> {
         self.0.get(&stream)?.values().next_back().map(|last| Seq(*last))

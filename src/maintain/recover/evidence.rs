@@ -13,7 +13,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Kind, Seq, StreamId};
 use crate::ledger::{
     Action, Commit, CommitNumber, Dropped, Hold, ImportMark, Lost, Removed, Segment, State, StoreId, Stream,
-    Tombstone, Total, Unverified, commit_path, is_segment_path, read_commit, read_lone_checkpoint,
+    Tombstone, Total, Unverified, copy_folder, is_segment_path, list_commits, read_commit,
+    read_lone_checkpoint,
 };
 
 /// What is known of a store whose ledger is broken.
@@ -42,13 +43,14 @@ pub(super) struct Evidence {
 /// The files of a ledger, by number.
 #[derive(Debug, Default)]
 pub(super) struct Files {
+    /// Numbers of commits: of their own files, and of copies.
     pub(super) commits: BTreeSet<CommitNumber>,
     pub(super) checkpoints: BTreeSet<CommitNumber>,
 }
 
 impl Files {
     pub(super) fn list(folder: &Path) -> Result<Self> {
-        let mut files = Self::default();
+        let mut files = Self { commits: list_commits(&copy_folder(folder))?, ..Self::default() };
         let attempt = |error| Error::io("list the ledger", folder, error);
         let entries = match std::fs::read_dir(folder) {
             Ok(entries) => entries,
@@ -78,11 +80,7 @@ impl Files {
 /// A commit's file as it is: readable, or why not. That a newer program wrote it is an error: such
 /// a ledger is not this program's to rebuild.
 fn read(folder: &Path, number: CommitNumber) -> Result<Result<(Commit, String), String>> {
-    let path = commit_path(folder, number);
-    if std::fs::symlink_metadata(&path).is_ok_and(|found| !found.is_file()) {
-        return Ok(Err("it is no file".to_owned()));
-    }
-    match read_commit(&path) {
+    match read_commit(folder, number) {
         Ok(Some((commit, _))) if commit.number != number => {
             Ok(Err(format!("it calls itself commit {}", commit.number)))
         }
@@ -225,8 +223,13 @@ impl Evidence {
         self.dropped.extend(commit.action.dropped().iter().cloned());
         match &commit.action {
             Action::Flush { import: Some(mark), .. } => self.imports.push(mark.clone()),
-            Action::Repair { lost, unverified, .. } => {
+            Action::Repair { lost, found, proven, unverified, .. } => {
                 self.lost.extend(lost.iter().cloned());
+                for found in found {
+                    let known = self.lost.iter().position(|lost| lost == found);
+                    drop(known.map(|at| self.lost.swap_remove(at)));
+                }
+                self.unverified.retain(|known| !proven.contains(known));
                 self.unverified.extend(unverified.iter().cloned());
             }
             Action::Salvage { unverified, lost, imports, .. } => {

@@ -1,21 +1,22 @@
 //! What is at a path: whether there is a file, how long it is, and its digest.
 
-use std::fs::File;
+use std::fs::Metadata;
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use crate::disk::{EIO, open_regular};
 use crate::error::{Error, Result};
 use crate::ledger::Segment;
-
-/// The error of a disk that cannot read what it once wrote.
-const EIO: i32 = 5;
+use crate::maintain::inventory::{is_absent, look_at};
 
 /// What is at a path where a file should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Found {
     Nothing,
-    /// A folder, a link, a pipe: nothing that may be opened.
+    /// A folder, a pipe: nothing that may be opened.
     NoFile,
+    /// A link to where nothing is: perhaps it is not mounted.
+    BrokenLink,
     /// A file of so many bytes with this digest; without one if the disk cannot read it.
     File {
         bytes: u64,
@@ -28,21 +29,27 @@ impl Found {
     /// an error, and no damage.
     pub(super) fn at(path: &Path) -> Result<Self> {
         let attempt = |error| Error::io("look at", path, error);
-        let metadata = match std::fs::symlink_metadata(path) {
-            Ok(metadata) => metadata,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::Nothing),
-            Err(error) => return Err(attempt(error)),
-        };
+        let Some(metadata) = look_at(path)? else { return Ok(Self::Nothing) };
+        if metadata.is_symlink() {
+            return Ok(Self::BrokenLink);
+        }
         if !metadata.is_file() {
             return Ok(Self::NoFile);
         }
-        match digest(path) {
+        // A disk that fails once may answer when it is asked again.
+        match digest(path).or_else(|_| digest(path)) {
             Ok(blake3) => Ok(Self::File { bytes: metadata.len(), blake3: Some(blake3) }),
             Err(error) if error.raw_os_error() == Some(EIO) => {
                 Ok(Self::File { bytes: metadata.len(), blake3: None })
             }
             Err(error) => Err(attempt(error)),
         }
+    }
+
+    /// Whether the disk fails to read it, or it is somewhere else, and not there now: whatever is not found is not
+    /// known to be lost.
+    pub(super) const fn is_out_of_reach(&self) -> bool {
+        matches!(self, Self::BrokenLink | Self::File { blake3: None, .. })
     }
 
     /// Whether it is what the ledger says.
@@ -52,9 +59,27 @@ impl Found {
     }
 }
 
+/// The entries of a folder; symbolic links are followed. Empty if there is no folder.
+pub(super) fn entries(folder: &Path) -> Result<Vec<(PathBuf, Metadata)>> {
+    let attempt = |error| Error::io("look for copies in", folder, error);
+    let listed = match std::fs::read_dir(folder) {
+        Ok(listed) => listed,
+        Err(error) if is_absent(&error) => return Ok(Vec::new()),
+        Err(error) => return Err(attempt(error)),
+    };
+    let mut entries = Vec::new();
+    for entry in listed {
+        let path = entry.map_err(attempt)?.path();
+        if let Some(found) = look_at(&path)? {
+            entries.push((path, found));
+        }
+    }
+    Ok(entries)
+}
+
 /// The digest of a file.
 pub(super) fn digest(path: &Path) -> io::Result<String> {
-    let mut file = File::open(path)?;
+    let mut file = open_regular(path)?;
     let mut hasher = blake3::Hasher::new();
     let mut piece = vec![0; 256 << 10];
     loop {

@@ -12,9 +12,11 @@
 //! through is therefore *unverified*, until its own digest proves otherwise.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
+use arrow::array::{Array, AsArray, BooleanArray, RecordBatch, TimestampNanosecondArray};
 use arrow::compute::filter_record_batch;
+use arrow::datatypes::TimestampNanosecondType;
 
 use super::coverage::Coverage;
 use crate::error::{Error, ErrorKind, Result};
@@ -30,6 +32,8 @@ pub(super) struct Gate<'a> {
     pub(super) recorded_at: Option<TimeRange>,
     /// Places of facts that are elsewhere.
     pub(super) taken: &'a Coverage,
+    /// Rows that were recorded earlier count as recorded then: a stream's time never goes back.
+    not_before: UnixNanos,
     /// Places that were let through.
     pub(super) passed: Coverage,
     last: Option<(UnixNanos, StreamId, Seq)>,
@@ -42,11 +46,19 @@ impl<'a> Gate<'a> {
         recorded_at: Option<TimeRange>,
         taken: &'a Coverage,
     ) -> Self {
-        Self { kind, places, recorded_at, taken, passed: Coverage::default(), last: None }
+        let not_before = UnixNanos::new(i64::MIN);
+        Self { kind, places, recorded_at, taken, not_before, passed: Coverage::default(), last: None }
+    }
+
+    /// Lets rows be recorded at this time at the earliest.
+    pub(super) const fn not_before(mut self, at: UnixNanos) -> Self {
+        self.not_before = at;
+        self
     }
 
     /// The rows of a batch that are let through, by stream.
     pub(super) fn pass(&mut self, batch: &RecordBatch) -> Result<Vec<(StreamId, Rows)>> {
+        let batch = &recorded_from(batch, self.not_before);
         let Some(facts) = columns::facts(self.kind, batch) else { return Ok(Vec::new()) };
         let consistent = consistent(self.kind, batch, &facts);
         let mut streams: BTreeMap<StreamId, (Vec<bool>, u64)> = BTreeMap::new();
@@ -85,6 +97,23 @@ impl<'a> Gate<'a> {
             && !self.taken.contains(place.stream, place.seq)
             && !self.passed.contains(place.stream, place.seq)
     }
+}
+
+/// The rows, none of them recorded before this.
+fn recorded_from(batch: &RecordBatch, from: UnixNanos) -> RecordBatch {
+    let raised = || {
+        let (at, field) =
+            batch.schema().column_with_name("recorded_at").map(|(at, field)| (at, field.clone()))?;
+        let times = batch.column(at).as_primitive_opt::<TimestampNanosecondType>()?;
+        if arrow::compute::min(times)? >= from.get() {
+            return None;
+        }
+        let raised: TimestampNanosecondArray = times.unary(|time| time.max(from.get()));
+        let mut columns = batch.columns().to_vec();
+        *columns.get_mut(at)? = Arc::new(raised.with_data_type(field.data_type().clone()));
+        RecordBatch::try_new(batch.schema(), columns).ok()
+    };
+    raised().unwrap_or_else(|| batch.clone())
 }
 
 /// Of each row, whether it has what it must have and does not contradict itself.

@@ -79,7 +79,7 @@ impl Imported {
 
 /// Where the first part of an input begins that is in these segments.
 pub(super) fn first_part(root: &Path, segments: &BTreeSet<String>, store: StoreId) -> Option<PartBegin> {
-    let wrecks = segments.iter().filter_map(|path| adoptable(root, path, store));
+    let wrecks = segments.iter().filter_map(|path| adoptable(root, path, store).ok().flatten());
     wrecks.filter_map(|wreck| wreck.label().import).map(|part| part.begins()).min()
 }
 
@@ -165,6 +165,7 @@ mod tests {
             lines: 1,
             rejected: 0,
             entries: None,
+            head_lines: None,
         }
     }
 

@@ -17,12 +17,13 @@ use super::report::spans;
 use super::segments::{places, write_passed};
 use super::streams::adoptable;
 use super::wreck::Wreck;
-use super::{UnverifiedFacts, Work, segments};
+use super::{UnverifiedFacts, Work, file, segments};
 use crate::buffer::Buffer;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::fact::{Kind, Seq, StreamId, UnixNanos};
 use crate::journal::claim;
 use crate::ledger::{Lost, Rebuilt, Segment, StoreId, Stream, StreamRange, Total, Unverified};
+use crate::maintain::inventory::is_file;
 use crate::segment::{self, Origin};
 
 /// All files that may be segments, below the root.
@@ -30,18 +31,9 @@ pub(super) fn segment_files(work: &Work<'_>) -> Result<Vec<String>> {
     let mut paths = Vec::new();
     for kind in Kind::ALL {
         let folder = work.root.join(kind.table());
-        let attempt = |error| Error::io("list the segments in", &folder, error);
-        let entries = match std::fs::read_dir(&folder) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(attempt(error)),
-        };
-        for entry in entries {
-            let entry = entry.map_err(attempt)?;
-            let name = entry.file_name();
-            if let Some(name) = name.to_str().filter(|name| name.ends_with(".parquet"))
-                && entry.metadata().is_ok_and(|found| found.is_file())
-            {
+        for (path, found) in file::entries(&folder)? {
+            let name = path.file_name().and_then(|name| name.to_str());
+            if let Some(name) = name.filter(|name| name.ends_with(".parquet") && found.is_file()) {
                 paths.push(format!("{}/{name}", kind.table()));
             }
         }
@@ -106,7 +98,7 @@ impl Inquiry {
         let mut own = Coverage::default();
         let ranges = &imported.label.streams;
         for other in self.accepted.iter().filter(|other| touch(&other.streams, ranges)) {
-            if let Some(wreck) = Wreck::by_footer(&work.root.join(&other.path), other.kind) {
+            if let Some(wreck) = Wreck::by_footer(&work.root.join(&other.path), other.kind)? {
                 imported.find_in(&wreck, &mut own)?;
             }
         }
@@ -147,7 +139,7 @@ impl Inquiry {
     pub(super) fn take_live(&mut self, work: &Work<'_>, evidence: &Evidence) -> Result<()> {
         for segment in evidence.live.iter().rev() {
             let place = work.root.join(&segment.path);
-            if !std::fs::symlink_metadata(&place).is_ok_and(|found| found.is_file()) {
+            if !is_file(&place)? {
                 self.gone.push(segment.clone());
                 continue;
             }
@@ -163,7 +155,7 @@ impl Inquiry {
                 self.accepted.push(segment.clone());
                 continue;
             }
-            let Some(wreck) = Wreck::by_footer(&place, segment.kind) else { continue };
+            let Some(wreck) = Wreck::by_footer(&place, segment.kind)? else { continue };
             let mut gate = Gate::new(segment.kind, &segment.streams, Some(segment.recorded_at), &taken);
             let heirs = write_passed(work, self.store, &wreck, &mut gate, |stream| {
                 segments::covered_range(segment, stream)
@@ -190,11 +182,11 @@ impl Inquiry {
                 continue;
             }
             let place = work.root.join(&path);
-            if segment::is_imported(&place) && segment::unconfirmed(&place).exists() {
+            if segment::is_imported(&place) && is_file(&segment::unconfirmed(&place))? {
                 // Nobody was told of its facts: the input brings them, and would double them.
                 continue;
             }
-            let Some(wreck) = adoptable(work.root, &path, self.store) else { continue };
+            let Some(wreck) = adoptable(work.root, &path, self.store)? else { continue };
             found.push((wreck.label().part(), wreck.rows(), path, wreck));
         }
         // The largest first: it may be what the others were merged into. What was recorded has no other

@@ -3,10 +3,12 @@
 //! [`recover`] scans, acts upon what the scan named, and scans again. It acts upon nothing else,
 //! and upon each file only while that is still what the scan saw. What it does, in this order:
 //!
-//! 1. *Ledger.* A rebuilding that was cut short is finished. In mode rebuild, a ledger that does not
-//!    hold together begins again ([`rebuild`]). A damaged checkpoint goes: it was a copy.
+//! 1. *Ledger.* Of each commit's two files the missing or damaged one is published again, from the other
+//!    ([`ledger_files`]). A rebuilding that was cut short is finished. In mode rebuild, a ledger that does
+//!    not hold together all the same begins again ([`rebuild`]). A damaged checkpoint goes: it was a copy.
 //! 2. *Segments.* All that can be had of a damaged or missing segment goes into new ones, which take
 //!    its place ([`segments`]).
+//!    If the file of a segment that an earlier repair lost is back, its facts are restored ([`restore_lost`]).
 //! 3. *Streams.* What can be read of a damaged journal goes into segments; so do facts of segments
 //!    that no commit names and that are nowhere else ([`streams`]).
 //! 4. *Strangers* are moved aside.
@@ -21,8 +23,8 @@
 //!
 //! # What is kept aside
 //!
-//! Mode repair lets damaged bytes go, once what was readable in them is committed. What is not ours
-//! to delete it moves to `quarantine/` in the store, or to a folder that is named: strangers, files
+//! Mode repair lets damaged bytes go, once what was readable in them is committed; where facts are given
+//! up as lost, the file that had them is kept aside. What is not ours to delete it moves to `quarantine/` in the store, or to a folder that is named: strangers, files
 //! that no commit names, the commits of a ledger that began again. Mode quarantine keeps every damaged
 //! file there as well, before anything else is done to it.
 //!
@@ -39,15 +41,17 @@ mod describe;
 mod evidence;
 mod exact;
 mod file;
-mod frames;
 mod gate;
 mod inputs;
 mod inquiry;
 mod journals;
-mod pages;
+mod ledger_files;
 mod rebuild;
+mod removed;
 mod report;
+mod restore_lost;
 mod segments;
+mod sources;
 mod strangers;
 mod streams;
 mod wreck;
@@ -58,22 +62,24 @@ use std::path::{Path, PathBuf};
 pub use report::{LostFacts, RecoveryConfig, RecoveryMode, RecoveryReport, UnverifiedFacts};
 
 use super::compact::oldest_pinned;
+use super::inventory::is_file;
 use super::scan::{ScanDepth, ScanOptions, scan};
-use super::{AnomalyKind, Maintenance, ScanReport};
+use super::{Anomaly, AnomalyKind, Maintenance, ScanReport};
 use crate::consume;
 use crate::disk::Disk;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::StreamId;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Side, copy_folder};
 use crate::metrics::count;
-use crate::store::Store;
+use crate::store::{Store, absolute, is_unreadable};
 use aside::Aside;
 use evidence::Files;
 use inputs::Inputs;
+use removed::RemovedSegments;
 use strangers::Seen;
 
 /// How often recovering goes on with what another scan finds.
-const MOST_ROUNDS: usize = 4;
+const MOST_ROUNDS: usize = 5;
 /// Files of so many bytes in all are searched for a flipped bit: some minutes of work.
 const BITS_BUDGET: u64 = 8 << 20;
 
@@ -99,7 +105,7 @@ const BITS_BUDGET: u64 = 8 << 20;
 #[expect(clippy::needless_pass_by_value, reason = "how it is recovered is said once")]
 pub fn recover(path: impl AsRef<Path>, config: RecoveryConfig) -> Result<RecoveryReport> {
     config.check()?;
-    let root = path.as_ref();
+    let root = &absolute(path.as_ref())?;
     let look = || {
         let quick = config.quick.unwrap_or(false);
         let depth = if quick { ScanDepth::Quick } else { ScanDepth::Deep };
@@ -110,22 +116,25 @@ pub fn recover(path: impl AsRef<Path>, config: RecoveryConfig) -> Result<Recover
         let after = scan.clone();
         return Ok(RecoveryReport { mode: config.mode, scan, after, ..RecoveryReport::default() });
     }
+    // Before anything is made: there may be no store at all.
+    let mut found = look()?;
+    let disk = config.disk.anchored(root).map_err(|error| Error::io("recover", root, error))?;
     let mut work = Work {
         root,
-        disk: &config.disk,
+        disk: &disk,
         keeps_damaged: config.mode == RecoveryMode::Quarantine,
         lose_unverified: config.lose_unverified,
-        aside: Aside::new(&config.disk, root, config.quarantine_dir.as_deref())?,
+        aside: Aside::new(&disk, root, config.quarantine_dir.as_deref())?,
         report: RecoveryReport { mode: config.mode, ..RecoveryReport::default() },
         ledger: None,
         inputs: Inputs::default(),
         seen: BTreeMap::new(),
         bits_budget: BITS_BUDGET,
+        removed: None,
     };
-    // Before anything is made: there may be no store at all.
-    let mut found = look()?;
-    work.make_ledger_folder()?;
-    let _maintenance = Maintenance::claim(&config.disk, root)?;
+    work.make_ledger_folders()?;
+    let _maintenance = Maintenance::claim(&disk, root)?;
+    work.complete_copies()?;
     for round in 0..MOST_ROUNDS {
         if round == 0 {
             // The last maintainer may have changed everything until it let go.
@@ -186,16 +195,20 @@ struct Work<'a> {
     /// What the scan saw at the paths of strangers.
     seen: BTreeMap<PathBuf, Seen>,
     bits_budget: u64,
+    /// What commits say of the segments that they removed, once it was asked for.
+    removed: Option<RemovedSegments>,
 }
 
 impl Work<'_> {
     /// Acts upon what a scan named.
     fn act(&mut self, found: &ScanReport) -> Result<()> {
         self.ledger = None;
+        self.removed = None;
         self.seen = strangers::see(self.root, found);
         if !self.mend_ledger(found)? {
             return Ok(());
         }
+        self.make_folders()?;
         let mut segments: BTreeSet<&str> = BTreeSet::new();
         let mut streams: BTreeMap<StreamId, BTreeSet<String>> = BTreeMap::new();
         let mut unexpected: BTreeSet<&str> = BTreeSet::new();
@@ -213,6 +226,7 @@ impl Work<'_> {
                         streams.entry(stream).or_default();
                     }
                 }
+                AnomalyKind::SegmentUnknown if restore_lost::restore(self, path)? => {}
                 AnomalyKind::SegmentUnknown => {
                     for span in &anomaly.affected.spans {
                         streams.entry(span.stream).or_default().insert(path.to_owned());
@@ -248,9 +262,11 @@ impl Work<'_> {
         for path in streams.values().flatten().filter(|path| !waiting.contains(path.as_str())) {
             self.move_stranger(&self.root.join(path))?;
         }
-        for path in unexpected {
-            let place = self.root.join(path);
-            self.move_stranger(&place)?;
+        for place in unexpected.into_iter().flat_map(|path| strangers::places(self.root, path)) {
+            // A folder that was missing is there by now.
+            if self.seen.contains_key(&place) {
+                self.move_stranger(&place)?;
+            }
         }
         for (kind, group) in consume::lost_groups(self.root, &found.anomalies)? {
             self.note(format!(
@@ -266,15 +282,31 @@ impl Work<'_> {
     /// scan will tell.
     fn mend_ledger(&mut self, found: &ScanReport) -> Result<bool> {
         let folder = self.root.join("ledger");
-        let broken = found.anomalies.iter().any(|anomaly| {
+        let of_commits = |anomaly: &Anomaly| {
             matches!(
                 anomaly.kind,
                 AnomalyKind::CommitMissing
                     | AnomalyKind::CommitDamaged
+                    | AnomalyKind::CommitCopyDamaged
                     | AnomalyKind::ChainBroken
-                    | AnomalyKind::Imbalance
             )
-        });
+        };
+        let mut broken = found.anomalies.iter().any(|anomaly| anomaly.kind == AnomalyKind::Imbalance);
+        if found.anomalies.iter().any(of_commits) {
+            let done = self.done();
+            let chain = self.mend_commits()?;
+            if !chain.strangers().is_empty() {
+                return Ok(false);
+            }
+            let one_file = |name: &str| {
+                chain.unlike.iter().any(|it| it.side.name(it.number) == name)
+                    || (chain.adds_up && chain.strays.iter().any(|it| Side::Copy.name(it.number) == name))
+            };
+            broken |= chain.anomalies.iter().any(|anomaly| of_commits(anomaly) && !one_file(&anomaly.path));
+            if !broken && self.done() > done {
+                return Ok(false);
+            }
+        }
         if broken && let Some(number) = evidence::unfinished_rebuild(&folder, &Files::list(&folder)?)? {
             rebuild::finish(self, number)?;
             return Ok(false);
@@ -291,7 +323,7 @@ impl Work<'_> {
         }
         match Ledger::open(self.disk.clone(), self.root) {
             Ok(ledger) => self.ledger = Some(ledger),
-            Err(error) if error.kind() == ErrorKind::Damaged => {
+            Err(error) if is_unreadable(&error) => {
                 self.note("while the ledger cannot be read, nothing else is touched");
                 return Ok(false);
             }
@@ -309,14 +341,14 @@ impl Work<'_> {
         let Some(last) = gone.iter().map(|tombstone| tombstone.by).max() else { return Ok(()) };
         let ledger = self.root.join("ledger");
         // A power failure must not take the commit back and leave the file removed.
-        self.disk.sync_dir(&ledger).map_err(|error| Error::io("sync the ledger", &ledger, error))?;
+        self.ledger()?.sync().map_err(|error| Error::io("sync the ledger", &ledger, error))?;
         let pinned = oldest_pinned(&ledger, state.root, last);
         for tombstone in
             gone.into_iter().filter(|tombstone| pinned.is_none_or(|pinned| tombstone.by <= pinned))
         {
             let path = self.root.join(&tombstone.path);
             let attempt = |error| Error::io("remove the damaged file", &path, error);
-            if std::fs::symlink_metadata(&path).is_ok_and(|found| found.is_file()) {
+            if is_file(&path)? {
                 self.disk.remove(&path).map_err(attempt)?;
                 self.disk.sync_dir(path.parent().unwrap_or(self.root)).map_err(attempt)?;
             }
@@ -328,7 +360,7 @@ impl Work<'_> {
     fn drop_checkpoint(&mut self, path: &str) -> Result<()> {
         let place = self.root.join(path);
         let attempt = |error| Error::io("remove the checkpoint", &place, error);
-        if !std::fs::symlink_metadata(&place).is_ok_and(|found| found.is_file()) {
+        if !is_file(&place)? {
             return Ok(());
         }
         self.keep_damaged(&place)?;
@@ -344,7 +376,12 @@ impl Work<'_> {
 
     /// Keeps a damaged file aside, if that is asked for.
     fn keep_damaged(&mut self, path: &Path) -> Result<()> {
-        if self.keeps_damaged && std::fs::symlink_metadata(path).is_ok_and(|found| found.is_file()) {
+        if self.keeps_damaged { self.keep_lost(path) } else { Ok(()) }
+    }
+
+    /// Keeps a damaged file aside of which something is given up: in every mode.
+    fn keep_lost(&mut self, path: &Path) -> Result<()> {
+        if is_file(path)? {
             let kept = self.aside.keep(path)?;
             self.put_aside(kept);
         }
@@ -383,10 +420,12 @@ impl Work<'_> {
     }
 
     /// A store that lost its ledger with the folder has no place for the lock.
-    fn make_ledger_folder(&self) -> Result<()> {
-        let folder = self.root.join("ledger");
-        if !folder.exists() {
-            self.make_folder(&folder)?;
+    fn make_ledger_folders(&self) -> Result<()> {
+        let ledger = self.root.join("ledger");
+        for folder in [copy_folder(&ledger), ledger] {
+            if !folder.exists() {
+                self.make_folder(&folder)?;
+            }
         }
         Ok(())
     }

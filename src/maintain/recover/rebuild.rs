@@ -31,7 +31,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fact::Kind;
 use crate::journal::claim::{self, Claim};
 use crate::journal::frame::FileHeader;
-use crate::ledger::{Commit, CommitNumber, Ledger, Rebuilt, State, StoreId, commit_path};
+use crate::ledger::{Commit, CommitNumber, Ledger, Rebuilt, Side, State, StoreId, copy_folder};
+use crate::maintain::inventory::is_file;
+use crate::segment::is_damage;
 
 /// Makes a new ledger.
 pub(super) fn run(work: &mut Work<'_>) -> Result<()> {
@@ -39,7 +41,11 @@ pub(super) fn run(work: &mut Work<'_>) -> Result<()> {
     let _claims = claim_all(work)?;
     let _unread = refuse_readers(&folder)?;
     let mut evidence = Evidence::gather(&folder)?;
-    let Some(store) = evidence.store.or_else(|| store_of_files(work)) else {
+    let store = match evidence.store {
+        None => store_of_files(work)?,
+        known => known,
+    };
+    let Some(store) = store else {
         let why = format!("{} has nothing left that says whose facts they are", work.root.display());
         return Err(Error::new(ErrorKind::Damaged, why));
     };
@@ -80,11 +86,19 @@ pub(super) fn finish(work: &mut Work<'_>, number: CommitNumber) -> Result<()> {
     // The commit may have been published by somebody who did not live to sync its name.
     work.disk.sync_dir(&folder).map_err(|error| Error::io("sync", &folder, error))?;
     let files = Files::list(&folder)?;
-    let commits = files.commits.range(..number).map(|n| format!("{:020}.json", n.0));
-    let checkpoints = files.checkpoints.range(..=number).map(|n| format!("{:020}.checkpoint", n.0));
-    let paths: Vec<PathBuf> = commits.chain(checkpoints).map(|name| folder.join(name)).collect();
-    let moved = work.aside.take_all(&folder, &paths)?;
-    work.report.quarantined_files.extend(moved);
+    let is_there = |path: &PathBuf| std::fs::symlink_metadata(path).is_ok();
+    let of = |side: Side| {
+        let commits = files.commits.range(..number).map(|number| side.path(&folder, *number));
+        commits.filter(is_there).collect::<Vec<_>>()
+    };
+    let mut own = of(Side::Ledger);
+    let checkpoints = files.checkpoints.range(..=number);
+    own.extend(checkpoints.map(|number| folder.join(format!("{:020}.checkpoint", number.0))));
+    // The commits first: of what is left of the copies, the ledger's beginning tells that it does not count.
+    for (folder, paths) in [(folder.clone(), own), (copy_folder(&folder), of(Side::Copy))] {
+        let moved = work.aside.take_all(&folder, &paths)?;
+        work.report.quarantined_files.extend(moved);
+    }
     work.repaired("ledger");
     Ok(())
 }
@@ -94,10 +108,11 @@ pub(super) fn finish(work: &mut Work<'_>, number: CommitNumber) -> Result<()> {
 /// which any reader would begin, stays locked as long as the returned file is open.
 fn refuse_readers(folder: &Path) -> Result<Option<File>> {
     let mut newest = None;
-    for number in Files::list(folder)?.commits.into_iter().rev() {
-        let path = commit_path(folder, number);
+    let numbers = Files::list(folder)?.commits.into_iter().rev();
+    for (number, side) in numbers.flat_map(|number| Side::BOTH.map(|side| (number, side))) {
+        let path = side.path(folder, number);
         let attempt = |error| Error::io("ask for readers of", &path, error);
-        if !std::fs::symlink_metadata(&path).is_ok_and(|found| found.is_file()) {
+        if !is_file(&path)? {
             continue;
         }
         let file = File::open(&path).map_err(attempt)?;
@@ -120,45 +135,44 @@ fn refuse_readers(folder: &Path) -> Result<Option<File>> {
 
 /// Claims every stream, so that nothing is recorded or flushed meanwhile.
 fn claim_all(work: &Work<'_>) -> Result<Vec<Claim>> {
-    let mut claims = Vec::new();
-    for stream in claim::streams(work.root)? {
-        match claim::try_claim(work.disk, work.root, stream)? {
-            Some(claim) => claims.push(claim),
-            None => {
-                return Err(Error::new(
-                    ErrorKind::Contended,
-                    format!(
-                        "a process has {} open for writing (stream {stream}); a ledger is rebuilt when nobody writes: end it, and try again",
-                        work.root.display()
-                    ),
-                ));
-            }
-        }
-    }
-    Ok(claims)
+    claim::claim_all(work.disk, work.root)?.map_err(|stream| {
+        Error::new(
+            ErrorKind::Contended,
+            format!(
+                "a process has {} open for writing (stream {stream}); a ledger is rebuilt only while no process writes: end it, and try again",
+                work.root.display()
+            ),
+        )
+    })
 }
 
 /// Whose files these are, by what they say themselves.
-fn store_of_files(work: &Work<'_>) -> Option<StoreId> {
+fn store_of_files(work: &Work<'_>) -> Result<Option<StoreId>> {
     let mut votes: BTreeMap<String, u64> = BTreeMap::new();
-    for path in segment_files(work).ok()? {
-        let kind = Kind::ALL.into_iter().find(|kind| path.starts_with(kind.table()))?;
-        let label = Wreck::by_footer(&work.root.join(&path), kind).map(|wreck| wreck.label());
+    for path in segment_files(work)? {
+        let Some(kind) = Kind::ALL.into_iter().find(|kind| path.starts_with(kind.table())) else { continue };
+        let label = Wreck::by_footer(&work.root.join(&path), kind)?.map(|wreck| wreck.label());
         if let Some(store) = label.and_then(|label| label.store) {
             *votes.entry(store).or_default() += 1;
         }
     }
-    for stream in claim::streams(work.root).ok()? {
-        for file in claim::files(&claim::folder(work.root, stream)).ok()? {
-            let is_file = std::fs::symlink_metadata(&file.path).is_ok_and(|found| found.is_file());
-            let bytes = if is_file { std::fs::read(&file.path).unwrap_or_default() } else { Vec::new() };
+    for stream in claim::streams(work.root)? {
+        for file in claim::files(&claim::folder(work.root, stream))? {
+            if !is_file(&file.path)? {
+                continue;
+            }
+            let attempt = |error| Error::io("read the journal", &file.path, error);
+            let bytes = match std::fs::read(&file.path) {
+                Err(error) if is_damage(&error) => continue,
+                bytes => bytes.map_err(attempt)?,
+            };
             if let Ok(header) = FileHeader::decode(&bytes) {
                 *votes.entry(header.store.to_string()).or_default() += 1;
             }
         }
     }
-    let (store, _) = votes.into_iter().max_by_key(|(_, votes)| *votes)?;
-    StoreId::try_from(store).ok()
+    let most = votes.into_iter().max_by_key(|(_, votes)| *votes);
+    Ok(most.and_then(|(store, _)| StoreId::try_from(store).ok()))
 }
 
 /// What was dropped or lost may be live again, since the commit that removed it is not known. No

@@ -1,7 +1,7 @@
 //! How a store is recovered, and what came of it.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use serde::Serialize;
@@ -11,6 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fact::Kind;
 use crate::ledger::StreamRange;
 use crate::maintain::{ScanReport, Span};
+use crate::store::absolute;
 
 /// How far recovering may go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -20,7 +21,8 @@ pub enum RecoveryMode {
     /// Scan, and change nothing.
     #[default]
     Ignore,
-    /// Save what can be read, account for what cannot, and let the damaged bytes go.
+    /// Save what can be read, account for what cannot, and let the damaged bytes go. A file of which facts are lost is
+    /// kept aside.
     Repair,
     /// The same, but every damaged byte is moved aside first.
     Quarantine,
@@ -89,7 +91,18 @@ impl RecoveryConfig {
     /// Where damaged and strange files are moved to: a folder outside of the store, or its own
     /// `quarantine`, which is used when none is named. Mode quarantine wants it named.
     pub fn quarantine_dir(mut self, folder: impl Into<PathBuf>) -> Self {
-        self.quarantine_dir = Some(folder.into());
+        // Bound now: the process may change its folder later.
+        let folder = folder.into();
+        self.quarantine_dir = Some(absolute(&folder).unwrap_or(folder));
+        self
+    }
+
+    /// Mode quarantine moves damaged files to the store's own `quarantine`, unless a folder was named: what an
+    /// actor system expects, which names none.
+    pub(crate) fn own_quarantine(mut self, root: &Path) -> Self {
+        if self.mode == RecoveryMode::Quarantine && self.quarantine_dir.is_none() {
+            self.quarantine_dir = Some(root.join("quarantine"));
+        }
         self
     }
 

@@ -2,9 +2,10 @@
 //!
 //! 1. The file is looked at again. One that is what the ledger says is left alone, whatever the
 //!    scan saw.
-//! 2. Its rows are looked for where they are *exact*: in another file of the store that has the
-//!    digest (two files were swapped, one was renamed or copied), in the file itself with one bit
-//!    put right ([`bits`](super::bits)), in the stream's journal if that is not retired yet.
+//! 2. Its rows are looked for where they are *exact*: in another file of the store, or of its quarantine,
+//!    that has the digest (two files were swapped, one was renamed or copied), in the file itself with one
+//!    bit put right ([`bits`](super::bits)), in the stream's journal if that is not retired yet, in the
+//!    segments that it was merged from ([`removed`]).
 //! 3. What is still missing is read from the damaged file, as far as it goes (`wreck`) and as far
 //!    as it is plausible (`gate`). If writing these rows again gives a file with the ledger's
 //!    digest, they are proven. If not, they are *unverified*: nobody can tell that no bit of theirs
@@ -19,20 +20,31 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::path::Path;
 
+use arrow::array::RecordBatch;
+
 use super::coverage::Coverage;
-use super::exact::{adopt_copy, elsewhere, from_journal, put_right};
+use super::exact::{adopt_copy, elsewhere, put_right};
 use super::file::Found;
 use super::gate::Gate;
 use super::report::spans;
+use super::sources::Trust;
 use super::wreck::Wreck;
-use super::{LostFacts, UnverifiedFacts, Work, streams};
+use super::{LostFacts, UnverifiedFacts, Work, journals, removed, streams};
 use crate::error::{Error, ErrorKind, Result};
-use crate::fact::{Kind, Seq, StreamId};
+use crate::fact::{FactId, Kind, Seq, StreamId, columns};
 use crate::ledger::{Action, Lost, Segment, State, StoreId, StreamRange, Total, Unverified};
 use crate::segment::{self, Origin, SegmentWriter};
 
 /// More ranges than these do not tell anybody anything.
 const MOST_SPANS: usize = 1000;
+
+/// A segment that heirs are looked for.
+pub(super) struct Damaged<'a> {
+    pub(super) state: &'a State,
+    pub(super) segment: &'a Segment,
+    /// Those of its places whose facts other live segments hold.
+    pub(super) others: Coverage,
+}
 
 /// What takes a segment's place.
 #[derive(Default)]
@@ -48,6 +60,30 @@ pub(super) struct Heirs {
 }
 
 impl Heirs {
+    /// Whether they have as much as the segment had.
+    fn is_whole(&self, segment: &Segment) -> bool {
+        total_of(&self.add) == Some(Total::of(segment))
+    }
+
+    /// What of the segment's facts is not here.
+    pub(super) fn missing_of(&self, segment: &Segment) -> Total {
+        let (all, here) = (Total::of(segment), total_of(&self.add).unwrap_or_default());
+        Total { facts: all.facts.saturating_sub(here.facts), bytes: all.bytes.saturating_sub(here.bytes) }
+    }
+
+    /// Adds segments with facts of these places, which are exact or not.
+    pub(super) fn add_written(&mut self, written: Vec<Segment>, places: &[StreamRange], exact: bool) {
+        if !exact {
+            self.unverified_facts += written.iter().map(|heir| heir.rows).sum::<u64>();
+            self.unverified.add_all(places);
+        }
+        self.saved.add_all(places);
+        self.add.extend(written);
+        if exact {
+            self.exact = (self.add.len(), self.saved.clone());
+        }
+    }
+
     /// Gives up what is not exact. Returns how many facts are left.
     fn keep_exact(&mut self, work: &Work<'_>) -> u64 {
         let (exact, places) = std::mem::take(&mut self.exact);
@@ -81,15 +117,14 @@ pub(super) fn repair(work: &mut Work<'_>, path: &str) -> Result<()> {
         let moved = format!("{path} changes while it is being repaired; try again when it does not");
         return Err(Error::new(ErrorKind::Contended, moved));
     }
-    // More bytes than were recorded are no facts of this store, whatever they look like.
+    // More facts than were recorded are no facts of this store, whatever they look like.
     let total = Total::of(&segment);
     let mut saved = total_of(&heirs.add);
     let is_too_much =
         |saved: Option<Total>| saved.is_none_or(|it| it.facts > total.facts || it.bytes > total.bytes);
     if is_too_much(saved) {
         let exact = heirs.keep_exact(work);
-        let exact =
-            if exact == 0 { String::new() } else { format!(" but {exact} facts that a journal proves") };
+        let exact = if exact == 0 { String::new() } else { format!(" but {exact} facts that are proven") };
         work.note(format!(
             "what is readable in {path} adds up to more than was recorded; none of it is kept{exact}"
         ));
@@ -102,12 +137,36 @@ pub(super) fn repair(work: &mut Work<'_>, path: &str) -> Result<()> {
     }
     let saved = saved.unwrap_or_default();
     let lost = Total { facts: total.facts - saved.facts, bytes: total.bytes - saved.bytes };
+    if lost.facts > 0 && found.is_out_of_reach() {
+        segment::discard(work.disk, work.root, &heirs.add);
+        work.note(out_of_reach(path, &found, lost.facts));
+        return Ok(());
+    }
+    // What the disk cannot read today, a tool may read tomorrow.
+    if lost != Total::default() || matches!(found, Found::File { blake3: None, .. }) {
+        work.keep_lost(&place)?;
+    }
     let within = missing_places(work, &state, &segment, &heirs.saved, lost.facts)?;
     commit(work, &segment, &heirs, lost, &within)?;
     if found == Found::NoFile {
         work.move_stranger(&place)?;
     }
     Ok(())
+}
+
+/// Facts are not given up as lost before all was tried to have them.
+fn out_of_reach(path: &str, found: &Found, facts: u64) -> String {
+    if *found == Found::BrokenLink {
+        return format!(
+            "{path} is a link, and nothing is where it leads to; it was left alone, as {facts} facts would be lost. Bring \
+             back what it leads to (is it mounted?), or, if that is gone for ever, remove the link, and recover again"
+        );
+    }
+    format!(
+        "the disk cannot read {path}; it was left alone, as {facts} facts would be lost. Copy the file off as far as the \
+         disk gives it (`ddrescue`, or `dd conv=noerror,sync`), put the copy in its place, and recover again: what is \
+         readable in it is kept then, and only the rest is lost"
+    )
 }
 
 fn live(state: &State, path: &str) -> Option<Segment> {
@@ -142,6 +201,8 @@ fn commit(
             remove: vec![segment.clone()],
             add: heirs.add.clone(),
             lost: losses.clone(),
+            found: Vec::new(),
+            proven: Vec::new(),
             unverified: doubts.clone(),
         }))
     });
@@ -196,35 +257,43 @@ fn find_heirs(work: &mut Work<'_>, state: &State, segment: &Segment, found: &Fou
         return Ok(Heirs { add: vec![copy], ..Heirs::default() });
     }
     let mut heirs = Heirs::default();
-    from_journal(work, state, segment, &mut heirs)?;
-    heirs.exact = (heirs.add.len(), heirs.saved.clone());
-    if total_of(&heirs.add) != Some(Total::of(segment)) && matches!(found, Found::File { .. }) {
-        from_wreck(work, state, segment, &mut heirs)?;
+    let damaged = Damaged { state, segment, others: others(work, state, segment)? };
+    let sources = [journals::sources(work, &damaged)?, removed::sources(work, state, segment)?];
+    for source in &sources {
+        if !heirs.is_whole(segment) {
+            source.take(work, &damaged, &mut heirs, Trust::Proven)?;
+        }
     }
-    if total_of(&heirs.add) != Some(Total::of(segment)) && !work.lose_unverified {
-        from_unnamed(work, state, segment, &mut heirs)?;
+    if !heirs.is_whole(segment) && matches!(found, Found::File { .. }) {
+        from_wreck(work, &damaged, &mut heirs)?;
+    }
+    // What is left of the file tells which facts it had. The sources also have those that were dropped.
+    for source in sources.iter().rev() {
+        if !heirs.is_whole(segment) && !work.lose_unverified {
+            source.take(work, &damaged, &mut heirs, Trust::Doubtful)?;
+        }
+    }
+    if !heirs.is_whole(segment) && !work.lose_unverified {
+        from_unnamed(work, &damaged, &mut heirs)?;
     }
     Ok(heirs)
 }
 
 /// What can be read of the damaged file itself.
-fn from_wreck(work: &mut Work<'_>, state: &State, segment: &Segment, heirs: &mut Heirs) -> Result<()> {
+fn from_wreck(work: &mut Work<'_>, damaged: &Damaged<'_>, heirs: &mut Heirs) -> Result<()> {
+    let Damaged { state, segment, others } = damaged;
     let path = work.root.join(&segment.path);
     let mut best: Option<(u64, Wreck)> = None;
-    for way in Wreck::ways(&path, segment.kind, segment.rows) {
+    for way in Wreck::ways(&path, segment)? {
         let rows = way.count()?;
         if best.as_ref().is_none_or(|(most, _)| rows > *most) {
             best = Some((rows, way));
         }
     }
     let Some((_, wreck)) = best.filter(|(rows, _)| *rows > 0) else { return Ok(()) };
-    let mut taken = others(work, state, segment)?;
-    for range in heirs.saved.ranges() {
-        taken.add(range.stream, range.first_seq, range.last_seq);
-    }
-    let mut gate = Gate::new(segment.kind, &segment.streams, Some(segment.recorded_at), &taken);
-    let written =
-        write_passed(work, state.store, &wreck, &mut gate, |stream| covered_range(segment, stream))?;
+    let mut taken = others.clone();
+    taken.add_all(&heirs.saved.ranges());
+    let (written, places) = write_fitting(work, state.store, segment, &wreck, heirs, &mut taken)?;
     let proven = heirs.add.is_empty()
         && matches!(&written[..], [heir] if heir.bytes == segment.bytes && heir.blake3 == segment.blake3);
     if proven {
@@ -236,34 +305,86 @@ fn from_wreck(work: &mut Work<'_>, state: &State, segment: &Segment, heirs: &mut
         segment::discard(work.disk, work.root, &written);
         return Ok(());
     } else {
-        heirs.unverified = gate.passed.clone();
-        heirs.unverified_facts = written.iter().map(|heir| heir.rows).sum();
+        heirs.unverified.add_all(&places);
+        heirs.unverified_facts += written.iter().map(|heir| heir.rows).sum::<u64>();
     }
-    for range in gate.passed.ranges() {
-        heirs.saved.add(range.stream, range.first_seq, range.last_seq);
-    }
+    heirs.saved.add_all(&places);
     heirs.add.extend(written);
     Ok(())
 }
 
+/// Writes what can be read of a file, and of no more bytes than the other heirs have left: a flipped bit may
+/// have made a text longer. As few facts as possible are left out for that.
+fn write_fitting(
+    work: &mut Work<'_>,
+    store: StoreId,
+    segment: &Segment,
+    wreck: &Wreck,
+    heirs: &Heirs,
+    taken: &mut Coverage,
+) -> Result<(Vec<Segment>, Vec<StreamRange>)> {
+    let write = |taken: &Coverage| -> Result<_> {
+        let mut gate = Gate::new(segment.kind, &segment.streams, Some(segment.recorded_at), taken);
+        let written = write_passed(work, store, wreck, &mut gate, |stream| covered_range(segment, stream))?;
+        Ok((written, gate.passed.ranges()))
+    };
+    let (written, places) = write(taken)?;
+    let bytes = total_of(&written).map_or(u64::MAX, |total| total.bytes);
+    let surplus = bytes.saturating_sub(heirs.missing_of(segment).bytes);
+    if surplus == 0 {
+        return Ok((written, places));
+    }
+    segment::discard(work.disk, work.root, &written);
+    let mut sizes = Vec::new();
+    let mut gate = Gate::new(segment.kind, &segment.streams, Some(segment.recorded_at), taken);
+    wreck.read(&mut |batch| {
+        for (_, rows) in gate.pass(batch)? {
+            let facts = columns::facts(segment.kind, &rows.batch).unwrap_or_default();
+            sizes.extend(facts.iter().map(|found| (found.fact.line_len(), found.position.id())));
+        }
+        Ok(())
+    })?;
+    let left_out = fewest_of_size(sizes, surplus);
+    for id in &left_out {
+        taken.insert(id.stream, id.seq);
+    }
+    let fitting = write(taken)?;
+    work.note(format!(
+        "what is readable in {} comes to more than was recorded, by {surplus} bytes; facts left out for that: {}; the file \
+         that is kept aside has them",
+        segment.path,
+        left_out.len()
+    ));
+    Ok(fitting)
+}
+
+/// As few of these facts as possible that together have at least this number of bytes.
+fn fewest_of_size(mut sizes: Vec<(u64, FactId)>, mut bytes: u64) -> Vec<FactId> {
+    sizes.sort_unstable();
+    let mut chosen = Vec::new();
+    while bytes > 0 {
+        let enough = sizes.partition_point(|(size, _)| *size < bytes);
+        if let Some((_, id)) = sizes.get(enough) {
+            chosen.push(*id);
+            break;
+        }
+        let Some((size, id)) = sizes.pop() else { break };
+        chosen.push(id);
+        bytes -= size;
+    }
+    chosen
+}
+
 /// Facts of the segment that are in segments which no commit names: a commit that is lost may have
 /// put them there. Nobody has noted the digests of these.
-fn from_unnamed(work: &Work<'_>, state: &State, segment: &Segment, heirs: &mut Heirs) -> Result<()> {
+fn from_unnamed(work: &mut Work<'_>, damaged: &Damaged<'_>, heirs: &mut Heirs) -> Result<()> {
+    let Damaged { state, segment, others } = damaged;
     for path in unnamed(work, state, segment.kind)? {
-        let Some(wreck) = streams::adoptable(work.root, &path, state.store) else { continue };
-        let mut taken = others(work, state, segment)?;
-        for range in heirs.saved.ranges() {
-            taken.add(range.stream, range.first_seq, range.last_seq);
-        }
-        let mut gate = Gate::new(segment.kind, &segment.streams, Some(segment.recorded_at), &taken);
-        let written =
-            write_passed(work, state.store, &wreck, &mut gate, |stream| covered_range(segment, stream))?;
-        for range in gate.passed.ranges() {
-            heirs.saved.add(range.stream, range.first_seq, range.last_seq);
-            heirs.unverified.add(range.stream, range.first_seq, range.last_seq);
-        }
-        heirs.unverified_facts += written.iter().map(|heir| heir.rows).sum::<u64>();
-        heirs.add.extend(written);
+        let Some(wreck) = streams::adoptable(work.root, &path, state.store)? else { continue };
+        let mut taken = others.clone();
+        taken.add_all(&heirs.saved.ranges());
+        let (written, places) = write_fitting(work, state.store, segment, &wreck, heirs, &mut taken)?;
+        heirs.add_written(written, &places, false);
     }
     Ok(())
 }
@@ -300,15 +421,27 @@ pub(super) fn write_passed(
     gate: &mut Gate<'_>,
     range_of: impl Fn(StreamId) -> StreamRange,
 ) -> Result<Vec<Segment>> {
+    write_rows(work, store, gate, range_of, |visit| wreck.read(visit))
+}
+
+/// Writes what the gate lets through of the rows that `read` visits, a segment for each stream.
+pub(super) fn write_rows(
+    work: &Work<'_>,
+    store: StoreId,
+    gate: &mut Gate<'_>,
+    range_of: impl Fn(StreamId) -> StreamRange,
+    read: impl FnOnce(&mut dyn FnMut(&RecordBatch) -> Result<()>) -> Result<()>,
+) -> Result<Vec<Segment>> {
+    let kind = gate.kind;
     let mut writers: BTreeMap<StreamId, SegmentWriter<'_>> = BTreeMap::new();
-    wreck.read(&mut |batch| {
+    read(&mut |batch| {
         for (stream, rows) in gate.pass(batch)? {
             let writer = match writers.entry(stream) {
                 Entry::Occupied(writer) => writer.into_mut(),
                 Entry::Vacant(place) => place.insert(SegmentWriter::begin(
                     work.disk,
                     work.root,
-                    wreck.kind(),
+                    kind,
                     store,
                     range_of(stream),
                     Origin::Store,
@@ -347,7 +480,7 @@ pub(super) fn covered_range(segment: &Segment, stream: StreamId) -> StreamRange 
 }
 
 /// The places, among those of this segment, of facts that other live segments hold.
-fn others(work: &Work<'_>, state: &State, segment: &Segment) -> Result<Coverage> {
+pub(super) fn others(work: &Work<'_>, state: &State, segment: &Segment) -> Result<Coverage> {
     let mut taken = Coverage::default();
     for other in state.segments.iter().flatten() {
         let touches = other.path != segment.path
@@ -368,7 +501,7 @@ fn others(work: &Work<'_>, state: &State, segment: &Segment) -> Result<Coverage>
 
 /// Adds the places of all facts in a sound segment.
 pub(super) fn places(path: &Path, kind: Kind, coverage: &mut Coverage) -> Result<()> {
-    let Some(sound) = Wreck::by_footer(path, kind) else { return Ok(()) };
+    let Some(sound) = Wreck::by_footer(path, kind)? else { return Ok(()) };
     sound.read_places(&mut |place| coverage.insert(place.stream, place.seq))
 }
 
@@ -389,4 +522,26 @@ fn missing_places(
     }
     let gaps: Vec<_> = segment.streams.iter().flat_map(|range| known.gaps(*range)).collect();
     Ok(if gaps.is_empty() { segment.streams.clone() } else { few(gaps, segment) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_few_facts_as_possible_make_room() {
+        let sizes = |sizes: &[u64]| -> Vec<(u64, FactId)> {
+            let ids = (1..).map(|seq| FactId { stream: StreamId(1), seq: Seq(seq) });
+            sizes.iter().copied().zip(ids).collect()
+        };
+        let chosen = |of: &[u64], bytes| -> Vec<u64> {
+            fewest_of_size(sizes(of), bytes).iter().map(|id| id.seq.0).collect()
+        };
+        assert_eq!(chosen(&[30, 10, 20], 0), [0_u64; 0]);
+        assert_eq!(chosen(&[30, 10, 20], 5), [2]);
+        assert_eq!(chosen(&[30, 10, 20], 20), [3]);
+        assert_eq!(chosen(&[30, 10, 20], 35), [1, 2]);
+        assert_eq!(chosen(&[30, 10, 20], 1000), [1, 3, 2]);
+        assert_eq!(chosen(&[], 7), [0_u64; 0]);
+    }
 }

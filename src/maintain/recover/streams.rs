@@ -1,7 +1,7 @@
 //! A stream whose journal is damaged: what is left of it goes into segments, and the stream ends.
 //!
 //! 1. The stream's lock is claimed: the journal of a writer that lives is not touched.
-//! 2. Every sound frame is taken, before and behind the damage ([`frames`]), and every row of
+//! 2. Every sound frame is taken, before and after the damage ([`sound`](crate::journal::sound)), and every row of
 //!    segments that no commit names and whose facts are nowhere else: of a part of an input that was
 //!    imported, all or none ([`inputs`](super::inputs)).
 //! 3. What is readable is written into segments, and committed as the next range of the stream,
@@ -12,24 +12,27 @@
 //! number ever names two facts, nobody goes on with its numbers.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::Path;
 
 use super::coverage::Coverage;
 use super::gate::Gate;
 use super::inputs::Imported;
-use super::journals::{JournalRead, is_sound, read_journals};
+use super::journals::{JournalRead, is_sound, read_journals, read_kept};
 use super::report::spans;
 use super::segments::write_passed;
+use super::strangers::left_alone;
 use super::wreck::{Label, Wreck};
-use super::{LostFacts, UnverifiedFacts, Work, frames};
+use super::{LostFacts, UnverifiedFacts, Work};
 use crate::buffer::Buffer;
+use crate::disk::is_broken_link;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Kind, Seq, StreamId, UnixNanos};
 use crate::journal::claim;
 use crate::journal::frame::Frame;
 use crate::journal::replay::Ending;
+use crate::journal::sound::sound;
 use crate::ledger::{Action, Segment, State, StoreId, StreamRange, Unverified};
+use crate::maintain::inventory::is_file;
 use crate::segment::{self, Origin};
 
 /// What was found of a stream behind the ledger.
@@ -37,16 +40,20 @@ use crate::segment::{self, Origin};
 struct Remains<'j> {
     frames: BTreeMap<Seq, &'j [u8]>,
     last_recorded_at: UnixNanos,
+    /// Files with facts whose numbers other facts have: two processes have owned the stream at the same time.
+    conflicting: Vec<&'j Path>,
 }
 
 impl<'j> Remains<'j> {
-    fn of(journals: &'j [JournalRead], committed: Seq) -> Self {
+    fn of(journals: impl Iterator<Item = &'j JournalRead>, committed: Seq) -> Self {
         let mut remains = Self::default();
         let mut cut = Vec::new();
-        for journal in journals.iter().filter(|journal| !journal.foreign) {
-            let found = frames::sound(&journal.bytes);
+        for journal in journals.filter(|journal| !journal.foreign) {
+            let found = sound(&journal.bytes);
             for frame in found.facts {
-                remains.add(frame, committed);
+                if !remains.add(frame, committed) && !remains.conflicting.contains(&journal.path.as_path()) {
+                    remains.conflicting.push(&journal.path);
+                }
             }
             if !found.incomplete.is_empty() {
                 cut.push((matches!(journal.ending, Ending::Damaged { .. }), found.incomplete));
@@ -64,11 +71,17 @@ impl<'j> Remains<'j> {
         remains
     }
 
-    fn add(&mut self, frame: Frame<'j>, committed: Seq) {
-        if frame.seq > committed && !self.frames.contains_key(&frame.seq) {
-            self.frames.insert(frame.seq, frame.raw);
-            self.last_recorded_at = self.last_recorded_at.max(frame.recorded_at);
+    /// Adds a fact; `false` if another one has its number.
+    fn add(&mut self, frame: Frame<'j>, committed: Seq) -> bool {
+        if frame.seq <= committed {
+            return true;
         }
+        if let Some(known) = self.frames.get(&frame.seq) {
+            return *known == frame.raw;
+        }
+        self.frames.insert(frame.seq, frame.raw);
+        self.last_recorded_at = self.last_recorded_at.max(frame.recorded_at);
+        true
     }
 }
 
@@ -81,6 +94,13 @@ pub(super) fn salvage(work: &mut Work<'_>, stream: StreamId, unknown: &BTreeSet<
         ));
         return Ok(false);
     };
+    // Behind a broken link, the file may still exist on a disk that is not mounted.
+    let files = claim::files(&claim.folder)?;
+    if let Some(file) = files.iter().find(|file| is_broken_link(&file.path)) {
+        let name = work.name(&file.path);
+        work.note(left_alone(&name));
+        return Ok(false);
+    }
     // Only now: the last owner may have committed until it let go.
     let state = work.ledger()?.refresh()?;
     let known = state.streams.get(&stream);
@@ -102,7 +122,17 @@ pub(super) fn salvage(work: &mut Work<'_>, stream: StreamId, unknown: &BTreeSet<
             work.keep_damaged(&journal.path)?;
         }
     }
-    let remains = Remains::of(&journals, committed);
+    // Also from files that were kept aside: a number that such a one has is not lost.
+    let kept = read_kept(work, state.store, stream)?;
+    let remains = Remains::of(journals.iter().chain(&kept), committed);
+    for path in remains.conflicting.iter().filter(|path| path.starts_with(&claim.folder)) {
+        work.keep_lost(path)?;
+        let name = work.name(path);
+        work.note(format!(
+            "{name} has facts whose numbers other facts of stream {stream} have, as two processes have owned the stream at \
+             the same time; the first of each number is kept in the store, and the file aside"
+        ));
+    }
     let found = Found::look(work, &state, stream, unknown, &remains)?;
     let last = remains.frames.keys().next_back().copied().max(found.last).unwrap_or(committed);
     let range = StreamRange { stream, first_seq: committed.next(), last_seq: last };
@@ -110,13 +140,15 @@ pub(super) fn salvage(work: &mut Work<'_>, stream: StreamId, unknown: &BTreeSet<
     let mut saved = found.passed.clone();
     remains.frames.keys().for_each(|seq| saved.insert(stream, *seq));
     let gaps = saved.gaps(range);
+    if !gaps.is_empty() {
+        let damaged = journals.iter().filter(|journal| !journal.foreign && journal.ending != Ending::Clean);
+        damaged.map(|journal| &journal.path).try_for_each(|path| work.keep_lost(path))?;
+    }
     // With those of other streams: an input's parts may be in several.
     found.parts.iter().for_each(|(label, saved)| work.inputs.add(label, saved));
     let imports = work.inputs.reached(&state.imports);
-    let last_recorded_at = remains
-        .last_recorded_at
-        .max(found.last_recorded_at)
-        .max(known.map_or_else(UnixNanos::default, |known| known.last_recorded_at));
+    let last_recorded_at =
+        remains.last_recorded_at.max(found.last_recorded_at).max(newest_known(&state, stream));
     if last > committed || !known.is_some_and(|known| known.ended) {
         let result = work.ledger()?.commit(|state| {
             if state.committed(stream) != committed {
@@ -142,6 +174,13 @@ pub(super) fn salvage(work: &mut Work<'_>, stream: StreamId, unknown: &BTreeSet<
         }
     }
     tell(work, &journals, stream, last, &gaps, found.doubts(), unknown);
+    for range in found.refused.ranges() {
+        let (first, last) = (range.first_seq, range.last_seq);
+        work.note(format!(
+            "the ledger has facts {first} to {last} of stream {stream} already, perhaps others: those of these numbers in \
+             segments that no commit names were not brought back, but are kept aside"
+        ));
+    }
     for input in &found.giving_way {
         work.note(format!(
             "what an import of {input:?} had committed, and of whose numbers other facts have some, was not brought \
@@ -163,6 +202,8 @@ struct Found {
     last_recorded_at: UnixNanos,
     /// Of parts of inputs, what comes back.
     parts: Vec<(Label, Vec<StreamRange>)>,
+    /// Facts of these files that do not come back: the ledger has facts of their numbers.
+    refused: Coverage,
     /// The inputs of parts of whose numbers other facts have some.
     giving_way: BTreeSet<String>,
 }
@@ -179,8 +220,10 @@ impl Found {
         let committed = state.committed(stream);
         let mut taken = taken(stream, remains);
         taken.add(stream, Seq(1), committed);
-        let wrecks = unknown.iter().filter_map(|path| adoptable(work.root, path, state.store));
-        let mut wrecks: Vec<_> = wrecks.collect();
+        let mut wrecks = Vec::new();
+        for path in unknown {
+            wrecks.extend(adoptable(work.root, path, state.store)?);
+        }
         // What was recorded has no other source, and goes before what was imported.
         wrecks.sort_by_cached_key(|wreck| wreck.label().part());
         for wreck in wrecks {
@@ -193,7 +236,7 @@ impl Found {
             }
             let kind = wreck.kind();
             let places = beyond(stream, committed);
-            let mut gate = Gate::new(kind, &places, None, &taken);
+            let mut gate = Gate::new(kind, &places, None, &taken).not_before(newest_known(state, stream));
             let (mut rows, mut newest) = (0, UnixNanos::default());
             wreck.read(&mut |batch| {
                 for (_, passed) in gate.pass(batch)? {
@@ -221,10 +264,21 @@ impl Found {
                 found.parts.push((label, saved));
             }
             if rows > 0 {
+                found.add_refused(&wreck, stream, committed)?;
                 found.wrecks.push(wreck);
             }
         }
         Ok(found)
+    }
+
+    /// Notes facts of a file whose other facts come back, and whose own numbers the ledger has given to others
+    /// by now.
+    fn add_refused(&mut self, wreck: &Wreck, stream: StreamId, committed: Seq) -> Result<()> {
+        wreck.read_places(&mut |place| {
+            if place.stream == stream && place.seq <= committed {
+                self.refused.insert(stream, place.seq);
+            }
+        })
     }
 
     /// The places of an import's own facts among what was found: a recovery that was killed leaves such
@@ -242,6 +296,11 @@ impl Found {
             .map(|((kind, facts), places)| Unverified { kind, facts, within: places.ranges() })
             .collect()
     }
+}
+
+/// When the newest fact of a stream was recorded that the ledger covers.
+fn newest_known(state: &State, stream: StreamId) -> UnixNanos {
+    state.streams.get(&stream).map_or_else(UnixNanos::default, |known| known.last_recorded_at)
 }
 
 fn newest_of(batch: &arrow::array::RecordBatch) -> UnixNanos {
@@ -263,13 +322,17 @@ fn beyond(stream: StreamId, committed: Seq) -> [StreamRange; 1] {
 }
 
 /// A sound segment of this store.
-pub(super) fn adoptable(root: &Path, path: &str, store: StoreId) -> Option<Wreck> {
-    let kind = Kind::ALL.into_iter().find(|kind| path.starts_with(&format!("{}/", kind.table())))?;
+pub(super) fn adoptable(root: &Path, path: &str, store: StoreId) -> Result<Option<Wreck>> {
+    let is_of = |kind: &Kind| path.starts_with(&format!("{}/", kind.table()));
+    let Some(kind) = Kind::ALL.into_iter().find(is_of) else { return Ok(None) };
     let place = root.join(path);
-    fs::symlink_metadata(&place).ok().filter(fs::Metadata::is_file)?;
-    let wreck = Wreck::by_footer(&place, kind)?;
+    if !is_file(&place)? {
+        return Ok(None);
+    }
+    let Some(wreck) = Wreck::by_footer(&place, kind)? else { return Ok(None) };
     let label = wreck.label();
-    (label.store == Some(store.to_string()) && label.kind.as_deref() == Some(kind.tag())).then_some(wreck)
+    let is_ours = label.store == Some(store.to_string()) && label.kind.as_deref() == Some(kind.tag());
+    Ok(is_ours.then_some(wreck))
 }
 
 fn write(
@@ -288,7 +351,8 @@ fn write(
     let mut taken = taken(range.stream, remains);
     let places = beyond(range.stream, state.committed(range.stream));
     for wreck in &found.wrecks {
-        let mut gate = Gate::new(wreck.kind(), &places, None, &taken);
+        let newest = newest_known(state, range.stream);
+        let mut gate = Gate::new(wreck.kind(), &places, None, &taken).not_before(newest);
         match write_passed(work, state.store, wreck, &mut gate, |_| range) {
             Ok(written) => {
                 segments.extend(written);
@@ -344,15 +408,28 @@ fn tell(
 fn let_go(work: &mut Work<'_>, folder: &Path, journals: &[JournalRead]) -> Result<()> {
     // The commit that covers them may be of a recovery that did not live to sync it.
     let ledger = work.root.join("ledger");
-    work.disk.sync_dir(&ledger).map_err(|error| Error::io("sync the ledger", &ledger, error))?;
+    work.ledger()?.sync().map_err(|error| Error::io("sync the ledger", &ledger, error))?;
     for journal in journals {
+        if journal.foreign && folder.is_symlink() {
+            work.note(format!(
+                "{} is of another stream or store, and behind a link; it was left alone: remove the link",
+                work.name(&journal.path)
+            ));
+            continue;
+        }
         if journal.foreign {
             work.move_stranger(&journal.path)?;
             continue;
         }
+        let name = work.name(&journal.path);
+        if journal.unread {
+            let place = work.aside.take(&journal.path)?;
+            work.put_aside(place);
+            work.repaired(&name);
+            continue;
+        }
         let attempt = |error| Error::io("remove the journal file", &journal.path, error);
         work.disk.remove(&journal.path).map_err(attempt)?;
-        let name = work.name(&journal.path);
         work.repaired(&name);
     }
     work.disk.sync_dir(folder).map_err(|error| Error::io("sync the folder", folder, error))

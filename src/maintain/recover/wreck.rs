@@ -1,43 +1,28 @@
 //! Reading a damaged segment as far as it goes.
 //!
-//! Row groups are read one by one. Where a page does not decode, the rows around it are read in
-//! ever smaller windows, so that only the page's own rows are given up. Where the footer cannot be
-//! used, one is made up from the pages ([`pages`]).
+//! Rows around a page that does not decode are read (`SegmentFile::read_undamaged`). Where the footer cannot be
+//! used, one is made up from the pages ([`walk`](crate::segment::walk)).
 //!
-//! A decoder may panic on damaged bytes, and would believe any length: places and lengths in a
-//! footer are compared with the file first, and panics are caught.
+//! Only damage is passed over here. A file that cannot be read for another reason, such as a process
+//! without descriptors, ends the recovery: its rows are not lost.
 
-use std::fs::File;
-use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Int32Type, Int64Type, TimestampNanosecondType};
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection, RowSelector,
-};
-use parquet::file::metadata::ParquetMetaData;
 
-use super::pages;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::fact::{Kind, Position, Seq, StreamId, UnixNanos};
-use crate::ledger::StreamRange;
-use crate::maintain::footer::ranges;
-use crate::segment::{IMPORT_KEY, ImportPart, reader_options};
+use crate::ledger::{Segment, StreamRange};
+use crate::segment::{ImportPart, SegmentFile, unless_damaged};
 
 /// Rows that are in memory at once.
 const BATCH_ROWS: usize = 8192;
-/// Rows of a window around damage.
-const WINDOW_ROWS: usize = 1024;
 
 /// A file of a kind, and what is known of where its rows are.
 pub(super) struct Wreck {
-    kind: Kind,
-    file: File,
-    metadata: ArrowReaderMetadata,
+    file: SegmentFile,
 }
 
 /// What a footer says of itself.
@@ -53,41 +38,32 @@ pub(super) struct Label {
 }
 
 impl Wreck {
-    /// The ways to read this file, which has so many rows at most: by its footer, and by its
-    /// pages.
-    pub(super) fn ways(path: &Path, kind: Kind, rows: u64) -> Vec<Self> {
-        let walked = File::open(path).ok().and_then(|file| {
-            let metadata = catch_unwind(AssertUnwindSafe(|| pages::walk(&file, kind, rows))).ok()??;
-            Self::with(kind, file, metadata)
-        });
-        let mut ways: Vec<_> = Self::by_footer(path, kind).into_iter().collect();
-        ways.retain(|wreck| wreck.rows() <= rows);
-        ways.extend(walked);
-        ways
+    /// The ways to read the file of this segment: by its footer, and by its pages.
+    pub(super) fn ways(path: &Path, segment: &Segment) -> Result<Vec<Self>> {
+        let mut ways: Vec<_> = Self::by_footer(path, segment.kind)?.into_iter().collect();
+        ways.retain(|wreck| wreck.rows() <= segment.rows);
+        ways.extend(Self::by_pages(path, segment)?);
+        Ok(ways)
     }
 
     /// Reads it by its footer, if that can be used.
-    pub(super) fn by_footer(path: &Path, kind: Kind) -> Option<Self> {
-        let file = File::open(path).ok()?;
-        let load = || ArrowReaderMetadata::load(&file, reader_options(kind));
-        let metadata = catch_unwind(AssertUnwindSafe(load)).ok()?.ok()?;
-        let length = file.metadata().ok()?.len();
-        is_within(metadata.metadata(), length).then_some(Self { kind, file, metadata })
+    pub(super) fn by_footer(path: &Path, kind: Kind) -> Result<Option<Self>> {
+        let file = unless_damaged(SegmentFile::open_unnamed(path, kind))?;
+        Ok(file.map(|file| Self { file }))
     }
 
-    fn with(kind: Kind, file: File, metadata: ParquetMetaData) -> Option<Self> {
-        let make = || ArrowReaderMetadata::try_new(Arc::new(metadata), reader_options(kind));
-        let metadata = catch_unwind(AssertUnwindSafe(make)).ok()?.ok()?;
-        Some(Self { kind, file, metadata })
+    /// Reads it by its pages, as many as are whole.
+    fn by_pages(path: &Path, segment: &Segment) -> Result<Option<Self>> {
+        let file = unless_damaged(SegmentFile::open_without_footer(path, segment))?;
+        Ok(file.map(|file| Self { file }))
     }
 
     pub(super) const fn kind(&self) -> Kind {
-        self.kind
+        self.file.kind()
     }
 
     fn groups(&self) -> Vec<usize> {
-        let groups = self.metadata.metadata().row_groups();
-        groups.iter().map(|group| usize::try_from(group.num_rows()).unwrap_or_default()).collect()
+        self.file.group_rows()
     }
 
     /// Rows that should be there.
@@ -96,17 +72,13 @@ impl Wreck {
     }
 
     pub(super) fn label(&self) -> Label {
-        let footer = self.metadata.metadata().file_metadata();
-        let said = |key: &str| {
-            let mut entries = footer.key_value_metadata()?.iter();
-            entries.find(|entry| entry.key == key).and_then(|entry| entry.value.clone())
-        };
+        let says = self.file.says();
         Label {
-            store: said("ostracon.store"),
-            kind: said("ostracon.kind"),
+            store: says.and_then(|says| says.store).map(|store| store.to_string()),
+            kind: says.and_then(|says| says.kind).map(|kind| kind.tag().to_owned()),
             rows: self.rows(),
-            streams: said("ostracon.streams").and_then(|text| ranges(&text)).unwrap_or_default(),
-            import: said(IMPORT_KEY).and_then(|text| ImportPart::parse(&text)),
+            streams: says.map(|says| says.streams.clone()).unwrap_or_default(),
+            import: says.and_then(|says| says.import.clone()),
         }
     }
 
@@ -122,40 +94,17 @@ impl Wreck {
 
     /// Visits every row that can be read, in order.
     pub(super) fn read(&self, visit: &mut dyn FnMut(&RecordBatch) -> Result<()>) -> Result<()> {
-        for (group, rows) in self.groups().into_iter().enumerate() {
-            let mut at = 0;
-            // As far as it goes in one piece.
-            if let Some(mut reader) = self.reader(group, 0..rows, BATCH_ROWS) {
-                while let Some(batch) = next(&mut reader).filter(|batch| at + batch.num_rows() <= rows) {
-                    at += batch.num_rows();
-                    visit(&batch)?;
-                }
-            }
-            while at < rows {
-                let end = rows.min(at + WINDOW_ROWS);
-                self.read_window(group, at..end, visit)?;
-                at = end;
-            }
-        }
-        Ok(())
+        let mut groups = self.groups().into_iter().enumerate();
+        groups.try_for_each(|(group, rows)| self.file.read_undamaged(group, rows, visit))
     }
 
     /// Visits the place of every row, reading nothing else.
     pub(super) fn read_places(&self, visit: &mut dyn FnMut(Position)) -> Result<()> {
-        let file = self
-            .file
-            .try_clone()
-            .map_err(|error| Error::with_source(ErrorKind::Io, "cannot open a segment again", error))?;
-        let schema = self.metadata.metadata().file_metadata().schema_descr();
+        let schema = self.file.metadata().file_metadata().schema_descr();
         let columns = ProjectionMask::columns(schema, ["stream", "seq", "recorded_at"]);
-        let build = AssertUnwindSafe(|| {
-            ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone())
-                .with_projection(columns)
-                .with_batch_size(BATCH_ROWS)
-                .build()
-        });
-        let Some(mut reader) = catch_unwind(build).ok().and_then(Result::ok) else { return Ok(()) };
-        while let Some(batch) = next(&mut reader) {
+        let build = || self.file.rows().with_projection(columns).with_batch_size(BATCH_ROWS).build();
+        let Some(mut reader) = unless_damaged(self.file.decode(build))? else { return Ok(()) };
+        while let Some(batch) = self.file.next_rows(&mut reader)? {
             let stream = batch.column_by_name("stream").and_then(|c| c.as_primitive_opt::<Int32Type>());
             let seq = batch.column_by_name("seq").and_then(|c| c.as_primitive_opt::<Int64Type>());
             let recorded_at = batch.column_by_name("recorded_at");
@@ -174,102 +123,186 @@ impl Wreck {
         }
         Ok(())
     }
-
-    /// Visits what can be read of a few rows: all, or what is before and behind a bad page.
-    fn read_window(
-        &self,
-        group: usize,
-        rows: Range<usize>,
-        visit: &mut dyn FnMut(&RecordBatch) -> Result<()>,
-    ) -> Result<()> {
-        if let Some(batch) = self.window(group, rows.clone()) {
-            return visit(&batch);
-        }
-        let (begin, end) = (rows.start, rows.end);
-        let before = most(end - begin, |rows| self.window(group, begin..begin + rows).is_some());
-        if before > 0
-            && let Some(batch) = self.window(group, begin..begin + before)
-        {
-            visit(&batch)?;
-        }
-        let rest = end - begin - before;
-        let behind = most(rest, |rows| self.window(group, end - rows..end).is_some());
-        if behind > 0
-            && let Some(batch) = self.window(group, end - behind..end)
-        {
-            visit(&batch)?;
-        }
-        Ok(())
-    }
-
-    /// Exactly these rows of a row group, if all of them can be read.
-    fn window(&self, group: usize, rows: Range<usize>) -> Option<RecordBatch> {
-        let wanted = rows.len();
-        let batch = next(&mut self.reader(group, rows, wanted)?)?;
-        (batch.num_rows() == wanted).then_some(batch)
-    }
-
-    fn reader(
-        &self,
-        group: usize,
-        rows: Range<usize>,
-        batch_rows: usize,
-    ) -> Option<ParquetRecordBatchReader> {
-        let file = self.file.try_clone().ok()?;
-        let metadata = self.metadata.clone();
-        let selection =
-            RowSelection::from(vec![RowSelector::skip(rows.start), RowSelector::select(rows.len())]);
-        let build = AssertUnwindSafe(|| {
-            ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata)
-                .with_row_groups(vec![group])
-                .with_row_selection(selection)
-                .with_batch_size(batch_rows.max(1))
-                .build()
-        });
-        catch_unwind(build).ok()?.ok()
-    }
-}
-
-/// The next rows, unless they cannot be decoded.
-fn next(reader: &mut ParquetRecordBatchReader) -> Option<RecordBatch> {
-    catch_unwind(AssertUnwindSafe(|| reader.next())).ok()??.ok()
-}
-
-/// The largest number up to `limit` that works, if every smaller one works as well.
-fn most(limit: usize, works: impl Fn(usize) -> bool) -> usize {
-    let (mut good, mut bad) = (0, limit + 1);
-    while good + 1 < bad {
-        let middle = good.midpoint(bad);
-        if works(middle) { good = middle } else { bad = middle }
-    }
-    good
-}
-
-/// Whether all that a footer names is within the file.
-fn is_within(metadata: &ParquetMetaData, length: u64) -> bool {
-    metadata.row_groups().iter().all(|group| {
-        group.num_rows() >= 0
-            && group.columns().iter().all(|column| {
-                let begin = column.dictionary_page_offset().unwrap_or_else(|| column.data_page_offset());
-                let begin = begin.min(column.data_page_offset());
-                let end = begin.checked_add(column.compressed_size());
-                begin >= 4
-                    && column.compressed_size() >= 0
-                    && column.num_values() >= 0
-                    && end.is_some_and(|end| end.unsigned_abs() <= length)
-            })
-    })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::most;
+    use super::*;
+    use crate::disk::Disk;
+    use crate::fact::columns::{HOT_KEYS, RowsBuilder};
+    use crate::fact::{Audit, DeadLetter, Event, Fact, Json, Seq, StreamId, UnixNanos};
+    use crate::ledger::{Segment, StoreId, StreamRange};
+    use crate::segment::walk::walk;
+    use crate::segment::{Origin, SegmentWriter};
+    use arrow::array::RecordBatch;
+    use std::fs::File;
+    use std::path::PathBuf;
+
+    fn fact(kind: Kind, n: u64) -> Fact<'static> {
+        let json = |text: String| Json::parse(text).unwrap();
+        match kind {
+            Kind::Event => {
+                let payload = json(format!(r#"{{"error": "KeyError: {}", "reason": "n={n}"}}"#, n * 7919));
+                Event::new("shop", format!("shop:{}", n % 17), "ActorCrashed", payload, n as f64).into()
+            }
+            Kind::Audit => {
+                let mut audit = Audit::new("shop", n as f64);
+                audit.registry_dead = (0..n % 4).map(|dead| format!("shop:{dead}").into()).collect();
+                audit.into()
+            }
+            Kind::DeadLetter => {
+                let target = (!n.is_multiple_of(3)).then_some("shop:5");
+                DeadLetter::new("shop", target, "Order", json(format!("[{n}]")), n as f64).into()
+            }
+        }
+    }
+
+    fn segment(folder: &Path, kind: Kind, rows: u64) -> (PathBuf, Segment) {
+        std::fs::create_dir_all(folder.join(kind.table())).unwrap();
+        let range = StreamRange { stream: StreamId(1), first_seq: Seq(1), last_seq: Seq(rows) };
+        let disk = Disk::new();
+        let mut writer =
+            SegmentWriter::begin(&disk, folder, kind, StoreId::from_bytes([1; 16]), range, Origin::Store)
+                .unwrap();
+        let mut builder = RowsBuilder::new(kind);
+        for n in 1..=rows {
+            builder.push(Seq(n), UnixNanos::new(n as i64), &fact(kind, n), None);
+            if n % 5000 == 0 || n == rows {
+                writer.write(&builder.finish(StreamId(1), Seq(0))).unwrap();
+            }
+        }
+        let segment = writer.finish().unwrap();
+        (folder.join(&segment.path), segment)
+    }
+
+    fn rows(wreck: &Wreck) -> Vec<RecordBatch> {
+        let mut batches = Vec::new();
+        wreck
+            .read(&mut |batch| {
+                batches.push(batch.clone());
+                Ok(())
+            })
+            .unwrap();
+        batches
+    }
 
     #[test]
-    fn the_most_that_works() {
-        for limit in 0..40 {
-            for works in 0..=limit {
-                assert_eq!(most(limit, |n| n <= works), works);
+    fn a_segment_is_read_without_its_footer_as_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        for (kind, count) in Kind::ALL.into_iter().zip([140_000, 3000, 3000]) {
+            let (path, segment) = segment(folder.path(), kind, count);
+            let whole = rows(&Wreck::by_footer(&path, kind).unwrap().unwrap());
+            let file = File::open(&path).unwrap();
+            let walked = walk(&file, kind, count).unwrap();
+            assert_eq!(walked.file_metadata().num_rows() as u64, count, "{kind}");
+            // Without the footer there is only one way.
+            let bytes = std::fs::read(&path).unwrap();
+            std::fs::write(&path, &bytes[..bytes.len() - 8]).unwrap();
+            let ways = Wreck::ways(&path, &segment).unwrap();
+            assert_eq!(ways.len(), 1);
+            assert!(rows(ways.first().unwrap()) == whole, "{kind}");
+        }
+    }
+
+    #[test]
+    fn of_a_segment_that_is_cut_anywhere_nothing_else_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        for kind in Kind::ALL {
+            let (path, segment) = segment(folder.path(), kind, 300);
+            let whole = rows(&Wreck::by_footer(&path, kind).unwrap().unwrap());
+            let bytes = std::fs::read(&path).unwrap();
+            let mut read = 0;
+            for length in (0..bytes.len()).step_by(5) {
+                std::fs::write(&path, &bytes[..length]).unwrap();
+                for way in Wreck::ways(&path, &segment).unwrap() {
+                    assert!(rows(&way) == whole, "{kind}, cut at {length}");
+                    read += 1;
+                }
+            }
+            assert!(read > 10, "{kind}: {read}");
+        }
+    }
+
+    #[test]
+    fn of_a_last_column_that_is_cut_the_rows_before_the_cut_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, segment) = segment(folder.path(), Kind::Event, 50_000);
+        let file = File::open(&path).unwrap();
+        let whole = walk(&file, Kind::Event, 50_000).unwrap();
+        let last = whole.row_group(0).columns().last().unwrap();
+        let (begin, length) = last.byte_range();
+        let bytes = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &bytes[..usize::try_from(begin + length - 1).unwrap()]).unwrap();
+        let ways = Wreck::ways(&path, &segment).unwrap();
+        let found: usize = rows(ways.first().unwrap()).iter().map(RecordBatch::num_rows).sum();
+        // Pages of 20,000 rows.
+        assert_eq!((ways.len(), found), (1, 40_000));
+    }
+
+    #[test]
+    fn a_damaged_page_of_a_hot_key_costs_no_fact() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, segment) = segment(folder.path(), Kind::Event, 50_000);
+        let whole = Wreck::by_footer(&path, Kind::Event).unwrap().unwrap();
+        let good = rows(&whole);
+        let good = arrow::compute::concat_batches(&good[0].schema(), &good).unwrap();
+        let group = whole.file.metadata().row_group(0);
+        let bytes = std::fs::read(&path).unwrap();
+        for name in HOT_KEYS {
+            let column = group.columns().iter().find(|column| column.column_path().string() == name);
+            let (begin, length) = column.unwrap().byte_range();
+            // The second half of the column: its last pages do not decode.
+            let (begin, end) = ((begin + length / 2) as usize, (begin + length) as usize);
+            let mut bad = bytes.clone();
+            bad[begin..end].fill(0x5a);
+            std::fs::write(&path, &bad).unwrap();
+            let ways = Wreck::ways(&path, &segment).unwrap();
+            let found = rows(ways.first().unwrap());
+            let found = arrow::compute::concat_batches(&good.schema(), &found).unwrap();
+            assert!(found == good, "{name}: {} rows", found.num_rows());
+        }
+    }
+
+    #[test]
+    fn large_facts_are_in_small_row_groups_and_those_before_a_cut_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(folder.path().join("events")).unwrap();
+        let range = StreamRange { stream: StreamId(1), first_seq: Seq(1), last_seq: Seq(12) };
+        let (disk, store) = (Disk::new(), StoreId::from_bytes([1; 16]));
+        let mut writer =
+            SegmentWriter::begin(&disk, folder.path(), Kind::Event, store, range, Origin::Store).unwrap();
+        let mut builder = RowsBuilder::new(Kind::Event);
+        let text = "x".repeat(3 << 19);
+        for n in 1..=12 {
+            // One is larger than a row group should be.
+            let text = text.repeat(if n == 7 { 7 } else { 1 });
+            let fact =
+                Event::new("s", "s:1", "Filed", Json::parse(format!("\"{text}\"")).unwrap(), 1.0).into();
+            builder.push(Seq(n), UnixNanos::new(n as i64), &fact, None);
+        }
+        writer.write(&builder.finish(StreamId(1), Seq(0))).unwrap();
+        let segment = writer.finish().unwrap();
+        let path = folder.path().join(&segment.path);
+        let whole = Wreck::by_footer(&path, Kind::Event).unwrap().unwrap();
+        assert_eq!(whole.groups(), [5, 1, 1, 5]);
+        // Within the first column of the last row group.
+        let (begin, _) = whole.file.metadata().row_group(3).column(0).byte_range();
+        let bytes = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &bytes[..usize::try_from(begin).unwrap() + 20]).unwrap();
+        let ways = Wreck::ways(&path, &segment).unwrap();
+        assert_eq!(ways.iter().map(|way| way.count().unwrap()).collect::<Vec<_>>(), [7]);
+    }
+
+    #[test]
+    fn arbitrary_bytes_are_no_columns() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        for byte in [0_u8, 1, 0x15, 0x7f, 0xff] {
+            for kind in Kind::ALL {
+                let (_, segment) = segment(folder.path(), kind, 10);
+                std::fs::write(&path, vec![byte; 5000]).unwrap();
+                let ways = Wreck::ways(&path, &Segment { rows: 1000, ..segment }).unwrap();
+                assert!(ways.iter().all(|way| rows(way).is_empty()), "{byte}");
             }
         }
     }

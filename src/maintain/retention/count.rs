@@ -16,6 +16,7 @@ use crate::buffer::Chunk;
 use crate::error::Result;
 use crate::fact::Kind;
 use crate::ledger::{Segment, State};
+use crate::snapshot::Snapshot;
 
 /// What is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +41,8 @@ pub(super) struct Facts<'a> {
     pub(super) tallies: &'a Tallies,
     pub(super) state: &'a State,
     pub(super) tail: &'a [Arc<Chunk>],
+    /// Notes what is damaged, where that is no error.
+    pub(super) snapshot: &'a Snapshot,
 }
 
 impl Facts<'_> {
@@ -157,7 +160,7 @@ impl Counting<'_> {
             Unit::Bytes => line_sizes(kind, batch)?,
         };
         let mut facts = Vec::new();
-        for (row, rule) in belonging(self.facts.rules, kind, batch)?.into_iter().enumerate() {
+        for (row, rule) in belonging(self.facts.rules, kind, batch)?.rules.into_iter().enumerate() {
             let (Some(place), Some(size)) = (places.get(row), sizes.get(row)) else { continue };
             let survives =
                 || self.survivors.is_none_or(|bounds| bounds.survives_age(place, places.timestamp(row)));
@@ -183,6 +186,18 @@ impl Open<Source> for Counting<'_> {
     }
 
     fn open(&mut self, lump: Lump<Source>) -> Result<Vec<Lump<Source>>> {
+        match self.parts(&lump) {
+            Err(error) => {
+                self.facts.snapshot.note_damage(error)?;
+                Ok(vec![lump.kept_whole()])
+            }
+            parts => parts,
+        }
+    }
+}
+
+impl Counting<'_> {
+    fn parts(&self, lump: &Lump<Source>) -> Result<Vec<Lump<Source>>> {
         match &lump.what {
             Source::Segment(segment) => self.blocks(segment),
             Source::Block(segment, rows) => {
@@ -202,7 +217,7 @@ impl Open<Source> for Counting<'_> {
                 Some(rows) => self.single(*kind, &rows.batch),
                 None => Ok(Vec::new()),
             },
-            Source::Fact => Ok(vec![lump]),
+            Source::Fact => Ok(vec![lump.clone()]),
         }
     }
 }

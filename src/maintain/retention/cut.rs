@@ -26,6 +26,11 @@ impl Place {
     /// No fact comes behind this.
     const END: Self =
         Self { recorded_at: UnixNanos(i64::MAX), stream: StreamId(u32::MAX), seq: Seq(u64::MAX) };
+
+    /// A place that no fact has, before this one.
+    fn before(self) -> Self {
+        Self { recorded_at: UnixNanos(self.recorded_at.get().saturating_sub(1)), ..Self::END }
+    }
 }
 
 /// Facts up to and including a place, on one side; those behind it on the other.
@@ -60,6 +65,13 @@ pub(super) struct Lump<T> {
 impl<T> Lump<T> {
     fn is_one_fact(&self) -> bool {
         self.first == self.last && self.weight.is_some()
+    }
+
+    /// It cannot be opened. A cut that would come within it comes before it: all of its facts are kept. What is
+    /// not known of its weight does not count.
+    pub(super) fn kept_whole(self) -> Self {
+        let place = self.first.before();
+        Self { first: place, last: place, weight: Some(self.weight.unwrap_or_default()), what: self.what }
     }
 }
 
@@ -217,6 +229,28 @@ mod tests {
                 prop_assert_eq!(cut.is_before(place), fits, "{:?} {:?}", cut, place);
             }
         }
+    }
+
+    #[test]
+    fn a_lump_that_cannot_be_opened_is_kept_whole() {
+        struct Closed;
+        impl Open<Facts> for Closed {
+            fn weigh(&mut self, _: &Lump<Facts>) -> Result<u64> {
+                Ok(0)
+            }
+
+            fn open(&mut self, lump: Lump<Facts>) -> Result<Vec<Lump<Facts>>> {
+                Ok(vec![lump.kept_whole()])
+            }
+        }
+        let of = |from: i64| (from..from + 10).map(|n| (place(n, 1, n as u64), 1)).collect::<Facts>();
+        let all = |known| vec![lump(of(10), true), lump(of(20), known), lump(of(30), true)];
+        // The cut is within the second one.
+        let cut = find(all(true), 15, &mut Closed).unwrap();
+        assert!(cut.is_before(place(20, 1, 20)) && !cut.is_before(place(19, 1, 19)));
+        // Its size is unknown: it takes no fact's place.
+        let cut = find(all(false), 20, &mut Closed).unwrap();
+        assert!(cut.is_before(place(10, 1, 10)));
     }
 
     #[test]

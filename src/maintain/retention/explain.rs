@@ -15,6 +15,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Fact, Kind, Recorded, UnixNanos, columns};
 use crate::ledger::Segment;
 use crate::query::Predicate;
+use crate::snapshot::Snapshot;
 use crate::store::Store;
 
 /// So many examples are given of each fate.
@@ -44,6 +45,8 @@ pub enum Outcome {
     Kept,
     /// Its rule would drop it, and a hold covers it.
     Held,
+    /// The condition of the rule fails on it, so it is not known whether it belongs there: it is kept.
+    Undecided,
     /// It is too old.
     MaxAge,
     /// There are enough newer facts.
@@ -65,7 +68,7 @@ impl Outcome {
 
     /// Whether reads give the fact, and compaction leaves it.
     pub const fn is_kept(self) -> bool {
-        matches!(self, Self::Kept | Self::Held)
+        matches!(self, Self::Kept | Self::Held | Self::Undecided)
     }
 }
 
@@ -74,6 +77,7 @@ impl fmt::Display for Outcome {
         f.pad(match self {
             Self::Kept => "kept",
             Self::Held => "held",
+            Self::Undecided => "undecided",
             Self::MaxAge => "max_age",
             Self::MaxRecords => "max_records",
             Self::MaxBytes => "max_bytes",
@@ -106,18 +110,19 @@ pub struct Explanation {
 }
 
 impl Explanation {
-    /// How many facts are kept, and how many are not.
+    /// How many facts are kept, and how many are hidden until a compaction drops them.
     pub fn totals(&self) -> (u64, u64) {
-        self.fates.iter().fold((0, 0), |(kept, dropped), fate| {
-            if fate.outcome.is_kept() { (kept + fate.facts, dropped) } else { (kept, dropped + fate.facts) }
+        self.fates.iter().fold((0, 0), |(kept, hidden), fate| {
+            if fate.outcome.is_kept() { (kept + fate.facts, hidden) } else { (kept, hidden + fate.facts) }
         })
     }
 }
 
 impl Store {
-    /// The rules of retention in force, in the order in which facts are offered to them.
+    /// The rules of retention in force, in the order in which facts are offered to them. They are those that
+    /// `ostracon.toml` says now, unless a policy was given in code.
     pub fn retention_rules(&self) -> Vec<RuleInForce> {
-        let rules = &self.shared().retention.rules;
+        let rules = self.shared().retention.in_force().rules;
         let in_force = rules.iter().map(|(_, rule)| RuleInForce {
             name: rule.name.clone(),
             origin: rule.origin.clone(),
@@ -128,6 +133,12 @@ impl Store {
         in_force.collect()
     }
 
+    /// Why the rules in force are not those of `ostracon.toml`, if they are not: the file has been changed since,
+    /// and is not understood. Reads go by the rules that were; compaction is refused.
+    pub fn retention_problem(&self) -> Option<Error> {
+        self.shared().retention.problem()
+    }
+
     /// How many facts each rule of retention keeps, and how many it does not, now, and why; of all
     /// facts that are there, of one kind, or of those that a condition in SQL picks.
     ///
@@ -135,6 +146,7 @@ impl Store {
     /// [`ErrorKind::Query`] for a condition that cannot be asked, [`ErrorKind::Damaged`] and the
     /// operating system's errors.
     pub fn explain_retention(&self, kind: Option<Kind>, predicate: Option<&str>) -> Result<Explanation> {
+        self.shared().retention.check()?;
         let now = self.shared().now();
         let kinds: Vec<_> = Kind::ALL.into_iter().filter(|of| kind.is_none_or(|kind| kind == *of)).collect();
         let mut asked = Vec::new();
@@ -177,13 +189,35 @@ impl Store {
 /// How many facts in the segments of each kind rules hide from reads, until a compaction drops them.
 pub(in crate::maintain) fn hidden(store: &Store) -> Result<[u64; 3]> {
     let snapshot = store.snapshot()?;
-    let selection = Selection::of(store.shared(), &snapshot, store.shared().now())?;
+    let now = store.shared().now();
+    in_segments(store, &snapshot, &Selection::of(store.shared(), &snapshot, now)?)
+}
+
+/// How many facts of each kind, flushed and unflushed, rules hide from reads of this snapshot.
+pub(crate) fn hidden_at(store: &Store, snapshot: &Snapshot) -> Result<[u64; 3]> {
+    let selection = Selection::of(store.shared(), snapshot, store.shared().now())?;
+    if selection.keeps_everything() {
+        return Ok([0; 3]);
+    }
+    let mut hidden = in_segments(store, snapshot, &selection)?;
+    for chunk in snapshot.tail()? {
+        for (kind, hidden) in Kind::ALL.into_iter().zip(&mut hidden) {
+            if let Some(rows) = chunk.rows(kind) {
+                let dropped = selection.dropped(kind, &rows.batch)?;
+                *hidden += dropped.iter().filter(|dropped| dropped.is_some()).count() as u64;
+            }
+        }
+    }
+    Ok(hidden)
+}
+
+fn in_segments(store: &Store, snapshot: &Snapshot, selection: &Selection) -> Result<[u64; 3]> {
     let mut hidden = [0; 3];
     for (kind, hidden) in Kind::ALL.into_iter().zip(&mut hidden) {
         if selection.rules().candidates(kind).is_empty() {
             continue;
         }
-        let mut sorting = Sorting { root: store.path(), selection: &selection, sorted: BTreeMap::new() };
+        let mut sorting = Sorting { root: store.path(), selection, sorted: BTreeMap::new() };
         for segment in snapshot.state.segments(kind) {
             sorting.segment(segment, None)?;
         }
@@ -247,14 +281,26 @@ impl Sorting<'_> {
         condition: Option<&Predicate>,
         fact: impl Fn(usize) -> Result<Examples>,
     ) -> Result<()> {
-        let asked = condition.map(|condition| condition.matches(batch)).transpose()?;
+        // Where it cannot be asked it counts as true: a hold of the same condition covers the fact.
+        let asked = condition.map(|condition| condition.ask(batch)).transpose()?;
+        let is_asked_for = |row: usize| match &asked {
+            None => true,
+            Some(asked) => {
+                row < asked.matching.len() && asked.matching.value(row)
+                    || asked.doubtful.binary_search(&row).is_ok()
+            }
+        };
         let judged = self.selection.judge(kind, batch)?;
-        let rows = judged.rules.into_iter().zip(judged.limits).zip(judged.held);
-        for (row, ((rule, limit), held)) in rows.enumerate() {
-            if asked.as_ref().is_some_and(|asked| row >= asked.len() || !asked.value(row)) {
+        let rows = judged.rules.into_iter().zip(judged.limits).zip(judged.held).zip(judged.doubts);
+        for (row, (((rule, limit), held), doubt)) in rows.enumerate() {
+            if !is_asked_for(row) {
                 continue;
             }
-            let (facts, examples) = self.sorted.entry((rule, Outcome::of(limit, held))).or_default();
+            let fate = match doubt {
+                Some(rule) => (Some(rule), Outcome::Undecided),
+                None => (rule, Outcome::of(limit, held)),
+            };
+            let (facts, examples) = self.sorted.entry(fate).or_default();
             *facts += 1;
             if examples.len() < EXAMPLES {
                 examples.extend(fact(row)?);

@@ -14,7 +14,7 @@ use super::Retention;
 use super::rules::condition;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Kind, UnixNanos};
-use crate::ledger::{self, Action, CommitNumber, Segment, commit_path, read_commit};
+use crate::ledger::{self, Action, CommitNumber, Segment, read_commit};
 use crate::query::Predicate;
 use crate::store::Store;
 
@@ -107,6 +107,7 @@ impl Store {
         for kind in Kind::ALL.into_iter().filter(|kind| hold.kind.is_none_or(|of| of == *kind)) {
             if let Some(sql) = &hold.predicate {
                 condition(kind, hold.kind, sql)
+                    .and_then(|condition| condition.check_computable())
                     .map_err(|error| error.context(format_args!("the hold {name:?} is not added")))?;
             }
         }
@@ -155,7 +156,7 @@ impl Store {
         let mut since = BTreeMap::new();
         let mut number = state.head.number;
         while !unknown.is_empty() && number >= state.root {
-            let Some((commit, _)) = read_commit(&commit_path(shared.ledger.folder(), number))? else { break };
+            let Some((commit, _)) = read_commit(shared.ledger.folder(), number)? else { break };
             if let Action::Hold { name, .. } = &commit.action
                 && unknown.remove(name.as_str())
             {
@@ -193,19 +194,22 @@ impl Held {
 
     /// Marks the rows that are covered. One of which the condition cannot be asked is.
     pub(super) fn mark(&self, batch: &RecordBatch, held: &mut [bool]) {
-        let matching = |batch: &RecordBatch| match &self.condition {
-            Some(condition) => condition.matches(batch).ok(),
-            None => None,
+        let Some(Ok(asked)) = self.condition.as_ref().map(|condition| condition.ask(batch)) else {
+            held.fill(true);
+            return;
         };
-        let all = matching(batch);
-        for (row, held) in held.iter_mut().enumerate() {
-            let covered = match &all {
-                Some(all) => row < all.len() && all.value(row),
-                None if self.is_everything() => true,
-                None => matching(&batch.slice(row, 1)).is_none_or(|one| one.is_empty() || one.value(0)),
-            };
+        for (held, covered) in held.iter_mut().zip(asked.matching.values()) {
             *held |= covered;
         }
+        for row in asked.doubtful {
+            if let Some(held) = held.get_mut(row) {
+                *held = true;
+            }
+        }
+    }
+
+    pub(super) const fn condition(&self) -> Option<&Predicate> {
+        self.condition.as_ref()
     }
 
     /// For each segment, whether rows of it may be covered.
@@ -230,7 +234,7 @@ impl Retention {
         })
     }
 
-    fn held(&self, kind: Kind, name: &str, hold: &ledger::Hold) -> Arc<Held> {
+    pub(super) fn held(&self, kind: Kind, name: &str, hold: &ledger::Hold) -> Arc<Held> {
         let asked = (kind, hold.kind, hold.predicate.clone());
         let mut known = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let covers = known.entry(asked).or_insert_with(|| {

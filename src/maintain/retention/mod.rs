@@ -1,7 +1,8 @@
 //! Retention: which facts the rules keep.
 //!
 //! 1. A policy is read from `ostracon.toml` or given in code (`policy`, `in_file`), and becomes rules whose
-//!    conditions were checked (`rules`), before anything else of the store is touched.
+//!    conditions were checked (`rules`), before anything else of the store is touched. When the file changes, the
+//!    next statement goes by what it says then (`in_force`).
 //! 2. For every query, and for compaction, [`Selection::of`] turns the rules into bounds as of one
 //!    snapshot and one instant: how old is too old, and at which place in the store's order a limit
 //!    on number or bytes cuts (`bounds`, `count`, `cut`).
@@ -24,9 +25,11 @@ mod age;
 mod bounds;
 mod count;
 mod cut;
+mod doubts;
 mod explain;
 mod holds;
 mod in_file;
+mod in_force;
 mod policy;
 mod rows;
 mod rules;
@@ -35,27 +38,12 @@ mod tally;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
-
+pub use doubts::RetentionDoubt;
 pub(in crate::maintain) use explain::hidden;
+pub(crate) use explain::hidden_at;
 pub use explain::{Explanation, Fate, Outcome, RuleInForce};
 pub use holds::{Hold, HoldInForce};
+pub(crate) use in_force::Retention;
 pub use policy::{AgeBy, RetentionLimits, RetentionPolicy, RetentionRule};
 pub(crate) use rules::{RuleId, Rules};
 pub(crate) use selection::{Selection, Verdict};
-
-/// What a store keeps of its rules while it is open.
-#[derive(Debug, Default)]
-pub(crate) struct Retention {
-    rules: Arc<Rules>,
-    tallies: Arc<tally::Tallies>,
-    /// Holds that were read before.
-    held: Mutex<HashMap<holds::Asked, Arc<holds::Held>>>,
-}
-
-impl Retention {
-    pub(crate) fn new(rules: Rules) -> Self {
-        Self { rules: Arc::new(rules), ..Self::default() }
-    }
-}

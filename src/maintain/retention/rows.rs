@@ -1,22 +1,19 @@
 //! Rows as retention sees them: places, timestamps, and the way to those of a segment.
 
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use arrow::array::{Array, AsArray, Int32Array, Int64Array, RecordBatch, TimestampNanosecondArray};
 use arrow::datatypes::{Int32Type, Int64Type, TimestampNanosecondType};
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ParquetRecordBatchReaderBuilder, RowSelection, RowSelector,
-};
+use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 use parquet::file::metadata::PageIndexPolicy;
 
 use super::cut::Place;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Kind, Seq, StreamId, UnixNanos, columns};
 use crate::ledger::Segment;
-use crate::segment::{open as open_segment, reader_options};
+use crate::segment::SegmentFile;
 
 /// Rows that are read, and told of, at once. Few in tests, whose segments are small.
 pub(super) const BLOCK_ROWS: usize = if cfg!(test) { 3 } else { 8192 };
@@ -139,35 +136,19 @@ pub(super) fn read(
     mut each: impl FnMut(usize, &RecordBatch) -> Result<()>,
 ) -> Result<()> {
     let path = root.join(&segment.path);
-    let damaged = |error: &dyn std::fmt::Display| Error::damaged(&path, error);
-    // A decoder may panic on damaged bytes.
-    let panicked = |_| damaged(&"its pages cannot be decoded");
-    let open = || -> Result<_> {
-        let file = open_segment(&path)?;
-        let options = reader_options(segment.kind).with_page_index_policy(PageIndexPolicy::Optional);
-        let metadata = ArrowReaderMetadata::load(&file, options).map_err(|error| damaged(&error))?;
-        let known = metadata.metadata().file_metadata();
-        if u64::try_from(known.num_rows()) != Ok(segment.rows) {
-            let found = known.num_rows();
-            return Err(damaged(&format_args!("it has {found} rows, and the ledger says {}", segment.rows)));
-        }
-        let mask = ProjectionMask::roots(known.schema_descr(), columns.iter().copied());
-        let mut reader = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata)
-            .with_projection(mask)
-            .with_batch_size(BLOCK_ROWS);
-        if let Some(rows) = &rows {
-            let selection = vec![RowSelector::skip(rows.start), RowSelector::select(rows.len())];
-            reader = reader.with_row_selection(RowSelection::from(selection));
-        }
-        reader.build().map_err(|error| damaged(&error))
-    };
-    let mut reader = catch_unwind(AssertUnwindSafe(open)).map_err(panicked)??;
+    let file = SegmentFile::open(&path, segment, PageIndexPolicy::Optional)?;
+    let schema = file.metadata().file_metadata().schema_descr();
+    let mask = ProjectionMask::roots(schema, columns.iter().copied());
+    let mut reader = file.rows().with_projection(mask).with_batch_size(BLOCK_ROWS);
+    if let Some(rows) = &rows {
+        let selection = vec![RowSelector::skip(rows.start), RowSelector::select(rows.len())];
+        reader = reader.with_row_selection(RowSelection::from(selection));
+    }
+    let mut reader = file.decode(|| reader.build())?;
     let mut at = rows.map_or(0, |rows| rows.start);
-    loop {
-        let batch = catch_unwind(AssertUnwindSafe(|| reader.next())).map_err(panicked)?;
-        let Some(batch) = batch else { return Ok(()) };
-        let batch = batch.map_err(|error| damaged(&error))?;
+    while let Some(batch) = file.decode(|| reader.next().transpose())? {
         each(at, &batch)?;
         at += batch.num_rows();
     }
+    Ok(())
 }

@@ -1,6 +1,7 @@
 //! The rules in force: a policy, checked and ready to be asked.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::policy::{AgeBy, MAX_CLOCK_LEAD, PolicySource, RetentionLimits, RetentionPolicy};
@@ -61,6 +62,19 @@ pub(super) struct Candidate {
     pub(super) rule: RuleIndex,
     /// `None`: all that belong to none before.
     pub(super) condition: Option<Predicate>,
+    /// Whether it was told that the condition fails on a fact.
+    warned: AtomicBool,
+}
+
+impl Candidate {
+    fn new(rule: RuleIndex, condition: Option<Predicate>) -> Self {
+        Self { rule, condition, warned: AtomicBool::new(false) }
+    }
+
+    /// Whether there may be a fact of which it cannot be told whether it belongs to the rule.
+    pub(super) fn may_fail(&self) -> bool {
+        self.condition.as_ref().is_some_and(Predicate::may_fail)
+    }
 }
 
 /// The rules in force.
@@ -92,7 +106,7 @@ impl Rules {
                 let condition = condition.transpose().map_err(|error| {
                     Error::new(ErrorKind::Settings, format!("the rule {:?} of retention: {error}", rule.name))
                 })?;
-                rules.offer(kind, Candidate { rule: index, condition });
+                rules.offer(kind, Candidate::new(index, condition));
             }
         }
         for (kind, limits) in Kind::ALL.into_iter().zip(&policy.kinds) {
@@ -100,14 +114,14 @@ impl Rules {
                 let table = kind.table();
                 let origin = origin(policy.source, format_args!("[retention.{table}]"));
                 let index = rules.add(table, origin, Some(kind), None, limits)?;
-                rules.offer(kind, Candidate { rule: index, condition: None });
+                rules.offer(kind, Candidate::new(index, None));
             }
         }
         if let Some(limits) = &policy.store {
             let origin = origin(policy.source, format_args!("[retention]"));
             let index = rules.add(STORE, origin, None, None, limits)?;
             for kind in Kind::ALL {
-                rules.offer(kind, Candidate { rule: index, condition: None });
+                rules.offer(kind, Candidate::new(index, None));
             }
         }
         Ok(rules)
@@ -161,6 +175,20 @@ impl Rules {
     /// The rules that facts of a kind are offered to, in their order.
     pub(super) fn candidates(&self, kind: Kind) -> &[Candidate] {
         self.candidates.get(kind.index()).map_or(&[], Vec::as_slice)
+    }
+
+    /// Warns, once, that a rule's condition fails on facts.
+    pub(super) fn warn(&self, candidate: &Candidate, why: Option<&Error>) {
+        if candidate.warned.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let name = self.get(candidate.rule).map_or("", |rule| rule.name.as_str());
+        let why = why.map(Error::to_string).unwrap_or_default();
+        tracing::warn!(
+            rule = name,
+            why,
+            "a rule of retention cannot be asked of some facts, which are kept; `ostracon retention STORE show` counts them"
+        );
     }
 
     /// The rule that all facts of a kind belong to.

@@ -15,10 +15,11 @@ use super::age;
 use super::bounds::{Bounds, Fates};
 use super::count::Facts;
 use super::holds::Held;
+use super::in_force::InForce;
 use super::policy::AgeBy;
 use super::rows::{Extent, PLACE, Places};
-use super::rules::{Limit, RuleId, RuleIndex, Rules};
-use super::tally::{Tallies, belonging, indices};
+use super::rules::{Candidate, Limit, RuleId, RuleIndex, Rules};
+use super::tally::{Belonging, Tallies, belonging, indices};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Kind, UnixNanos};
 use crate::ledger::{self, Segment, State};
@@ -64,16 +65,18 @@ pub(super) struct Judged {
     /// What would drop it, were it not held.
     pub(super) limits: Vec<Option<Limit>>,
     pub(super) held: Vec<bool>,
+    /// The rule whose condition fails on it.
+    pub(super) doubts: Vec<Option<RuleIndex>>,
 }
 
 impl Selection {
     /// What the rules and holds in force select of this snapshot, if it is `now`.
     ///
     /// Segments are opened only where a limit on number or bytes cuts through them, or a
-    /// condition has to be counted.
+    /// condition has to be counted. Of a snapshot that makes do with what can be read, one that is damaged is
+    /// counted as the ledger has it, and kept where that does not tell.
     pub(crate) fn of(shared: &Shared, snapshot: &Snapshot, now: UnixNanos) -> Result<Self> {
-        let rules = Arc::clone(&shared.retention.rules);
-        let tallies = Arc::clone(&shared.retention.tallies);
+        let InForce { rules, tallies } = shared.retention.in_force();
         let mut selection = Self {
             rules,
             tallies,
@@ -97,8 +100,14 @@ impl Selection {
         let state = &snapshot.state;
         let tail = if needs_tail { snapshot.tail()? } else { Vec::new() };
         selection.tallies.forget_others(state);
-        let facts =
-            Facts { root: &shared.root, rules: &rules, tallies: &selection.tallies, state, tail: &tail };
+        let facts = Facts {
+            root: &shared.root,
+            rules: &rules,
+            tallies: &selection.tallies,
+            state,
+            tail: &tail,
+            snapshot,
+        };
         let bounds = rules.iter().map(|(index, rule)| {
             let bounds = Bounds::of(&rule.limits, now);
             if rule.limits.is_unlimited() { Ok(bounds) } else { facts.complete(index, &rule.limits, bounds) }
@@ -135,9 +144,14 @@ impl Selection {
         // Where a condition was counted before, it is known whether any fact belongs to the rule.
         let conditional = candidates.iter().any(|candidate| candidate.condition.is_some());
         let tally = if conditional { self.tallies.known(segment) } else { None };
-        let mut kept = candidates.last().is_none_or(|last| {
-            last.condition.is_some() && tally.as_ref().is_none_or(|tally| tally.facts() < segment.rows)
-        });
+        // A fact on which a condition fails belongs to no rule, even where the last one takes all.
+        let mut kept = match &tally {
+            Some(tally) => tally.facts() < segment.rows,
+            None => {
+                candidates.last().is_none_or(|last| last.condition.is_some())
+                    || candidates.iter().any(Candidate::may_fail)
+            }
+        };
         let mut by = Vec::new();
         for candidate in candidates {
             if tally.as_ref().is_some_and(|tally| !tally.has(candidate.rule)) {
@@ -176,7 +190,7 @@ impl Selection {
     /// What becomes of each row, and by which rule.
     pub(super) fn judge(&self, kind: Kind, batch: &RecordBatch) -> Result<Judged> {
         let places = Places::of(batch)?;
-        let rules = belonging(&self.rules, kind, batch)?;
+        let Belonging { rules, doubts } = belonging(&self.rules, kind, batch)?;
         let limits: Vec<_> = rules
             .iter()
             .enumerate()
@@ -191,7 +205,7 @@ impl Selection {
                 hold.mark(batch, &mut held);
             }
         }
-        Ok(Judged { rules, limits, held })
+        Ok(Judged { rules, limits, held, doubts })
     }
 
     /// The stored columns that [`Self::dropped`] looks at, by their place in the schema of the kind.
@@ -236,6 +250,11 @@ impl Selection {
     /// again when it commits, for a hold may have been added in the meantime.
     pub(crate) fn has_holds_of(&self, state: &State) -> bool {
         self.keeps_everything() || self.names == state.holds
+    }
+
+    /// Whether the rules are those that are in force now.
+    pub(crate) fn has_rules_of(&self, shared: &Shared) -> bool {
+        self.keeps_everything() || Arc::ptr_eq(&self.rules, &shared.retention.in_force().rules)
     }
 
     pub(super) fn rules(&self) -> &Rules {

@@ -10,11 +10,11 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::array::{BooleanArray, RecordBatch};
+use arrow::array::RecordBatch;
 
 use super::rows::{Extent, PLACE, Places, line_sizes, read};
 use super::rules::{RuleIndex, Rules};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::fact::{Kind, columns};
 use crate::ledger::{Segment, State, Total};
 use crate::query::Predicate;
@@ -52,34 +52,45 @@ impl Tally {
     }
 }
 
+/// The rules that the rows of a batch belong to.
+pub(super) struct Belonging {
+    /// For each row the rule that it belongs to, if any.
+    pub(super) rules: Vec<Option<RuleIndex>>,
+    /// For each row the rule whose condition fails on it, if any. Such a row belongs to none, and is
+    /// kept: it might belong to that rule or to one after it.
+    pub(super) doubts: Vec<Option<RuleIndex>>,
+}
+
 /// The rule that each row of a batch belongs to, if any.
-pub(super) fn belonging(rules: &Rules, kind: Kind, batch: &RecordBatch) -> Result<Vec<Option<RuleIndex>>> {
+pub(super) fn belonging(rules: &Rules, kind: Kind, batch: &RecordBatch) -> Result<Belonging> {
     let mut belongs: Vec<Option<RuleIndex>> = vec![None; batch.num_rows()];
+    let mut doubts: Vec<Option<RuleIndex>> = vec![None; batch.num_rows()];
     let mut open = batch.num_rows();
     for candidate in rules.candidates(kind) {
         if open == 0 {
             break;
         }
-        let matching = match &candidate.condition {
-            Some(condition) => {
-                condition.matches(batch).map_err(|error| failed(rules, candidate.rule, error))?
-            }
-            None => BooleanArray::from(vec![true; batch.num_rows()]),
+        let asked = candidate.condition.as_ref().map(|condition| condition.ask(batch)).transpose()?;
+        let matches = |row: usize| match &asked {
+            Some(asked) => row < asked.matching.len() && asked.matching.value(row),
+            None => true,
         };
-        for (row, rule) in belongs.iter_mut().enumerate() {
-            if rule.is_none() && row < matching.len() && matching.value(row) {
+        for (row, (rule, doubt)) in belongs.iter_mut().zip(&doubts).enumerate() {
+            if rule.is_none() && doubt.is_none() && matches(row) {
                 *rule = Some(candidate.rule);
                 open -= 1;
             }
         }
+        for row in asked.iter().flat_map(|asked| &asked.doubtful) {
+            let taken = belongs.get(*row).is_none_or(Option::is_some);
+            if let Some(doubt) = doubts.get_mut(*row).filter(|doubt| doubt.is_none() && !taken) {
+                *doubt = Some(candidate.rule);
+                open -= 1;
+                rules.warn(candidate, asked.as_ref().and_then(|asked| asked.why.as_ref()));
+            }
+        }
     }
-    Ok(belongs)
-}
-
-/// A condition that fails on a row is nobody's: the fact might belong to a rule that keeps less.
-fn failed(rules: &Rules, rule: RuleIndex, error: Error) -> Error {
-    let name = rules.get(rule).map_or("", |rule| rule.name.as_str());
-    error.context(format_args!("the rule {name:?} of retention cannot be asked of a fact of this store"))
+    Ok(Belonging { rules: belongs, doubts })
 }
 
 /// Places, timestamps, and what the rules' conditions look at.
@@ -163,7 +174,7 @@ fn count(root: &Path, rules: &Rules, segment: &Segment, bytes: bool) -> Result<T
         let Some(extent) = Extent::of_rows(&Places::of(batch)?) else { return Ok(()) };
         let sizes = if bytes { line_sizes(kind, batch)? } else { vec![0; batch.num_rows()] };
         let mut totals = vec![Total::default(); rules.len()];
-        for (rule, size) in belonging(rules, kind, batch)?.into_iter().zip(sizes) {
+        for (rule, size) in belonging(rules, kind, batch)?.rules.into_iter().zip(sizes) {
             if let Some(total) = rule.and_then(|rule| totals.get_mut(usize::from(rule.0))) {
                 total.facts += 1;
                 total.bytes += size;

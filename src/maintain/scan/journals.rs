@@ -1,18 +1,25 @@
 //! Whether the journals hold what the ledger does not: frame by frame, file by file, without gaps.
+//!
+//! What cannot be seen: that the newest files of a stream were deleted. No other file says how many facts they had,
+//! and their numbers are given out again. A file that was deleted before others of its stream leaves a gap.
 
 use std::fs::File;
-use std::io::{self, Read, Seek};
+use std::io::Seek;
 use std::path::Path;
 
 use super::super::anomaly::{Affected, Anomaly, AnomalyKind, Debris};
-use crate::adopt::MAX_JOURNAL_BYTES;
+use crate::adopt::two_facts;
 use crate::disk::Disk;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Seq, StreamId, codec};
+use crate::journal::begin::is_unused;
 use crate::journal::claim::{self, JournalFile};
 use crate::journal::frame::{FRAME_HEADER_BYTES, FileHeader, verified_frames};
-use crate::journal::replay::{self, Contents, Ending, Facts};
+use crate::journal::replay::{self, Contents, Ending, FactSums, Facts};
+use crate::journal::source;
 use crate::ledger::StoreId;
+use crate::maintain::chain::reason;
+use crate::maintain::inventory::look_at;
 
 /// The journal files of one stream, as they were at one moment.
 pub(crate) struct StreamFiles {
@@ -21,8 +28,8 @@ pub(crate) struct StreamFiles {
 }
 
 struct OpenJournal {
-    file: File,
-    bytes: u64,
+    /// The file and its length, or why it cannot be read.
+    content: Result<(File, u64), String>,
     named: JournalFile,
     same_boot: bool,
 }
@@ -36,22 +43,17 @@ pub(crate) fn open_all(disk: &Disk, root: &Path) -> Result<Vec<StreamFiles>> {
 /// Opens the journal files of one stream.
 pub(crate) fn open(disk: &Disk, root: &Path, stream: StreamId) -> Result<StreamFiles> {
     let folder = claim::folder(root, stream);
-    let is_folder = std::fs::symlink_metadata(&folder).is_ok_and(|metadata| metadata.is_dir());
+    let is_folder = look_at(&folder)?.is_some_and(|found| found.is_dir());
     let mut files = Vec::new();
     let named = if is_folder { claim::files(&folder)? } else { Vec::new() };
     for named in named.into_iter().rev() {
-        let attempt = |error| Error::io("open the journal", &named.path, error);
-        // A pipe of that name would never be opened.
-        if !std::fs::symlink_metadata(&named.path).is_ok_and(|metadata| metadata.is_file()) {
-            continue;
-        }
-        let file = match File::open(&named.path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(attempt(error)),
+        let content = match source::open(&named.path) {
+            Ok(Some(opened)) => Ok(opened),
+            Ok(None) => continue,
+            Err(error) if error.kind() == ErrorKind::Damaged => Err(reason(&error)),
+            Err(error) => return Err(error),
         };
-        let bytes = file.metadata().map_err(attempt)?.len();
-        files.push(OpenJournal { file, bytes, same_boot: claim::same_boot(disk, &named), named });
+        files.push(OpenJournal { content, same_boot: claim::same_boot(disk, &named), named });
     }
     files.reverse();
     Ok(StreamFiles { stream, files })
@@ -75,15 +77,18 @@ impl StreamFiles {
     /// Reads the files, and compares them with how far the ledger covers the stream.
     pub(crate) fn judge(&mut self, store: Option<StoreId>, committed: Seq) -> Result<Judged> {
         let mut judge = Judge::new(self.stream, committed);
+        let mut sums = FactSums::default();
         for journal in &mut self.files {
             judge.judged.files += 1;
             let name = name(self.stream, &journal.named.path);
-            if journal.bytes > MAX_JOURNAL_BYTES {
-                let found = format!("{} bytes, more than any writer makes", journal.bytes);
-                judge.damaged(name, "a journal file", found, None);
-                continue;
-            }
-            let bytes = journal.read()?;
+            let bytes = match journal.read() {
+                Ok(bytes) => bytes,
+                Err(error) if error.kind() == ErrorKind::Damaged => {
+                    judge.damaged(name, "a journal file that can be read", reason(&error), None);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             judge.judged.bytes += bytes.len() as u64;
             // Where no commit can be read, the file itself says which store it belongs to.
             let own =
@@ -98,6 +103,13 @@ impl StreamFiles {
                     *unflushed += 1;
                 }
             }
+            let mut frames = verified_frames(bytes.get(contents.sound.clone()).unwrap_or_default());
+            if let Some(frame) = frames.find(|frame| !sums.fits(frame)) {
+                let found = two_facts(frame.seq, self.stream);
+                judge.damaged(name.clone(), "one fact of each number", found, None);
+            }
+            let opened = journal.content.as_ref().ok().and_then(|(file, _)| file.metadata().ok());
+            judge.is_unused = opened.is_some_and(|found| is_unused(&found));
             judge.add(name, &contents, bytes.len(), journal.same_boot);
         }
         Ok(judge.judged)
@@ -106,14 +118,11 @@ impl StreamFiles {
 
 impl OpenJournal {
     fn read(&mut self) -> Result<Vec<u8>> {
-        let attempt = |error| Error::io("read the journal", &self.named.path, error);
-        let mut bytes = Vec::new();
-        let size = usize::try_from(self.bytes).unwrap_or(usize::MAX);
-        bytes.try_reserve_exact(size).map_err(|_| attempt(io::ErrorKind::OutOfMemory.into()))?;
+        let path = &self.named.path;
+        let (file, bytes) = self.content.as_mut().map_err(|why| Error::damaged(path, why))?;
         // It may have been judged before.
-        self.file.rewind().map_err(attempt)?;
-        (&mut self.file).take(self.bytes).read_to_end(&mut bytes).map_err(attempt)?;
-        Ok(bytes)
+        file.rewind().map_err(|error| Error::io("read the journal", path, error))?;
+        source::read(file, path, *bytes)
     }
 }
 
@@ -131,12 +140,21 @@ struct Judge {
     reached: Seq,
     /// A power failure took what came before the files that are left.
     cut: bool,
+    /// Nothing was done to the file that is looked at since it was begun.
+    is_unused: bool,
     judged: Judged,
 }
 
 impl Judge {
     fn new(stream: StreamId, committed: Seq) -> Self {
-        Self { stream, committed, reached: committed, cut: false, judged: Judged::default() }
+        Self {
+            stream,
+            committed,
+            reached: committed,
+            cut: false,
+            is_unused: false,
+            judged: Judged::default(),
+        }
     }
 
     fn add(&mut self, name: String, contents: &Contents, len: usize, same_boot: bool) {
@@ -164,17 +182,15 @@ impl Judge {
             Ending::Clean => {}
             Ending::Torn { offset, sound_behind: false } => {
                 let what = format!(
-                    "a journal's torn end, {} bytes from offset {offset} on: what a crash cut off was never \
-                     acknowledged",
+                    "a journal's torn end, {} bytes from offset {offset} on: if a crash has cut it, these were not \
+                     acknowledged; the stream's numbers are not used again",
                     left(*offset)
                 );
                 self.judged.debris.push(Debris { path: name, what, bytes: len as u64 });
                 return;
             }
             Ending::Torn { offset, sound_behind: true } => {
-                let last = most(*offset);
-                let affected =
-                    Affected { facts: None, ..Affected::facts(self.stream, self.reached.next(), last) };
+                let affected = self.unknown_up_to(most(*offset));
                 let found = format!(
                     "a hole at offset {offset}, and sound frames behind it: a power failure, or the disk, took \
                      what was not synced"
@@ -184,20 +200,30 @@ impl Judge {
                 return;
             }
             Ending::Damaged { offset, reason } => {
-                let last = most(*offset);
-                let affected =
-                    Affected { facts: None, ..Affected::facts(self.stream, self.reached.next(), last) };
+                let affected = self.unknown_up_to(most(*offset));
                 let found = format!("{reason} (at offset {offset})");
                 self.damaged(name, "frames as they were written", found, Some(affected));
                 return;
             }
         }
         let what = match facts {
-            None => "a journal without facts",
+            None if self.is_unused => "a journal without facts",
+            None => {
+                "a journal without facts, which was changed or copied since it was begun: if it had some, they are gone; the \
+                 stream's numbers are not used again"
+            }
             Some(facts) if facts.last <= self.committed => "a journal whose facts are in the ledger",
             Some(_) => return,
         };
         self.judged.debris.push(Debris { path: name, what: what.to_owned(), bytes: len as u64 });
+    }
+
+    /// Some of the facts after what was reached, nobody knows how many. If not even one fits into what is left of
+    /// the file, nobody knows which.
+    fn unknown_up_to(&self, last: Seq) -> Affected {
+        let next = self.reached.next();
+        let known = if last < next { Affected::default() } else { Affected::facts(self.stream, next, last) };
+        Affected { facts: None, ..known }
     }
 
     /// Facts between what was reached and this one are nowhere.
@@ -283,6 +309,15 @@ mod tests {
         assert_eq!(judge(&[file(15, 20, 0, Ending::Clean)], false), torn);
         let hole = Ending::Torn { offset: 100, sound_behind: true };
         assert_eq!(judge(&[file(11, 12, 0, hole)], false), [(AnomalyKind::JournalTorn, Some((13, 49)))]);
+    }
+
+    #[test]
+    fn of_an_emptied_file_nobody_knows_which_facts_it_had() {
+        let mut judge = Judge::new(StreamId(1), Seq(10));
+        let emptied = Ending::Damaged { offset: 0, reason: "it is empty".to_owned() };
+        judge.add("journal".to_owned(), &file(0, 0, 0, emptied), 0, true);
+        let spans: Vec<_> = judge.judged.anomalies.iter().map(|found| found.affected.spans.len()).collect();
+        assert_eq!(spans, [0]);
     }
 
     #[test]

@@ -26,7 +26,7 @@
 //! Links are not followed and pipes not opened; lengths are compared with the file's before memory is
 //! reserved; and no byte of a segment is given to a decoder before its digest was compared.
 //! Footers, which the quick scan reads without that, have a reader of their own
-//! ([`footer`](super::footer)).
+//! ([`footer`](crate::segment::footer)).
 
 mod journals;
 mod options;
@@ -35,9 +35,10 @@ mod seen;
 mod segments;
 mod strangers;
 mod sums;
+pub(super) mod surroundings;
 mod workers;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::Path;
 use std::sync::Mutex;
@@ -47,21 +48,27 @@ pub use options::{ScanDepth, ScanOptions, ScanProgress};
 
 use self::journals::StreamFiles;
 pub(super) use self::journals::{Judged, open_all as open_journals};
-use super::anomaly::{Anomaly, AnomalyKind, ScanReport};
+use super::anomaly::{Anomaly, AnomalyKind, Debris, ScanReport};
 use super::chain::{self, Chain};
 use super::inventory::{self, Known};
+use super::lossy_repair::LossyRepair;
 use crate::disk::Disk;
 use crate::error::{Error, ErrorKind, Result};
-use crate::fact::StreamId;
-use crate::ledger::{Segment, State, StoreId, StreamRange, commit_path};
+use crate::fact::{StreamId, UnixNanos};
+use crate::ledger::{
+    COPY_FOLDER, Segment, Side, State, StoreId, StreamRange, commit_path, copy_folder, pin_commit,
+};
 use crate::metrics::count;
-use crate::store::{FOLDERS, Store};
+use crate::segment::is_imported;
+use crate::store::{FOLDERS, Store, absolute, has_files};
 use seen::Seen;
 use segments::Checker;
 use strangers::Beside;
 
 /// How often a moving part that looks wrong is looked at.
 const LOOKS: usize = 3;
+/// In nanoseconds.
+const A_MINUTE: i64 = 60_000_000_000;
 
 /// Looks whether a store is whole, without opening it: it may be too damaged for that.
 ///
@@ -81,7 +88,7 @@ const LOOKS: usize = 3;
 /// does not let a file be read. That the disk fails to give back a segment is an anomaly.
 pub fn scan<'a>(path: impl AsRef<Path>, options: impl Into<ScanOptions<'a>>) -> Result<ScanReport> {
     let (begun, options) = (Instant::now(), options.into());
-    let root = path.as_ref();
+    let root = &absolute(path.as_ref())?;
     check_is_store(root)?;
     let mut scene = Scene::new(root, &options.disk);
     let mut report = scene.scan(&options)?;
@@ -121,11 +128,12 @@ pub(super) fn check_is_store(root: &Path) -> Result<()> {
         Err(error) => return Err(Error::io("look into", root, error)),
     }
     // Quarantine apart: what was moved there is not the store's any more.
-    let filled = FOLDERS
-        .iter()
-        .filter(|folder| **folder != "quarantine")
-        .any(|folder| std::fs::read_dir(root.join(folder)).is_ok_and(|mut entries| entries.next().is_some()));
-    if filled { Ok(()) } else { refuse("there is no ledger, no segment and no journal in it") }
+    for folder in FOLDERS.iter().filter(|folder| **folder != "quarantine") {
+        if has_files(&root.join(folder))? {
+            return Ok(());
+        }
+    }
+    refuse("there is no ledger, no segment and no journal in it")
 }
 
 /// What a ledger says of files and facts.
@@ -143,19 +151,38 @@ pub(super) struct Scene<'a> {
     disk: &'a Disk,
     /// Which store it is, if any commit says so.
     store: Option<StoreId>,
+    /// Imported segments that some commit removed, also where the ledger no longer waits for their files to go.
+    removed: BTreeSet<String>,
+    /// Repairs that lost facts of a segment.
+    lossy_repairs: Vec<LossyRepair>,
     /// Streams whose locks were asked for, and whether somebody has them.
     owned: BTreeMap<StreamId, bool>,
 }
 
 impl<'a> Scene<'a> {
     pub(super) const fn new(root: &'a Path, disk: &'a Disk) -> Self {
-        Self { root, disk, store: None, owned: BTreeMap::new() }
+        Self {
+            root,
+            disk,
+            store: None,
+            removed: BTreeSet::new(),
+            lossy_repairs: Vec::new(),
+            owned: BTreeMap::new(),
+        }
     }
 
     fn scan(&mut self, options: &ScanOptions<'_>) -> Result<ScanReport> {
         let mut report = ScanReport::default();
         let mut streams = journals::open_all(self.disk, self.root)?;
-        let mut chain = chain::walk(self.root, |_, _| {})?;
+        let mut removed = BTreeSet::new();
+        let mut lossy_repairs = Vec::new();
+        let mut chain = chain::walk(self.root, |commit, _| {
+            LossyRepair::add_commit(&mut lossy_repairs, commit);
+            let imported = commit.action.removed().iter().map(|segment| &segment.path);
+            removed.extend(imported.filter(|path| is_imported(Path::new(path))).cloned());
+        })?;
+        self.removed = removed;
+        self.lossy_repairs = lossy_repairs;
         self.store = chain.state.as_ref().map(|state| state.store);
         let _pin = self.pin(&mut chain)?;
         let entries = inventory::list(self.root)?;
@@ -182,9 +209,14 @@ impl<'a> Scene<'a> {
             }
             self.look_at_segments(state, &path, &mut chain, options, &mut report)?;
         }
+        surroundings::look(self.root, pinned.as_ref(), &mut report);
+        report.debris.extend(self.uncopied(&chain));
         report.commits = chain.commits;
         report.bytes += chain.bytes;
         report.anomalies.append(&mut chain.anomalies);
+        if options.depth == ScanDepth::Deep && report.anomalies.is_empty() {
+            report.notes.extend(surroundings::doubts(self.root));
+        }
         Ok(report)
     }
 
@@ -196,10 +228,7 @@ impl<'a> Scene<'a> {
             && let Some(state) = &chain.state
         {
             let number = state.head.number;
-            let path = commit_path(&folder, number);
-            let attempt = |error| Error::io("pin the commit", &path, error);
-            let file = File::open(&path).map_err(attempt)?;
-            file.lock_shared().map_err(attempt)?;
+            let (file, _) = pin_commit(&folder, number)?;
             chain.advance(self.root, |_, _| {})?;
             if chain.state.as_ref().is_some_and(|state| state.head.number == number) {
                 return Ok(Some(file));
@@ -313,6 +342,24 @@ impl<'a> Scene<'a> {
             |anomaly: &Anomaly| anomaly.kind == AnomalyKind::SegmentMissing && !now.is_live(&anomaly.path);
         report.anomalies.extend(anomalies.into_iter().filter(|anomaly| !gone(anomaly)));
         Ok(())
+    }
+
+    /// Commits that have no copy. A process that lives may be writing that of the newest.
+    fn uncopied(&self, chain: &Chain) -> Option<Debris> {
+        let ledger = self.root.join("ledger");
+        let before = UnixNanos::now().get().saturating_sub(A_MINUTE);
+        let has_folder = copy_folder(&ledger).symlink_metadata().is_ok();
+        let old = chain.uncopied.iter().filter(|commit| commit.at.get() < before || !has_folder);
+        let missing =
+            old.filter(|commit| Side::Copy.path(&ledger, commit.number).symlink_metadata().is_err());
+        let missing: Vec<_> = missing.map(|commit| commit.number).collect();
+        let first = missing.first()?;
+        let what = format!(
+            "the second copies of {} commits, from {first} on, are missing; the next processes that open the store for \
+             writing, and `ostracon recover`, write them",
+            missing.len()
+        );
+        Some(Debris { path: COPY_FOLDER.to_owned(), what, bytes: 0 })
     }
 
     /// Whether a process owns the stream. Asked once a scan.

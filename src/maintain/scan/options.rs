@@ -1,8 +1,11 @@
 //! How a store is scanned.
 
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::disk::Disk;
+use crate::error::{Error, ErrorKind, Result};
 
 /// How closely a scan looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,19 +35,35 @@ pub struct ScanOptions<'a> {
     pub(super) disk: Disk,
     pub(super) threads: usize,
     pub(super) on_progress: Option<Box<dyn Fn(ScanProgress) + 'a>>,
+    cancel: Option<Arc<AtomicBool>>,
 }
 
 impl<'a> ScanOptions<'a> {
     /// Looks so closely, with as many threads as the machine has cores.
     pub fn new(depth: ScanDepth) -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { depth, disk: Disk::new(), threads, on_progress: None }
+        Self { depth, disk: Disk::new(), threads, on_progress: None, cancel: None }
     }
 
     /// Called a few times a second with how far a deep scan has come.
     pub fn on_progress(mut self, call: impl Fn(ScanProgress) + 'a) -> Self {
         self.on_progress = Some(Box::new(call));
         self
+    }
+
+    /// Once this is true, the scan ends with [`ErrorKind::Cancelled`](crate::ErrorKind), before it looks at the next
+    /// segment.
+    pub fn cancel(mut self, cancel: Arc<AtomicBool>) -> Self {
+        self.cancel = Some(cancel);
+        self
+    }
+
+    /// Fails once the scan is cancelled.
+    pub(super) fn check(&self) -> Result<()> {
+        if self.cancel.as_ref().is_some_and(|cancel| cancel.load(Ordering::Relaxed)) {
+            return Err(Error::new(ErrorKind::Cancelled, "the scan was stopped before its end"));
+        }
+        Ok(())
     }
 
     /// With so many threads.

@@ -4,19 +4,20 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use arrow::array::{Array, AsArray, PrimitiveArray, RecordBatch};
 use arrow::compute::{max, min};
 use arrow::datatypes::{Int32Type, Int64Type, TimestampNanosecondType};
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use parquet::file::metadata::ParquetMetaData;
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
 
 use super::seen::Seen;
 use super::segments::spans;
+use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Kind, Seq, StreamId, UnixNanos, columns, wall_time};
 use crate::ledger::{Segment, StreamRange, TimeRange};
-use crate::segment::reader_options;
+use crate::segment::SegmentFile;
 
 /// Rows that are decoded at once: so many, unless they are large.
 const BATCH_ROWS: usize = 8192;
@@ -44,18 +45,29 @@ pub(super) struct Described {
 }
 
 impl Described {
-    /// Decodes every page, and notes the facts among those that were seen.
-    pub(super) fn read(file: &File, segment: &Segment, seen: &Mutex<Seen>) -> Result<Self, String> {
-        let text = |error: parquet::errors::ParquetError| error.to_string();
-        let file = file.try_clone().map_err(|error| error.to_string())?;
-        let builder =
-            ParquetRecordBatchReaderBuilder::try_new_with_options(file, reader_options(segment.kind))
-                .map_err(text)?;
-        let rows = batch_rows(builder.metadata());
+    /// Decodes every page, and notes the facts among those that were seen. The inner error says why
+    /// they cannot be decoded.
+    pub(super) fn read(
+        file: &File,
+        path: &Path,
+        segment: &Segment,
+        seen: &Mutex<Seen>,
+    ) -> Result<Result<Self, String>> {
+        match Self::read_rows(file, path, segment, seen) {
+            Err(error) if error.kind() == ErrorKind::Damaged => Ok(Err(error.to_string())),
+            read => read.map(Ok),
+        }
+    }
+
+    fn read_rows(file: &File, path: &Path, segment: &Segment, seen: &Mutex<Seen>) -> Result<Self> {
+        let file = file.try_clone().map_err(|error| Error::io("open again", path, error))?;
+        let file = SegmentFile::of(file, path, segment.kind, Some(segment), PageIndexPolicy::Skip)?;
+        let batch_rows = batch_rows(file.metadata());
+        let mut reader = file.decode(|| file.rows().with_batch_size(batch_rows).build())?;
         let mut described = Self::default();
-        for batch in builder.with_batch_size(rows).build().map_err(text)? {
-            let batch = batch.map_err(|error| error.to_string())?;
-            described.add(segment.kind, &batch, seen).ok_or("rows lack columns that belong there")?;
+        while let Some(batch) = file.decode(|| reader.next().transpose())? {
+            let lacks = || Error::damaged(path, "rows lack columns that belong there");
+            described.add(segment.kind, &batch, seen).ok_or_else(lacks)?;
         }
         Ok(described)
     }

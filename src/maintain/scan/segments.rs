@@ -2,17 +2,18 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Mutex;
 
 use super::super::anomaly::{Affected, Anomaly, AnomalyKind, Span};
-use super::super::footer::Footer;
-use super::super::inventory::Form;
+use super::super::inventory::{Form, is_absent, look_at};
 use super::rows::Described;
 use super::seen::Seen;
+use crate::disk::open_regular;
 use crate::error::{Error, Result};
 use crate::ledger::{Segment, StoreId, StreamRange};
+use crate::segment::footer::Footer;
+use crate::segment::is_damage;
 
 /// So much of a file is read at once.
 const PIECE_BYTES: usize = 1 << 20;
@@ -42,40 +43,49 @@ impl Checker<'_> {
             let expected = format!("a file of {} bytes", segment.bytes);
             found_in(segment, AnomalyKind::SegmentMissing, expected, found)
         };
-        match std::fs::symlink_metadata(&path) {
-            Ok(metadata) if metadata.is_file() => {}
-            Ok(metadata) => {
-                checked.anomalies.push(missing(Form::of(&metadata).words()));
+        match look_at(&path)? {
+            Some(found) if found.is_file() => {}
+            found => {
+                let words = found.map_or("nothing", |found| Form::of(&found).words());
+                checked.anomalies.push(missing(words));
                 return Ok(checked);
             }
-            Err(error) if is_gone(&error) => {
-                checked.anomalies.push(missing("nothing"));
-                return Ok(checked);
-            }
-            Err(error) => return Err(attempt(error)),
         }
-        let file = match File::open(&path) {
+        let file = match open_regular(&path) {
             Ok(file) => file,
-            Err(error) if is_gone(&error) => {
+            Err(error) if is_absent(&error) => {
                 checked.anomalies.push(missing("nothing"));
                 return Ok(checked);
             }
             Err(error) => return Err(attempt(error)),
         };
-        match self.check_file(&file, segment, progress, &mut checked.bytes) {
-            Ok(found) => checked.anomalies.extend(found),
-            Err(error) => checked.anomalies.push(unreadable(segment, &error)),
+        match self.check_bytes(&file, segment, progress, &mut checked.bytes) {
+            Ok(None) => {}
+            Ok(Some(found)) => checked.anomalies.push(found),
+            // No descriptors, no memory, a server that is away: that says nothing of the segment.
+            Err(error) if is_damage(&error) => checked.anomalies.push(unreadable(segment, &error)),
+            Err(error) => return Err(attempt(error)),
         }
+        // Not a byte of it is decoded before all of them are known to be what was written.
+        let Some(seen) = self.seen.filter(|_| checked.anomalies.is_empty()) else { return Ok(checked) };
+        checked.anomalies = match Described::read(&file, &path, segment, seen)? {
+            Ok(described) => differences(segment, &described),
+            Err(why) => {
+                let expected = "pages that decode".to_owned();
+                vec![found_in(segment, AnomalyKind::SegmentDamaged, expected, why)]
+            }
+        };
         Ok(checked)
     }
 
-    fn check_file(
+    /// Looks at the size, the footer and, in a deep scan, the digest.
+    fn check_bytes(
         &self,
         file: &File,
         segment: &Segment,
         progress: &dyn Fn(u64),
         read: &mut u64,
-    ) -> io::Result<Vec<Anomaly>> {
+    ) -> io::Result<Option<Anomaly>> {
         let size = file.metadata()?.len();
         let footer = Footer::read(file, size)?;
         *read += size.min(16 << 10);
@@ -96,25 +106,17 @@ impl Checker<'_> {
             (None, Ok(_)) => None,
         };
         if let Some((expected, (kind, found))) = wrong {
-            return Ok(vec![found_in(segment, kind, expected, found)]);
+            return Ok(Some(found_in(segment, kind, expected, found)));
         }
-        let Some(seen) = self.seen else { return Ok(Vec::new()) };
-        // Not a byte of it is decoded before all of them are known to be what was written.
+        if self.seen.is_none() {
+            return Ok(None);
+        }
         let digest = digest(file, progress)?;
         *read += size;
-        if digest != segment.blake3 {
+        Ok((digest != segment.blake3).then(|| {
             let expected = format!("digest {}", segment.blake3);
-            let found = format!("digest {digest}");
-            return Ok(vec![found_in(segment, AnomalyKind::SegmentDamaged, expected, found)]);
-        }
-        let decoded = catch_unwind(AssertUnwindSafe(|| Described::read(file, segment, seen)));
-        let decoded = decoded.unwrap_or_else(|_| Err("its pages cannot be decoded".to_owned()));
-        Ok(match decoded {
-            Ok(described) => differences(segment, &described),
-            Err(why) => {
-                vec![found_in(segment, AnomalyKind::SegmentDamaged, "pages that decode".to_owned(), why)]
-            }
-        })
+            found_in(segment, AnomalyKind::SegmentDamaged, expected, format!("digest {digest}"))
+        }))
     }
 
     /// What a file with this footer is, if it is not the segment.
@@ -205,11 +207,6 @@ fn found_in(segment: &Segment, kind: AnomalyKind, expected: String, found: impl 
 fn unreadable(segment: &Segment, error: &io::Error) -> Anomaly {
     let expected = "a file that can be read".to_owned();
     found_in(segment, AnomalyKind::SegmentDamaged, expected, format!("the disk says: {error}"))
-}
-
-/// There is nothing of that name, or no folder for it.
-fn is_gone(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 /// The digest of a whole file.

@@ -1,19 +1,20 @@
 //! What lies in a store's folders and is not part of it: what a crash left, and strangers.
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::path::PathBuf;
 
 use super::super::anomaly::{Affected, Anomaly, AnomalyKind, Debris, Span};
-use super::super::footer::Footer;
 use super::super::inventory::{Entry, Form, Inventory, Item, Known, Standing, What};
+use super::super::lossy_repair::LossyRepair;
 use super::Scene;
 use super::segments::spans;
 use crate::consume::{self, StateName};
-use crate::error::{ErrorKind, Result};
+use crate::disk::open_regular;
+use crate::error::{Error, ErrorKind, Result};
 use crate::fact::Kind;
-use crate::ledger::{State, StreamRange};
-use crate::segment::{ImportPart, is_imported, unconfirmed};
+use crate::ledger::{COPY_FOLDER, State, StreamRange};
+use crate::segment::footer::Footer;
+use crate::segment::{ImportPart, is_damage, is_imported, unconfirmed};
 use crate::store::FOLDERS;
 
 /// What was found besides the segments, commits and journals that belong there.
@@ -104,7 +105,8 @@ pub(super) fn look(
     state: Option<&State>,
 ) -> Result<Beside> {
     let mut beside = Beside::default();
-    for folder in FOLDERS {
+    // Older programs did not write copies: those that are missing are told of themselves.
+    for folder in FOLDERS.into_iter().filter(|folder| *folder != COPY_FOLDER) {
         if !entries.iter().any(|entry| entry.path.as_os_str() == folder) {
             let gone = Anomaly::new(AnomalyKind::Unexpected, folder, "a folder", "nothing");
             beside.anomalies.push(gone.remedy("makes the folder"));
@@ -121,7 +123,12 @@ pub(super) fn look(
                 beside.anomalies.push(anomaly);
             }
             What::Hidden => {
-                beside.debris.push(debris("a file that another program has hidden here".to_owned()));
+                beside
+                    .debris
+                    .push(debris("what another program or the operating system has left here".to_owned()));
+            }
+            What::Foreign => {
+                beside.debris.push(debris("no part of the store, and left alone".to_owned()));
             }
             What::LinkedFolder => {
                 let what =
@@ -142,6 +149,7 @@ pub(super) fn look(
                         .push(debris("a file that was not finished; nothing refers to it".to_owned()));
                 }
             }
+            What::Removed(_) | What::Uncommitted { .. } if beside.is_restored_segment(scene, &entry)? => {}
             What::Removed(_) => {
                 let by = state.into_iter().flat_map(|state| &state.removed);
                 let by = by
@@ -153,6 +161,10 @@ pub(super) fn look(
                     by.unwrap_or_default()
                 );
                 beside.debris.push(debris(what));
+            }
+            What::Uncommitted { .. } if scene.removed.contains(&entry.name()) => {
+                let what = "a segment that an older commit removed; a backup keeps it for that commit";
+                beside.debris.push(debris(what.to_owned()));
             }
             What::Uncommitted { kind, ranges, .. } => {
                 let judged = Uncommitted {
@@ -177,6 +189,32 @@ struct Uncommitted<'a> {
 }
 
 impl Beside {
+    /// Reports an entry that is the restored file of a segment of which a repair lost facts; `false` if it is none.
+    fn is_restored_segment(&mut self, scene: &Scene<'_>, entry: &Entry) -> Result<bool> {
+        let place = scene.root.join(&entry.path);
+        let Some(repair) = LossyRepair::find_at(&scene.lossy_repairs, &place, entry.bytes)? else {
+            return Ok(false);
+        };
+        let kind = repair.segment.kind;
+        let within: Vec<StreamRange> =
+            repair.lost.iter().flat_map(|lost| lost.within.iter().copied()).collect();
+        let had = match repair.lost_facts() {
+            0 => format!("{} {kind} that commit {} kept in doubt", repair.segment.rows, repair.by),
+            lost => format!("{lost} {kind}, {}, that commit {} gave up as lost", spans(&within), repair.by),
+        };
+        let found = format!("the segment of {had}, as it was written");
+        let affected = Affected {
+            kind: Some(kind),
+            facts: Some(repair.lost_facts()),
+            spans: within.into_iter().map(Span::from).collect(),
+            recorded_at: None,
+        };
+        let expected = "a segment that a commit names";
+        let anomaly = Anomaly::new(AnomalyKind::SegmentUnknown, entry.name(), expected, found);
+        self.anomalies.push(anomaly.touching(affected).remedy("makes these facts part of the store again"));
+        Ok(true)
+    }
+
     /// Reads the states of every consumer group: the newest, and the one before.
     fn consumer_groups(&mut self, scene: &Scene<'_>, entries: &[Entry]) {
         let names = entries.iter().filter_map(|entry| {
@@ -212,14 +250,17 @@ impl Beside {
             let expected = "a segment that a commit names";
             self.anomalies.push(Anomaly::new(AnomalyKind::Unexpected, entry.name(), expected, found));
         };
-        let file = match File::open(scene.root.join(&entry.path)) {
+        let place = scene.root.join(&entry.path);
+        let attempt = |error| Error::io("look at", &place, error);
+        let file = match open_regular(&place) {
             Ok(file) => file,
             // Not even the litter of a flush that failed, any more.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => {
+            Err(error) if is_damage(&error) => {
                 unexpected(&format!("a file that cannot be read: {error}"));
                 return Ok(());
             }
+            Err(error) => return Err(attempt(error)),
         };
         self.bytes += entry.bytes.min(16 << 10);
         let footer = match Footer::read(&file, entry.bytes) {
@@ -228,10 +269,11 @@ impl Beside {
                 unexpected(&format!("a file that is no segment: {why}"));
                 return Ok(());
             }
-            Err(error) => {
+            Err(error) if is_damage(&error) => {
                 unexpected(&format!("a file that cannot be read: {error}"));
                 return Ok(());
             }
+            Err(error) => return Err(attempt(error)),
         };
         if let Some(Err(what)) = scene.store.map(|store| footer.check(store, kind)) {
             unexpected(&what);

@@ -51,6 +51,8 @@ pub(super) fn check(
         drop(results);
         let (mut left, mut told) = (segments.len(), Instant::now());
         while left > 0 {
+            // The threads end with the segments that they are looking at: their results are not wanted any more.
+            options.check()?;
             match received.recv_timeout(EVERY) {
                 Ok((at, result)) => {
                     if let Some(place) = all.get_mut(at) {
@@ -60,7 +62,7 @@ pub(super) fn check(
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
-                    return Err(Error::new(ErrorKind::Io, "looking at the segments failed within"));
+                    return Err(Error::new(ErrorKind::Internal, "looking at the segments failed within"));
                 }
             }
             if told.elapsed() >= EVERY {

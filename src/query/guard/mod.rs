@@ -7,7 +7,7 @@
 
 mod growth;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::execution::context::SQLOptions;
@@ -30,9 +30,9 @@ const MAX_NODES: usize = 10_000;
 const MAX_SUBQUERIES: usize = 32;
 /// More queries in one statement are refused: each may stand upon the one before, in a WITH.
 const MAX_QUERIES: usize = 100;
-/// More parts of a WITH that are used twice are refused: each use of a part plans it anew, and if the
-/// parts stand upon each other, each doubles the work.
-const MAX_REUSED: usize = 6;
+/// More uses of the parts of a WITH are refused, with each use written out: planning walks through all of
+/// them for each join, and parts that stand upon each other double the work.
+const MAX_WRITTEN_OUT: u64 = 1_000;
 /// Deeper brackets are refused: planning `ARRAY[ARRAY[…]]` takes twice as long for every level.
 const MAX_BRACKETS: usize = 12;
 /// More operators are refused. Lists of values may be as long as the text may.
@@ -61,9 +61,11 @@ pub(super) fn check_text(sql: &str) -> Result<()> {
     if found.depth > MAX_DEPTH {
         return refuse(format!("it nests {} deep, and {MAX_DEPTH} is the limit", found.depth));
     }
-    let reused = reused_parts(&tokens);
-    if reused > MAX_REUSED {
-        return refuse(format!("it uses {reused} parts of its WITH again, and {MAX_REUSED} are the limit"));
+    let parts = written_out(&tokens);
+    if parts > MAX_WRITTEN_OUT {
+        return refuse(format!(
+            "with each use of its WITH written out it has {parts} parts, and {MAX_WRITTEN_OUT} are the limit"
+        ));
     }
     if found.queries > MAX_QUERIES {
         return refuse(format!("it consists of {} queries, and {MAX_QUERIES} are the limit", found.queries));
@@ -95,6 +97,11 @@ pub(super) fn check_text(sql: &str) -> Result<()> {
             found.relations
         ));
     }
+    if found.samples {
+        return refuse(
+            "TABLESAMPLE would have no effect; for about one row of a hundred write `WHERE random() < 0.01`, or `WHERE seq % 100 = 0` for the same rows each time".to_owned(),
+        );
+    }
     if found.explains > 1 {
         return refuse("it explains an explanation".to_owned());
     }
@@ -117,6 +124,8 @@ struct Measure {
     brackets: usize,
     /// Tables side by side: commas in FROM clauses, joins, set operations.
     relations: usize,
+    /// A part of a table is asked for.
+    samples: bool,
 }
 
 /// Within one pair of parentheses: the chain that goes on, and the longest before it.
@@ -149,7 +158,10 @@ impl Measure {
         // The depths at which a query has begun.
         let mut queries: Vec<usize> = Vec::new();
         let mut brackets = 0_usize;
-        for token in tokens {
+        // The token before, of those that are no space.
+        let mut before: Option<&Token> = None;
+        let mut tokens = tokens.iter().filter(|token| !matches!(token, Token::Whitespace(_))).peekable();
+        while let Some(token) = tokens.next() {
             match token {
                 Token::LParen | Token::LBracket | Token::LBrace => {
                     if !matches!(token, Token::LParen) {
@@ -179,24 +191,31 @@ impl Measure {
                     found.relations += usize::from(from.last() == Some(&outside.len()));
                 }
                 Token::SemiColon => chain.end(),
-                Token::Whitespace(_)
-                | Token::Period
+                Token::Period
                 | Token::Number(..)
                 | Token::SingleQuotedString(_)
                 | Token::EscapedStringLiteral(_) => {}
                 // A word is a name, or an operator such as OR, NOT, UNION, JOIN, BETWEEN.
                 Token::Word(word) if word.quote_style.is_some() => {}
+                // A constant is made of some, and lists of constants may be long.
+                Token::Word(word) if CONSTANTS.contains(&word.keyword) => {}
+                // The sign of a number.
+                Token::Minus | Token::Plus
+                    if matches!(tokens.peek(), Some(Token::Number(..))) && begins_operand(before) => {}
                 Token::Word(word) => match word.keyword {
                     Keyword::NoKeyword => {}
                     keyword => {
                         found.operators += 1;
                         found.queries += usize::from(keyword == Keyword::SELECT);
                         found.explains += usize::from(keyword == Keyword::EXPLAIN);
+                        found.samples |= keyword == Keyword::TABLESAMPLE;
                         let set_operation =
                             matches!(keyword, Keyword::UNION | Keyword::EXCEPT | Keyword::INTERSECT);
                         found.relations += usize::from(set_operation || keyword == Keyword::JOIN);
                         let in_from = from.last() == Some(&outside.len());
-                        if keyword == Keyword::FROM && !in_from {
+                        // Not that of IS DISTINCT FROM.
+                        let clause = keyword == Keyword::FROM && !is_word(before, Keyword::DISTINCT);
+                        if clause && !in_from {
                             from.push(outside.len());
                         } else if in_from && (set_operation || BEHIND_FROM.contains(&keyword)) {
                             from.pop();
@@ -220,6 +239,7 @@ impl Measure {
                     chain.steps += usize::from(step);
                 }
             }
+            before = Some(token);
             found.chain = found.chain.max(chain.operators).max(chain.longest);
             found.steps = found.steps.max(chain.steps).max(chain.most_steps);
         }
@@ -227,22 +247,62 @@ impl Measure {
     }
 }
 
-/// How many names that are given to queries, as in `WITH name AS (…)`, are used more than once.
-fn reused_parts(tokens: &[Token]) -> usize {
-    let mut uses: HashMap<String, usize> = HashMap::new();
-    let mut parts = HashSet::new();
-    let words = tokens.iter().filter(|token| !matches!(token, Token::Whitespace(_))).collect::<Vec<_>>();
-    for (at, token) in words.iter().enumerate() {
-        let Token::Word(word) = token else { continue };
-        let name = word.value.to_lowercase();
-        let is_as = |token: &&Token| matches!(token, Token::Word(word) if word.keyword == Keyword::AS);
-        if words.get(at + 1).is_some_and(is_as) && words.get(at + 2) == Some(&&Token::LParen) {
-            parts.insert(name.clone());
+/// How many parts of a WITH a statement would have with each use of one written out. A part is a name that is
+/// given to a query, as in `name AS (…)`, `name (a, b) AS MATERIALIZED (…)`.
+fn written_out(tokens: &[Token]) -> u64 {
+    let tokens: Vec<&Token> = tokens.iter().filter(|token| !matches!(token, Token::Whitespace(_))).collect();
+    let mut known: HashMap<String, u64> = HashMap::new();
+    // Parts that have begun: their names, how deep they are, and what they come to.
+    let mut open: Vec<(String, usize, u64)> = vec![(String::new(), 0, 0)];
+    let (mut depth, mut largest) = (0_usize, 0);
+    let mut begins: Option<(usize, String)> = None;
+    for (at, token) in tokens.iter().enumerate() {
+        match token {
+            Token::LParen => {
+                depth += 1;
+                if begins.as_ref().is_some_and(|(paren, _)| *paren == at)
+                    && let Some((_, name)) = begins.take()
+                {
+                    open.push((name, depth, 1));
+                }
+            }
+            Token::RParen => {
+                if open.len() > 1
+                    && open.last().is_some_and(|(_, of, _)| *of == depth)
+                    && let Some((name, _, parts)) = open.pop()
+                {
+                    known.insert(name, parts);
+                }
+                depth = depth.saturating_sub(1);
+            }
+            Token::Word(word) => {
+                let name = word.value.to_lowercase();
+                if let Some(paren) = part_begins(&tokens, at) {
+                    begins = Some((paren, name));
+                } else if let (Some(parts), Some(last)) = (known.get(&name), open.last_mut()) {
+                    last.2 = last.2.saturating_add(*parts);
+                    largest = largest.max(last.2);
+                }
+            }
+            _ => {}
         }
-        *uses.entry(name).or_default() += 1;
     }
-    // Once where it is given its name.
-    parts.iter().filter(|part| uses.get(*part).is_some_and(|uses| *uses > 2)).count()
+    largest
+}
+
+/// Where the query begins that is given the name here.
+fn part_begins(tokens: &[&Token], name: usize) -> Option<usize> {
+    let mut at = name + 1;
+    if tokens.get(at) == Some(&&Token::LParen) {
+        at += tokens.get(at..)?.iter().position(|token| **token == Token::RParen)? + 1;
+    }
+    if !is_word(tokens.get(at).copied(), Keyword::AS) {
+        return None;
+    }
+    at += 1;
+    at += usize::from(is_word(tokens.get(at).copied(), Keyword::NOT));
+    at += usize::from(is_word(tokens.get(at).copied(), Keyword::MATERIALIZED));
+    (tokens.get(at) == Some(&&Token::LParen)).then_some(at)
 }
 
 /// Forgets what had begun deeper than this.
@@ -251,6 +311,30 @@ fn leave(begun: &mut Vec<usize>, depth: usize) {
         begun.pop();
     }
 }
+
+fn is_word(token: Option<&Token>, keyword: Keyword) -> bool {
+    matches!(token, Some(Token::Word(word)) if word.keyword == keyword)
+}
+
+/// Whether an operand begins after this token: a minus there is a sign.
+fn begins_operand(before: Option<&Token>) -> bool {
+    match before {
+        None | Some(Token::LParen | Token::LBracket | Token::Comma) => true,
+        Some(Token::Word(word)) => word.quote_style.is_none() && SEPARATORS.contains(&word.keyword),
+        _ => false,
+    }
+}
+
+/// Words of constants: `NULL`, `DATE '2026-11-23'`.
+const CONSTANTS: [Keyword; 7] = [
+    Keyword::NULL,
+    Keyword::TRUE,
+    Keyword::FALSE,
+    Keyword::DATE,
+    Keyword::TIME,
+    Keyword::TIMESTAMP,
+    Keyword::INTERVAL,
+];
 
 /// Words that end a FROM clause.
 const BEHIND_FROM: [Keyword; 5] =
@@ -288,6 +372,7 @@ pub(super) fn check_plan(plan: &LogicalPlan) -> Result<()> {
         ));
     }
     growth::check(plan)?;
+    super::sizes::check_types(plan).map_err(query_error)?;
     SQLOptions::new()
         .with_allow_ddl(false)
         .with_allow_dml(false)
@@ -324,7 +409,7 @@ fn count_nodes(plan: &LogicalPlan, known: &mut HashMap<*const LogicalPlan, usize
 }
 
 /// The query within an expression.
-fn subquery_of(expr: &Expr) -> Option<&Subquery> {
+pub(super) fn subquery_of(expr: &Expr) -> Option<&Subquery> {
     match expr {
         Expr::ScalarSubquery(subquery)
         | Expr::Exists(Exists { subquery, .. })
@@ -352,6 +437,20 @@ mod tests {
         let long_list = format!("SELECT 1 WHERE 1 IN ({})", vec!["1"; 100_000].join(", "));
         check_text(&long_list).unwrap();
         check_text(&doubled(5)).unwrap();
+        let each = |part: &dyn Fn(u32) -> String| (0..20).map(part).collect::<Vec<_>>().concat();
+        let twice = each(&|n| format!(", c{n}(a) AS MATERIALIZED (SELECT {n})"));
+        let used = each(&|n| format!(" UNION SELECT 1 FROM c{n} a, c{n} b"));
+        check_text(&format!(
+            "WITH x AS (SELECT 1){twice} SELECT 1{}",
+            used.split(" UNION").take(11).collect::<Vec<_>>().join(" UNION")
+        ))
+        .unwrap();
+        check_text(&format!("SELECT 1 WHERE seq IN ({})", vec!["-1"; 2_100].join(", "))).unwrap();
+        check_text(&format!("SELECT 1 WHERE at IN ({})", vec!["DATE '2026-11-23'"; 2_100].join(", ")))
+            .unwrap();
+        check_text(&format!("VALUES {}", vec!["(NULL, TRUE)"; 2_100].join(", "))).unwrap();
+        let distinct = vec!["coalesce(a, b) IS DISTINCT FROM coalesce(b, a)"; 60].join(" OR ");
+        check_text(&format!("SELECT {distinct}, 1, 2, 3 FROM events WHERE {distinct}")).unwrap();
         check_text(&format!("SELECT 1 WHERE a = 1{}", " OR a + 1 = 2".repeat(400))).unwrap();
         check_text(&format!("SELECT 1{}", ", payload->'a'->>'b' = 'c'".repeat(400))).unwrap();
     }
@@ -365,7 +464,9 @@ mod tests {
             format!("SELECT 1{}", " UNION ALL SELECT 1".repeat(100_000)),
             format!("SELECT a{}", "[1]".repeat(100_000)),
             format!("SELECT 1 FROM events a{}", ", events".repeat(5_000)),
+            format!("SELECT 1{}", " - -1".repeat(MAX_CHAIN + 1)),
             doubled(25),
+            doubled(25).replace(" AS (", "(a) AS NOT MATERIALIZED ("),
             format!("SELECT a{}", " + a".repeat(MAX_CHAIN + 1)),
             format!("SELECT {}a{}", "(a + ".repeat(60), " + a)".repeat(60)),
             format!("SELECT payload{}", "->'a'".repeat(MAX_STEPS + 1)),

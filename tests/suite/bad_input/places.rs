@@ -60,6 +60,29 @@ fn a_folder_of_other_things_is_no_store() {
 }
 
 #[test]
+fn a_fresh_volume_is_a_place_for_a_store() {
+    let folder = Folder::new();
+    for name in ["lost+found", "@eaDir", "$RECYCLE.BIN", "System Volume Information", ".Trash-1000"] {
+        fs::create_dir_all(folder.path("volume").join(name)).unwrap();
+    }
+    for name in ["desktop.ini", "Thumbs.db", ".DS_Store", "Icon\r"] {
+        folder.write(&format!("volume/{name}"), "?");
+    }
+    folder.run(&["import", "volume", KNOWN]).ok();
+    for name in ["events/@eaDir", "journal/.Trash", "quarantine/lost+found"] {
+        fs::create_dir_all(folder.path("volume").join(name)).unwrap();
+    }
+    folder.write("volume/audits/Thumbs.db", "?");
+    for command in
+        [&["scan", "volume"][..], &["doctor", "volume"], &["recover", "volume", "--mode", "repair"]]
+    {
+        folder.run(command).ok();
+    }
+    assert!(folder.path("volume/desktop.ini").exists() && folder.path("volume/lost+found").exists());
+    assert!(folder.path("volume/audits/Thumbs.db").exists());
+}
+
+#[test]
 fn a_path_below_a_file_cannot_be_made() {
     let folder = Folder::new();
     folder.write("file", "a file");
@@ -87,14 +110,17 @@ fn a_store_of_a_newer_format_is_left_alone() {
         let text = fs::read_to_string(commit).unwrap();
         let newer = text.replacen("\"format\": 1", "\"format\": 2", 1);
         assert_ne!(text, newer);
-        fs::write(commit, newer).unwrap();
+        let copy = folder.path("facts/ledger-copy").join(commit.file_name().unwrap());
+        fs::write(commit, &newer).unwrap();
+        fs::write(&copy, newer).unwrap();
         let name = commit.file_name().unwrap().to_str().unwrap();
         all_fail(
             &folder,
             "facts",
             &[name, "has store format 2", "knows formats up to 1", "use a newer ostracon"],
         );
-        fs::write(commit, text).unwrap();
+        fs::write(commit, &text).unwrap();
+        fs::write(copy, text).unwrap();
     }
     folder.run(&["metrics", "facts"]).ok();
 }
@@ -180,7 +206,7 @@ fn settings_made_beforehand_are_kept_when_the_store_is_made() {
 #[test]
 fn facts_without_a_ledger_are_not_taken_for_a_new_store() {
     let folder = Folder::with_known_facts();
-    fs::remove_dir_all(folder.path("facts/ledger")).unwrap();
+    crate::support::lose_ledger(&folder.path("facts"));
     let before = folder.tree();
     let error = folder.run(&["record", "facts"]).failed();
     assert_snapshot!(error, @"error: facts/events has files, and the ledger in facts/ledger is gone; `ostracon scan STORE` tells more, and `ostracon recover` makes the store whole again");

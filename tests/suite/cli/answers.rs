@@ -38,18 +38,17 @@ fn csv_has_a_header_and_quotes_where_needed() {
     assert_snapshot!(odd("csv"), @r#"
         n,nothing,text,list,yes,x
         1,,"a|b ""q"",
-        next\ 	.","[x, y]",true,0.5
-        2,,,,false,
+        next\ 	.","[""x"",""y""]",true,0.5
+        2,,"",,false,
     "#);
 }
 
 #[test]
-fn tsv_is_the_same_with_tabs() {
+fn tsv_has_tabs_and_escapes() {
     assert_snapshot!(odd("tsv"), @r#"
         n	nothing	text	list	yes	x
-        1		"a|b ""q"",
-        next\ 	."	[x, y]	true	0.5
-        2				false
+        1	\N	a|b "q",\nnext\\ \t.	["x","y"]	true	0.5
+        2	\N		\N	false	\N
     "#);
 }
 
@@ -77,9 +76,16 @@ fn markdown_is_a_table_in_one_piece() {
     assert_snapshot!(odd("markdown"), @r#"
         | n | nothing | text | list | yes | x |
         | ---: | --- | --- | --- | --- | ---: |
-        | 1 |  | a\|b "q",<br>next\\ 	. | [x, y] | true | 0.5 |
-        | 2 |  |  |  | false |  |
+        | 1 | NULL | a\|b "q",<br>next\\ 	. | [x, y] | true | 0.5 |
+        | 2 | NULL |  | NULL | false | NULL |
     "#);
+}
+
+#[test]
+fn a_table_for_another_program_has_all_rows() {
+    let folder = Folder::with_known_facts();
+    let said = folder.run(&["sql", "facts", "-c", "SELECT a.seq FROM events a, events b, events c"]).ok();
+    assert_eq!(said.out.lines().count(), 65 * 65 * 65 + 4);
 }
 
 #[test]
@@ -185,8 +191,8 @@ fn a_file_that_cannot_be_written_is_named_and_nothing_half_written_stays() {
     let output = |name: &str, sql: &str| folder.run(&["sql", "facts", "-c", sql, "--output", name]).failed();
     assert_snapshot!(output("no/such/answer.csv", "SELECT 1"), @"error: cannot write no/such/answer.csv: No such file or directory (os error 2)");
     assert_snapshot!(output("taken.csv", "SELECT 1"), @"error: cannot write taken.csv: Is a directory (os error 21)");
-    assert_snapshot!(output("answer.txt", "SELECT 1"), @"error: answer.txt should end in .parquet, .csv, .json or .arrow, to say what to write");
-    assert_snapshot!(output("answer", "SELECT 1"), @"error: answer should end in .parquet, .csv, .json or .arrow, to say what to write");
+    assert_snapshot!(output("answer.txt", "SELECT 1"), @"error: answer.txt should end in .parquet, .csv, .tsv, .json, .ndjson, .md or .arrow, to say what to write");
+    assert_snapshot!(output("answer", "SELECT 1"), @"error: answer should end in .parquet, .csv, .tsv, .json, .ndjson, .md or .arrow, to say what to write");
     assert_snapshot!(output("answer.parquet", "SELECT nonsense FROM events"), @r"
         error: Schema error: No field named nonsense.
         Valid fields are events.at, events.system_id, events.actor_address, events.event_type, events.error, events.error_type, events.reason, events.payload, events.recorded_at, events.timestamp, events.stream, events.seq, events.extra.
@@ -288,4 +294,19 @@ fn a_file_holds_one_answer() {
         assert!(error.contains(&format!("{file} can hold one answer")), "{error}");
         assert!(!folder.path(file).exists());
     }
+}
+
+#[test]
+fn a_byte_order_mark_before_a_question_is_no_part_of_it() {
+    let folder = Folder::with_known_facts();
+    let marked = "\u{feff}SELECT 1 AS a";
+    folder.write("q.sql", marked);
+    folder.write("i.sql", "\\i q.sql\n");
+    for command in ["sql", "repl"] {
+        let args = |file| [command, "facts", "--format", "csv", "-f", file];
+        assert_eq!(folder.run(&args("q.sql")).ok().out, "a\n1\n");
+        assert_eq!(folder.run_with(&args("-"), marked.as_bytes()).ok().out, "a\n1\n");
+    }
+    let said = folder.run(&["repl", "facts", "--format", "csv", "-f", "i.sql"]).ok();
+    assert_eq!(said.out, "a\n1\n");
 }

@@ -22,6 +22,7 @@ const COMMANDS: &[&str] = &[
     "recover",
     "doctor",
     "startup-check",
+    "backup",
     "demo",
     "repl",
     "completions",

@@ -188,6 +188,7 @@ fn metrics_come_in_three_forms() {
         unflushed                                       0
         streams                                         1
         commits                                         2
+        hidden                                          0
     ");
     let prometheus = folder.run(&["metrics", "facts", "--prometheus"]).ok();
     assert_snapshot!("metrics_prometheus", steady(&prometheus.out));

@@ -48,6 +48,30 @@ fn a_reader_that_never_looked_is_no_error() {
 }
 
 #[test]
+fn what_is_wrong_is_in_the_exit_code_also_where_nobody_reads() {
+    let folder = Folder::with_known_facts();
+    let segment = std::fs::read_dir(folder.path("facts/events")).unwrap().next().unwrap().unwrap();
+    std::fs::File::options().write(true).open(segment.path()).unwrap().set_len(100).unwrap();
+    for args in [
+        &["startup-check", "facts"][..],
+        &["doctor", "facts"],
+        &["doctor", "facts", "--quick"],
+        &["recover", "facts"],
+        &["recover", "facts", "--json"],
+        &["scan", "facts"],
+        &["scan", "facts", "--json"],
+    ] {
+        let heard = folder.command(args).stdin(Stdio::null()).output().unwrap().status.code();
+        assert!(matches!(heard, Some(1 | 2)), "{args:?}: {heard:?}");
+        let mut child = folder.spawn(args);
+        drop((child.stdin.take(), child.stdout.take()));
+        let mut err = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
+        assert_eq!(child.wait().unwrap().code(), heard, "{args:?}: {err}");
+    }
+}
+
+#[test]
 fn nobody_listening_to_the_talk_is_no_error() {
     let folder = Folder::with_known_facts();
     let mut child = folder.spawn(&["sql", "facts", "-c", "SELECT 1 AS a", "--format", "csv"]);
@@ -222,8 +246,11 @@ fn sql_over_a_broken_segment_names_it_and_says_what_to_do() {
         damage(&segment);
         let name = format!("events/{}", segment.file_name().unwrap().to_str().unwrap());
         let error = folder.run(&["sql", "facts", "-c", "SELECT max(payload) FROM events"]).failed();
-        assert!(error.starts_with(&format!("error: {name} is damaged: ")), "{error}");
-        assert!(error.contains("`ostracon scan STORE`") && error.contains("`ostracon recover`"), "{error}");
+        assert!(error.contains(&format!("{name} is damaged: ")), "{error}");
+        assert!(
+            error.contains("`ostracon scan --deep STORE`") && error.contains("`ostracon recover`"),
+            "{error}"
+        );
     }
     let folder = Folder::with_known_facts();
     let mut bytes = std::fs::read(path(&folder)).unwrap();
@@ -231,8 +258,5 @@ fn sql_over_a_broken_segment_names_it_and_says_what_to_do() {
     std::fs::write(path(&folder), bytes).unwrap();
     let error =
         folder.run(&["sql", "facts", "-c", "SELECT max(payload), max(actor_address) FROM events"]).failed();
-    assert!(
-        error.contains("a segment of the store is damaged") && error.contains("`ostracon scan --deep STORE`"),
-        "{error}"
-    );
+    assert!(error.contains(" is damaged: ") && error.contains("`ostracon scan --deep STORE`"), "{error}");
 }

@@ -58,6 +58,7 @@ fn import_takes_several_files_and_what_was_rotated_oldest_first() {
     assert!(folder.run(&["import", "alone", "log"]).ok().err.contains("log.10 lies beside it; --rotated"));
     let said = folder.run(&["import", "facts", "--rotated", "log", "more"]).ok();
     assert_snapshot!(said.talk(), @r"
+    log.old has no number of a rotated file, and is not imported; name it, before what is newer, to import it
     log.10: imported 1 fact (1 events, 0 audits, 0 dead letters) in ⏱
     log.2: imported 1 fact (1 events, 0 audits, 0 dead letters) in ⏱
     log.1: imported 1 fact (1 events, 0 audits, 0 dead letters) in ⏱
@@ -88,11 +89,20 @@ fn import_names_what_it_cannot_open() {
 }
 
 #[test]
-fn import_never_writes_rejects_into_the_file_that_it_reads() {
+fn rejects_never_go_into_the_file_that_is_read() {
     let folder = Folder::new();
     folder.write("f.ndjson", "nonsense\n");
     let error = folder.run(&["import", "facts", "f.ndjson", "--rejects", "./f.ndjson"]).failed();
-    assert_snapshot!(error, @"error: ./f.ndjson is the file to import; keep its malformed lines in another");
+    assert_snapshot!(error, @"error: ./f.ndjson is the input itself; keep its malformed lines in another file");
+    std::fs::hard_link(folder.path("f.ndjson"), folder.path("linked")).unwrap();
+    let error = folder.run(&["import", "facts", "f.ndjson", "--rejects", "linked"]).failed();
+    assert!(error.contains("linked is the input itself"), "{error}");
+    // Each line kept aside would be one more to read: the limit ends what fills the disk.
+    for args in [&["record", "facts"][..], &["import", "facts", "-"]] {
+        let args = [args, &["--rejects", "linked"]].concat();
+        let error = folder.run_limited("ulimit -f 1000; exec < f.ndjson", &args).failed();
+        assert!(error.contains("linked is the input itself"), "{args:?}: {error}");
+    }
     assert_eq!(folder.read("f.ndjson"), b"nonsense\n");
     assert!(!folder.path("facts").exists());
 }
@@ -150,7 +160,7 @@ fn the_demo_does_not_mix_its_facts_with_others() {
     assert_snapshot!(error, @"error: facts is a store already, and the demo's facts would be among its own; name a folder that is not there yet, as in: ostracon demo facts-demo");
     assert!(folder.tree() == before);
     // Nor where the ledger had to begin again, and no flush is in it any more.
-    std::fs::remove_dir_all(folder.path("facts/ledger")).unwrap();
+    crate::support::lose_ledger(&folder.path("facts"));
     folder.run(&["recover", "facts", "--mode", "rebuild"]).ok();
     assert!(folder.run(&["demo", "facts"]).failed().contains("is a store already"));
 }

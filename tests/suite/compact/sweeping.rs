@@ -141,7 +141,17 @@ fn a_copy_of_facts_is_not_removed_while_a_live_segment_is_missing() {
 
 /// So may the journal of a process that has died, though the ledger covers its facts.
 #[test]
-fn a_journal_is_not_removed_while_a_live_segment_is_missing() {
+fn a_journal_is_not_removed_while_a_live_segment_is_missing_or_damaged() {
+    journal_stays_while(|segment| std::fs::remove_file(segment).unwrap());
+    // Its size is what it was.
+    journal_stays_while(|segment| {
+        let mut bytes = std::fs::read(segment).unwrap();
+        bytes[10..90].fill(0x55);
+        std::fs::write(segment, bytes).unwrap();
+    });
+}
+
+fn journal_stays_while(damage: impl Fn(&std::path::Path)) {
     let folder = support::scratch();
     let (root, aside) = (folder.path().join("facts"), folder.path().join("aside"));
     let writer = Store::open(&root).unwrap();
@@ -161,7 +171,7 @@ fn a_journal_is_not_removed_while_a_live_segment_is_missing() {
     };
     assert_eq!(journals(), 1);
     let events = segment_files(&root).into_iter().find(|path| path.starts_with("events")).unwrap();
-    std::fs::remove_file(root.join(events)).unwrap();
+    damage(&root.join(events));
 
     let store = Store::builder().maintenance().open(&root).unwrap();
     store.compact(CompactOptions::new().kind(Kind::Audit)).unwrap();

@@ -180,7 +180,7 @@ fn what_a_syncing_store_reports_after_a_crash_survives_a_power_failure() {
         let no_flush = n % 2 == 0 && root.join("ledger/00000000000000000000.json").exists();
         if no_flush {
             // What the dead process left stays in its journal for a while.
-            plan.only(Op::Link).fail_from(1, Fault::Io);
+            plan.below(root.join("ledger")).only(Op::Link).fail_from(1, Fault::Io);
         }
         let _because = Because(format!("flushed by the next process: {}", !no_flush));
         let store = run.open(&root, &disk).unwrap();

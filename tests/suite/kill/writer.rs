@@ -58,6 +58,20 @@ impl Writer {
         }
     }
 
+    /// How many facts it has acknowledged so far, of those that were read.
+    pub(super) fn acknowledged(&self) -> usize {
+        self.acked.len()
+    }
+
+    /// Kills it now, unless it has refused to go on. Returns what it had acknowledged.
+    pub(super) fn kill_or_refused(mut self) -> Vec<Place> {
+        self.child.kill().unwrap();
+        self.read_acks(u64::MAX);
+        self.child.wait().unwrap();
+        self.feeder.join().unwrap();
+        self.acked
+    }
+
     /// Kills it now, unless it has ended, and reads what else it had acknowledged.
     pub(super) fn kill(mut self) -> Ended {
         self.child.kill().unwrap();

@@ -70,6 +70,49 @@ fn recover_tells_a_program_everything() {
 }
 
 #[test]
+fn a_file_beside_the_stores_folders_is_told_and_left_alone() {
+    let folder = damaged();
+    folder.write("facts/README.txt", "whose facts these are");
+    std::fs::create_dir(folder.path("facts/notes")).unwrap();
+    for mode in ["repair", "quarantine", "rebuild"] {
+        folder.run(&["recover", "facts", "--mode", mode, "--quarantine-dir", "aside"]).ok();
+        assert_eq!(folder.read("facts/README.txt"), b"whose facts these are");
+        assert!(folder.path("facts/notes").is_dir());
+    }
+    let said = folder.run(&["scan", "facts"]).ok();
+    assert!(said.out.contains("README.txt: no part of the store, and left alone"), "{said:#?}");
+}
+
+#[test]
+fn recover_gives_a_summary_and_all_of_it_when_told() {
+    let folder = Folder::new();
+    let store = ostracon::Store::open(folder.path("facts")).unwrap();
+    for n in 0..30 {
+        store.record(crate::support::crash(n)).unwrap();
+        store.flush().unwrap();
+    }
+    store.close().unwrap();
+    drop(store);
+    for entry in std::fs::read_dir(folder.path("facts/events")).unwrap() {
+        std::fs::remove_file(entry.unwrap().path()).unwrap();
+    }
+    let looked = folder.run(&["recover", "facts"]);
+    assert_eq!(looked.code, Some(2));
+    assert_eq!(looked.out.lines().count(), 5, "{}", looked.out);
+    assert!(looked.out.contains("segment_missing: and 27 more; --verbose has all"), "{}", looked.out);
+    assert!(looked.out.ends_with("after       the same\n"), "{}", looked.out);
+    let all = folder.run(&["recover", "facts", "--verbose"]);
+    assert_eq!(all.out.matches("segment_missing").count(), 30, "{}", all.out);
+    let doctor = folder.run(&["doctor", "facts"]);
+    assert!(doctor.out.contains("and 27 more"), "{}", doctor.out);
+
+    let said = folder.run(&["recover", "facts", "--mode", "repair"]).ok();
+    assert!(said.out.lines().count() < 15, "{}", said.out);
+    assert!(said.out.contains("30 facts in all, of 30 files"), "{}", said.out);
+    assert!(said.out.ends_with("after       nothing is wrong\n"), "{}", said.out);
+}
+
+#[test]
 fn misuse_ends_with_1_and_a_reason() {
     let folder = damaged();
     let before = folder.tree();
@@ -130,7 +173,8 @@ fn a_ledger_beyond_help_needs_to_be_rebuilt() {
     let folder = Folder::with_known_facts();
     let count = || folder.run(&["sql", "facts", "-c", "SELECT count(*) FROM events", "--format", "csv"]);
     let before = count().ok().out;
-    change(&folder.path("facts/ledger/00000000000000000001.json"), |bytes| bytes[100] ^= 1);
+    let both = crate::support::both_files(&folder.path("facts"), 1);
+    both.iter().for_each(|path| change(path, |bytes| bytes[100] ^= 1));
     let aside = Folder::new();
     copy_tree(&folder.path("facts"), &aside.path("."));
     count().failed();

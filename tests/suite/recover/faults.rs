@@ -21,6 +21,10 @@ fn damaged() -> (Scene, RecoveryMode) {
     let at = position(&journal, b"sku-26");
     change(&journal, |bytes| bytes[at] ^= 1);
     std::fs::write(scene.root().join("events/notes.txt"), "hello").unwrap();
+    // Of two commits, one file each.
+    change(&scene.commit(1), |bytes| bytes[100] ^= 1);
+    std::fs::remove_file(&support::both_files(&scene.root(), 0)[1]).unwrap();
+    change(&support::both_files(&scene.root(), 2)[1], Vec::clear);
     std::fs::create_dir(scene.root().join("audits/mine")).unwrap();
     std::fs::write(scene.root().join("audits/mine/a"), "a").unwrap();
     (scene, RecoveryMode::Quarantine)
@@ -29,7 +33,7 @@ fn damaged() -> (Scene, RecoveryMode) {
 /// A ledger that is beyond help, and a segment that is gone.
 fn without_a_ledger() -> (Scene, RecoveryMode) {
     let scene = Scene::new();
-    std::fs::remove_file(scene.commit(1)).unwrap();
+    support::lose_commit(&scene.root(), 1);
     std::fs::remove_file(scene.events(1)).unwrap();
     (scene, RecoveryMode::Rebuild)
 }

@@ -41,15 +41,15 @@ impl Scene {
     /// Of the ledger, so many commits are left.
     fn roll_back(&self, left: u64) {
         for number in left.. {
-            let commit = self.root().join(format!("ledger/{number:020}.json"));
-            if fs::remove_file(commit).is_err() {
+            if !support::both_files(&self.root(), number)[0].exists() {
                 return;
             }
+            support::lose_commit(&self.root(), number);
         }
     }
 
     fn lose_ledger(&self) {
-        fs::remove_dir_all(self.root().join("ledger")).unwrap();
+        support::lose_ledger(&self.root());
     }
 
     fn recover(&self, mode: RecoveryMode) -> RecoveryReport {
@@ -189,9 +189,11 @@ fn taken_in_part(others: impl FnOnce(&Store)) -> Scene {
     let scene = Scene::new();
     assert_eq!(scene.import(0..8), 8);
     scene.roll_back(1);
-    let one = scene.open();
-    let two = scene.open();
-    others(&two);
+    let (one, two) = support::without_imports(&scene.root(), || {
+        let (one, two) = (scene.open(), scene.open());
+        others(&two);
+        (one, two)
+    });
     // As it is when both processes are killed.
     let scene = scene.copy();
     drop((one, two));
@@ -268,11 +270,12 @@ fn an_import_that_was_asked_for_again_is_not_excused_by_the_first() {
     assert_eq!(scene.import(0..8), 0);
 
     // Others get its numbers, and a compaction looks for litter.
-    let one = others.open();
-    let two = others.open();
-    record(&two, 100..108);
-    two.close().unwrap();
-    drop((one, two));
+    support::without_imports(&others.root(), || {
+        let (one, two) = (others.open(), others.open());
+        record(&two, 100..108);
+        two.close().unwrap();
+        drop((one, two));
+    });
     let segments = |scene: &Scene| {
         let names = Kind::ALL.map(|kind| fs::read_dir(scene.root().join(kind.table())).unwrap());
         let names = names.into_iter().flatten().map(|entry| entry.unwrap().file_name());
@@ -301,7 +304,7 @@ fn what_a_repair_had_brought_back_comes_back_again_from_the_imports_files() {
             fs::copy(&path, folder.join(path.file_name().unwrap())).unwrap();
         }
     }
-    fs::remove_file(scene.root().join("ledger/00000000000000000000.json")).unwrap();
+    support::lose_commit(&scene.root(), 0);
     scene.recover(RecoveryMode::Rebuild);
     scene.holds(0..8);
     assert_eq!(scene.import(0..8), 0);

@@ -6,9 +6,17 @@
 //! [`imports`] those of inputs whose commits are lost, and [`command`] is the command.
 
 mod command;
+mod elsewhere;
 mod faults;
 mod imports;
+mod ledger;
+#[cfg(unix)]
+mod links;
+mod longer;
+mod proof;
 mod rebuilt;
+mod restore_lost;
 mod rules;
-mod scene;
+pub(crate) mod scene;
 mod table;
+mod torn;

@@ -159,10 +159,10 @@ fn a_ledger_is_rebuilt_when_nobody_writes() {
     let store = Store::open(&root).unwrap();
     store.record(support::crash(1)).unwrap();
     store.flush().unwrap();
-    flip(&root.join("ledger/00000000000000000000.json"), 500);
+    support::both_files(&root, 0).iter().for_each(|path| flip(path, 500));
     let error = recover(&root, RecoveryConfig::new(RecoveryMode::Rebuild)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Contended);
-    assert!(error.to_string().contains("when nobody writes"), "{error}");
+    assert!(error.to_string().contains("only while no process writes"), "{error}");
     drop(store);
     let report = recover(&root, RecoveryConfig::new(RecoveryMode::Rebuild)).unwrap();
     assert!(report.is_clean(), "{report:#?}");
@@ -205,7 +205,7 @@ fn a_store_may_be_recovered_before_it_is_opened() {
 #[test]
 fn a_ledger_that_is_gone_is_rebuilt_before_the_store_is_opened() {
     let scene = Scene::new();
-    fs::remove_dir_all(scene.root().join("ledger")).unwrap();
+    support::lose_ledger(&scene.root());
     assert_eq!(Store::open(scene.root()).unwrap_err().kind(), ErrorKind::Damaged);
     let rebuild = StartupMode::Recover(RecoveryConfig::new(RecoveryMode::Rebuild));
     let store = Store::builder().startup(rebuild).open(scene.root()).unwrap();
@@ -248,7 +248,7 @@ fn a_sound_checkpoint_keeps_what_commits_no_longer_say() {
     }
     drop(store);
     for number in [3, 60] {
-        fs::remove_file(root.join(format!("ledger/{number:020}.json"))).unwrap();
+        support::lose_commit(&root, number);
     }
     let report = recover(&root, RecoveryConfig::new(RecoveryMode::Rebuild)).unwrap();
     assert!(report.is_clean(), "{report:#?}");
@@ -305,6 +305,8 @@ fn roll_back(root: &std::path::Path, left: fn(usize) -> usize) {
     commits.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
     commits.sort();
     for commit in commits.split_off(left(commits.len())) {
+        let copy = root.join("ledger-copy").join(commit.file_name().unwrap());
+        fs::remove_file(copy).unwrap();
         fs::remove_file(commit).unwrap();
     }
 }
@@ -377,7 +379,7 @@ fn of_unnamed_segments_that_overlap_every_fact_is_kept_once() {
 
 /// One number of a damaged segment has become larger: with it, there are more bytes than were recorded.
 #[test]
-fn what_a_journal_proves_is_kept_when_the_rest_adds_up_to_too_much() {
+fn of_what_adds_up_to_too_much_as_few_facts_as_possible_are_given_up() {
     let folder = support::scratch();
     let (root, aside) = (folder.path().join("facts"), folder.path().join("aside"));
     let writer = Store::open(&root).unwrap();
@@ -407,8 +409,11 @@ fn what_a_journal_proves_is_kept_when_the_rest_adds_up_to_too_much() {
     let report = recover(&root, RecoveryConfig::new(RecoveryMode::Repair)).unwrap();
     assert!(report.is_clean(), "{report:#?}");
     assert!(report.notes.iter().any(|note| note.contains("more than was recorded")), "{report:#?}");
-    assert_eq!((report.facts_lost(), report.facts_unverified()), (5, 0), "{report:#?}");
+    assert_eq!((report.facts_lost(), report.facts_unverified()), (1, 4), "{report:#?}");
     let kept = support::lines_at(&root);
-    assert_eq!(kept.len(), 35);
-    assert!(kept.iter().all(|line| expected.contains(line)));
+    assert_eq!(kept.len(), 39);
+    assert!(
+        kept.iter().filter(|line| !expected.contains(line)).count() <= 2,
+        "only those with a larger number"
+    );
 }

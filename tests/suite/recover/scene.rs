@@ -101,7 +101,7 @@ pub(crate) fn copy_tree(from: &Path, to: &Path) {
             fs::create_dir(&target).unwrap();
             copy_tree(&entry.path(), &target);
         } else {
-            fs::copy(entry.path(), target).unwrap();
+            support::copy_file(&entry.path(), &target);
         }
     }
 }

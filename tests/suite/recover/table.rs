@@ -69,6 +69,7 @@ const DAMAGES: &[(&str, fn(&Scene))] = &[
     ("journal: cut within its last frame", |scene| {
         change(&scene.journal(), |bytes| bytes.truncate(bytes.len() - 9));
     }),
+    ("journal: emptied", |scene| change(&scene.journal(), Vec::clear)),
     ("journal: another file altogether", |scene| fs::write(scene.journal(), [b'?'; 500]).unwrap()),
     ("journal: of another store", |scene| {
         let other = Scene::new();
@@ -80,6 +81,14 @@ const DAMAGES: &[(&str, fn(&Scene))] = &[
     ("ledger: the first commit missing", |scene| fs::remove_file(scene.commit(0)).unwrap()),
     ("ledger: a commit between missing", |scene| fs::remove_file(scene.commit(1)).unwrap()),
     ("ledger: the newest commit missing", |scene| fs::remove_file(scene.commit(2)).unwrap()),
+    ("ledger: a commit between emptied", |scene| change(&scene.commit(1), Vec::clear)),
+    ("ledger: a commit between replaced by another", |scene| {
+        fs::copy(scene.commit(2), scene.commit(1)).unwrap();
+    }),
+    ("ledger: a commit between is a folder", |scene| {
+        fs::remove_file(scene.commit(1)).unwrap();
+        fs::create_dir(scene.commit(1)).unwrap();
+    }),
     ("ledger: emptied", |scene| {
         scene.files("ledger").iter().for_each(|path| fs::remove_file(path).unwrap());
     }),
@@ -87,6 +96,37 @@ const DAMAGES: &[(&str, fn(&Scene))] = &[
     ("ledger and a segment: a commit and its events missing", |scene| {
         fs::remove_file(scene.events(0)).unwrap();
         fs::remove_file(scene.commit(1)).unwrap();
+    }),
+    ("copies: a bit flipped in one", |scene| flip(&copy_of(scene, 1), 500)),
+    ("copies: the newest emptied", |scene| change(&copy_of(scene, 2), Vec::clear)),
+    ("copies: one of another store", |scene| {
+        fs::copy(Scene::new().commit(1), copy_of(scene, 1)).unwrap();
+    }),
+    ("copies: one missing", |scene| fs::remove_file(copy_of(scene, 1)).unwrap()),
+    ("copies: the folder missing", |scene| fs::remove_dir_all(scene.root().join("ledger-copy")).unwrap()),
+    ("ledger and copies: one file each of all commits", |scene| {
+        flip(&scene.commit(0), 500);
+        fs::remove_file(copy_of(scene, 1)).unwrap();
+        fs::remove_file(scene.commit(2)).unwrap();
+    }),
+    ("ledger and copies: a bit flipped in the first commit", |scene| both(scene, 0, |path| flip(path, 500))),
+    ("ledger and copies: a bit flipped in a commit between", |scene| both(scene, 1, |path| flip(path, 500))),
+    ("ledger and copies: a bit flipped in the newest commit", |scene| both(scene, 2, |path| flip(path, 500))),
+    ("ledger and copies: the first commit missing", |scene| support::lose_commit(&scene.root(), 0)),
+    ("ledger and copies: a commit between missing", |scene| support::lose_commit(&scene.root(), 1)),
+    ("ledger and copies: the newest commit missing", |scene| support::lose_commit(&scene.root(), 2)),
+    ("ledger and copies: emptied", |scene| {
+        for folder in ["ledger", "ledger-copy"] {
+            scene.files(folder).iter().for_each(|path| fs::remove_file(path).unwrap());
+        }
+    }),
+    ("ledger and copies: the folders missing", |scene| support::lose_ledger(&scene.root())),
+    ("ledger, copies and a segment: a commit and its events missing", |scene| {
+        fs::remove_file(scene.events(0)).unwrap();
+        support::lose_commit(&scene.root(), 1);
+    }),
+    ("stranger: a file beside the store's folders", |scene| {
+        fs::write(scene.root().join("README.txt"), "hello").unwrap();
     }),
     ("stranger: a file", |scene| fs::write(scene.root().join("events/notes.txt"), "hello").unwrap()),
     ("stranger: a folder with files", |scene| {
@@ -114,6 +154,15 @@ const DAMAGES: &[(&str, fn(&Scene))] = &[
         fs::write(scene.root().join("events/.DS_Store"), "?").unwrap();
     }),
 ];
+
+fn copy_of(scene: &Scene, number: u64) -> std::path::PathBuf {
+    let [_, copy] = support::both_files(&scene.root(), number);
+    copy
+}
+
+fn both(scene: &Scene, number: u64, act: impl Fn(&Path)) {
+    support::both_files(&scene.root(), number).iter().for_each(|path| act(path));
+}
 
 #[test]
 fn what_comes_of_every_damage_in_every_mode() {

@@ -88,6 +88,112 @@ fn the_environment_and_the_config_file_say_how_it_begins() {
 }
 
 #[test]
+fn a_config_that_cannot_be_read_keeps_nobody_from_asking() {
+    let folder = Folder::with_known_facts();
+    let ask = |home: &str| {
+        let mut command = folder.command(&["repl", "facts", "-c", "SELECT 1 AS n", "--format", "csv"]);
+        command.env_remove("XDG_CONFIG_HOME").env_remove("XDG_STATE_HOME").env("HOME", home);
+        let output = command.output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+        (output.status.code(), said)
+    };
+    assert_eq!(ask("/dev/null"), (Some(0), "n\n1\n".to_owned()));
+    std::fs::create_dir_all(folder.path("home/.config/ostracon/config.toml")).unwrap();
+    let (code, said) = ask(folder.path("home").to_str().unwrap());
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("config.toml cannot be read") && said.contains("goes on without it"), "{said}");
+}
+
+#[test]
+fn a_script_that_ends_within_something_fails_and_says_so() {
+    let folder = Folder::with_known_facts();
+    let first = "SELECT 1 AS n;\n";
+    for (end, told) in [
+        ("/* SELECT 2;", "line 2: this begins a comment, which */ ends"),
+        ("SELECT 2 /* /* */", "line 2: this begins a comment"),
+        ("SELECT 'a;\n", "line 2: this begins a text"),
+        ("SELECT \"a;\n", "line 2: this begins a name"),
+        ("SELECT $$;\n", "line 2: this begins a text"),
+        ("SELECT (2;", "line 2: "),
+        ("SELECT (2", "line 2: "),
+        ("SELECT 2 +\n\\q\n", "line 3: this leaves within a statement"),
+    ] {
+        let text = format!("{first}{end}");
+        folder.write("open.sql", &text);
+        let csv = ["--format", "csv"];
+        for said in [
+            folder.run_with(&["repl", "facts", "--format", "csv"], text.as_bytes()),
+            folder.run(&[&["repl", "facts", "-c", &text][..], &csv].concat()),
+            folder.run(&[&["repl", "facts", "-f", "open.sql"][..], &csv].concat()),
+            folder.run(&[&["repl", "facts", "-c", "\\i open.sql"][..], &csv].concat()),
+        ] {
+            assert_eq!((said.code, said.out.as_str()), (Some(1), "n\n1\n"), "{end}: {}", said.err);
+            assert!(said.err.contains(told), "{end}: {}", said.err);
+        }
+    }
+}
+
+#[test]
+fn a_command_within_a_statement_leaves_the_statement_alone() {
+    let folder = Folder::with_known_facts();
+    let script = "SELECT 1 AS a,\n\\echo between\n  2 AS b\n\\format csv\n;\nSELECT 3 AS c\n\\echo last\n";
+    folder.write("within.sql", script);
+    for said in [
+        folder.run_with(&["repl", "facts"], script.as_bytes()).ok(),
+        folder.run(&["repl", "facts", "-f", "within.sql"]).ok(),
+        folder.run(&["repl", "facts", "-c", "\\i within.sql"]).ok(),
+    ] {
+        assert_eq!(said.out, "between\na,b\n1,2\nlast\nc\n3\n");
+    }
+    // Lines are counted on, and what is no text costs what it stands in.
+    let script = b"SELECT 1\n\\echo \xff\n  AS a;\nSELECT 2\n\\x\nFROM nothing;\n";
+    let said = folder.run_with(&["repl", "facts", "--format", "csv", "--keep-going"], script);
+    assert!(said.err.contains("error: line 2: this is not UTF-8"), "{}", said.err);
+    assert!(said.err.contains("error: line 4: "), "{}", said.err);
+}
+
+#[test]
+fn commands_use_or_refuse_what_they_are_given() {
+    let folder = Folder::with_known_facts();
+    let shown = folder.run(&["repl", "facts", "-c", "\\queries crash_loops"]).ok().out;
+    assert_eq!(shown, folder.run(&["queries", "crash_loops"]).ok().out);
+    for (command, told) in [
+        ("\\queries crash_lops", "crash_loops"),
+        ("\\stats events", "\\stats takes nothing, and was given events"),
+        ("\\q now", "\\q takes nothing"),
+    ] {
+        let said = folder.run(&["repl", "facts", "-c", command]);
+        assert_eq!(said.code, Some(1), "{command}");
+        assert!(said.err.contains(told), "{command}: {}", said.err);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_store_may_have_any_name_that_the_system_allows() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = Folder::new();
+    let name = std::ffi::OsStr::from_bytes(b"f\xe9te");
+    let run = |before: &[&str], after: &[&str]| {
+        let mut command = folder.command(before);
+        command.arg(name).args(after);
+        let output = command.output().unwrap();
+        let err = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap(), err)
+    };
+    let (code, _, err) = run(&[], &[]);
+    assert_eq!(code, Some(1));
+    assert!(err.contains("is neither a command nor a store"), "{err}");
+    let known = super::super::command::KNOWN;
+    let (code, _, err) = run(&["import"], &[known]);
+    assert_eq!(code, Some(0), "{err}");
+    let (code, out, err) = run(&[], &["--format", "csv", "-c", "SELECT count(*) AS n FROM events"]);
+    assert_eq!((code, out.as_str()), (Some(0), "n\n65\n"), "{err}");
+    let (code, out, err) = run(&["tail"], &[]);
+    assert_eq!((code, out.lines().count()), (Some(0), 84), "{err}");
+}
+
+#[test]
 fn a_reader_that_has_seen_enough_is_no_error() {
     let folder = Folder::with_known_facts();
     let mut child =

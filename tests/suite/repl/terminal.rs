@@ -98,7 +98,7 @@ impl Terminal {
     #[track_caller]
     pub(super) fn ask(&mut self, line: &str, expected: &str) -> String {
         self.keys(line);
-        // What is typed before the editor reads again may be lost: that is how terminals are.
+        // What is typed before the editor reads is shown twice: by the terminal, and by the editor.
         let last = line.chars().last().unwrap();
         self.wait(line, |screen| cursor_line(screen).ends_with(last));
         self.keys("\r");
@@ -164,6 +164,21 @@ impl Terminal {
         String::from_utf8_lossy(&self.bytes.lock().unwrap()).into_owned()
     }
 
+    /// Sends the command a signal, as a service manager does.
+    pub(super) fn signal(&self, name: &str) {
+        let id = self.child.process_id().unwrap().to_string();
+        assert!(std::process::Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
+    }
+
+    /// Everything that was sent to the terminal until the command ended.
+    #[track_caller]
+    pub(super) fn bytes_at_end(mut self) -> String {
+        self.wait_for_end();
+        // What it sent last may still be on its way.
+        std::thread::sleep(Duration::from_millis(300));
+        self.bytes()
+    }
+
     pub(super) fn resize(&mut self, cols: u16) {
         self.screen.lock().unwrap().screen_mut().set_size(ROWS, nonzero(cols));
         self.master.resize(size(cols)).unwrap();
@@ -172,6 +187,11 @@ impl Terminal {
     /// Waits until the command has ended, and gives its exit code.
     #[track_caller]
     pub(super) fn end(mut self) -> u32 {
+        self.wait_for_end()
+    }
+
+    #[track_caller]
+    fn wait_for_end(&mut self) -> u32 {
         let begun = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {

@@ -57,6 +57,116 @@ fn ctrl_c_clears_the_line_and_stops_the_query() {
     terminal.ask("SELECT 6 * 7 + 1 AS n;", "| 43 |");
 }
 
+#[test]
+fn a_terminal_that_a_signal_takes_the_prompt_from_is_as_before() {
+    let folder = Folder::with_known_facts();
+    let mut terminal = Terminal::open(&folder, 80);
+    terminal.keys("SELECT half");
+    terminal.wait_for("SELECT half");
+    terminal.signal("TERM");
+    let bytes = terminal.bytes_at_end();
+    let (on, off) = (bytes.rfind("\x1b[?2004h"), bytes.rfind("\x1b[?2004l"));
+    assert!(on.is_some() && off > on, "marks around what is pasted stay on: {bytes:?}");
+}
+
+#[test]
+fn a_command_between_two_lines_costs_no_line_where_nothing_can_be_edited() {
+    let folder = Folder::with_known_facts();
+    let mut terminal = Terminal::open_with(&folder, 80, &[("TERM", "dumb")]);
+    terminal.keys("SELECT 6 *\r");
+    terminal.keys("\\echo between\r");
+    terminal.wait_for("between\n");
+    terminal.keys("7 AS n;\r");
+    terminal.wait_for("| 42 |");
+}
+
+#[test]
+fn what_is_pasted_or_typed_ahead_is_asked_line_by_line() {
+    let folder = Folder::with_known_facts();
+    let mut terminal = Terminal::open(&folder, 100);
+    let asked =
+        |from: u32| (from..from + 4).map(|n| format!("SELECT {n} * 1001 AS n;\r")).collect::<String>();
+    let answered = |terminal: &mut Terminal, from: u32| {
+        for n in from..from + 4 {
+            terminal.wait_for(&format!("| {} |", n * 1001));
+        }
+    };
+    // Without the marks that most terminals put around what is pasted.
+    terminal.keys(&asked(10));
+    answered(&mut terminal, 10);
+    // While something else runs.
+    terminal.keys("SELECT 1 AS one; | sleep 2\r");
+    std::thread::sleep(Duration::from_millis(700));
+    terminal.keys(&asked(20));
+    answered(&mut terminal, 20);
+    // More than is read at once.
+    let long = format!("SELECT 77 * 13 AS n -- {}\r;\r", "x".repeat(700));
+    terminal.keys(&long.repeat(3));
+    terminal.keys(&asked(30));
+    answered(&mut terminal, 30);
+    // With the marks, and its last line is typed on.
+    terminal.stop();
+    // The terminal throws away what is in its queue when it takes the signal.
+    std::thread::sleep(Duration::from_millis(700));
+    terminal
+        .keys("\x1b[200~SELECT 40 * 1001 AS n;\nSELECT 41 * 1001 AS n;\nSELECT 42 * 1001\x1b[201~ AS n;\r");
+    for n in 40..43 {
+        terminal.wait_for(&format!("| {} |", n * 1001));
+    }
+}
+
+#[test]
+fn a_command_between_the_lines_of_a_statement_is_done_and_the_statement_stays() {
+    let folder = Folder::with_known_facts();
+    let mut terminal = Terminal::open(&folder, 100);
+    terminal.keys("SELECT 6 *\r");
+    terminal.wait_for("-- goes on until a ;");
+    terminal.keys("\\d audits\r");
+    terminal.wait_for("registry_size");
+    terminal.wait("the statement, typed again", |screen| {
+        let shown = screen.contents();
+        shown
+            .rfind("SELECT 6 *")
+            .is_some_and(|again| shown.rfind("registry_size").is_some_and(|table| again > table))
+    });
+    terminal.keys("7 AS n;\r");
+    terminal.wait_for("| 42 |");
+    terminal.keys("SELECT 5 *\r\\nonsense\r");
+    terminal.wait_for("there is no command");
+    terminal.keys("5 AS n;\r");
+    terminal.wait_for("| 25 |");
+}
+
+#[test]
+fn a_config_with_a_mistake_or_none_that_can_be_read_does_not_keep_the_prompt_from_starting() {
+    let folder = Folder::with_known_facts();
+    std::fs::create_dir_all(folder.path("config/ostracon")).unwrap();
+    for config in ["colour = true\n", "timezone = \"Olympus\"\n", "format = \"csv", "\u{0}"] {
+        folder.write("config/ostracon/config.toml", config);
+        let mut terminal = Terminal::open(&folder, 120);
+        terminal.ask("SELECT 6 * 7 AS n;", "| 42 |");
+        assert!(terminal.bytes().contains("the prompt begins as if there were no such file"));
+    }
+    let nowhere = [("HOME", "/dev/null"), ("XDG_CONFIG_HOME", ""), ("XDG_STATE_HOME", "")];
+    let mut terminal = Terminal::open_with(&folder, 120, &nowhere);
+    terminal.ask("SELECT 6 * 7 AS n;", "| 42 |");
+}
+
+#[test]
+fn a_pager_that_shows_no_colours_gets_none() {
+    let folder = Folder::with_known_facts();
+    const MANY: &str = "SELECT seq, NULL AS nothing FROM events ORDER BY seq LIMIT 60;";
+    for (pager, coloured) in [("tee paged > /dev/null; :", false), ("cat > paged; :", true)] {
+        let mut terminal = Terminal::open_with(&folder, 100, &[("PAGER", pager)]);
+        terminal.keys(MANY);
+        terminal.keys("\r");
+        terminal.wait_for("60 rows");
+        let paged = String::from_utf8(folder.read("paged")).unwrap();
+        assert_eq!(paged.contains('\x1b'), coloured, "{pager}");
+        assert!(paged.contains("nothing") && paged.lines().count() > 60, "{paged}");
+    }
+}
+
 /// Rows that never have to be waited for leave no moment to hear it in, unless one is made.
 #[test]
 fn ctrl_c_stops_an_answer_while_it_is_written() {

@@ -61,7 +61,7 @@ fn explain_counts_what_becomes_of_facts_and_gives_examples() {
     assert_snapshot!(timeless(&folder.run(&some).ok().out));
     let json = folder.run(&["retention", "facts", "explain", "--json"]).ok();
     let json: serde_json::Value = serde_json::from_str(&json.out).unwrap();
-    assert_eq!(json["kept"].as_u64().unwrap() + json["dropped"].as_u64().unwrap(), 84);
+    assert_eq!(json["kept"].as_u64().unwrap() + json["hidden"].as_u64().unwrap(), 84);
     // What is explained is what queries give.
     let count = "SELECT count(*) FROM (SELECT seq FROM events UNION ALL SELECT seq FROM audits
         UNION ALL SELECT seq FROM dead_letters)";
@@ -78,7 +78,7 @@ fn by_their_own_timestamps_facts_of_papyras_default_clock_are_too_old() {
         fs::write(folder.path("facts/ostracon.toml"), rules).unwrap();
         let said = folder.run(&["retention", "facts", "explain", "--json"]).ok();
         let json: serde_json::Value = serde_json::from_str(&said.out).unwrap();
-        (json["kept"].as_u64().unwrap(), json["dropped"].as_u64().unwrap())
+        (json["kept"].as_u64().unwrap(), json["hidden"].as_u64().unwrap())
     };
     // Half of them are of a system that was told to use the wall clock.
     let (all, none) = dropped("");

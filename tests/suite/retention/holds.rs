@@ -1,6 +1,8 @@
 //! What somebody holds is neither hidden nor dropped, and the ledger says who, when and why.
 
-use ostracon::{ErrorKind, Hold, Kind, RetentionLimits, RetentionPolicy, Store};
+use ostracon::{ErrorKind, Event, Hold, Json, Kind, RetentionLimits, RetentionPolicy, Store};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
 
 use super::{Hand, listed, store_of_segments, support};
 
@@ -121,4 +123,83 @@ fn two_processes_that_hold_at_once_both_succeed() {
         }
     });
     assert_eq!(Store::open(&root).unwrap().holds().unwrap().len(), 20);
+}
+
+/// Events of three days, an hour apart, in two segments that begin and end in the morning, and in the tail.
+fn three_days(root: &std::path::Path, hand: &Hand) -> Store {
+    let store = hand.builder().open(root).unwrap();
+    for n in 0..60 {
+        hand.wait(3_600);
+        let payload = match n % 5 {
+            0 => format!(r#"{{"error": "KeyError: {n}", "n": {n}}}"#),
+            1 => format!(r#"{{"reason": "KeyError: {n}", "n": {n}.5}}"#),
+            2 => r#"{"error": null, "n": "n/a"}"#.to_owned(),
+            3 => format!(r#"{{"n": "0{n}", "error": "Boom"}}"#),
+            _ => "{}".to_owned(),
+        };
+        let payload = Json::parse(payload).unwrap();
+        store.record(Event::new("shop", format!("shop:{}", n % 3), "A", payload, hand.seconds())).unwrap();
+        if n == 20 || n == 45 {
+            store.flush().unwrap();
+        }
+    }
+    store
+}
+
+/// Conditions with casts, times, intervals, texts that meet numbers, and functions that are nothing but others.
+fn condition() -> impl Strategy<Value = String> {
+    const INSTANTS: [&str; 3] = ["at", "timestamp", "recorded_at"];
+    const OPS: [&str; 6] = ["=", "<>", "<", "<=", ">", ">="];
+    let drawn = (0..18_usize, 0..3_usize, 0..6_usize, 0..64_i64, 0..64_i64);
+    let leaf = drawn.prop_map(|(shape, instant, op, a, b)| {
+        let (instant, op) = (INSTANTS[instant], OPS[op]);
+        match shape {
+            0 | 1 => format!("{instant}::time {op} TIME '{:02}:00:00'", a % 24),
+            2 => format!("arrow_cast({instant}, 'Time64(Nanosecond)') {op} TIME '{:02}:00:00'", a % 24),
+            3 => format!("{instant}::date {op} DATE '2027-01-{}'", 15 + a % 4),
+            4 => format!("{instant} {op} TIMESTAMPTZ '2027-01-{}T{:02}:00:00Z'", 15 + a % 3, b % 24),
+            5 => format!("{instant} - TIMESTAMPTZ '2027-01-15T08:00:00Z' {op} INTERVAL '{a} hours'"),
+            6 => format!("seq {op} '{a}'"),
+            7 => format!("seq IN ('{a}', '{b}') AND seq = '0{a}'"),
+            8 => format!("seq::text {op} '{a}'"),
+            9 => format!("payload->>'n' {op} {a}"),
+            10 => format!("payload->>'n' IN ({a}, {b}.5, 5)"),
+            11 => format!("coalesce(error, reason) LIKE '%{}%'", a % 10),
+            12 => format!("nvl(error, 'none') {op} 'Boom'"),
+            13 => format!("nvl2(error, seq, stream) {op} {a}"),
+            14 => format!("CASE WHEN seq % 2 = 0 THEN error ELSE reason END IS NOT NULL AND stream {op} 1"),
+            15 => format!("arrow_cast(seq, 'Int16') {op} {a}"),
+            16 => format!("TRY_CAST(seq * 3 AS TINYINT) {op} {a}"),
+            _ => format!("ifnull(reason, error) {op} 'KeyError: {a}'"),
+        }
+    });
+    leaf.prop_recursive(2, 5, 2, |inner| {
+        let two = (inner.clone(), inner.clone());
+        prop_oneof![
+            2 => two.clone().prop_map(|(a, b)| format!("({a} AND {b})")),
+            2 => two.prop_map(|(a, b)| format!("({a} OR {b})")),
+            1 => inner.prop_map(|a| format!("NOT ({a})")),
+        ]
+    })
+}
+
+#[test]
+fn a_hold_covers_the_rows_that_the_same_where_gives() {
+    let (folder, hand) = (support::scratch(), Hand::new());
+    let root = folder.path().join("facts");
+    let _writer = three_days(&root, &hand);
+    let all = hand.read(&root, RetentionPolicy::new());
+    let none = hand.read(&root, newest(0));
+    let keeper = hand.builder().maintenance().open(&root).unwrap();
+    let config = Config { cases: 64, failure_persistence: None, max_shrink_iters: 40, ..Config::default() };
+    let tested = TestRunner::new(config).run(&condition(), |condition| {
+        keeper.hold("case", Hold::new("x").kind(Kind::Event).predicate(&condition)).unwrap();
+        let held = listed(&none);
+        keeper.release("case", "", "").unwrap();
+        let sum = |rows: &[u64]| rows.iter().map(|seq| (1 << 20) + *seq as i64).sum::<i64>();
+        let sql = format!("SELECT coalesce(sum(1048576 + seq), 0) FROM events WHERE {condition}");
+        prop_assert_eq!(sum(&held), support::number(&all, &sql), "{}: {:?}", condition, held);
+        Ok(())
+    });
+    tested.unwrap();
 }

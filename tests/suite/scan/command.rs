@@ -63,7 +63,7 @@ fn a_whole_store() {
 fn a_damaged_store() {
     let (folder, segment) = store();
     fs::write(folder.path(&segment), b"").unwrap();
-    fs::write(folder.path("facts/notes.txt"), b"?").unwrap();
+    fs::write(folder.path("facts/events/notes.txt"), b"?").unwrap();
     fs::write(folder.path("facts/events/again-0a.tmp"), b"half a segment").unwrap();
     let before = folder.tree();
     let said = folder.run(&["scan", "facts"]);
@@ -141,6 +141,75 @@ fn store_with_losses() -> Folder {
     folder.run(&["compact", "facts"]).ok();
     folder.write("facts/ostracon.toml", "[retention.events]\nmax_records = 90\n");
     folder
+}
+
+#[test]
+fn verify_tells_what_became_of_facts_since_a_head() {
+    let folder = Folder::with_known_facts();
+    let head = |folder: &Folder| folder.run(&["head", "facts"]).ok().out.trim().to_owned();
+    let against =
+        |head: &str, more: &[&str]| folder.run(&[&["verify", "facts", "--against", head], more].concat());
+    let first = head(&folder);
+    let said = against(&first, &[]);
+    assert_eq!(said.code, Some(0));
+    assert!(said.out.contains("since then nothing became of any fact"), "{}", said.out);
+    assert!(said.out.contains("contents of segments were not read; --deep reads them"), "{}", said.out);
+
+    folder.run(&["import", "facts", super::super::command::SAMPLE]).ok();
+    let said = against(&first, &["--deep"]);
+    assert_eq!(said.code, Some(0), "to record is to be expected");
+    assert!(said.out.contains("recorded\n") && said.out.contains("were read\n"), "{}", said.out);
+
+    folder.write("facts/ostracon.toml", "[retention]\nmax_records = 10\n");
+    folder.run(&["compact", "facts"]).ok();
+    let said = against(&first, &[]);
+    assert_eq!(said.code, Some(3), "{}", said.out);
+    assert!(said.out.contains("of events dropped by the rule "), "{}", said.out);
+    assert!(said.out.contains("; but facts went since commit 1\n"), "{}", said.out);
+    let sheet: Value = serde_json::from_str(&against(&first, &["--json"]).out).unwrap();
+    assert_eq!(
+        (&sheet["sound"], &sheet["took_facts"], &sheet["contents_read"]),
+        (&true.into(), &true.into(), &false.into())
+    );
+    let number = |value: &Value| value.as_u64().unwrap();
+    let gone: u64 = sheet["changes"]["kinds"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|of| of["dropped"].as_object().unwrap().values().map(number))
+        .sum();
+    let dropped = folder.run(&["verify", "facts", "--json"]).ok().out;
+    let dropped: Value = serde_json::from_str(&dropped).unwrap();
+    let all = dropped["kinds"].as_array().unwrap().iter();
+    let all: u64 = all.flat_map(|of| of["dropped"].as_object().unwrap().values().map(number)).sum();
+    assert_eq!(gone, all);
+
+    let now = head(&folder);
+    assert_eq!(against(&now, &[]).code, Some(0), "all of that was before");
+}
+
+#[test]
+fn verify_tells_of_losses_since_a_head() {
+    let folder = Folder::with_known_facts();
+    let head = folder.run(&["head", "facts"]).ok().out.trim().to_owned();
+    let audits = fs::read_dir(folder.path("facts/audits")).unwrap().next().unwrap().unwrap().path();
+    fs::remove_file(audits).unwrap();
+    folder.run(&["recover", "facts", "--mode", "repair"]).ok();
+    let said = folder.run(&["verify", "facts", "--against", &head]);
+    assert_eq!(said.code, Some(3), "{}", said.out);
+    assert!(said.out.contains("of audits lost"), "{}", said.out);
+}
+
+#[test]
+fn contents_are_read_when_they_are_asked_for() {
+    let folder = Folder::with_known_facts();
+    let segment = fs::read_dir(folder.path("facts/events")).unwrap().next().unwrap().unwrap().path();
+    let mut bytes = fs::read(&segment).unwrap();
+    bytes[100] ^= 1;
+    fs::write(&segment, bytes).unwrap();
+    assert_eq!(folder.run(&["verify", "facts"]).code, Some(0), "it does not look there");
+    let deep = folder.run(&["verify", "facts", "--deep"]);
+    assert_eq!(deep.code, Some(2), "{}", deep.out);
 }
 
 #[test]

@@ -96,6 +96,37 @@ const DAMAGES: &[Damage] = &[
         fs::write(scene.commit(u64::MAX), b"{}").unwrap();
     }),
     ("ledger: missing", |scene| fs::remove_dir_all(scene.root().join("ledger")).unwrap()),
+    ("copy: flipped", |scene| flip(&copy_of(scene, 1), 300, 0)),
+    ("copy: emptied", |scene| fs::write(copy_of(scene, 2), b"").unwrap()),
+    ("copy: missing", |scene| fs::remove_file(copy_of(scene, 1)).unwrap()),
+    ("copy: replaced by another", |scene| copy(&copy_of(scene, 2), &copy_of(scene, 1))),
+    ("copy: of another store", |scene| copy(&copy_of(&another_store(), 1), &copy_of(scene, 1))),
+    ("copy: a pipe", |scene| {
+        fs::remove_file(copy_of(scene, 1)).unwrap();
+        pipe(&copy_of(scene, 1));
+    }),
+    ("copies: the folder missing", |scene| fs::remove_dir_all(scene.root().join("ledger-copy")).unwrap()),
+    ("commit and copy: flipped", |scene| both(scene, 1, |path| flip(path, 300, 0))),
+    ("commit and copy: the newest flipped", |scene| both(scene, 2, |path| flip(path, 300, 0))),
+    ("commit and copy: the first flipped", |scene| both(scene, 0, |path| flip(path, 100, 0))),
+    ("commit and copy: emptied", |scene| both(scene, 1, |path| fs::write(path, b"").unwrap())),
+    ("commit and copy: missing", |scene| support::lose_commit(&scene.root(), 1)),
+    ("commit and copy: the first missing", |scene| support::lose_commit(&scene.root(), 0)),
+    ("commit and copy: the newest missing", |scene| support::lose_commit(&scene.root(), 2)),
+    ("commit and copy: of another store", |scene| {
+        both(scene, 1, |path| copy(&another_store().commit(1), path));
+    }),
+    ("commit and copy: one file each of two", |scene| {
+        flip(&scene.commit(1), 300, 0);
+        fs::remove_file(copy_of(scene, 2)).unwrap();
+        flip(&copy_of(scene, 0), 100, 0);
+    }),
+    ("ledger and copies: missing", |scene| support::lose_ledger(&scene.root())),
+    ("journal: emptied", |scene| fs::write(scene.journal(), b"").unwrap()),
+    ("journal: cut within its header", |scene| {
+        let bytes = fs::read(scene.journal()).unwrap();
+        fs::write(scene.journal(), &bytes[..20]).unwrap();
+    }),
     ("journal: a frame flipped", |scene| flip(&scene.journal(), 80, 0)),
     ("journal: its header flipped", |scene| flip(&scene.journal(), 5, 0)),
     ("journal: cut within its last frame", |scene| {
@@ -125,13 +156,21 @@ const DAMAGES: &[Damage] = &[
             fs::write(scene.root().join(name), b"?").unwrap();
         }
     }),
+    ("harmless: what operating systems leave", |scene| {
+        for folder in ["lost+found", "@eaDir", "events/@eaDir", "journal/lost+found", "ledger/.Trash"] {
+            fs::create_dir(scene.root().join(folder)).unwrap();
+        }
+        for name in ["desktop.ini", "audits/Thumbs.db", "journal/1/desktop.ini", "ledger-copy/Desktop.ini"] {
+            fs::write(scene.root().join(name), b"?").unwrap();
+        }
+    }),
     ("harmless: a folder that was put elsewhere", |scene| {
         let (path, aside) = (scene.root().join("events"), scene.folder.path().join("aside"));
         fs::rename(&path, &aside).unwrap();
         symlink(aside, path).unwrap();
     }),
     ("rolled back to an older copy", |scene| {
-        for newest in [scene.commit(2), scene.journal()] {
+        for newest in [scene.commit(2), copy_of(scene, 2), scene.journal()] {
             fs::remove_file(newest).unwrap();
         }
         for kind in Kind::ALL {
@@ -158,10 +197,26 @@ const DAMAGES_WITH_A_CHECKPOINT: &[Damage] = &[
         fs::remove_file(scene.commit(129)).unwrap();
         fs::remove_file(scene.commit(128)).unwrap();
     }),
+    ("commit and copy: flipped, before the checkpoint", |scene| both(scene, 60, |path| flip(path, 300, 0))),
+    ("commit and copy: missing, before the checkpoint", |scene| support::lose_commit(&scene.root(), 60)),
+    ("commits and copies: the newest two missing", |scene| {
+        support::lose_commit(&scene.root(), 129);
+        support::lose_commit(&scene.root(), 128);
+    }),
 ];
 
 fn checkpoint(scene: &Scene) -> std::path::PathBuf {
     scene.root().join("ledger/00000000000000000128.checkpoint")
+}
+
+fn copy_of(scene: &Scene, number: u64) -> std::path::PathBuf {
+    let [_, copy] = support::both_files(&scene.root(), number);
+    copy
+}
+
+/// Does the same to both files of a commit.
+fn both(scene: &Scene, number: u64, act: impl Fn(&Path)) {
+    support::both_files(&scene.root(), number).iter().for_each(|path| act(path));
 }
 
 fn copy(from: &Path, to: &Path) {

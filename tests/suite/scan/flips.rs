@@ -26,7 +26,8 @@ fn small() -> Scene {
 }
 
 fn files(scene: &Scene) -> Vec<PathBuf> {
-    let folders = ["ledger", "audits", "journal/1"].map(|folder| super::files(&scene.root().join(folder)));
+    let folders = ["ledger", "ledger-copy", "audits", "journal/1"]
+        .map(|folder| super::files(&scene.root().join(folder)));
     let mut files = folders.concat();
     files.retain(|path| fs::metadata(path).unwrap().len() > 0);
     files
@@ -36,7 +37,7 @@ fn files(scene: &Scene) -> Vec<PathBuf> {
 fn a_bit_here_and_there() {
     let scene = small();
     let files = files(&scene);
-    assert_eq!(files.len(), 4, "two commits, a segment and a journal: {files:?}");
+    assert_eq!(files.len(), 6, "two commits, their copies, a segment and a journal: {files:?}");
     let mut flipped = 0;
     for path in files {
         let sound = fs::read(&path).unwrap();

@@ -47,10 +47,13 @@ fn journal_files_that_were_begun_and_never_used() {
     let number: u64 = name.split('-').next().unwrap().parse().unwrap();
     assert!(number > 1, "{name}");
     let beside = |number: u64| used.with_file_name(format!("{number:08}{}", &name[8..]));
-    fs::write(beside(number - 1), header).unwrap();
-    fs::write(beside(number + 1), header).unwrap();
-    fs::write(beside(number + 2), &header[..20]).unwrap();
-    fs::write(beside(number + 3), b"").unwrap();
+    for spare in [beside(number - 1), beside(number + 1)] {
+        fs::write(&spare, header).unwrap();
+        support::never_used(&spare);
+    }
+    // Of processes that were killed while they began one.
+    fs::write(used.with_file_name("0f0f.tmp"), &header[..20]).unwrap();
+    fs::write(used.with_file_name("0e0e.tmp"), b"").unwrap();
     let told = harmless(&scene);
     let without_facts = told.iter().filter(|what| *what == "a journal without facts");
     assert_eq!((told.len(), without_facts.count()), (4, 2), "{told:?}");
@@ -61,7 +64,8 @@ fn journal_files_that_were_begun_and_never_used() {
     let next = store.record(support::any_fact(21)).unwrap();
     assert_eq!((next.stream.get(), next.seq.get()), (1, 22), "the stream goes on");
     store.close().unwrap();
-    assert!(harmless(&scene).is_empty());
+    let unfinished = "a file that was not finished; nothing refers to it";
+    assert_eq!(harmless(&scene), [unfinished, unfinished]);
     assert_eq!(support::lines_at(&scene.root()).len(), 22);
 }
 
@@ -78,14 +82,14 @@ fn temporary_files() {
     assert!(told.iter().all(|what| what.starts_with("a file that was not finished")), "{told:?}");
 }
 
-/// A store whose process was killed at the `n`-th operation of this sort of a flush.
-fn killed_while_flushing(op: Op, n: u64) -> Scene {
+/// A store whose process was killed when a flush had linked its segments, before its commit.
+fn killed_before_the_commit_of_a_flush() -> Scene {
     let alive = support::scratch();
-    let plan = FaultPlan::new().only(op);
+    let plan = FaultPlan::new().below(alive.path().join("facts/ledger")).only(Op::Link);
     let store =
         Store::builder().disk(Disk::with_plan(plan.clone())).open(alive.path().join("facts")).unwrap();
     (0..8).for_each(|n| record(&store, n));
-    plan.halt_at(n);
+    plan.halt_at(1);
     store.flush().unwrap_err();
     let scene = Scene { folder: support::scratch() };
     copy_tree(&alive.path().join("facts"), &scene.root());
@@ -94,8 +98,7 @@ fn killed_while_flushing(op: Op, n: u64) -> Scene {
 
 #[test]
 fn segments_that_were_not_committed_and_whose_facts_are_in_the_journal() {
-    // The third link is the last segment's; the fourth would be the commit's.
-    let scene = killed_while_flushing(Op::Link, 4);
+    let scene = killed_before_the_commit_of_a_flush();
     let told = harmless(&scene);
     let segments = told.iter().filter(|what| what.contains("its facts are still in the journal"));
     assert_eq!(segments.count(), 3, "{told:?}");
@@ -113,7 +116,7 @@ fn segments_that_were_not_committed_and_whose_facts_are_in_the_journal() {
 
 #[test]
 fn segments_that_were_not_committed_and_whose_facts_another_flush_has_committed() {
-    let scene = killed_while_flushing(Op::Link, 4);
+    let scene = killed_before_the_commit_of_a_flush();
     Store::open(scene.root()).unwrap().close().unwrap();
     let told = harmless(&scene);
     let segments = told.iter().filter(|what| what.contains("whose facts the ledger covers"));
@@ -125,11 +128,11 @@ fn segments_that_were_not_committed_and_whose_facts_another_flush_has_committed(
 #[test]
 fn segments_of_an_import_that_was_killed_before_its_commit() {
     let alive = support::scratch();
-    let plan = FaultPlan::new().only(Op::Link);
+    let plan = FaultPlan::new().below(alive.path().join("facts/ledger")).only(Op::Link);
     let store =
         Store::builder().disk(Disk::with_plan(plan.clone())).open(alive.path().join("facts")).unwrap();
     let lines: String = (0..8).map(|n| support::any_fact(n).to_line() + "\n").collect();
-    plan.halt_at(4);
+    plan.halt_at(1);
     store.import(lines.as_bytes(), Import::named("killed")).unwrap_err();
     let scene = Scene { folder: support::scratch() };
     copy_tree(&alive.path().join("facts"), &scene.root());
@@ -166,7 +169,7 @@ fn a_journal_whose_facts_are_in_the_ledger() {
 }
 
 #[test]
-fn a_torn_end_that_was_never_acknowledged() {
+fn a_torn_end_that_a_crash_may_have_left() {
     let scene = Scene::left_by_a_killed_process();
     let journal = scene.journal();
     let bytes = fs::read(&journal).unwrap();

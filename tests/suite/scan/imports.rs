@@ -25,17 +25,17 @@ fn import(root: &Path) -> u64 {
 fn rolled_back() -> Scene {
     let scene = Scene { folder: support::scratch() };
     assert_eq!(import(&scene.root()), FACTS);
-    fs::remove_file(scene.commit(1)).unwrap();
+    support::lose_commit(&scene.root(), 1);
     scene
 }
 
 /// A store whose process was killed when an import had linked its segments, before its commit.
 fn killed() -> Scene {
     let alive = support::scratch();
-    let plan = FaultPlan::new().only(Op::Link);
+    let plan = FaultPlan::new().below(alive.path().join("facts/ledger")).only(Op::Link);
     let store =
         Store::builder().disk(Disk::with_plan(plan.clone())).open(alive.path().join("facts")).unwrap();
-    plan.halt_at(4);
+    plan.halt_at(1);
     store.import(input().as_bytes(), Import::named("papyra.ndjson")).unwrap_err();
     let scene = Scene { folder: support::scratch() };
     copy_tree(&alive.path().join("facts"), &scene.root());
@@ -85,7 +85,7 @@ fn the_lost_commit_of_an_import_is_an_anomaly_and_its_facts_come_back() {
 #[test]
 fn a_rebuilt_ledger_knows_the_inputs_of_the_facts_that_it_takes_back() {
     let scene = rolled_back();
-    fs::remove_dir_all(scene.root().join("ledger")).unwrap();
+    support::lose_ledger(&scene.root());
     let report = recover(scene.root(), RecoveryConfig::new(RecoveryMode::Rebuild)).unwrap();
     assert!(report.is_clean(), "{report:#?}");
     assert_eq!(lines(&scene.root()), all_lines());
@@ -102,7 +102,7 @@ fn an_input_that_is_said_to_be_in_the_store_is_there_without_it() {
         fs::hard_link(&segment, segment.with_extension("tmp")).unwrap();
     }
     assert_eq!(import(&scene.root()), 0, "nothing is new in it");
-    fs::remove_dir_all(scene.root().join("ledger")).unwrap();
+    support::lose_ledger(&scene.root());
     let report = recover(scene.root(), RecoveryConfig::new(RecoveryMode::Rebuild)).unwrap();
     assert!(report.is_clean(), "{report:#?}");
     assert_eq!(lines(&scene.root()), all_lines());
@@ -113,7 +113,7 @@ fn an_input_that_is_said_to_be_in_the_store_is_there_without_it() {
 fn a_rebuilt_ledger_leaves_what_was_never_acknowledged_to_the_input() {
     let scene = killed();
     fs::remove_file(&scene.segments(Kind::Audit)[0]).unwrap();
-    fs::remove_file(scene.commit(0)).unwrap();
+    support::lose_commit(&scene.root(), 0);
     let report = recover(scene.root(), RecoveryConfig::new(RecoveryMode::Rebuild)).unwrap();
     assert!(report.is_clean(), "{report:#?}");
     assert!(lines(&scene.root()).is_empty());
@@ -125,18 +125,15 @@ fn a_rebuilt_ledger_leaves_what_was_never_acknowledged_to_the_input() {
 fn what_others_have_taken_the_numbers_of_is_kept_aside_and_told() {
     let scene = rolled_back();
     // The ledger knows nothing of the import's stream: whoever comes next has it.
-    let store = Store::open(scene.root()).unwrap();
-    for n in 100..120 {
-        store.record(support::any_fact(n)).unwrap();
-    }
-    store
-        .import(
-            (200..220).map(|n| support::any_fact(n).to_line() + "\n").collect::<String>().as_bytes(),
-            Import::named("other"),
-        )
-        .unwrap();
-    store.close().unwrap();
-    drop(store);
+    support::without_imports(&scene.root(), || {
+        let store = Store::open(scene.root()).unwrap();
+        for n in 100..120 {
+            store.record(support::any_fact(n)).unwrap();
+        }
+        let other: String = (200..220).map(|n| support::any_fact(n).to_line() + "\n").collect();
+        store.import(other.as_bytes(), Import::named("other")).unwrap();
+        store.close().unwrap();
+    });
     for depth in DEPTHS {
         let report = scene.scan(depth);
         assert_eq!(kinds(&report), "3 segment_unknown", "{report:#?}");
@@ -162,11 +159,13 @@ fn what_others_have_taken_the_numbers_of_is_kept_aside_and_told() {
 fn an_import_whose_numbers_are_in_anothers_journal_is_told_at_once() {
     for taken in [3, FACTS] {
         let scene = rolled_back();
-        let one = Store::open(scene.root()).unwrap();
-        let two = Store::open(scene.root()).unwrap();
-        for n in 100..100 + taken {
-            two.record(support::any_fact(n)).unwrap();
-        }
+        let (one, two) = support::without_imports(&scene.root(), || {
+            let (one, two) = (Store::open(scene.root()).unwrap(), Store::open(scene.root()).unwrap());
+            for n in 100..100 + taken {
+                two.record(support::any_fact(n)).unwrap();
+            }
+            (one, two)
+        });
         let told = |scene: &Scene| {
             for depth in DEPTHS {
                 let report = scene.scan(depth);

@@ -89,11 +89,11 @@ fn a_store_that_was_rolled_back_is_found_out() {
 fn a_broken_chain_is_not_sound() {
     let scene = Scene::left_by_a_killed_process();
     let kept = Store::builder().read_only(true).open(scene.root()).unwrap().head().unwrap();
-    fs::remove_file(scene.commit(1)).unwrap();
+    support::lose_commit(&scene.root(), 1);
     let sheet = verify(scene.root(), Some(&kept)).unwrap();
     assert!(!sheet.is_sound());
     assert!(sheet.anomalies.iter().any(|anomaly| anomaly.kind.to_string() == "commit_missing"));
-    fs::remove_dir_all(scene.root().join("ledger")).unwrap();
+    support::lose_ledger(&scene.root());
     let sheet = verify(scene.root(), Some(&kept)).unwrap();
     assert!(!sheet.is_sound() && sheet.head.is_none());
     assert_eq!(sheet.against, Some(Against::Gone));

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use ostracon::{Audit, DeadLetter, Event, Json, PersistenceBackend, Store};
+use ostracon::{
+    Audit, DeadLetter, ErrorKind, Event, Json, PersistenceBackend, QueryOptions, RecoveryConfig,
+    RecoveryMode, Store,
+};
 use proptest::prelude::*;
 
 use super::run;
@@ -227,4 +230,61 @@ fn several_systems_share_a_backend_and_the_first_to_close_closes_it() {
         }
         assert_eq!(backend.metrics().write_errors, 1);
     });
+}
+
+#[test]
+fn quarantine_without_a_folder_uses_the_stores_own() {
+    let (folder, store) = open();
+    let root = folder.path().join("facts");
+    run(async {
+        store.record_event(event(1)).await;
+        store.flush().unwrap();
+        std::fs::write(root.join("stranger.txt"), "hello").unwrap();
+        let config = RecoveryConfig::new(RecoveryMode::Quarantine);
+        assert!(store.recover(config.clone()).is_err(), "the library's own call wants it named");
+        let report = PersistenceBackend::recover(&store, Some(config)).await.unwrap();
+        assert!(report.is_clean());
+    });
+}
+
+#[test]
+fn settings_that_do_not_fit_are_found_without_a_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("facts");
+    let wrong = Store::builder().max_buffer_bytes(1);
+    assert_eq!(wrong.check(&root).unwrap_err().kind(), ErrorKind::Settings);
+    Store::builder().check(&root).unwrap();
+    assert!(!root.exists());
+    std::fs::create_dir(&root).unwrap();
+    std::fs::write(root.join("ostracon.toml"), "[flush]\nrowz = 1\n").unwrap();
+    assert_eq!(Store::builder().check(&root).unwrap_err().kind(), ErrorKind::Settings);
+}
+
+#[test]
+fn a_parameter_without_a_placeholder_is_refused() {
+    let (_folder, store) = open();
+    run(async {
+        let options = QueryOptions::new().param("limit", 1_i64).param("lim", 2_i64);
+        let error = store.sql_with("SELECT 1 LIMIT $limit", options).await.unwrap_err();
+        assert_eq!(error.to_string(), "the SQL has no parameter $lim; it has $limit");
+        let nested = "SELECT (SELECT max(seq) FROM events WHERE seq < $1) WHERE EXISTS (SELECT 1 LIMIT $2)";
+        let options = QueryOptions::new().param("1", 1_i64).param("2", 2_i64);
+        store.sql_with(nested, options).await.unwrap().collect().await.unwrap();
+    });
+}
+
+#[test]
+fn an_append_waits_for_room_only_as_long_as_it_may() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::builder()
+        .flush_bytes(2_000)
+        .max_buffer_bytes(2_000)
+        .max_wait(std::time::Duration::from_secs(60))
+        .open(folder.path().join("facts"))
+        .unwrap();
+    assert_eq!(store.max_wait(), std::time::Duration::from_secs(60));
+    for n in 1..=500 {
+        store.append_within(event(n), store.max_wait()).unwrap();
+    }
+    assert_eq!(store.metrics().write_errors, 0);
 }

@@ -197,3 +197,30 @@ fn many_queries_at_once_are_all_answered() {
         }
     });
 }
+
+#[test]
+fn distinct_pairs_and_lists_are_counted_in_little_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::builder().query_memory_bytes(16 << 20).open(folder.path().join("facts")).unwrap();
+    let numbered = |n: u32| event("ActorStarted", "{}", f64::from(n % 10));
+    store.record_all((0..20_000).map(numbered)).unwrap();
+    for (counted, wanted) in [
+        ("(stream, seq)", "20000"),
+        ("(stream, timestamp)", "10"),
+        ("(stream, CASE WHEN seq > 2 THEN seq END)", "19999"),
+        ("CASE WHEN seq > 5 THEN (stream, seq) END", "19995"),
+        ("[stream, seq % 7]", "7"),
+        ("struct(struct(event_type, seq % 7), [seq % 2])", "14"),
+    ] {
+        // Beside another aggregate the distinct values are not made groups of.
+        for sql in [
+            format!("SELECT count(DISTINCT {counted}) AS n FROM events"),
+            format!("SELECT n FROM (SELECT count(*), count(DISTINCT {counted}) AS n FROM events)"),
+            format!(
+                "SELECT n FROM (SELECT actor_address, count(*), count(DISTINCT {counted}) FILTER (WHERE true) AS n FROM events GROUP BY 1)"
+            ),
+        ] {
+            assert_eq!(column(&store, &sql), [wanted], "{sql}");
+        }
+    }
+}

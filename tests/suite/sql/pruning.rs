@@ -391,3 +391,71 @@ fn an_instant_may_be_text_or_a_date() {
         assert_eq!(with, without, "{sql}");
     }
 }
+
+/// A fact of every hour of three days, in two segments that begin and end in the morning, and in the tail.
+fn hours() -> (tempfile::TempDir, ostracon::Store, Vec<i64>) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = ostracon::Store::open(folder.path().join("facts")).unwrap();
+    let times: Vec<i64> = (0..72).map(|hour| START / SECOND + hour * 3_600).collect();
+    for (n, time) in times.iter().enumerate() {
+        store.record(super::event("A", "{}", *time as f64)).unwrap();
+        if n == 25 || n == 50 {
+            store.flush().unwrap();
+        }
+    }
+    (folder, store, times)
+}
+
+#[test]
+fn the_ends_of_a_segment_say_nothing_about_what_keeps_no_order() {
+    let (_folder, store, times) = hours();
+    let hour = |time: &&i64| **time % 86_400 / 3_600;
+    let late = times.iter().filter(|time| hour(time) > 22).count();
+    let early = times.iter().filter(|time| hour(time) < 1).count();
+    let morning = times.iter().filter(|time| (3..=4).contains(&hour(time))).count();
+    for (condition, wanted) in [
+        ("at::time > TIME '22:00:00'", late),
+        ("timestamp::time > TIME '22:00:00'", late),
+        ("to_time(timestamp) > TIME '22:00:00'", late),
+        ("at::timestamp::time > TIME '22:00:00'", late),
+        ("TRY_CAST(at AS TIME) > TIME '22:00:00'", late),
+        ("arrow_cast(timestamp, 'Time64(Nanosecond)') > TIME '22:00:00'", late),
+        ("arrow_cast(timestamp, 'Time32(Second)') > arrow_cast(TIME '22:00:00', 'Time32(Second)')", late),
+        ("at::time < TIME '01:00:00'", early),
+        ("at::time BETWEEN TIME '03:00:00' AND TIME '04:00:00'", morning),
+        ("at::time IN (TIME '03:00:00', TIME '04:00:00')", morning),
+        ("seq < 100 AND CAST(seq AS SMALLINT) = 60", 1),
+        ("seq::text = '9'", 1),
+        ("CAST(seq - 40 AS BOOLEAN) = false", 1),
+    ] {
+        let sql = format!("SELECT count(*) FROM events WHERE {condition}");
+        for options in [QueryOptions::new(), QueryOptions::new().without_pruning()] {
+            let counted = try_rows(&store, &sql, options).unwrap();
+            assert_eq!(counted, [[wanted.to_string()]], "{condition}");
+        }
+        let explained = store.explain_retention(Some(Kind::Event), Some(condition)).unwrap();
+        assert_eq!(explained.fates.iter().map(|fate| fate.facts).sum::<u64>(), wanted as u64, "{condition}");
+    }
+    for (sql, wanted) in [
+        ("SELECT max(timestamp::time), min(timestamp::time) FROM events", ["23:00:00", "00:00:00"]),
+        ("SELECT max(seq::text), min(seq::text) FROM events", ["9", "1"]),
+        (
+            "SELECT count(*), min(seq) FROM events e JOIN (VALUES (TIME '23:00:00')) v(t) ON e.timestamp::time = v.t",
+            ["3", "16"],
+        ),
+        (
+            "SELECT t, seq FROM (SELECT at::time AS t, seq FROM events ORDER BY at LIMIT 60) ORDER BY t, seq LIMIT 1",
+            ["00:00:00", "17"],
+        ),
+        (
+            "SELECT arrow_typeof(t), t FROM (SELECT timestamp::time AS t FROM events WHERE seq = 2)",
+            ["Time64(ns)", "09:00:00"],
+        ),
+    ] {
+        for options in [QueryOptions::new(), QueryOptions::new().without_pruning()] {
+            assert_eq!(try_rows(&store, sql, options).unwrap(), [wanted], "{sql}");
+        }
+    }
+    let by_hour = "SELECT at::time AS t, count(*) FROM events GROUP BY GROUPING SETS ((at::time), ()) ORDER BY 2 DESC, 1 LIMIT 2";
+    assert_eq!(rows(&store, by_hour), [["∅", "72"], ["00:00:00", "3"]]);
+}

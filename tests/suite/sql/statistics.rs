@@ -159,3 +159,39 @@ fn a_filter_is_not_forgotten_by_statistics() {
         assert_eq!(rows(&store, sql), [strings(&wanted)], "{sql}");
     }
 }
+
+/// Two hours around a midnight: the first day begins before the first fact.
+#[test]
+fn a_day_that_begins_before_the_first_fact_is_asked_for() {
+    let (_folder, store) = store();
+    let midnight = 1_795_392_000.0;
+    record(&store, [-3_600.0, -60.5, 0.0, 3_599.5].map(|off| midnight + off));
+    store.flush().unwrap();
+    record(&store, [midnight + 3_600.0]);
+    for column in ["timestamp", "at"] {
+        for (condition, wanted) in [
+            ("{}::date >= '2026-11-22'", "5"),
+            ("{}::date > DATE '2026-11-22'", "3"),
+            ("{}::date = '2026-11-22'", "2"),
+            ("{}::date <> '2026-11-22'", "3"),
+            ("'2026-11-22' = {}::date", "2"),
+            ("{}::date <= DATE '2026-11-22'", "2"),
+            ("{}::date BETWEEN '2026-11-22' AND '2026-11-23'", "5"),
+            ("{}::date NOT BETWEEN '2026-11-22' AND '2026-11-22'", "3"),
+            ("{}::date IN ('2026-11-22', '2027-01-01')", "2"),
+            ("{}::date NOT IN ('2026-11-22', NULL)", "0"),
+            ("{}::date IS NOT DISTINCT FROM DATE '2026-11-22'", "2"),
+            ("NOT ({}::date <= DATE '2026-11-22')", "3"),
+            ("{}::date < '9999-12-31' AND {}::date > '0001-01-01'", "5"),
+            ("{}::date >= recorded_at::date - 100000", "5"),
+            ("date_trunc('day', {}) >= '2026-11-22'", "5"),
+            ("{}::timestamp(0) >= '2026-11-22 22:59:00'", "5"),
+            ("{}::timestamp(0) = '2026-11-22 23:58:59'", "1"),
+            ("arrow_cast({}, 'Timestamp(s)') >= arrow_cast(timestamp, 'Timestamp(s)')", "5"),
+            ("{}::date::timestamp >= '2026-11-22 00:00:00'", "5"),
+        ] {
+            let sql = format!("SELECT count(*) FROM events WHERE {}", condition.replace("{}", column));
+            assert_eq!(rows(&store, &sql), [[wanted]], "{sql}");
+        }
+    }
+}

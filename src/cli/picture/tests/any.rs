@@ -114,7 +114,7 @@ proptest! {
                 }
             }
             prop_assert!(picture.lines().count() <= usize::from(height.max(8)) + 3, "{picture}");
-            let picture = compose(&batches, &request, &zone, file::ROOM).unwrap();
+            let picture = compose(&Rows::all(&batches), &request, &zone, file::ROOM).unwrap();
             let svg = String::from_utf8(file::bytes(&picture, FileKind::Svg).unwrap()).unwrap();
             prop_assert!(roxmltree::Document::parse(&svg).is_ok(), "{svg}");
         }

@@ -124,6 +124,12 @@ fn errors_say_what_was_looked_for() {
             "histogram y=error_type",
             "error_type is text; a histogram is of numbers or times (bars count texts)",
         ),
+        (
+            &table(vec![("seq", whole([1, 2]))]),
+            "histogram",
+            "a histogram needs a number or a time; the answer has seq (a number); stream and seq only tell a fact's \
+             place and are drawn where they are named, as y=seq",
+        ),
         (&errors(), "bar z=crashes", "only a heat map has a z; for example: heat x=day y=hour z=crashes"),
     ] {
         assert_eq!(refused(batches, request), error, "{request}");

@@ -4,7 +4,7 @@ use super::*;
 
 fn svg(batches: &[RecordBatch], request: &str) -> String {
     let request = Request::parse(request).unwrap();
-    let picture = compose(batches, &request, &TimeZone::UTC, file::ROOM).unwrap();
+    let picture = compose(&Rows::all(batches), &request, &TimeZone::UTC, file::ROOM).unwrap();
     String::from_utf8(file::bytes(&picture, FileKind::Svg).unwrap()).unwrap()
 }
 

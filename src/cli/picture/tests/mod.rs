@@ -7,12 +7,28 @@ mod any;
 mod chosen;
 mod drawn;
 mod files;
+mod whole;
 
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, TimestampNanosecondArray};
 
 use super::*;
+
+fn draw(
+    batches: &[RecordBatch],
+    request: &Request,
+    zone: &TimeZone,
+    width: u16,
+    height: u16,
+    colour: bool,
+) -> anyhow::Result<String> {
+    super::draw(&Rows::all(batches), request, zone, width, height, colour)
+}
+
+fn write(batches: &[RecordBatch], request: &Request, zone: &TimeZone, path: &Path) -> anyhow::Result<()> {
+    super::write(&Rows::all(batches), request, zone, path)
+}
 
 fn table(columns: Vec<(&str, ArrayRef)>) -> Vec<RecordBatch> {
     vec![

@@ -6,7 +6,10 @@ use super::super::super::table::Expanded;
 use super::super::session::{Asked, Session};
 use super::Next;
 
-pub(super) fn queries(session: &mut Session, _: &str) -> anyhow::Result<Next> {
+pub(super) fn queries(session: &mut Session, name: &str) -> anyhow::Result<Next> {
+    if !name.is_empty() {
+        return super::page(session, SavedQuery::find(name)?.sql);
+    }
     let mut text = String::new();
     for query in SavedQuery::all() {
         text += &format!("{}\n    {}\n", query.name, query.question);

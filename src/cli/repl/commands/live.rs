@@ -27,7 +27,7 @@ pub(super) fn watch(session: &mut Session, seconds: &str) -> anyhow::Result<Next
     let pager = session.settings.pager.take();
     let watched = until_stopped(|| {
         if session.settings.interactive {
-            let now = jiff::Timestamp::now().to_zoned_datetime(session.settings.zone.clone());
+            let now = jiff::Timestamp::now().to_zoned_datetime(session.settings.zone.as_jiff().clone());
             say(&format!("{} (every {seconds} s, until Ctrl-C)", now.strftime("%H:%M:%S")));
         }
         session.ask(asked.clone(), None)?;

@@ -18,6 +18,7 @@ use std::borrow::Cow;
 
 use crate::query::nearest;
 
+use super::super::harmless::visible;
 use super::session::Session;
 
 /// A command.
@@ -100,7 +101,14 @@ pub(super) const ALL: &[Command] = &[
         Completion::Tables,
         schema::describe
     ),
-    command!(["queries"], "", "the saved queries", r"\queries", Completion::Nothing, answers::queries),
+    command!(
+        ["queries"],
+        "[NAME]",
+        "the saved queries, or one of them with its SQL",
+        r"\queries crash_loops",
+        Completion::Saved,
+        answers::queries
+    ),
     command!(
         ["run"],
         "NAME [KEY=VALUE …]",
@@ -226,7 +234,7 @@ pub(super) const ALL: &[Command] = &[
     command!(
         ["timezone"],
         "[ZONE]",
-        "in which times are shown, in tables and pictures",
+        "the zone of times and days, in SQL, tables and pictures",
         r"\timezone Europe/Athens",
         ZONES,
         settings::timezone
@@ -258,7 +266,7 @@ pub(super) const ALL: &[Command] = &[
     command!(
         ["copy"],
         "(SQL)|TABLE TO FILE",
-        "write rows to .parquet, .csv, .json or .arrow",
+        "write rows to .parquet, .csv, .tsv, .json, .ndjson, .md or .arrow",
         r"\copy crashes TO crashes.parquet",
         Completion::Copy,
         places::copy
@@ -296,6 +304,9 @@ pub(super) fn find(name: &str) -> Option<&'static Command> {
 /// Does what a command says.
 pub(super) fn run(session: &mut Session, name: &str, arguments: &str) -> anyhow::Result<Next> {
     if let Some(command) = find(name) {
+        if command.arguments.is_empty() && !arguments.is_empty() {
+            anyhow::bail!("\\{name} takes nothing, and was given {}", visible(arguments));
+        }
         return (command.run)(session, arguments);
     }
     let names = ALL.iter().flat_map(|command| command.names).copied();

@@ -27,7 +27,7 @@ pub(super) fn out(session: &mut Session, name: &str) -> anyhow::Result<Next> {
 pub(super) fn copy(session: &mut Session, arguments: &str) -> anyhow::Result<Next> {
     let usage = "\\copy looks like: \\copy crashes TO crashes.parquet, or \\copy (SELECT …) TO answer.csv";
     let (what, file) = parts(arguments).context(usage)?;
-    session.copy(&what, Target::file(&at_home(&file))?)?;
+    session.copy(&what, Target::file(&at_home(&file), None)?)?;
     Ok(Next::Prompt)
 }
 

@@ -73,10 +73,8 @@ pub(super) fn function(session: &mut Session, name: &str) -> anyhow::Result<Next
 }
 
 /// Functions of our own.
-const OURS: [(&str, &str); 2] = [
-    ("error_group", "error_group(text): an error without its numbers and names, to group by"),
-    ("json_text", "json_text(json, key): the text of a member, which is json->>'key'"),
-];
+const OURS: [(&str, &str); 1] =
+    [("error_group", "error_group(text): an error without its numbers and names, to group by")];
 
 /// Rows of which a column's example is taken.
 const NEWEST: usize = 200;

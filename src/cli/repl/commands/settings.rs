@@ -68,8 +68,8 @@ pub(super) fn timezone(session: &mut Session, word: &str) -> anyhow::Result<Next
     if !word.is_empty() {
         session.settings.zone = config::zone(word)?;
     }
-    let zone = session.settings.zone.iana_name().unwrap_or("the system's zone");
-    tell(session, &format!("times are shown in {zone}"));
+    let zone = &session.settings.zone;
+    tell(session, &format!("times are shown in {zone}, and days begin there"));
     Ok(Next::Prompt)
 }
 
@@ -108,11 +108,11 @@ fn moment(session: &Session, said: &str) -> anyhow::Result<Option<Moment>> {
     if matches!(said, "" | "off") {
         return Ok(None);
     }
-    Moment::parse(said, &session.settings.zone, jiff::Timestamp::now()).map(Some)
+    Moment::parse(said, session.settings.zone.as_jiff(), jiff::Timestamp::now()).map(Some)
 }
 
 fn looking(session: &Session) {
-    let window = session.window.shown(&session.settings.zone);
+    let window = session.window.shown(session.settings.zone.as_jiff());
     let told = if window.is_empty() {
         "every statement sees all facts".to_owned()
     } else {

@@ -11,8 +11,10 @@ const STREAMS: &str =
 
 pub(super) fn run(session: &mut Session, _: &str) -> anyhow::Result<Next> {
     let summary = session.store.summary()?;
-    let mut text =
-        format!("{:<14}{:>14}{:>10}{:>16}{:>18}\n", "", "facts", "segments", "bytes", "of JSON lines");
+    let mut text = format!(
+        "{:<14}{:>14}{:>15}{:>10}{:>16}{:>18}\n",
+        "", "facts", "of them hidden", "segments", "bytes", "of JSON lines"
+    );
     for kind in Kind::ALL {
         let of = summary.of(kind);
         let ratio = if of.fact_bytes == 0 {
@@ -21,9 +23,10 @@ pub(super) fn run(session: &mut Session, _: &str) -> anyhow::Result<Next> {
             format!("{:.1} %", of.segment_bytes as f64 * 100.0 / of.fact_bytes as f64)
         };
         text += &format!(
-            "{:<14}{:>14}{:>10}{:>16}{ratio:>18}\n",
+            "{:<14}{:>14}{:>15}{:>10}{:>16}{ratio:>18}\n",
             kind.table(),
             grouped(of.facts),
+            of.hidden.map_or_else(|| "?".to_owned(), grouped),
             grouped(of.segments),
             grouped(of.segment_bytes)
         );

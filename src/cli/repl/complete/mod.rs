@@ -10,7 +10,7 @@ use rustyline::completion::Pair;
 use super::super::harmless::is_unseen;
 use super::lex::{Kind, tokens};
 use super::names::Known;
-use super::statement::{Step, What, split};
+use super::statement::{Split, Step, What, split};
 
 /// More are not offered.
 const MOST: usize = 200;
@@ -18,7 +18,7 @@ const MOST: usize = 200;
 /// Where what is completed begins, and what it may become.
 pub(super) fn complete(text: &str, cursor: usize, known: &Known) -> (usize, Vec<Pair>) {
     let before = text.get(..cursor).unwrap_or(text);
-    let (steps, rest) = split(before);
+    let Split { steps, rest, .. } = split(before);
     let command = steps.last().and_then(|step| command_at_end(before, step));
     let from = command.unwrap_or(rest);
     let behind = text.get(from..).unwrap_or_default();

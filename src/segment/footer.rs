@@ -5,20 +5,24 @@
 //! ```
 //!
 //! This is for files whose digest was not compared, or cannot be: one small read from the end, no
-//! pages, and no memory but for what was read.
+//! pages, and no memory but for what was read. A file whose rows are read is opened with
+//! [`SegmentFile`](super::SegmentFile), which begins with this.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io;
+use std::ops::Range;
 use std::sync::LazyLock;
 
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 
+use super::file::read_exact_at;
+use super::shapes;
 use super::thrift::Value;
+use super::{IMPORT_KEY, ImportPart};
 use crate::fact::columns::schema;
 use crate::fact::{Kind, Seq, StreamId};
 use crate::ledger::{FORMAT, StoreId, StreamRange};
-use crate::segment::{IMPORT_KEY, ImportPart};
 
 /// What is read first: most footers are shorter.
 const TAIL_BYTES: u64 = 16 << 10;
@@ -50,11 +54,19 @@ struct Column {
     children: Option<i64>,
 }
 
-impl Footer {
-    /// Reads the footer of a file of this size; the inner error says why there is none.
-    pub(crate) fn read(mut file: &File, size: u64) -> io::Result<Result<Self, &'static str>> {
+/// The end of a file: the bytes of its footer, and those before it that were read with them.
+pub(crate) struct Tail {
+    bytes: Vec<u8>,
+    /// Where the footer begins in the file.
+    pub(crate) footer_begins: u64,
+    length: usize,
+}
+
+impl Tail {
+    /// Reads the end of a file of this size; the inner error says why it is no segment's.
+    pub(crate) fn read(file: &File, size: u64) -> io::Result<Result<Self, &'static str>> {
         let tail = size.min(TAIL_BYTES);
-        let mut bytes = from_end(&mut file, tail)?;
+        let mut bytes = from_end(file, size, tail)?;
         let length = match length(&bytes) {
             Ok(length) => length,
             Err(why) => return Ok(Err(why)),
@@ -64,9 +76,46 @@ impl Footer {
             return Ok(Err("its footer is longer than the file"));
         }
         if length + 8 > tail {
-            bytes = from_end(&mut file, length + 8)?;
+            bytes = from_end(file, size, length + 8)?;
         }
-        Ok(Self::parse(&bytes))
+        let footer_begins = size - 8 - length;
+        Ok(Ok(Self { bytes, footer_begins, length: length as usize }))
+    }
+
+    /// The footer's bytes.
+    pub(crate) fn footer(&self) -> &[u8] {
+        let end = self.bytes.len().saturating_sub(8);
+        self.bytes.get(end.saturating_sub(self.length)..end).unwrap_or_default()
+    }
+
+    /// What the footer says.
+    pub(crate) fn parse(&self) -> Result<(Value<'_>, Footer), &'static str> {
+        parse(self.footer())
+    }
+
+    /// Bytes of the file that were read with the footer.
+    pub(crate) fn get(&self, range: Range<u64>) -> Option<&[u8]> {
+        let begins = self.footer_begins + self.length as u64 + 8 - self.bytes.len() as u64;
+        let at = |place: u64| usize::try_from(place.checked_sub(begins)?).ok();
+        self.bytes.get(at(range.start)?..at(range.end)?)
+    }
+}
+
+/// Reads what a footer says from its bytes. The value has the types that decoders expect.
+fn parse(bytes: &[u8]) -> Result<(Value<'_>, Footer), &'static str> {
+    let value = Value::parse(bytes).ok_or("its footer cannot be read")?;
+    let footer = Footer::of(&value).ok_or("its footer lacks what belongs there")?;
+    if !shapes::FILE_METADATA.fits(&value) {
+        return Err("its footer has other values than belong there");
+    }
+    Ok((value, footer))
+}
+
+impl Footer {
+    /// Reads the footer of a file of this size; the inner error says why there is none.
+    pub(crate) fn read(file: &File, size: u64) -> io::Result<Result<Self, &'static str>> {
+        let tail = Tail::read(file, size)?;
+        Ok(tail.and_then(|tail| tail.parse().map(|(_, footer)| footer)))
     }
 
     /// Reads a footer from bytes that end with it.
@@ -74,8 +123,7 @@ impl Footer {
         let length = usize::try_from(length(bytes)?).unwrap_or(usize::MAX);
         let end = bytes.len().saturating_sub(8);
         let begin = end.checked_sub(length).ok_or("its footer is longer than the file")?;
-        let footer = bytes.get(begin..end).and_then(Value::parse).ok_or("its footer cannot be read")?;
-        Self::of(&footer).ok_or("its footer lacks what belongs there")
+        parse(bytes.get(begin..end).unwrap_or_default()).map(|(_, footer)| footer)
     }
 
     fn of(footer: &Value<'_>) -> Option<Self> {
@@ -110,13 +158,18 @@ impl Footer {
         })
     }
 
+    /// Whether the columns are those of this kind.
+    pub(crate) fn has_columns_of(&self, kind: Kind) -> bool {
+        self.columns == *columns(kind)
+    }
+
     /// Whether it is a segment of this kind of this store; if not, why not.
     pub(crate) fn check(&self, store: StoreId, kind: Kind) -> Result<(), String> {
         match (self.format, self.store, self.kind) {
             (Some(format), ..) if format > FORMAT => Err(format!("a segment of format {format}")),
             (Some(_), Some(found), _) if found != store => Err(format!("a segment of store {found}")),
             (Some(_), Some(_), Some(found)) if found != kind => Err(format!("a segment of {found}")),
-            (Some(_), Some(_), Some(_)) if self.columns == *columns(kind) => Ok(()),
+            (Some(_), Some(_), Some(_)) if self.has_columns_of(kind) => Ok(()),
             (Some(_), Some(_), Some(_)) => Err(format!("a segment with other columns than {kind} have")),
             _ => Err("a Parquet file that Ostracon did not write".to_owned()),
         }
@@ -133,15 +186,14 @@ fn length(bytes: &[u8]) -> Result<u64, &'static str> {
     Ok(u64::from(u32::from_le_bytes(length.try_into().unwrap_or_default())))
 }
 
-fn from_end(file: &mut &File, len: u64) -> io::Result<Vec<u8>> {
-    file.seek(SeekFrom::End(-(len as i64)))?;
-    let mut bytes = Vec::new();
-    file.take(len).read_to_end(&mut bytes)?;
+fn from_end(file: &File, size: u64, len: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; usize::try_from(len).unwrap_or_default()];
+    read_exact_at(file, &mut bytes, size - len)?;
     Ok(bytes)
 }
 
 /// Ranges as a footer writes them: `1:120-340,2:7-9`.
-pub(super) fn ranges(text: &str) -> Option<Vec<StreamRange>> {
+pub(crate) fn ranges(text: &str) -> Option<Vec<StreamRange>> {
     let range = |part: &str| {
         let (stream, range) = part.trim().split_once(':')?;
         let (first, last) = range.split_once('-')?;

@@ -3,22 +3,22 @@
 //! A frame carries its own checksum and its fact's number, so each one that is sound stands for
 //! itself. Where the bytes are no frame, the next sound one is looked for byte by byte.
 
+use super::frame::{FILE_HEADER_BYTES, FRAME_HEADER_BYTES, Frame};
 use crate::fact::codec;
-use crate::journal::frame::{FILE_HEADER_BYTES, FRAME_HEADER_BYTES, Frame};
 
 /// What was found in one file.
 #[derive(Debug, Default)]
-pub(super) struct Sound<'b> {
+pub(crate) struct Sound<'b> {
     /// In the order of the file.
-    pub(super) facts: Vec<Frame<'b>>,
+    pub(crate) facts: Vec<Frame<'b>>,
     /// Facts at the end, of a batch that is not whole: if a crash cut it, nobody was told of them.
-    pub(super) incomplete: Vec<Frame<'b>>,
+    pub(crate) incomplete: Vec<Frame<'b>>,
     /// Too much follows the damage to look at all of it.
-    pub(super) given_up: bool,
+    pub(crate) given_up: bool,
 }
 
 /// Looks for sound frames in a file whose header is sound or not.
-pub(super) fn sound(bytes: &[u8]) -> Sound<'_> {
+pub(crate) fn sound(bytes: &[u8]) -> Sound<'_> {
     let mut found = Sound::default();
     // The last number of the batch that is being read, and where its facts begin.
     let mut batch: Option<(u64, usize)> = None;

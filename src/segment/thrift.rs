@@ -1,9 +1,12 @@
-//! Thrift's compact protocol, as far as a Parquet footer uses it, read from bytes that nobody
-//! vouches for.
+//! Thrift's compact protocol, as far as Parquet uses it, read from bytes that may be damaged.
 //!
-//! Decoders of Parquet reserve memory by the lengths that they find, and a flipped bit makes an
-//! abort of that. Here every value takes a byte of the input at least, so that a tree of them is
-//! never larger than the input lets it be; depth is bounded, and what is not understood is an end.
+//! Decoders of Parquet reserve memory by the lengths that they find, and one flipped bit makes an
+//! abort of that. Here each value takes at least one byte of the input, so a tree of values is
+//! never larger than the input allows. Depth is bounded. A value that is not understood ends the
+//! reading.
+//!
+//! A [`Shape`] says which types a struct's fields must have. Bytes that fit a shape are read by
+//! every other decoder as they are read here: it finds the same lengths at the same places.
 //!
 //! ```text
 //! struct   fields, then 0
@@ -18,29 +21,37 @@ const MOST_DEPTH: usize = 16;
 
 /// A value.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Value<'a> {
+pub(crate) enum Value<'a> {
     Bool(bool),
+    Byte(i8),
     Integer(i64),
     Double([u8; 8]),
     Binary(&'a [u8]),
     List(Vec<Value<'a>>),
-    Struct(Vec<(i64, Value<'a>)>),
+    Struct(Vec<(i16, Value<'a>)>),
 }
 
 impl<'a> Value<'a> {
     /// The struct that these bytes begin with.
-    pub(super) fn parse(bytes: &'a [u8]) -> Option<Self> {
-        Reader { rest: bytes }.structure(0)
+    pub(crate) fn parse(bytes: &'a [u8]) -> Option<Self> {
+        Self::parse_first(bytes).map(|(value, _)| value)
+    }
+
+    /// The struct that these bytes begin with, and how many bytes it has.
+    pub(crate) fn parse_first(bytes: &'a [u8]) -> Option<(Self, usize)> {
+        let mut reader = Reader { rest: bytes };
+        let value = reader.structure(0)?;
+        Some((value, bytes.len() - reader.rest.len()))
     }
 
     /// A field of a struct.
-    pub(super) fn field(&self, id: i64) -> Option<&Self> {
+    pub(crate) fn field(&self, id: i16) -> Option<&Self> {
         let Self::Struct(fields) = self else { return None };
         fields.iter().find(|(found, _)| *found == id).map(|(_, value)| value)
     }
 
     /// A field of a struct that is an integer.
-    pub(super) fn integer(&self, id: i64) -> Option<i64> {
+    pub(crate) fn integer(&self, id: i16) -> Option<i64> {
         match self.field(id)? {
             Self::Integer(integer) => Some(*integer),
             _ => None,
@@ -48,7 +59,7 @@ impl<'a> Value<'a> {
     }
 
     /// A field of a struct that is text.
-    pub(super) fn text(&self, id: i64) -> Option<&'a str> {
+    pub(crate) fn text(&self, id: i16) -> Option<&'a str> {
         match self.field(id)? {
             Self::Binary(bytes) => std::str::from_utf8(bytes).ok(),
             _ => None,
@@ -56,10 +67,40 @@ impl<'a> Value<'a> {
     }
 
     /// A field of a struct that is a list.
-    pub(super) fn list(&self, id: i64) -> Option<&[Self]> {
+    pub(crate) fn list(&self, id: i16) -> Option<&[Self]> {
         match self.field(id)? {
             Self::List(values) => Some(values),
             _ => None,
+        }
+    }
+}
+
+/// What types a value must have. Fields that a shape does not name may have any.
+#[derive(Debug)]
+pub(crate) enum Shape {
+    Bool,
+    Byte,
+    Integer,
+    Double,
+    Binary,
+    List(&'static Shape),
+    Struct(&'static [(i16, Shape)]),
+}
+
+impl Shape {
+    /// Whether a value has these types.
+    pub(crate) fn fits(&self, value: &Value<'_>) -> bool {
+        match (self, value) {
+            (Self::Bool, Value::Bool(_))
+            | (Self::Byte, Value::Byte(_))
+            | (Self::Integer, Value::Integer(_))
+            | (Self::Double, Value::Double(_))
+            | (Self::Binary, Value::Binary(_)) => true,
+            (Self::List(of), Value::List(values)) => values.iter().all(|value| of.fits(value)),
+            (Self::Struct(shapes), Value::Struct(fields)) => fields.iter().all(|(id, value)| {
+                shapes.iter().find(|(known, _)| known == id).is_none_or(|(_, shape)| shape.fits(value))
+            }),
+            _ => false,
         }
     }
 }
@@ -100,7 +141,7 @@ impl<'a> Reader<'a> {
         match of_type {
             // As an element of a list; a field has its value in its type.
             1 | 2 => Some(Value::Bool(self.byte()? == 1)),
-            3 => Some(Value::Integer(i64::from(self.byte()? as i8))),
+            3 => Some(Value::Byte(self.byte()? as i8)),
             4..=6 => self.integer().map(Value::Integer),
             7 => Some(Value::Double(self.bytes(8)?.try_into().ok()?)),
             8 => {
@@ -135,16 +176,21 @@ impl<'a> Reader<'a> {
             return None;
         }
         let mut fields = Vec::new();
-        let mut id = 0_i64;
+        let mut last = 0_i16;
         loop {
             let head = self.byte()?;
             if head == 0 {
                 return Some(Value::Struct(fields));
             }
-            id = match head >> 4 {
-                0 => self.integer()?,
-                delta => id.checked_add(i64::from(delta))?,
+            let id = match head >> 4 {
+                0 => i16::try_from(self.integer()?).ok()?,
+                delta => last.checked_add(i16::from(delta))?,
             };
+            // Of two fields with one number, decoders take the one or the other.
+            if id <= last {
+                return None;
+            }
+            last = id;
             let value = match head & 15 {
                 1 => Value::Bool(true),
                 2 => Value::Bool(false),
@@ -182,6 +228,26 @@ mod tests {
         let mut deep = vec![0x19];
         deep.extend([0x19; 1000]);
         assert_eq!(Value::parse(&deep), None);
+    }
+
+    #[test]
+    fn fields_out_of_order_or_given_twice_are_none() {
+        // 1: 1, then 1: 2 with its number written out.
+        assert_eq!(Value::parse(&[0x15, 2, 0x05, 2, 4, 0]), None);
+        assert!(Value::parse(&[0x15, 2, 0x05, 4, 4, 0]).is_some());
+    }
+
+    #[test]
+    fn a_value_fits_a_shape_if_all_its_types_do() {
+        static INTEGERS: Shape = Shape::List(&Shape::Integer);
+        let shape =
+            Shape::Struct(&[(1, Shape::Integer), (2, Shape::Binary), (3, Shape::List(&Shape::Integer))]);
+        let bytes = [0x15, 0xd8, 0x04, 0x18, 1, b'a', 0x19, 0x15, 2, 0x01, 40, 0];
+        let (value, length) = Value::parse_first(&bytes).unwrap();
+        assert!(shape.fits(&value) && length == bytes.len());
+        assert!(!Shape::Struct(&[(1, Shape::Binary)]).fits(&value));
+        assert!(!Shape::Struct(&[(3, Shape::List(&Shape::Bool))]).fits(&value));
+        assert!(!INTEGERS.fits(&value) && !Shape::Struct(&[(2, Shape::List(&Shape::Integer))]).fits(&value));
     }
 
     proptest! {

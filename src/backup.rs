@@ -1,0 +1,265 @@
+//! Backup: a second store with the same facts, made while writers go on.
+//!
+//! A plain copy of a store in use takes time, and the store does not stand still meanwhile: facts go
+//! from a journal into a segment, and segments into larger ones, from where the copy has not been to
+//! where it has. A backup holds the store still instead, without keeping anybody from recording:
+//!
+//! 1. The journals are opened and the head is pinned, as for a snapshot: nobody deletes a segment that
+//!    the commit names ([`Frozen`]).
+//! 2. Segments are linked where the target is on the same file system, and else copied, and their
+//!    digests compared with the ledger's. They get their names.
+//! 3. What is in no segment yet is made ready as one journal file per stream, which the first process that
+//!    opens the backup for writing flushes.
+//! 4. The commits follow, of which a reader sees all or none (`ledger`).
+//! 5. The journal files get their names, and those from before go (`tails`); then the states of consumer
+//!    groups, and the settings.
+//! 6. The result is scanned.
+//!
+//! A new backup grows beside its place and is renamed to it at the end: it is there whole, or not at
+//! all. Where there is a folder already, which may be a mounted volume or a link, it grows in a hidden
+//! folder within, and the ledger is moved last (`place`). A backup that exists only gets what it lacks;
+//! killed in between, it has the facts that it had, or some of those that came since, and the next run goes
+//! on. Nothing that an older commit of the backup needs is removed from it, so a backup can give each state
+//! again that it was ever made of ([`BackupOptions::at_commit`]).
+//!
+//! No fact of an existing backup may go. So nobody may have it open for writing, its head must be a
+//! commit of the store, and what its journals hold must be in the store (`own_facts`).
+//!
+//! # A backup that is used
+//!
+//! A backup is a store. Both it and the original may go on recording, so neither must give out the
+//! other's numbers: every stream of a backup ends where it ended then, and new streams are numbered from
+//! far above. Its journal files carry the name of no run of the machine, by which
+//! [`adopt`](crate::adopt) knows them.
+
+mod consumers;
+mod files;
+mod ledger;
+mod options;
+mod own_facts;
+mod place;
+mod tails;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::fact::StreamId;
+use crate::journal::claim;
+use crate::ledger::{CommitNumber, State, read_commit};
+use crate::maintain::{Maintenance, ScanDepth, ScanOptions, scan};
+use crate::settings;
+use crate::snapshot::Frozen;
+use crate::store::{FOLDERS, Store, absolute};
+use files::Files;
+pub use options::{BackupOptions, BackupReport};
+use place::Place;
+
+/// Backs up the store at this path: [`Store::backup`] of a store that is opened for reading only.
+///
+/// # Errors
+/// Those of [`Store::backup`].
+pub fn backup(
+    path: impl AsRef<Path>,
+    target: impl AsRef<Path>,
+    options: BackupOptions,
+) -> Result<BackupReport> {
+    Store::builder().read_only(true).open(path)?.backup(target, options)
+}
+
+impl Store {
+    /// Makes a backup of the store at `target`: a store of its own, with all facts that are recorded
+    /// when this begins. Recording, reading and compaction go on meanwhile.
+    ///
+    /// ```
+    /// use ostracon::{BackupOptions, Event, Json, Store};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let (path, target) = (folder.path().join("facts"), folder.path().join("backup"));
+    /// let store = Store::open(&path)?;
+    /// store.record(Event::new("shop", "shop:1", "ActorStarted", Json::empty_object(), 1.0))?;
+    /// store.backup(&target, BackupOptions::new())?;
+    /// store.record(Event::new("shop", "shop:1", "ActorStopped", Json::empty_object(), 2.0))?;
+    /// store.backup(&target, BackupOptions::new().incremental(true))?;
+    /// assert_eq!(Store::builder().read_only(true).open(&target)?.summary()?.facts(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::Refused`] if something is at `target` that is no backup of this store, or one that has
+    /// been written to since, or has facts that this store has not; or if there is no such commit, or not all
+    /// of its files. [`ErrorKind::Damaged`] if the store is; [`ErrorKind::Contended`] while another process
+    /// maintains the backup, or has it open for writing; and the operating system's errors.
+    #[expect(clippy::needless_pass_by_value, reason = "how it is made is said once")]
+    pub fn backup(&self, target: impl AsRef<Path>, options: BackupOptions) -> Result<BackupReport> {
+        let begun = Instant::now();
+        let shared = self.shared();
+        let target = absolute(target.as_ref())?;
+        let result = Backup::begin(self, &target, &options).and_then(Backup::run);
+        let mut report = result.map_err(|error| {
+            error.context(format_args!("cannot back up {} to {}", shared.root.display(), target.display()))
+        })?;
+        report.elapsed = begun.elapsed();
+        Ok(report)
+    }
+}
+
+/// A backup under way.
+struct Backup<'a> {
+    store: &'a Store,
+    place: Place<'a>,
+    state: State,
+    /// The states of consumer groups.
+    groups: consumers::Groups,
+    frozen: Frozen,
+    files: Files<'a>,
+    /// With what is in no segment yet, and the consumer groups.
+    is_newest: bool,
+}
+
+impl<'a> Backup<'a> {
+    fn begin(store: &'a Store, target: &'a Path, options: &BackupOptions) -> Result<Self> {
+        let shared = store.shared();
+        check_apart(&shared.root, target)?;
+        let place = Place::choose(target)?;
+        if place == Place::There(target) && !options.incremental {
+            return Err(refused("there is something already; --incremental adds to a backup of this store"));
+        }
+        if options.incremental && options.at_commit.is_some() {
+            return Err(refused("an older commit is given a folder of its own, and not added to a backup"));
+        }
+        // First: a group must not have dealt with facts that the backup has not.
+        let groups = consumers::read(&shared.root, shared.ledger.refresh()?.store)?;
+        let frozen = Frozen::take(shared)?;
+        let state = match options.at_commit {
+            None => (*frozen.state).clone(),
+            Some(number) => shared.ledger.state_at(CommitNumber(number))?.ok_or_else(|| {
+                let (root, head) = (frozen.state.root, frozen.state.head.number);
+                refused(&format!("there is no commit {number}; the ledger has {root} to {head}"))
+            })?,
+        };
+        let files = Files::new(&shared.disk, &shared.root, place.folder().to_path_buf(), options);
+        Ok(Self { store, place, state, groups, frozen, files, is_newest: options.at_commit.is_none() })
+    }
+
+    fn run(mut self) -> Result<BackupReport> {
+        match self.place {
+            Place::There(_) => self.add()?,
+            _ => self.make().inspect_err(|_| self.place.clear())?,
+        }
+        Ok(BackupReport { commit: self.state.head.number.0, ..self.files.report })
+    }
+
+    /// A new backup: whole, or not there.
+    fn make(&mut self) -> Result<()> {
+        let shared = self.store.shared();
+        self.place.make_folder(&shared.disk, &shared.root)?;
+        self.files.anchor()?;
+        for folder in FOLDERS {
+            let folder = self.place.folder().join(folder);
+            let attempt = |error| Error::io("make the folder", &folder, error);
+            self.files.disk.create_dir(&folder).map_err(attempt)?;
+        }
+        self.fill(&BTreeSet::new())?;
+        self.place.publish(&shared.disk)
+    }
+
+    /// Adds what an existing backup lacks.
+    fn add(&mut self) -> Result<()> {
+        let (root, target) = (&self.store.shared().root, self.place.folder().to_path_buf());
+        check_is_backup(root, &target, &self.state)?;
+        self.files.anchor()?;
+        let _one_at_a_time = Maintenance::claim(&self.files.disk, &target)?;
+        let _nobody_records = claim::claim_all(&self.files.disk, &target)?.map_err(is_in_use)?;
+        check_is_backup(root, &target, &self.state)?;
+        let damaged = own_facts::check(self.store, &self.files.disk, &target, &self.frozen)?;
+        self.fill(&damaged)
+    }
+
+    /// Puts everything into its place. These journal files of the backup are damaged.
+    fn fill(&mut self, damaged: &BTreeSet<PathBuf>) -> Result<()> {
+        for segment in self.state.segments.iter().flatten() {
+            self.files.stage(segment)?;
+        }
+        self.files.place()?;
+        let tails = if self.is_newest { self.frozen.tails.as_slice() } else { &[] };
+        let tails = tails::stage(&mut self.files, &self.state, tails)?;
+        ledger::put(&mut self.files, &self.state)?;
+        tails::publish(&mut self.files, &tails, damaged)?;
+        if self.is_newest {
+            consumers::put(&mut self.files, &self.groups)?;
+        }
+        self.files.replace(settings::FILE)?;
+        self.files.sync_folders()?;
+        self.check()
+    }
+
+    /// Whether the result is a store without faults.
+    fn check(&self) -> Result<()> {
+        let found = scan(self.place.folder(), ScanOptions::new(ScanDepth::Quick))?;
+        let Some(first) = found.anomalies.first() else { return Ok(()) };
+        let advice = match self.place {
+            Place::There(_) if !self.files.verify => {
+                "--incremental --verify puts files again that are damaged in the backup; "
+            }
+            _ => "",
+        };
+        Err(Error::new(
+            ErrorKind::Damaged,
+            format!(
+                "the copy is not whole: {} at {} (expected {}, found {}); {advice}`ostracon scan` says whether the store is",
+                first.kind, first.path, first.expected, first.found
+            ),
+        ))
+    }
+}
+
+/// What to say of a target with this stream, which cannot be claimed.
+fn is_in_use(stream: StreamId) -> Error {
+    let why = format!(
+        "stream {stream} of the target cannot be locked: a process has the target open for writing, or the stream is \
+         another user's; a backup that is recorded into is a store of its own: back up to another folder, or, if the two \
+         paths were swapped, the other way round"
+    );
+    Error::new(ErrorKind::Contended, why)
+}
+
+fn refused(why: &str) -> Error {
+    Error::new(ErrorKind::Refused, why)
+}
+
+/// A store within itself would grow for ever.
+fn check_apart(root: &Path, target: &Path) -> Result<()> {
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+    let parent = target.parent().map(real).unwrap_or_default();
+    let target =
+        if target.exists() { real(target) } else { parent.join(target.file_name().unwrap_or_default()) };
+    let root = real(root);
+    if target.starts_with(&root) || root.starts_with(&target) {
+        return Err(refused("the backup would be within the store, or the store within the backup"));
+    }
+    Ok(())
+}
+
+/// Refuses to add to what is no backup of this store, or has gone its own way.
+fn check_is_backup(root: &Path, place: &Path, state: &State) -> Result<()> {
+    let store = Store::builder().read_only(true).open(place)?;
+    let theirs = store.shared().ledger.refresh()?;
+    if theirs.store != state.store {
+        return Err(refused(&format!("it is of store {}, and this is store {}", theirs.store, state.store)));
+    }
+    let head = theirs.head.number;
+    let own = if head == state.head.number {
+        Some(state.head.blake3.clone())
+    } else {
+        read_commit(&root.join("ledger"), head)?.map(|(_, digest)| digest)
+    };
+    if own.as_ref() == Some(&theirs.head.blake3) {
+        return Ok(());
+    }
+    Err(refused(&format!(
+        "its commit {head} is none of this store: it has been written to, or the store was put back to an older state or rebuilt; \
+         make a new backup"
+    )))
+}

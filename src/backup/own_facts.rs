@@ -1,0 +1,119 @@
+//! Facts that a backup has and its store has not: an incremental backup would remove the only place of them.
+//!
+//! Before a journal file of the target goes, each fact in it must be in the store: in its tail, or in
+//! what the new head covers. A number alone does not show that, for a store that was put back to an older
+//! state gives its numbers to other facts. A fact of the tail is compared by its bytes, one that is in
+//! segments by the time at which it was recorded, to the nanosecond. What the store had, and has dropped
+//! since, counts as covered if a backup has put it there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use super::refused;
+use crate::disk::Disk;
+use crate::error::{Error, Result};
+use crate::fact::{FactId, Kind, Seq, StreamId, UnixNanos};
+use crate::follow::{Kept, Wanted};
+use crate::journal::claim::{self, JournalFile};
+use crate::journal::frame::{FileHeader, verified_frames};
+use crate::journal::replay::{self, Ending};
+use crate::journal::source;
+use crate::snapshot::Frozen;
+use crate::store::Store;
+
+/// Refuses if there is such a fact. Returns the journal files that are damaged.
+pub(super) fn check(store: &Store, disk: &Disk, target: &Path, frozen: &Frozen) -> Result<BTreeSet<PathBuf>> {
+    let mut comparison = Comparison { frozen, covered: BTreeMap::new(), damaged: BTreeSet::new() };
+    for stream in claim::streams(target)? {
+        let tail = comparison.tail(stream);
+        for file in claim::files(&claim::folder(target, stream))? {
+            comparison.add(disk, stream, &file, &tail)?;
+        }
+    }
+    comparison.look_up(store)?;
+    Ok(comparison.damaged)
+}
+
+/// The frames of a stream's tail.
+type TailFrames<'a> = BTreeMap<Seq, &'a [u8]>;
+
+struct Comparison<'a> {
+    frozen: &'a Frozen,
+    /// Facts with numbers that the head covers, to be looked up.
+    covered: BTreeMap<FactId, Covered>,
+    damaged: BTreeSet<PathBuf>,
+}
+
+/// A fact in a journal file of the target.
+#[derive(Clone, Copy)]
+struct Covered {
+    recorded_at: UnixNanos,
+    /// A backup has put it there, and no writer.
+    is_of_backup: bool,
+}
+
+impl<'a> Comparison<'a> {
+    fn tail(&self, stream: StreamId) -> TailFrames<'a> {
+        let chunks = self.frozen.tails.iter().filter(|(of, _)| *of == stream).flat_map(|(_, chunks)| chunks);
+        let frames = chunks.flat_map(|chunk| verified_frames(chunk.frames()));
+        frames.map(|frame| (frame.seq, frame.raw)).collect()
+    }
+
+    fn add(
+        &mut self,
+        disk: &Disk,
+        stream: StreamId,
+        file: &JournalFile,
+        tail: &TailFrames<'_>,
+    ) -> Result<()> {
+        let Some((open, size)) = source::open(&file.path)? else { return Ok(()) };
+        let bytes = source::read(&open, &file.path, size)?;
+        let state = &self.frozen.state;
+        let header = FileHeader { stream, store: state.store };
+        let contents = replay::read(&bytes, &header, claim::same_boot(disk, file));
+        if contents.ending != Ending::Clean {
+            self.damaged.insert(file.path.clone());
+        }
+        for frame in verified_frames(bytes.get(contents.sound).unwrap_or_default()) {
+            if tail.get(&frame.seq) == Some(&frame.raw) {
+                continue;
+            }
+            let id = FactId { stream, seq: frame.seq };
+            if frame.seq > state.committed(stream) {
+                return Err(own_fact(id));
+            }
+            let is_of_backup = file.is_of_backup();
+            self.covered.insert(id, Covered { recorded_at: frame.recorded_at, is_of_backup });
+        }
+        Ok(())
+    }
+
+    /// Compares with the store what is in its segments.
+    fn look_up(&mut self, store: &Store) -> Result<()> {
+        if self.covered.is_empty() {
+            return Ok(());
+        }
+        let wanted = Wanted::These(self.covered.keys().copied().collect());
+        for found in store.facts(&Kind::ALL, wanted, Kept::All)? {
+            let position = found?.position;
+            if let Some(there) = self.covered.remove(&position.id())
+                && there.recorded_at != position.recorded_at
+            {
+                return Err(own_fact(position.id()));
+            }
+        }
+        match self.covered.iter().find(|(_, there)| !there.is_of_backup) {
+            Some((id, _)) => Err(own_fact(*id)),
+            None => Ok(()),
+        }
+    }
+}
+
+fn own_fact(id: FactId) -> Error {
+    refused(&format!(
+        "the target has facts that this store has not, such as fact {} of stream {}: they were recorded there, or this \
+         store has lost them or was put back to an older state; nothing was changed: keep the target, and back up to \
+         another folder",
+        id.seq, id.stream
+    ))
+}

@@ -1,0 +1,132 @@
+//! The journals of a backup: one file per stream, with the facts that are in no segment yet.
+//!
+//! The file is named as if it were of another run of the machine, and a stream without such facts has
+//! one that is empty: the first process that opens the backup for writing ends the stream and begins
+//! another, far above it ([`adopt`](crate::adopt)). So a backup and its original never give the same
+//! name to two facts. A backup always has one such file at least, for by these it is known.
+//!
+//! New files are made ready before the ledger's new head is there, and get their names after it: between
+//! the two, the files from before have what the new head does not cover. They go last.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::files::{Files, names};
+use crate::buffer::Chunk;
+use crate::disk::read_regular;
+use crate::error::{Error, Result};
+use crate::fact::StreamId;
+use crate::journal::claim::{BACKUP_TAG, JournalName, folder, journal_name, streams};
+use crate::journal::frame::FileHeader;
+use crate::ledger::State;
+
+/// A stream's journal file in the backup.
+pub(super) struct StreamTail {
+    folder: PathBuf,
+    /// Its place; none if the stream has no file any more.
+    path: Option<PathBuf>,
+    /// Where it is ready, unless it is in its place already.
+    ready: Option<PathBuf>,
+}
+
+/// Makes a file ready for each stream that has not ended.
+pub(super) fn stage(
+    files: &mut Files<'_>,
+    state: &State,
+    tails: &[(StreamId, Vec<Arc<Chunk>>)],
+) -> Result<Vec<StreamTail>> {
+    let with_files = streams_with_files(state, tails);
+    let mut staged = Vec::new();
+    for stream in &with_files {
+        let chunks = tails.iter().find(|(of, _)| of == stream).map(|(_, chunks)| chunks.as_slice());
+        staged.push(stage_stream(files, state, *stream, chunks.unwrap_or_default())?);
+    }
+    let others = streams(&files.to)?.into_iter().filter(|stream| !with_files.contains(stream));
+    staged.extend(others.map(|stream| {
+        let folder = folder(&files.to, stream);
+        StreamTail { folder, path: None, ready: None }
+    }));
+    Ok(staged)
+}
+
+/// Those that have not ended, and those with facts that no segment has; one at least.
+fn streams_with_files(state: &State, tails: &[(StreamId, Vec<Arc<Chunk>>)]) -> BTreeSet<StreamId> {
+    let open = state.streams.iter().filter(|(_, known)| !known.ended).map(|(stream, _)| *stream);
+    let with_facts = tails.iter().filter(|(_, chunks)| !chunks.is_empty()).map(|(stream, _)| *stream);
+    let mut streams: BTreeSet<StreamId> = open.chain(with_facts).collect();
+    if streams.is_empty() {
+        streams.insert(state.streams.keys().next_back().copied().unwrap_or(StreamId(1)));
+    }
+    streams
+}
+
+fn stage_stream(
+    files: &mut Files<'_>,
+    state: &State,
+    stream: StreamId,
+    chunks: &[Arc<Chunk>],
+) -> Result<StreamTail> {
+    let folder = folder(&files.to, stream);
+    files.disk.create_dir(&folder).map_err(|error| Error::io("make the folder", &folder, error))?;
+    let mut bytes = FileHeader { stream, store: state.store }.encode();
+    for chunk in chunks {
+        files.report.unflushed += chunk.facts();
+        bytes.extend_from_slice(chunk.frames());
+    }
+    let there = journals(&folder)?;
+    let newest = there.iter().max_by_key(|(number, _)| *number);
+    if let Some((_, path)) = newest
+        && read_regular(path, bytes.len() as u64).is_ok_and(|there| there == bytes)
+    {
+        files.report.kept += 1;
+        return Ok(StreamTail { folder, path: Some(path.clone()), ready: None });
+    }
+    let number = newest.map_or(1, |(number, _)| number.saturating_add(1));
+    let path = folder.join(journal_name(number, BACKUP_TAG, false));
+    let ready = folder.join("backup.tmp");
+    files.prepare(&ready, &bytes)?;
+    Ok(StreamTail { folder, path: Some(path), ready: Some(ready) })
+}
+
+/// Gives the files their names, and removes those that were put before. Of these, damaged ones are moved
+/// aside.
+pub(super) fn publish(
+    files: &mut Files<'_>,
+    tails: &[StreamTail],
+    damaged: &BTreeSet<PathBuf>,
+) -> Result<()> {
+    for StreamTail { folder, path, ready } in tails {
+        if let (Some(path), Some(ready)) = (path, ready) {
+            files.put_in_place(ready, path)?;
+            files.sync(folder)?;
+        }
+        remove_others(files, folder, path.as_deref(), damaged)?;
+    }
+    files.sync(&files.to.join("journal"))
+}
+
+/// Removes the journal files in a folder but this one.
+fn remove_others(
+    files: &mut Files<'_>,
+    folder: &Path,
+    but: Option<&Path>,
+    damaged: &BTreeSet<PathBuf>,
+) -> Result<()> {
+    for (_, path) in journals(folder)? {
+        if Some(path.as_path()) == but {
+            continue;
+        }
+        if damaged.contains(&path) {
+            files.set_aside(&path)?;
+        } else {
+            files.disk.remove(&path).map_err(|error| Error::io("remove", &path, error))?;
+        }
+    }
+    files.sync(folder)
+}
+
+fn journals(folder: &Path) -> Result<Vec<(u64, PathBuf)>> {
+    let named = names(folder)?.into_iter();
+    Ok(named.filter_map(|name| Some((JournalName::parse(&name)?.number, folder.join(name)))).collect())
+}

@@ -1,0 +1,137 @@
+//! Whether live segments are what was written: as long as one is not, what it was merged from is the only
+//! place of its facts.
+//!
+//! A damaged file may have the size that it should have. So before the file of a removed segment goes,
+//! those that took its place are read once, and their digests compared.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+
+use crate::error::{Error, Result};
+use crate::fact::Kind;
+use crate::ledger::{CommitNumber, Segment, State, StreamRange, Tombstone, read_commit};
+use crate::maintain::lossy_repair::LossyRepair;
+use crate::segment::digest;
+use crate::store::Shared;
+
+/// What is known of the live segments of a state; each is read at most once.
+pub(super) struct Soundness<'a> {
+    shared: &'a Shared,
+    state: &'a State,
+    /// By path.
+    segments: BTreeMap<&'a str, bool>,
+    /// Whether what took the place of what these commits removed is sound.
+    commits: BTreeMap<CommitNumber, bool>,
+    /// Repairs that lost facts, by their commits.
+    lossy_repairs: BTreeMap<CommitNumber, Option<LossyRepair>>,
+}
+
+impl<'a> Soundness<'a> {
+    pub(super) const fn new(shared: &'a Shared, state: &'a State) -> Self {
+        Self {
+            shared,
+            state,
+            segments: BTreeMap::new(),
+            commits: BTreeMap::new(),
+            lossy_repairs: BTreeMap::new(),
+        }
+    }
+
+    /// Whether every segment that took the place of what this commit removed is sound: those that it
+    /// added, or those that took their place since.
+    pub(super) fn is_replaced(&mut self, by: CommitNumber) -> bool {
+        if let Some(known) = self.commits.get(&by) {
+            return *known;
+        }
+        let sound = self.replaced_by(by);
+        self.commits.insert(by, sound);
+        sound
+    }
+
+    fn replaced_by(&mut self, by: CommitNumber) -> bool {
+        let mut pending = vec![by];
+        let mut seen = Vec::new();
+        while let Some(number) = pending.pop() {
+            if seen.contains(&number) {
+                continue;
+            }
+            seen.push(number);
+            // What was removed before the ledger began again has its facts in what it began with.
+            let number = number.max(self.state.root);
+            let Ok(Some((commit, _))) = read_commit(self.shared.ledger.folder(), number) else {
+                tracing::warn!(
+                    commit = number.0,
+                    "a commit cannot be read, and the files of what it removed are kept"
+                );
+                return false;
+            };
+            for added in commit.action.added() {
+                let live = self.state.segments(added.kind).iter().find(|live| live.path == added.path);
+                let since = self.state.removed.iter().find(|removed| removed.path == added.path);
+                match (live, since) {
+                    (Some(live), _) if !self.is_sound(live) => return false,
+                    (Some(_), _) => {}
+                    (None, Some(since)) => pending.push(since.by),
+                    (None, None) => return false,
+                }
+            }
+        }
+        true
+    }
+
+    /// Whether the file of a removed segment has facts that its repair lost: it was restored after the repair, and
+    /// `recover` needs it.
+    pub(super) fn is_wanted(&mut self, removed: &Tombstone) -> bool {
+        let folder = self.shared.ledger.folder();
+        let of_commit = self.lossy_repairs.entry(removed.by).or_insert_with(|| {
+            let (commit, _) = read_commit(folder, removed.by).ok().flatten()?;
+            LossyRepair::from_commit(&commit)
+        });
+        let Some(repair) = of_commit.as_ref().filter(|it| it.segment.path == removed.path) else {
+            return false;
+        };
+        repair.matches_file(&self.shared.root.join(&removed.path)).unwrap_or(true)
+    }
+
+    /// Whether every live segment that may hold these facts is sound; of all kinds, if none is given.
+    pub(super) fn hold(&mut self, kind: Option<Kind>, ranges: &[StreamRange]) -> bool {
+        let state = self.state;
+        let touches = |segment: &&'a Segment| {
+            segment.streams.iter().any(|own| {
+                ranges.iter().any(|range| {
+                    own.stream == range.stream
+                        && own.first_seq <= range.last_seq
+                        && range.first_seq <= own.last_seq
+                })
+            })
+        };
+        let of_kind = |segment: &&Segment| kind.is_none_or(|kind| segment.kind == kind);
+        let mut segments = state.segments.iter().flatten().map(AsRef::as_ref).filter(of_kind).filter(touches);
+        segments.all(|segment| self.is_sound(segment))
+    }
+
+    /// Whether the file of a live segment has the digest that the ledger names.
+    fn is_sound(&mut self, segment: &'a Segment) -> bool {
+        if let Some(known) = self.segments.get(segment.path.as_str()) {
+            return *known;
+        }
+        let sound = match self.digest(segment) {
+            Ok(found) => found == segment.blake3,
+            Err(error) => {
+                tracing::warn!(%error, "a segment cannot be read");
+                false
+            }
+        };
+        if !sound {
+            tracing::warn!(segment = %segment.path, "a segment is not what was written; what it was merged from is kept for `ostracon recover`");
+        }
+        self.segments.insert(&segment.path, sound);
+        sound
+    }
+
+    fn digest(&self, segment: &Segment) -> Result<String> {
+        let path = self.shared.root.join(&segment.path);
+        let found = File::open(&path).and_then(|mut file| digest(&mut file));
+        found.map(|(_, digest)| digest).map_err(|error| Error::io("read", &path, error))
+    }
+}

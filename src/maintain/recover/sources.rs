@@ -1,0 +1,189 @@
+//! Where facts of a damaged segment may be elsewhere, just as they were recorded: in files of removed
+//! segments, which have their digests, and in journals, whose frames have checksums.
+//!
+//! A fact that has a place in the damaged segment, and is in no other live one, is the damaged segment's,
+//! or was dropped by a rule, or was lost. These facts are *proven* to be the segment's
+//!
+//! - if rules never dropped facts of the kind, and none was lost; or
+//! - if the sources hold every fact that the segment had, and as many as it had, of as many bytes. Equal
+//!   sums alone prove nothing: a fact that was dropped makes up for one that is in no source.
+//!
+//! Else some of them may have been dropped. On doubt they are kept, no more than the segment had, the
+//! newest first, and noted as unverified.
+
+use std::path::PathBuf;
+
+use arrow::array::RecordBatch;
+
+use super::coverage::Coverage;
+use super::gate::Gate;
+use super::segments::{Damaged, Heirs, covered_range, write_rows};
+use super::wreck::Wreck;
+use super::{Work, journals};
+use crate::error::{Error, ErrorKind, Result};
+use crate::fact::columns::{self, Rows};
+use crate::fact::{Kind, Seq, StreamId, UnixNanos};
+use crate::ledger::{State, StoreId, StreamRange, Total};
+
+/// One place with facts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// A file with the digest of a segment.
+    File(PathBuf),
+    /// The journals of a stream, as far as these facts go.
+    Journals(StreamRange),
+}
+
+impl Source {
+    /// Visits its facts of a kind, in order. A file is open only while it is read.
+    fn read(
+        &self,
+        work: &Work<'_>,
+        store: StoreId,
+        kind: Kind,
+        visit: &mut dyn FnMut(&RecordBatch) -> Result<()>,
+    ) -> Result<()> {
+        match self {
+            Self::File(path) => {
+                let Some(wreck) = Wreck::by_footer(path, kind)? else {
+                    let why = format!("{} changes while it is read; try again", path.display());
+                    return Err(Error::new(ErrorKind::Contended, why));
+                };
+                wreck.read(visit)
+            }
+            Self::Journals(range) => journals::read_rows(work, store, *range, kind, visit),
+        }
+    }
+}
+
+/// Which facts are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trust {
+    /// Only those that are proven to be the segment's.
+    Proven,
+    /// Also those that may have been dropped since.
+    Doubtful,
+}
+
+/// Places with facts of a damaged segment.
+#[derive(Debug)]
+pub(super) struct Sources {
+    pub(super) all: Vec<Source>,
+    /// Every fact that the segment had is in one of these, or in another live segment.
+    pub(super) hold_everything: bool,
+    /// For people.
+    pub(super) name: &'static str,
+}
+
+impl Sources {
+    /// Adds the facts of the damaged segment that are here to its heirs, as far as they are to be trusted.
+    pub(super) fn take(
+        &self,
+        work: &mut Work<'_>,
+        damaged: &Damaged<'_>,
+        heirs: &mut Heirs,
+        trust: Trust,
+    ) -> Result<()> {
+        let Damaged { state, segment, others } = damaged;
+        let mut taken = others.clone();
+        taken.add_all(&heirs.saved.ranges());
+        let (found, missing) = (self.count(work, damaged, &taken)?, heirs.missing_of(segment));
+        let fits = found.facts <= missing.facts && found.bytes <= missing.bytes;
+        let proven =
+            (none_is_gone(state, segment.kind) && fits) || (self.hold_everything && found == missing);
+        if proven != (trust == Trust::Proven) || found.facts == 0 {
+            return Ok(());
+        }
+        let places =
+            if fits { segment.streams.clone() } else { self.newest(work, damaged, &taken, missing)? };
+        let before = heirs.saved.clone();
+        for source in &self.all {
+            let mut gate = Gate::new(segment.kind, &places, Some(segment.recorded_at), &taken);
+            let read = |visit: &mut dyn FnMut(&RecordBatch) -> Result<()>| {
+                source.read(work, state.store, segment.kind, visit)
+            };
+            let range = |stream| covered_range(segment, stream);
+            let written = write_rows(work, state.store, &mut gate, range, read)?;
+            let own = gate.passed.ranges();
+            heirs.add_written(written, &own, proven);
+            taken.add_all(&own);
+        }
+        let facts = heirs.saved.facts() - before.facts();
+        let (path, name) = (&segment.path, self.name);
+        work.note(if proven {
+            format!("{facts} facts of {path} were brought back from {name}")
+        } else {
+            format!(
+                "{facts} facts were brought back for {path} from {name}; facts of its kind were dropped or lost since, and \
+                 which cannot be told"
+            )
+        });
+        Ok(())
+    }
+
+    /// Visits the facts that may be the segment's, each once.
+    fn visit(
+        &self,
+        work: &Work<'_>,
+        damaged: &Damaged<'_>,
+        taken: &Coverage,
+        visit: &mut dyn FnMut(&Rows),
+    ) -> Result<()> {
+        let Damaged { state, segment, .. } = damaged;
+        let mut taken = taken.clone();
+        for source in &self.all {
+            let mut gate = Gate::new(segment.kind, &segment.streams, Some(segment.recorded_at), &taken);
+            source.read(work, state.store, segment.kind, &mut |batch| {
+                gate.pass(batch)?.iter().for_each(|(_, rows)| visit(rows));
+                Ok(())
+            })?;
+            let passed = gate.passed.ranges();
+            taken.add_all(&passed);
+        }
+        Ok(())
+    }
+
+    /// How many facts may be the segment's, and of how many bytes.
+    fn count(&self, work: &Work<'_>, damaged: &Damaged<'_>, taken: &Coverage) -> Result<Total> {
+        let mut found = Total::default();
+        self.visit(work, damaged, taken, &mut |rows| {
+            found.facts = found.facts.saturating_add(rows.batch.num_rows() as u64);
+            found.bytes = found.bytes.saturating_add(rows.fact_bytes);
+        })?;
+        Ok(found)
+    }
+
+    /// The places of the newest of these facts, as many as are missing.
+    fn newest(
+        &self,
+        work: &Work<'_>,
+        damaged: &Damaged<'_>,
+        taken: &Coverage,
+        missing: Total,
+    ) -> Result<Vec<StreamRange>> {
+        let mut facts: Vec<(UnixNanos, StreamId, Seq, u64)> = Vec::new();
+        self.visit(work, damaged, taken, &mut |rows| {
+            let found = columns::facts(damaged.segment.kind, &rows.batch).unwrap_or_default();
+            facts.extend(found.iter().map(|found| {
+                let place = found.position;
+                (place.recorded_at, place.stream, place.seq, found.fact.line_len())
+            }));
+        })?;
+        facts.sort_unstable_by(|one, other| other.cmp(one));
+        let (mut chosen, mut total) = (Coverage::default(), Total::default());
+        for (_, stream, seq, bytes) in facts {
+            let more = Total { facts: total.facts + 1, bytes: total.bytes.saturating_add(bytes) };
+            if more.facts <= missing.facts && more.bytes <= missing.bytes {
+                total = more;
+                chosen.insert(stream, seq);
+            }
+        }
+        Ok(chosen.ranges())
+    }
+}
+
+/// Whether every fact of a kind that was ever recorded is still live.
+fn none_is_gone(state: &State, kind: Kind) -> bool {
+    let of_kind = |totals: &[Total; 3]| totals.get(kind.index()).is_some_and(|total| total.facts > 0);
+    !state.dropped.values().any(of_kind) && !of_kind(&state.lost)
+}

@@ -1,0 +1,160 @@
+//! The rules in force: those that `ostracon.toml` says now, not those that it said when the store was opened.
+//!
+//! Every statement looks whether the file has changed since the one before, which costs one look at its metadata.
+//! So all processes that have a store open answer by the same rules, and by those that the next compaction goes by.
+//!
+//! A file that is not understood, or may not be read, changes nothing: a service goes on reading by the rules that
+//! it has, and logs why once for each such file; [`Store::retention_problem`](crate::Store::retention_problem)
+//! tells it, too. Whatever drops facts or says which would be dropped is refused until the file is mended: on doubt
+//! a fact is kept.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use super::holds;
+use super::policy::RetentionPolicy;
+use super::rules::Rules;
+use super::tally::Tallies;
+use crate::error::{Error, ErrorKind, Result};
+use crate::settings::{FILE, Settings};
+
+/// A file that was changed so short a time ago may be changed again without its metadata showing it.
+const UNSETTLED: Duration = Duration::from_secs(2);
+
+/// What a store keeps of its rules while it is open.
+#[derive(Debug)]
+pub(crate) struct Retention {
+    /// The settings' file; none where the policy was given in code, which never changes.
+    file: Option<PathBuf>,
+    current: Mutex<Current>,
+    /// Holds that were read before.
+    pub(super) held: Mutex<HashMap<holds::Asked, Arc<holds::Held>>>,
+}
+
+#[derive(Debug)]
+struct Current {
+    policy: RetentionPolicy,
+    in_force: InForce,
+    /// The file that the rules were read from; none if it has to be read again.
+    seen: Option<Stamp>,
+    problem: Option<(ErrorKind, String)>,
+}
+
+/// Rules, and what was counted by them.
+#[derive(Clone, Debug)]
+pub(super) struct InForce {
+    pub(super) rules: Arc<Rules>,
+    pub(super) tallies: Arc<Tallies>,
+}
+
+impl InForce {
+    fn new(rules: Rules) -> Self {
+        Self { rules: Arc::new(rules), tallies: Arc::default() }
+    }
+}
+
+/// What tells a file from the one that was there before. `None` inside: there is no file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Stamp(Option<(SystemTime, u64, u64)>);
+
+impl Stamp {
+    fn of(file: &Path) -> std::io::Result<Self> {
+        match std::fs::metadata(file) {
+            Ok(metadata) => Ok(Self(Some((metadata.modified()?, metadata.len(), inode(&metadata))))),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self(None)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether another change would show.
+    fn is_settled(&self) -> bool {
+        self.0.is_none_or(|(modified, ..)| {
+            SystemTime::now().duration_since(modified).is_ok_and(|age| age > UNSETTLED)
+        })
+    }
+}
+
+#[cfg(unix)]
+fn inode(metadata: &std::fs::Metadata) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    metadata.ino()
+}
+
+#[cfg(not(unix))]
+const fn inode(_: &std::fs::Metadata) -> u64 {
+    0
+}
+
+impl Retention {
+    /// The rules of a policy: the one that the settings in this folder say, or, without a folder, one given in code.
+    pub(crate) fn new(policy: &RetentionPolicy, rules: Rules, root: Option<&Path>) -> Self {
+        let in_force = InForce::new(rules);
+        let current = Current { policy: policy.clone(), in_force, seen: None, problem: None };
+        Self { file: root.map(|root| root.join(FILE)), current: Mutex::new(current), held: Mutex::default() }
+    }
+
+    /// The rules as the file says them now.
+    pub(super) fn in_force(&self) -> InForce {
+        self.current().in_force.clone()
+    }
+
+    /// Why the rules in force are not those of the file, if they are not.
+    pub(crate) fn problem(&self) -> Option<Error> {
+        let current = self.current();
+        current.problem.as_ref().map(|(kind, why)| Error::new(*kind, why.clone()))
+    }
+
+    /// Refuses to go by rules of which is not known whether they are still meant.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.problem().map_or(Ok(()), Err)
+    }
+
+    fn current(&self) -> MutexGuard<'_, Current> {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(file) = &self.file {
+            current.look(file);
+        }
+        current
+    }
+}
+
+impl Current {
+    /// Takes up what the file says, if that is something new.
+    fn look(&mut self, file: &Path) {
+        let stamp = match Stamp::of(file) {
+            Ok(stamp) if self.seen.as_ref() == Some(&stamp) => return,
+            Ok(stamp) => stamp,
+            Err(error) => return self.fail(file, &Error::io("look at", file, error)),
+        };
+        self.seen = stamp.is_settled().then_some(stamp);
+        match self.read(file) {
+            Ok(()) => self.problem = None,
+            Err(error) => self.fail(file, &error),
+        }
+    }
+
+    fn read(&mut self, file: &Path) -> Result<()> {
+        let policy = Settings::load(file.parent().unwrap_or(file))?.retention;
+        if policy != self.policy {
+            self.in_force = InForce::new(Rules::new(&policy)?);
+            self.policy = policy;
+            tracing::info!(file = %file.display(), "the rules of retention have changed");
+        }
+        Ok(())
+    }
+
+    fn fail(&mut self, file: &Path, error: &Error) {
+        let why = format!(
+            "cannot take up the rules of retention in {}: {error}; they stay as they were, and nothing is dropped \
+             until that is mended",
+            file.display()
+        );
+        let problem = (error.kind(), why);
+        if self.problem.as_ref() != Some(&problem) {
+            tracing::warn!("{}", problem.1);
+            self.problem = Some(problem);
+        }
+    }
+}

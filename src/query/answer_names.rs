@@ -1,0 +1,133 @@
+//! Each column of an answer has a name of its own.
+//!
+//! Several columns may have one name in SQL, and neither JSON nor Parquet keeps them apart. The first column keeps its
+//! name, and the next ones of that name are `seq_2`, `seq_3`. This takes three steps:
+//!
+//! 1. `SELECT *, seq` and `SELECT at AS t, at::date AS t` name a column twice, which DataFusion refuses. Then
+//!    [`items`] gives the later ones names in the text.
+//! 2. A query within the query may have a name twice, as in `(SELECT a.seq, b.seq …) t`. DataFusion calls the second
+//!    column `seq:1`, and takes `t.seq` for the first one without a word. [`references`] refuses such a mention, as
+//!    PostgreSQL does.
+//! 3. [`unique`] names the columns of the answer: those of step 2, and those that only their tables told apart.
+
+mod items;
+mod references;
+
+use std::collections::{HashMap, HashSet};
+
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{Column, DataFusionError, Result};
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
+use datafusion::sql::parser::Statement;
+use datafusion::sql::sqlparser::ast::{self, Ident, Query};
+
+use super::using_keys;
+
+/// Names that a query within the query has twice, by that query's alias.
+#[derive(Default)]
+pub(super) struct Doubles(HashMap<String, HashSet<String>>);
+
+/// Plans a statement, also one that names columns alike.
+pub(super) async fn plan(state: &SessionState, sql: &str) -> Result<(LogicalPlan, Doubles)> {
+    let dialect = state.config_options().sql_parser.dialect;
+    let mut statement = state.sql_to_statement(sql, &dialect)?;
+    items::keep_apart(&mut statement);
+    let mut plan = using_keys::plan(state, statement.clone()).await;
+    if plan.as_ref().is_err_and(is_about_names) {
+        items::name(state, &mut statement).await;
+        plan = using_keys::plan(state, statement.clone()).await;
+    }
+    let plan = plan?;
+    let doubles = Doubles::of(&plan)?;
+    references::check(&mut statement, &doubles)?;
+    Ok((plan, doubles))
+}
+
+/// Whether a query was refused since it names two columns alike.
+fn is_about_names(error: &DataFusionError) -> bool {
+    let why = error.to_string();
+    why.contains("Projections require unique expression names") || why.contains("would be ambiguous")
+}
+
+/// The plan with names of their own for all columns of the answer.
+pub(super) fn unique(plan: LogicalPlan, doubles: &Doubles) -> Result<LogicalPlan> {
+    let fields = plan.schema().fields();
+    let names: Vec<&str> = fields.iter().map(|field| doubles.name_of(field.name())).collect();
+    let mut taken: HashSet<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    if taken.len() == names.len() && names.iter().zip(fields).all(|(name, field)| name == field.name()) {
+        return Ok(plan);
+    }
+    let mut seen = HashSet::new();
+    let mut columns: Vec<Expr> = Vec::new();
+    for (name, (table, field)) in names.iter().zip(plan.schema().iter()) {
+        let column = Expr::Column(Column::from((table, field)));
+        columns.push(match (seen.insert(*name), name == field.name()) {
+            (true, true) => column,
+            (true, false) => column.alias(*name),
+            (false, _) => column.alias(free(name, &mut taken)),
+        });
+    }
+    LogicalPlanBuilder::from(plan).project(columns)?.build()
+}
+
+impl Doubles {
+    fn of(plan: &LogicalPlan) -> Result<Self> {
+        let mut doubles = Self::default();
+        plan.apply_with_subqueries(|node| {
+            if let LogicalPlan::SubqueryAlias(query) = node {
+                let names: HashSet<&str> =
+                    query.schema.fields().iter().map(|field| field.name().as_str()).collect();
+                let twice =
+                    names.iter().filter_map(|name| first_of(name).filter(|first| names.contains(first)));
+                let twice: Vec<_> = twice.map(str::to_owned).collect();
+                if !twice.is_empty() {
+                    doubles.0.entry(query.alias.table().to_owned()).or_default().extend(twice);
+                }
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        Ok(doubles)
+    }
+
+    /// What a column is called by those who asked: `seq` for DataFusion's `seq:1`.
+    fn name_of<'n>(&self, name: &'n str) -> &'n str {
+        let is_double = |first: &&str| self.0.values().any(|names| names.contains(*first));
+        first_of(name).filter(is_double).unwrap_or(name)
+    }
+}
+
+/// The name of which `seq:1` is the second one.
+fn first_of(name: &str) -> Option<&str> {
+    let (first, number) = name.rsplit_once(':')?;
+    (!number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit())).then_some(first)
+}
+
+/// The first of `name_2`, `name_3`, … that is not taken; then it is.
+fn free(name: &str, taken: &mut HashSet<String>) -> String {
+    let mut number = 2;
+    loop {
+        let candidate = format!("{name}_{number}");
+        if taken.insert(candidate.clone()) {
+            return candidate;
+        }
+        number += 1;
+    }
+}
+
+/// The query of a statement.
+fn query_of(statement: &mut Statement) -> Option<&mut Query> {
+    match statement {
+        Statement::Statement(inner) => match inner.as_mut() {
+            ast::Statement::Query(query) => Some(query),
+            _ => None,
+        },
+        Statement::Explain(explain) => query_of(&mut explain.statement),
+        _ => None,
+    }
+}
+
+/// A name as SQL knows it: small letters, unless it is quoted.
+fn folded(name: &Ident) -> String {
+    if name.quote_style.is_some() { name.value.clone() } else { name.value.to_lowercase() }
+}

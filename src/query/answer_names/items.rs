@@ -1,0 +1,204 @@
+//! Names for what a SELECT names twice.
+
+use std::collections::HashSet;
+use std::ops::ControlFlow;
+
+use datafusion::execution::SessionState;
+use datafusion::sql::parser::Statement;
+use datafusion::sql::sqlparser::ast::{
+    self, GroupByExpr, Ident, Join, JoinConstraint, OrderBy, Query, Select, SelectItem, SetExpr, TableAlias,
+    TableFactor, TableWithJoins, VisitMut, VisitorMut, visit_expressions,
+};
+
+use super::super::using_keys;
+use super::{folded, free, query_of};
+
+/// Gives an alias to queries within the query that have none, join by names, and name a column of each side: the
+/// `*` around them would give one of the two, as if it stood within.
+pub(super) fn keep_apart(statement: &mut Statement) {
+    if let Some(query) = query_of(statement) {
+        let _ = query.visit(&mut Aliases(0));
+    }
+}
+
+struct Aliases(usize);
+
+impl VisitorMut for Aliases {
+    type Break = ();
+
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
+        if let TableFactor::Derived { subquery, alias: alias @ None, .. } = factor
+            && let SetExpr::Select(select) = subquery.body.as_ref()
+            && select.from.iter().any(joins_by_names)
+            && !select.projection.iter().all(|item| matches!(item, SelectItem::Wildcard(_)))
+        {
+            self.0 += 1;
+            let name = Ident::with_quote('"', format!("subquery {}", self.0));
+            *alias = Some(TableAlias { explicit: true, name, columns: Vec::new(), at: None });
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn joins_by_names(table: &TableWithJoins) -> bool {
+    let by_names =
+        |join: &Join| matches!(constraint(join), Some(JoinConstraint::Using(_) | JoinConstraint::Natural));
+    table.joins.iter().any(by_names)
+}
+
+/// How two tables are joined.
+pub(super) const fn constraint(join: &Join) -> Option<&JoinConstraint> {
+    use ast::JoinOperator::{FullOuter, Inner, Join, Left, LeftOuter, Right, RightOuter};
+    match &join.join_operator {
+        Join(by) | Inner(by) | Left(by) | LeftOuter(by) | Right(by) | RightOuter(by) | FullOuter(by) => {
+            Some(by)
+        }
+        _ => None,
+    }
+}
+
+/// Gives the later ones of items with one name other names: `seq_2` in the answer, and `seq:1`, as DataFusion calls
+/// them elsewhere, in queries within the query.
+pub(super) async fn name(state: &SessionState, statement: &mut Statement) {
+    let known = of_wildcards(state, statement).await;
+    if let Some(query) = query_of(statement) {
+        answer_selects(query, &mut |select, order| name_select(select, order, known.as_ref(), free));
+        let _ = query.visit(&mut Within);
+    }
+}
+
+/// The SELECTs whose rows are the answer.
+fn answer_selects(query: &mut Query, name: &mut impl FnMut(&mut Select, Option<&OrderBy>)) {
+    let order = query.order_by.as_ref();
+    parts(&mut query.body, order, name);
+}
+
+fn parts(body: &mut SetExpr, order: Option<&OrderBy>, name: &mut impl FnMut(&mut Select, Option<&OrderBy>)) {
+    match body {
+        SetExpr::Select(select) => name(select, order),
+        SetExpr::SetOperation { left, right, .. } => {
+            parts(left, order, name);
+            parts(right, order, name);
+        }
+        SetExpr::Query(query) => answer_selects(query, name),
+        _ => {}
+    }
+}
+
+struct Within;
+
+impl VisitorMut for Within {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        answer_selects(query, &mut |select, order| name_select(select, order, None, numbered));
+        ControlFlow::Continue(())
+    }
+}
+
+/// As DataFusion numbers columns of one name; what is no column's name has none that it could number.
+fn numbered(name: &str, taken: &mut HashSet<String>) -> String {
+    let is_name = |name: &str| name.chars().all(|char| char.is_alphanumeric() || char == '_');
+    if !is_name(name) || name.starts_with(|char: char| char.is_ascii_digit()) {
+        return free(name, taken);
+    }
+    let mut number = 1;
+    loop {
+        let candidate = format!("{name}:{number}");
+        if taken.insert(candidate.clone()) {
+            return candidate;
+        }
+        number += 1;
+    }
+}
+
+/// Names the items of a SELECT whose names are taken by others. `wildcards` has the names of what `*` gives; where
+/// these are not known, a SELECT with a `*` stays as it is.
+fn name_select(
+    select: &mut Select,
+    order: Option<&OrderBy>,
+    wildcards: Option<&HashSet<String>>,
+    free: impl Fn(&str, &mut HashSet<String>) -> String,
+) {
+    let mut seen = HashSet::new();
+    if select.projection.iter().any(is_wildcard) {
+        let Some(wildcards) = wildcards else { return };
+        seen.clone_from(wildcards);
+    }
+    let mut taken: HashSet<String> = seen.clone();
+    taken.extend(select.projection.iter().filter_map(natural_name));
+    let mentioned = mentioned(select, order);
+    for item in &mut select.projection {
+        let Some(name) = natural_name(item) else { continue };
+        if seen.insert(name.clone()) {
+            continue;
+        }
+        let expr = match item {
+            SelectItem::UnnamedExpr(expr) => expr.clone(),
+            // Which of the two is meant by ORDER BY is not known: it stays refused.
+            SelectItem::ExprWithAlias { expr, .. } if !mentioned.contains(&name) => expr.clone(),
+            _ => continue,
+        };
+        *item = SelectItem::ExprWithAlias { expr, alias: Ident::with_quote('"', free(&name, &mut taken)) };
+    }
+}
+
+/// Names that stand alone in the parts of a SELECT that may mean its items.
+fn mentioned(select: &Select, order: Option<&OrderBy>) -> HashSet<String> {
+    let mut names = HashSet::new();
+    let mut add = |expr: &ast::Expr| {
+        if let ast::Expr::Identifier(name) = expr {
+            names.insert(folded(name));
+        }
+        ControlFlow::<()>::Continue(())
+    };
+    let _ = visit_expressions(&order.cloned(), &mut add);
+    let _ = visit_expressions(&select.group_by, &mut add);
+    let _ = visit_expressions(&select.having, &mut add);
+    let _ = visit_expressions(&select.qualify, &mut add);
+    let _ = visit_expressions(&select.distinct, &mut add);
+    names
+}
+
+const fn is_wildcard(item: &SelectItem) -> bool {
+    matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..))
+}
+
+/// The names that the wildcards of the answer's SELECT stand for, if it has any and they can be planned alone.
+async fn of_wildcards(state: &SessionState, statement: &Statement) -> Option<HashSet<String>> {
+    let mut statement = statement.clone();
+    let query = query_of(&mut statement)?;
+    let SetExpr::Select(select) = query.body.as_mut() else { return None };
+    select.projection.retain(is_wildcard);
+    if select.projection.is_empty() {
+        return None;
+    }
+    (query.order_by, query.limit_clause, query.fetch) = (None, None, None);
+    (select.distinct, select.having, select.qualify) = (None, None, None);
+    select.group_by = GroupByExpr::Expressions(Vec::new(), Vec::new());
+    let plan = using_keys::plan(state, statement).await.ok()?;
+    Some(plan.schema().fields().iter().map(|field| field.name().clone()).collect())
+}
+
+/// The name that an item has by itself.
+fn natural_name(item: &SelectItem) -> Option<String> {
+    match item {
+        SelectItem::UnnamedExpr(expr) => Some(of(expr)),
+        SelectItem::ExprWithAlias { alias, .. } => Some(folded(alias)),
+        _ => None,
+    }
+}
+
+fn of(expr: &ast::Expr) -> String {
+    match expr {
+        ast::Expr::Identifier(name) => folded(name),
+        ast::Expr::CompoundIdentifier(names) => names.last().map(folded).unwrap_or_default(),
+        // A cast is named after what it is of.
+        ast::Expr::Cast { expr, .. } | ast::Expr::Nested(expr) => of(expr),
+        ast::Expr::Subquery(query) => match query.body.as_ref() {
+            SetExpr::Select(select) => select.projection.first().and_then(natural_name).unwrap_or_default(),
+            _ => expr.to_string(),
+        },
+        other => other.to_string(),
+    }
+}

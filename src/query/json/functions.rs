@@ -1,0 +1,562 @@
+//! The functions: one way to the value, and what each makes of it.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::hash::{Hash, Hasher};
+use std::sync::{Arc, LazyLock};
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanBuilder, Float64Builder, Int64Array, Int64Builder, ListBuilder,
+    StringViewArray, StringViewBuilder,
+};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field, Int64Type};
+use datafusion::common::{Result, ScalarValue, exec_err, plan_err};
+use datafusion::logical_expr::{
+    ColumnarValue, DocSection, Documentation, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    Volatility,
+};
+
+use super::RawValue;
+use super::path::{Step, exists, find, parse};
+use crate::fact::json::Shape;
+use crate::query::number::Number;
+
+/// The name of the function that `->>` is.
+pub(in crate::query) const JSON_TEXT: &str = "json_text";
+
+/// What a function makes of the value that it finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Answer {
+    Json,
+    Text,
+    Str,
+    Int,
+    Float,
+    Bool,
+    Array,
+    Contains,
+    Length,
+    Keys,
+    /// What a cast to any type but integers reads.
+    Scalar,
+    /// What a cast to an integer reads.
+    Integer,
+}
+
+/// How the way to the value is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Way {
+    /// Each step is an argument.
+    Steps,
+    /// One argument, as `#>` has it.
+    Path,
+}
+
+/// Each function: its answer and way, its names, what it is called with, and what it does.
+const FUNCTIONS: [(Answer, Way, &[&str], &str, &str); 14] = [
+    (
+        Answer::Json,
+        Way::Steps,
+        &["json_get", "json_get_json"],
+        "json_get(json, step, …)",
+        "The JSON text of the value that the steps lead to; json -> step. A step is the name of a member, or the place of an element (from 0, negative from the end). NULL if nothing is there",
+    ),
+    (
+        Answer::Text,
+        Way::Steps,
+        &[JSON_TEXT, "json_as_text"],
+        "json_text(json, step, …)",
+        "The value that the steps lead to as text; json ->> step. A string without its quotes, any other value as it was written. NULL if nothing is there, or the JSON value null",
+    ),
+    (
+        Answer::Json,
+        Way::Path,
+        &["json_at"],
+        "json_at(json, '{a,0,b}')",
+        "The JSON text of the value at the end of a path; json #> path. A path is '{a,0,b}' or ARRAY['a', '0', 'b']",
+    ),
+    (
+        Answer::Text,
+        Way::Path,
+        &["json_text_at"],
+        "json_text_at(json, '{a,0,b}')",
+        "The value at the end of a path as text; json #>> path. A path is '{a,0,b}' or ARRAY['a', '0', 'b']",
+    ),
+    (
+        Answer::Str,
+        Way::Steps,
+        &["json_get_str"],
+        "json_get_str(json, step, …)",
+        "The string that the steps lead to; NULL for any other value",
+    ),
+    (
+        Answer::Int,
+        Way::Steps,
+        &["json_get_int"],
+        "json_get_int(json, step, …)",
+        "The integer that the steps lead to, 7, 7.0 or 7e0; NULL for any other value, and beyond 64 bits",
+    ),
+    (
+        Answer::Float,
+        Way::Steps,
+        &["json_get_float"],
+        "json_get_float(json, step, …)",
+        "The number that the steps lead to, as the nearest float; NULL for any other value",
+    ),
+    (
+        Answer::Bool,
+        Way::Steps,
+        &["json_get_bool"],
+        "json_get_bool(json, step, …)",
+        "The true or false that the steps lead to; NULL for any other value",
+    ),
+    (
+        Answer::Array,
+        Way::Steps,
+        &["json_get_array"],
+        "json_get_array(json, step, …)",
+        "The elements of the array that the steps lead to, each as JSON text; NULL for any other value",
+    ),
+    (
+        Answer::Contains,
+        Way::Steps,
+        &["json_contains"],
+        "json_contains(json, step, …)",
+        "Whether the steps lead to a value; json ? step. The last step may also be a string among the elements of an array",
+    ),
+    (
+        Answer::Length,
+        Way::Steps,
+        &["json_length"],
+        "json_length(json, step, …)",
+        "How many elements the array has that the steps lead to, or names the object; NULL for any other value",
+    ),
+    (
+        Answer::Keys,
+        Way::Steps,
+        &["json_object_keys", "json_keys"],
+        "json_object_keys(json, step, …)",
+        "The names of the object's members that the steps lead to; NULL for any other value",
+    ),
+    (
+        Answer::Scalar,
+        Way::Steps,
+        &["json_scalar"],
+        "json_scalar(json, step, …)",
+        "json_get(json, step, …), but NULL for the JSON value null: what CAST(json -> step AS type) reads",
+    ),
+    (
+        Answer::Integer,
+        Way::Steps,
+        &["json_integer"],
+        "json_integer(json, step, …)",
+        "json_scalar(json, step, …) with a number rounded to an integer: what CAST(json -> step AS BIGINT) reads",
+    ),
+];
+
+/// All functions on JSON.
+pub(super) fn all_functions() -> &'static [Arc<ScalarUDF>] {
+    static ALL: LazyLock<Vec<Arc<ScalarUDF>>> = LazyLock::new(|| {
+        let named = FUNCTIONS.iter().map(|(answer, way, names, syntax, meaning)| {
+            let (name, aliases) = names.split_first().map_or(("", &[][..]), |(name, rest)| (*name, rest));
+            let section = DocSection { include: true, label: "JSON", description: None };
+            Arc::new(ScalarUDF::new_from_impl(JsonFunction {
+                answer: *answer,
+                way: *way,
+                name,
+                aliases: aliases.iter().map(|alias| (*alias).to_owned()).collect(),
+                signature: Signature::user_defined(Volatility::Immutable),
+                documentation: Documentation::builder(section, *meaning, *syntax).build(),
+            }))
+        });
+        named.collect()
+    });
+    &ALL
+}
+
+/// The function that gives this answer.
+pub(super) fn function(answer: Answer, way: Way) -> Result<Arc<ScalarUDF>> {
+    let at = FUNCTIONS.iter().position(|(of, by, ..)| (*of, *by) == (answer, way));
+    let Some(function) = at.and_then(|at| all_functions().get(at)) else {
+        return plan_err!("there is no JSON function for {answer:?} by {way:?}");
+    };
+    Ok(Arc::clone(function))
+}
+
+#[derive(Debug)]
+struct JsonFunction {
+    answer: Answer,
+    way: Way,
+    name: &'static str,
+    aliases: Vec<String>,
+    signature: Signature,
+    documentation: Documentation,
+}
+
+impl PartialEq for JsonFunction {
+    fn eq(&self, other: &Self) -> bool {
+        (self.answer, self.way) == (other.answer, other.way)
+    }
+}
+
+impl Eq for JsonFunction {}
+
+impl Hash for JsonFunction {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.answer, self.way).hash(state);
+    }
+}
+
+pub(super) fn is_text(of: &DataType) -> bool {
+    match of {
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => true,
+        DataType::Dictionary(_, value) => is_text(value),
+        _ => false,
+    }
+}
+
+impl ScalarUDFImpl for JsonFunction {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn aliases(&self) -> &[String] {
+        &self.aliases
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(match self.answer {
+            Answer::Json | Answer::Text | Answer::Str | Answer::Scalar | Answer::Integer => {
+                DataType::Utf8View
+            }
+            Answer::Int | Answer::Length => DataType::Int64,
+            Answer::Float => DataType::Float64,
+            Answer::Bool | Answer::Contains => DataType::Boolean,
+            Answer::Array | Answer::Keys => list_of_texts(),
+        })
+    }
+
+    fn coerce_types(&self, given: &[DataType]) -> Result<Vec<DataType>> {
+        let name = self.name;
+        let Some((document, steps)) = given.split_first() else {
+            return plan_err!("{name}() needs a JSON text");
+        };
+        if !is_text(document) && *document != DataType::Null {
+            return plan_err!("{name}() reads JSON text, and {document} is none");
+        }
+        if self.way == Way::Path && steps.len() != 1 {
+            return plan_err!(
+                "{name}() takes a JSON text and one path; json_get() takes its steps one by one"
+            );
+        }
+        let steps = steps.iter().map(|step| match step {
+            step if is_text(step) || *step == DataType::Null => Ok(DataType::Utf8View),
+            step if step.is_integer() && self.way == Way::Steps => Ok(DataType::Int64),
+            DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..)
+                if self.way == Way::Path =>
+            {
+                Ok(list_of_texts())
+            }
+            other if self.way == Way::Path => {
+                plan_err!("a JSON path is '{{a,b}}' or ARRAY['a', 'b'], and not {other}")
+            }
+            other => plan_err!("a step into JSON is a name or an integer, and not {other}"),
+        });
+        std::iter::once(Ok(DataType::Utf8View)).chain(steps).collect()
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let scalar = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
+        let rows = if scalar { 1 } else { args.number_rows };
+        let Some((document, steps)) = args.args.split_first() else {
+            return exec_err!("{}() needs a JSON text", self.name);
+        };
+        let documents = texts(document, rows)?;
+        let steps =
+            steps.iter().map(|step| StepColumn::of(step, self.way, rows)).collect::<Result<Vec<_>>>()?;
+        let found = self.answers(&documents, &Paths(steps))?;
+        if scalar {
+            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&found, 0)?));
+        }
+        Ok(ColumnarValue::Array(found))
+    }
+
+    fn documentation(&self) -> Option<&Documentation> {
+        Some(&self.documentation)
+    }
+}
+
+fn list_of_texts() -> DataType {
+    DataType::List(Arc::new(Field::new_list_field(DataType::Utf8View, true)))
+}
+
+/// A text for each row; for one that is the same in all rows an array of one.
+fn texts(value: &ColumnarValue, rows: usize) -> Result<Texts> {
+    let repeated = matches!(value, ColumnarValue::Scalar(_));
+    let array = value.clone().into_array(if repeated { 1 } else { rows })?;
+    let array = cast(&array, &DataType::Utf8View)?;
+    Ok(Texts { repeated, array: array.as_string_view().clone(), rows })
+}
+
+struct Texts {
+    repeated: bool,
+    array: StringViewArray,
+    rows: usize,
+}
+
+impl Texts {
+    fn get(&self, row: usize) -> Option<&str> {
+        let row = if self.repeated { 0 } else { row };
+        self.array.is_valid(row).then(|| self.array.value(row))
+    }
+}
+
+/// The steps of all rows.
+struct Paths(Vec<StepColumn>);
+
+/// One argument: a step, or a path.
+enum StepColumn {
+    /// The same for all rows; `None` is NULL.
+    Same(Option<Vec<Step<'static>>>),
+    Keys(Texts),
+    Indices(Int64Array),
+    /// Paths as PostgreSQL writes them.
+    Written(Texts),
+    Lists(ArrayRef),
+}
+
+impl StepColumn {
+    fn of(value: &ColumnarValue, way: Way, rows: usize) -> Result<Self> {
+        let repeated = matches!(value, ColumnarValue::Scalar(_));
+        let of_type = value.data_type();
+        let column = match &of_type {
+            DataType::Int64 => Self::Indices(
+                value
+                    .clone()
+                    .into_array(if repeated { 1 } else { rows })?
+                    .as_primitive::<Int64Type>()
+                    .clone(),
+            ),
+            DataType::List(_) => Self::Lists(value.clone().into_array(if repeated { 1 } else { rows })?),
+            _ if way == Way::Path => Self::Written(texts(value, rows)?),
+            _ => Self::Keys(texts(value, rows)?),
+        };
+        if !repeated {
+            return Ok(column);
+        }
+        let mut steps = Vec::new();
+        let known = column.push(0, &mut steps)?;
+        let owned = steps.into_iter().map(|step| match step {
+            Step::Key(key) => Step::Key(Cow::Owned(key.into_owned())),
+            Step::Either(name) => Step::Either(Cow::Owned(name.into_owned())),
+            Step::Index(index) => Step::Index(index),
+        });
+        Ok(Self::Same(known.then(|| owned.collect())))
+    }
+
+    /// Adds the steps of a row; `false` if one of them is NULL.
+    fn push<'a>(&'a self, row: usize, steps: &mut Vec<Step<'a>>) -> Result<bool> {
+        match self {
+            Self::Same(Some(same)) => steps.extend(same.iter().map(|step| match step {
+                Step::Key(key) => Step::Key(Cow::Borrowed(key.as_ref())),
+                Step::Either(name) => Step::Either(Cow::Borrowed(name.as_ref())),
+                Step::Index(index) => Step::Index(*index),
+            })),
+            Self::Keys(keys) => match keys.get(row) {
+                Some(key) => steps.push(Step::Key(Cow::Borrowed(key))),
+                None => return Ok(false),
+            },
+            Self::Indices(indices) if indices.is_valid(row) => steps.push(Step::Index(indices.value(row))),
+            Self::Same(None) | Self::Indices(_) => return Ok(false),
+            Self::Written(paths) => match paths.get(row).map(parse) {
+                Some(Ok(path)) => steps.extend(path),
+                Some(Err(why)) => return exec_err!("{why}"),
+                None => return Ok(false),
+            },
+            Self::Lists(lists) => {
+                let lists = lists.as_list::<i32>();
+                if lists.is_null(row) {
+                    return Ok(false);
+                }
+                let names = cast(&lists.value(row), &DataType::Utf8View)?;
+                for name in names.as_string_view() {
+                    let Some(name) = name else { return Ok(false) };
+                    steps.push(Step::Either(Cow::Owned(name.to_owned())));
+                }
+            }
+        }
+        Ok(true)
+    }
+}
+
+impl Paths {
+    /// Calls with what each row's steps lead to. The outer `None` is for a row in which the text or a step
+    /// is NULL.
+    fn each<'d>(
+        &self,
+        documents: &'d Texts,
+        mut call: impl FnMut(Option<(RawValue<'d>, &[Step<'_>])>),
+    ) -> Result<()> {
+        let mut steps = Vec::new();
+        let mut known = true;
+        let same = self.0.iter().all(|column| matches!(column, StepColumn::Same(_)));
+        for row in 0..documents.rows {
+            if !same || row == 0 {
+                steps.clear();
+                known = true;
+                for column in &self.0 {
+                    known &= column.push(row, &mut steps)?;
+                }
+            }
+            let document = documents.get(row).filter(|_| known).map(RawValue::trusted);
+            call(document.map(|document| (document, steps.as_slice())));
+        }
+        Ok(())
+    }
+}
+
+/// The value that a row's steps lead to.
+fn inside<'d>(at: Option<(RawValue<'d>, &[Step<'_>])>) -> Option<RawValue<'d>> {
+    at.and_then(|(document, steps)| find(document, steps))
+}
+
+impl JsonFunction {
+    fn answers(&self, documents: &Texts, paths: &Paths) -> Result<ArrayRef> {
+        let rows = documents.rows;
+        Ok(match self.answer {
+            Answer::Json => {
+                let mut out = StringViewBuilder::with_capacity(rows);
+                paths.each(documents, |at| out.append_option(inside(at).map(RawValue::text)))?;
+                Arc::new(out.finish())
+            }
+            Answer::Text => {
+                let mut out = StringViewBuilder::with_capacity(rows);
+                paths.each(documents, |at| out.append_option(inside(at).and_then(RawValue::to_text)))?;
+                Arc::new(out.finish())
+            }
+            Answer::Scalar => {
+                let mut out = StringViewBuilder::with_capacity(rows);
+                let scalar = |value: &RawValue<'_>| !value.is_null();
+                paths
+                    .each(documents, |at| out.append_option(inside(at).filter(scalar).map(RawValue::text)))?;
+                Arc::new(out.finish())
+            }
+            Answer::Integer => {
+                let mut out = StringViewBuilder::with_capacity(rows);
+                paths.each(documents, |at| out.append_option(inside(at).and_then(as_rounded)))?;
+                Arc::new(out.finish())
+            }
+            Answer::Str => {
+                let mut out = StringViewBuilder::with_capacity(rows);
+                paths.each(documents, |at| {
+                    out.append_option(inside(at).and_then(RawValue::as_str).map(|string| string.text));
+                })?;
+                Arc::new(out.finish())
+            }
+            Answer::Int => {
+                let mut out = Int64Builder::with_capacity(rows);
+                paths.each(documents, |at| out.append_option(inside(at).and_then(as_integer)))?;
+                Arc::new(out.finish())
+            }
+            Answer::Float => {
+                let mut out = Float64Builder::with_capacity(rows);
+                paths.each(documents, |at| out.append_option(inside(at).and_then(as_float)))?;
+                Arc::new(out.finish())
+            }
+            Answer::Bool => {
+                let mut out = BooleanBuilder::with_capacity(rows);
+                paths.each(documents, |at| out.append_option(inside(at).and_then(as_bool)))?;
+                Arc::new(out.finish())
+            }
+            Answer::Contains => {
+                let mut out = BooleanBuilder::with_capacity(rows);
+                paths.each(documents, |at| {
+                    out.append_option(at.map(|(document, steps)| exists(document, steps)));
+                })?;
+                Arc::new(out.finish())
+            }
+            Answer::Length => {
+                let mut out = Int64Builder::with_capacity(rows);
+                paths.each(documents, |at| {
+                    out.append_option(inside(at).and_then(length).map(|length| length as i64));
+                })?;
+                Arc::new(out.finish())
+            }
+            Answer::Array => {
+                let mut out = ListBuilder::new(StringViewBuilder::new());
+                paths.each(documents, |at| {
+                    match inside(at).filter(|value| value.shape() == Shape::Array) {
+                        Some(array) => {
+                            array.elements().for_each(|element| out.values().append_value(element.text()));
+                            out.append(true);
+                        }
+                        None => out.append(false),
+                    }
+                })?;
+                Arc::new(out.finish())
+            }
+            Answer::Keys => {
+                let mut out = ListBuilder::new(StringViewBuilder::new());
+                paths.each(documents, |at| {
+                    match inside(at).filter(|value| value.shape() == Shape::Object) {
+                        Some(object) => {
+                            names(object).for_each(|name| out.values().append_value(name));
+                            out.append(true);
+                        }
+                        None => out.append(false),
+                    }
+                })?;
+                Arc::new(out.finish())
+            }
+        })
+    }
+}
+
+fn as_integer(value: RawValue<'_>) -> Option<i64> {
+    if value.shape() == Shape::Number { Number::parse(value.text())?.integer() } else { None }
+}
+
+/// A number as the integer nearest to it, any other value as it was written, nothing for `null`.
+fn as_rounded(value: RawValue<'_>) -> Option<Cow<'_, str>> {
+    if value.is_null() {
+        return None;
+    }
+    let is_number = value.shape() == Shape::Number;
+    let rounded = if is_number { Number::parse(value.text()).and_then(Number::rounded) } else { None };
+    Some(rounded.map_or(Cow::Borrowed(value.text()), |integer| Cow::Owned(integer.to_string())))
+}
+
+/// Beyond all floats it is an infinity, as Python reads it.
+fn as_float(value: RawValue<'_>) -> Option<f64> {
+    if value.shape() == Shape::Number { value.text().parse().ok() } else { None }
+}
+
+fn as_bool(value: RawValue<'_>) -> Option<bool> {
+    match value.text() {
+        "true" => Some(true),
+        "false" => Some(false),
+        _ => None,
+    }
+}
+
+fn length(value: RawValue<'_>) -> Option<usize> {
+    match value.shape() {
+        Shape::Array => Some(value.elements().count()),
+        Shape::Object => Some(names(value).count()),
+        _ => None,
+    }
+}
+
+/// The names of an object's members, each once.
+fn names(object: RawValue<'_>) -> impl Iterator<Item = Cow<'_, str>> {
+    let mut seen = HashSet::new();
+    object.members().filter_map(move |(key, _)| {
+        let name = key.decode().text;
+        seen.insert(name.clone()).then_some(name)
+    })
+}

@@ -1,0 +1,441 @@
+//! Queries within expressions, as SQL means them where something is NULL.
+//!
+//! DataFusion 55.2 takes `x IN (SELECT y …)` for true or false. That is right where nothing but *true*
+//! counts; below NOT, beside OR, or in a CASE it makes *false* of what is unknown (its issues 8241 and
+//! 25340). So here it is put in terms of EXISTS, which is never unknown:
+//!
+//! ```text
+//! x IN (SELECT y …)      CASE WHEN EXISTS (… y = x) THEN true
+//!                             WHEN x IS NULL AND EXISTS (…) OR EXISTS (… y IS NULL) THEN NULL
+//!                             ELSE false END
+//! WHERE x NOT IN (…)     NOT EXISTS (… y = x) AND NOT EXISTS (… y IS NULL)
+//!                             AND (x IS NOT NULL OR NOT EXISTS (…))
+//! ```
+//!
+//! ANY and ALL are rewritten in the same way, because DataFusion mistakes the subquery's column for the operand if both
+//! have the same name.
+//!
+//! DataFusion answers EXISTS in a WHERE, and there only if what the query names of outside stands in a condition
+//! of it. Elsewhere, and otherwise, it is put in terms of a count, for which there is a value anywhere
+//! ([`lateral`](super::lateral) helps):
+//!
+//! ```text
+//! EXISTS (SELECT …)      (SELECT count(*) FROM (SELECT …)) > 0
+//! ```
+//!
+//! And it thinks that `(SELECT seq FROM events WHERE …)` is never NULL, since no `seq` is (24513); but a
+//! query without rows gives NULL. So such a query stands within a function that does not say so.
+//!
+//! All of this is needless with a DataFusion that has mended these issues.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, FieldRef};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, DFSchema, ExprSchema, Result, ScalarValue};
+use datafusion::functions_aggregate::expr_fn::count;
+use datafusion::logical_expr::expr::{
+    Case, Exists, InList, InSubquery, ScalarFunction, SetComparison, SetQuantifier,
+};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::utils::{conjunction, merge_schema, split_conjunction_owned};
+use datafusion::logical_expr::{
+    ColumnarValue, Distinct, Expr, ExprSchemable, FetchType, Filter, Limit, LogicalPlan, LogicalPlanBuilder,
+    ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, SkipType, Sort, Subquery,
+    Volatility, binary_expr, lit, not,
+};
+use datafusion::optimizer::decorrelate::PullUpCorrelatedExpr;
+
+use super::below::{Below, put_below};
+use super::lateral::{compares_with_outside, keeps_conditions_below, outside_of};
+
+/// The plan with its subqueries as they are meant. Done before anybody looks at the names and types of
+/// the answer.
+pub(super) fn rewrite(plan: LogicalPlan, in_where: Where) -> Result<LogicalPlan> {
+    let mut queries = 0;
+    let plan = plan.transform_up_with_subqueries(|node| operands_below(node, &mut queries))?;
+    let plan = plan.data.transform_up_with_subqueries(|node| rewrite_node(node, &mut queries, in_where))?;
+    Ok(plan.data)
+}
+
+/// What becomes of EXISTS in a WHERE.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Where {
+    /// It stays where DataFusion makes a join of it.
+    Joins,
+    /// It becomes a count, as everywhere else.
+    Counts,
+}
+
+/// A node of a plan that [`rewrite`] has seen, with counts for all that has stayed.
+pub(super) fn counted(node: LogicalPlan, queries: &mut usize) -> Result<LogicalPlan> {
+    Ok(rewrite_node(node, queries, Where::Counts)?.data)
+}
+
+fn rewrite_node(node: LogicalPlan, queries: &mut usize, in_where: Where) -> Result<Transformed<LogicalPlan>> {
+    let schema = merge_schema(&node.inputs());
+    let mut meaning = Meaning { schema: &schema, queries, is_where: false };
+    if let LogicalPlan::Filter(filter) = node {
+        if !has_subquery(&filter.predicate) {
+            return Ok(Transformed::no(LogicalPlan::Filter(filter)));
+        }
+        meaning.is_where = in_where == Where::Joins;
+        let parts = split_conjunction_owned(filter.predicate).into_iter();
+        let parts = parts.map(|part| meaning.in_where(part)).collect::<Result<Vec<_>>>()?;
+        let predicate = conjunction(parts).unwrap_or_else(|| lit(true));
+        return Ok(Transformed::yes(LogicalPlan::Filter(Filter::try_new(predicate, filter.input)?)));
+    }
+    let names = NamePreserver::new(&node);
+    let rewritten = node.map_expressions(|expr| {
+        if !has_subquery(&expr) {
+            return Ok(Transformed::no(expr));
+        }
+        let name = names.save(&expr);
+        Ok(meaning.of(expr)?.update_data(|expr| name.restore(expr)))
+    })?;
+    if rewritten.transformed { rewritten.map_data(LogicalPlan::recompute_schema) } else { Ok(rewritten) }
+}
+
+/// The operand of an IN becomes a column below if it is a query itself, or farther outside: the query that it
+/// is looked for in could not name it.
+fn operands_below(node: LogicalPlan, queries: &mut usize) -> Result<Transformed<LogicalPlan>> {
+    let replace = |expr: Expr, below: &mut Below<'_>| {
+        expr.transform_down(|part| {
+            let found = match in_subquery(part) {
+                Ok(found) => found,
+                Err(part) => return Ok(Transformed::no(part)),
+            };
+            let found = if has_subquery(&found.expr) || found.expr.contains_outer() {
+                InSubquery { expr: Box::new(below.column(*found.expr)), ..found }
+            } else {
+                found
+            };
+            Ok(Transformed::new(Expr::InSubquery(found), true, TreeNodeRecursion::Jump))
+        })
+    };
+    put_below(node, "__operand_", queries, replace, |rows, queries| Ok(operands_below(rows, queries)?.data))
+}
+
+fn has_subquery(expr: &Expr) -> bool {
+    expr.exists(|part| Ok(super::guard::subquery_of(part).is_some())).unwrap_or(true)
+}
+
+/// What subqueries mean in the expressions of one node of a plan.
+struct Meaning<'a> {
+    /// What the expressions are over.
+    schema: &'a DFSchema,
+    /// Queries that have been given names.
+    queries: &'a mut usize,
+    /// The expressions are the conditions of a WHERE.
+    is_where: bool,
+}
+
+impl Meaning<'_> {
+    /// A part of a WHERE, where what is unknown counts as false.
+    fn in_where(&mut self, part: Expr) -> Result<Expr> {
+        match in_subquery(part) {
+            Ok(found) if found.negated => {
+                let Some(known) = self.split(&found)? else { return Ok(Expr::InSubquery(found)) };
+                Ok(conjunction(known.into_outside()).unwrap_or_else(|| lit(true)))
+            }
+            Ok(found) if self.is_where && pulls_up(&found.subquery.subquery, Some(&found.expr))? => {
+                Ok(Expr::InSubquery(found))
+            }
+            Ok(found) => match self.split(&found)? {
+                Some(known) => Ok(known.equal),
+                None => Ok(Expr::InSubquery(found)),
+            },
+            Err(part @ Expr::Exists(_)) => Ok(self.of(part)?.data),
+            Err(Expr::Not(part)) if matches!(*part, Expr::Exists(_)) => Ok(self.of(not(*part))?.data),
+            // Beside OR, or in a function, DataFusion's joins go wrong (its rule `optimize_projections` fails).
+            Err(part) => {
+                let is_where = std::mem::take(&mut self.is_where);
+                let part = self.of(part)?.data;
+                self.is_where = is_where;
+                Ok(part)
+            }
+        }
+    }
+
+    /// An expression whose value counts, all three of them.
+    fn of(&mut self, expr: Expr) -> Result<Transformed<Expr>> {
+        expr.transform_down(|part| {
+            let found = match in_subquery(part) {
+                Ok(found) => found,
+                Err(Expr::ScalarSubquery(query)) if !query.subquery.schema().field(0).is_nullable() => {
+                    return Ok(Transformed::new(value_or_null(query), true, TreeNodeRecursion::Jump));
+                }
+                Err(Expr::SetComparison(found)) => {
+                    return Ok(match self.compared(&found)? {
+                        Some(meant) => Transformed::new(meant, true, TreeNodeRecursion::Jump),
+                        None => Transformed::no(Expr::SetComparison(found)),
+                    });
+                }
+                Err(Expr::Exists(found)) => {
+                    let found = self.exists(&found.subquery.subquery, found.negated, &found.subquery)?;
+                    return Ok(Transformed::new(found, true, TreeNodeRecursion::Jump));
+                }
+                Err(part) => return Ok(Transformed::no(part)),
+            };
+            match self.split(&found)? {
+                Some(known) => {
+                    let meant = known.three_valued(found.negated);
+                    Ok(Transformed::new(meant, true, TreeNodeRecursion::Jump))
+                }
+                None => Ok(Transformed::no(Expr::InSubquery(found))),
+            }
+        })
+    }
+
+    /// The queries that `x IN (SELECT …)` comes to. `None` if `x` holds a query itself.
+    fn split(&mut self, found: &InSubquery) -> Result<Option<Membership>> {
+        let operand = &*found.expr;
+        if operand.exists(|part| Ok(super::guard::subquery_of(part).is_some()))? {
+            return Ok(None);
+        }
+        let outer = self.named_within(operand)?;
+        let query = &found.subquery;
+        let equal = self.exists_where(query, |value| value.eq(outer.clone()))?;
+        // A text that is compared with a number may be none: only the comparison itself knows.
+        if is_text(&operand.get_type(self.schema)?) != is_text(query.subquery.schema().field(0).data_type()) {
+            let unknown = self.exists_where(query, |value| value.eq(outer).is_null())?;
+            return Ok(Some(Membership { operand: operand.clone(), equal, null: Some(unknown), any: None }));
+        }
+        let null = if query.subquery.schema().field(0).is_nullable() {
+            Some(self.exists_where(query, Expr::is_null)?)
+        } else {
+            None
+        };
+        let nullable = operand.nullable(self.schema)?;
+        let any = if nullable { Some(self.exists(&query.subquery, false, query)?) } else { None };
+        Ok(Some(Membership { operand: operand.clone(), equal, null, any }))
+    }
+
+    /// Rewrites `x < ANY (SELECT …)` or `x >= ALL (SELECT …)`. ANY is true, and ALL false, as soon as one row decides
+    /// it; otherwise the result is NULL if one comparison is NULL. Returns `None` if `x` contains a subquery.
+    fn compared(&mut self, found: &SetComparison) -> Result<Option<Expr>> {
+        if has_subquery(&found.expr) {
+            return Ok(None);
+        }
+        let outer = self.named_within(&found.expr)?;
+        let compared = |value: Expr| binary_expr(outer.clone(), found.op, value);
+        let of_all = found.quantifier == SetQuantifier::All;
+        let hit = |value: Expr| if of_all { not(compared(value)) } else { compared(value) };
+        let decided = self.exists_where(&found.subquery, hit)?;
+        let unknown = self.exists_where(&found.subquery, |value| compared(value).is_null())?;
+        let null = lit(ScalarValue::Boolean(None));
+        let whens = [(decided, lit(!of_all)), (unknown, null)];
+        let whens = whens.map(|(when, then)| (Box::new(when), Box::new(then)));
+        Ok(Some(Expr::Case(Case::new(None, whens.to_vec(), Some(Box::new(lit(of_all)))))))
+    }
+
+    /// Turns an expression over the outer rows into one that a subquery can use.
+    fn named_within(&self, expr: &Expr) -> Result<Expr> {
+        let outer = expr.clone().transform_up(|part| {
+            Ok(match part {
+                Expr::Column(column) => {
+                    let field = Arc::clone(self.schema.field_from_column(&column)?);
+                    Transformed::yes(Expr::OuterReferenceColumn(field, column))
+                }
+                other => Transformed::no(other),
+            })
+        })?;
+        Ok(outer.data)
+    }
+
+    /// Whether a query has a row whose only column meets a condition.
+    fn exists_where(&mut self, query: &Subquery, condition: impl FnOnce(Expr) -> Expr) -> Result<Expr> {
+        let (rows, value) = self.values(query)?;
+        let rows = LogicalPlanBuilder::from(rows).filter(condition(value))?.build()?;
+        self.exists(&rows, false, query)
+    }
+
+    /// The rows of a query of one column, and that column.
+    fn values(&mut self, query: &Subquery) -> Result<(LogicalPlan, Expr)> {
+        // What is outside may stand in a condition, but in no column.
+        if let LogicalPlan::Projection(projection) = without_duplicates(&query.subquery)
+            && let [value] = projection.expr.as_slice()
+            && value.contains_outer()
+        {
+            return Ok((projection.input.as_ref().clone(), value.clone().unalias()));
+        }
+        // A name of its own: the query may be over the very table that is outside.
+        *self.queries += 1;
+        let name = format!("__in_{}", self.queries);
+        let value = Expr::Column(Column::from(query.subquery.schema().qualified_field(0)));
+        let plan =
+            LogicalPlanBuilder::from(Arc::clone(&query.subquery)).project([value.alias(&name)])?.build()?;
+        Ok((plan, Expr::Column(Column::from_name(name))))
+    }
+
+    /// Whether a query has a row, in the terms that are answered here.
+    fn exists(&self, rows: &LogicalPlan, negated: bool, like: &Subquery) -> Result<Expr> {
+        let rows = without_columns(rows).clone();
+        let subquery = |plan: LogicalPlan| {
+            let outer_ref_columns = plan.all_out_ref_exprs();
+            Subquery { subquery: Arc::new(plan), outer_ref_columns, spans: like.spans.clone() }
+        };
+        if self.is_where && pulls_up(&rows, None)? {
+            return Ok(Expr::Exists(Exists { subquery: subquery(rows), negated }));
+        }
+        let outside = !outside_of(&rows)?.is_empty();
+        let rows = LogicalPlanBuilder::from(rows);
+        // One row tells, where it need not be one for each row outside.
+        let rows = if outside { rows } else { rows.limit(0, Some(1))? };
+        let counted = rows.aggregate(Vec::<Expr>::new(), vec![count(lit(1_i64))])?.build()?;
+        let counted = value_or_null(subquery(counted));
+        Ok(if negated { counted.eq(lit(0_i64)) } else { counted.gt(lit(0_i64)) })
+    }
+}
+
+/// A query without what changes neither which values it has nor whether it has any.
+fn without_duplicates(mut query: &LogicalPlan) -> &LogicalPlan {
+    loop {
+        query = match query {
+            LogicalPlan::Distinct(Distinct::All(input))
+            | LogicalPlan::Sort(Sort { input, fetch: None, .. }) => input,
+            other => return other,
+        };
+    }
+}
+
+/// A query without what does not change whether it has rows.
+fn without_columns(mut query: &LogicalPlan) -> &LogicalPlan {
+    loop {
+        query = match without_duplicates(query) {
+            LogicalPlan::Projection(projection) => &projection.input,
+            LogicalPlan::SubqueryAlias(alias) => &alias.input,
+            LogicalPlan::Limit(limit) if is_at_least_one(limit) => &limit.input,
+            other => return other,
+        };
+    }
+}
+
+/// Whether a LIMIT leaves rows wherever there are some.
+fn is_at_least_one(limit: &Limit) -> bool {
+    matches!(
+        (limit.get_skip_type(), limit.get_fetch_type()),
+        (Ok(SkipType::Literal(0)), Ok(FetchType::Literal(Some(1..) | None)))
+    )
+}
+
+/// Whether DataFusion makes a join of EXISTS, or of `operand IN`, in a WHERE.
+fn pulls_up(query: &LogicalPlan, operand: Option<&Expr>) -> Result<bool> {
+    // DataFusion drops a correlated LIMIT and OFFSET, moves conditions above windows, and loses conditions that use only
+    // outer columns.
+    let is_lifted = !keeps_conditions_below(query)? && compares_with_outside(query)?;
+    if !is_lifted && !outside_of(query)?.is_empty() {
+        return Ok(false);
+    }
+    let value = Expr::Column(Column::from(query.schema().qualified_field(0)));
+    let mut pull_up = PullUpCorrelatedExpr::new()
+        .with_in_predicate_opt(operand.map(|operand| operand.clone().eq(value)))
+        .with_exists_sub_query(operand.is_none());
+    let walked = query.clone().rewrite(&mut pull_up);
+    Ok(walked.is_ok() && pull_up.can_pull_up)
+}
+
+fn is_text(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
+}
+
+/// `x [NOT] IN (SELECT …)`, in any of the ways to write it.
+fn in_subquery(expr: Expr) -> std::result::Result<InSubquery, Expr> {
+    match expr {
+        Expr::InSubquery(found) => Ok(found),
+        Expr::Not(inner) => match in_subquery(*inner) {
+            Ok(found) => Ok(InSubquery { negated: !found.negated, ..found }),
+            Err(inner) => Err(not(inner)),
+        },
+        // In two pairs of brackets.
+        Expr::InList(InList { expr, mut list, negated })
+            if matches!(list.as_slice(), [Expr::ScalarSubquery(_)]) =>
+        {
+            match list.pop() {
+                Some(Expr::ScalarSubquery(subquery)) => Ok(InSubquery { expr, subquery, negated }),
+                other => Err(Expr::InList(InList { expr, list: other.into_iter().collect(), negated })),
+            }
+        }
+        other => Err(other),
+    }
+}
+
+/// Whether `x` is in a query's answer, by what exists.
+struct Membership {
+    operand: Expr,
+    /// A value that `x` equals.
+    equal: Expr,
+    /// A NULL; `None` if there can be none.
+    null: Option<Expr>,
+    /// Any row; `None` if `x` is never NULL.
+    any: Option<Expr>,
+}
+
+impl Membership {
+    fn three_valued(self, negated: bool) -> Expr {
+        let unknown_operand = self.any.map(|any| self.operand.is_null().and(any));
+        let unknown = [unknown_operand, self.null].into_iter().flatten().reduce(Expr::or);
+        let Some(unknown) = unknown else {
+            return if negated { not(self.equal) } else { self.equal };
+        };
+        let when = |condition: Expr, value: Expr| (Box::new(condition), Box::new(value));
+        let null = lit(ScalarValue::Boolean(None));
+        Expr::Case(Case::new(
+            None,
+            vec![when(self.equal, lit(!negated)), when(unknown, null)],
+            Some(Box::new(lit(negated))),
+        ))
+    }
+
+    /// The conditions under which `x NOT IN (…)` is true.
+    fn into_outside(self) -> Vec<Expr> {
+        let known_operand = self.any.map(|any| self.operand.is_not_null().or(not(any)));
+        let no_null = self.null.map(not);
+        [Some(not(self.equal)), no_null, known_operand].into_iter().flatten().collect()
+    }
+}
+
+fn value_or_null(query: Subquery) -> Expr {
+    of_unknown_origin(Expr::ScalarSubquery(query))
+}
+
+/// Hides a value's properties from the optimizer.
+pub(super) fn of_unknown_origin(value: Expr) -> Expr {
+    let func = Arc::new(ScalarUDF::new_from_impl(ValueOrNull::default()));
+    Expr::ScalarFunction(ScalarFunction { func, args: vec![value] })
+}
+
+/// A value that may be NULL, whatever is known of where it comes from.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct ValueOrNull {
+    signature: Signature,
+}
+
+impl Default for ValueOrNull {
+    fn default() -> Self {
+        Self { signature: Signature::any(1, Volatility::Immutable) }
+    }
+}
+
+impl ScalarUDFImpl for ValueOrNull {
+    fn name(&self) -> &'static str {
+        "value_or_null"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, arg_types: &[DataType]) -> Result<DataType> {
+        Ok(arg_types.first().cloned().unwrap_or(DataType::Null))
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        let value = args.arg_fields.first().map_or(DataType::Null, |field| field.data_type().clone());
+        Ok(Arc::new(Field::new(self.name(), value, true)))
+    }
+
+    fn invoke_with_args(&self, mut args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        Ok(args.args.pop().unwrap_or(ColumnarValue::Scalar(ScalarValue::Null)))
+    }
+}

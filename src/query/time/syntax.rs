@@ -1,0 +1,86 @@
+//! `x AT TIME ZONE z` is a call of `timezone(z, x)`.
+//!
+//! DataFusion plans it as a cast, which gives an instant another label; dates, bins and casts of that disagree
+//! about which time they mean. The function gives what a clock shows, and the other way round.
+
+use std::ops::ControlFlow;
+
+use datafusion::common::{DFSchema, Result};
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::sql::parser::Statement;
+use datafusion::sql::sqlparser::ast::{
+    self, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, ObjectName,
+    VisitMut, VisitorMut,
+};
+
+use super::functions::TIMEZONE;
+use crate::query::{chains, unheard};
+
+/// Plans a statement.
+pub(in crate::query) async fn statement_plan(
+    state: &SessionState,
+    mut statement: Statement,
+) -> Result<LogicalPlan> {
+    unheard::check(&statement)?;
+    rewrite(&mut statement);
+    state.statement_to_plan(statement).await
+}
+
+/// Plans an expression over these columns.
+pub(in crate::query) fn logical_expr(state: &SessionState, sql: &str, schema: &DFSchema) -> Result<Expr> {
+    let dialect = state.config().options().sql_parser.dialect;
+    let mut expr = state.sql_to_expr_with_alias(sql, &dialect)?;
+    let _ = expr.expr.visit(&mut Calls);
+    state.create_logical_expr_from_sql_expr(expr, schema)
+}
+
+fn rewrite(statement: &mut Statement) {
+    match statement {
+        Statement::Statement(statement) => {
+            let _ = statement.visit(&mut Calls);
+        }
+        Statement::Explain(explain) => rewrite(&mut explain.statement),
+        // Nothing of these is planned.
+        _ => {}
+    }
+}
+
+struct Calls;
+
+impl VisitorMut for Calls {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &mut ast::Expr) -> ControlFlow<()> {
+        chains::balance_parsed(expr);
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut ast::Expr) -> ControlFlow<()> {
+        if let ast::Expr::AtTimeZone { timestamp, time_zone } = expr {
+            let nothing = || Box::new(ast::Expr::Tuple(Vec::new()));
+            let timestamp = std::mem::replace(timestamp, nothing());
+            let time_zone = std::mem::replace(time_zone, nothing());
+            *expr = call([*time_zone, *timestamp]);
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn call(args: [ast::Expr; 2]) -> ast::Expr {
+    let args = args.map(|arg| FunctionArg::Unnamed(FunctionArgExpr::Expr(arg))).to_vec();
+    ast::Expr::Function(Function {
+        name: ObjectName::from(vec![Ident::new(TIMEZONE)]),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::List(FunctionArgumentList {
+            duplicate_treatment: None,
+            args,
+            clauses: Vec::new(),
+        }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    })
+}

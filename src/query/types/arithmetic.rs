@@ -1,0 +1,140 @@
+//! Integers that fail where they would wrap.
+//!
+//! DataFusion's `+`, `-` and `*` of integers wrap around to the other end without a word, and its
+//! `fail_on_overflow` can be set by no session. Arithmetic of times, durations, intervals and decimals is
+//! checked by arrow, and a division fails where it has no answer.
+
+use std::sync::{Arc, LazyLock};
+
+use arrow::array::{ArrayRef, Datum};
+use arrow::compute::kernels::numeric;
+use arrow::datatypes::DataType;
+use arrow::error::ArrowError;
+use datafusion::common::{DFSchema, Result, ScalarValue, exec_err, plan_err};
+use datafusion::logical_expr::{
+    BinaryExpr, ColumnarValue, Expr, ExprSchemable, Operator, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
+    Signature, Volatility, lit,
+};
+
+type Kernel = fn(&dyn Datum, &dyn Datum) -> std::result::Result<ArrayRef, ArrowError>;
+
+const OPERATORS: [(Operator, &str, Kernel); 3] = [
+    (Operator::Plus, "checked_add", numeric::add),
+    (Operator::Minus, "checked_subtract", numeric::sub),
+    (Operator::Multiply, "checked_multiply", numeric::mul),
+];
+
+/// The functions that stand for the operators.
+pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
+    static FUNCTIONS: LazyLock<Vec<Arc<ScalarUDF>>> = LazyLock::new(|| {
+        let functions = OPERATORS.iter().enumerate().map(|(at, _)| {
+            let signature = Signature::user_defined(Volatility::Immutable);
+            Arc::new(ScalarUDF::new_from_impl(Checked { at, signature }))
+        });
+        functions.collect()
+    });
+    FUNCTIONS.clone()
+}
+
+/// Arithmetic of integers, whose types have been coerced, as a function that checks it.
+pub(super) fn checked(expr: &Expr, schema: &DFSchema) -> Option<Expr> {
+    let is_integer = |expr: &Expr| expr.get_type(schema).is_ok_and(|of| of.is_integer());
+    let position = |op: Operator| OPERATORS.iter().position(|(of, ..)| *of == op);
+    // Nothing is copied, nor looked into, that is no arithmetic: a chain of ORs may be deep.
+    let (at, left, right) = match expr {
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
+            let at = position(*op)?;
+            if !is_integer(left) || !is_integer(right) {
+                return None;
+            }
+            (at, (**left).clone(), (**right).clone())
+        }
+        // The literal of an integer is checked by who reads it.
+        Expr::Negative(inside) if !matches!(**inside, Expr::Literal(..)) && is_integer(inside) => {
+            let zero = ScalarValue::new_zero(&inside.get_type(schema).ok()?).ok()?;
+            (position(Operator::Minus)?, lit(zero), (**inside).clone())
+        }
+        _ => return None,
+    };
+    Some(functions().get(at)?.call(vec![left, right]))
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Checked {
+    /// Among [`OPERATORS`].
+    at: usize,
+    signature: Signature,
+}
+
+impl Checked {
+    /// What the call stands for.
+    fn operation(&self, args: &[Expr]) -> Result<Expr> {
+        let (Some((op, ..)), [left, right]) = (OPERATORS.get(self.at), args) else {
+            return plan_err!("{} takes two integers", self.name());
+        };
+        Ok(Expr::BinaryExpr(BinaryExpr::new(Box::new(left.clone()), *op, Box::new(right.clone()))))
+    }
+}
+
+impl ScalarUDFImpl for Checked {
+    fn name(&self) -> &str {
+        OPERATORS.get(self.at).map_or("checked", |(_, name, _)| name)
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn display_name(&self, args: &[Expr]) -> Result<String> {
+        Ok(self.operation(args)?.to_string())
+    }
+
+    fn schema_name(&self, args: &[Expr]) -> Result<String> {
+        Ok(self.operation(args)?.schema_name().to_string())
+    }
+
+    fn coerce_types(&self, given: &[DataType]) -> Result<Vec<DataType>> {
+        if !matches!(given, [left, right] if left.is_integer() && left == right) {
+            return plan_err!("{} takes two integers of one type", self.name());
+        }
+        Ok(given.to_vec())
+    }
+
+    fn return_type(&self, given: &[DataType]) -> Result<DataType> {
+        let Some(of) = given.first() else { return plan_err!("{} takes two integers", self.name()) };
+        Ok(of.clone())
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let (Some((op, _, kernel)), [left, right]) = (OPERATORS.get(self.at), args.args.as_slice()) else {
+            return exec_err!("{} takes two integers", self.name());
+        };
+        let (scalar, answer) = match (left, right) {
+            (ColumnarValue::Array(left), ColumnarValue::Array(right)) => (false, kernel(left, right)),
+            (ColumnarValue::Array(left), ColumnarValue::Scalar(right)) => {
+                (false, kernel(left, &right.to_scalar()?))
+            }
+            (ColumnarValue::Scalar(left), ColumnarValue::Array(right)) => {
+                (false, kernel(&left.to_scalar()?, right))
+            }
+            (ColumnarValue::Scalar(left), ColumnarValue::Scalar(right)) => {
+                (true, kernel(&left.to_scalar()?, &right.to_scalar()?))
+            }
+        };
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(ArrowError::ArithmeticOverflow(why)) => {
+                let of = args.return_field.data_type();
+                let why = why.trim_start_matches("Overflow happened on: ");
+                return exec_err!(
+                    "{why} is too large for {of}, in a {op} of integers; cast one side: CAST(x AS DECIMAL(38, 0)), or AS DOUBLE"
+                );
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if scalar {
+            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&answer, 0)?));
+        }
+        Ok(ColumnarValue::Array(answer))
+    }
+}

@@ -1,0 +1,45 @@
+//! The parts of a duration: `extract(hour FROM last_seen - first_seen)` returns the hours within the last day, as in
+//! PostgreSQL.
+//!
+//! DataFusion 55.2 returns the total in hours. It also loses fractions of seconds, and overflows 32 bits.
+
+use arrow::datatypes::{DataType, TimeUnit};
+use datafusion::common::{DFSchema, Result, plan_err};
+use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::{Expr, ExprSchemable, cast, lit};
+
+const SECOND: i64 = 1_000_000_000;
+const MINUTE: i64 = 60 * SECOND;
+const HOUR: i64 = 60 * MINUTE;
+const DAY: i64 = 24 * HOUR;
+
+/// Computes a part of a duration by integer arithmetic; `None` for other expressions.
+pub(super) fn rewrite(expr: &Expr, schema: &DFSchema) -> Result<Option<Expr>> {
+    let Expr::ScalarFunction(ScalarFunction { func, args }) = expr else { return Ok(None) };
+    let [part, length] = args.as_slice() else { return Ok(None) };
+    let part = part.as_literal().and_then(|part| part.try_as_str().flatten());
+    let (Some(part), "date_part", Ok(DataType::Duration(_))) = (part, func.name(), length.get_type(schema))
+    else {
+        return Ok(None);
+    };
+    let length = cast(length.clone(), DataType::Duration(TimeUnit::Nanosecond));
+    let nanos = cast(length, DataType::Int64);
+    let within = |whole: i64, unit: i64| (nanos.clone() % lit(whole)) / lit(unit);
+    let part = part.to_lowercase();
+    Ok(Some(match part.trim_end_matches('s') {
+        "epoch" => cast(nanos, DataType::Float64) / lit(1e9),
+        "day" => nanos / lit(DAY),
+        "hour" => within(DAY, HOUR),
+        "minute" => within(HOUR, MINUTE),
+        "second" => within(MINUTE, SECOND),
+        "millisecond" => within(MINUTE, 1_000_000),
+        "microsecond" => within(MINUTE, 1_000),
+        "nanosecond" => within(MINUTE, 1),
+        other => {
+            return plan_err!(
+                "a length of time has no {other}: it consists of days, hours, minutes and seconds, or is seconds in all, \
+                 `extract(epoch FROM …)`"
+            );
+        }
+    }))
+}

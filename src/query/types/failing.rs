@@ -1,0 +1,186 @@
+//! Which expressions may fail on a row: a cast of a text that is no number, a division by zero.
+//!
+//! Only what is known never to fail is taken for it; all else may.
+
+use arrow::array::StringArray;
+use arrow::compute::regexp_is_match_scalar;
+use arrow::datatypes::{DataType, TimeUnit};
+use datafusion::common::tree_node::TreeNode;
+use datafusion::common::{DFSchema, ScalarValue};
+use datafusion::logical_expr::expr::{Like, ScalarFunction};
+use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator};
+
+use super::casts;
+use crate::query::json;
+
+/// Functions with an answer for every row, if they are planned at all.
+const SAFE: [&str; 33] = [
+    "btrim",
+    "character_length",
+    "concat",
+    "concat_ws",
+    "contains",
+    "ends_with",
+    "error_group",
+    "json_contains",
+    "json_get",
+    "json_get_array",
+    "json_get_bool",
+    "json_get_float",
+    "json_get_int",
+    "json_get_str",
+    "json_integer",
+    "json_length",
+    "json_object_keys",
+    "json_scalar",
+    "json_text",
+    "left",
+    "lower",
+    "ltrim",
+    "nullif",
+    "number_key",
+    "number_order",
+    "octet_length",
+    "reverse",
+    "right",
+    "rtrim",
+    "starts_with",
+    "strpos",
+    "text_to_float",
+    "upper",
+];
+
+/// Operators with an answer for any two values of types that they take.
+const ALWAYS: [Operator; 11] = [
+    Operator::And,
+    Operator::Or,
+    Operator::Eq,
+    Operator::NotEq,
+    Operator::Lt,
+    Operator::LtEq,
+    Operator::Gt,
+    Operator::GtEq,
+    Operator::IsDistinctFrom,
+    Operator::IsNotDistinctFrom,
+    Operator::StringConcat,
+];
+
+/// Whether there may be a row, of this schema, on which an expression with coerced types fails.
+pub(in crate::query) fn may_fail(expr: &Expr, schema: &DFSchema) -> bool {
+    expr.exists(|expr| Ok(fails(expr, schema))).unwrap_or(true)
+}
+
+fn fails(expr: &Expr, schema: &DFSchema) -> bool {
+    match expr {
+        Expr::Alias(_)
+        | Expr::Column(_)
+        | Expr::OuterReferenceColumn(..)
+        | Expr::Literal(..)
+        | Expr::Placeholder(_)
+        | Expr::Not(_)
+        | Expr::IsNotNull(_)
+        | Expr::IsNull(_)
+        | Expr::IsTrue(_)
+        | Expr::IsFalse(_)
+        | Expr::IsUnknown(_)
+        | Expr::IsNotTrue(_)
+        | Expr::IsNotFalse(_)
+        | Expr::IsNotUnknown(_)
+        | Expr::Between(_)
+        | Expr::Case(_)
+        | Expr::TryCast(_)
+        | Expr::InList(_) => false,
+        Expr::Like(Like { pattern, .. }) => text(pattern).is_none(),
+        Expr::Cast(cast) => cast_fails(&cast.expr, cast.field.data_type(), schema),
+        Expr::Negative(inside) => !is_float(inside, schema),
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => match op {
+            Operator::Plus | Operator::Minus | Operator::Multiply | Operator::Divide | Operator::Modulo => {
+                !is_float(left, schema)
+            }
+            Operator::RegexMatch
+            | Operator::RegexIMatch
+            | Operator::RegexNotMatch
+            | Operator::RegexNotIMatch => !text(right).is_some_and(is_regex),
+            op => !ALWAYS.contains(op),
+        },
+        Expr::ScalarFunction(ScalarFunction { func, args }) => match casts::hidden_cast(expr) {
+            Some((value, to, or_null)) => !or_null && cast_fails(value, to, schema),
+            None => !SAFE.contains(&func.name()) && !is_safe_with(func.name(), args),
+        },
+        _ => true,
+    }
+}
+
+fn cast_fails(value: &Expr, to: &DataType, schema: &DFSchema) -> bool {
+    // A constant that cannot be cast fails on each row that uses it.
+    if let Expr::Literal(value, _) = value {
+        return value.cast_to(to).is_err();
+    }
+    !value.get_type(schema).is_ok_and(|from| always_casts(&from, to))
+}
+
+/// Functions that have an answer for every row with some arguments, and with others for none.
+fn is_safe_with(function: &str, args: &[Expr]) -> bool {
+    match (function, args) {
+        ("split_part", [_, separator, position]) => {
+            text(separator).is_some() && integer(position).is_some_and(|position| position != 0)
+        }
+        ("substr", [_, start]) => integer(start).is_some(),
+        ("substr", [_, start, length]) => {
+            integer(start).is_some() && integer(length).is_some_and(|length| length >= 0)
+        }
+        ("json_at" | "json_text_at", [_, path]) => text(path).is_some_and(json::is_path),
+        _ => false,
+    }
+}
+
+/// A text that a condition writes out.
+fn text(expr: &Expr) -> Option<&str> {
+    match expr {
+        Expr::Literal(value, _) => value.try_as_str().flatten(),
+        _ => None,
+    }
+}
+
+fn integer(expr: &Expr) -> Option<i64> {
+    match expr {
+        Expr::Literal(value, _) => match value.cast_to(&DataType::Int64) {
+            Ok(ScalarValue::Int64(integer)) => integer,
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Whether it is a regular expression that can be asked of texts.
+fn is_regex(pattern: &str) -> bool {
+    regexp_is_match_scalar(&StringArray::from(vec![""]), pattern, None).is_ok()
+}
+
+fn is_float(expr: &Expr, schema: &DFSchema) -> bool {
+    expr.get_type(schema).is_ok_and(|of| of.is_floating())
+}
+
+/// Whether every value of a type is one of another type.
+pub(super) fn always_casts(from: &DataType, to: &DataType) -> bool {
+    use DataType::{
+        Binary, BinaryView, Boolean, Date32, Float32, Float64, Int8, Int16, Int32, Int64, LargeUtf8, Null,
+        Time64, Timestamp, UInt8, UInt16, UInt32, UInt64, Utf8, Utf8View,
+    };
+    let is_text = |of: &DataType| matches!(of, Utf8 | LargeUtf8 | Utf8View);
+    match (from, to) {
+        (from, to) if from == to || *from == Null => true,
+        (Binary | BinaryView, _) => false,
+        // A time may be too far away to be written.
+        (from, to) if is_text(to) => is_text(from) || from.is_numeric() || *from == Boolean,
+        (from, Float64) => from.is_numeric(),
+        (Int8 | Int16 | Int32 | UInt8 | UInt16 | UInt32, Int64 | Float32)
+        | (Int8 | Int16 | UInt8 | UInt16, Int32)
+        | (UInt8 | UInt16 | UInt32, UInt64)
+        | (Timestamp(..), Date32)
+        | (Timestamp(TimeUnit::Nanosecond, _), Time64(TimeUnit::Nanosecond)) => true,
+        (Boolean, to) => to.is_integer(),
+        (Timestamp(from, _), Timestamp(to, _)) => from == to,
+        _ => false,
+    }
+}

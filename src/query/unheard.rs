@@ -1,0 +1,124 @@
+//! What the parser understands and the planner passes over: refused, since the answer would be another.
+
+use std::ops::ControlFlow;
+
+use datafusion::common::{DataFusionError, Result};
+use datafusion::sql::parser::Statement;
+use datafusion::sql::sqlparser::ast::{
+    Expr, JoinConstraint, JoinOperator, Query, Select, SetExpr, SetOperator, SetQuantifier, TableFactor,
+    Visit, Visitor,
+};
+
+use crate::error::{Error, ErrorKind};
+
+/// Fails if a part of a statement would have no effect.
+pub(super) fn check(statement: &Statement) -> Result<()> {
+    let found = match statement {
+        Statement::Statement(statement) => statement.visit(&mut Unheard),
+        Statement::Explain(explain) => return check(&explain.statement),
+        _ => return Ok(()),
+    };
+    let ControlFlow::Break(why) = found else { return Ok(()) };
+    let error = Error::new(ErrorKind::Query, format!("the SQL is refused: {why}"));
+    Err(DataFusionError::External(Box::new(error)))
+}
+
+/// The name of a set operation with ALL that DataFusion answers without counting rows.
+fn counts_rows(body: &SetExpr) -> Option<&'static str> {
+    let SetExpr::SetOperation { op, set_quantifier, left, right } = body else { return None };
+    let words = match op {
+        SetOperator::Intersect => Some("INTERSECT"),
+        SetOperator::Except | SetOperator::Minus => Some("EXCEPT"),
+        SetOperator::Union => None,
+    };
+    let all = matches!(set_quantifier, SetQuantifier::All | SetQuantifier::AllByName);
+    words.filter(|_| all).or_else(|| counts_rows(left)).or_else(|| counts_rows(right))
+}
+
+struct Unheard;
+
+fn no_effect(words: &str) -> ControlFlow<String> {
+    ControlFlow::Break(format!("{words} would have no effect; leave it out"))
+}
+
+impl Visitor for Unheard {
+    type Break = String;
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<String> {
+        if !query.locks.is_empty() {
+            return no_effect("FOR UPDATE or FOR SHARE");
+        }
+        if query.for_clause.is_some() {
+            return no_effect("FOR XML, FOR JSON or FOR BROWSE");
+        }
+        if let Some(words) = counts_rows(&query.body) {
+            return ControlFlow::Break(format!(
+                "{words} ALL is answered as if rows were there once; leave ALL out, or count rows with GROUP BY"
+            ));
+        }
+        if query.settings.is_some() || query.format_clause.is_some() {
+            return no_effect("SETTINGS or FORMAT");
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<String> {
+        if !select.connect_by.is_empty() {
+            return ControlFlow::Break("CONNECT BY would have no effect; use WITH RECURSIVE".to_owned());
+        }
+        if select.prewhere.is_some() {
+            return ControlFlow::Break("PREWHERE would have no effect; use WHERE".to_owned());
+        }
+        if select.select_modifiers.is_some() || select.value_table_mode.is_some() {
+            return no_effect("a word after SELECT");
+        }
+        let joins = select.from.iter().flat_map(|table| &table.joins);
+        for join in joins {
+            let (JoinOperator::Right(by) | JoinOperator::RightOuter(by) | JoinOperator::FullOuter(by)) =
+                &join.join_operator
+            else {
+                continue;
+            };
+            if matches!(by, JoinConstraint::Using(_) | JoinConstraint::Natural) {
+                return ControlFlow::Break(
+                    "in a RIGHT or FULL JOIN, USING and NATURAL would give the left table's column, which is NULL \
+                     for rows of the right one; write `ON a.seq = b.seq`, and `coalesce(a.seq, b.seq)` for the column"
+                        .to_owned(),
+                );
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<String> {
+        if matches!(expr, Expr::SimilarTo { .. }) {
+            return ControlFlow::Break(
+                "SIMILAR TO would be read as another kind of pattern; use LIKE, or `~` with a regular expression"
+                    .to_owned(),
+            );
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, table: &TableFactor) -> ControlFlow<String> {
+        let TableFactor::Table { with_hints, version, with_ordinality, partitions, index_hints, .. } = table
+        else {
+            return ControlFlow::Continue(());
+        };
+        if !with_hints.is_empty() || !partitions.is_empty() || !index_hints.is_empty() {
+            return no_effect("a hint for a table");
+        }
+        if version.is_some() {
+            return ControlFlow::Break(
+                "a version of a table would have no effect; `\\at` at the prompt and `--at-commit` show an older state"
+                    .to_owned(),
+            );
+        }
+        if *with_ordinality {
+            return ControlFlow::Break(
+                "WITH ORDINALITY would have no effect; use `row_number() OVER ()`".to_owned(),
+            );
+        }
+        ControlFlow::Continue(())
+    }
+}

@@ -1,0 +1,256 @@
+//! The threads that plan and compute queries, apart from those of the caller.
+//!
+//! A query keeps a thread busy for as long as it has something to compute. Were that one of the caller's, the
+//! caller could not look at a clock, hear Ctrl-C, or drop the stream: on a runtime of one thread nothing else
+//! would go on at all. So queries of all stores of a process are computed on threads of their own, made when
+//! the first one is asked for.
+//!
+//! A query that is stopped ends where it looks whether it is still wanted ([`stop`](super::stop)). Within one
+//! call of a function, or one partition of a window, nothing looks. Threads that are held so are left to
+//! themselves, and the queries after it get new ones.
+
+use std::any::Any;
+use std::future::Future;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use datafusion::common::{DataFusionError, Result};
+use datafusion::dataframe::DataFrame;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use tokio::runtime::{Builder, Handle, Runtime};
+
+use super::watch::late;
+use crate::environment;
+use crate::error::{Error, ErrorKind};
+
+/// Expressions are computed by recursion. What is not used takes no memory.
+pub(super) const STACK_BYTES: usize = 16 << 20;
+/// Sets of threads that may be held by stopped queries at a time.
+const MOST_HELD: usize = 4;
+
+static WORKERS: Mutex<Option<Workers>> = Mutex::new(None);
+
+struct Workers {
+    /// The process that made them: a forked one has none of its threads.
+    process: u32,
+    runtime: Runtime,
+    /// How many sets of threads there have been.
+    generation: u64,
+    /// Runtimes whose threads stopped queries still use, with their generations.
+    held: Vec<(u64, Runtime)>,
+    works: Vec<Weak<Work>>,
+}
+
+/// What is computed for one query, by any number of threads.
+#[derive(Debug, Default)]
+pub(super) struct Work {
+    unwanted: AtomicBool,
+    parts: AtomicUsize,
+    /// The set of threads that computes it.
+    generation: AtomicU64,
+}
+
+impl Work {
+    /// Work of which the workers know.
+    pub(super) fn new() -> Arc<Self> {
+        let work = Arc::new(Self::default());
+        // Without threads nothing can hold them, and the next query tells why there are none.
+        let _ = with_workers(|workers| {
+            workers.works.retain(|work| work.strong_count() > 0);
+            workers.works.push(Arc::downgrade(&work));
+            Ok(())
+        });
+        work
+    }
+
+    /// Whether the answer is waited for.
+    pub(super) fn set_wanted(&self, wanted: bool) {
+        self.unwanted.store(!wanted, Ordering::Relaxed);
+    }
+
+    /// Begins a part that may keep a thread busy until what this gives is dropped.
+    pub(super) fn part(self: &Arc<Self>) -> Part {
+        self.parts.fetch_add(1, Ordering::Relaxed);
+        Part(Arc::clone(self))
+    }
+
+    /// Whether it keeps one of these threads busy although its answer is not wanted any more.
+    fn holds(&self, generation: u64) -> bool {
+        self.goes_on()
+            && self.unwanted.load(Ordering::Relaxed)
+            && self.generation.load(Ordering::Relaxed) == generation
+    }
+
+    /// Stores the generation of the threads that compute a part. The oldest generation stays while it may be in use.
+    fn computed_by(&self, generation: u64) {
+        if self.parts.load(Ordering::Relaxed) > 1 {
+            self.generation.fetch_min(generation, Ordering::Relaxed);
+        } else {
+            self.generation.store(generation, Ordering::Relaxed);
+        }
+    }
+
+    fn goes_on(&self) -> bool {
+        self.parts.load(Ordering::Relaxed) > 0
+    }
+}
+
+/// See [`Work::part`].
+#[derive(Debug)]
+pub(super) struct Part(Arc<Work>);
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        self.0.parts.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Workers {
+    /// Shuts down runtimes that no query uses. `asking` is about to start; only its parts in older generations count.
+    fn release(&mut self, works: &[Arc<Work>], asking: &Work) {
+        let is_busy = |generation: u64| {
+            works.iter().any(|work| {
+                let begun =
+                    work.parts.load(Ordering::Relaxed) > usize::from(std::ptr::eq(&raw const **work, asking));
+                begun && work.generation.load(Ordering::Relaxed) == generation
+            })
+        };
+        let (busy, free) = std::mem::take(&mut self.held).into_iter().partition(|(of, _)| is_busy(*of));
+        self.held = busy;
+        let free: Vec<(u64, Runtime)> = free;
+        for (_, runtime) in free {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+fn with_workers<T>(act: impl FnOnce(&mut Workers) -> Result<T>) -> Result<T> {
+    let mut workers = WORKERS.lock().unwrap_or_else(PoisonError::into_inner);
+    let process = std::process::id();
+    match workers.as_mut() {
+        Some(workers) if workers.process == process => act(workers),
+        _ => {
+            let mut made =
+                Workers { process, runtime: threads()?, generation: 0, held: Vec::new(), works: Vec::new() };
+            let done = act(&mut made);
+            // The threads of the process before are not here to be waited for.
+            std::mem::forget(workers.replace(made));
+            done
+        }
+    }
+}
+
+/// A runtime with this number of threads, or with fewer where the system gives no more.
+pub(crate) fn runtime(threads: usize, options: impl Fn(&mut Builder)) -> Result<Runtime, Error> {
+    let mut threads = threads;
+    loop {
+        let mut builder = Builder::new_multi_thread();
+        builder.worker_threads(threads).enable_all();
+        options(&mut builder);
+        // Tokio panics when it is given no thread.
+        let made = catch_unwind(AssertUnwindSafe(|| builder.build()));
+        match made.unwrap_or_else(|panic| Err(refused(panic.as_ref()))) {
+            Ok(made) => return Ok(made),
+            Err(_) if threads > 1 => threads = 1,
+            Err(error) => {
+                let hint = environment::advice(&error, Path::new(""));
+                let attempt = "cannot start the threads that compute queries";
+                return Err(Error::with_source(ErrorKind::Io, attempt, error).hinting(hint));
+            }
+        }
+    }
+}
+
+fn refused(panic: &(dyn Any + Send)) -> io::Error {
+    environment::named_in_panic(panic)
+        .unwrap_or_else(|| io::Error::other(environment::panic_text(panic).unwrap_or_default().to_owned()))
+}
+
+fn threads() -> Result<Runtime> {
+    let processors = std::thread::available_parallelism().map_or(2, std::num::NonZeroUsize::get);
+    let made = runtime(processors.max(2), |builder| {
+        builder.thread_stack_size(STACK_BYTES).thread_name("ostracon-query");
+    });
+    made.map_err(|error| DataFusionError::External(Box::new(error)))
+}
+
+/// Where to compute this.
+pub(super) fn workers(work: &Work) -> Result<Handle> {
+    with_workers(|workers| {
+        let works: Vec<_> = workers.works.iter().filter_map(Weak::upgrade).collect();
+        workers.release(&works, work);
+        let held = works.iter().any(|work| work.holds(workers.generation));
+        if held {
+            if workers.held.len() == MOST_HELD {
+                let message = "the query cannot begin: stopped queries still compute, each within one call of a \
+                               function or one window; wait until they end, or open the store in a new process";
+                return Err(DataFusionError::External(Box::new(Error::new(ErrorKind::Overloaded, message))));
+            }
+            let fresh = threads()?;
+            let before = (workers.generation, std::mem::replace(&mut workers.runtime, fresh));
+            workers.held.push(before);
+            workers.generation += 1;
+        }
+        work.computed_by(workers.generation);
+        Ok(workers.runtime.handle().clone())
+    })
+}
+
+/// Does something on a worker, and waits for it no longer than a timeout, or until this is dropped.
+pub(super) async fn on_worker<T: Send + 'static>(
+    timeout: Option<Duration>,
+    work: impl Future<Output = Result<T>> + Send + 'static,
+) -> Result<T> {
+    struct Waits(Arc<Work>);
+    impl Drop for Waits {
+        fn drop(&mut self) {
+            self.0.set_wanted(false);
+        }
+    }
+    let known = Work::new();
+    let part = known.part();
+    let threads = workers(&known)?;
+    let waits = Waits(known);
+    let task = threads.spawn(async move {
+        let _part = part;
+        work.await
+    });
+    let done = match timeout {
+        Some(timeout) => tokio::time::timeout(timeout, task).await.map_err(|_| late(timeout))?,
+        None => task.await,
+    };
+    waits.0.set_wanted(true);
+    done.map_err(|error| DataFusionError::ExecutionJoin(Box::new(error)))?
+}
+
+/// How long a query may be planned; kept in its session.
+#[derive(Debug)]
+pub(super) struct Timeout(pub(super) Option<Duration>);
+
+/// The plan by which an answer is computed.
+///
+/// [`DataFrame::create_physical_plan`] does the same on the caller's thread. This one plans on a thread of its
+/// own: the query's timeout counts, and dropping the future stops the wait, whatever the planner is doing.
+///
+/// # Errors
+/// [`ErrorKind::TimedOut`] after the query's timeout, [`ErrorKind::Query`] for SQL that cannot be planned.
+pub async fn physical_plan(answer: DataFrame) -> crate::error::Result<Arc<dyn ExecutionPlan>> {
+    let timeout = answer.task_ctx().session_config().get_extension::<Timeout>();
+    let timeout = timeout.and_then(|timeout| timeout.0);
+    let planned = on_worker(timeout, async move { answer.create_physical_plan().await }).await;
+    planned.map_err(super::query_error)
+}
+
+/// The rows of an answer, planned as by [`physical_plan`] and then computed as they are asked for.
+///
+/// # Errors
+/// Those of [`physical_plan`].
+pub async fn execute(answer: DataFrame) -> crate::error::Result<SendableRecordBatchStream> {
+    let context = Arc::new(answer.task_ctx());
+    execute_stream(physical_plan(answer).await?, context).map_err(super::query_error)
+}

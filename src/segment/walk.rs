@@ -1,0 +1,169 @@
+//! Finding the columns of a segment whose footer is gone.
+//!
+//! Parquet says where everything is at the end of a file: cut off a byte, and nothing can be read
+//! the usual way. But a segment's layout is known. After the four bytes of magic come the row
+//! groups; in each, column after column as in the kind's schema; in each column, an optional page
+//! with its dictionary, then pages of values; and behind a row group the bloom filters. Every page
+//! begins with a header that says how long it is and how many values it has:
+//!
+//! ```text
+//! PAR1 | recorded_at pages | stream dictionary, pages | seq pages | … | bloom filters | …
+//! ```
+//!
+//! So the footer can be made up by walking from header to header. The first column, which has no
+//! dictionary, ends where the next one's begins: that tells how many rows the row group has. Every
+//! other column ends when it has a value for each of them; one of lists, which has more values than
+//! rows, where the next dictionary begins. Where the file is cut within the last column of a row
+//! group, the row group has as many rows as that column has values left.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use parquet::arrow::ArrowSchemaConverter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::metadata::{ColumnChunkMetaData, FileMetaData, ParquetMetaData, RowGroupMetaData};
+use parquet::schema::types::{ColumnDescPtr, SchemaDescPtr};
+
+use super::file::read_exact_at;
+use super::page::{MOST_HEADER_BYTES, PageHeader, bloom_filter_bytes};
+use crate::fact::Kind;
+use crate::fact::columns::schema;
+
+/// Most headers are shorter.
+const HEADER_BYTES: usize = 1 << 10;
+
+/// The metadata of as many row groups as are whole, of a file of this kind with so many rows.
+pub(crate) fn walk(file: &File, kind: Kind, rows: u64) -> Option<ParquetMetaData> {
+    let schema = Arc::new(ArrowSchemaConverter::new().convert(&schema(kind)).ok()?);
+    let mut walker = Walker { length: file.metadata().ok()?.len(), file, at: 4 };
+    let mut groups = Vec::new();
+    let mut left = rows;
+    while left > 0 {
+        let Some(group) = walker.row_group(&schema) else { break };
+        let Some(rest) = left.checked_sub(group.num_rows().unsigned_abs()) else { break };
+        groups.push(group);
+        left = rest;
+    }
+    let found: i64 = groups.iter().map(RowGroupMetaData::num_rows).sum();
+    let footer = FileMetaData::new(1, found, None, None, schema, None);
+    (!groups.is_empty()).then(|| ParquetMetaData::new(footer, groups))
+}
+
+struct Walker<'f> {
+    file: &'f File,
+    length: u64,
+    at: u64,
+}
+
+impl Walker<'_> {
+    fn row_group(&mut self, schema: &SchemaDescPtr) -> Option<RowGroupMetaData> {
+        self.skip_bloom_filters();
+        let (first, others) = schema.columns().split_first()?;
+        let mut columns = vec![self.column(first, None, false)?];
+        let rows = columns.first()?.num_values().unsigned_abs();
+        for (left, column) in (0..others.len()).rev().zip(others) {
+            columns.push(self.column(column, Some(rows), left == 0)?);
+        }
+        let rows = columns.last()?.num_values().unsigned_abs();
+        let bytes = columns.iter().map(ColumnChunkMetaData::uncompressed_size).sum();
+        RowGroupMetaData::builder(Arc::clone(schema))
+            .set_num_rows(rows as i64)
+            .set_total_byte_size(bytes)
+            .set_column_metadata(columns)
+            .build()
+            .ok()
+    }
+
+    /// The column that begins here, for so many rows; if that is not known, up to a dictionary. One
+    /// that may be cut has as many rows as are left.
+    fn column(
+        &mut self,
+        column: &ColumnDescPtr,
+        rows: Option<u64>,
+        may_be_cut: bool,
+    ) -> Option<ColumnChunkMetaData> {
+        let flat = rows.filter(|_| column.max_rep_level() == 0);
+        let begin = self.at;
+        let (mut dictionary, mut first_data) = (None, None);
+        let (mut values, mut uncompressed) = (0_u64, 0_u64);
+        loop {
+            let page = match self.page() {
+                Some(page) if page.is_dictionary() && self.at == begin => {
+                    dictionary = Some(begin as i64);
+                    page
+                }
+                // The next column's.
+                Some(page) if page.is_dictionary() => break,
+                Some(page) => {
+                    first_data.get_or_insert(self.at as i64);
+                    values += page.values;
+                    page
+                }
+                None if may_be_cut && values > 0 => break,
+                None => return None,
+            };
+            uncompressed = uncompressed.checked_add(page.uncompressed + page.header_bytes)?;
+            self.at = page.end(self.at);
+            if flat.is_some_and(|rows| values >= rows) {
+                break;
+            }
+        }
+        let is_short = rows.is_some_and(|rows| values < rows) && !(may_be_cut && flat.is_some());
+        if values == 0 || is_short || flat.is_some_and(|rows| values > rows) {
+            return None;
+        }
+        ColumnChunkMetaData::builder(Arc::clone(column))
+            .set_compression(compression(column.path().string().as_str()))
+            .set_num_values(values as i64)
+            .set_total_compressed_size((self.at - begin) as i64)
+            .set_total_uncompressed_size(i64::try_from(uncompressed).ok()?)
+            .set_dictionary_page_offset(dictionary)
+            .set_data_page_offset(first_data?)
+            .build()
+            .ok()
+    }
+
+    /// The header of the page that begins here; the whole page is within the file.
+    fn page(&self) -> Option<PageHeader> {
+        let mut most = HEADER_BYTES;
+        loop {
+            let bytes = self.bytes(most)?;
+            match PageHeader::read(&bytes) {
+                Some(page) => return (page.end(self.at) <= self.length).then_some(page),
+                None if bytes.len() < most || most >= MOST_HEADER_BYTES => return None,
+                None => most = MOST_HEADER_BYTES,
+            }
+        }
+    }
+
+    /// Moves past the Bloom filters that stand here, if any do.
+    fn skip_bloom_filters(&mut self) {
+        while self.page().is_none_or(|page| page.values == 0) {
+            let Some(length) = self.bytes(HEADER_BYTES).and_then(|bytes| bloom_filter_bytes(&bytes)) else {
+                return;
+            };
+            let end = self.at.saturating_add(length);
+            if end > self.length {
+                return;
+            }
+            self.at = end;
+        }
+    }
+
+    fn bytes(&self, most: usize) -> Option<Vec<u8>> {
+        let length = self.length.checked_sub(self.at)?.min(most as u64);
+        let mut bytes = vec![0; usize::try_from(length).ok()?];
+        read_exact_at(self.file, &mut bytes, self.at).ok()?;
+        Some(bytes)
+    }
+}
+
+/// How a column is compressed: as the segment's writer does it.
+fn compression(column: &str) -> Compression {
+    match column {
+        "payload" | "error" | "reason" | "extra" => {
+            Compression::ZSTD(ZstdLevel::try_new(3).unwrap_or_default())
+        }
+        _ => Compression::UNCOMPRESSED,
+    }
+}

@@ -1,0 +1,705 @@
+//! Faults that have a name: what was answered wrongly once, over segments, tails, and both.
+
+use ostracon::{DeadLetter, Event, Json, Store};
+use serde_json::{Value, json};
+
+use super::super::support::scratch;
+use super::facts::{Rows, ask};
+
+/// Ten events of three actors, of which two have an error; four dead letters of two of these actors, of
+/// another and of nobody.
+fn record(store: &Store, which: std::ops::Range<usize>) {
+    for n in which {
+        if n < 10 {
+            let error = ["null", "\"E: a\"", "\"E: b\"", "null", "null"][n % 5];
+            let payload = Json::parse(format!(r#"{{"error": {error}}}"#)).unwrap();
+            let kind = if n % 5 == 1 || n % 5 == 2 { "ActorCrashed" } else { "ActorStarted" };
+            store.record(Event::new("shop", format!("shop:{}", n % 3), kind, payload, n as f64)).unwrap();
+        } else {
+            let target = [Some("shop:0"), Some("shop:1"), Some("shop:9"), None][n - 10];
+            store.record(DeadLetter::new("shop", target, "Order", Json::empty_object(), n as f64)).unwrap();
+        }
+    }
+}
+
+/// The same facts in segments, in the tail, and in both.
+fn everywhere(check: impl Fn(&dyn Fn(&str) -> Rows)) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    for (place, flushed) in [("segments", 14), ("tail", 0), ("both", 6)] {
+        let folder = scratch();
+        let store = Store::open(folder.path().join("facts")).unwrap();
+        record(&store, 0..flushed);
+        if flushed > 0 {
+            store.flush().unwrap();
+        }
+        record(&store, flushed..14);
+        check(&|sql| {
+            ask(&store, &runtime, sql).unwrap_or_else(|error| panic!("facts in {place}: {sql}\n{error}"))
+        });
+    }
+}
+
+/// Each question with its one answer.
+fn answers(of: &[(&str, Value)]) {
+    everywhere(|ask| {
+        for (sql, right) in of {
+            let Value::Array(right) = right else { panic!("an answer is rows") };
+            let mut rows: Vec<Value> = ask(sql).into_iter().map(Value::Array).collect();
+            if !sql.contains("ORDER BY") {
+                rows.sort_by_key(ToString::to_string);
+            }
+            assert_eq!(&rows, right, "{sql}");
+        }
+    });
+}
+
+#[test]
+fn a_filter_above_a_join_is_that_of_its_own_column() {
+    answers(&[
+        // Dead letters to nobody whom an event names: those to shop:9 and to none.
+        (
+            "SELECT d.target FROM events e RIGHT JOIN dead_letters d ON e.actor_address = d.target WHERE e.seq IS NULL",
+            json!([["shop:9"], [null]]),
+        ),
+        (
+            "SELECT count(*) FROM events e RIGHT JOIN dead_letters d ON e.actor_address = d.target WHERE e.seq IS NULL",
+            json!([[2]]),
+        ),
+        (
+            "SELECT d.target FROM dead_letters d LEFT JOIN events e ON e.actor_address = d.target WHERE e.seq IS NULL",
+            json!([["shop:9"], [null]]),
+        ),
+        (
+            "SELECT e.seq, d.seq FROM events e FULL JOIN dead_letters d ON e.actor_address = d.target WHERE e.seq IS NULL AND d.seq > 12",
+            json!([[null, 13], [null, 14]]),
+        ),
+        (
+            "SELECT e.seq, d.seq FROM events e RIGHT JOIN dead_letters d ON e.actor_address = d.target WHERE d.seq = 12 AND e.seq > 5",
+            json!([[8, 12]]),
+        ),
+        (
+            "SELECT count(*) FROM events a RIGHT JOIN events b ON a.seq = b.seq + 5 WHERE a.seq IS NULL",
+            json!([[5]]),
+        ),
+        (
+            "SELECT b.seq FROM crashes a RIGHT JOIN events b ON a.seq = b.seq WHERE a.error IS NULL AND b.seq < 4",
+            json!([[1]]),
+        ),
+        (
+            "SELECT e.seq, d.seq FROM events e JOIN dead_letters d ON e.actor_address = d.target ORDER BY d.seq DESC, e.seq LIMIT 1",
+            json!([[2, 12]]),
+        ),
+        (
+            "SELECT e.seq FROM events e WHERE EXISTS (SELECT 1 FROM dead_letters d WHERE d.target = e.actor_address) ORDER BY e.seq DESC LIMIT 2",
+            json!([[10], [8]]),
+        ),
+    ]);
+}
+
+#[test]
+fn a_query_without_rows_gives_null() {
+    answers(&[
+        ("SELECT (SELECT seq FROM events WHERE seq = 99) IS NULL", json!([[1]])),
+        ("SELECT count(*) FROM events WHERE (SELECT seq FROM events WHERE seq = 99) IS NULL", json!([[10]])),
+        (
+            "SELECT count(*) FROM events WHERE (SELECT seq FROM events WHERE seq = 99) IS NOT NULL",
+            json!([[0]]),
+        ),
+        ("SELECT coalesce((SELECT event_type FROM events WHERE seq = 99), 'none')", json!([["none"]])),
+        ("SELECT (SELECT 1 WHERE false) IS NULL", json!([[1]])),
+        ("SELECT NOT (SELECT seq = 4 FROM events WHERE seq = 99) IS NULL", json!([[0]])),
+        ("SELECT (SELECT seq FROM events WHERE seq = 4) IS NULL", json!([[0]])),
+        ("SELECT (SELECT seq FROM events WHERE seq = 99) IS DISTINCT FROM NULL", json!([[0]])),
+    ]);
+}
+
+#[test]
+fn not_in_knows_of_nulls_wherever_it_stands() {
+    let nothing = json!([[0]]);
+    answers(&[
+        // One target is NULL: nobody is known to be none of them.
+        (
+            "SELECT count(*) FROM events WHERE actor_address NOT IN (SELECT target FROM dead_letters)",
+            nothing.clone(),
+        ),
+        (
+            "SELECT count(*) FROM events WHERE NOT actor_address IN (SELECT target FROM dead_letters)",
+            nothing.clone(),
+        ),
+        (
+            "SELECT count(*) FROM events WHERE NOT (actor_address IN (SELECT target FROM dead_letters) OR seq < 0)",
+            nothing.clone(),
+        ),
+        (
+            "SELECT count(*) FROM events WHERE seq < 0 OR actor_address NOT IN (SELECT target FROM dead_letters)",
+            nothing.clone(),
+        ),
+        ("SELECT count(*) FROM events WHERE 'x' NOT IN (SELECT target FROM dead_letters)", nothing.clone()),
+        (
+            "SELECT count(*) FROM events WHERE 'x' NOT IN (SELECT target FROM dead_letters WHERE target IS NOT NULL)",
+            json!([[10]]),
+        ),
+        ("SELECT count(*) FROM events WHERE NULL NOT IN (SELECT target FROM dead_letters)", nothing.clone()),
+        (
+            "SELECT count(*) FROM events WHERE NULL NOT IN (SELECT target FROM dead_letters WHERE seq = 99)",
+            json!([[10]]),
+        ),
+        (
+            "SELECT count(*) FROM events WHERE error NOT IN (SELECT error FROM events WHERE error = 'E: a')",
+            json!([[2]]),
+        ),
+        (
+            "SELECT count(*) FROM events WHERE error NOT IN (SELECT error FROM events WHERE seq = 99)",
+            json!([[10]]),
+        ),
+        ("SELECT count(*) FROM events WHERE (error IN (SELECT error FROM events)) IS NULL", json!([[6]])),
+        (
+            "SELECT count(*) FROM events WHERE (error NOT IN (SELECT error FROM crashes)) IS NULL",
+            json!([[6]]),
+        ),
+        (
+            "SELECT count(*) FROM events WHERE CASE WHEN error IN (SELECT error FROM events) THEN false ELSE true END",
+            json!([[6]]),
+        ),
+        (
+            "SELECT count(*) FROM events e WHERE seq NOT IN (SELECT d.seq FROM dead_letters d WHERE d.target = e.actor_address)",
+            json!([[10]]),
+        ),
+        (
+            "SELECT count(*) FROM events e WHERE e.error NOT IN (SELECT f.error FROM events f WHERE f.seq > e.seq)",
+            json!([[1]]),
+        ),
+        (
+            "SELECT count(*) FROM events WHERE actor_address IN (SELECT target FROM dead_letters)",
+            json!([[7]]),
+        ),
+        ("SELECT count(*) FROM events WHERE actor_address <> ALL (SELECT target FROM dead_letters)", nothing),
+        (
+            "SELECT count(*) FROM events WHERE actor_address = ANY (SELECT target FROM dead_letters)",
+            json!([[7]]),
+        ),
+    ]);
+}
+
+#[test]
+fn two_lists_of_one_column_are_unknown_where_it_is_null() {
+    answers(&[
+        ("SELECT count(*) FROM events WHERE (error IN ('a') AND error IN ('b')) IS NULL", json!([[6]])),
+        ("SELECT count(*) FROM events WHERE NOT (error IN ('a') AND error IN ('b'))", json!([[4]])),
+        ("SELECT count(*) FROM events WHERE error NOT IN ('a') OR error NOT IN ('b')", json!([[4]])),
+        (
+            "SELECT count(*) FROM events WHERE (error = 'a' OR error = 'c') AND error IN ('b', 'd', 'e', 'f') IS NULL",
+            json!([[0]]),
+        ),
+        (
+            "SELECT count(*) FROM events WHERE ((error = 'a' OR error = 'c') AND error IN ('b', 'd', 'e', 'f')) IS NULL",
+            json!([[6]]),
+        ),
+        (
+            "SELECT count(*) FROM events WHERE (error IN ('a', 'b', 'c', 'd') AND error NOT IN ('a', 'b', 'c', 'd')) IS NULL",
+            json!([[6]]),
+        ),
+        (
+            "SELECT count(*) FROM events WHERE seq IN (stream, 1, 2, 3) AND seq IN (stream + 1, 2, 7, 9)",
+            json!([[1]]),
+        ),
+        ("SELECT count(*) FROM events WHERE seq IN (1, 2, 3, 4) AND seq NOT IN (1, NULL)", json!([[0]])),
+        (
+            "SELECT count(*) FROM events WHERE (seq IN (1, 2, NULL) AND seq IN (2, 3, 4)) IS NULL",
+            json!([[2]]),
+        ),
+        ("SELECT count(*) FROM events WHERE error IN ('E: a', 'x') AND error IN ('E: a', 'y')", json!([[2]])),
+        (
+            "SELECT count(*) FROM (SELECT error IN ('a') AS a, error IN ('b') AS b FROM events) WHERE (a AND b) IS NULL",
+            json!([[6]]),
+        ),
+        (
+            "SELECT count(*) FROM events WHERE (NOT (error IN ('a') OR error = 'x') OR error NOT IN ('b'))",
+            json!([[4]]),
+        ),
+    ]);
+}
+
+#[test]
+fn each_column_of_an_answer_has_a_name() {
+    let folder = scratch();
+    let store = Store::open(folder.path().join("facts")).unwrap();
+    record(&store, 0..14);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    for (sql, names) in [
+        ("SELECT at, at::date FROM events", "at at_2"),
+        ("SELECT seq, seq, seq_2 FROM (SELECT seq, stream AS seq_2 FROM events) e", "seq seq_3 seq_2"),
+        ("SELECT e.seq, d.seq FROM events e, dead_letters d", "seq seq_2"),
+        ("SELECT e.seq, (SELECT d.seq FROM dead_letters d WHERE d.seq = 99) FROM events e", "seq seq_2"),
+        ("SELECT count(*), count(*) FROM events", "count(*) count(*)_2"),
+        ("SELECT seq AS a, stream AS a FROM events", "a a_2"),
+        ("SELECT at AS t, at::date AS T, 1 AS t_2 FROM events", "t t_3 t_2"),
+        ("SELECT *, seq + 1 AS seq, 5 AS five FROM (SELECT at, seq FROM events) e", "at seq seq_2 five"),
+        ("SELECT 1, 1 UNION ALL SELECT 2, 2", "Int64(1) 1_2"),
+        // Within: the names go on to the answer, also through another query.
+        ("SELECT * FROM (SELECT a.seq, b.seq FROM events a JOIN events b USING (seq)) LIMIT 1", "seq seq_2"),
+        (
+            "SELECT * FROM (SELECT a.seq, b.seq FROM events a JOIN events b USING (seq) LIMIT 1) t",
+            "seq seq_2",
+        ),
+        ("WITH t AS (SELECT a.seq, b.seq FROM events a, events b) SELECT x.* FROM t x", "seq seq_2"),
+        ("SELECT * FROM (SELECT seq, seq, 1, 1 FROM events) t", "seq seq_2 Int64(1) 1_2"),
+        ("SELECT count(*) FROM (SELECT count(*), count(*) FROM events) t", "count(*)"),
+        ("SELECT seq FROM events e WHERE EXISTS (SELECT 1, 1 FROM events a WHERE a.seq = e.seq)", "seq"),
+        // A name of a part's own is no number.
+        ("SELECT * FROM (SELECT seq, stream AS \"seq:b\" FROM events) t", "seq seq:b"),
+        (
+            "SELECT target, d.*, seq FROM dead_letters d ORDER BY d.seq",
+            "target_2 at system_id target message_type payload recorded_at timestamp stream seq extra seq_2",
+        ),
+    ] {
+        let frame = runtime.block_on(store.sql(sql)).unwrap_or_else(|error| panic!("{sql}: {error}"));
+        let found: Vec<String> = frame.schema().fields().iter().map(|field| field.name().clone()).collect();
+        assert_eq!(found.join(" "), names, "{sql}");
+        let batches = runtime.block_on(frame.collect()).unwrap();
+        let answered: Vec<_> =
+            batches[0].schema().fields().iter().map(|field| field.name().clone()).collect();
+        assert_eq!(answered, found, "{sql}");
+    }
+}
+
+#[test]
+fn a_name_that_a_query_within_has_twice_cannot_be_asked_for() {
+    let folder = scratch();
+    let store = Store::open(folder.path().join("facts")).unwrap();
+    record(&store, 0..14);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let twice = "SELECT a.seq, b.seq, a.stream FROM events a JOIN events b ON a.seq = b.seq + 1";
+    for sql in [
+        format!("WITH t AS ({twice}) SELECT seq FROM t LIMIT 1"),
+        format!("SELECT t.seq FROM ({twice}) t"),
+        format!("SELECT stream FROM ({twice}) t ORDER BY seq"),
+        format!("SELECT stream FROM ({twice}) t WHERE seq > 1"),
+        format!("SELECT x.stream FROM ({twice}) x JOIN audits a ON a.seq = x.seq"),
+        format!("SELECT x.stream FROM ({twice}) x JOIN events e USING (seq)"),
+        format!(
+            "WITH t AS ({twice}) SELECT stream FROM events e WHERE EXISTS (SELECT 1 FROM t x WHERE x.seq = e.seq)"
+        ),
+        "SELECT seq FROM (SELECT * FROM events a JOIN events b ON a.seq = b.seq + 1) t".to_owned(),
+    ] {
+        let error = ask(&store, &runtime, &sql).expect_err(&sql).to_string();
+        assert!(error.contains("seq is ambiguous"), "{sql}: {error}");
+    }
+    for sql in [
+        format!("SELECT stream FROM ({twice}) t"),
+        format!("SELECT e.seq FROM events e JOIN ({twice}) t ON t.stream = e.stream AND e.seq = 1"),
+        format!("SELECT stream AS seq FROM ({twice}) t ORDER BY seq"),
+        format!("SELECT count(*) FROM ({twice}) AS t(one, other, stream) WHERE one = other + 1"),
+        format!(
+            "SELECT stream FROM ({twice}) t WHERE EXISTS (SELECT seq FROM events e WHERE e.stream = t.stream)"
+        ),
+    ] {
+        ask(&store, &runtime, &sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
+    }
+}
+
+#[test]
+fn a_sample_is_refused_with_what_to_write_instead() {
+    let folder = scratch();
+    let store = Store::open(folder.path().join("facts")).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let error = ask(&store, &runtime, "SELECT count(*) FROM events TABLESAMPLE BERNOULLI (1)").unwrap_err();
+    assert!(error.to_string().contains("random() < 0.01"), "{error}");
+}
+
+#[test]
+fn long_lists_and_parts_that_are_used_again_are_answered() {
+    let parts: Vec<String> =
+        (0..7).map(|n| format!("p{n} AS (SELECT seq FROM events WHERE seq % 7 = {n})")).collect();
+    let used: Vec<String> =
+        (0..7).map(|n| format!("SELECT a.seq FROM p{n} a JOIN p{n} b ON a.seq = b.seq")).collect();
+    let with = format!("WITH {} SELECT count(*) FROM ({}) u", parts.join(", "), used.join(" UNION ALL "));
+    let negative: Vec<String> = (1..=2_100).map(|n| format!("-{n}")).collect();
+    let list = format!("SELECT count(*) FROM events WHERE seq NOT IN ({})", negative.join(", "));
+    let distinct = format!(
+        "SELECT count(*) FROM events WHERE {}",
+        vec!["coalesce(error, 'x') IS DISTINCT FROM coalesce(reason, error, 'y')"; 60].join(" AND ")
+    );
+    answers(&[
+        (with.as_str(), json!([[10]])),
+        (list.as_str(), json!([[10]])),
+        (distinct.as_str(), json!([[6]])),
+        ("SELECT count(*) FROM events WHERE false IS DISTINCT FROM true AND seq < 3", json!([[2]])),
+        ("SELECT count(*) FROM events WHERE true IS NOT DISTINCT FROM true OR false", json!([[10]])),
+        (
+            "SELECT count(*) FROM (SELECT unnest(generate_series(TIMESTAMP '2026-11-01', TIMESTAMP '2026-11-30', INTERVAL '1 hour'))) h",
+            json!([[697]]),
+        ),
+        (
+            "SELECT count(*) FROM (SELECT unnest(generate_series(DATE '2026-01-01', DATE '2026-12-31', INTERVAL '1 day'))) h",
+            json!([[365]]),
+        ),
+    ]);
+}
+
+/// The actors' events before each crash: 1 has those of shop:1 before it, and so on.
+#[test]
+fn the_last_event_before_each_crash_is_found() {
+    let last = json!([[2, null], [3, null], [7, 4], [8, 5]]);
+    let number =
+        "SELECT c.seq, (SELECT count(*) FROM events e WHERE e.seq < c.seq) FROM crashes c ORDER BY 1";
+    answers(&[
+        (
+            "SELECT c.seq, (SELECT e.seq FROM events e WHERE e.actor_address = c.actor_address AND e.seq < c.seq ORDER BY e.seq DESC LIMIT 1) FROM crashes c ORDER BY 1",
+            last.clone(),
+        ),
+        (
+            "SELECT c.seq, (SELECT max(e.seq) FROM events e WHERE e.actor_address = c.actor_address AND e.seq < c.seq) FROM crashes c ORDER BY 1",
+            last.clone(),
+        ),
+        (
+            "SELECT c.seq, l.seq FROM crashes c LEFT JOIN LATERAL (SELECT e.seq FROM events e WHERE e.actor_address = c.actor_address AND e.seq < c.seq ORDER BY e.seq DESC LIMIT 1) l ON true ORDER BY 1",
+            last,
+        ),
+        (
+            "SELECT c.seq, l.seq, l.kind FROM crashes c, LATERAL (SELECT e.seq, e.event_type AS kind FROM events e WHERE e.actor_address = c.actor_address AND e.seq < c.seq ORDER BY e.seq DESC LIMIT 2) l ORDER BY 1, 2",
+            json!([
+                [7, 1, "ActorStarted"],
+                [7, 4, "ActorStarted"],
+                [8, 2, "ActorCrashed"],
+                [8, 5, "ActorStarted"]
+            ]),
+        ),
+        (number, json!([[2, 1], [3, 2], [7, 6], [8, 7]])),
+        (
+            "SELECT c.seq, (SELECT count(*) FROM events e WHERE e.actor_address = c.actor_address AND e.seq < c.seq) AS n FROM crashes c ORDER BY 1",
+            json!([[2, 0], [3, 0], [7, 2], [8, 2]]),
+        ),
+        (
+            "SELECT c.seq FROM crashes c WHERE (SELECT e.seq FROM events e WHERE e.seq < c.seq ORDER BY e.seq DESC LIMIT 1) = 6",
+            json!([[7]]),
+        ),
+        (
+            "SELECT d.seq, (SELECT e.event_type FROM events e WHERE e.actor_address = d.target ORDER BY e.seq LIMIT 1) AS first FROM dead_letters d ORDER BY 1",
+            json!([[11, "ActorStarted"], [12, "ActorCrashed"], [13, null], [14, null]]),
+        ),
+    ]);
+}
+
+#[test]
+fn a_condition_without_columns_holds_above_an_aggregate() {
+    let none = json!([]);
+    answers(&[
+        (
+            "SELECT * FROM (SELECT count(*) FROM events) q WHERE (SELECT count(*) FROM crashes) > 100",
+            none.clone(),
+        ),
+        ("SELECT * FROM (SELECT count(*) FROM events) q WHERE now() < TIMESTAMP '2000-01-01'", none.clone()),
+        ("SELECT * FROM (SELECT max(seq) FROM events) q WHERE (SELECT 1) = 1", json!([[10]])),
+        ("SELECT count(*) FROM events HAVING (SELECT count(*) FROM crashes) > 100", none.clone()),
+        (
+            "SELECT count(*) FROM (SELECT event_type, count(*) FROM events GROUP BY ROLLUP (event_type)) q WHERE (SELECT 1) > 1",
+            json!([[0]]),
+        ),
+        (
+            "SELECT 1 FROM events a JOIN (SELECT 1 AS c FROM crashes WHERE false) b ON true FULL JOIN (SELECT sum(seq) FROM audits) c ON true WHERE a.seq IS NOT DISTINCT FROM 2",
+            none,
+        ),
+    ]);
+}
+
+#[test]
+fn exists_and_in_are_answered_wherever_they_stand() {
+    answers(&[
+        (
+            "SELECT seq IN (SELECT seq - 10 FROM dead_letters) FROM events WHERE seq > 3 AND seq < 6",
+            json!([[0], [1]]),
+        ),
+        (
+            "SELECT DISTINCT EXISTS (SELECT 1 FROM audits), NOT EXISTS (SELECT 1 FROM audits) FROM events",
+            json!([[0, 1]]),
+        ),
+        (
+            "SELECT count(*) FILTER (WHERE actor_address IN (SELECT target FROM dead_letters WHERE target IS NOT NULL)) FROM events",
+            json!([[7]]),
+        ),
+        (
+            "SELECT sum(CASE WHEN seq IN (SELECT seq - 10 FROM dead_letters) THEN 1 ELSE 0 END) FROM events",
+            json!([[4]]),
+        ),
+        (
+            "SELECT count(*) FROM dead_letters d WHERE 'E: a' IN (SELECT e.error FROM events e WHERE e.actor_address = d.target)",
+            json!([[2]]),
+        ),
+        // What is outside stands in a column of the query, and in a query within the query.
+        ("SELECT count(*) FROM events e WHERE 2 IN (SELECT e.seq FROM dead_letters)", json!([[1]])),
+        (
+            "SELECT count(*) FROM dead_letters d WHERE 1 NOT IN (SELECT 1 FROM events e WHERE d.seq NOT IN (SELECT c.seq + 10 FROM crashes c))",
+            json!([[2]]),
+        ),
+        (
+            "SELECT count(*) FROM dead_letters d WHERE EXISTS (SELECT 1 FROM events e WHERE e.actor_address = d.target AND EXISTS (SELECT 1 FROM crashes c WHERE c.seq = e.seq + 1))",
+            json!([[2]]),
+        ),
+        // Not known, since a target is NULL.
+        (
+            "SELECT count(*) FROM events WHERE seq < 0 OR (SELECT 'x') NOT IN (SELECT target FROM dead_letters)",
+            json!([[0]]),
+        ),
+        (
+            "SELECT count(*) FROM events WHERE (SELECT max(seq) FROM events WHERE seq < 0) NOT IN (SELECT seq FROM dead_letters)",
+            json!([[0]]),
+        ),
+        // Of the three actors one has four events, and two have three.
+        (
+            "SELECT count(*) FROM (SELECT DISTINCT actor_address FROM events) a WHERE EXISTS (SELECT 1 FROM events e WHERE e.actor_address = a.actor_address OFFSET 3)",
+            json!([[1]]),
+        ),
+        (
+            "SELECT count(*) FROM (SELECT DISTINCT actor_address FROM events) a WHERE NOT EXISTS (SELECT 1 FROM events e WHERE e.actor_address = a.actor_address LIMIT 1 OFFSET 3)",
+            json!([[2]]),
+        ),
+    ]);
+}
+
+#[test]
+fn a_query_for_each_row_outside_sees_the_same_rows_outside() {
+    answers(&[
+        (
+            "SELECT count(q.seq), count(q.p) FROM (SELECT c.seq, (SELECT max(e.seq) FROM events e WHERE e.seq < c.seq) AS p FROM (SELECT seq FROM events WHERE seq > 1 LIMIT 5) c) q",
+            json!([[5, 5]]),
+        ),
+        // Any row of an actor, and a row of each: without an ORDER BY any will do.
+        (
+            "SELECT count(*) FROM dead_letters d WHERE (SELECT e.event_type FROM events e WHERE e.actor_address = d.target LIMIT 1) IS NOT NULL",
+            json!([[2]]),
+        ),
+        (
+            "SELECT d.seq, l.n FROM dead_letters d, LATERAL (SELECT e.seq AS n FROM events e WHERE e.actor_address = d.target ORDER BY e.seq DESC LIMIT 1) l ORDER BY 1",
+            json!([[11, 10], [12, 8]]),
+        ),
+        (
+            "SELECT count(*) FROM events e ORDER BY (SELECT count(*) FROM crashes c WHERE c.seq < 3)",
+            json!([[10]]),
+        ),
+        (
+            "SELECT e.seq FROM events e ORDER BY (SELECT count(*) FROM crashes c WHERE c.seq < e.seq) DESC, e.seq LIMIT 2",
+            json!([[9], [10]]),
+        ),
+    ]);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let folder = scratch();
+    let store = Store::open(folder.path().join("facts")).unwrap();
+    record(&store, 0..14);
+    let sampled =
+        "SELECT (SELECT max(e.seq) FROM events e WHERE e.seq < c.seq) FROM events c WHERE random() < 0.5";
+    let error = ask(&store, &runtime, sampled).unwrap_err();
+    assert!(error.contains("random()") && error.contains("seq % 10 = 0"), "{error}");
+}
+
+/// A condition on a row outside is not that of the window, the DISTINCT or the outer join above it.
+#[test]
+fn a_query_for_each_row_outside_may_have_windows_and_be_distinct() {
+    answers(&[
+        (
+            "SELECT d.seq, l.seq, l.n FROM dead_letters d, LATERAL (SELECT e.seq, row_number() OVER (ORDER BY e.seq DESC) AS n FROM events e WHERE e.actor_address = d.target) l ORDER BY 1, 2",
+            json!([[11, 1, 4], [11, 4, 3], [11, 7, 2], [11, 10, 1], [12, 2, 3], [12, 5, 2], [12, 8, 1]]),
+        ),
+        (
+            "SELECT d.seq, l.error FROM dead_letters d LEFT JOIN LATERAL (SELECT DISTINCT e.error FROM events e WHERE e.actor_address = d.target) l ON true ORDER BY 1, 2 NULLS LAST",
+            json!([[11, "E: a"], [11, null], [12, "E: a"], [12, "E: b"], [12, null], [13, null], [14, null]]),
+        ),
+        (
+            "SELECT d.seq, l.seq, l.later FROM dead_letters d, LATERAL (SELECT e.seq, f.seq AS later FROM events e LEFT JOIN crashes f ON f.seq > e.seq AND f.actor_address = e.actor_address WHERE e.actor_address = d.target AND e.seq > 5) l ORDER BY 1, 2, 3",
+            json!([[11, 7, null], [11, 10, null], [12, 8, null]]),
+        ),
+        (
+            "SELECT d.seq, (SELECT count(*) FROM (SELECT DISTINCT g.error, g.n FROM (SELECT e.error, count(*) AS n FROM events e WHERE e.actor_address = d.target GROUP BY e.error, e.seq) g) h) FROM dead_letters d ORDER BY 1",
+            json!([[11, 2], [12, 3], [13, 0], [14, 0]]),
+        ),
+        (
+            "SELECT c.seq, l.n FROM crashes c, LATERAL (SELECT count(*) OVER () AS n FROM events e WHERE e.actor_address = c.actor_address AND e.seq < c.seq LIMIT 1) l ORDER BY 1",
+            json!([[7, 2], [8, 2]]),
+        ),
+    ]);
+}
+
+#[test]
+fn the_key_of_a_join_may_stand_without_its_table() {
+    answers(&[
+        ("SELECT seq FROM events e JOIN crashes c USING (seq) WHERE seq > 3 ORDER BY seq", json!([[7], [8]])),
+        (
+            "SELECT seq, c.error FROM events e LEFT JOIN crashes c USING (seq) WHERE seq BETWEEN 2 AND 4 ORDER BY seq",
+            json!([[2, "E: a"], [3, "E: b"], [4, null]]),
+        ),
+        (
+            "SELECT count(*) FROM dead_letters d JOIN (SELECT target, count(*) AS n FROM dead_letters GROUP BY 1) t USING (target) JOIN events e ON e.actor_address = d.target WHERE target = 'shop:1' AND n = 1",
+            json!([[3]]),
+        ),
+        (
+            "SELECT count(*) FROM events NATURAL JOIN (SELECT seq FROM crashes) c WHERE seq IN (SELECT seq FROM crashes WHERE seq > 2)",
+            json!([[3]]),
+        ),
+        (
+            "WITH a AS (SELECT seq FROM events JOIN crashes USING (seq) WHERE seq = 7) SELECT seq FROM events JOIN a USING (seq) WHERE NOT seq = 8",
+            json!([[7]]),
+        ),
+    ]);
+}
+
+#[test]
+fn any_and_all_compare_with_the_rows_within() {
+    answers(&[
+        ("SELECT seq FROM crashes WHERE seq >= ALL (SELECT seq FROM crashes)", json!([[8]])),
+        (
+            "SELECT seq FROM crashes WHERE seq < ANY (SELECT seq FROM crashes) ORDER BY 1",
+            json!([[2], [3], [7]]),
+        ),
+        (
+            "SELECT seq FROM crashes WHERE seq = ANY (SELECT seq FROM crashes WHERE seq > 3) ORDER BY 1",
+            json!([[7], [8]]),
+        ),
+        (
+            "SELECT seq FROM crashes WHERE seq <> ALL (SELECT seq FROM crashes WHERE seq > 3) ORDER BY 1",
+            json!([[2], [3]]),
+        ),
+        ("SELECT count(*) FROM events WHERE at >= ALL (SELECT at FROM events)", json!([[1]])),
+        (
+            "SELECT count(*) FROM dead_letters WHERE target >= ALL (SELECT target FROM dead_letters)",
+            json!([[0]]),
+        ),
+        (
+            "SELECT count(*) FROM dead_letters WHERE target >= ANY (SELECT target FROM dead_letters)",
+            json!([[3]]),
+        ),
+        (
+            "SELECT count(*) FROM dead_letters WHERE (target > ALL (SELECT target FROM dead_letters)) IS NULL",
+            json!([[1]]),
+        ),
+        (
+            "SELECT count(*) FROM events WHERE seq > ALL (SELECT seq FROM events WHERE seq > 99)",
+            json!([[10]]),
+        ),
+        (
+            "SELECT seq, seq > ANY (SELECT c.seq FROM crashes c WHERE c.actor_address = e.actor_address) AS later FROM events e WHERE seq < 4 ORDER BY 1",
+            json!([[1, 0], [2, 0], [3, 0]]),
+        ),
+        (
+            "WITH t AS (SELECT actor_address AS a, count(*) AS n FROM events GROUP BY 1) SELECT a FROM t WHERE n >= ALL (SELECT n FROM t)",
+            json!([["shop:0"]]),
+        ),
+    ]);
+}
+
+#[test]
+fn a_union_is_sorted_where_columns_are_equal_in_one_part() {
+    answers(&[(
+        "SELECT * FROM (SELECT seq AS a, seq AS b FROM crashes GROUP BY seq, event_type UNION ALL SELECT 7 AS a, 1 AS b FROM audits UNION ALL SELECT 7, 9 FROM dead_letters WHERE seq = 11) q ORDER BY a DESC, b",
+        json!([[8, 8], [7, 7], [7, 9], [3, 3], [2, 2]]),
+    )]);
+}
+
+#[test]
+fn a_query_within_a_query_may_name_what_is_outside_of_both() {
+    answers(&[
+        (
+            "SELECT d.seq FROM dead_letters d WHERE NOT EXISTS (SELECT 1 FROM events e WHERE d.target NOT IN (SELECT d.message_type FROM crashes c WHERE c.actor_address = e.actor_address)) ORDER BY 1",
+            json!([[14]]),
+        ),
+        (
+            "SELECT d.seq FROM dead_letters d WHERE 'x' IN (SELECT 'x' FROM events e WHERE 1 NOT IN (SELECT d.seq FROM crashes)) ORDER BY 1",
+            json!([[11], [12], [13], [14]]),
+        ),
+        (
+            "SELECT d.seq, (SELECT count(*) FROM events e WHERE EXISTS (SELECT 1 FROM crashes c WHERE c.actor_address = d.target AND c.seq > e.seq)) FROM dead_letters d ORDER BY 1",
+            json!([[11, 6], [12, 7], [13, 0], [14, 0]]),
+        ),
+        (
+            "SELECT d.seq, (SELECT max(e.seq) FROM events e WHERE e.actor_address = d.target AND e.seq < (SELECT max(c.seq) FROM crashes c WHERE c.actor_address = d.target)) FROM dead_letters d ORDER BY 1",
+            json!([[11, 4], [12, 5], [13, null], [14, null]]),
+        ),
+        (
+            "SELECT d.seq FROM dead_letters d WHERE 7 IN (SELECT e.seq FROM events e, crashes c WHERE e.seq NOT BETWEEN c.seq AND d.seq - 5) ORDER BY 1",
+            json!([[11], [12], [13], [14]]),
+        ),
+    ]);
+}
+
+/// All crashes have one type, and where none is joined it is NULL.
+#[test]
+fn rows_of_an_outer_join_are_sorted_by_what_is_the_same_on_one_side() {
+    answers(&[
+        (
+            "SELECT c.event_type FROM events e LEFT JOIN crashes c ON e.seq = c.seq ORDER BY c.event_type NULLS FIRST LIMIT 7",
+            json!([[null], [null], [null], [null], [null], [null], ["ActorCrashed"]]),
+        ),
+        (
+            "SELECT c.event_type, c.n FROM (SELECT event_type, 1 AS n FROM crashes) c RIGHT JOIN dead_letters d ON d.seq < 0 OR c.n = d.seq - 10 ORDER BY c.n DESC NULLS LAST",
+            json!([
+                ["ActorCrashed", 1],
+                ["ActorCrashed", 1],
+                ["ActorCrashed", 1],
+                ["ActorCrashed", 1],
+                [null, null],
+                [null, null],
+                [null, null]
+            ]),
+        ),
+        (
+            "SELECT c.n, d.n FROM (SELECT 1 AS n FROM crashes WHERE seq < 4) c FULL JOIN (SELECT 2 AS n FROM dead_letters WHERE seq > 12) d ON FALSE ORDER BY c.n NULLS FIRST, d.n",
+            json!([[null, 2], [null, 2], [1, null], [1, null]]),
+        ),
+        (
+            "SELECT c.event_type, count(*) FROM events e LEFT JOIN crashes c ON e.seq = c.seq GROUP BY c.event_type ORDER BY c.event_type NULLS FIRST",
+            json!([[null, 6], ["ActorCrashed", 4]]),
+        ),
+        (
+            "SELECT e.seq, count(*) OVER (PARTITION BY c.event_type) FROM events e LEFT JOIN crashes c ON e.seq = c.seq ORDER BY e.seq LIMIT 3",
+            json!([[1, 6], [2, 4], [3, 4]]),
+        ),
+        // A filter and a projection that the planner puts into a join where they do not fit.
+        (
+            "SELECT count(*) FROM (SELECT t2.seq AS c1, t1.reason || t1.actor_address AS c2, t1.error_type AS c3 FROM events t1 FULL JOIN events t2 ON TRUE WHERE t2.error_type IS NULL) q",
+            json!([[60]]),
+        ),
+        (
+            "SELECT count(c2) FROM (SELECT t2.seq AS c1, t1.error || t1.actor_address AS c2, t1.error_type AS c3 FROM events t1 FULL JOIN events t2 ON TRUE WHERE t2.error_type IS NULL) q WHERE c1 > 5",
+            json!([[12]]),
+        ),
+    ]);
+}
+
+#[test]
+fn a_key_that_a_table_beside_has_too_is_ambiguous() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let folder = scratch();
+    let store = Store::open(folder.path().join("facts")).unwrap();
+    record(&store, 0..14);
+    let sql = "SELECT count(*) FROM dead_letters d, events e JOIN crashes c USING (seq) WHERE seq = 7";
+    assert!(ask(&store, &runtime, sql).expect_err(sql).contains("Ambiguous"));
+    let sql =
+        "SELECT count(*) FROM dead_letters d, events e JOIN crashes c USING (error) WHERE error = 'E: a'";
+    assert_eq!(ask(&store, &runtime, sql).unwrap(), [[json!(16)]]);
+}
+
+#[test]
+fn what_would_have_no_effect_is_refused() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let folder = scratch();
+    let store = Store::open(folder.path().join("facts")).unwrap();
+    record(&store, 0..14);
+    for (sql, why) in [
+        ("SELECT seq FROM events CONNECT BY seq = 1", "CONNECT BY"),
+        ("SELECT seq FROM events FOR UPDATE", "FOR UPDATE"),
+        ("SELECT seq FROM (SELECT seq FROM events FOR SHARE) q", "FOR SHARE"),
+        ("SELECT seq FROM events WITH (nolock)", "a hint"),
+        ("SELECT seq FROM events e RIGHT JOIN dead_letters d USING (seq)", "USING"),
+        ("EXPLAIN SELECT seq FROM events e FULL JOIN dead_letters d USING (seq)", "USING"),
+        ("SELECT seq FROM events e NATURAL FULL JOIN dead_letters d", "NATURAL"),
+        ("SELECT seq FROM events INTERSECT ALL SELECT seq FROM crashes", "INTERSECT ALL"),
+        ("SELECT seq FROM events WHERE seq IN (SELECT 1 UNION SELECT 2 EXCEPT ALL SELECT 3)", "EXCEPT ALL"),
+        ("SELECT seq FROM events WHERE error SIMILAR TO 'E%'", "SIMILAR TO"),
+    ] {
+        let error = ask(&store, &runtime, sql).expect_err(sql);
+        assert!(error.contains("the SQL is refused") && error.contains(why), "{sql}: {error}");
+    }
+    assert_eq!(
+        ask(&store, &runtime, "SELECT count(*) FROM events e LEFT JOIN dead_letters d USING (seq)").unwrap(),
+        [[json!(10)]]
+    );
+}
