@@ -48,7 +48,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fact::StreamId;
 use crate::journal::claim;
 use crate::ledger::{CommitNumber, State, read_commit};
-use crate::maintain::{Maintenance, ScanDepth, ScanOptions, scan};
+use crate::maintain::{AnomalyKind, Maintenance, ScanDepth, ScanOptions, scan};
 use crate::settings;
 use crate::snapshot::Frozen;
 use crate::store::{FOLDERS, Store, absolute};
@@ -196,9 +196,13 @@ impl<'a> Backup<'a> {
     }
 
     /// Whether the result is a store without faults.
-    fn check(&self) -> Result<()> {
+    fn check(&mut self) -> Result<()> {
         let found = scan(self.place.folder(), ScanOptions::new(ScanDepth::Quick))?;
-        let Some(first) = found.anomalies.first() else { return Ok(()) };
+        // What the backup had of its own was looked at before: these are facts that the store has given up.
+        let (more, wrong): (Vec<_>, Vec<_>) =
+            found.anomalies.into_iter().partition(|anomaly| anomaly.kind == AnomalyKind::SegmentUnknown);
+        self.files.report.lost_by_store = more.into_iter().map(|anomaly| anomaly.path).collect();
+        let Some(first) = wrong.first() else { return Ok(()) };
         let advice = match self.place {
             Place::There(_) if !self.files.verify => {
                 "--incremental --verify puts files again that are damaged in the backup; "

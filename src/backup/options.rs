@@ -71,6 +71,9 @@ pub struct BackupReport {
     pub replaced: u64,
     /// Damaged states of consumer groups in the store, which the backup has not.
     pub left_out: Vec<String>,
+    /// Files of the backup with facts that the store has lost since. Put into the same places of the store, `recover`
+    /// makes their facts part of it again.
+    pub lost_by_store: Vec<String>,
     /// Facts that were in no segment yet, and are in the backup's journals.
     pub unflushed: u64,
     /// How long it took.

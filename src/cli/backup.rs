@@ -72,6 +72,12 @@ fn text(report: &BackupReport) -> String {
         let files = counted(report.replaced, "damaged file");
         text += &format!("\n{files} of the backup moved to its quarantine/");
     }
+    for path in &report.lost_by_store {
+        text += &format!(
+            "\nthe backup has facts that the store has lost, in {path}: copy that file into the store, and run `ostracon \
+             recover`"
+        );
+    }
     for path in &report.left_out {
         text += &format!("\nleft out: {path} is damaged in the store; `ostracon recover` moves it aside");
     }

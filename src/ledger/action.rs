@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::commit::{CommitNumber, ImportMark, Segment, StreamRange};
+use super::lossy_repair::LossyRepair;
 use super::state::{Stream, Total};
 use crate::fact::{Kind, StreamId, UnixNanos};
 
@@ -201,6 +202,9 @@ pub(crate) struct Rebuilt {
     /// What readable commits had removed: the proof of it is not lost with the ledger.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) removed: Vec<Removed>,
+    /// Repairs whose facts can still be restored: their segments' files may come back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) lossy_repairs: Vec<LossyRepair>,
     /// What could not be known, for people.
     pub(crate) unknown: Vec<String>,
 }

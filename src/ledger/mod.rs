@@ -17,6 +17,7 @@ mod apply;
 mod checkpoint;
 mod commit;
 mod entry;
+mod lossy_repair;
 mod state;
 mod twice;
 
@@ -34,6 +35,7 @@ pub(crate) use commit::{
     is_segment_path,
 };
 pub(crate) use entry::{EntryId, EntryRange};
+pub(crate) use lossy_repair::LossyRepair;
 pub(crate) use state::{Head, State, Stream, Tombstone, Total};
 pub(crate) use twice::{
     COPY_FOLDER, Side, complete as complete_copies, copy_folder, list as list_commits, pin as pin_commit,

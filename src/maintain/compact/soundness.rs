@@ -9,8 +9,8 @@ use std::fs::File;
 
 use crate::error::{Error, Result};
 use crate::fact::Kind;
-use crate::ledger::{CommitNumber, Segment, State, StreamRange, Tombstone, read_commit};
-use crate::maintain::lossy_repair::LossyRepair;
+use crate::ledger::{CommitNumber, LossyRepair, Segment, State, StreamRange, Tombstone, read_commit};
+use crate::maintain::lossy_repair::is_file_of;
 use crate::segment::digest;
 use crate::store::Shared;
 
@@ -22,8 +22,8 @@ pub(super) struct Soundness<'a> {
     segments: BTreeMap<&'a str, bool>,
     /// Whether what took the place of what these commits removed is sound.
     commits: BTreeMap<CommitNumber, bool>,
-    /// Repairs that lost facts, by their commits.
-    lossy_repairs: BTreeMap<CommitNumber, Option<LossyRepair>>,
+    /// Repairs that lost facts, by the commits that tell of them.
+    lossy_repairs: BTreeMap<CommitNumber, Vec<LossyRepair>>,
 }
 
 impl<'a> Soundness<'a> {
@@ -83,14 +83,17 @@ impl<'a> Soundness<'a> {
     /// `recover` needs it.
     pub(super) fn is_wanted(&mut self, removed: &Tombstone) -> bool {
         let folder = self.shared.ledger.folder();
-        let of_commit = self.lossy_repairs.entry(removed.by).or_insert_with(|| {
-            let (commit, _) = read_commit(folder, removed.by).ok().flatten()?;
-            LossyRepair::from_commit(&commit)
+        // Of repairs before the ledger began again, its first commit tells.
+        let told_by = removed.by.max(self.state.root);
+        let repairs = self.lossy_repairs.entry(told_by).or_insert_with(|| {
+            let mut known = Vec::new();
+            if let Ok(Some((commit, _))) = read_commit(folder, told_by) {
+                LossyRepair::add_commit(&mut known, &commit);
+            }
+            known
         });
-        let Some(repair) = of_commit.as_ref().filter(|it| it.segment.path == removed.path) else {
-            return false;
-        };
-        repair.matches_file(&self.shared.root.join(&removed.path)).unwrap_or(true)
+        let Some(repair) = repairs.iter().find(|it| it.segment.path == removed.path) else { return false };
+        is_file_of(repair, &self.shared.root.join(&removed.path)).unwrap_or(true)
     }
 
     /// Whether every live segment that may hold these facts is sound; of all kinds, if none is given.

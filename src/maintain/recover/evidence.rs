@@ -12,8 +12,8 @@ use super::coverage::Coverage;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Kind, Seq, StreamId};
 use crate::ledger::{
-    Action, Commit, CommitNumber, Dropped, Hold, ImportMark, Lost, Removed, Segment, State, StoreId, Stream,
-    Tombstone, Total, Unverified, copy_folder, is_segment_path, list_commits, read_commit,
+    Action, Commit, CommitNumber, Dropped, Hold, ImportMark, LossyRepair, Lost, Removed, Segment, State,
+    StoreId, Stream, Tombstone, Total, Unverified, copy_folder, is_segment_path, list_commits, read_commit,
     read_lone_checkpoint,
 };
 
@@ -33,6 +33,7 @@ pub(super) struct Evidence {
     pub(super) unverified: Vec<Unverified>,
     pub(super) holds: BTreeMap<String, Hold>,
     pub(super) imports: Vec<ImportMark>,
+    pub(super) lossy_repairs: Vec<LossyRepair>,
     pub(super) unknown: Vec<String>,
     /// Numbers of which was known before that they are of no recorded fact.
     pub(super) unaccounted: u64,
@@ -147,7 +148,10 @@ impl Evidence {
                 evidence
                     .unknown
                     .push(format!("what commit {number} did: a commit of another store stands there"));
-            } else if Some(*number) > known {
+                continue;
+            }
+            LossyRepair::add_commit(&mut evidence.lossy_repairs, commit);
+            if Some(*number) > known {
                 evidence.add(commit);
             } else {
                 evidence.note_removed(commit);
@@ -197,6 +201,19 @@ impl Evidence {
         }
     }
 
+    /// Takes facts that a repair restored from the lost ones.
+    fn restore(&mut self, found: &Lost) {
+        let mut rest = found.total;
+        // What a state tells of losses is a sum.
+        for lost in self.lost.iter_mut().filter(|lost| lost.kind == found.kind) {
+            let facts = lost.total.facts.min(rest.facts);
+            let bytes = lost.total.bytes.min(rest.bytes);
+            lost.total = Total { facts: lost.total.facts - facts, bytes: lost.total.bytes - bytes };
+            rest = Total { facts: rest.facts - facts, bytes: rest.bytes - bytes };
+        }
+        self.lost.retain(|lost| lost.total != Total::default());
+    }
+
     /// Takes a commit at its word.
     fn add(&mut self, commit: &Commit) {
         if let Some(range) = commit.action.range() {
@@ -225,10 +242,7 @@ impl Evidence {
             Action::Flush { import: Some(mark), .. } => self.imports.push(mark.clone()),
             Action::Repair { lost, found, proven, unverified, .. } => {
                 self.lost.extend(lost.iter().cloned());
-                for found in found {
-                    let known = self.lost.iter().position(|lost| lost == found);
-                    drop(known.map(|at| self.lost.swap_remove(at)));
-                }
+                found.iter().for_each(|found| self.restore(found));
                 self.unverified.retain(|known| !proven.contains(known));
                 self.unverified.extend(unverified.iter().cloned());
             }

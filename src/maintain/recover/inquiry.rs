@@ -366,6 +366,7 @@ impl Inquiry {
             holds: evidence.holds,
             imports,
             removed: evidence.removed.into_values().collect(),
+            lossy_repairs: evidence.lossy_repairs,
             unknown: self.unknown,
         })
     }

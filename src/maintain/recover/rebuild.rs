@@ -31,7 +31,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fact::Kind;
 use crate::journal::claim::{self, Claim};
 use crate::journal::frame::FileHeader;
-use crate::ledger::{Commit, CommitNumber, Ledger, Rebuilt, Side, State, StoreId, copy_folder};
+use crate::ledger::{Commit, CommitNumber, Ledger, Rebuilt, Side, State, StoreId, Total, copy_folder};
 use crate::maintain::inventory::is_file;
 use crate::segment::is_damage;
 
@@ -196,5 +196,5 @@ fn balance(rebuilt: &mut Rebuilt) {
         rebuilt.unknown.push(format!("which of {cut} facts that were dropped or lost are live again"));
     }
     rebuilt.dropped.retain(|dropped| dropped.total.facts > 0);
-    rebuilt.lost.retain(|lost| lost.total.facts > 0);
+    rebuilt.lost.retain(|lost| lost.total != Total::default());
 }

@@ -16,9 +16,9 @@ use super::gate::Gate;
 use super::segments::{covered_range, others, write_passed};
 use super::wreck::Wreck;
 use crate::error::{Error, Result};
-use crate::ledger::{Action, Segment, State, Total};
+use crate::ledger::{Action, LossyRepair, Segment, State, Total};
 use crate::maintain::chain;
-use crate::maintain::lossy_repair::LossyRepair;
+use crate::maintain::lossy_repair::find_by_file;
 use crate::segment;
 
 /// Restores the facts of the file at `path`; `false` if no repair lost facts of such a file.
@@ -27,7 +27,7 @@ pub(super) fn restore(work: &mut Work<'_>, path: &str) -> Result<bool> {
     let mut known = Vec::new();
     chain::walk(work.root, |commit, _| LossyRepair::add_commit(&mut known, commit))?;
     let bytes = std::fs::metadata(&place).map_err(|error| Error::io("look at", &place, error))?.len();
-    let Some(repair) = LossyRepair::find_at(&known, &place, bytes)?.cloned() else { return Ok(false) };
+    let Some(repair) = find_by_file(&known, &place, bytes)?.cloned() else { return Ok(false) };
     let state = work.ledger()?.refresh()?;
     let whole = can_replace_heirs(work, &state, &repair)?;
     let remove = if whole { repair.heirs.clone() } else { Vec::new() };
@@ -52,10 +52,10 @@ pub(super) fn restore(work: &mut Work<'_>, path: &str) -> Result<bool> {
     }
     let result = work.ledger()?.commit(|now| {
         let is_live = |heir: &Segment| now.segments(heir.kind).iter().any(|live| **live == *heir);
-        let is_lost = repair
-            .lost
-            .iter()
-            .all(|lost| now.lost.get(lost.kind.index()).is_some_and(|known| known.facts >= lost.total.facts));
+        let is_lost = repair.lost.iter().all(|lost| {
+            let known = now.lost.get(lost.kind.index()).copied().unwrap_or_default();
+            known.facts >= lost.total.facts && known.bytes >= lost.total.bytes
+        });
         if !is_lost || !remove.iter().all(is_live) {
             return Ok(None);
         }
@@ -72,7 +72,10 @@ pub(super) fn restore(work: &mut Work<'_>, path: &str) -> Result<bool> {
         Ok(Some(_)) => {}
         Ok(None) => {
             segment::discard(work.disk, work.root, &add);
-            work.note(format!("another process restored the facts of {path}; it was left alone"));
+            work.note(format!(
+                "the ledger does not count facts of {path} as lost any more; it was moved aside"
+            ));
+            work.move_stranger(&place)?;
             return Ok(true);
         }
         Err(error) => {

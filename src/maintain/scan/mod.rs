@@ -51,12 +51,12 @@ pub(super) use self::journals::{Judged, open_all as open_journals};
 use super::anomaly::{Anomaly, AnomalyKind, Debris, ScanReport};
 use super::chain::{self, Chain};
 use super::inventory::{self, Known};
-use super::lossy_repair::LossyRepair;
 use crate::disk::Disk;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{StreamId, UnixNanos};
 use crate::ledger::{
-    COPY_FOLDER, Segment, Side, State, StoreId, StreamRange, commit_path, copy_folder, pin_commit,
+    COPY_FOLDER, LossyRepair, Segment, Side, State, StoreId, StreamRange, commit_path, copy_folder,
+    pin_commit,
 };
 use crate::metrics::count;
 use crate::segment::is_imported;

@@ -1,11 +1,13 @@
 //! What lies in a store's folders and is not part of it: what a crash left, and strangers.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::super::anomaly::{Affected, Anomaly, AnomalyKind, Debris, Span};
-use super::super::inventory::{Entry, Form, Inventory, Item, Known, Standing, What};
-use super::super::lossy_repair::LossyRepair;
+use super::super::inventory::{
+    Entry, Form, Inventory, Item, Known, Standing, What, is_absent, look_at, range_of,
+};
+use super::super::lossy_repair::find_by_file;
 use super::Scene;
 use super::segments::spans;
 use crate::consume::{self, StateName};
@@ -134,6 +136,9 @@ pub(super) fn look(
                 let what =
                     "a link in the place of a folder; what is behind it, and is no segment, is not listed";
                 beside.debris.push(debris(what.to_owned()));
+                if let Some(kind) = Kind::ALL.into_iter().find(|kind| kind.table() == entry.name()) {
+                    beside.behind_link(scene, kind, known, state)?;
+                }
             }
             What::Temporary { stream } => {
                 let in_the_making = match stream {
@@ -189,10 +194,55 @@ struct Uncommitted<'a> {
 }
 
 impl Beside {
+    /// Reports segments in the folder of a kind that is a link, if they have facts that are nowhere else. What else is
+    /// there may be of another store.
+    fn behind_link(
+        &mut self,
+        scene: &mut Scene<'_>,
+        kind: Kind,
+        known: &Known<'_>,
+        state: Option<&State>,
+    ) -> Result<()> {
+        let folder = scene.root.join(kind.table());
+        let attempt = |error| Error::io("list the folder", &folder, error);
+        let listed = match std::fs::read_dir(&folder) {
+            Ok(listed) => listed,
+            // It leads nowhere: the segments that are missing are reported.
+            Err(error) if is_absent(&error) => return Ok(()),
+            Err(error) => return Err(attempt(error)),
+        };
+        for found in listed {
+            let path = Path::new(kind.table()).join(found.map_err(attempt)?.file_name());
+            let place = scene.root.join(&path);
+            let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+            let Some(named) = range_of(stem) else { continue };
+            let Some(metadata) = look_at(&place)?.filter(std::fs::Metadata::is_file) else { continue };
+            let entry = Entry { path, form: Form::File, bytes: metadata.len() };
+            if known.is_live(&entry.name()) || self.is_restored_segment(scene, &entry)? {
+                continue;
+            }
+            let is_own = match open_regular(&place).and_then(|file| Footer::read(&file, entry.bytes)) {
+                Ok(Ok(footer)) => {
+                    scene.store.is_some_and(|store| footer.check(store, kind).is_ok())
+                        && known.standing(&footer.streams) == Standing::Unknown
+                }
+                Ok(Err(_)) => false,
+                Err(error) if is_damage(&error) || is_absent(&error) => false,
+                Err(error) => return Err(Error::io("look at", &place, error)),
+            };
+            if is_own {
+                let is_unconfirmed = is_imported(&entry.path) && unconfirmed(&place).exists();
+                let judged = Uncommitted { kind, named: &[named], is_unconfirmed };
+                self.uncommitted(scene, &entry, &judged, known, state)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Reports an entry that is the restored file of a segment of which a repair lost facts; `false` if it is none.
     fn is_restored_segment(&mut self, scene: &Scene<'_>, entry: &Entry) -> Result<bool> {
         let place = scene.root.join(&entry.path);
-        let Some(repair) = LossyRepair::find_at(&scene.lossy_repairs, &place, entry.bytes)? else {
+        let Some(repair) = find_by_file(&scene.lossy_repairs, &place, entry.bytes)? else {
             return Ok(false);
         };
         let kind = repair.segment.kind;

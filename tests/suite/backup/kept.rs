@@ -151,3 +151,30 @@ fn a_damaged_state_of_a_group_keeps_no_fact_from_being_backed_up() {
         copied.consumer_groups().unwrap().iter().map(|group| group.name().to_owned()).collect();
     assert_eq!(groups, ["h"]);
 }
+
+/// The store has lost a segment, and has been recovered; its backup still has the file.
+#[test]
+fn a_backup_keeps_what_the_store_lost_and_says_so() {
+    let folder = Folder::with_known_facts();
+    folder.run(&["backup", "facts", "copy"]).ok();
+    let all = lines_at(&folder.path("facts"));
+    let name = fs::read_dir(folder.path("facts/events")).unwrap().next().unwrap().unwrap().file_name();
+    let segment = format!("events/{}", name.to_str().unwrap());
+    fs::remove_file(folder.path("facts").join(&segment)).unwrap();
+    folder.run(&["recover", "facts", "--mode", "repair"]);
+    assert!(lines_at(&folder.path("facts")).len() < all.len());
+    for _ in 0..2 {
+        let said = folder.run(&["backup", "facts", "copy", "--incremental"]).ok().out;
+        let expected = format!(
+            "the backup has facts that the store has lost, in {segment}: copy that file into the store"
+        );
+        assert!(said.contains(&expected), "{said}");
+    }
+    fs::copy(folder.path("copy").join(&segment), folder.path("facts").join(&segment)).unwrap();
+    folder.run(&["recover", "facts", "--mode", "repair"]).ok();
+    assert_eq!(lines_at(&folder.path("facts")), all);
+    // The backup follows.
+    let said = folder.run(&["backup", "facts", "copy", "--incremental"]).ok().out;
+    assert!(!said.contains("lost"), "{said}");
+    assert_eq!(lines_at(&folder.path("copy")), all);
+}

@@ -282,3 +282,55 @@ fn numbers_that_no_writer_reaches_stop_nobody() {
     let names: Vec<_> = found.iter().map(|anomaly| anomaly.path.as_str()).collect();
     assert!(names.contains(&"journal/4294967295"), "{names:?}");
 }
+
+/// Facts of segments that are behind a link to the whole folder of their kind.
+#[test]
+fn what_comes_back_behind_a_linked_folder_is_found() {
+    let original = Scene::new();
+    fs::remove_file(original.journal()).unwrap();
+    let lines = support::lines_at(&original.root());
+
+    // The file of a segment that an earlier repair lost.
+    let scene = original.copy();
+    move_away(&scene, &scene.root().join("events"));
+    let (events, away) = (scene.events(0), scene.folder.path().join("away"));
+    fs::rename(&events, &away).unwrap();
+    assert!(repair(&scene.root()).facts_lost() > 0);
+    fs::rename(&away, &events).unwrap();
+    let report = repair(&scene.root());
+    assert!(report.is_clean() && !report.scan.is_clean(), "{report:#?}");
+    assert_eq!(support::lines_at(&scene.root()), lines);
+
+    // Facts whose commit is lost; and, beside them, a segment of another store.
+    let scene = original.copy();
+    move_away(&scene, &scene.root().join("events"));
+    let other = Scene::new();
+    let foreign = scene.root().join("events").join("1-101-112-0123456789abcdef0123456789abcdef.parquet");
+    fs::copy(other.events(0), &foreign).unwrap();
+    let newest = scene.commit(2);
+    fs::remove_file(scene.root().join("ledger-copy").join(newest.file_name().unwrap())).unwrap();
+    fs::remove_file(newest).unwrap();
+    let report = repair(&scene.root());
+    assert!(report.is_clean() && !report.scan.is_clean(), "{report:#?}");
+    assert_eq!(support::lines_at(&scene.root()), lines);
+    assert!(foreign.exists(), "it is none of this store's");
+}
+
+#[test]
+fn a_backup_has_what_a_link_leads_to() {
+    let scene = Scene::new();
+    move_away(&scene, &scene.events(0));
+    let backup = scene.folder.path().join("backup");
+    let keeper = Store::builder().maintenance().open(scene.root()).unwrap();
+    keeper.backup(&backup, BackupOptions::new()).unwrap();
+    let name = scene.events(0).file_name().unwrap().to_owned();
+    let copy = backup.join("events").join(&name);
+    assert!(!copy.is_symlink() && copy.is_file());
+
+    // A backup of an older program has a link to the store's own file: that is no second one.
+    fs::remove_file(&copy).unwrap();
+    symlink(fs::canonicalize(scene.events(0)).unwrap(), &copy).unwrap();
+    keeper.backup(&backup, BackupOptions::new().incremental(true)).unwrap();
+    assert!(!copy.is_symlink() && copy.is_file());
+    assert_eq!(support::lines_at(&backup), scene.lines);
+}
