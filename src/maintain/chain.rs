@@ -85,7 +85,7 @@ pub(crate) struct Uncopied {
 /// Follows the chain below this root. `seen` is given every commit, with its digest.
 ///
 /// # Errors
-/// [`ErrorKind::NewerFormat`], and files that may not be read.
+/// [`NewerFormat`](crate::ErrorKind::NewerFormat), and files that may not be read.
 pub(crate) fn walk(root: &Path, mut seen: impl FnMut(&Commit, &str)) -> Result<Chain> {
     let folder = root.join("ledger");
     let mut chain = Chain { adds_up: true, ..Chain::default() };

@@ -242,7 +242,9 @@ impl Evidence {
             Action::Flush { import: Some(mark), .. } => self.imports.push(mark.clone()),
             Action::Repair { lost, found, proven, unverified, .. } => {
                 self.lost.extend(lost.iter().cloned());
-                found.iter().for_each(|found| self.restore(found));
+                for found in found {
+                    self.restore(found);
+                }
                 self.unverified.retain(|known| !proven.contains(known));
                 self.unverified.extend(unverified.iter().cloned());
             }
