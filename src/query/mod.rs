@@ -52,6 +52,7 @@ mod segment_reader;
 mod session;
 mod single_input;
 mod sizes;
+mod spellings;
 mod stop;
 mod subqueries;
 mod system;
@@ -343,6 +344,10 @@ fn ours(root: &DataFusionError) -> Option<&Error> {
     source.downcast_ref::<Error>()
 }
 
+/// What DataFusion adds to errors of its own, also where somebody asked for what there is not.
+const REPORT_REQUEST: &str = ".\nThis issue was likely caused by a bug in DataFusion's code. Please help us to resolve this by \
+                              filing a bug report in our issue tracker: https://github.com/apache/datafusion/issues";
+
 /// A query's failure as ours: what kind it is, and the text that helps.
 #[expect(clippy::needless_pass_by_value, reason = "made for `map_err`")]
 pub fn query_error(error: DataFusionError) -> Error {
@@ -383,7 +388,7 @@ pub fn query_error(error: DataFusionError) -> Error {
         _ => ErrorKind::Query,
     };
     // The root: around it is only which of the planner's rules met it.
-    let mut message = root.strip_backtrace();
+    let mut message = root.strip_backtrace().replace(REPORT_REQUEST, "");
     if kind == ErrorKind::Damaged && !matches!(root, DataFusionError::IoError(_)) {
         message = damaged(&message);
     }

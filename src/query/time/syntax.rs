@@ -15,7 +15,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::functions::TIMEZONE;
-use crate::query::{chains, unheard};
+use crate::query::{chains, spellings, unheard};
 
 /// Plans a statement.
 pub(in crate::query) async fn statement_plan(
@@ -51,7 +51,13 @@ struct Calls;
 impl VisitorMut for Calls {
     type Break = ();
 
+    fn pre_visit_query(&mut self, query: &mut ast::Query) -> ControlFlow<()> {
+        spellings::replace_fetch(query);
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_expr(&mut self, expr: &mut ast::Expr) -> ControlFlow<()> {
+        spellings::replace_escape(expr);
         chains::balance_parsed(expr);
         ControlFlow::Continue(())
     }

@@ -703,3 +703,16 @@ fn what_would_have_no_effect_is_refused() {
         [[json!(10)]]
     );
 }
+
+#[test]
+fn other_spellings_of_postgresql_are_answered() {
+    answers(&[
+        ("SELECT seq FROM events ORDER BY seq FETCH FIRST 2 ROWS ONLY", json!([[1], [2]])),
+        ("SELECT seq FROM events ORDER BY seq OFFSET 3 ROWS FETCH NEXT ROW ONLY", json!([[4]])),
+        ("SELECT count(*) FROM (SELECT seq FROM events FETCH FIRST 4 ROWS ONLY) AS few", json!([[4]])),
+        ("SELECT count(*) FROM events WHERE actor_address LIKE 'shop!:_' ESCAPE '!'", json!([[10]])),
+        ("SELECT 'a%b' LIKE 'a!%b' ESCAPE '!', 'axb' LIKE 'a!%b' ESCAPE '!'", json!([[1, 0]])),
+        (r"SELECT 'a\b' LIKE 'a\_' ESCAPE '', 'A%' ILIKE 'a!%' ESCAPE '!'", json!([[1, 1]])),
+        ("SELECT 'ab' NOT LIKE 'a!_' ESCAPE '!'", json!([[1]])),
+    ]);
+}

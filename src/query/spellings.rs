@@ -1,0 +1,71 @@
+//! Spellings of PostgreSQL that DataFusion 55.2 refuses, although it answers another spelling of the same.
+
+use datafusion::sql::sqlparser::ast::{Expr, LimitClause, Query, Value};
+
+/// Turns `FETCH FIRST n ROWS ONLY` into `LIMIT n`.
+pub(super) fn replace_fetch(query: &mut Query) {
+    let Some(fetch) = query.fetch.take_if(|fetch| !fetch.with_ties && !fetch.percent) else { return };
+    let quantity =
+        fetch.quantity.clone().unwrap_or_else(|| Expr::value(Value::Number("1".to_owned(), false)));
+    match &mut query.limit_clause {
+        None => {
+            query.limit_clause =
+                Some(LimitClause::LimitOffset { limit: Some(quantity), offset: None, limit_by: Vec::new() });
+        }
+        Some(LimitClause::LimitOffset { limit: limit @ None, .. }) => *limit = Some(quantity),
+        // Two limits: refused.
+        Some(_) => query.fetch = Some(fetch),
+    }
+}
+
+/// Turns `LIKE '10!%' ESCAPE '!'` into `LIKE '10\%'`, if the pattern is a constant.
+pub(super) fn replace_escape(expr: &mut Expr) {
+    let (Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. }) = expr else {
+        return;
+    };
+    let Some(Value::SingleQuotedString(escape)) = escape_char.as_ref().map(|escape| &escape.value) else {
+        return;
+    };
+    let mut escape = escape.chars();
+    let (character, None) = (escape.next(), escape.next()) else { return };
+    let Expr::Value(constant) = pattern.as_mut() else { return };
+    if let Value::SingleQuotedString(text) = &mut constant.value
+        && let Some(replaced) = escaped_by_backslash(text, character)
+    {
+        *text = replaced;
+        *escape_char = None;
+    }
+}
+
+/// The pattern with backslashes instead of another escape character, or of none; `None` if it ends with it.
+fn escaped_by_backslash(pattern: &str, escape: Option<char>) -> Option<String> {
+    let mut replaced = String::with_capacity(pattern.len());
+    let mut characters = pattern.chars();
+    while let Some(character) = characters.next() {
+        let (character, is_literal) = match character {
+            _ if Some(character) == escape => (characters.next()?, true),
+            _ => (character, character == '\\'),
+        };
+        if is_literal && matches!(character, '%' | '_' | '\\') {
+            replaced.push('\\');
+        }
+        replaced.push(character);
+    }
+    Some(replaced)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_escape_character_is_a_backslash() {
+        let replaced = |pattern, escape| escaped_by_backslash(pattern, escape);
+        assert_eq!(replaced("10!%%", Some('!')).as_deref(), Some(r"10\%%"));
+        assert_eq!(replaced("!!!_!a", Some('!')).as_deref(), Some(r"!\_a"));
+        assert_eq!(replaced(r"a\%", Some('!')).as_deref(), Some(r"a\\%"));
+        assert_eq!(replaced(r"a\%_", Some('\\')).as_deref(), Some(r"a\%_"));
+        assert_eq!(replaced(r"a\%", None).as_deref(), Some(r"a\\%"));
+        assert_eq!(replaced("a!", Some('!')), None);
+    }
+}
