@@ -17,7 +17,7 @@ use arrow::datatypes::{
 };
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use pyo3::BoundObject;
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyOverflowError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyList, PyType};
@@ -93,6 +93,11 @@ fn micros(value: i64, unit: TimeUnit) -> Option<i64> {
     }
 }
 
+/// Whether an exception says that a class does not hold a value.
+fn is_beyond(py: Python<'_>, error: &PyErr) -> bool {
+    error.is_instance_of::<PyOverflowError>(py) || error.is_instance_of::<PyValueError>(py)
+}
+
 /// The values of a column.
 pub(crate) fn values<'py>(py: Python<'py>, column: &ArrayRef) -> PyResult<Values<'py>> {
     Converter { py, classes: Classes::new(py)? }.values(column)
@@ -141,7 +146,7 @@ impl<'py> Converter<'py> {
             found.push(match value.map(&make) {
                 None => self.none(),
                 Some(Some(Ok(value))) => value,
-                // An OverflowError: it is beyond what the class holds.
+                Some(Err(error)) if !is_beyond(self.py, &error) => return Err(error),
                 Some(_) => self.text(column, row)?,
             });
         }
