@@ -8,8 +8,8 @@
 //! - if the sources hold every fact that the segment had, and as many as it had, of as many bytes. Equal
 //!   sums alone prove nothing: a fact that was dropped makes up for one that is in no source.
 //!
-//! Else some of them may have been dropped. On doubt they are kept, no more than the segment had, the
-//! newest first, and noted as unverified.
+//! Else some of them may have been dropped. On doubt they are kept, no more than the segment had: first those that
+//! belong to a rule which never dropped any, then the newest. They are noted as unverified.
 
 use std::path::PathBuf;
 
@@ -24,6 +24,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fact::columns::{self, Rows};
 use crate::fact::{Kind, Seq, StreamId, UnixNanos};
 use crate::ledger::{State, StoreId, StreamRange, Total};
+use crate::maintain::retention::{Rules, may_be_dropped};
+use crate::settings::Settings;
 
 /// One place with facts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -153,7 +155,7 @@ impl Sources {
         Ok(found)
     }
 
-    /// The places of the newest of these facts, as many as are missing.
+    /// The places of as many of these facts as are missing: those that no rule can have dropped, then the newest.
     fn newest(
         &self,
         work: &Work<'_>,
@@ -161,17 +163,23 @@ impl Sources {
         taken: &Coverage,
         missing: Total,
     ) -> Result<Vec<StreamRange>> {
-        let mut facts: Vec<(UnixNanos, StreamId, Seq, u64)> = Vec::new();
+        let kind = damaged.segment.kind;
+        // Rules that are not understood drop nothing; those before them may have.
+        let rules = Settings::load(work.root).and_then(|settings| Rules::new(&settings.retention)).ok();
+        let mut facts: Vec<(bool, UnixNanos, StreamId, Seq, u64)> = Vec::new();
         self.visit(work, damaged, taken, &mut |rows| {
-            let found = columns::facts(damaged.segment.kind, &rows.batch).unwrap_or_default();
-            facts.extend(found.iter().map(|found| {
+            let found = columns::facts(kind, &rows.batch).unwrap_or_default();
+            let known =
+                rules.as_ref().and_then(|rules| may_be_dropped(rules, damaged.state, kind, &rows.batch).ok());
+            let kept = known.into_iter().flatten().map(|dropped| !dropped).chain(std::iter::repeat(false));
+            facts.extend(found.iter().zip(kept).map(|(found, kept)| {
                 let place = found.position;
-                (place.recorded_at, place.stream, place.seq, found.fact.line_len())
+                (kept, place.recorded_at, place.stream, place.seq, found.fact.line_len())
             }));
         })?;
         facts.sort_unstable_by(|one, other| other.cmp(one));
         let (mut chosen, mut total) = (Coverage::default(), Total::default());
-        for (_, stream, seq, bytes) in facts {
+        for (_, _, stream, seq, bytes) in facts {
             let more = Total { facts: total.facts + 1, bytes: total.bytes.saturating_add(bytes) };
             if more.facts <= missing.facts && more.bytes <= missing.bytes {
                 total = more;

@@ -47,3 +47,4 @@ pub(crate) use in_force::Retention;
 pub use policy::{AgeBy, RetentionLimits, RetentionPolicy, RetentionRule};
 pub(crate) use rules::{RuleId, Rules};
 pub(crate) use selection::{Selection, Verdict};
+pub(crate) use tally::may_be_dropped;

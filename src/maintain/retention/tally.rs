@@ -93,6 +93,28 @@ pub(super) fn belonging(rules: &Rules, kind: Kind, batch: &RecordBatch) -> Resul
     Ok(Belonging { rules: belongs, doubts })
 }
 
+/// For each row whether a rule may have dropped it: the rule that it belongs to has dropped facts of the kind, or one
+/// has that is no more. Facts of other rules are all kept.
+pub(crate) fn may_be_dropped(
+    rules: &Rules,
+    state: &State,
+    kind: Kind,
+    batch: &RecordBatch,
+) -> Result<Vec<bool>> {
+    let of_kind = |totals: &[Total; 3]| totals.get(kind.index()).is_some_and(|total| total.facts > 0);
+    let dropping = state.dropped.iter().filter(|(_, totals)| of_kind(totals));
+    // `crashes.max_age`: the rule, and its limit.
+    let dropping: Vec<&str> =
+        dropping.map(|(name, _)| name.rsplit_once('.').map_or(name.as_str(), |(rule, _)| rule)).collect();
+    let is_known = |name: &str| rules.iter().any(|(_, rule)| rule.name == name);
+    if !dropping.iter().all(|name| is_known(name)) {
+        return Ok(vec![true; batch.num_rows()]);
+    }
+    let belongs = belonging(rules, kind, batch)?.rules.into_iter();
+    let name = |rule: RuleIndex| rules.get(rule).map_or("", |rule| rule.name.as_str());
+    Ok(belongs.map(|rule| rule.is_some_and(|rule| dropping.contains(&name(rule)))).collect())
+}
+
 /// Places, timestamps, and what the rules' conditions look at.
 pub(super) fn needed_columns(rules: &Rules, kind: Kind) -> Vec<usize> {
     let conditions = rules.candidates(kind).iter().filter_map(|candidate| candidate.condition.as_ref());

@@ -97,6 +97,31 @@ fn a_whole_journal_with_dropped_facts_brings_as_many_as_there_were() {
     assert_eq!(support::lines_at(&root), crashes(1..6));
 }
 
+/// The rule that dropped a fact is in the settings: the facts of other rules cannot be those that it dropped.
+#[test]
+fn facts_that_no_rule_can_have_dropped_come_back_first() {
+    let folder = support::scratch();
+    let root = folder.path().join("facts");
+    Store::open(&root).unwrap().close().unwrap();
+    let rule = "[[retention.rule]]\nname = 'one-actor'\nkind = 'events'\nwhere = \"actor_address = 'shop:3'\"\nmax_records = 0\n";
+    fs::write(root.join("ostracon.toml"), rule).unwrap();
+    let store = Store::open(&root).unwrap();
+    for n in 0..6 {
+        store.record(support::crash(n)).unwrap();
+    }
+    copy_journals(&root, &root.join("quarantine/whole"));
+    store.compact(CompactOptions::new()).unwrap();
+    store.close().unwrap();
+    drop(store);
+    let kept = support::lines_at(&root);
+    assert_eq!(kept.len(), 5);
+    fs::remove_dir_all(root.join("events")).unwrap();
+    let report = recover(&root, RecoveryConfig::new(RecoveryMode::Repair)).unwrap();
+    assert!(report.is_clean(), "{report:#?}");
+    assert_eq!((report.facts_lost(), report.facts_unverified()), (0, 5), "{report:#?}");
+    assert_eq!(support::lines_at(&root), kept);
+}
+
 /// Two segments of the same range, which have its facts by turns.
 #[test]
 fn a_journal_brings_no_facts_that_other_segments_hold() {
