@@ -97,6 +97,12 @@ pub(crate) fn open_stream(
         };
         count(replayed, left.chunks.iter().map(|chunk| chunk.facts()).sum());
         let ended = state.streams.get(&stream).is_some_and(|stream| stream.ended);
+        if ended && has_lost_facts(ledger, &state, stream, &files) {
+            tracing::warn!(%stream,
+                "journal files of a stream have facts that an earlier recovery gave up as lost; they are left alone, and \
+                 `ostracon recover` makes the facts part of the store again");
+            continue;
+        }
         let unnamed = if ended { Seq(0) } else { segment::highest_unnamed(root, &state, stream)? };
         if unnamed > left.last {
             tracing::warn!(%stream, newest = %left.last, %unnamed,
@@ -258,6 +264,10 @@ pub(crate) fn retire_covered(
     if files.iter().any(JournalFile::is_of_backup) {
         return Ok((0, 0));
     }
+    let ended = state.streams.get(&stream).is_some_and(|stream| stream.ended);
+    if ended && has_lost_facts(&shared.ledger, &state, stream, &files) {
+        return Ok((0, 0));
+    }
     let left = match leftovers(&shared.disk, &state, stream, &files) {
         Ok(left) => left,
         // It is left for recover.
@@ -274,7 +284,6 @@ pub(crate) fn retire_covered(
     let sizes: Vec<_> = files.iter().map(|file| (file.path.clone(), size(&file.path))).collect();
     let folder = claim.folder.clone();
     if left.chunks.is_empty() {
-        let ended = state.streams.get(&stream).is_some_and(|stream| stream.ended);
         let sealed = Sealed {
             stream,
             chunks: Vec::new(),
@@ -301,6 +310,23 @@ pub(crate) fn retire_covered(
         shared.disk.sync_dir(&folder).map_err(|error| Error::io("sync the folder", &folder, error))?;
     }
     Ok((gone.len() as u64, gone.iter().sum()))
+}
+
+/// Whether these files have facts whose numbers a salvage lost: they were put back. `recover` needs them; where that
+/// cannot be told, too.
+fn has_lost_facts(ledger: &Ledger, state: &State, stream: StreamId, files: &[JournalFile]) -> bool {
+    if state.unaccounted == 0 || files.is_empty() {
+        return false;
+    }
+    let Ok(lost) = ledger.lost_numbers(state) else { return true };
+    let header = FileHeader { stream, store: state.store };
+    lost.has_some_of(stream)
+        && files.iter().any(|file| {
+            let Ok(bytes) = read_journal(file) else { return true };
+            let sound = replay::read(&bytes, &header, true).sound;
+            let mut frames = verified_frames(bytes.get(sound).unwrap_or_default());
+            frames.any(|frame| lost.contains(stream, frame.seq))
+        })
 }
 
 fn read_journal(file: &JournalFile) -> Result<Vec<u8>> {

@@ -146,7 +146,7 @@ impl<'py> Converter<'py> {
             found.push(match value.map(&make) {
                 None => self.none(),
                 Some(Some(Ok(value))) => value,
-                Some(Err(error)) if !is_beyond(self.py, &error) => return Err(error),
+                Some(Some(Err(error))) if !is_beyond(self.py, &error) => return Err(error),
                 Some(_) => self.text(column, row)?,
             });
         }

@@ -69,6 +69,12 @@ pub(crate) enum Action {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         unverified: Vec<Unverified>,
     },
+    /// Facts whose numbers a salvage lost are in segments again.
+    Restore {
+        /// The numbers of these facts.
+        numbers: Vec<StreamRange>,
+        add: Vec<Segment>,
+    },
     /// A new beginning, from what segments and readable commits say: the ledger before it was
     /// beyond help, and is no longer part of the store.
     Rebuild(Box<Rebuilt>),
@@ -98,6 +104,7 @@ impl Action {
             Self::Compact { .. } => "compact",
             Self::Repair { .. } => "repair",
             Self::Salvage { .. } => "salvage",
+            Self::Restore { .. } => "restore",
             Self::Rebuild(_) => "rebuild",
             Self::Hold { .. } => "hold",
             Self::Release { .. } => "release",
@@ -118,7 +125,8 @@ impl Action {
             Self::Flush { add, .. }
             | Self::Compact { add, .. }
             | Self::Repair { add, .. }
-            | Self::Salvage { add, .. } => add,
+            | Self::Salvage { add, .. }
+            | Self::Restore { add, .. } => add,
             Self::Rebuild(rebuilt) => &rebuilt.add,
             _ => &[],
         }
@@ -205,6 +213,9 @@ pub(crate) struct Rebuilt {
     /// Repairs whose facts can still be restored: their segments' files may come back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) lossy_repairs: Vec<LossyRepair>,
+    /// Numbers whose facts can still be restored: their journals may come back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) lost_numbers: Vec<StreamRange>,
     /// What could not be known, for people.
     pub(crate) unknown: Vec<String>,
 }

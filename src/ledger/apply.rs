@@ -4,6 +4,7 @@
 //!
 //! - a flush or a salvage covers the numbers of one stream that follow those covered before, and
 //!   has a row, or says that it is lost, for each;
+//! - a commit that restores facts has a row for each of their numbers, which were unaccounted for;
 //! - a compaction or a repair removes segments that are live, and every fact in them is in a
 //!   segment that it adds, or dropped by a named rule, or lost.
 //!
@@ -103,6 +104,7 @@ impl State {
                 self.unverified.retain(|known| !proven.contains(known));
                 self.unverified.extend_from_slice(unverified);
             }
+            Action::Restore { numbers, add } => self.restore(numbers, add)?,
             Action::Hold { name, hold } => {
                 if self.holds.insert(name.clone(), hold.clone()).is_some() {
                     return Err(format!("there is a hold {name:?} already"));
@@ -181,6 +183,18 @@ impl State {
         let ended = ended || self.streams.get(&range.stream).is_some_and(|stream| stream.ended);
         self.streams.insert(range.stream, Stream { committed: range.last_seq, last_recorded_at, ended });
         Ok(())
+    }
+
+    /// Adds facts whose numbers were unaccounted for.
+    fn restore(&mut self, numbers: &[StreamRange], add: &[Segment]) -> Result<(), String> {
+        let facts = sum(numbers.iter().map(|range| range.facts().unwrap_or(u64::MAX)));
+        let rows = sum(add.iter().map(|segment| segment.rows));
+        let rest = facts.filter(|_| facts == rows).and_then(|facts| self.unaccounted.checked_sub(facts));
+        self.unaccounted = rest.ok_or("it restores other facts than were lost")?;
+        for segment in add {
+            self.count_recorded(segment.kind, Total::of(segment))?;
+        }
+        self.add_segments(add)
     }
 
     /// Replaces live segments by others. `gone` counts the facts that only the removed segments had, by kind, and

@@ -18,6 +18,7 @@ mod checkpoint;
 mod commit;
 mod entry;
 mod lossy_repair;
+mod lost_numbers;
 mod state;
 mod twice;
 
@@ -36,6 +37,7 @@ pub(crate) use commit::{
 };
 pub(crate) use entry::{EntryId, EntryRange};
 pub(crate) use lossy_repair::LossyRepair;
+pub(crate) use lost_numbers::LostNumbers;
 pub(crate) use state::{Head, State, Stream, Tombstone, Total};
 pub(crate) use twice::{
     COPY_FOLDER, Side, complete as complete_copies, copy_folder, list as list_commits, pin as pin_commit,
@@ -144,6 +146,17 @@ impl Ledger {
 
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// The numbers of facts that salvages lost, as the commits up to a state tell.
+    pub(crate) fn lost_numbers(&self, state: &State) -> Result<LostNumbers> {
+        let mut lost = LostNumbers::default();
+        for number in (state.root.0..=state.head.number.0).map(CommitNumber) {
+            let found = read_commit(&self.folder, number)?;
+            let gone = || Error::damaged(&self.folder, format_args!("commit {number} is gone"));
+            lost.add_commit(&found.ok_or_else(gone)?.0);
+        }
+        Ok(lost)
     }
 
     /// What this process knows, without looking for news.

@@ -35,6 +35,8 @@ pub enum AnomalyKind {
     SegmentForeign,
     /// A segment that no commit names, with facts that are nowhere else.
     SegmentUnknown,
+    /// A journal with facts that an earlier repair lost.
+    JournalUnknown,
     /// Facts that a power failure, or the disk, tore out of a journal.
     JournalTorn,
     /// A journal's bytes are not what was written.
@@ -57,7 +59,7 @@ impl AnomalyKind {
             Self::JournalTorn | Self::JournalGap | Self::CommitMissing | Self::SegmentMissing => {
                 "PARTIAL_WRITE"
             }
-            Self::SegmentUnknown => "ORPHANED_ROTATED_FILE",
+            Self::SegmentUnknown | Self::JournalUnknown => "ORPHANED_ROTATED_FILE",
             Self::Unexpected => "UNEXPECTED_FILE",
             _ => "CORRUPTED_LINE",
         }
@@ -87,6 +89,7 @@ impl AnomalyKind {
             Self::SegmentUnknown => {
                 "commits its facts that are nowhere else, and moves the file to quarantine"
             }
+            Self::JournalUnknown => "makes these facts part of the store again",
             Self::JournalTorn | Self::JournalDamaged | Self::JournalGap => {
                 "commits the facts that can still be read and the others as lost, and ends the stream"
             }

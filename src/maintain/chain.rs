@@ -292,6 +292,10 @@ impl Chain {
             let lost = lost.iter().filter_map(|range| range.facts());
             self.lost_from_journals = lost.fold(self.lost_from_journals, u64::saturating_add);
         }
+        if let Action::Restore { numbers, .. } = &commit.action {
+            let restored = numbers.iter().filter_map(|range| range.facts());
+            self.lost_from_journals = restored.fold(self.lost_from_journals, u64::saturating_sub);
+        }
         match (&mut self.state, before) {
             (None, None) => self.begin(&commit, &digest),
             (Some(state), Some(_)) if self.adds_up => {

@@ -124,6 +124,14 @@ impl Changes {
                 }
                 self.add_unverified(unverified.iter().map(|unverified| unverified.facts));
             }
+            Action::Restore { add, .. } => {
+                self.repairs += 1;
+                for segment in add {
+                    if let Some(of) = self.kinds.get_mut(segment.kind.index()) {
+                        of.found = of.found.saturating_add(segment.rows);
+                    }
+                }
+            }
             Action::Hold { name, .. } => self.held.push(name.clone()),
             Action::Release { name, .. } => self.released.push(name.clone()),
             // A ledger begins with these; nothing comes before.

@@ -12,9 +12,9 @@ use super::coverage::Coverage;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Kind, Seq, StreamId};
 use crate::ledger::{
-    Action, Commit, CommitNumber, Dropped, Hold, ImportMark, LossyRepair, Lost, Removed, Segment, State,
-    StoreId, Stream, Tombstone, Total, Unverified, copy_folder, is_segment_path, list_commits, read_commit,
-    read_lone_checkpoint,
+    Action, Commit, CommitNumber, Dropped, Hold, ImportMark, LossyRepair, Lost, LostNumbers, Removed,
+    Segment, State, StoreId, Stream, Tombstone, Total, Unverified, copy_folder, is_segment_path,
+    list_commits, read_commit, read_lone_checkpoint,
 };
 
 /// What is known of a store whose ledger is broken.
@@ -34,6 +34,7 @@ pub(super) struct Evidence {
     pub(super) holds: BTreeMap<String, Hold>,
     pub(super) imports: Vec<ImportMark>,
     pub(super) lossy_repairs: Vec<LossyRepair>,
+    pub(super) lost_numbers: LostNumbers,
     pub(super) unknown: Vec<String>,
     /// Numbers of which was known before that they are of no recorded fact.
     pub(super) unaccounted: u64,
@@ -151,6 +152,7 @@ impl Evidence {
                 continue;
             }
             LossyRepair::add_commit(&mut evidence.lossy_repairs, commit);
+            evidence.lost_numbers.add_commit(commit);
             if Some(*number) > known {
                 evidence.add(commit);
             } else {
@@ -252,6 +254,10 @@ impl Evidence {
                 self.imports.extend(imports.iter().cloned());
                 self.unverified.extend(unverified.iter().cloned());
                 self.unaccounted += lost.iter().filter_map(|range| range.facts()).sum::<u64>();
+            }
+            Action::Restore { numbers, .. } => {
+                let facts = numbers.iter().filter_map(|range| range.facts()).sum::<u64>();
+                self.unaccounted = self.unaccounted.saturating_sub(facts);
             }
             Action::Hold { name, hold } => drop(self.holds.insert(name.clone(), hold.clone())),
             Action::Release { name, .. } => drop(self.holds.remove(name)),

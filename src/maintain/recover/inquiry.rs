@@ -367,6 +367,7 @@ impl Inquiry {
             imports,
             removed: evidence.removed.into_values().collect(),
             lossy_repairs: evidence.lossy_repairs,
+            lost_numbers: evidence.lost_numbers.ranges(),
             unknown: self.unknown,
         })
     }

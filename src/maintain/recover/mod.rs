@@ -226,6 +226,11 @@ impl Work<'_> {
                         streams.entry(stream).or_default();
                     }
                 }
+                AnomalyKind::JournalUnknown => {
+                    if let Some(stream) = stream_of(path) {
+                        restore_lost::restore_journal(self, stream)?;
+                    }
+                }
                 AnomalyKind::SegmentUnknown if restore_lost::restore(self, path)? => {}
                 AnomalyKind::SegmentUnknown => {
                     for span in &anomaly.affected.spans {

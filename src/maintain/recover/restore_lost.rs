@@ -6,20 +6,28 @@
 //!    replaces them again.
 //! 2. After a compaction of them, only the facts that the repair lost are written into new segments. If their number
 //!    is not the number that the ledger lost, retention rules may have dropped some, and the file is moved aside.
+//!
+//! Of a journal whose facts a salvage gave up, only their numbers are known: the ledger has none for any other fact, so
+//! a sound frame with such a number is the fact.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::Work;
 use super::coverage::Coverage;
 use super::exact::adopt_copy;
 use super::gate::Gate;
-use super::segments::{covered_range, others, write_passed};
+use super::journals::read_journals;
+use super::segments::{covered_range, others, places, write_passed};
 use super::wreck::Wreck;
+use crate::buffer::Buffer;
 use crate::error::{Error, Result};
-use crate::ledger::{Action, LossyRepair, Segment, State, Total};
+use crate::fact::StreamId;
+use crate::journal::claim;
+use crate::ledger::{Action, LossyRepair, LostNumbers, Segment, State, StreamRange, Total};
 use crate::maintain::chain;
 use crate::maintain::lossy_repair::find_by_file;
-use crate::segment;
+use crate::segment::{self, Origin};
 
 /// Restores the facts of the file at `path`; `false` if no repair lost facts of such a file.
 pub(super) fn restore(work: &mut Work<'_>, path: &str) -> Result<bool> {
@@ -79,13 +87,7 @@ pub(super) fn restore(work: &mut Work<'_>, path: &str) -> Result<bool> {
             return Ok(true);
         }
         Err(error) => {
-            let known = work.ledger()?.refresh();
-            let is_live = |state: &State| {
-                add.iter().all(|heir| state.segments(heir.kind).iter().any(|live| live.path == heir.path))
-            };
-            if known.is_ok_and(|state| !is_live(&state)) {
-                segment::discard(work.disk, work.root, &add);
-            }
+            discard_unless_live(work, &add)?;
             return Err(error);
         }
     }
@@ -101,6 +103,72 @@ pub(super) fn restore(work: &mut Work<'_>, path: &str) -> Result<bool> {
     });
     work.move_stranger(&place)?;
     Ok(true)
+}
+
+/// Restores facts of a stream whose numbers a salvage lost, and that the stream's journal files have now.
+pub(super) fn restore_journal(work: &mut Work<'_>, stream: StreamId) -> Result<()> {
+    let Some(_claim) = claim::try_claim(work.disk, work.root, stream)? else {
+        work.note(format!("stream {stream} belongs to a process that lives, and was left alone"));
+        return Ok(());
+    };
+    let mut lost = LostNumbers::default();
+    chain::walk(work.root, |commit, _| lost.add_commit(commit))?;
+    let state = work.ledger()?.refresh()?;
+    let mut taken = Coverage::default();
+    for live in
+        state.segments.iter().flatten().filter(|live| live.streams.iter().any(|it| it.stream == stream))
+    {
+        places(&work.root.join(&live.path), live.kind, &mut taken)?;
+    }
+    let journals = read_journals(work, state.store, stream)?;
+    let (mut frames, mut files) = (BTreeMap::new(), BTreeSet::new());
+    for journal in &journals {
+        for frame in journal.frames() {
+            if lost.contains(stream, frame.seq) && !taken.contains(stream, frame.seq) {
+                frames.entry(frame.seq).or_insert(frame.raw);
+                files.insert(work.name(&journal.path));
+            }
+        }
+    }
+    let (Some((first, _)), Some((last, _))) = (frames.first_key_value(), frames.last_key_value()) else {
+        return Ok(());
+    };
+    let range = StreamRange { stream, first_seq: *first, last_seq: *last };
+    let (mut buffer, mut restored) = (Buffer::new(stream), Coverage::default());
+    for (seq, raw) in &frames {
+        buffer.push(*seq, raw);
+        restored.insert(stream, *seq);
+    }
+    let chunks = buffer.seal();
+    let add = segment::write_all(work.disk, work.root, state.store, range, Origin::Store, |kind| {
+        Box::new(chunks.iter().filter_map(move |chunk| chunk.rows(kind)))
+    })?;
+    let numbers = restored.ranges();
+    let action = Action::Restore { numbers, add: add.clone() };
+    if let Err(error) = work.ledger()?.commit(|_| Ok(Some(action.clone()))) {
+        discard_unless_live(work, &add)?;
+        return Err(error);
+    }
+    for file in &files {
+        work.repaired(file);
+    }
+    work.note(format!(
+        "{} facts of stream {stream} that an earlier recovery gave up as lost are part of the store again",
+        frames.len()
+    ));
+    Ok(())
+}
+
+/// Removes files whose commit failed, unless it was published all the same.
+fn discard_unless_live(work: &Work<'_>, add: &[Segment]) -> Result<()> {
+    let known = work.ledger()?.refresh();
+    let is_live = |state: &State| {
+        add.iter().all(|heir| state.segments(heir.kind).iter().any(|live| live.path == heir.path))
+    };
+    if known.is_ok_and(|state| !is_live(&state)) {
+        segment::discard(work.disk, work.root, add);
+    }
+    Ok(())
 }
 
 /// Whether the segments that replaced it are live, and no other live segment has one of its facts.

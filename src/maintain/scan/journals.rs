@@ -7,17 +7,17 @@ use std::fs::File;
 use std::io::Seek;
 use std::path::Path;
 
-use super::super::anomaly::{Affected, Anomaly, AnomalyKind, Debris};
+use super::super::anomaly::{Affected, Anomaly, AnomalyKind, Debris, Span};
 use crate::adopt::two_facts;
 use crate::disk::Disk;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Seq, StreamId, codec};
 use crate::journal::begin::is_unused;
 use crate::journal::claim::{self, JournalFile};
-use crate::journal::frame::{FRAME_HEADER_BYTES, FileHeader, verified_frames};
+use crate::journal::frame::{FRAME_HEADER_BYTES, FileHeader, Frame, verified_frames};
 use crate::journal::replay::{self, Contents, Ending, FactSums, Facts};
 use crate::journal::source;
-use crate::ledger::StoreId;
+use crate::ledger::{LostNumbers, StoreId};
 use crate::maintain::chain::reason;
 use crate::maintain::inventory::look_at;
 
@@ -113,6 +113,42 @@ impl StreamFiles {
             judge.add(name, &contents, bytes.len(), journal.same_boot);
         }
         Ok(judge.judged)
+    }
+
+    /// Finds files with facts of numbers that a salvage lost: they were put back.
+    pub(super) fn restored(&mut self, store: StoreId, lost: &LostNumbers) -> Result<Vec<Anomaly>> {
+        let mut found = Vec::new();
+        let header = FileHeader { stream: self.stream, store };
+        for journal in &mut self.files {
+            let bytes = match journal.read() {
+                Ok(bytes) => bytes,
+                Err(error) if error.kind() == ErrorKind::Damaged => continue,
+                Err(error) => return Err(error),
+            };
+            let sound = replay::read(&bytes, &header, journal.same_boot).sound;
+            let mut spans: Vec<Span> = Vec::new();
+            for Frame { seq, .. } in verified_frames(bytes.get(sound).unwrap_or_default()) {
+                if !lost.contains(self.stream, seq) {
+                    continue;
+                }
+                match spans.last_mut() {
+                    Some(last) if last.last.next() == seq => last.last = seq,
+                    _ => spans.push(Span { stream: self.stream, first: seq, last: seq }),
+                }
+            }
+            if spans.is_empty() {
+                continue;
+            }
+            let facts = spans.iter().map(|span| span.last.0 - span.first.0 + 1).sum();
+            let what =
+                format!("{facts} facts of stream {} that an earlier recovery gave up as lost", self.stream);
+            let expected = "a journal whose facts the ledger does not have";
+            let path = name(self.stream, &journal.named.path);
+            let anomaly = Anomaly::new(AnomalyKind::JournalUnknown, path, expected, what);
+            let affected = Affected { kind: None, facts: Some(facts), spans, recorded_at: None };
+            found.push(anomaly.touching(affected));
+        }
+        Ok(found)
     }
 }
 

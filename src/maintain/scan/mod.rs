@@ -55,8 +55,8 @@ use crate::disk::Disk;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{StreamId, UnixNanos};
 use crate::ledger::{
-    COPY_FOLDER, LossyRepair, Segment, Side, State, StoreId, StreamRange, commit_path, copy_folder,
-    pin_commit,
+    COPY_FOLDER, LossyRepair, LostNumbers, Segment, Side, State, StoreId, StreamRange, commit_path,
+    copy_folder, pin_commit,
 };
 use crate::metrics::count;
 use crate::segment::is_imported;
@@ -155,18 +155,21 @@ pub(super) struct Scene<'a> {
     removed: BTreeSet<String>,
     /// Repairs that lost facts of a segment.
     lossy_repairs: Vec<LossyRepair>,
+    /// Numbers of facts that salvages lost.
+    lost_numbers: LostNumbers,
     /// Streams whose locks were asked for, and whether somebody has them.
     owned: BTreeMap<StreamId, bool>,
 }
 
 impl<'a> Scene<'a> {
-    pub(super) const fn new(root: &'a Path, disk: &'a Disk) -> Self {
+    pub(super) fn new(root: &'a Path, disk: &'a Disk) -> Self {
         Self {
             root,
             disk,
             store: None,
             removed: BTreeSet::new(),
             lossy_repairs: Vec::new(),
+            lost_numbers: LostNumbers::default(),
             owned: BTreeMap::new(),
         }
     }
@@ -176,13 +179,16 @@ impl<'a> Scene<'a> {
         let mut streams = journals::open_all(self.disk, self.root)?;
         let mut removed = BTreeSet::new();
         let mut lossy_repairs = Vec::new();
+        let mut lost_numbers = LostNumbers::default();
         let mut chain = chain::walk(self.root, |commit, _| {
             LossyRepair::add_commit(&mut lossy_repairs, commit);
+            lost_numbers.add_commit(commit);
             let imported = commit.action.removed().iter().map(|segment| &segment.path);
             removed.extend(imported.filter(|path| is_imported(Path::new(path))).cloned());
         })?;
         self.removed = removed;
         self.lossy_repairs = lossy_repairs;
+        self.lost_numbers = lost_numbers;
         self.store = chain.state.as_ref().map(|state| state.store);
         let _pin = self.pin(&mut chain)?;
         let entries = inventory::list(self.root)?;
@@ -191,7 +197,12 @@ impl<'a> Scene<'a> {
 
         let mut readable = Vec::new();
         for files in &mut streams {
-            let judged = self.judge(files, &mut chain)?;
+            let mut judged = self.judge(files, &mut chain)?;
+            if let Some(store) = self.store.filter(|_| self.lost_numbers.has_some_of(files.stream)) {
+                let restored = files.restored(store, &self.lost_numbers)?;
+                judged.debris.retain(|debris| restored.iter().all(|anomaly| anomaly.path != debris.path));
+                report.anomalies.extend(restored);
+            }
             readable.extend(judged.readable.iter().map(|(first, last)| (files.stream, *first, *last)));
             report.journals += judged.files;
             report.bytes += judged.bytes;

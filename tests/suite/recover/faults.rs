@@ -38,6 +38,26 @@ fn without_a_ledger() -> (Scene, RecoveryMode) {
     (scene, RecoveryMode::Rebuild)
 }
 
+/// A store that gave up facts of a segment and of a journal, and both files as they were before, put back.
+fn put_back() -> (Scene, RecoveryMode) {
+    let scene = Scene::new();
+    let files = [scene.events(1), scene.journal()].map(|path| (path.clone(), std::fs::read(path).unwrap()));
+    std::fs::remove_file(scene.events(1)).unwrap();
+    let at = position(&scene.journal(), b"sku-26");
+    change(&scene.journal(), |bytes| bytes[at] ^= 1);
+    let report = run(&scene, RecoveryMode::Repair, &Disk::new()).unwrap();
+    assert!(report.is_clean() && report.facts_lost() > 1, "{report:#?}");
+    // What could bring them back by itself.
+    let aside = scene.root().join("quarantine");
+    if aside.exists() {
+        std::fs::remove_dir_all(aside).unwrap();
+    }
+    for (path, bytes) in files {
+        std::fs::write(path, bytes).unwrap();
+    }
+    (scene, RecoveryMode::Repair)
+}
+
 /// Recovers on this disk. The scratch folder holds the store and the folder for what is moved
 /// aside.
 fn run(scene: &Scene, mode: RecoveryMode, disk: &Disk) -> ostracon::Result<ostracon::RecoveryReport> {
@@ -105,6 +125,13 @@ fn a_rebuilding_survives_a_fault_of_every_operation() {
     survives_every_fault(&rehearse(without_a_ledger()));
 }
 
+#[test]
+fn restoring_facts_survives_a_fault_of_every_operation() {
+    let rehearsed = rehearse(put_back());
+    assert_eq!(rehearsed.facts, places(&Scene::new().root()).unwrap());
+    survives_every_fault(&rehearsed);
+}
+
 fn survives_every_stop_twice_over(rehearsed: &Rehearsed) {
     let operations = rehearsed.operations.len() as u64;
     for n in 1..=operations {
@@ -129,6 +156,11 @@ fn a_repair_survives_being_stopped_at_every_operation_twice_over() {
 #[test]
 fn a_rebuilding_survives_being_stopped_at_every_operation_twice_over() {
     survives_every_stop_twice_over(&rehearse(without_a_ledger()));
+}
+
+#[test]
+fn restoring_facts_survives_being_stopped_at_every_operation_twice_over() {
+    survives_every_stop_twice_over(&rehearse(put_back()));
 }
 
 /// Stops at operation `n`, and lays out what a power failure leaves then.
@@ -179,4 +211,9 @@ fn a_repair_survives_a_power_failure_at_every_operation_twice_over() {
 #[test]
 fn a_rebuilding_survives_a_power_failure_at_every_operation_twice_over() {
     survives_every_power_failure_twice_over(&rehearse(without_a_ledger()));
+}
+
+#[test]
+fn restoring_facts_survives_a_power_failure_at_every_operation_twice_over() {
+    survives_every_power_failure_twice_over(&rehearse(put_back()));
 }

@@ -8,7 +8,7 @@ use ostracon::{
     scan, verify,
 };
 
-use super::scene::{FLUSHED, Scene, change, places};
+use super::scene::{FLUSHED, LEFT, Scene, change, places};
 
 fn repair(root: &Path) -> RecoveryReport {
     recover(root, RecoveryConfig::new(RecoveryMode::Repair)).unwrap()
@@ -35,24 +35,7 @@ fn facts_that_were_given_up_come_back_with_their_file() {
                 keeper.compact(CompactOptions::new()).unwrap();
             }
             "a new ledger" => {
-                // The highest commit that is not the newest: what the newest says stays readable.
-                let commits = scene
-                    .files("ledger")
-                    .into_iter()
-                    .filter(|path| path.extension().is_some_and(|it| it == "json"));
-                let commits: Vec<_> = commits.collect();
-                let damaged = &commits[commits.len() - 2];
-                fs::write(damaged, "").unwrap();
-                fs::write(scene.root().join("ledger-copy").join(damaged.file_name().unwrap()), "").unwrap();
-                for checkpoint in scene
-                    .files("ledger")
-                    .iter()
-                    .filter(|path| path.extension().is_some_and(|it| it == "checkpoint"))
-                {
-                    fs::remove_file(checkpoint).unwrap();
-                }
-                let report = recover(scene.root(), RecoveryConfig::new(RecoveryMode::Rebuild)).unwrap();
-                assert!(report.is_clean(), "{report:#?}");
+                begin_ledger_again(&scene);
             }
             _ => {}
         }
@@ -131,4 +114,71 @@ fn a_file_that_was_damaged_takes_its_place_again_as_it_was() {
         assert!(scan(scene.root(), ScanDepth::Deep).unwrap().is_clean(), "{at}");
     }
     assert!(in_doubt > 0 && partly_lost > 0, "{in_doubt} {partly_lost}");
+}
+
+/// A damaged journal was salvaged without some of its facts; later somebody puts the sound file back.
+#[test]
+fn facts_of_a_journal_that_was_put_back_are_restored() {
+    for meanwhile in ["nothing", "a new ledger"] {
+        let scene = Scene::new();
+        let kept = places(&scene.root()).unwrap();
+        let journal = scene.journal();
+        let sound = fs::read(&journal).unwrap();
+        change(&journal, |bytes| {
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 0x05;
+        });
+        let lost = repair(&scene.root()).facts_lost();
+        assert!(lost > 0 && lost < LEFT, "{lost}");
+        if meanwhile == "a new ledger" {
+            begin_ledger_again(&scene);
+        }
+
+        fs::create_dir_all(journal.parent().unwrap()).unwrap();
+        fs::write(&journal, &sound).unwrap();
+        // No writer and no compaction takes it for a file whose facts are in the ledger.
+        let store = Store::open(scene.root()).unwrap();
+        store.record(crate::support::any_fact(1000)).unwrap();
+        store.flush().unwrap();
+        store.compact(CompactOptions::new()).unwrap();
+        store.close().unwrap();
+        let found = scan(scene.root(), ScanDepth::Quick).unwrap();
+        let named: Vec<_> =
+            found.anomalies.iter().map(|anomaly| (anomaly.kind, anomaly.affected.facts)).collect();
+        assert_eq!(named, [(AnomalyKind::JournalUnknown, Some(lost))], "{found:#?}");
+
+        let report = repair(&scene.root());
+        assert!(report.is_clean() && report.facts_lost() == 0, "{report:#?}");
+        let sheet = verify(scene.root(), None).unwrap();
+        assert!(sheet.is_sound(), "{sheet:#?}");
+        assert_eq!((sheet.lost_from_journals, sheet.unaccounted), (0, 0), "{sheet:#?}");
+        let mut now = places(&scene.root()).unwrap();
+        now.retain(|(stream, ..)| *stream == kept[0].0);
+        now.sort();
+        let mut kept = kept;
+        kept.sort();
+        assert_eq!(now, kept, "meanwhile: {meanwhile}");
+        // And only once; the file goes as any other whose facts are in the ledger.
+        let store = Store::open(scene.root()).unwrap();
+        store.compact(CompactOptions::new()).unwrap();
+        store.close().unwrap();
+        assert!(!journal.exists());
+        assert!(scan(scene.root(), ScanDepth::Deep).unwrap().is_clean());
+        assert_eq!(places(&scene.root()).unwrap().len(), kept.len() + 1);
+    }
+}
+
+/// Damages the commit before the newest one, of which both files are needed, and rebuilds the ledger.
+fn begin_ledger_again(scene: &Scene) {
+    let is = |path: &Path, extension: &str| path.extension().is_some_and(|it| it == extension);
+    let files = scene.files("ledger");
+    let commits: Vec<_> = files.iter().filter(|path| is(path, "json")).collect();
+    let damaged = commits[commits.len() - 2];
+    fs::write(damaged, "").unwrap();
+    fs::write(scene.root().join("ledger-copy").join(damaged.file_name().unwrap()), "").unwrap();
+    for checkpoint in files.iter().filter(|path| is(path, "checkpoint")) {
+        fs::remove_file(checkpoint).unwrap();
+    }
+    let report = recover(scene.root(), RecoveryConfig::new(RecoveryMode::Rebuild)).unwrap();
+    assert!(report.is_clean(), "{report:#?}");
 }
