@@ -14,10 +14,11 @@ use super::gate::Gate;
 use super::inputs::{self, Imported, Inputs};
 use super::journals::{JournalRead, read_journals};
 use super::report::spans;
-use super::segments::{places, write_passed};
+use super::segments::places;
 use super::streams::adoptable;
 use super::wreck::Wreck;
-use super::{UnverifiedFacts, Work, file, segments};
+use super::write_rows::{covered_range, write_passed};
+use super::{UnverifiedFacts, Work, file};
 use crate::buffer::Buffer;
 use crate::error::Result;
 use crate::fact::{Kind, Seq, StreamId, UnixNanos};
@@ -157,9 +158,8 @@ impl Inquiry {
             }
             let Some(wreck) = Wreck::by_footer(&place, segment.kind)? else { continue };
             let mut gate = Gate::new(segment.kind, &segment.streams, Some(segment.recorded_at), &taken);
-            let heirs = write_passed(work, self.store, &wreck, &mut gate, |stream| {
-                segments::covered_range(segment, stream)
-            })?;
+            let heirs =
+                write_passed(work, self.store, &wreck, &mut gate, |stream| covered_range(segment, stream))?;
             if !heirs.is_empty() {
                 let facts: u64 = heirs.iter().map(|heir| heir.rows).sum();
                 self.unknown.push(format!(

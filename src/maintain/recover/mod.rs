@@ -42,6 +42,7 @@ mod evidence;
 mod exact;
 mod file;
 mod gate;
+mod heirs;
 mod inputs;
 mod inquiry;
 mod journals;
@@ -55,6 +56,7 @@ mod sources;
 mod strangers;
 mod streams;
 mod wreck;
+mod write_rows;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

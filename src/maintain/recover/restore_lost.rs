@@ -18,8 +18,9 @@ use super::coverage::Coverage;
 use super::exact::adopt_copy;
 use super::gate::Gate;
 use super::journals::read_journals;
-use super::segments::{covered_range, others, places, write_passed};
+use super::segments::{others, places};
 use super::wreck::Wreck;
+use super::write_rows::{covered_range, write_passed};
 use crate::buffer::Buffer;
 use crate::error::{Error, Result};
 use crate::fact::StreamId;
@@ -111,8 +112,8 @@ pub(super) fn restore_journal(work: &mut Work<'_>, stream: StreamId) -> Result<(
         work.note(format!("stream {stream} belongs to a process that lives, and was left alone"));
         return Ok(());
     };
-    let mut lost = LostNumbers::default();
-    chain::walk(work.root, |commit, _| lost.add_commit(commit))?;
+    let mut numbers = LostNumbers::default();
+    chain::walk(work.root, |commit, _| numbers.add_commit(commit))?;
     let state = work.ledger()?.refresh()?;
     let mut taken = Coverage::default();
     for live in
@@ -124,7 +125,7 @@ pub(super) fn restore_journal(work: &mut Work<'_>, stream: StreamId) -> Result<(
     let (mut frames, mut files) = (BTreeMap::new(), BTreeSet::new());
     for journal in &journals {
         for frame in journal.frames() {
-            if lost.contains(stream, frame.seq) && !taken.contains(stream, frame.seq) {
+            if numbers.contains(stream, frame.seq) && !taken.contains(stream, frame.seq) {
                 frames.entry(frame.seq).or_insert(frame.raw);
                 files.insert(work.name(&journal.path));
             }
@@ -143,8 +144,7 @@ pub(super) fn restore_journal(work: &mut Work<'_>, stream: StreamId) -> Result<(
     let add = segment::write_all(work.disk, work.root, state.store, range, Origin::Store, |kind| {
         Box::new(chunks.iter().filter_map(move |chunk| chunk.rows(kind)))
     })?;
-    let numbers = restored.ranges();
-    let action = Action::Restore { numbers, add: add.clone() };
+    let action = Action::Restore { numbers: restored.ranges(), add: add.clone() };
     if let Err(error) = work.ledger()?.commit(|_| Ok(Some(action.clone()))) {
         discard_unless_live(work, &add)?;
         return Err(error);

@@ -16,24 +16,21 @@
 //!    which places. The file itself is a removed segment from then on, and goes when no query can be
 //!    reading it.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::path::Path;
-
-use arrow::array::RecordBatch;
 
 use super::coverage::Coverage;
 use super::exact::{adopt_copy, elsewhere, put_right};
 use super::file::Found;
-use super::gate::Gate;
+use super::heirs::{Heirs, total_of};
 use super::report::spans;
 use super::sources::Trust;
 use super::wreck::Wreck;
+use super::write_rows::write_fitting;
 use super::{LostFacts, UnverifiedFacts, Work, journals, removed, streams};
 use crate::error::{Error, ErrorKind, Result};
-use crate::fact::{FactId, Kind, Seq, StreamId, columns};
-use crate::ledger::{Action, Lost, Segment, State, StoreId, StreamRange, Total, Unverified};
-use crate::segment::{self, Origin, SegmentWriter};
+use crate::fact::Kind;
+use crate::ledger::{Action, Lost, Segment, State, StreamRange, Total, Unverified};
+use crate::segment;
 
 /// More ranges than these do not tell anybody anything.
 const MOST_SPANS: usize = 1000;
@@ -44,55 +41,6 @@ pub(super) struct Damaged<'a> {
     pub(super) segment: &'a Segment,
     /// Those of its places whose facts other live segments hold.
     pub(super) others: Coverage,
-}
-
-/// What takes a segment's place.
-#[derive(Default)]
-pub(super) struct Heirs {
-    pub(super) add: Vec<Segment>,
-    /// Of the places in `add`, those that are not exact.
-    unverified: Coverage,
-    unverified_facts: u64,
-    /// All places in `add`.
-    pub(super) saved: Coverage,
-    /// The first so many in `add` are exact, with these places.
-    exact: (usize, Coverage),
-}
-
-impl Heirs {
-    /// Whether they have as much as the segment had.
-    fn is_whole(&self, segment: &Segment) -> bool {
-        total_of(&self.add) == Some(Total::of(segment))
-    }
-
-    /// What of the segment's facts is not here.
-    pub(super) fn missing_of(&self, segment: &Segment) -> Total {
-        let (all, here) = (Total::of(segment), total_of(&self.add).unwrap_or_default());
-        Total { facts: all.facts.saturating_sub(here.facts), bytes: all.bytes.saturating_sub(here.bytes) }
-    }
-
-    /// Adds segments with facts of these places, which are exact or not.
-    pub(super) fn add_written(&mut self, written: Vec<Segment>, places: &[StreamRange], exact: bool) {
-        if !exact {
-            self.unverified_facts += written.iter().map(|heir| heir.rows).sum::<u64>();
-            self.unverified.add_all(places);
-        }
-        self.saved.add_all(places);
-        self.add.extend(written);
-        if exact {
-            self.exact = (self.add.len(), self.saved.clone());
-        }
-    }
-
-    /// Gives up what is not exact. Returns how many facts are left.
-    fn keep_exact(&mut self, work: &Work<'_>) -> u64 {
-        let (exact, places) = std::mem::take(&mut self.exact);
-        let rest = self.add.split_off(exact.min(self.add.len()));
-        segment::discard(work.disk, work.root, &rest);
-        let add = std::mem::take(&mut self.add);
-        *self = Self { add, saved: places, ..Self::default() };
-        self.add.iter().map(|heir| heir.rows).sum()
-    }
 }
 
 /// Repairs the live segment at this path, if it is damaged.
@@ -173,10 +121,6 @@ fn live(state: &State, path: &str) -> Option<Segment> {
     state.segments.iter().flatten().find(|segment| segment.path == path).map(|segment| (**segment).clone())
 }
 
-fn total_of(segments: &[Segment]) -> Option<Total> {
-    segments.iter().try_fold(Total::default(), |total, segment| total.plus(Total::of(segment)))
-}
-
 fn commit(
     work: &mut Work<'_>,
     segment: &Segment,
@@ -254,7 +198,7 @@ fn find_heirs(work: &mut Work<'_>, state: &State, segment: &Segment, found: &Fou
         None => put_right(work, segment, found)?,
     };
     if let Some(copy) = exact {
-        return Ok(Heirs { add: vec![copy], ..Heirs::default() });
+        return Ok(Heirs::of_copy(copy));
     }
     let mut heirs = Heirs::default();
     let damaged = Damaged { state, segment, others: others(work, state, segment)? };
@@ -313,68 +257,6 @@ fn from_wreck(work: &mut Work<'_>, damaged: &Damaged<'_>, heirs: &mut Heirs) -> 
     Ok(())
 }
 
-/// Writes what can be read of a file, and of no more bytes than the other heirs have left: a flipped bit may
-/// have made a text longer. As few facts as possible are left out for that.
-fn write_fitting(
-    work: &mut Work<'_>,
-    store: StoreId,
-    segment: &Segment,
-    wreck: &Wreck,
-    heirs: &Heirs,
-    taken: &mut Coverage,
-) -> Result<(Vec<Segment>, Vec<StreamRange>)> {
-    let write = |taken: &Coverage| -> Result<_> {
-        let mut gate = Gate::new(segment.kind, &segment.streams, Some(segment.recorded_at), taken);
-        let written = write_passed(work, store, wreck, &mut gate, |stream| covered_range(segment, stream))?;
-        Ok((written, gate.passed.ranges()))
-    };
-    let (written, places) = write(taken)?;
-    let bytes = total_of(&written).map_or(u64::MAX, |total| total.bytes);
-    let surplus = bytes.saturating_sub(heirs.missing_of(segment).bytes);
-    if surplus == 0 {
-        return Ok((written, places));
-    }
-    segment::discard(work.disk, work.root, &written);
-    let mut sizes = Vec::new();
-    let mut gate = Gate::new(segment.kind, &segment.streams, Some(segment.recorded_at), taken);
-    wreck.read(&mut |batch| {
-        for (_, rows) in gate.pass(batch)? {
-            let facts = columns::facts(segment.kind, &rows.batch).unwrap_or_default();
-            sizes.extend(facts.iter().map(|found| (found.fact.line_len(), found.position.id())));
-        }
-        Ok(())
-    })?;
-    let left_out = fewest_of_size(sizes, surplus);
-    for id in &left_out {
-        taken.insert(id.stream, id.seq);
-    }
-    let fitting = write(taken)?;
-    work.note(format!(
-        "what is readable in {} comes to more than was recorded, by {surplus} bytes; facts left out for that: {}; the file \
-         that is kept aside has them",
-        segment.path,
-        left_out.len()
-    ));
-    Ok(fitting)
-}
-
-/// As few of these facts as possible that together have at least this number of bytes.
-fn fewest_of_size(mut sizes: Vec<(u64, FactId)>, mut bytes: u64) -> Vec<FactId> {
-    sizes.sort_unstable();
-    let mut chosen = Vec::new();
-    while bytes > 0 {
-        let enough = sizes.partition_point(|(size, _)| *size < bytes);
-        if let Some((_, id)) = sizes.get(enough) {
-            chosen.push(*id);
-            break;
-        }
-        let Some((size, id)) = sizes.pop() else { break };
-        chosen.push(id);
-        bytes -= size;
-    }
-    chosen
-}
-
 /// Facts of the segment that are in segments which no commit names: a commit that is lost may have
 /// put them there. Nobody has noted the digests of these.
 fn from_unnamed(work: &mut Work<'_>, damaged: &Damaged<'_>, heirs: &mut Heirs) -> Result<()> {
@@ -411,72 +293,6 @@ fn unnamed(work: &Work<'_>, state: &State, kind: Kind) -> Result<Vec<String>> {
     }
     paths.sort_unstable();
     Ok(paths)
-}
-
-/// Writes what the gate lets through of a file, a segment for each stream.
-pub(super) fn write_passed(
-    work: &Work<'_>,
-    store: StoreId,
-    wreck: &Wreck,
-    gate: &mut Gate<'_>,
-    range_of: impl Fn(StreamId) -> StreamRange,
-) -> Result<Vec<Segment>> {
-    write_rows(work, store, gate, range_of, |visit| wreck.read(visit))
-}
-
-/// Writes what the gate lets through of the rows that `read` visits, a segment for each stream.
-pub(super) fn write_rows(
-    work: &Work<'_>,
-    store: StoreId,
-    gate: &mut Gate<'_>,
-    range_of: impl Fn(StreamId) -> StreamRange,
-    read: impl FnOnce(&mut dyn FnMut(&RecordBatch) -> Result<()>) -> Result<()>,
-) -> Result<Vec<Segment>> {
-    let kind = gate.kind;
-    let mut writers: BTreeMap<StreamId, SegmentWriter<'_>> = BTreeMap::new();
-    read(&mut |batch| {
-        for (stream, rows) in gate.pass(batch)? {
-            let writer = match writers.entry(stream) {
-                Entry::Occupied(writer) => writer.into_mut(),
-                Entry::Vacant(place) => place.insert(SegmentWriter::begin(
-                    work.disk,
-                    work.root,
-                    kind,
-                    store,
-                    range_of(stream),
-                    Origin::Store,
-                )?),
-            };
-            writer.write(&rows)?;
-        }
-        Ok(())
-    })?;
-    let mut written = Vec::new();
-    for writer in writers.into_values() {
-        match writer.finish() {
-            Ok(segment) => written.push(segment),
-            Err(error) => {
-                segment::discard(work.disk, work.root, &written);
-                return Err(error);
-            }
-        }
-    }
-    Ok(written)
-}
-
-/// The range in a segment's footer: that of its flush, as its name has it.
-pub(super) fn covered_range(segment: &Segment, stream: StreamId) -> StreamRange {
-    let name = segment.path.rsplit('/').next().unwrap_or_default();
-    let mut parts = name.split('-').map(|part| part.parse::<u64>().ok());
-    let named = (parts.next().flatten(), parts.next().flatten(), parts.next().flatten());
-    let own = segment.streams.iter().find(|range| range.stream == stream);
-    match (named, own) {
-        ((Some(n), Some(first), Some(last)), _) if n == u64::from(stream.0) && first <= last => {
-            StreamRange { stream, first_seq: Seq(first), last_seq: Seq(last) }
-        }
-        (_, Some(range)) => *range,
-        _ => StreamRange { stream, first_seq: Seq(1), last_seq: Seq(1) },
-    }
 }
 
 /// The places, among those of this segment, of facts that other live segments hold.
@@ -522,26 +338,4 @@ fn missing_places(
     }
     let gaps: Vec<_> = segment.streams.iter().flat_map(|range| known.gaps(*range)).collect();
     Ok(if gaps.is_empty() { segment.streams.clone() } else { few(gaps, segment) })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn as_few_facts_as_possible_make_room() {
-        let sizes = |sizes: &[u64]| -> Vec<(u64, FactId)> {
-            let ids = (1..).map(|seq| FactId { stream: StreamId(1), seq: Seq(seq) });
-            sizes.iter().copied().zip(ids).collect()
-        };
-        let chosen = |of: &[u64], bytes| -> Vec<u64> {
-            fewest_of_size(sizes(of), bytes).iter().map(|id| id.seq.0).collect()
-        };
-        assert_eq!(chosen(&[30, 10, 20], 0), [0_u64; 0]);
-        assert_eq!(chosen(&[30, 10, 20], 5), [2]);
-        assert_eq!(chosen(&[30, 10, 20], 20), [3]);
-        assert_eq!(chosen(&[30, 10, 20], 35), [1, 2]);
-        assert_eq!(chosen(&[30, 10, 20], 1000), [1, 3, 2]);
-        assert_eq!(chosen(&[], 7), [0_u64; 0]);
-    }
 }

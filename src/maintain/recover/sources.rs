@@ -17,8 +17,10 @@ use arrow::array::RecordBatch;
 
 use super::coverage::Coverage;
 use super::gate::Gate;
-use super::segments::{Damaged, Heirs, covered_range, write_rows};
+use super::heirs::Heirs;
+use super::segments::Damaged;
 use super::wreck::Wreck;
+use super::write_rows::{covered_range, write_rows};
 use super::{Work, journals};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::columns::{self, Rows};

@@ -132,7 +132,7 @@ impl StreamFiles {
                     continue;
                 }
                 match spans.last_mut() {
-                    Some(last) if last.last.next() == seq => last.last = seq,
+                    Some(span) if span.last.next() == seq => span.last = seq,
                     _ => spans.push(Span { stream: self.stream, first: seq, last: seq }),
                 }
             }

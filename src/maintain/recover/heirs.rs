@@ -1,0 +1,65 @@
+//! What takes the place of a damaged segment.
+
+use super::Work;
+use super::coverage::Coverage;
+use crate::ledger::{Segment, StreamRange, Total};
+use crate::segment;
+
+/// What takes a segment's place.
+#[derive(Default)]
+pub(super) struct Heirs {
+    pub(super) add: Vec<Segment>,
+    /// Of the places in `add`, those that are not exact.
+    pub(super) unverified: Coverage,
+    pub(super) unverified_facts: u64,
+    /// All places in `add`.
+    pub(super) saved: Coverage,
+    /// The first so many in `add` are exact, with these places.
+    exact: (usize, Coverage),
+}
+
+impl Heirs {
+    /// A copy with the segment's digest.
+    pub(super) fn of_copy(copy: Segment) -> Self {
+        Self { add: vec![copy], ..Self::default() }
+    }
+
+    /// Whether they have as much as the segment had.
+    pub(super) fn is_whole(&self, segment: &Segment) -> bool {
+        total_of(&self.add) == Some(Total::of(segment))
+    }
+
+    /// What of the segment's facts is not here.
+    pub(super) fn missing_of(&self, segment: &Segment) -> Total {
+        let (all, here) = (Total::of(segment), total_of(&self.add).unwrap_or_default());
+        Total { facts: all.facts.saturating_sub(here.facts), bytes: all.bytes.saturating_sub(here.bytes) }
+    }
+
+    /// Adds segments with facts of these places, which are exact or not.
+    pub(super) fn add_written(&mut self, written: Vec<Segment>, places: &[StreamRange], exact: bool) {
+        if !exact {
+            self.unverified_facts += written.iter().map(|heir| heir.rows).sum::<u64>();
+            self.unverified.add_all(places);
+        }
+        self.saved.add_all(places);
+        self.add.extend(written);
+        if exact {
+            self.exact = (self.add.len(), self.saved.clone());
+        }
+    }
+
+    /// Gives up what is not exact. Returns how many facts are left.
+    pub(super) fn keep_exact(&mut self, work: &Work<'_>) -> u64 {
+        let (exact, places) = std::mem::take(&mut self.exact);
+        let rest = self.add.split_off(exact.min(self.add.len()));
+        segment::discard(work.disk, work.root, &rest);
+        let add = std::mem::take(&mut self.add);
+        *self = Self { add, saved: places, ..Self::default() };
+        self.add.iter().map(|heir| heir.rows).sum()
+    }
+}
+
+/// How many facts are in these segments, and of how many bytes; `None` beyond 64 bits.
+pub(super) fn total_of(segments: &[Segment]) -> Option<Total> {
+    segments.iter().try_fold(Total::default(), |total, segment| total.plus(Total::of(segment)))
+}
