@@ -34,6 +34,7 @@ mod intervals;
 mod nested_intervals;
 mod number_functions;
 mod patterns;
+mod scaled_lengths;
 mod sums;
 mod texts;
 mod times;
@@ -74,6 +75,10 @@ pub(super) fn register(registry: &mut dyn FunctionRegistry) -> Result<()> {
     for function in number_functions::functions() {
         registry.register_udf(function)?;
     }
+    for function in scaled_lengths::functions() {
+        registry.register_udf(function)?;
+    }
+    registry.register_expr_planner(Arc::new(scaled_lengths::ScaledLengths))?;
     registry.register_udf(intervals::function())?;
     sums::register(registry)
 }

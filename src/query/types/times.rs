@@ -43,6 +43,8 @@ pub(super) fn rewrite(expr: &Expr, schema: &DFSchema) -> Result<Option<Expr>> {
             }
             Some((**expr).clone().in_list(near, *negated))
         }
+        // `TIMESTAMP '2026-11-23 10:00'`, wherever it stands.
+        Expr::Cast(cast) if matches!(cast.field.data_type(), DataType::Timestamp(..)) => with_seconds(expr),
         _ => None,
     })
 }

@@ -713,6 +713,11 @@ fn other_spellings_of_postgresql_are_answered() {
         ("SELECT count(*) FROM events WHERE actor_address LIKE 'shop!:_' ESCAPE '!'", json!([[10]])),
         ("SELECT 'a%b' LIKE 'a!%b' ESCAPE '!', 'axb' LIKE 'a!%b' ESCAPE '!'", json!([[1, 0]])),
         (r"SELECT 'a\b' LIKE 'a\_' ESCAPE '', 'A%' ILIKE 'a!%' ESCAPE '!'", json!([[1, 1]])),
+        (
+            "SELECT (timestamp '2026-10-25 12:00' + interval '1 minute')::text",
+            json!([["2026-10-25T12:01:00"]]),
+        ),
+        ("SELECT extract(hour FROM timestamp '2026-10-25T12:30')", json!([[12]])),
         ("SELECT 'ab' NOT LIKE 'a!_' ESCAPE '!'", json!([[1]])),
     ]);
 }

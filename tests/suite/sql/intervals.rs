@@ -161,6 +161,41 @@ fn a_day_and_a_length_are_an_instant() {
 }
 
 #[test]
+fn lengths_are_multiplied_and_divided() {
+    let (_folder, store) = store();
+    for (sql, wanted) in [
+        ("SELECT 2 * interval '1 day 3 hours' = interval '54 hours'", "true"),
+        ("SELECT interval '1 month' * 0.5 = interval '15 days'", "true"),
+        ("SELECT (interval '1 month 1 day' / 2)::text", "15 days 12 hours"),
+        ("SELECT max(last_seen - first_seen) / 2 = interval '12 hours 30 minutes' FROM actors", "true"),
+        ("SELECT sum(last_seen - first_seen) / count(*) = avg(last_seen - first_seen) FROM actors", "true"),
+        (
+            "SELECT count(*) FROM events WHERE at > TIMESTAMP '2026-11-24 04:00' - 2 * interval '12 hours'",
+            "2",
+        ),
+        ("SELECT (NULL * interval '1 day') IS NULL AND (interval '1 day' / NULL::int) IS NULL", "true"),
+        ("SELECT interval '1 day' * seq = interval '72 hours' FROM events WHERE seq = 3", "true"),
+    ] {
+        assert_eq!(column(&store, sql), [wanted], "{sql}");
+    }
+    store
+        .hold(
+            "h",
+            Hold::new("x")
+                .kind(Kind::Event)
+                .predicate("at < TIMESTAMP '2026-11-24 04:00' - 2 * interval '12 hours'"),
+        )
+        .unwrap();
+    for (sql, why) in [
+        ("SELECT interval '1 day' / 0", "divided by zero"),
+        ("SELECT interval '1 day' * 9000000000", "longer than can be told"),
+        ("SELECT interval '1 day' * 'NaN'::double", "longer than can be told"),
+    ] {
+        assert!(failure(&store, sql).to_string().contains(why), "{sql}");
+    }
+}
+
+#[test]
 fn windows_go_in_the_order_of_lengths() {
     let (_folder, store) = store();
     let ranks = format!("SELECT rank() OVER (ORDER BY i) AS r FROM {LENGTHS} ORDER BY r");
