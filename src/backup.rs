@@ -40,8 +40,7 @@ mod own_facts;
 mod place;
 mod tails;
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -54,6 +53,7 @@ use crate::snapshot::Frozen;
 use crate::store::{FOLDERS, Store, absolute};
 use files::Files;
 pub use options::{BackupOptions, BackupReport};
+use own_facts::OwnFiles;
 use place::Place;
 
 /// Backs up the store at this path: [`Store::backup`] of a store that is opened for reading only.
@@ -161,7 +161,7 @@ impl<'a> Backup<'a> {
             let attempt = |error| Error::io("make the folder", &folder, error);
             self.files.disk.create_dir(&folder).map_err(attempt)?;
         }
-        self.fill(&BTreeSet::new())?;
+        self.fill(&OwnFiles::default())?;
         self.place.publish(&shared.disk)
     }
 
@@ -173,12 +173,12 @@ impl<'a> Backup<'a> {
         let _one_at_a_time = Maintenance::claim(&self.files.disk, &target)?;
         let _nobody_records = claim::claim_all(&self.files.disk, &target)?.map_err(is_in_use)?;
         check_is_backup(root, &target, &self.state)?;
-        let damaged = own_facts::check(self.store, &self.files.disk, &target, &self.frozen)?;
-        self.fill(&damaged)
+        let own = own_facts::check(self.store, &self.files.disk, &target, &self.frozen)?;
+        self.fill(&own)
     }
 
-    /// Puts everything into its place. These journal files of the backup are damaged.
-    fn fill(&mut self, damaged: &BTreeSet<PathBuf>) -> Result<()> {
+    /// Puts everything into its place, beside these journal files of the backup.
+    fn fill(&mut self, own: &OwnFiles) -> Result<()> {
         for segment in self.state.segments.iter().flatten() {
             self.files.stage(segment)?;
         }
@@ -186,7 +186,7 @@ impl<'a> Backup<'a> {
         let tails = if self.is_newest { self.frozen.tails.as_slice() } else { &[] };
         let tails = tails::stage(&mut self.files, &self.state, tails)?;
         ledger::put(&mut self.files, &self.state)?;
-        tails::publish(&mut self.files, &tails, damaged)?;
+        tails::publish(&mut self.files, &tails, own)?;
         if self.is_newest {
             consumers::put(&mut self.files, &self.groups)?;
         }
@@ -199,8 +199,9 @@ impl<'a> Backup<'a> {
     fn check(&mut self) -> Result<()> {
         let found = scan(self.place.folder(), ScanOptions::new(ScanDepth::Quick))?;
         // What the backup had of its own was looked at before: these are facts that the store has given up.
-        let (more, wrong): (Vec<_>, Vec<_>) =
-            found.anomalies.into_iter().partition(|anomaly| anomaly.kind == AnomalyKind::SegmentUnknown);
+        let (more, wrong): (Vec<_>, Vec<_>) = found.anomalies.into_iter().partition(|anomaly| {
+            matches!(anomaly.kind, AnomalyKind::SegmentUnknown | AnomalyKind::JournalUnknown)
+        });
         self.files.report.lost_by_store = more.into_iter().map(|anomaly| anomaly.path).collect();
         let Some(first) = wrong.first() else { return Ok(()) };
         let advice = match self.place {

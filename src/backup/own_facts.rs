@@ -4,7 +4,7 @@
 //! what the new head covers. A number alone does not show that, for a store that was put back to an older
 //! state gives its numbers to other facts. A fact of the tail is compared by its bytes, one that is in
 //! segments by the time at which it was recorded, to the nanosecond. What the store had, and has dropped
-//! since, counts as covered if a backup has put it there.
+//! since, counts as covered if a backup has put it there. A file with facts that the store has lost is kept.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -18,12 +18,27 @@ use crate::journal::claim::{self, JournalFile};
 use crate::journal::frame::{FileHeader, verified_frames};
 use crate::journal::replay::{self, Ending};
 use crate::journal::source;
+use crate::ledger::LostNumbers;
 use crate::snapshot::Frozen;
 use crate::store::Store;
 
-/// Refuses if there is such a fact. Returns the journal files that are damaged.
-pub(super) fn check(store: &Store, disk: &Disk, target: &Path, frozen: &Frozen) -> Result<BTreeSet<PathBuf>> {
-    let mut comparison = Comparison { frozen, covered: BTreeMap::new(), damaged: BTreeSet::new() };
+/// The journal files of a target that are not simply removed.
+#[derive(Default)]
+pub(super) struct OwnFiles {
+    /// They are damaged.
+    pub(super) damaged: BTreeSet<PathBuf>,
+    /// They have facts that the store has lost.
+    pub(super) lost_by_store: BTreeSet<PathBuf>,
+}
+
+/// Refuses if there is such a fact.
+pub(super) fn check(store: &Store, disk: &Disk, target: &Path, frozen: &Frozen) -> Result<OwnFiles> {
+    let lost = if frozen.state.unaccounted == 0 {
+        LostNumbers::default()
+    } else {
+        store.shared().ledger.lost_numbers(&frozen.state)?
+    };
+    let mut comparison = Comparison { frozen, lost, covered: BTreeMap::new(), files: OwnFiles::default() };
     for stream in claim::streams(target)? {
         let tail = comparison.tail(stream);
         for file in claim::files(&claim::folder(target, stream))? {
@@ -31,7 +46,7 @@ pub(super) fn check(store: &Store, disk: &Disk, target: &Path, frozen: &Frozen) 
         }
     }
     comparison.look_up(store)?;
-    Ok(comparison.damaged)
+    Ok(comparison.files)
 }
 
 /// The frames of a stream's tail.
@@ -39,9 +54,11 @@ type TailFrames<'a> = BTreeMap<Seq, &'a [u8]>;
 
 struct Comparison<'a> {
     frozen: &'a Frozen,
+    /// Numbers of facts that the store has lost.
+    lost: LostNumbers,
     /// Facts with numbers that the head covers, to be looked up.
     covered: BTreeMap<FactId, Covered>,
-    damaged: BTreeSet<PathBuf>,
+    files: OwnFiles,
 }
 
 /// A fact in a journal file of the target.
@@ -72,10 +89,14 @@ impl<'a> Comparison<'a> {
         let header = FileHeader { stream, store: state.store };
         let contents = replay::read(&bytes, &header, claim::same_boot(disk, file));
         if contents.ending != Ending::Clean {
-            self.damaged.insert(file.path.clone());
+            self.files.damaged.insert(file.path.clone());
         }
         for frame in verified_frames(bytes.get(contents.sound).unwrap_or_default()) {
             if tail.get(&frame.seq) == Some(&frame.raw) {
+                continue;
+            }
+            if self.lost.contains(stream, frame.seq) {
+                self.files.lost_by_store.insert(file.path.clone());
                 continue;
             }
             let id = FactId { stream, seq: frame.seq };

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::files::{Files, names};
+use super::own_facts::OwnFiles;
 use crate::buffer::Chunk;
 use crate::disk::read_regular;
 use crate::error::{Error, Result};
@@ -91,33 +92,27 @@ fn stage_stream(
 
 /// Gives the files their names, and removes those that were put before. Of these, damaged ones are moved
 /// aside.
-pub(super) fn publish(
-    files: &mut Files<'_>,
-    tails: &[StreamTail],
-    damaged: &BTreeSet<PathBuf>,
-) -> Result<()> {
+pub(super) fn publish(files: &mut Files<'_>, tails: &[StreamTail], own: &OwnFiles) -> Result<()> {
     for StreamTail { folder, path, ready } in tails {
         if let (Some(path), Some(ready)) = (path, ready) {
             files.put_in_place(ready, path)?;
             files.sync(folder)?;
         }
-        remove_others(files, folder, path.as_deref(), damaged)?;
+        remove_others(files, folder, path.as_deref(), own)?;
     }
     files.sync(&files.to.join("journal"))
 }
 
 /// Removes the journal files in a folder but this one.
-fn remove_others(
-    files: &mut Files<'_>,
-    folder: &Path,
-    but: Option<&Path>,
-    damaged: &BTreeSet<PathBuf>,
-) -> Result<()> {
+fn remove_others(files: &mut Files<'_>, folder: &Path, but: Option<&Path>, own: &OwnFiles) -> Result<()> {
     for (_, path) in journals(folder)? {
         if Some(path.as_path()) == but {
             continue;
         }
-        if damaged.contains(&path) {
+        if own.lost_by_store.contains(&path) {
+            continue;
+        }
+        if own.damaged.contains(&path) {
             files.set_aside(&path)?;
         } else {
             files.disk.remove(&path).map_err(|error| Error::io("remove", &path, error))?;

@@ -42,7 +42,14 @@ impl LossyRepair {
             Action::Repair { add, found, .. } => {
                 let is_back = |repair: &Self| {
                     let whole = add.iter().any(|added| added.blake3 == repair.segment.blake3);
-                    whole || (!repair.lost.is_empty() && repair.lost.iter().all(|lost| found.contains(lost)))
+                    // Of a loss, all facts are restored or none; their bytes may be others.
+                    let is_same = |one: &Lost, other: &Lost| {
+                        one.kind == other.kind
+                            && one.total.facts == other.total.facts
+                            && one.within == other.within
+                    };
+                    let is_found = |lost: &Lost| found.iter().any(|found| is_same(found, lost));
+                    whole || (!repair.lost.is_empty() && repair.lost.iter().all(is_found))
                 };
                 known.retain(|repair| !is_back(repair));
                 known.extend(Self::from_commit(commit));

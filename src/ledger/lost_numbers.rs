@@ -31,7 +31,8 @@ impl LostNumbers {
         }
     }
 
-    fn remove(&mut self, range: StreamRange) {
+    /// Removes numbers whose facts are live.
+    pub(crate) fn remove(&mut self, range: StreamRange) {
         let Some(known) = self.0.get_mut(&range.stream) else { return };
         let (first, last) = (range.first_seq, range.last_seq);
         let rest = known.iter().flat_map(|(from, to)| {

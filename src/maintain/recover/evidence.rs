@@ -159,6 +159,13 @@ impl Evidence {
                 evidence.note_removed(commit);
             }
         }
+        // Facts that a salvage lost may have been restored by a commit that cannot be read.
+        let mut lost = Coverage::default();
+        lost.add_all(&evidence.lost_numbers.ranges());
+        let flushed = std::mem::take(&mut evidence.flushed).ranges();
+        for range in flushed {
+            evidence.flushed.add_all(&lost.gaps(range));
+        }
         let live: BTreeSet<_> = evidence.live.iter().map(|segment| segment.path.clone()).collect();
         evidence.removed.retain(|path, _| !live.contains(path));
         Ok(evidence)
@@ -236,7 +243,12 @@ impl Evidence {
         }
         let removed: BTreeSet<_> =
             commit.action.removed().iter().map(|segment| segment.path.clone()).collect();
-        self.live.retain(|segment| !removed.contains(&segment.path));
+        // A file that was put back has its facts under a new name, also if the repair that lost them cannot be read.
+        let is_restored = |segment: &Segment| {
+            let found = matches!(&commit.action, Action::Repair { found, .. } if !found.is_empty());
+            found && commit.action.added().iter().any(|added| added.blake3 == segment.blake3)
+        };
+        self.live.retain(|segment| !removed.contains(&segment.path) && !is_restored(segment));
         self.note_removed(commit);
         self.live.extend(commit.action.added().iter().cloned());
         self.dropped.extend(commit.action.dropped().iter().cloned());

@@ -338,6 +338,14 @@ impl Inquiry {
                 stream.last_recorded_at = stream.last_recorded_at.max(segment.recorded_at.max);
             }
         }
+        // Of facts that are gone, too, no number is given out again.
+        let removed = evidence.removed.values().filter_map(|removed| removed.proof.as_ref());
+        let lossy = evidence.lossy_repairs.iter().map(|repair| &repair.segment.streams);
+        for range in removed.map(|proof| &proof.streams).chain(lossy).flatten() {
+            if let Some(stream) = streams.get_mut(&range.stream) {
+                stream.committed = stream.committed.max(range.last_seq);
+            }
+        }
         for (id, stream) in &mut streams {
             // Commits that are gone may have given out more of its numbers.
             stream.ended = true;
@@ -350,6 +358,18 @@ impl Inquiry {
         lost.append(&mut self.lost);
         let mut unverified = evidence.unverified;
         unverified.append(&mut self.unverified);
+        let mut lost_numbers = evidence.lost_numbers;
+        for segment in &self.accepted {
+            let place = work.root.join(&segment.path);
+            if segment.streams.iter().any(|range| lost_numbers.has_some_of(range.stream)) && is_file(&place)?
+            {
+                let mut live = Coverage::default();
+                places(&place, segment.kind, &mut live)?;
+                for range in live.ranges() {
+                    lost_numbers.remove(range);
+                }
+            }
+        }
         let mut inputs = Inputs::default();
         for imported in &self.imported {
             inputs.add(&imported.label, &self.of_import(work, imported)?.ranges());
@@ -367,7 +387,7 @@ impl Inquiry {
             imports,
             removed: evidence.removed.into_values().collect(),
             lossy_repairs: evidence.lossy_repairs,
-            lost_numbers: evidence.lost_numbers.ranges(),
+            lost_numbers: lost_numbers.ranges(),
             unknown: self.unknown,
         })
     }

@@ -16,6 +16,7 @@ use std::path::Path;
 use super::Work;
 use super::coverage::Coverage;
 use super::exact::adopt_copy;
+use super::file::Found;
 use super::gate::Gate;
 use super::journals::read_journals;
 use super::segments::{others, places};
@@ -25,7 +26,7 @@ use crate::buffer::Buffer;
 use crate::error::{Error, Result};
 use crate::fact::StreamId;
 use crate::journal::claim;
-use crate::ledger::{Action, LossyRepair, LostNumbers, Segment, State, StreamRange, Total};
+use crate::ledger::{Action, LossyRepair, Lost, LostNumbers, Segment, State, StreamRange, Total};
 use crate::maintain::chain;
 use crate::maintain::lossy_repair::find_by_file;
 use crate::segment::{self, Origin};
@@ -49,16 +50,17 @@ pub(super) fn restore(work: &mut Work<'_>, path: &str) -> Result<bool> {
         segments.iter().try_fold(Total::default(), |total, segment| total.plus(Total::of(segment)))
     };
     let lost = repair.lost.iter().try_fold(Total::default(), |sum, lost| sum.plus(lost.total));
-    if total(&add) != total(&remove).zip(lost).and_then(|(removed, lost)| removed.plus(lost)) {
+    let found = found_of(&repair, total(&add), total(&remove), lost);
+    let Some(found) = found else {
         segment::discard(work.disk, work.root, &add);
         work.note(format!(
             "{path} has facts that commit {} gave up as lost, but the facts that it saved were compacted after that, \
-             and retention rules may have dropped some; the file was moved aside",
+             and which of them retention rules dropped, or damage altered, cannot be told; the file was moved aside",
             repair.by
         ));
         work.move_stranger(&place)?;
         return Ok(true);
-    }
+    };
     let result = work.ledger()?.commit(|now| {
         let is_live = |heir: &Segment| now.segments(heir.kind).iter().any(|live| **live == *heir);
         let is_lost = repair.lost.iter().all(|lost| {
@@ -72,7 +74,7 @@ pub(super) fn restore(work: &mut Work<'_>, path: &str) -> Result<bool> {
             remove: remove.clone(),
             add: add.clone(),
             lost: Vec::new(),
-            found: repair.lost.clone(),
+            found: found.clone(),
             proven: if whole { repair.unverified.clone() } else { Vec::new() },
             unverified: Vec::new(),
         }))
@@ -106,6 +108,25 @@ pub(super) fn restore(work: &mut Work<'_>, path: &str) -> Result<bool> {
     Ok(true)
 }
 
+/// The losses that these segments restore; `None` if they are other facts than were lost.
+///
+/// The bytes of a loss are those that the saved facts did not have. Where damage altered one of these, the lost facts
+/// have other bytes.
+fn found_of(
+    repair: &LossyRepair,
+    add: Option<Total>,
+    remove: Option<Total>,
+    lost: Option<Total>,
+) -> Option<Vec<Lost>> {
+    let (add, remove, lost) = (add?, remove?, lost?);
+    let facts = add.facts.checked_sub(remove.facts).filter(|facts| *facts == lost.facts)?;
+    let bytes = add.bytes.checked_sub(remove.bytes).filter(|bytes| *bytes <= lost.bytes)?;
+    match repair.lost.as_slice() {
+        [one] => Some(vec![Lost { total: Total { facts, bytes }, ..one.clone() }]),
+        all => (bytes == lost.bytes).then(|| all.to_vec()),
+    }
+}
+
 /// Restores facts of a stream whose numbers a salvage lost, and that the stream's journal files have now.
 pub(super) fn restore_journal(work: &mut Work<'_>, stream: StreamId) -> Result<()> {
     let Some(_claim) = claim::try_claim(work.disk, work.root, stream)? else {
@@ -116,22 +137,31 @@ pub(super) fn restore_journal(work: &mut Work<'_>, stream: StreamId) -> Result<(
     chain::walk(work.root, |commit, _| numbers.add_commit(commit))?;
     let state = work.ledger()?.refresh()?;
     let mut taken = Coverage::default();
-    for live in
-        state.segments.iter().flatten().filter(|live| live.streams.iter().any(|it| it.stream == stream))
-    {
-        places(&work.root.join(&live.path), live.kind, &mut taken)?;
+    for live in state.segments.iter().flatten() {
+        let place = work.root.join(&live.path);
+        // A damaged one says nothing about places.
+        if live.streams.iter().any(|range| range.stream == stream) && Found::at(&place)?.is(live) {
+            places(&place, live.kind, &mut taken)?;
+        }
     }
     let journals = read_journals(work, state.store, stream)?;
     let (mut frames, mut files) = (BTreeMap::new(), BTreeSet::new());
     for journal in &journals {
-        for frame in journal.frames() {
-            if numbers.contains(stream, frame.seq) && !taken.contains(stream, frame.seq) {
+        for frame in journal.frames().into_iter().filter(|frame| numbers.contains(stream, frame.seq)) {
+            files.insert(journal.path.clone());
+            if !taken.contains(stream, frame.seq) {
                 frames.entry(frame.seq).or_insert(frame.raw);
-                files.insert(work.name(&journal.path));
             }
         }
     }
     let (Some((first, _)), Some((last, _))) = (frames.first_key_value(), frames.last_key_value()) else {
+        for file in &files {
+            work.note(format!(
+                "the store has the facts of {} already; the file was moved aside",
+                work.name(file)
+            ));
+            work.move_stranger(file)?;
+        }
         return Ok(());
     };
     let range = StreamRange { stream, first_seq: *first, last_seq: *last };
@@ -150,7 +180,7 @@ pub(super) fn restore_journal(work: &mut Work<'_>, stream: StreamId) -> Result<(
         return Err(error);
     }
     for file in &files {
-        work.repaired(file);
+        work.repaired(&work.name(file));
     }
     work.note(format!(
         "{} facts of stream {stream} that an earlier recovery gave up as lost are part of the store again",

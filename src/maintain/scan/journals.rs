@@ -16,6 +16,7 @@ use crate::journal::begin::is_unused;
 use crate::journal::claim::{self, JournalFile};
 use crate::journal::frame::{FRAME_HEADER_BYTES, FileHeader, Frame, verified_frames};
 use crate::journal::replay::{self, Contents, Ending, FactSums, Facts};
+use crate::journal::sound::sound;
 use crate::journal::source;
 use crate::ledger::{LostNumbers, StoreId};
 use crate::maintain::chain::reason;
@@ -125,9 +126,12 @@ impl StreamFiles {
                 Err(error) if error.kind() == ErrorKind::Damaged => continue,
                 Err(error) => return Err(error),
             };
-            let sound = replay::read(&bytes, &header, journal.same_boot).sound;
+            if FileHeader::decode(&bytes).is_ok_and(|found| found != header) {
+                continue;
+            }
             let mut spans: Vec<Span> = Vec::new();
-            for Frame { seq, .. } in verified_frames(bytes.get(sound).unwrap_or_default()) {
+            // Also behind damage.
+            for Frame { seq, .. } in sound(&bytes).facts {
                 if !lost.contains(self.stream, seq) {
                     continue;
                 }

@@ -178,3 +178,47 @@ fn a_backup_keeps_what_the_store_lost_and_says_so() {
     assert!(!said.contains("lost"), "{said}");
     assert_eq!(lines_at(&folder.path("copy")), all);
 }
+
+/// The same of facts that were in a journal.
+#[test]
+fn a_backup_keeps_a_journal_with_facts_that_the_store_lost() {
+    let folder = scratch();
+    let (root, saved) = (folder.path().join("facts"), folder.path().join("backup"));
+    let store = Store::open(&root).unwrap();
+    for n in 0..20 {
+        store.record(any_fact(n)).unwrap();
+    }
+    store.backup(&saved, BackupOptions::new()).unwrap();
+    let all = lines_at(&saved);
+    std::mem::forget(store);
+    let journals = fs::read_dir(root.join("journal/1")).unwrap().map(|entry| entry.unwrap().path());
+    let journal = journals.filter(|path| path.extension().is_some_and(|it| it == "journal")).min().unwrap();
+    let copy = scratch();
+    copy_tree(&root, &copy.path().join("facts"));
+    let root = copy.path().join("facts");
+    let journal = root.join("journal/1").join(journal.file_name().unwrap());
+    let mut bytes = fs::read(&journal).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x05;
+    fs::write(&journal, bytes).unwrap();
+    let report =
+        ostracon::recover(&root, ostracon::RecoveryConfig::new(ostracon::RecoveryMode::Repair)).unwrap();
+    assert!(report.facts_lost() > 0, "{report:#?}");
+    for _ in 0..2 {
+        let report = backup(&root, &saved, more()).unwrap();
+        let [kept] = report.lost_by_store.as_slice() else { panic!("{report:#?}") };
+        assert!(saved.join(kept).is_file());
+    }
+    // What it says is true.
+    let report = backup(&root, &saved, more()).unwrap();
+    let kept = &report.lost_by_store[0];
+    fs::copy(saved.join(kept), root.join(kept)).unwrap();
+    let report =
+        ostracon::recover(&root, ostracon::RecoveryConfig::new(ostracon::RecoveryMode::Repair)).unwrap();
+    assert!(report.is_clean(), "{report:#?}");
+    let mut restored = lines_at(&root);
+    let mut all = all;
+    restored.sort();
+    all.sort();
+    assert_eq!(restored, all);
+}

@@ -182,3 +182,96 @@ fn begin_ledger_again(scene: &Scene) {
     let report = recover(scene.root(), RecoveryConfig::new(RecoveryMode::Rebuild)).unwrap();
     assert!(report.is_clean(), "{report:#?}");
 }
+
+/// A store whose journal was damaged and salvaged, and the file as it was before.
+fn salvaged() -> (Scene, Vec<(u32, u64, String)>, std::path::PathBuf, Vec<u8>) {
+    let scene = Scene::new();
+    let kept = places(&scene.root()).unwrap();
+    let journal = scene.journal();
+    let sound = fs::read(&journal).unwrap();
+    change(&journal, |bytes| {
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 0x05;
+    });
+    assert!(repair(&scene.root()).facts_lost() > 0);
+    let _ = fs::remove_dir_all(scene.root().join("quarantine"));
+    (scene, kept, journal, sound)
+}
+
+#[test]
+fn facts_of_a_journal_are_restored_whatever_else_is_damaged() {
+    // The file that is put back is damaged as well, before the lost facts.
+    let (scene, mut kept, journal, sound) = salvaged();
+    fs::write(&journal, &sound).unwrap();
+    change(&journal, |bytes| bytes[120] ^= 0x05);
+    let report = repair(&scene.root());
+    assert!(report.is_clean(), "{report:#?}");
+    let mut now = places(&scene.root()).unwrap();
+    now.sort();
+    kept.sort();
+    assert_eq!(now, kept, "{report:#?}");
+
+    // A segment of the stream is damaged.
+    for at in [0.1, 0.3, 0.5, 0.7] {
+        let (scene, kept, journal, sound) = salvaged();
+        fs::write(&journal, &sound).unwrap();
+        change(&scene.events(1), |bytes| {
+            let at = (bytes.len() as f64 * at) as usize;
+            bytes[at..at + 9].iter_mut().for_each(|byte| *byte ^= 0x55);
+        });
+        let report = repair(&scene.root());
+        assert!(report.is_clean(), "{at}: {report:#?}");
+        let numbers: Vec<_> =
+            places(&scene.root()).unwrap().iter().map(|(stream, seq, _)| (*stream, *seq)).collect();
+        let distinct: std::collections::BTreeSet<_> = numbers.iter().collect();
+        assert_eq!(distinct.len(), numbers.len(), "{at}: a fact is there twice");
+        assert!(numbers.len() as u64 + report.facts_lost() == kept.len() as u64, "{at}: {report:#?}");
+    }
+}
+
+/// The commits that lost facts, or restored them, cannot be read.
+#[test]
+fn a_ledger_that_begins_again_has_restored_facts_once() {
+    for which in ["the loss", "the restoring"] {
+        for of in ["a segment", "a journal"] {
+            let (scene, mut kept) = if of == "a journal" {
+                let (scene, kept, journal, sound) = salvaged();
+                fs::write(journal, sound).unwrap();
+                (scene, kept)
+            } else {
+                let scene = Scene::new();
+                let kept = places(&scene.root()).unwrap();
+                let (events, away) = (scene.events(1), scene.folder.path().join("away"));
+                fs::rename(&events, &away).unwrap();
+                fs::remove_file(scene.journal()).unwrap();
+                assert!(repair(&scene.root()).facts_lost() > 0);
+                fs::rename(away, events).unwrap();
+                let kept = kept.into_iter().filter(|(_, seq, _)| *seq <= 2 * FLUSHED).collect();
+                (scene, kept)
+            };
+            let report = repair(&scene.root());
+            assert!(report.is_clean(), "{report:#?}");
+            let store = Store::open(scene.root()).unwrap();
+            store.record(crate::support::any_fact(1000)).unwrap();
+            store.close().unwrap();
+            let number = |commits: &[std::path::PathBuf]| commits.len() as u64 - 2;
+            let commits = scene.files("ledger");
+            let commits: Vec<_> =
+                commits.into_iter().filter(|path| path.extension().is_some_and(|it| it == "json")).collect();
+            let restored = number(&commits);
+            crate::support::lose_commit(
+                &scene.root(),
+                if which == "the loss" { restored - 1 } else { restored },
+            );
+            let report = recover(scene.root(), RecoveryConfig::new(RecoveryMode::Rebuild)).unwrap();
+            assert!(report.is_clean(), "{which} of {of}: {report:#?}");
+            let mut now = places(&scene.root()).unwrap();
+            kept.sort();
+            let last = kept.last().map(|(stream, seq, _)| (*stream, *seq)).unwrap();
+            now.retain(|(stream, seq, _)| (*stream, *seq) <= last);
+            now.sort();
+            assert_eq!(now, kept, "{which} of {of}: {report:#?}");
+            assert!(scan(scene.root(), ScanDepth::Deep).unwrap().is_clean(), "{which} of {of}");
+        }
+    }
+}
