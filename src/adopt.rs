@@ -27,20 +27,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use crate::buffer::{Buffer, Chunk};
+use crate::buffer::Chunk;
 use crate::disk::Disk;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Seq, StreamId, UnixNanos};
 use crate::flush;
 use crate::journal::append::Journal;
-pub(crate) use crate::journal::append::MAX_JOURNAL_BYTES;
 use crate::journal::begin;
 use crate::journal::claim::{self, Claim, JournalFile};
-use crate::journal::frame::{FileHeader, HeaderError, verified_frames};
-use crate::journal::replay::{self, Contents, Ending, FactSums};
+use crate::journal::frame::FileHeader;
+use crate::journal::replay::{self, Ending};
 use crate::journal::sound::sound;
 use crate::journal::source;
-use crate::ledger::{Ledger, State, StoreId, StreamRange};
+use crate::journal::tail::TailReader;
+use crate::ledger::{Ledger, State, StreamRange};
 use crate::metrics::count;
 use crate::recorder::{Sealed, is_ahead};
 use crate::segment;
@@ -97,7 +97,8 @@ pub(crate) fn open_stream(
         };
         count(replayed, left.chunks.iter().map(|chunk| chunk.facts()).sum());
         let ended = state.streams.get(&stream).is_some_and(|stream| stream.ended);
-        if ended && has_lost_facts(ledger, &state, stream, &files) {
+        let gave_up = LostFacts::in_files(ledger, &state, stream, &files);
+        if gave_up == LostFacts::Known {
             tracing::warn!(%stream,
                 "journal files of a stream have facts that an earlier recovery gave up as lost; they are left alone, and \
                  `ostracon recover` makes the facts part of the store again");
@@ -130,7 +131,7 @@ pub(crate) fn open_stream(
             journals: files.iter().map(|file| file.path.clone()).collect(),
             last_recorded_at,
             ends_stream: numbers_lost && !ended,
-            keep_aside: left.keep_aside,
+            keep_aside: kept_aside(left.keep_aside, gave_up, &files),
             claim: None,
         };
         if let Some(next_number) = next_number.filter(|_| usable) {
@@ -265,7 +266,8 @@ pub(crate) fn retire_covered(
         return Ok((0, 0));
     }
     let ended = state.streams.get(&stream).is_some_and(|stream| stream.ended);
-    if ended && has_lost_facts(&shared.ledger, &state, stream, &files) {
+    let gave_up = LostFacts::in_files(&shared.ledger, &state, stream, &files);
+    if gave_up == LostFacts::Known {
         return Ok((0, 0));
     }
     let left = match leftovers(&shared.disk, &state, stream, &files) {
@@ -287,14 +289,14 @@ pub(crate) fn retire_covered(
         let sealed = Sealed {
             stream,
             chunks: Vec::new(),
-            journals: files.into_iter().map(|file| file.path).collect(),
+            journals: files.iter().map(|file| file.path.clone()).collect(),
             last_recorded_at: left.last_recorded_at,
             ends_stream: left.numbers_lost && !ended,
-            keep_aside: left.keep_aside,
+            keep_aside: kept_aside(left.keep_aside, gave_up, &files),
             claim: Some(claim),
         };
         flush::flush_left(shared, &Arc::new(sealed))?;
-    } else if !left.numbers_lost {
+    } else if !left.numbers_lost && gave_up == LostFacts::None {
         let header = FileHeader { stream, store: state.store };
         for file in &files {
             let bytes = read_journal(file)?;
@@ -312,21 +314,55 @@ pub(crate) fn retire_covered(
     Ok((gone.len() as u64, gone.iter().sum()))
 }
 
-/// Whether these files have facts whose numbers a salvage lost: they were put back. `recover` needs them; where that
-/// cannot be told, too.
-fn has_lost_facts(ledger: &Ledger, state: &State, stream: StreamId, files: &[JournalFile]) -> bool {
-    if state.unaccounted == 0 || files.is_empty() {
-        return false;
+/// The files that are kept in `quarantine/` before they go.
+fn kept_aside(mut kept: Vec<PathBuf>, lost: LostFacts, files: &[JournalFile]) -> Vec<PathBuf> {
+    if lost == LostFacts::Possible {
+        kept = files.iter().map(|file| file.path.clone()).collect();
     }
-    let Ok(lost) = ledger.lost_numbers(state) else { return true };
-    let header = FileHeader { stream, store: state.store };
-    lost.has_some_of(stream)
-        && files.iter().any(|file| {
-            let Ok(bytes) = read_journal(file) else { return true };
-            let is_own = FileHeader::decode(&bytes).map_or(true, |found| found == header);
+    kept
+}
+
+/// What the ledger lost of a stream that ended, and its journal files may have: they were put back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LostFacts {
+    None,
+    /// Facts whose numbers a salvage lost. `recover` restores them from these files.
+    Known,
+    /// A rebuilt ledger does not know all numbers that it lost: facts of covered numbers may be among them.
+    Possible,
+}
+
+impl LostFacts {
+    fn in_files(ledger: &Ledger, state: &State, stream: StreamId, files: &[JournalFile]) -> Self {
+        let ended = state.streams.get(&stream).is_some_and(|stream| stream.ended);
+        if !ended || state.unaccounted == 0 || files.is_empty() {
+            return Self::None;
+        }
+        // Where commits cannot be read, no file goes that `recover` may need.
+        let Ok(lost) = ledger.lost_numbers(state) else { return Self::Known };
+        let has_unknown = lost.count() < state.unaccounted;
+        if !has_unknown && !lost.has_some_of(stream) {
+            return Self::None;
+        }
+        let header = FileHeader { stream, store: state.store };
+        let committed = state.committed(stream);
+        let mut found = Self::None;
+        for file in files {
+            let Ok(bytes) = read_journal(file) else { return Self::Known };
+            if FileHeader::decode(&bytes).is_ok_and(|found| found != header) {
+                continue;
+            }
             // Also behind damage.
-            is_own && sound(&bytes).facts.iter().any(|frame| lost.contains(stream, frame.seq))
-        })
+            let facts = sound(&bytes).facts;
+            if facts.iter().any(|frame| lost.contains(stream, frame.seq)) {
+                return Self::Known;
+            }
+            if has_unknown && facts.iter().any(|frame| frame.seq <= committed) {
+                found = Self::Possible;
+            }
+        }
+        found
+    }
 }
 
 fn read_journal(file: &JournalFile) -> Result<Vec<u8>> {
@@ -382,122 +418,6 @@ fn leftovers(disk: &Disk, state: &State, stream: StreamId, files: &[JournalFile]
         keep_aside: std::mem::take(&mut tail.keep_aside),
         chunks: tail.finish(),
     })
-}
-
-/// What is wrong where a journal file and one before it have different facts of the same number.
-pub(crate) fn two_facts(seq: Seq, stream: StreamId) -> String {
-    format!(
-        "it has another fact {seq} of stream {stream} than the file before it: two processes have owned the stream at the \
-         same time"
-    )
-}
-
-/// Puts a stream's tail together from its journal files, oldest first.
-pub(crate) struct TailReader {
-    header: FileHeader,
-    buffer: Buffer,
-    pub(crate) last: Seq,
-    pub(crate) last_recorded_at: UnixNanos,
-    sums: FactSums,
-    /// A power failure took what came before the files that are left.
-    cut: bool,
-    /// There may have been facts after the last one: a file ends within a frame, or has no facts.
-    may_lack_facts: bool,
-    /// Files that hold more than could be read.
-    keep_aside: Vec<PathBuf>,
-}
-
-impl TailReader {
-    /// A tail that begins behind what the ledger covers.
-    pub(crate) fn new(store: StoreId, stream: StreamId, committed: Seq) -> Self {
-        Self {
-            header: FileHeader { stream, store },
-            buffer: Buffer::new(stream),
-            last: committed,
-            last_recorded_at: UnixNanos::default(),
-            sums: FactSums::default(),
-            cut: false,
-            may_lack_facts: false,
-            keep_aside: Vec::new(),
-        }
-    }
-
-    /// Adds the facts of a file. Damage, and a gap before its first fact, are errors.
-    pub(crate) fn add(&mut self, path: &Path, bytes: &[u8], same_boot: bool) -> Result<()> {
-        let Contents { sound, facts, synced, ending } = replay::read(bytes, &self.header, same_boot);
-        if matches!(ending, Ending::Torn { sound_behind: true, .. }) {
-            self.keep_aside.push(path.to_path_buf());
-        }
-        if let Ending::Damaged { offset, reason } = ending {
-            return Err(Error::damaged(
-                path,
-                format_args!(
-                    "{reason} (at offset {offset}); facts of stream {} after {} may be affected, and `ostracon recover` will deal with it",
-                    self.header.stream,
-                    self.last.max(facts.map_or(Seq(0), |facts| facts.last))
-                ),
-            ));
-        }
-        let frames = || verified_frames(bytes.get(sound.clone()).unwrap_or_default());
-        if let Some(frame) = frames().find(|frame| !self.sums.fits(frame)) {
-            return Err(Error::damaged(path, two_facts(frame.seq, self.header.stream)));
-        }
-        let is_torn = matches!(ending, Ending::Torn { .. });
-        // Those of a file that the ledger covers beyond its last fact are known to be all.
-        self.may_lack_facts |= facts.is_none_or(|facts| is_torn && facts.last >= self.last);
-        let Some(facts) = facts.filter(|facts| facts.last > self.last) else { return Ok(()) };
-        if self.cut || (facts.first > self.last.next() && !same_boot && synced <= self.last) {
-            // The disk kept a later file and not an earlier one. Nobody was promised more.
-            self.cut = true;
-            self.keep_aside.push(path.to_path_buf());
-            return Ok(());
-        }
-        if facts.first > self.last.next() {
-            return Err(Error::damaged(
-                path,
-                format_args!(
-                    "it begins with fact {} of stream {}, and the facts after {} are nowhere",
-                    facts.first, self.header.stream, self.last
-                ),
-            ));
-        }
-        // What a file before it may have had is in this one, or was never given a number.
-        self.may_lack_facts = is_torn;
-        for frame in frames() {
-            if frame.seq > self.last {
-                self.buffer.push(frame.seq, frame.raw);
-                self.last = frame.seq;
-            }
-        }
-        self.last_recorded_at = facts.last_recorded_at;
-        Ok(())
-    }
-
-    /// Adds the facts whose frames are sound of a file that could not be added: before and after the damage in it,
-    /// or after a gap.
-    pub(crate) fn add_sound(&mut self, bytes: &[u8]) {
-        let is_foreign = match FileHeader::decode(bytes) {
-            Ok(header) => header != self.header,
-            Err(HeaderError::NewerFormat(_)) => true,
-            // By its place it is the stream's.
-            Err(HeaderError::Unsound) => false,
-        };
-        if is_foreign {
-            return;
-        }
-        // No crash has cut the last batch of a damaged file: its facts count.
-        let found = sound(bytes);
-        for frame in found.facts.iter().chain(&found.incomplete) {
-            if frame.seq > self.last {
-                self.buffer.push(frame.seq, frame.raw);
-                self.last = frame.seq;
-            }
-        }
-    }
-
-    pub(crate) fn finish(mut self) -> Vec<Arc<Chunk>> {
-        self.buffer.seal()
-    }
 }
 
 #[cfg(test)]

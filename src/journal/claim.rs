@@ -129,7 +129,7 @@ pub(crate) fn stream_of(name: &str) -> Option<StreamId> {
     i32::try_from(number).is_ok().then_some(StreamId(number))
 }
 
-/// The number of the file that follows these; `None` if there is no room for many more.
+/// The number of the next file; `None` if few numbers are left.
 pub(crate) fn next_number(files: &[JournalFile]) -> Option<u64> {
     let newest = files.last().map_or(0, |file| file.number);
     (newest < MOST_NUMBER / 2).then_some(newest + 1)

@@ -28,7 +28,7 @@ struct Round {
     synced: Seq,
     led: bool,
     last_sync: Duration,
-    /// Why no sync is tried any more.
+    /// Why no further sync is tried.
     failed: Option<(ErrorKind, String)>,
 }
 
@@ -37,7 +37,7 @@ impl GroupCommit {
         self.round.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Everything up to `seq` is on the disk by now: nobody has to wait for it any more.
+    /// Every fact up to `seq` is on the disk: its recorders need not wait.
     pub(crate) fn complete(&self, seq: Seq) {
         let mut round = self.lock();
         round.synced = round.synced.max(seq);

@@ -22,3 +22,4 @@ pub(crate) mod group_commit;
 pub(crate) mod replay;
 pub(crate) mod sound;
 pub(crate) mod source;
+pub(crate) mod tail;

@@ -71,7 +71,7 @@ pub(crate) enum Action {
     },
     /// Facts whose numbers a salvage lost are in segments again.
     Restore {
-        /// The numbers of these facts.
+        /// The numbers of the restored facts.
         numbers: Vec<StreamRange>,
         add: Vec<Segment>,
     },

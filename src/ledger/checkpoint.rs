@@ -165,7 +165,7 @@ fn go_on(
     Ok(Loaded::State(Box::new(state)))
 }
 
-/// Whether all of these commits, of which there are only copies, are another store's.
+/// Whether commits of which only the copies exist all belong to another store.
 fn are_strays(folder: &Path, state: &State, first: CommitNumber, last: CommitNumber) -> Result<bool> {
     // Only over files that exist: the last number comes from a file's name and may be huge.
     for number in twice::list(&twice::copy_folder(folder))?.range(first..=last).copied() {

@@ -6,10 +6,13 @@ use super::action::Action;
 use super::commit::{Commit, StreamRange};
 use crate::fact::{Seq, StreamId};
 
-/// Numbers whose facts nobody could read when their stream was salvaged. The journal file may be restored later, from
+/// Numbers whose facts could not be read when their stream was salvaged. The journal file may be restored later, from
 /// a backup: then these facts can be restored, too.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct LostNumbers(BTreeMap<StreamId, Vec<(Seq, Seq)>>);
+pub(crate) struct LostNumbers(
+    /// Ranges of each stream, in their order. No number is in two of them.
+    BTreeMap<StreamId, Vec<(Seq, Seq)>>,
+);
 
 impl LostNumbers {
     /// Adds the numbers that a commit lost, and removes those that it restored.
@@ -27,7 +30,10 @@ impl LostNumbers {
 
     fn add(&mut self, ranges: &[StreamRange]) {
         for range in ranges {
-            self.0.entry(range.stream).or_default().push((range.first_seq, range.last_seq));
+            self.remove(*range);
+            let known = self.0.entry(range.stream).or_default();
+            known.push((range.first_seq, range.last_seq));
+            known.sort_unstable();
         }
     }
 
@@ -48,12 +54,19 @@ impl LostNumbers {
 
     /// Whether a number was lost.
     pub(crate) fn contains(&self, stream: StreamId, seq: Seq) -> bool {
-        self.0.get(&stream).into_iter().flatten().any(|(from, to)| (*from..=*to).contains(&seq))
+        let ranges = self.0.get(&stream).map_or(&[][..], Vec::as_slice);
+        let after = ranges.partition_point(|(from, _)| *from <= seq);
+        after.checked_sub(1).and_then(|at| ranges.get(at)).is_some_and(|(_, to)| seq <= *to)
     }
 
     /// Whether numbers of a stream were lost.
     pub(crate) fn has_some_of(&self, stream: StreamId) -> bool {
         self.0.contains_key(&stream)
+    }
+
+    /// How many numbers were lost.
+    pub(crate) fn count(&self) -> u64 {
+        self.ranges().into_iter().filter_map(StreamRange::facts).fold(0, u64::saturating_add)
     }
 
     pub(crate) fn ranges(&self) -> Vec<StreamRange> {

@@ -168,7 +168,7 @@ impl Ledger {
     pub(crate) fn refresh(&self) -> Result<Arc<State>> {
         let mut known = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if self.is_unreadable() {
-            // Somebody may have repaired it.
+            // Another process may have repaired it.
             let (state, is_copied) = checkpoint::load_newest(&self.folder)?;
             *known = Arc::new(state);
             self.uncopied.fetch_or(!is_copied, Ordering::Relaxed);

@@ -245,7 +245,7 @@ pub(crate) fn pin(ledger: &Path, number: CommitNumber) -> Result<(File, Option<i
             Err(error) if has_no_locks(&error) => Some(error),
             Err(error) => return Err(attempt(&path, error)),
         };
-        // A lock on a file that a repair has replaced since is nobody's to see.
+        // No process sees a lock on a file that a repair has replaced.
         if leads_to(&path, &file) {
             return Ok((file, no_locks));
         }

@@ -146,7 +146,7 @@ impl Chain {
             Err(error) if error.is_denied() => BTreeSet::new(),
             copies => copies?,
         };
-        // Copies of a ledger that began again are no part of it any more.
+        // The copies from before a rebuild do not belong to the ledger.
         if let Some(root) = numbers.first().copied()
             && copies.first().is_some_and(|first| *first < root)
             && matches!(read_commit_file(folder, Side::Ledger, root), Ok(Some((commit, _))) if commit.begins_ledger())

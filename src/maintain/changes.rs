@@ -1,7 +1,7 @@
 //! What commits did since a head that was kept elsewhere.
 //!
-//! That the history still leads from the head to today says that nobody changed it; not that nothing went. What
-//! compactions dropped by rules and what recovery gave up is in the commits, and is told here.
+//! An unbroken history from the head to today shows that no commit was changed. It does not show that no fact went:
+//! commits also tell which facts compactions dropped and which facts recovery gave up. This module counts them.
 
 use std::collections::BTreeMap;
 
@@ -40,7 +40,7 @@ pub struct KindChanges {
     pub recorded: u64,
     /// Facts that compactions dropped, by the name of the rule.
     pub dropped: BTreeMap<String, u64>,
-    /// Facts that could not be read any more when their segment was repaired.
+    /// Facts that were unreadable when their segment was repaired.
     pub lost: u64,
     /// Facts that one repair lost and a later repair restored.
     pub found: u64,

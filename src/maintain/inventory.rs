@@ -74,7 +74,7 @@ pub(crate) enum What {
     Quarantine,
     /// A dot file, or another name that other programs leave everywhere.
     Hidden,
-    /// A file or a folder beside the store's own, which is somebody's, and in nobody's way.
+    /// A file or a folder of the user's beside the store's own. It does no harm.
     Foreign,
     /// It does not belong into a store; what would, in these words.
     Stranger(&'static str),
@@ -343,7 +343,7 @@ pub(crate) fn is_owned(root: &Path, stream: StreamId) -> Result<bool> {
     match file.try_lock_shared() {
         Ok(()) => Ok(false),
         Err(std::fs::TryLockError::WouldBlock) => Ok(true),
-        // Where nothing can be locked, nobody can tell: on doubt somebody is at work.
+        // Where nothing can be locked, this is unknown: then another process may own the stream.
         Err(std::fs::TryLockError::Error(error)) if crate::environment::has_no_locks(&error) => Ok(true),
         Err(std::fs::TryLockError::Error(error)) => Err(attempt(error)),
     }

@@ -142,7 +142,7 @@ pub struct KindBalance {
 #[serde(tag = "verdict", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Against {
-    /// It has, and has made so many commits since; [`BalanceSheet::changes`] says what they did.
+    /// The head is in the history, and this number of commits follow it. [`BalanceSheet::changes`] says what they did.
     Contained {
         /// The commits made since.
         since: u64,

@@ -32,9 +32,9 @@ const LONG_RUN: usize = 1024;
 const MOST_GATHERED_ROWS: usize = 8192;
 /// … fewer if they might make a segment much larger than it should be, by such sizes, …
 const ROW_BYTES: u64 = 256;
-/// … and of so many batches, which stay in memory meanwhile, …
+/// … and of this number of batches, which stay in memory meanwhile, …
 const GATHERED_BATCHES: usize = 256;
-/// … or of so many bytes.
+/// … or of this number of bytes.
 const GATHERED_BYTES: usize = 64 << 20;
 
 /// What all merges of a compaction share.

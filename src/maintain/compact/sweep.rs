@@ -167,7 +167,7 @@ pub(in crate::maintain) fn oldest_pinned(
 fn is_locked(path: &Path) -> std::io::Result<Option<bool>> {
     match std::fs::metadata(path) {
         Ok(found) if found.is_file() => {}
-        // Nobody locks what is no file.
+        // Only files are locked.
         Ok(_) => return Ok(None),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),

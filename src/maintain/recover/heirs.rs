@@ -14,7 +14,7 @@ pub(super) struct Heirs {
     pub(super) unverified_facts: u64,
     /// All places in `add`.
     pub(super) saved: Coverage,
-    /// The first so many in `add` are exact, with these places.
+    /// The number of exact segments at the beginning of `add`, and the places of their facts.
     exact: (usize, Coverage),
 }
 
@@ -35,7 +35,7 @@ impl Heirs {
         Total { facts: all.facts.saturating_sub(here.facts), bytes: all.bytes.saturating_sub(here.bytes) }
     }
 
-    /// Adds segments with facts of these places, which are exact or not.
+    /// Adds segments, and the places of their facts. `exact` says whether the facts are proven.
     pub(super) fn add_written(&mut self, written: Vec<Segment>, places: &[StreamRange], exact: bool) {
         if !exact {
             self.unverified_facts += written.iter().map(|heir| heir.rows).sum::<u64>();

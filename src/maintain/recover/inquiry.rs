@@ -342,9 +342,9 @@ impl Inquiry {
         let removed = evidence.removed.values().filter_map(|removed| removed.proof.as_ref());
         let lossy = evidence.lossy_repairs.iter().map(|repair| &repair.segment.streams);
         for range in removed.map(|proof| &proof.streams).chain(lossy).flatten() {
-            if let Some(stream) = streams.get_mut(&range.stream) {
-                stream.committed = stream.committed.max(range.last_seq);
-            }
+            let unknown = Stream { committed: Seq(0), last_recorded_at: UnixNanos::default(), ended: true };
+            let stream = streams.entry(range.stream).or_insert(unknown);
+            stream.committed = stream.committed.max(range.last_seq);
         }
         for (id, stream) in &mut streams {
             // Commits that are gone may have given out more of its numbers.
@@ -405,6 +405,14 @@ impl Inquiry {
         for frame in self.journals.get(&stream).into_iter().flatten().flat_map(JournalRead::frames) {
             if frame.seq > known && frame.seq <= committed {
                 frames.entry(frame.seq).or_insert(frame.raw);
+            }
+        }
+        if let (Some((first, _)), Some((last, _))) = (frames.first_key_value(), frames.last_key_value()) {
+            // A flush that is not known may have put some of them into segments.
+            let range = [StreamRange { stream, first_seq: *first, last_seq: *last }];
+            for kind in Kind::ALL {
+                let live = self.accepted_places(work, kind, &range)?;
+                frames.retain(|seq, _| !live.contains(stream, *seq));
             }
         }
         let mut buffer = Buffer::new(stream);

@@ -10,16 +10,17 @@ use arrow::array::RecordBatch;
 use super::segments::Damaged;
 use super::sources::{Source, Sources};
 use super::{Work, file};
-use crate::adopt::{MAX_JOURNAL_BYTES, TailReader};
 use crate::buffer::Buffer;
 use crate::disk::is_unreadable;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Kind, Seq, StreamId, codec};
+use crate::journal::append::MAX_JOURNAL_BYTES;
 use crate::journal::claim;
 use crate::journal::frame::{FileHeader, Frame, HeaderError};
 use crate::journal::replay::{self, Ending};
 use crate::journal::sound::sound;
 use crate::journal::source;
+use crate::journal::tail::TailReader;
 use crate::ledger::{StoreId, StreamRange};
 use crate::segment::{is_damage, read_exact_at};
 
@@ -230,7 +231,7 @@ fn read_all(work: &Work<'_>, store: StoreId, stream: StreamId) -> Result<Vec<Jou
     Ok(journals)
 }
 
-/// The frames of these facts, each once.
+/// The frames of the facts in a range, each once.
 fn frames_of(journals: &[JournalRead], range: StreamRange) -> BTreeMap<Seq, Frame<'_>> {
     let mut frames = BTreeMap::new();
     for frame in journals.iter().flat_map(JournalRead::frames) {

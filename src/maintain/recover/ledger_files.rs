@@ -77,7 +77,7 @@ impl Work<'_> {
             ));
             return Ok(());
         }
-        // Held to the end: nobody is to pin the file that goes.
+        // Held to the end: no reader may pin the file that is removed.
         let mut locked = None;
         match std::fs::symlink_metadata(&place) {
             Ok(found) if found.is_file() => {

@@ -154,7 +154,7 @@ impl FilesBySize {
         Ok(())
     }
 
-    /// A file of this size and digest; the first of these names that is one, if any is.
+    /// Finds a file of this size and digest. The path `first` is tried before the others.
     pub(super) fn find(&self, first: &Path, bytes: u64, blake3: &str) -> Result<Option<PathBuf>> {
         let paths = self.0.get(&bytes).map_or(&[][..], Vec::as_slice);
         for path in paths.iter().filter(|path| *path == first).chain(paths) {

@@ -23,11 +23,12 @@ use super::segments::{others, places};
 use super::wreck::Wreck;
 use super::write_rows::{covered_range, write_passed};
 use crate::buffer::Buffer;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::fact::StreamId;
 use crate::journal::claim;
 use crate::ledger::{Action, LossyRepair, Lost, LostNumbers, Segment, State, StreamRange, Total};
 use crate::maintain::chain;
+use crate::maintain::inventory::look_at;
 use crate::maintain::lossy_repair::find_by_file;
 use crate::segment::{self, Origin};
 
@@ -36,7 +37,7 @@ pub(super) fn restore(work: &mut Work<'_>, path: &str) -> Result<bool> {
     let place = work.root.join(path);
     let mut known = Vec::new();
     chain::walk(work.root, |commit, _| LossyRepair::add_commit(&mut known, commit))?;
-    let bytes = std::fs::metadata(&place).map_err(|error| Error::io("look at", &place, error))?.len();
+    let Some(bytes) = look_at(&place)?.map(|found| found.len()) else { return Ok(false) };
     let Some(repair) = find_by_file(&known, &place, bytes)?.cloned() else { return Ok(false) };
     let state = work.ledger()?.refresh()?;
     let whole = can_replace_heirs(work, &state, &repair)?;
@@ -83,9 +84,7 @@ pub(super) fn restore(work: &mut Work<'_>, path: &str) -> Result<bool> {
         Ok(Some(_)) => {}
         Ok(None) => {
             segment::discard(work.disk, work.root, &add);
-            work.note(format!(
-                "the ledger does not count facts of {path} as lost any more; it was moved aside"
-            ));
+            work.note(format!("the ledger does not count facts of {path} as lost; the file was moved aside"));
             work.move_stranger(&place)?;
             return Ok(true);
         }

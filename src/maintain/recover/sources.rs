@@ -73,7 +73,7 @@ pub(super) enum Trust {
 #[derive(Debug)]
 pub(super) struct Sources {
     pub(super) all: Vec<Source>,
-    /// Every fact that the segment had is in one of these, or in another live segment.
+    /// Every fact that the segment had is in a source, or in another live segment.
     pub(super) hold_everything: bool,
     /// For people.
     pub(super) name: &'static str,
@@ -157,7 +157,8 @@ impl Sources {
         Ok(found)
     }
 
-    /// The places of as many of these facts as are missing: those that no rule can have dropped, then the newest.
+    /// Chooses as many facts as are missing, and returns their places: first the facts that no rule can have dropped,
+    /// then the newest.
     fn newest(
         &self,
         work: &Work<'_>,

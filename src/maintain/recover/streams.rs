@@ -202,7 +202,7 @@ struct Found {
     last_recorded_at: UnixNanos,
     /// Of parts of inputs, what comes back.
     parts: Vec<(Label, Vec<StreamRange>)>,
-    /// Facts of these files that do not come back: the ledger has facts of their numbers.
+    /// Facts in unnamed segments that are not restored: the ledger has facts of their numbers.
     refused: Coverage,
     /// The inputs of parts of whose numbers other facts have some.
     giving_way: BTreeSet<String>,

@@ -126,7 +126,7 @@ pub(super) fn write_fitting(
     Ok(fitting)
 }
 
-/// As few of these facts as possible that together have at least this number of bytes.
+/// Chooses as few facts as possible that together have at least `bytes` bytes.
 fn fewest_of_size(mut sizes: Vec<(u64, FactId)>, mut bytes: u64) -> Vec<FactId> {
     sizes.sort_unstable();
     let mut chosen = Vec::new();

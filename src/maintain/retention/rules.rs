@@ -62,7 +62,7 @@ pub(super) struct Candidate {
     pub(super) rule: RuleIndex,
     /// `None`: all that belong to none before.
     pub(super) condition: Option<Predicate>,
-    /// Whether it was told that the condition fails on a fact.
+    /// Whether a warning said that the condition fails on a fact.
     warned: AtomicBool,
 }
 

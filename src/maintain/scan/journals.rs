@@ -8,7 +8,6 @@ use std::io::Seek;
 use std::path::Path;
 
 use super::super::anomaly::{Affected, Anomaly, AnomalyKind, Debris, Span};
-use crate::adopt::two_facts;
 use crate::disk::Disk;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Seq, StreamId, codec};
@@ -18,6 +17,7 @@ use crate::journal::frame::{FRAME_HEADER_BYTES, FileHeader, Frame, verified_fram
 use crate::journal::replay::{self, Contents, Ending, FactSums, Facts};
 use crate::journal::sound::sound;
 use crate::journal::source;
+use crate::journal::tail::two_facts;
 use crate::ledger::{LostNumbers, StoreId};
 use crate::maintain::chain::reason;
 use crate::maintain::inventory::look_at;

@@ -107,7 +107,7 @@ pub(super) fn look(
     state: Option<&State>,
 ) -> Result<Beside> {
     let mut beside = Beside::default();
-    // Older programs did not write copies: those that are missing are told of themselves.
+    // Older programs did not write copies. Missing copies are reported elsewhere.
     for folder in FOLDERS.into_iter().filter(|folder| *folder != COPY_FOLDER) {
         if !entries.iter().any(|entry| entry.path.as_os_str() == folder) {
             let gone = Anomaly::new(AnomalyKind::Unexpected, folder, "a folder", "nothing");

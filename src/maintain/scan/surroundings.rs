@@ -185,7 +185,7 @@ fn copied_while_in_use(root: &Path, state: &State, anomalies: &[Anomaly]) -> Opt
     })
 }
 
-/// A file system on which nobody can be kept out.
+/// A file system without locks.
 fn without_locks(root: &Path, state: &State) -> Option<Note> {
     let path = commit_path(&root.join("ledger"), state.head.number);
     let error = open_regular(&path).ok()?.lock_shared().err().filter(has_no_locks)?;

@@ -51,7 +51,7 @@ pub(super) fn check(
         drop(results);
         let (mut left, mut told) = (segments.len(), Instant::now());
         while left > 0 {
-            // The threads end with the segments that they are looking at: their results are not wanted any more.
+            // Each thread ends after its current segment. Its result is not used.
             options.check()?;
             match received.recv_timeout(EVERY) {
                 Ok((at, result)) => {

@@ -275,3 +275,53 @@ fn a_ledger_that_begins_again_has_restored_facts_once() {
         }
     }
 }
+
+/// A rebuilt ledger does not know all numbers that it lost: no file with facts of the stream is deleted.
+#[test]
+fn a_journal_that_is_put_back_after_a_rebuild_is_kept() {
+    let (scene, _, journal, sound) = salvaged();
+    // The commit that says which numbers are lost.
+    let store = Store::open(scene.root()).unwrap();
+    store.record(crate::support::any_fact(1000)).unwrap();
+    store.close().unwrap();
+    crate::support::lose_commit(&scene.root(), 3);
+    let report = recover(scene.root(), RecoveryConfig::new(RecoveryMode::Rebuild)).unwrap();
+    assert!(report.is_clean(), "{report:#?}");
+    fs::write(&journal, &sound).unwrap();
+    for _ in 0..2 {
+        let store = Store::open(scene.root()).unwrap();
+        store.record(crate::support::any_fact(1001)).unwrap();
+        store.flush().unwrap();
+        store.compact(CompactOptions::new()).unwrap();
+        store.close().unwrap();
+    }
+    assert!(!journal.exists(), "it stops nobody");
+    let kept = scene.files("quarantine").into_iter().filter(|path| path.is_file());
+    assert!(kept.map(|path| fs::read(path).unwrap()).any(|bytes| bytes == sound));
+}
+
+/// The flush of a segment that is gone cannot be read: its numbers were given out all the same.
+#[test]
+fn a_rebuilt_ledger_gives_out_no_number_of_a_lost_segment() {
+    let scene = Scene::new();
+    for path in scene.files("journal/1").into_iter().chain([scene.events(1)]) {
+        let _ = fs::remove_file(path);
+    }
+    for kind in ["audits", "dead_letters"] {
+        let newest = scene.files(kind).pop().unwrap();
+        fs::remove_file(newest).unwrap();
+    }
+    assert!(repair(&scene.root()).facts_lost() > 0);
+    // The second flush.
+    crate::support::lose_commit(&scene.root(), 2);
+    let report = recover(scene.root(), RecoveryConfig::new(RecoveryMode::Rebuild)).unwrap();
+    assert!(report.is_clean(), "{report:#?}");
+    let before = places(&scene.root()).unwrap();
+    let store = Store::open(scene.root()).unwrap();
+    store.record(crate::support::any_fact(1000)).unwrap();
+    store.close().unwrap();
+    let now = places(&scene.root()).unwrap();
+    let new: Vec<_> =
+        now.iter().filter(|place| !before.contains(place)).map(|(stream, seq, _)| (*stream, *seq)).collect();
+    assert!(matches!(new.as_slice(), [(stream, seq)] if *stream != 1 || *seq > 2 * FLUSHED), "{new:?}");
+}

@@ -1,0 +1,128 @@
+//! A stream's tail: the facts of its journal files that the ledger does not cover yet.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::frame::{FileHeader, HeaderError, verified_frames};
+use super::replay::{self, Contents, Ending, FactSums};
+use super::sound::sound;
+use crate::buffer::{Buffer, Chunk};
+use crate::error::{Error, Result};
+use crate::fact::{Seq, StreamId, UnixNanos};
+use crate::ledger::StoreId;
+
+/// What is wrong where a journal file and one before it have different facts of the same number.
+pub(crate) fn two_facts(seq: Seq, stream: StreamId) -> String {
+    format!(
+        "it has another fact {seq} of stream {stream} than the file before it: two processes have owned the stream at the \
+         same time"
+    )
+}
+
+/// Puts a stream's tail together from its journal files, oldest first.
+pub(crate) struct TailReader {
+    header: FileHeader,
+    buffer: Buffer,
+    pub(crate) last: Seq,
+    pub(crate) last_recorded_at: UnixNanos,
+    sums: FactSums,
+    /// A power failure took what came before the files that are left.
+    cut: bool,
+    /// There may have been facts after the last one: a file ends within a frame, or has no facts.
+    pub(crate) may_lack_facts: bool,
+    /// Files that hold more than could be read.
+    pub(crate) keep_aside: Vec<PathBuf>,
+}
+
+impl TailReader {
+    /// A tail that begins behind what the ledger covers.
+    pub(crate) fn new(store: StoreId, stream: StreamId, committed: Seq) -> Self {
+        Self {
+            header: FileHeader { stream, store },
+            buffer: Buffer::new(stream),
+            last: committed,
+            last_recorded_at: UnixNanos::default(),
+            sums: FactSums::default(),
+            cut: false,
+            may_lack_facts: false,
+            keep_aside: Vec::new(),
+        }
+    }
+
+    /// Adds the facts of a file. Damage, and a gap before its first fact, are errors.
+    pub(crate) fn add(&mut self, path: &Path, bytes: &[u8], same_boot: bool) -> Result<()> {
+        let Contents { sound, facts, synced, ending } = replay::read(bytes, &self.header, same_boot);
+        if matches!(ending, Ending::Torn { sound_behind: true, .. }) {
+            self.keep_aside.push(path.to_path_buf());
+        }
+        if let Ending::Damaged { offset, reason } = ending {
+            return Err(Error::damaged(
+                path,
+                format_args!(
+                    "{reason} (at offset {offset}); facts of stream {} after {} may be affected, and `ostracon recover` will deal with it",
+                    self.header.stream,
+                    self.last.max(facts.map_or(Seq(0), |facts| facts.last))
+                ),
+            ));
+        }
+        let frames = || verified_frames(bytes.get(sound.clone()).unwrap_or_default());
+        if let Some(frame) = frames().find(|frame| !self.sums.fits(frame)) {
+            return Err(Error::damaged(path, two_facts(frame.seq, self.header.stream)));
+        }
+        let is_torn = matches!(ending, Ending::Torn { .. });
+        // Those of a file that the ledger covers beyond its last fact are known to be all.
+        self.may_lack_facts |= facts.is_none_or(|facts| is_torn && facts.last >= self.last);
+        let Some(facts) = facts.filter(|facts| facts.last > self.last) else { return Ok(()) };
+        if self.cut || (facts.first > self.last.next() && !same_boot && synced <= self.last) {
+            // The disk kept a later file and not an earlier one. Nobody was promised more.
+            self.cut = true;
+            self.keep_aside.push(path.to_path_buf());
+            return Ok(());
+        }
+        if facts.first > self.last.next() {
+            return Err(Error::damaged(
+                path,
+                format_args!(
+                    "it begins with fact {} of stream {}, and the facts after {} are nowhere",
+                    facts.first, self.header.stream, self.last
+                ),
+            ));
+        }
+        // What a file before it may have had is in this one, or was never given a number.
+        self.may_lack_facts = is_torn;
+        for frame in frames() {
+            if frame.seq > self.last {
+                self.buffer.push(frame.seq, frame.raw);
+                self.last = frame.seq;
+            }
+        }
+        self.last_recorded_at = facts.last_recorded_at;
+        Ok(())
+    }
+
+    /// Adds the facts whose frames are sound of a file that could not be added: before and after the damage in it,
+    /// or after a gap.
+    pub(crate) fn add_sound(&mut self, bytes: &[u8]) {
+        let is_foreign = match FileHeader::decode(bytes) {
+            Ok(header) => header != self.header,
+            Err(HeaderError::NewerFormat(_)) => true,
+            // By its place it is the stream's.
+            Err(HeaderError::Unsound) => false,
+        };
+        if is_foreign {
+            return;
+        }
+        // No crash has cut the last batch of a damaged file: its facts count.
+        let found = sound(bytes);
+        for frame in found.facts.iter().chain(&found.incomplete) {
+            if frame.seq > self.last {
+                self.buffer.push(frame.seq, frame.raw);
+                self.last = frame.seq;
+            }
+        }
+    }
+
+    pub(crate) fn finish(mut self) -> Vec<Arc<Chunk>> {
+        self.buffer.seal()
+    }
+}
