@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fs::{File, Metadata};
-use std::io::{self, BufWriter, IsTerminal, Read, Seek};
+use std::io::{self, IsTerminal, Read, Seek};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Instant;
@@ -13,6 +13,7 @@ use crate::{Import, ImportReport, Kind, RedisStreams, Store, UnixNanos};
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::rejects::{keep_apart, open_rejects, stdin_metadata};
 use super::scan::counted;
 use super::{StoreArg, grouped, say};
 
@@ -381,14 +382,14 @@ pub(super) fn refuse(refused: u64, of: u64, is_failure: bool) -> anyhow::Result<
 
 /// A file as its system knows it, whatever it is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Identity {
+pub(super) struct Identity {
     device: u64,
     inode: u64,
 }
 
 impl Identity {
     #[cfg(unix)]
-    fn of(found: &Metadata) -> Self {
+    pub(super) fn of(found: &Metadata) -> Self {
         use std::os::unix::fs::MetadataExt;
         Self { device: found.dev(), inode: found.ino() }
     }
@@ -398,48 +399,6 @@ impl Identity {
     const fn of(_: &Metadata) -> Self {
         Self { device: 0, inode: 0 }
     }
-}
-
-/// Refuses to keep malformed lines in the input itself: each would be one more to read.
-#[cfg(unix)]
-pub(super) fn keep_apart(rejects: &Path, input: Option<&Metadata>) -> anyhow::Result<()> {
-    use std::os::unix::fs::FileTypeExt;
-    let kept = std::fs::metadata(rejects).ok();
-    let both = kept.zip(input);
-    // What goes to a terminal, or to /dev/null, does not come back.
-    let is_same = both.is_some_and(|(kept, input)| {
-        !kept.file_type().is_char_device() && Identity::of(&kept) == Identity::of(input)
-    });
-    anyhow::ensure!(
-        !is_same,
-        "{} is the input itself; keep its malformed lines in another file",
-        rejects.display()
-    );
-    Ok(())
-}
-
-#[cfg(not(unix))]
-pub(super) fn keep_apart(_: &Path, _: Option<&Metadata>) -> anyhow::Result<()> {
-    Ok(())
-}
-
-/// What standard input is.
-#[cfg(unix)]
-pub(super) fn stdin_metadata() -> Option<Metadata> {
-    use std::os::fd::AsFd;
-    let stdin = io::stdin().as_fd().try_clone_to_owned().ok()?;
-    File::from(stdin).metadata().ok()
-}
-
-#[cfg(not(unix))]
-pub(super) const fn stdin_metadata() -> Option<Metadata> {
-    None
-}
-
-/// What an earlier run has kept aside stays: an import that goes on does not meet those lines again.
-pub(super) fn open_rejects(path: &Path) -> anyhow::Result<BufWriter<File>> {
-    let file = File::options().create(true).append(true).open(path);
-    Ok(BufWriter::new(file.with_context(|| format!("cannot keep malformed lines in {}", path.display()))?))
 }
 
 fn progress(size: Option<u64>) -> ProgressBar {

@@ -115,7 +115,7 @@ fn newest(store: &Store, kind: Kind, args: &Args) -> anyhow::Result<Vec<Recorded
     }
 }
 
-/// The newest facts that can be read. What cannot is told.
+/// The newest readable facts. Damage is reported.
 fn list(
     store: &Store,
     kind: Kind,

@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// How long the last things may take, unless a second signal comes.
 const LAST_PATIENCE: Duration = Duration::from_secs(8);
 
-/// The signal for a file that may not grow any more.
+/// The signal for a file that has reached its largest size.
 #[cfg(unix)]
 const FILE_TOO_LARGE: i32 = 25;
 
@@ -48,7 +48,7 @@ impl Signal {
 
 /// The signal that ends this process; 0 if none has come.
 static ENDING: AtomicU8 = AtomicU8::new(0);
-/// Somebody ends well when asked to.
+/// A command ends cleanly when it is asked to.
 static BUSY: AtomicBool = AtomicBool::new(false);
 /// At the prompt Ctrl-C is no end.
 static AT_PROMPT: AtomicBool = AtomicBool::new(false);
@@ -113,7 +113,7 @@ async fn sources(heard: impl Fn(Signal), ready: impl FnOnce()) {
     }
 }
 
-/// Waits for the next of these signals; for ever where they are not listened for.
+/// Waits for the next signal of this set; for ever where the program does not listen for them.
 #[cfg(unix)]
 async fn next(signals: &mut Option<tokio::signal::unix::Signal>) {
     match signals {

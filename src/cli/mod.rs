@@ -23,6 +23,7 @@ mod picture;
 mod questions;
 mod record;
 mod recover;
+mod rejects;
 mod repl;
 mod retention;
 mod scan;

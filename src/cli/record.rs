@@ -11,7 +11,8 @@ use crate::import::encoding;
 use crate::{Durability, ErrorKind, Fact, Store};
 use anyhow::Context;
 
-use super::import::{keep_apart, open_rejects, refuse, stdin_metadata};
+use super::import::refuse;
+use super::rejects::{keep_apart, open_rejects, stdin_metadata};
 use super::scan::counted;
 use super::{StoreArg, grouped, interrupt, say};
 

@@ -216,7 +216,7 @@ impl Answer {
     }
 }
 
-/// Bytes of these rows alone: batches may be parts of larger ones.
+/// The bytes of a batch's own rows: a batch may be a part of a larger one.
 pub(super) fn bytes_of(batch: &RecordBatch) -> usize {
     let of_column = |column: &ArrayRef| match column.as_string_view_opt() {
         Some(texts) => texts.total_buffer_bytes_used() + size_of_val(texts.views().as_ref()),

@@ -198,7 +198,7 @@ pub(super) fn told_apart(mut labels: Vec<String>, times: &[f64], zone: &TimeZone
     labels
 }
 
-/// Whether the clocks show one time at two of these.
+/// Whether clocks show the same time at two of the instants.
 fn comes_twice(times: &[f64], zone: &TimeZone) -> bool {
     let mut known = std::collections::HashMap::new();
     let mut shown = times.iter().filter_map(|time| Some((moment(*time, zone)?, *time)));

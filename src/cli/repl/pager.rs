@@ -32,7 +32,7 @@ pub(super) fn shell(command: &str) -> Command {
 /// to leave it on the screen.
 const LESS: &str = "FRX";
 
-/// Whether a pager shows colours, and not how they are written. `less` does if it is told to.
+/// Whether a pager shows colours instead of escape sequences. `less` does with the option `-R`.
 fn shows_colours(pager: &str, less: &str) -> bool {
     let mut words = pager.split_whitespace();
     let program = words.next().unwrap_or_default();
@@ -145,7 +145,7 @@ impl Screen {
     }
 }
 
-/// What `less` is told.
+/// The options of `less`.
 fn less() -> String {
     std::env::var("LESS").unwrap_or_else(|_| LESS.to_owned())
 }

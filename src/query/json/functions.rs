@@ -5,12 +5,8 @@ use std::collections::HashSet;
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, LazyLock};
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanBuilder, Float64Builder, Int64Array, Int64Builder, ListBuilder,
-    StringViewArray, StringViewBuilder,
-};
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, Int64Type};
+use arrow::array::{ArrayRef, BooleanBuilder, Float64Builder, Int64Builder, ListBuilder, StringViewBuilder};
+use arrow::datatypes::{DataType, Field};
 use datafusion::common::{Result, ScalarValue, exec_err, plan_err};
 use datafusion::logical_expr::{
     ColumnarValue, DocSection, Documentation, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
@@ -18,7 +14,8 @@ use datafusion::logical_expr::{
 };
 
 use super::RawValue;
-use super::path::{Step, exists, find, parse};
+use super::arguments::{Paths, StepColumn, Texts, inside, texts};
+use super::path::exists;
 use crate::fact::json::Shape;
 use crate::query::number::Number;
 
@@ -293,136 +290,6 @@ impl ScalarUDFImpl for JsonFunction {
 
 fn list_of_texts() -> DataType {
     DataType::List(Arc::new(Field::new_list_field(DataType::Utf8View, true)))
-}
-
-/// A text for each row; for one that is the same in all rows an array of one.
-fn texts(value: &ColumnarValue, rows: usize) -> Result<Texts> {
-    let repeated = matches!(value, ColumnarValue::Scalar(_));
-    let array = value.clone().into_array(if repeated { 1 } else { rows })?;
-    let array = cast(&array, &DataType::Utf8View)?;
-    Ok(Texts { repeated, array: array.as_string_view().clone(), rows })
-}
-
-struct Texts {
-    repeated: bool,
-    array: StringViewArray,
-    rows: usize,
-}
-
-impl Texts {
-    fn get(&self, row: usize) -> Option<&str> {
-        let row = if self.repeated { 0 } else { row };
-        self.array.is_valid(row).then(|| self.array.value(row))
-    }
-}
-
-/// The steps of all rows.
-struct Paths(Vec<StepColumn>);
-
-/// One argument: a step, or a path.
-enum StepColumn {
-    /// The same for all rows; `None` is NULL.
-    Same(Option<Vec<Step<'static>>>),
-    Keys(Texts),
-    Indices(Int64Array),
-    /// Paths as PostgreSQL writes them.
-    Written(Texts),
-    Lists(ArrayRef),
-}
-
-impl StepColumn {
-    fn of(value: &ColumnarValue, way: Way, rows: usize) -> Result<Self> {
-        let repeated = matches!(value, ColumnarValue::Scalar(_));
-        let of_type = value.data_type();
-        let column = match &of_type {
-            DataType::Int64 => Self::Indices(
-                value
-                    .clone()
-                    .into_array(if repeated { 1 } else { rows })?
-                    .as_primitive::<Int64Type>()
-                    .clone(),
-            ),
-            DataType::List(_) => Self::Lists(value.clone().into_array(if repeated { 1 } else { rows })?),
-            _ if way == Way::Path => Self::Written(texts(value, rows)?),
-            _ => Self::Keys(texts(value, rows)?),
-        };
-        if !repeated {
-            return Ok(column);
-        }
-        let mut steps = Vec::new();
-        let known = column.push(0, &mut steps)?;
-        let owned = steps.into_iter().map(|step| match step {
-            Step::Key(key) => Step::Key(Cow::Owned(key.into_owned())),
-            Step::Either(name) => Step::Either(Cow::Owned(name.into_owned())),
-            Step::Index(index) => Step::Index(index),
-        });
-        Ok(Self::Same(known.then(|| owned.collect())))
-    }
-
-    /// Adds the steps of a row; `false` if one of them is NULL.
-    fn push<'a>(&'a self, row: usize, steps: &mut Vec<Step<'a>>) -> Result<bool> {
-        match self {
-            Self::Same(Some(same)) => steps.extend(same.iter().map(|step| match step {
-                Step::Key(key) => Step::Key(Cow::Borrowed(key.as_ref())),
-                Step::Either(name) => Step::Either(Cow::Borrowed(name.as_ref())),
-                Step::Index(index) => Step::Index(*index),
-            })),
-            Self::Keys(keys) => match keys.get(row) {
-                Some(key) => steps.push(Step::Key(Cow::Borrowed(key))),
-                None => return Ok(false),
-            },
-            Self::Indices(indices) if indices.is_valid(row) => steps.push(Step::Index(indices.value(row))),
-            Self::Same(None) | Self::Indices(_) => return Ok(false),
-            Self::Written(paths) => match paths.get(row).map(parse) {
-                Some(Ok(path)) => steps.extend(path),
-                Some(Err(why)) => return exec_err!("{why}"),
-                None => return Ok(false),
-            },
-            Self::Lists(lists) => {
-                let lists = lists.as_list::<i32>();
-                if lists.is_null(row) {
-                    return Ok(false);
-                }
-                let names = cast(&lists.value(row), &DataType::Utf8View)?;
-                for name in names.as_string_view() {
-                    let Some(name) = name else { return Ok(false) };
-                    steps.push(Step::Either(Cow::Owned(name.to_owned())));
-                }
-            }
-        }
-        Ok(true)
-    }
-}
-
-impl Paths {
-    /// Calls with what each row's steps lead to. The outer `None` is for a row in which the text or a step
-    /// is NULL.
-    fn each<'d>(
-        &self,
-        documents: &'d Texts,
-        mut call: impl FnMut(Option<(RawValue<'d>, &[Step<'_>])>),
-    ) -> Result<()> {
-        let mut steps = Vec::new();
-        let mut known = true;
-        let same = self.0.iter().all(|column| matches!(column, StepColumn::Same(_)));
-        for row in 0..documents.rows {
-            if !same || row == 0 {
-                steps.clear();
-                known = true;
-                for column in &self.0 {
-                    known &= column.push(row, &mut steps)?;
-                }
-            }
-            let document = documents.get(row).filter(|_| known).map(RawValue::trusted);
-            call(document.map(|document| (document, steps.as_slice())));
-        }
-        Ok(())
-    }
-}
-
-/// The value that a row's steps lead to.
-fn inside<'d>(at: Option<(RawValue<'d>, &[Step<'_>])>) -> Option<RawValue<'d>> {
-    at.and_then(|(document, steps)| find(document, steps))
 }
 
 impl JsonFunction {

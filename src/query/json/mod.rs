@@ -17,6 +17,7 @@
 //! [`path`] finds a value in a text, [`functions`] are the functions, [`operators`] turns operators
 //! into calls, and [`cast`] is `CAST(json -> key AS type)`.
 
+mod arguments;
 mod cast;
 mod functions;
 mod operators;

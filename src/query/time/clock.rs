@@ -101,7 +101,7 @@ impl Clock {
         if self.wall(likely)? == begin { Some(likely) } else { self.instant(begin) }
     }
 
-    /// An instant so many months, then days on the calendar, then nanoseconds later.
+    /// Adds months, then calendar days, then nanoseconds to an instant.
     pub(crate) fn shift(&mut self, nanos: i64, months: i32, days: i32, later: i64) -> Option<i64> {
         let mut at = nanos;
         if months != 0 {

@@ -41,7 +41,7 @@ fn rewrite(statement: &mut Statement) {
             let _ = statement.visit(&mut Calls);
         }
         Statement::Explain(explain) => rewrite(&mut explain.statement),
-        // Nothing of these is planned.
+        // Other statements are not planned.
         _ => {}
     }
 }
