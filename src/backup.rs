@@ -22,7 +22,7 @@
 //! on. Nothing that an older commit of the backup needs is removed from it, so a backup can give each state
 //! again that it was ever made of ([`BackupOptions::at_commit`]).
 //!
-//! No fact of an existing backup may go. So nobody may have it open for writing, its head must be a
+//! No fact of an existing backup may go. So no process may have it open for writing, its head must be a
 //! commit of the store, and what its journals hold must be in the store (`own_facts`).
 //!
 //! # A backup that is used

@@ -213,7 +213,7 @@ pub(crate) struct Attempts {
 }
 
 impl Attempts {
-    /// Fails if another process has committed facts of the stream with the numbers of these.
+    /// Fails if another process has committed facts of the stream with the numbers of the sealed facts.
     fn check_owned(&mut self, state: &State, stream: StreamId, sealed: &[Arc<Sealed>]) -> Result<()> {
         let committed = state.committed(stream);
         let first = sealed.iter().flat_map(|sealed| &sealed.chunks).map(|chunk| chunk.first).next();

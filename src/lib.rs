@@ -59,7 +59,7 @@
 //! Over years, `maintain/` looks after what has come so far. Rules of retention hide what they do not
 //! keep from every read, and [`Store::compact`] drops it for good; [`scan()`] tells whether the store is
 //! what the ledger says, [`verify()`] whether every fact is accounted for, and [`recover()`] makes a damaged
-//! store whole again. [`Store::backup`] makes a second store with the same facts. A commit says of each of these what it changed.
+//! store whole again. [`Store::backup`] makes a second store with the same facts. A commit says what each of them changed.
 //!
 //! With the feature `cli`, which is on unless it is turned off, [`cli`] is the command line.
 //!

@@ -178,7 +178,7 @@ impl Default for QuerySettings {
     }
 }
 
-/// What one query may use at most, where nobody has said it.
+/// The most memory for one query, unless the settings say otherwise.
 const MOST_MEMORY_BYTES: usize = 2 << 30;
 /// The smallest batch of a query, in facts.
 pub(crate) const LEAST_ROWS_AT_ONCE: u64 = 16;

@@ -22,13 +22,13 @@ use std::io::Seek;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::adopt::TailReader;
 use crate::buffer::Chunk;
 use crate::disk::Disk;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Seq, StreamId};
 use crate::journal::claim::{self, JournalFile};
 use crate::journal::source;
+use crate::journal::tail::TailReader;
 use crate::ledger::{Ledger, State, pin_commit};
 use crate::store::{Shared, is_unreadable};
 

@@ -117,7 +117,7 @@ class Handles:
                 store.reset_metrics()
 
     def use(self, user: object) -> None:
-        """Somebody records through these handles: the writer is closed when nobody does any more."""
+        """Handles that share one writer. The writer is closed when the last of them is closed."""
         with self._lock:
             self._users.add(user)
 

@@ -42,19 +42,19 @@ class InOrder:
     """Records the facts of event loops."""
 
     def __init__(self, handles: Handles) -> None:
-        # No cycle: handles that nobody uses any more are let go at once.
+        # No reference cycle: unused handles are freed at once.
         self._of = weakref.ref(handles)
         self._lock = threading.Lock()
         self._queue: deque[_Waiting] = deque()
         self._bytes = 0
         self._thread: threading.Thread | None = None
-        # The store is being closed: once there is no room, nothing waits for it any more.
+        # The store is being closed: after the buffer was full once, no fact waits for room.
         self._closing = False
 
     @property
     def _handles(self) -> Handles:
         handles = self._of()
-        assert handles is not None, "whoever records holds the handles"
+        assert handles is not None, "a recorder holds the handles"
         return handles
 
     async def record(
@@ -64,7 +64,7 @@ class InOrder:
 
         Then it waits, off the loop, until the fact is recorded as safely as the store's durability says. Who is
         cancelled meanwhile has recorded its fact all the same. What fails is given to ``failed``, if there is
-        such a function, also where nobody waits any more; else it is raised.
+        such a function, even if its caller was cancelled; otherwise it is raised.
         """
         try:
             appended = None if self._thread is not None else self._append(line)

@@ -63,7 +63,7 @@ async def _in_asyncio(
                     cancel.set()
     if cancelled is not None:
         if not future.cancelled():
-            # So that asyncio does not complain that nobody looked.
+            # Otherwise asyncio logs that the exception was never retrieved.
             future.exception()
         raise cancelled
     return future.result()
@@ -156,7 +156,7 @@ def _tell(soon: Callable[[Callable[[], None]], Any], tell: Callable[[], None]) -
     try:
         soon(tell)
     except RuntimeError:
-        # The loop has ended, and with it whoever waited.
+        # The event loop has ended, and its tasks with it.
         pass
 
 

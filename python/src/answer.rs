@@ -126,7 +126,7 @@ impl Answer {
         self.batches.iter().map(RecordBatch::num_rows).sum()
     }
 
-    /// Rows as tuples: so many of them, after the first ones.
+    /// Returns up to `most` rows as tuples, after the first `after` rows.
     #[pyo3(signature = (most, after=0))]
     fn rows<'py>(&self, py: Python<'py>, most: usize, after: usize) -> PyResult<Bound<'py, PyList>> {
         let rows = PyList::empty(py);
@@ -230,7 +230,7 @@ enum Rest {
     Open(SendableRecordBatchStream),
     /// A thread has taken the stream out, and reads from it.
     BeingRead,
-    /// All was read, or is not wanted any more.
+    /// All rows were read, or the stream was closed.
     Ended,
     /// The query failed before its end.
     Failed(CutShort),
@@ -327,7 +327,7 @@ impl Stream {
                     self.leave(Rest::Failed(CutShort::by(&error)));
                     return Err(raise(error));
                 }
-                // After a panic nobody knows what the stream would give.
+                // After a panic, the state of the stream is unknown.
                 Err(error) if is_fault(py, &error) => {
                     let cut = CutShort { kind: ErrorKind::Internal, why: error.value(py).to_string() };
                     self.leave(Rest::Failed(cut));

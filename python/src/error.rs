@@ -88,7 +88,7 @@ pub(crate) fn is_fault(py: Python<'_>, error: &PyErr) -> bool {
     error.is_instance_of::<InternalError>(py)
 }
 
-/// What was asked for is not wanted any more.
+/// The caller cancelled the work.
 pub(crate) fn cancelled() -> PyErr {
     CancelledError::new_err("it was stopped, for what waited for it was cancelled")
 }

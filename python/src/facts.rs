@@ -24,7 +24,7 @@ impl Facts {
 
 #[pymethods]
 impl Facts {
-    /// Up to so many more, each with the cursor behind it; none at the end.
+    /// Returns up to `most` more facts, each with the cursor after it; an empty list at the end.
     fn take(&self, py: Python<'_>, most: usize) -> PyResult<Vec<(String, String)>> {
         detached(py, || {
             let mut following = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -52,7 +52,7 @@ impl Listed {
 
 #[pymethods]
 impl Listed {
-    /// Up to so many more, as their JSON lines; none at the end.
+    /// Returns up to `most` more facts as JSON lines; an empty list at the end.
     fn take(&self, py: Python<'_>, most: usize) -> PyResult<Vec<String>> {
         check(py)?;
         detached(py, || {

@@ -16,7 +16,7 @@ use crate::error::{cancelled, fault, raise};
 /// How long work may go on before Ctrl-C is looked for again.
 pub(crate) const SIGNALS: Duration = Duration::from_millis(50);
 
-/// How many times more it is waited for work that was told to stop: a few seconds.
+/// The number of waits for work that was asked to stop. Together they take a few seconds.
 const PATIENCE: u32 = 100;
 
 thread_local! {
@@ -108,7 +108,7 @@ pub(crate) fn detached<T: Send>(
 
 /// What becomes of work when Ctrl-C, or a cancelled task, stops the wait for it.
 pub(crate) enum Stopped<'f> {
-    /// It is told, and waited for: it ends soon.
+    /// The flag is set, and the work ends soon. The caller waits for its end.
     Told(&'f AtomicBool),
     /// It goes on until it is done.
     GoesOn,
@@ -136,7 +136,7 @@ pub(crate) fn interruptible<T: Send + 'static>(
     let thread = std::thread::Builder::new().name("ostracon-work".to_owned());
     thread.spawn(move || {
         let done = catch_unwind(AssertUnwindSafe(work)).map_err(|panic| text_of(&*panic));
-        // Nobody may wait any more.
+        // The caller may have stopped waiting.
         let _ = sender.send(done);
     })?;
     let mut interrupted = Ok(());

@@ -13,7 +13,7 @@ use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
-/// Warnings that nobody has fetched, and how many are kept.
+/// Warnings that Python has not fetched, and the largest number that is kept.
 static WAITING: Mutex<VecDeque<(bool, String)>> = Mutex::new(VecDeque::new());
 const MOST: usize = 1_000;
 /// How often it is tried to put one down.

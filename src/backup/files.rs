@@ -161,7 +161,7 @@ impl<'a> Files<'a> {
                 let _ = self.disk.remove(from);
                 Ok(())
             }
-            // A file system without links: nobody else puts a file of that name here.
+            // A file system without links: no other process puts a file of that name here.
             Err(error) if is_not_linked(&error) && !to.exists() => fs::rename(from, to),
             Err(error) => Err(error),
         }

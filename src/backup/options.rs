@@ -59,7 +59,7 @@ pub struct BackupReport {
     pub commit: u64,
     /// Files that were copied.
     pub copied: u64,
-    /// Bytes of these.
+    /// The bytes of the copied files.
     pub copied_bytes: u64,
     /// Segments that were linked.
     pub linked: u64,

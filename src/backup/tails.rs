@@ -25,7 +25,7 @@ use crate::ledger::State;
 /// A stream's journal file in the backup.
 pub(super) struct StreamTail {
     folder: PathBuf,
-    /// Its place; none if the stream has no file any more.
+    /// Its place; none if the stream has no file now.
     path: Option<PathBuf>,
     /// Where it is ready, unless it is in its place already.
     ready: Option<PathBuf>,

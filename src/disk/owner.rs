@@ -43,7 +43,7 @@ pub(super) fn take_after(_: &Metadata, _: &File) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether something belongs to somebody else than the folder that it is in.
+/// Whether a file and its folder have different owners.
 #[cfg(unix)]
 pub(crate) fn is_of_another(folder: &Metadata, found: &Metadata) -> bool {
     use std::os::unix::fs::MetadataExt;

@@ -152,7 +152,7 @@ impl Cursor {
         let newest: BTreeMap<StreamId, Seq> = snapshot.newest()?.into_iter().collect();
         for (stream, seq) in &self.passed {
             let end = newest.get(stream).copied().unwrap_or_default();
-            // Numbers that a power failure took are given to nobody else: nothing comes after them.
+            // Numbers that a power failure took are not given out again: no fact comes after them.
             if *seq > end && !snapshot.may_have_lost_numbers(*stream) {
                 return refused(if end.0 == 0 {
                     format!("it has no stream {stream}")

@@ -86,7 +86,7 @@ impl<R: Read> Lines<R> {
                 return Ok(Part::Lines(text));
             }
             if self.ended {
-                // Whether a line is whole on which the input failed, nobody knows.
+                // The line at which the input failed may not be whole.
                 if let Some(failure) = self.source.failure() {
                     return Err(failure);
                 }

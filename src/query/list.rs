@@ -144,7 +144,7 @@ pub struct Listed {
     pub facts: Vec<Recorded<Fact<'static>>>,
     /// Facts in damaged segments, of which some may be among those found.
     pub passed_over: u64,
-    /// What is wrong with each of these segments, and with journals and the ledger.
+    /// The damage of each segment, of journals and of the ledger.
     pub damage: Vec<Error>,
 }
 

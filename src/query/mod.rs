@@ -344,7 +344,7 @@ fn ours(root: &DataFusionError) -> Option<&Error> {
     source.downcast_ref::<Error>()
 }
 
-/// What DataFusion adds to errors of its own, also where somebody asked for what there is not.
+/// A sentence that DataFusion adds to its internal errors, also to errors that a mistake in the query caused.
 const REPORT_REQUEST: &str = ".\nThis issue was likely caused by a bug in DataFusion's code. Please help us to resolve this by \
                               filing a bug report in our issue tracker: https://github.com/apache/datafusion/issues";
 

@@ -48,7 +48,7 @@ pub(crate) struct Matches {
     pub(crate) matching: BooleanArray,
     /// The rows of which it cannot be asked, in their order; they are not among the matching.
     pub(crate) doubtful: Vec<usize>,
-    /// Why the first of these cannot be asked.
+    /// Why the predicate failed on the first doubtful row.
     pub(crate) why: Option<Error>,
 }
 

@@ -32,7 +32,7 @@ use crate::ledger::Segment;
 use crate::segment::{CheckedFooter, SegmentBytes};
 use crate::store::Shared;
 
-/// Gives DataFusion readers of these segments.
+/// Opens the readers of segments for DataFusion.
 pub(super) struct SegmentReaders {
     root: PathBuf,
     disk: Disk,

@@ -77,7 +77,7 @@ impl Stop {
         self.work.part()
     }
 
-    /// Somebody waits for rows, until this is dropped.
+    /// A caller waits for rows until this is dropped.
     pub(super) fn begin(self: &Arc<Self>, timeout: Option<Duration>) -> Wanted {
         if self.wanted.fetch_add(1, Ordering::Relaxed) == 0 {
             self.stopped.store(false, Ordering::Relaxed);
@@ -89,7 +89,7 @@ impl Stop {
         Wanted(Arc::clone(self))
     }
 
-    /// Fails if nobody waits any more, or nobody should.
+    /// Fails if no caller waits for the answer, or the time is over.
     fn check(&self) -> Result<()> {
         if self.stopped.load(Ordering::Relaxed) {
             let error = Error::new(ErrorKind::Query, "the query was stopped: nobody waits for its answer");

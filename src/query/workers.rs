@@ -79,7 +79,7 @@ impl Work {
         Part(Arc::clone(self))
     }
 
-    /// Whether it keeps one of these threads busy although its answer is not wanted any more.
+    /// Whether the query was stopped and still keeps a worker thread busy.
     fn holds(&self, generation: u64) -> bool {
         self.goes_on()
             && self.unwanted.load(Ordering::Relaxed)

@@ -17,7 +17,7 @@ use crate::ledger::Segment;
 const MOST_GROUP_ROWS: u64 = 4 << 20;
 /// What a segment's facts come to at most, if nothing says how much that is.
 const MOST_FACT_BYTES: u64 = 1 << 30;
-/// A column of few rows may have so many bytes more than its values: dictionaries, headers, levels.
+/// The bytes that a column of few rows may have beside its values: dictionaries, headers, levels.
 const COLUMN_OVERHEAD_BYTES: u64 = 1 << 20;
 /// Bytes of a row in a column besides its text: a number, its levels, its part of headers.
 const ROW_OVERHEAD_BYTES: u64 = 64;

@@ -32,7 +32,7 @@ use crate::fact::columns::schema;
 /// Most headers are shorter.
 const HEADER_BYTES: usize = 1 << 10;
 
-/// The metadata of as many row groups as are whole, of a file of this kind with so many rows.
+/// The metadata of the whole row groups in a file of this kind with `rows` rows.
 pub(crate) fn walk(file: &File, kind: Kind, rows: u64) -> Option<ParquetMetaData> {
     let schema = Arc::new(ArrowSchemaConverter::new().convert(&schema(kind)).ok()?);
     let mut walker = Walker { length: file.metadata().ok()?.len(), file, at: 4 };

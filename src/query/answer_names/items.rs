@@ -135,7 +135,7 @@ fn name_select(
         }
         let expr = match item {
             SelectItem::UnnamedExpr(expr) => expr.clone(),
-            // Which of the two is meant by ORDER BY is not known: it stays refused.
+            // ORDER BY could mean either of the two, so the query stays refused.
             SelectItem::ExprWithAlias { expr, .. } if !mentioned.contains(&name) => expr.clone(),
             _ => continue,
         };

@@ -1,4 +1,4 @@
-//! Mentions of a name that a query within the query has twice: which of the two is meant is not known.
+//! Finds mentions of a name that a subquery has twice, and that is therefore ambiguous.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -87,7 +87,7 @@ impl Mentions<'_> {
         }
     }
 
-    /// Refuses a name that one of these queries has twice.
+    /// Refuses a name that a subquery has twice.
     fn check<'q>(&self, queries: impl IntoIterator<Item = &'q String>, name: &str) -> ControlFlow<Error> {
         for query in queries {
             if self.doubles.0.get(query).is_some_and(|names| names.contains(name)) {

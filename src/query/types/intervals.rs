@@ -62,7 +62,7 @@ fn is_interval(expr: &Expr, schema: &DFSchema) -> bool {
     matches!(expr.get_type(schema), Ok(DataType::Interval(_)))
 }
 
-/// Whether values of these expressions are compared as intervals.
+/// Whether values of the expressions are compared as intervals.
 fn compare_as_intervals<'e>(mut exprs: impl Iterator<Item = &'e Expr>, schema: &DFSchema) -> bool {
     let mut any = false;
     let fit = exprs.all(|expr| match expr.get_type(schema) {
