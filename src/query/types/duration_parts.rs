@@ -1,12 +1,17 @@
 //! The parts of a duration: `extract(hour FROM last_seen - first_seen)` returns the hours within the last day, as in
 //! PostgreSQL.
 //!
-//! DataFusion 55.2 returns the total in hours. It also loses fractions of seconds, and overflows 32 bits.
+//! DataFusion 55.2 returns the total in hours. It also loses fractions of seconds, and overflows 32 bits. And the seconds
+//! of an interval are PostgreSQL's: of a year of 365.25 days, where DataFusion has 360.
+
+use std::sync::Arc;
 
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::{DFSchema, Result, plan_err};
 use datafusion::logical_expr::expr::ScalarFunction;
-use datafusion::logical_expr::{Expr, ExprSchemable, cast, lit};
+use datafusion::logical_expr::{Expr, ExprSchemable, ScalarUDF, cast, lit};
+
+use super::intervals;
 
 const SECOND: i64 = 1_000_000_000;
 const MINUTE: i64 = 60 * SECOND;
@@ -18,9 +23,14 @@ pub(super) fn rewrite(expr: &Expr, schema: &DFSchema) -> Result<Option<Expr>> {
     let Expr::ScalarFunction(ScalarFunction { func, args }) = expr else { return Ok(None) };
     let [part, length] = args.as_slice() else { return Ok(None) };
     let part = part.as_literal().and_then(|part| part.try_as_str().flatten());
-    let (Some(part), "date_part", Ok(DataType::Duration(_))) = (part, func.name(), length.get_type(schema))
-    else {
-        return Ok(None);
+    let part = match (part, func.name(), length.get_type(schema)) {
+        (Some(part), "date_part", Ok(DataType::Duration(_))) => part,
+        (Some(part), "date_part", Ok(DataType::Interval(_)))
+            if part.eq_ignore_ascii_case("epoch") && !intervals::is_canonical(length) =>
+        {
+            return Ok(Some(seconds_of_interval(func, length)));
+        }
+        _ => return Ok(None),
     };
     let length = cast(length.clone(), DataType::Duration(TimeUnit::Nanosecond));
     let nanos = cast(length, DataType::Int64);
@@ -42,4 +52,15 @@ pub(super) fn rewrite(expr: &Expr, schema: &DFSchema) -> Result<Option<Expr>> {
             );
         }
     }))
+}
+
+/// What `extract(epoch FROM interval)` returns. The interval is made canonical, which keeps its length: this function
+/// leaves such an expression as it is.
+fn seconds_of_interval(date_part: &Arc<ScalarUDF>, interval: &Expr) -> Expr {
+    /// By so much a year of 365.25 days is longer than twelve months of 30 days.
+    const YEAR_BEYOND_MONTHS: f64 = 5.25 * 86_400.0;
+    let canonical = intervals::function().call(vec![interval.clone()]);
+    let seconds = date_part.call(vec![lit("epoch"), canonical]);
+    let years = date_part.call(vec![lit("year"), interval.clone()]);
+    seconds + cast(years, DataType::Float64) * lit(YEAR_BEYOND_MONTHS)
 }

@@ -1,4 +1,4 @@
-//! The sum of intervals, part by part, without wrapping.
+//! The sum and the average of intervals, part by part, without wrapping.
 
 use arrow::array::{ArrayRef, AsArray};
 use arrow::datatypes::{
@@ -6,6 +6,8 @@ use arrow::datatypes::{
 };
 use datafusion::common::{Result, ScalarValue, exec_datafusion_err};
 use datafusion::logical_expr::Accumulator;
+
+use super::scaled_lengths;
 
 const DAY: i128 = 24 * 60 * 60 * 1_000_000_000;
 const EXACT: DataType = DataType::Decimal128(38, 0);
@@ -16,9 +18,16 @@ pub(super) struct IntervalSum {
     parts: [i128; 3],
     /// How many intervals it is of.
     intervals: i128,
+    /// Whether the average is asked for.
+    averages: bool,
 }
 
 impl IntervalSum {
+    /// The sum, or the average, of no intervals yet.
+    pub(super) fn new(averages: bool) -> Self {
+        Self { averages, ..Self::default() }
+    }
+
     /// What it passes on between the phases of an aggregation.
     pub(super) fn state_fields(name: &str) -> Vec<FieldRef> {
         let fields = ["intervals", "months", "days", "nanoseconds"].map(|part| format!("{name}[{part}]"));
@@ -75,8 +84,11 @@ impl Accumulator for IntervalSum {
         };
         let part = |part: i128| i32::try_from(part).map_err(|_| too_long());
         let nanoseconds = i64::try_from(nanoseconds).map_err(|_| too_long())?;
-        let sum = IntervalMonthDayNano::new(part(months)?, part(days)?, nanoseconds);
-        Ok(ScalarValue::IntervalMonthDayNano(Some(sum)))
+        let mut answer = IntervalMonthDayNano::new(part(months)?, part(days)?, nanoseconds);
+        if self.averages {
+            answer = scaled_lengths::divided(answer, self.intervals)?;
+        }
+        Ok(ScalarValue::IntervalMonthDayNano(Some(answer)))
     }
 
     fn size(&self) -> usize {

@@ -46,7 +46,8 @@ pub(super) fn function() -> Arc<ScalarUDF> {
     Arc::clone(&FUNCTION)
 }
 
-fn is_canonical(expr: &Expr) -> bool {
+/// Whether an expression is a call of [`function`].
+pub(super) fn is_canonical(expr: &Expr) -> bool {
     match expr {
         Expr::Alias(Alias { expr, .. }) => is_canonical(expr),
         Expr::ScalarFunction(ScalarFunction { func, .. }) => func.name() == NAME,

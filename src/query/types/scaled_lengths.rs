@@ -1,7 +1,8 @@
 //! `2 * interval '1 day'`, `(last_seen - first_seen) / 2`: intervals and durations multiplied or divided by a number.
 //!
-//! DataFusion 55.2 refuses them. The parts of an interval are scaled as PostgreSQL's `interval_mul` and `interval_div` do:
-//! a fraction of a month becomes days, of which it has 30, and a fraction of a day becomes hours.
+//! DataFusion 55.2 refuses them. Months and days are scaled as PostgreSQL's `interval_mul` and `interval_div` do, with
+//! their rounding: a fraction of a month becomes days, of which it has 30, and a fraction of a day becomes hours.
+//! Nanoseconds, and durations, are scaled exactly.
 
 use std::sync::{Arc, LazyLock};
 
@@ -19,11 +20,11 @@ use datafusion::logical_expr::{
 };
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 
-const DAY: i128 = 24 * 60 * 60 * 1_000_000_000;
+const DAY_SECONDS: f64 = 24.0 * 60.0 * 60.0;
 const INTERVAL: DataType = DataType::Interval(IntervalUnit::MonthDayNano);
 const DURATION: DataType = DataType::Duration(TimeUnit::Nanosecond);
-/// The binary digits of a fraction that a factor has at most.
-const FRACTION_BITS: i32 = 50;
+/// The binary digits of a 64-bit float.
+const DIGITS: i32 = f64::MANTISSA_DIGITS.cast_signed();
 
 /// Plans these products and quotients.
 #[derive(Debug)]
@@ -50,6 +51,12 @@ impl ExprPlanner for ScaledLengths {
         let function = if divides { &FUNCTIONS.1 } else { &FUNCTIONS.0 };
         Ok(PlannerResult::Planned(function.call(vec![length, factor])))
     }
+}
+
+/// An interval divided by a number of intervals.
+pub(super) fn divided(interval: IntervalMonthDayNano, by: i128) -> Result<IntervalMonthDayNano> {
+    let number = i64::try_from(by).map_err(|_| out_of_range())?;
+    Factor::of_integer(number).inverse()?.of_interval(interval)
 }
 
 fn is_number(of: &DataType) -> bool {
@@ -131,7 +138,7 @@ impl Factors {
         match self {
             Self::Whole(numbers) => {
                 let numbers = numbers.as_primitive::<Int64Type>();
-                numbers.is_valid(row).then(|| Ok(Factor { above: numbers.value(row).into(), below: 1 }))
+                numbers.is_valid(row).then(|| Ok(Factor::of_integer(numbers.value(row))))
             }
             Self::Fractions(numbers) => {
                 let numbers = numbers.as_primitive::<Float64Type>();
@@ -141,62 +148,91 @@ impl Factors {
     }
 }
 
-/// A fraction. Its parts have at most 63 bits.
+/// A number by which lengths are multiplied or divided.
 #[derive(Clone, Copy)]
 struct Factor {
+    number: f64,
+    divides: bool,
+    /// By what is multiplied, as a fraction.
     above: i128,
     below: i128,
 }
 
 impl Factor {
+    fn of_integer(number: i64) -> Self {
+        #[expect(clippy::cast_precision_loss, reason = "it has an answer only with 0 months and 0 days")]
+        Self { number: number as f64, divides: false, above: number.into(), below: 1 }
+    }
+
     fn of_fraction(number: f64) -> Result<Self> {
         if !number.is_finite() || number.abs() >= 2_f64.powi(62) {
             return Err(out_of_range());
         }
-        // Of a large number fewer digits behind the point are left.
         let size = if number == 0.0 { 0 } else { number.abs().log2().ceil() as i32 };
-        let bits = (FRACTION_BITS - size).clamp(0, FRACTION_BITS);
+        // All digits, but for numbers so small that nothing is left of any length.
+        let bits = (DIGITS - size).clamp(0, 126);
         #[expect(clippy::cast_possible_truncation, reason = "below 2^62")]
         let above = (number * 2_f64.powi(bits)).round() as i128;
-        Ok(Self { above, below: 1 << bits })
+        Ok(Self { number, divides: false, above, below: 1 << bits })
     }
 
     fn inverse(self) -> Result<Self> {
         let sign = self.above.signum();
+        if self.number != 0.0 && sign == 0 {
+            return Err(out_of_range());
+        }
         if sign == 0 {
             return Err(exec_datafusion_err!("a length of time is divided by zero"));
         }
-        Ok(Self { above: self.below * sign, below: self.above * sign })
-    }
-
-    /// The whole part of a product, and the rest of it, in parts of `below`.
-    const fn split(self, value: i128) -> (i128, i128) {
-        let product = value * self.above;
-        (product / self.below, product % self.below)
+        Ok(Self { divides: true, above: self.below * sign, below: self.above * sign, ..self })
     }
 
     /// A product, rounded.
     fn of(self, value: i128) -> Result<i128> {
+        // Where this overflows the answer has more than 63 bits, too.
         let product = value.checked_mul(self.above).ok_or_else(out_of_range)?;
         let half = self.below / 2 * product.signum();
-        Ok((product + half) / self.below)
+        Ok(product.checked_add(half).ok_or_else(out_of_range)? / self.below)
+    }
+
+    /// The whole part of a product, and the rest of it.
+    fn split(self, value: i32) -> Result<(i32, f64)> {
+        let value = f64::from(value);
+        let product = if self.divides { value / self.number } else { value * self.number };
+        let whole = narrow_days(product)?;
+        Ok((whole, product - f64::from(whole)))
     }
 
     fn of_interval(self, interval: IntervalMonthDayNano) -> Result<IntervalMonthDayNano> {
-        let (months, rest) = self.split(interval.months.into());
-        let (days_of_months, rest_of_months) = ((rest * 30) / self.below, (rest * 30) % self.below);
-        let (days, rest_of_days) = self.split(interval.days.into());
-        // Not more than two days.
-        let rest = (rest_of_months + rest_of_days) as f64 / self.below as f64;
-        #[expect(clippy::cast_possible_truncation, reason = "of two days")]
-        let rest = (rest * DAY as f64).round() as i128;
-        let nanoseconds = self.of(interval.nanoseconds.into())? + rest;
+        let (months, rest) = self.split(interval.months)?;
+        let days_of_months = rounded(rest * 30.0);
+        let (days, rest_of_days) = self.split(interval.days)?;
+        let seconds = rounded((rest_of_days + days_of_months.fract()) * DAY_SECONDS);
+        let carried = (seconds / DAY_SECONDS).trunc();
+        let seconds = carried.mul_add(-DAY_SECONDS, seconds);
+        #[expect(clippy::cast_possible_truncation, reason = "less than a day")]
+        let rest = (seconds * 1e9).round() as i128;
+        let days = f64::from(days) + carried + days_of_months.trunc();
         Ok(IntervalMonthDayNano {
-            months: i32::try_from(months).map_err(|_| out_of_range())?,
-            days: i32::try_from(days + days_of_months).map_err(|_| out_of_range())?,
-            nanoseconds: narrow(nanoseconds)?,
+            months,
+            days: narrow_days(days)?,
+            nanoseconds: narrow(self.of(interval.nanoseconds.into())? + rest)?,
         })
     }
+}
+
+/// To six digits behind the point, as PostgreSQL's `TSROUND` does.
+fn rounded(number: f64) -> f64 {
+    (number * 1e6).round_ties_even() / 1e6
+}
+
+/// The whole part of a number of months or days.
+fn narrow_days(number: f64) -> Result<i32> {
+    if !(f64::from(i32::MIN)..=f64::from(i32::MAX)).contains(&number.trunc()) {
+        return Err(out_of_range());
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "it is in the range")]
+    Ok(number as i32)
 }
 
 fn narrow(nanoseconds: i128) -> Result<i64> {
@@ -254,34 +290,45 @@ impl ScalarUDFImpl for Scaled {
 mod tests {
     use super::*;
 
-    fn scaled(months: i32, days: i32, hours: i64, factor: Factor) -> (i32, i32, i64) {
-        let hour = 3_600_000_000_000;
-        let interval = IntervalMonthDayNano { months, days, nanoseconds: hours * hour };
-        let IntervalMonthDayNano { months, days, nanoseconds } = factor.of_interval(interval).unwrap();
-        (months, days, nanoseconds / (hour / 60))
-    }
-
-    /// Months, days and minutes, as PostgreSQL 15 answers.
+    /// All of a table that PostgreSQL made. It has microseconds, so one more or less is no difference.
     #[test]
-    fn the_parts_of_an_interval_are_scaled_as_in_postgresql() {
-        let times = |number: f64| Factor::of_fraction(number).unwrap();
-        let by = |number| Factor { above: number, below: 1 }.inverse().unwrap();
-        assert_eq!(scaled(1, 2, 3, Factor { above: -2, below: 1 }), (-2, -4, -360));
-        assert_eq!(scaled(1, 0, 0, times(0.5)), (0, 15, 0));
-        assert_eq!(scaled(0, 1, 0, times(1.5)), (0, 1, 720));
-        assert_eq!(scaled(1, 1, 1, by(2)), (0, 15, 12 * 60 + 30));
-        assert_eq!(scaled(5, 0, 0, by(4)), (1, 7, 720));
-        assert_eq!(scaled(0, 7, 0, by(-2)), (0, -3, -720));
-        assert_eq!(scaled(0, 0, 1, by(3)), (0, 0, 20));
+    fn the_parts_of_an_interval_are_scaled_as_by_postgresql() {
+        let known = include_str!("../../../tests/data/postgresql/scaled_intervals.tsv");
+        for line in known.lines().filter(|line| !line.starts_with('#')) {
+            let parts: Vec<_> = line.split('\t').collect();
+            let [months, days, micros, op, number, rest @ ..] = parts.as_slice() else { panic!("{line}") };
+            let interval = IntervalMonthDayNano {
+                months: months.parse().unwrap(),
+                days: days.parse().unwrap(),
+                nanoseconds: micros.parse::<i64>().unwrap() * 1_000,
+            };
+            let factors = match number.parse() {
+                Ok(whole) => vec![Factor::of_integer(whole), Factor::of_fraction(whole as f64).unwrap()],
+                Err(_) => vec![Factor::of_fraction(number.parse().unwrap()).unwrap()],
+            };
+            for factor in factors {
+                let factor = if *op == "/" { factor.inverse().unwrap() } else { factor };
+                let Some(nanos) = rest[2].parse::<i64>().unwrap().checked_mul(1_000) else {
+                    assert!(factor.of_interval(interval).is_err(), "{line}");
+                    continue;
+                };
+                let scaled = factor.of_interval(interval).unwrap();
+                assert_eq!([scaled.months.to_string(), scaled.days.to_string()], rest[..2], "{line}");
+                assert!((scaled.nanoseconds - nanos).abs() <= 1_000, "{line}: {scaled:?}");
+            }
+        }
     }
 
     #[test]
     fn what_has_no_answer_fails() {
-        assert!(Factor { above: 0, below: 1 }.inverse().is_err());
+        assert!(Factor::of_integer(0).inverse().is_err());
         assert!(Factor::of_fraction(f64::NAN).is_err() && Factor::of_fraction(1e30).is_err());
         let day = IntervalMonthDayNano { months: 0, days: 1, nanoseconds: 0 };
-        assert!(Factor { above: i64::MAX.into(), below: 1 }.of_interval(day).is_err());
+        assert!(Factor::of_integer(i64::MAX).of_interval(day).is_err());
         assert!(Factor::of_fraction(4e18).unwrap().of(i64::MAX.into()).and_then(narrow).is_err());
+        assert!(Factor::of_fraction(1e-300).unwrap().inverse().is_err());
+        assert!(Factor::of_fraction(1e-30).unwrap().inverse().unwrap().of(i64::MAX.into()).is_err());
         assert_eq!(Factor::of_fraction(0.1).unwrap().of(10_000_000_000).unwrap(), 1_000_000_000);
+        assert_eq!(Factor::of_fraction(1e-6).unwrap().inverse().unwrap().of(3_600).unwrap(), 3_600_000_000);
     }
 }

@@ -19,15 +19,20 @@ use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::AggregateOrderSensitivity;
 use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, Documentation, EmitTo, GroupsAccumulator, ReversedUDAF,
-    SetMonotonicity, Signature, StatisticsArgs,
+    SetMonotonicity, Signature, StatisticsArgs, TypeSignature,
 };
 
 use super::interval_sum::IntervalSum;
 
+const INTERVAL: DataType = DataType::Interval(IntervalUnit::MonthDayNano);
+/// The name of DataFusion's average.
+const AVERAGE: &str = "avg";
+
 /// Puts these in the place of DataFusion's `sum` and `avg`.
 pub(super) fn register(registry: &mut dyn FunctionRegistry) -> Result<()> {
     for inner in [sum_udaf(), avg_udaf()] {
-        registry.register_udaf(Arc::new(AggregateUDF::new_from_impl(Wide { inner })))?;
+        let signature = with_intervals(inner.signature());
+        registry.register_udaf(Arc::new(AggregateUDF::new_from_impl(Wide { inner, signature })))?;
     }
     Ok(())
 }
@@ -36,6 +41,16 @@ pub(super) fn register(registry: &mut dyn FunctionRegistry) -> Result<()> {
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Wide {
     inner: Arc<AggregateUDF>,
+    signature: Signature,
+}
+
+/// What a function takes, and intervals: DataFusion 55.2 has no average of these.
+fn with_intervals(signature: &Signature) -> Signature {
+    let mut signature = signature.clone();
+    if let TypeSignature::OneOf(each) = &mut signature.type_signature {
+        each.insert(0, TypeSignature::Exact(vec![INTERVAL]));
+    }
+    signature
 }
 
 /// The type in which values of a type are added; `None` if their own is as good.
@@ -81,9 +96,7 @@ fn convert_answer(name: &str, answer: &ArrayRef, to: &DataType) -> Result<ArrayR
 
 /// Whether the parts of intervals are added, each in 128 bits.
 fn of_intervals(fields: &[FieldRef], distinct: bool) -> bool {
-    let is_interval =
-        |field: &FieldRef| matches!(field.data_type(), DataType::Interval(IntervalUnit::MonthDayNano));
-    fields.first().is_some_and(is_interval) && !distinct
+    fields.first().is_some_and(|field| *field.data_type() == INTERVAL) && !distinct
 }
 
 impl Wide {
@@ -125,11 +138,11 @@ impl AggregateUDFImpl for Wide {
     }
 
     fn signature(&self) -> &Signature {
-        self.inner.signature()
+        &self.signature
     }
 
     fn return_type(&self, given: &[DataType]) -> Result<DataType> {
-        self.inner.return_type(given)
+        if *given == [INTERVAL] { Ok(INTERVAL) } else { self.inner.return_type(given) }
     }
 
     fn coerce_types(&self, given: &[DataType]) -> Result<Vec<DataType>> {
@@ -138,7 +151,7 @@ impl AggregateUDFImpl for Wide {
 
     fn accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
         if of_intervals(args.expr_fields, args.is_distinct) {
-            return Ok(Box::new(IntervalSum::default()));
+            return Ok(Box::new(IntervalSum::new(self.name() == AVERAGE)));
         }
         let Some((conversion, field)) = self.widened(&args)? else { return self.inner.accumulator(args) };
         let fields = fields_of(&conversion);
@@ -148,7 +161,7 @@ impl AggregateUDFImpl for Wide {
 
     fn create_sliding_accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
         if of_intervals(args.expr_fields, args.is_distinct) {
-            return Ok(Box::new(IntervalSum::default()));
+            return Ok(Box::new(IntervalSum::new(self.name() == AVERAGE)));
         }
         let Some((conversion, field)) = self.widened(&args)? else {
             return self.inner.create_sliding_accumulator(args);
