@@ -1,6 +1,8 @@
-//! Spellings of PostgreSQL that DataFusion 55.2 refuses, although it answers another spelling of the same.
+//! Spellings of PostgreSQL that DataFusion 55.2 refuses or misreads, although it answers another spelling of the same.
 
-use datafusion::sql::sqlparser::ast::{Expr, LimitClause, Query, Value};
+mod interval_texts;
+
+use datafusion::sql::sqlparser::ast::{DataType, Expr, LimitClause, Query, UnaryOperator, Value};
 
 /// Turns `FETCH FIRST n ROWS ONLY` into `LIMIT n`.
 pub(super) fn replace_fetch(query: &mut Query) {
@@ -52,6 +54,27 @@ fn escaped_by_backslash(pattern: &str, escape: Option<char>) -> Option<String> {
         replaced.push(character);
     }
     Some(replaced)
+}
+
+/// Writes the text of a constant interval as DataFusion reads it, and `- INTERVAL '1 day 2 hours'` as
+/// `-(INTERVAL '1 day 2 hours')`: the sign would be taken for the first part's.
+pub(super) fn replace_interval(expr: &mut Expr) {
+    let text = match expr {
+        Expr::UnaryOp { op: UnaryOperator::Minus, expr } if matches!(**expr, Expr::Interval(_)) => {
+            let interval = std::mem::replace(expr.as_mut(), Expr::Tuple(Vec::new()));
+            **expr = Expr::Nested(Box::new(interval));
+            return;
+        }
+        Expr::Interval(interval) if interval.leading_field.is_none() => interval.value.as_mut(),
+        Expr::Cast { expr, data_type: DataType::Interval { fields: None, .. }, .. } => expr.as_mut(),
+        _ => return,
+    };
+    if let Expr::Value(constant) = text
+        && let Value::SingleQuotedString(text) = &mut constant.value
+        && let Some(replaced) = interval_texts::in_words(text)
+    {
+        *text = replaced;
+    }
 }
 
 #[cfg(test)]

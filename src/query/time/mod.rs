@@ -28,7 +28,7 @@ use datafusion::common::Result;
 use datafusion::execution::FunctionRegistry;
 
 pub(super) use session_zone::SessionZone;
-pub(super) use syntax::{logical_expr, statement_plan};
+pub(super) use syntax::{call, logical_expr, statement_plan};
 
 /// Registers the functions.
 pub(super) fn register(registry: &mut dyn FunctionRegistry) -> Result<()> {

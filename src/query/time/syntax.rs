@@ -58,6 +58,7 @@ impl VisitorMut for Calls {
 
     fn pre_visit_expr(&mut self, expr: &mut ast::Expr) -> ControlFlow<()> {
         spellings::replace_escape(expr);
+        spellings::replace_interval(expr);
         chains::balance_parsed(expr);
         ControlFlow::Continue(())
     }
@@ -67,16 +68,17 @@ impl VisitorMut for Calls {
             let nothing = || Box::new(ast::Expr::Tuple(Vec::new()));
             let timestamp = std::mem::replace(timestamp, nothing());
             let time_zone = std::mem::replace(time_zone, nothing());
-            *expr = call([*time_zone, *timestamp]);
+            *expr = call(TIMEZONE, [*time_zone, *timestamp]);
         }
         ControlFlow::Continue(())
     }
 }
 
-fn call(args: [ast::Expr; 2]) -> ast::Expr {
+/// A call of a function with two arguments.
+pub(in crate::query) fn call(function: &str, args: [ast::Expr; 2]) -> ast::Expr {
     let args = args.map(|arg| FunctionArg::Unnamed(FunctionArgExpr::Expr(arg))).to_vec();
     ast::Expr::Function(Function {
-        name: ObjectName::from(vec![Ident::new(TIMEZONE)]),
+        name: ObjectName::from(vec![Ident::new(function)]),
         uses_odbc_syntax: false,
         parameters: FunctionArguments::None,
         args: FunctionArguments::List(FunctionArgumentList {

@@ -195,6 +195,43 @@ fn lengths_are_multiplied_and_divided() {
     }
 }
 
+/// Each right value is PostgreSQL 15's.
+#[test]
+fn intervals_are_read_and_averaged_as_in_postgresql() {
+    let (_folder, store) = store();
+    for (sql, wanted) in [
+        // The sign is of all parts.
+        ("SELECT (- interval '1 day 2 hours')::text", "-1 days -2 hours"),
+        ("SELECT timestamp '2026-01-01' + - interval '1 day 2 hours' = timestamp '2025-12-30 22:00'", "true"),
+        ("SELECT timestamp '2026-03-31' - interval '1 month 1 day' = timestamp '2026-02-27'", "true"),
+        ("SELECT interval '3 days -04:05:06' = interval '67 hours 54 minutes 54 seconds'", "true"),
+        ("SELECT interval '1 02:03' = interval '26 hours 3 minutes'", "true"),
+        ("SELECT '01:30'::interval = CAST('90 minutes' AS interval)", "true"),
+        ("SELECT (interval '1 year 2 mons 3 days ago')::text", "-14 mons -3 days"),
+        ("SELECT (interval 'P1Y2M3DT4H5M')::text", "14 mons 3 days 4 hours 5 mins"),
+        ("SELECT extract(epoch FROM interval '1 year 1 month')", "34149600.0"),
+        ("SELECT extract(epoch FROM interval '-1 day 2 hours')", "-79200.0"),
+        ("SELECT extract(epoch FROM - interval '2 years 1 second')", "-63115201.0"),
+        (
+            "SELECT avg(i)::text FROM (VALUES (interval '1 month'), (interval '2 days'), (interval '3 hours'), (NULL)) t(i)",
+            "10 days 17 hours",
+        ),
+        ("SELECT avg(i) IS NULL FROM (SELECT interval '1 day' AS i) WHERE false", "true"),
+        (
+            "SELECT max(m)::text FROM (SELECT avg(i) OVER (ORDER BY n ROWS 1 PRECEDING) AS m \
+             FROM (VALUES (1, interval '1 day'), (2, interval '2 days'), (3, interval '4 days')) t(n, i))",
+            "3 days",
+        ),
+        ("SELECT avg(2 * interval '1 day') = interval '2 days' FROM events", "true"),
+        ("SELECT avg(seq) FROM events WHERE seq < 4", "2.0"),
+    ] {
+        assert_eq!(column(&store, sql), [wanted], "{sql}");
+    }
+    for text in ["1:60", "1 day 2:", "P1H", "-"] {
+        failure(&store, &format!("SELECT interval '{text}'"));
+    }
+}
+
 #[test]
 fn windows_go_in_the_order_of_lengths() {
     let (_folder, store) = store();
