@@ -4,13 +4,15 @@
 //! name, and the next ones of that name are `seq_2`, `seq_3`. This takes three steps:
 //!
 //! 1. `SELECT *, seq` and `SELECT at AS t, at::date AS t` name a column twice, which DataFusion refuses. Then
-//!    [`items`] gives the later ones names in the text.
+//!    [`items`] gives the later ones names in the text. Where `max(at::date)` and `max(at::time)` have one name, it
+//!    writes the casts as calls of a [function](named_cast).
 //! 2. A query within the query may have a name twice, as in `(SELECT a.seq, b.seq …) t`. DataFusion calls the second
 //!    column `seq:1`, and takes `t.seq` for the first one without a word. [`references`] refuses such a mention, as
 //!    PostgreSQL does.
 //! 3. [`unique`] names the columns of the answer: those of step 2, and those that only their tables told apart.
 
 mod items;
+mod named_cast;
 mod references;
 
 use std::collections::{HashMap, HashSet};
@@ -18,9 +20,11 @@ use std::collections::{HashMap, HashSet};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Column, DataFusionError, Result};
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
+use datafusion::logical_expr::{Distinct, Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{self, Ident, Query};
+
+pub(super) use named_cast::function as named_cast_function;
 
 use super::using_keys;
 
@@ -38,6 +42,10 @@ pub(super) async fn plan(state: &SessionState, sql: &str) -> Result<(LogicalPlan
         items::name(state, &mut statement).await;
         plan = using_keys::plan(state, statement.clone()).await;
     }
+    if plan.as_ref().map_or_else(is_about_names, has_keys_of_one_name) {
+        items::name_casts(&mut statement);
+        plan = using_keys::plan(state, statement.clone()).await;
+    }
     let plan = plan?;
     let doubles = Doubles::of(&plan)?;
     references::check(&mut statement, &doubles)?;
@@ -47,7 +55,22 @@ pub(super) async fn plan(state: &SessionState, sql: &str) -> Result<(LogicalPlan
 /// Whether a query was refused since it names two columns alike.
 fn is_about_names(error: &DataFusionError) -> bool {
     let why = error.to_string();
-    why.contains("Projections require unique expression names") || why.contains("would be ambiguous")
+    ["require unique expression names", "would be ambiguous", "Schema contains duplicate"]
+        .into_iter()
+        .any(|words| why.contains(words))
+}
+
+/// Whether keys of a `DISTINCT ON` have one name. DataFusion refuses that when it has planned the query.
+fn has_keys_of_one_name(plan: &LogicalPlan) -> bool {
+    let mut found = false;
+    let looked = plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::Distinct(Distinct::On(distinct)) = node {
+            let mut names = HashSet::new();
+            found |= !distinct.on_expr.iter().all(|key| names.insert(key.schema_name().to_string()));
+        }
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    });
+    looked.is_ok() && found
 }
 
 /// The plan with names of their own for all columns of the answer.

@@ -31,6 +31,7 @@ mod ensure_sorted;
 mod error_group;
 mod functions;
 mod guard;
+mod hide_equalities;
 mod in_lists;
 mod json;
 mod lateral;

@@ -28,6 +28,7 @@ use super::above_aggregates::AboveAggregates;
 use super::bounded::bound_functions;
 use super::by_position::ByPosition;
 use super::ensure_sorted::EnsureSorted;
+use super::hide_equalities::HideEqualities;
 use super::in_lists::CombineInLists;
 use super::learned::Learned;
 use super::nested_distinct::NestedDistinct;
@@ -42,7 +43,7 @@ use super::views;
 use super::watch::Watch;
 use super::window::Window;
 use super::workers::Timeout;
-use super::{QueryOptions, functions, json, query_error, time, types};
+use super::{QueryOptions, answer_names, functions, json, query_error, time, types};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::Kind;
 use crate::settings::{LEAST_ROWS_AT_ONCE, QuerySettings};
@@ -199,6 +200,7 @@ pub(super) fn config() -> SessionConfig {
 /// Our functions, and what operators on JSON mean.
 pub(super) fn register_functions(state: &mut SessionState) -> DfResult<()> {
     state.register_udf(Arc::new(functions::error_group_function()))?;
+    state.register_udf(answer_names::named_cast_function())?;
     json::register(state)?;
     types::register(state)?;
     time::register(state)?;
@@ -214,7 +216,9 @@ fn logical_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
         let pushes = rule.name() == "push_down_filter";
         if pushes { Arc::new(AboveAggregates(rule)) } else { rule }
     };
-    rules.into_iter().map(above_aggregates).collect()
+    let mut rules: Vec<_> = rules.into_iter().map(above_aggregates).collect();
+    rules.push(Arc::new(HideEqualities));
+    rules
 }
 
 /// DataFusion's rules, and ours behind those that they go on from.

@@ -10,8 +10,9 @@ use datafusion::sql::sqlparser::ast::{
     TableFactor, TableWithJoins, VisitMut, VisitorMut, visit_expressions,
 };
 
+use super::super::time::call;
 use super::super::using_keys;
-use super::{folded, free, query_of};
+use super::{folded, free, named_cast, query_of};
 
 /// Gives an alias to queries within the query that have none, join by names, and name a column of each side: the
 /// `*` around them would give one of the two, as if it stood within.
@@ -92,6 +93,64 @@ impl VisitorMut for Within {
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
         answer_selects(query, &mut |select, order| name_select(select, order, None, numbered));
+        ControlFlow::Continue(())
+    }
+}
+
+/// Gives each item a name that the text tells, and each cast a name of its own, but for those in conditions.
+pub(super) fn name_casts(statement: &mut Statement) {
+    if let Some(query) = query_of(statement) {
+        let _ = query.visit(&mut Items);
+    }
+}
+
+struct Items;
+
+impl VisitorMut for Items {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        answer_selects(query, &mut |select, _| {
+            let mut taken: HashSet<String> = HashSet::new();
+            for item in &mut select.projection {
+                let Some(name) = natural_name(item) else { continue };
+                let name = if taken.insert(name.clone()) { name } else { free(&name, &mut taken) };
+                if let SelectItem::UnnamedExpr(expr) = item
+                    && !matches!(expr, ast::Expr::Identifier(_) | ast::Expr::CompoundIdentifier(_))
+                {
+                    let alias = Ident::with_quote('"', name);
+                    *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
+                }
+            }
+        });
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        answer_selects(query, &mut |select, _| {
+            let _ = select.distinct.visit(&mut Casts);
+            let _ = select.projection.visit(&mut Casts);
+            let _ = select.group_by.visit(&mut Casts);
+            let _ = select.having.visit(&mut Casts);
+            let _ = select.named_window.visit(&mut Casts);
+            let _ = select.qualify.visit(&mut Casts);
+        });
+        let _ = query.order_by.visit(&mut Casts);
+        ControlFlow::Continue(())
+    }
+}
+
+struct Casts;
+
+impl VisitorMut for Casts {
+    type Break = ();
+
+    fn post_visit_expr(&mut self, expr: &mut ast::Expr) -> ControlFlow<()> {
+        if let ast::Expr::Cast { kind, data_type, .. } = expr {
+            let of = ast::Expr::value(ast::Value::SingleQuotedString(format!("{kind:?} {data_type}")));
+            let cast = std::mem::replace(expr, ast::Expr::Tuple(Vec::new()));
+            *expr = call(named_cast::NAME, [cast, of]);
+        }
         ControlFlow::Continue(())
     }
 }

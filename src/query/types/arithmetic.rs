@@ -11,6 +11,7 @@ use arrow::compute::kernels::numeric;
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use datafusion::common::{DFSchema, Result, ScalarValue, exec_err, plan_err};
+use datafusion::logical_expr::type_coercion::binary::BinaryTypeCoercer;
 use datafusion::logical_expr::{
     BinaryExpr, ColumnarValue, Expr, ExprSchemable, Operator, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
     Signature, Volatility, lit,
@@ -36,15 +37,18 @@ pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
     FUNCTIONS.clone()
 }
 
-/// Arithmetic of integers, whose types have been coerced, as a function that checks it.
+/// Arithmetic of integers, whose types have been coerced, as a function that checks it. And products of decimals, as
+/// DataFusion 55.2 makes `x * 0` a zero of another precision, which it then cannot compare.
 pub(super) fn checked(expr: &Expr, schema: &DFSchema) -> Option<Expr> {
     let is_integer = |expr: &Expr| expr.get_type(schema).is_ok_and(|of| of.is_integer());
+    let is_decimal = |expr: &Expr| expr.get_type(schema).is_ok_and(|of| of.is_decimal());
     let position = |op: Operator| OPERATORS.iter().position(|(of, ..)| *of == op);
     // Nothing is copied, nor looked into, that is no arithmetic: a chain of ORs may be deep.
     let (at, left, right) = match expr {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
             let at = position(*op)?;
-            if !is_integer(left) || !is_integer(right) {
+            let is_product = *op == Operator::Multiply && is_decimal(left) && is_decimal(right);
+            if !(is_product || is_integer(left) && is_integer(right)) {
                 return None;
             }
             (at, (**left).clone(), (**right).clone())
@@ -70,7 +74,7 @@ impl Checked {
     /// What the call stands for.
     fn operation(&self, args: &[Expr]) -> Result<Expr> {
         let (Some((op, ..)), [left, right]) = (OPERATORS.get(self.at), args) else {
-            return plan_err!("{} takes two integers", self.name());
+            return plan_err!("{} takes two numbers", self.name());
         };
         Ok(Expr::BinaryExpr(BinaryExpr::new(Box::new(left.clone()), *op, Box::new(right.clone()))))
     }
@@ -94,20 +98,26 @@ impl ScalarUDFImpl for Checked {
     }
 
     fn coerce_types(&self, given: &[DataType]) -> Result<Vec<DataType>> {
-        if !matches!(given, [left, right] if left.is_integer() && left == right) {
-            return plan_err!("{} takes two integers of one type", self.name());
+        match given {
+            [left, right] if left.is_integer() && left == right => Ok(given.to_vec()),
+            [left, right] if left.is_decimal() && right.is_decimal() => Ok(given.to_vec()),
+            _ => plan_err!("{} takes two integers of one type, or decimals", self.name()),
         }
-        Ok(given.to_vec())
     }
 
     fn return_type(&self, given: &[DataType]) -> Result<DataType> {
-        let Some(of) = given.first() else { return plan_err!("{} takes two integers", self.name()) };
-        Ok(of.clone())
+        match given {
+            [left, right] if left.is_decimal() => {
+                BinaryTypeCoercer::new(left, &Operator::Multiply, right).get_result_type()
+            }
+            [of, _] => Ok(of.clone()),
+            _ => plan_err!("{} takes two numbers", self.name()),
+        }
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let (Some((op, _, kernel)), [left, right]) = (OPERATORS.get(self.at), args.args.as_slice()) else {
-            return exec_err!("{} takes two integers", self.name());
+            return exec_err!("{} takes two numbers", self.name());
         };
         let (scalar, answer) = match (left, right) {
             (ColumnarValue::Array(left), ColumnarValue::Array(right)) => (false, kernel(left, right)),
@@ -126,6 +136,11 @@ impl ScalarUDFImpl for Checked {
             Err(ArrowError::ArithmeticOverflow(why)) => {
                 let of = args.return_field.data_type();
                 let why = why.trim_start_matches("Overflow happened on: ");
+                if of.is_decimal() {
+                    return exec_err!(
+                        "{why} is too large for {of}, in a {op} of decimals; cast one side: CAST(x AS DOUBLE)"
+                    );
+                }
                 return exec_err!(
                     "{why} is too large for {of}, in a {op} of integers; cast one side: CAST(x AS DECIMAL(38, 0)), or AS DOUBLE"
                 );

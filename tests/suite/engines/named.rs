@@ -228,6 +228,8 @@ fn each_column_of_an_answer_has_a_name() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     for (sql, names) in [
         ("SELECT at, at::date FROM events", "at at_2"),
+        ("SELECT at::date, at::time, count(*) FROM events GROUP BY 1, 2", "at at_2 count(*)"),
+        ("SELECT max(at::date), max(at::time) FROM events", "max(at::DATE) max(at::TIME)"),
         ("SELECT seq, seq, seq_2 FROM (SELECT seq, stream AS seq_2 FROM events) e", "seq seq_3 seq_2"),
         ("SELECT e.seq, d.seq FROM events e, dead_letters d", "seq seq_2"),
         ("SELECT e.seq, (SELECT d.seq FROM dead_letters d WHERE d.seq = 99) FROM events e", "seq seq_2"),
@@ -261,6 +263,97 @@ fn each_column_of_an_answer_has_a_name() {
             batches[0].schema().fields().iter().map(|field| field.name().clone()).collect();
         assert_eq!(answered, found, "{sql}");
     }
+}
+
+/// The planner names a cast after what it is of: `max(seq::text)` and `max(seq::double)` would have one name.
+#[test]
+fn casts_of_one_column_to_two_types_are_told_apart() {
+    answers(&[
+        ("SELECT max(seq::text) AS a, max(seq::double) AS b FROM events", json!([["9", 10.0]])),
+        ("SELECT max(seq::text), max(seq::double), max(seq) FROM events", json!([["9", 10.0, 10]])),
+        ("SELECT count(DISTINCT seq::text), count(DISTINCT (seq > 3)::int) FROM events", json!([[10, 2]])),
+        (
+            "SELECT count(DISTINCT (seq / 5)::text) AS t, count(DISTINCT (seq / 5)::double) AS d FROM events",
+            json!([[3, 3]]),
+        ),
+        (
+            "SELECT (seq / 5)::text, (seq / 5)::double AS d, count(*) FROM events GROUP BY (seq / 5)::text, (seq / 5)::double ORDER BY 1",
+            json!([["0", 0.0, 4], ["1", 1.0, 5], ["2", 2.0, 1]]),
+        ),
+        (
+            "SELECT (seq / 5)::text, (seq / 5)::double, count(*) FROM events GROUP BY 1, 2 ORDER BY 2 DESC LIMIT 1",
+            json!([["2", 2.0, 1]]),
+        ),
+        (
+            "SELECT count(*) FROM events GROUP BY event_type HAVING max(seq::text) > '8' AND max(seq::double) > 9.5",
+            json!([[6]]),
+        ),
+        (
+            "SELECT stream, max(seq::text), max(seq::double) FROM events GROUP BY stream ORDER BY max(seq::double), max(seq::text)",
+            json!([[1, "9", 10.0]]),
+        ),
+        (
+            "SELECT sum(x::int + y::int) FROM (SELECT max(seq::text) AS x, max(seq::double) AS y FROM events) t",
+            json!([[19]]),
+        ),
+        (
+            "SELECT row_number() OVER (PARTITION BY (seq > 5)::int ORDER BY seq) AS a, row_number() OVER (PARTITION BY (seq > 5)::text ORDER BY seq) AS b FROM events ORDER BY seq LIMIT 2",
+            json!([[1, 1], [2, 2]]),
+        ),
+        (
+            "SELECT max(NULL::text) AS a, max(NULL::bigint) AS b, count(NULL::int) FROM audits",
+            json!([[null, null, 0]]),
+        ),
+        (
+            "SELECT DISTINCT ON ((seq > 5)::int, (seq > 5)::text) seq FROM events ORDER BY (seq > 5)::int, (seq > 5)::text, seq",
+            json!([[1], [6]]),
+        ),
+        (
+            "SELECT count(CAST(seq AS int)), count(TRY_CAST(seq::text AS int)), sum(1.0), sum(1.00) FROM events",
+            json!([[10, 10, 10.0, 10.0]]),
+        ),
+    ]);
+}
+
+#[test]
+fn products_with_zero_keep_their_type() {
+    let ranks = "(SELECT dense_rank() OVER (ORDER BY seq) AS n FROM events) t";
+    for (condition, rows) in [
+        ("7 > n * length('')", 10),
+        ("7 > length('') * n", 10),
+        ("7 NOT BETWEEN 1 AND n * 0", 10),
+        ("7 IN (n * 0, 7)", 10),
+        ("n * -1 < n * 0", 10),
+        ("coalesce(n * 0, n) = 0", 10),
+        ("(n * 0)::text = '0'", 10),
+    ] {
+        let sql = format!("SELECT count(*) FROM {ranks} WHERE {condition}");
+        answers(&[(&sql, json!([[rows]]))]);
+    }
+    // Only in a part of the union it is known that there is no NULL.
+    answers(&[(
+        "SELECT count(*) FROM (SELECT dense_rank() OVER (ORDER BY seq) AS n FROM events UNION SELECT NULL::bigint FROM events) t WHERE 7 NOT BETWEEN n AND n % 3 * length('')",
+        json!([[10]]),
+    )]);
+}
+
+/// The planner takes the two sides of an equality for one key.
+#[test]
+fn windows_above_an_equality_with_a_computed_value_are_answered() {
+    answers(&[
+        (
+            "SELECT count(*) OVER (PARTITION BY d.message_type ORDER BY d.seq, d.target DESC, d.message_type DESC ROWS BETWEEN 2 PRECEDING AND 1 FOLLOWING) FROM dead_letters d WHERE d.message_type || coalesce(d.target, '') = d.message_type",
+            json!([[1]]),
+        ),
+        (
+            "SELECT d.seq, count(*) OVER (PARTITION BY d.target ORDER BY d.seq, d.message_type DESC) FROM dead_letters d WHERE d.target = replace(d.target, 'x', 'y') ORDER BY d.seq",
+            json!([[11, 1], [12, 1], [13, 1]]),
+        ),
+        (
+            "SELECT seq FROM events WHERE actor_address = lower(actor_address) GROUP BY seq, actor_address ORDER BY actor_address, seq DESC LIMIT 2",
+            json!([[10], [7]]),
+        ),
+    ]);
 }
 
 #[test]

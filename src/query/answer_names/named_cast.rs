@@ -1,0 +1,49 @@
+//! Casts whose names tell their types.
+//!
+//! DataFusion 55.2 names a cast after what it is of. So `max(at::date)` and `max(at::time)` have one name, as have
+//! the keys of `GROUP BY at::date, at::time`, and the query is refused. As arguments of this function they have two.
+
+use std::sync::{Arc, LazyLock};
+
+use arrow::datatypes::DataType;
+use datafusion::common::{Result, plan_err};
+use datafusion::logical_expr::{
+    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+};
+
+/// The name of the function. Its arguments are the cast, and its type as a text.
+pub(super) const NAME: &str = "named_cast";
+
+/// The function. It returns its first argument.
+pub(in crate::query) fn function() -> Arc<ScalarUDF> {
+    static FUNCTION: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
+        let signature = Signature::any(2, Volatility::Immutable);
+        Arc::new(ScalarUDF::new_from_impl(NamedCast { signature }))
+    });
+    Arc::clone(&FUNCTION)
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct NamedCast {
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for NamedCast {
+    fn name(&self) -> &str {
+        NAME
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, given: &[DataType]) -> Result<DataType> {
+        let [of, _] = given else { return plan_err!("{NAME} takes a cast and its type") };
+        Ok(of.clone())
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let value = args.args.into_iter().next();
+        value.map_or_else(|| plan_err!("{NAME} takes a cast and its type"), Ok)
+    }
+}
