@@ -1,5 +1,8 @@
 //! Many questions, asked of all; what differs is shown as small as it gets.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use ostracon::QueryOptions;
 use serde_json::Value;
 use tokio::runtime::Runtime;
@@ -11,6 +14,9 @@ use super::shrink::shrink;
 
 /// Questions about one set of facts.
 const BATCH: u64 = 250;
+
+/// Progress is shown after this number of questions.
+const SHOWN_EVERY: u64 = 5_000;
 
 /// What Ostracon refuses, and others answer.
 const REFUSED: [(&str, &str); 0] = [];
@@ -31,12 +37,20 @@ fn setting(name: &str, otherwise: u64) -> u64 {
 fn questions_have_one_answer_in_three_engines() {
     let questions = setting("QUERIES", 2_000);
     let seed = setting("SEED", 1);
+    // `QUERIES=250 FIRST=44` asks the questions of seed 1000047 again.
+    let first = setting("FIRST", 0);
     let batches = questions.div_ceil(BATCH);
+    let asked = Arc::new(AtomicU64::new(0));
     let halves = [0, 1].map(|half| {
+        let asked = Arc::clone(&asked);
         std::thread::spawn(move || {
             let mut bench = Bench::new();
             for batch in (half..batches).step_by(2) {
-                bench.batch(seed.wrapping_mul(1_000_003).wrapping_add(batch));
+                bench.batch(seed.wrapping_mul(1_000_003).wrapping_add(first + batch));
+                let asked = asked.fetch_add(BATCH, Ordering::Relaxed) + BATCH;
+                if asked.is_multiple_of(SHOWN_EVERY) {
+                    eprintln!("{asked} of {questions} questions");
+                }
             }
             bench
         })
@@ -93,12 +107,18 @@ impl Bench {
             let seen = self.kinds.entry(kind).or_insert(0);
             *seen += 1;
             if *seen > setting("SHOWN", 2) {
-                self.differences.push(format!("seed {seed}, question {n}: {found}"));
+                self.add_difference(format!("seed {seed}, question {n}: {found}"));
                 continue;
             }
             let report = self.report(&facts, &question.tree, question.ordered, &found);
-            self.differences.push(format!("seed {seed}, question {n}: {report}"));
+            self.add_difference(format!("seed {seed}, question {n}: {report}"));
         }
+    }
+
+    /// Shown at once: the other questions may take an hour.
+    fn add_difference(&mut self, report: String) {
+        eprintln!("{report}\n");
+        self.differences.push(report);
     }
 
     /// What is wrong with our answer, beside those of the others.

@@ -66,7 +66,7 @@ impl Walker<'_> {
                 Some(())
             }
             8 => {
-                self.at += self.number()? as usize;
+                self.at = self.at.checked_add(usize::try_from(self.number()?).ok()?)?;
                 (self.at <= self.bytes.len()).then_some(())
             }
             9 | 10 if depth < 20 => {
