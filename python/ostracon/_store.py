@@ -120,14 +120,7 @@ class Store:
         reads one of any size.
         """
         return Answer(
-            self._native_of_mode().sql(
-                query,
-                parameters(params),
-                timeout=timeout,
-                since=nanos(since),
-                until=nanos(until),
-                as_of=nanos(as_of),
-            )
+            self._native_of_mode().sql(query, parameters(params), **_within(timeout, since, until, as_of))
         )
 
     def stream(
@@ -142,14 +135,7 @@ class Store:
     ) -> Stream:
         """Answers a question in SQL while the answer is read: see :class:`Stream`, and :meth:`sql`."""
         return Stream(
-            self._native_of_mode().stream(
-                query,
-                parameters(params),
-                timeout=timeout,
-                since=nanos(since),
-                until=nanos(until),
-                as_of=nanos(as_of),
-            )
+            self._native_of_mode().stream(query, parameters(params), **_within(timeout, since, until, as_of))
         )
 
     def query(
@@ -178,10 +164,7 @@ class Store:
             self._native_of_mode().query(
                 name,
                 [(key, text(value)) for key, value in given.items()],
-                timeout=timeout,
-                since=nanos(window["since"]),
-                until=nanos(window["until"]),
-                as_of=nanos(as_of),
+                **_within(timeout, window["since"], window["until"], as_of),
             )
         )
 
@@ -559,3 +542,8 @@ class ImportReport:
 
     def __repr__(self) -> str:
         return f"ImportReport(facts={self.facts}, rejected={self.rejected}, imported_before={self.imported_before})"
+
+
+def _within(timeout: float | None, since: Instant, until: Instant, as_of: Instant) -> dict[str, Any]:
+    """What bounds a question, as the native store takes it."""
+    return {"timeout": timeout, "since": nanos(since), "until": nanos(until), "as_of": nanos(as_of)}

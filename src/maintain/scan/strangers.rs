@@ -337,6 +337,10 @@ impl Beside {
                 unexpected(&format!("a copy of facts that the ledger covers, {}", spans(&footer.streams)));
                 return Ok(());
             }
+            Standing::Covered if state.is_some_and(State::has_losses) && !imported => {
+                "a segment that no commit names, and whose numbers the ledger covers; it stays, as the store has lost \
+                 facts, which may be in it"
+            }
             Standing::Covered if !imported || is_unconfirmed || has_input => {
                 "a segment that no commit names, and whose facts the ledger covers: of a flush, an import or a \
                  compaction that was cut short, or is under way"
