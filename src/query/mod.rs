@@ -40,6 +40,7 @@ mod list;
 mod meant;
 mod nested_distinct;
 mod newest_first;
+mod null_keys;
 mod number;
 mod outer_joins;
 mod planning;

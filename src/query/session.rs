@@ -33,6 +33,7 @@ use super::in_lists::CombineInLists;
 use super::learned::Learned;
 use super::nested_distinct::NestedDistinct;
 use super::newest_first::NewestFirst;
+use super::null_keys::NullKeys;
 use super::outer_joins::HideJoinConstants;
 use super::planning::Planning;
 use super::retained::Retained;
@@ -216,7 +217,7 @@ fn logical_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
         let pushes = rule.name() == "push_down_filter";
         if pushes { Arc::new(AboveAggregates(rule)) } else { rule }
     };
-    let mut rules: Vec<_> = rules.into_iter().map(above_aggregates).collect();
+    let mut rules: Vec<_> = rules.into_iter().map(above_aggregates).map(NullKeys::guard).collect();
     rules.push(Arc::new(HideEqualities));
     rules
 }

@@ -337,6 +337,54 @@ fn products_with_zero_keep_their_type() {
     )]);
 }
 
+/// Two NULLs are the same only where IS NOT DISTINCT FROM compares them, or the planner's own joins.
+#[test]
+fn equalities_beside_keys_that_may_be_null_match_no_nulls() {
+    let of_target = "(SELECT sum(1) FROM events e WHERE e.actor_address = d.target AND e.seq > 99)";
+    answers(&[
+        (
+            "SELECT count(*) FROM events a JOIN events b ON a.error IS NOT DISTINCT FROM b.error WHERE a.reason = b.reason",
+            json!([[0]]),
+        ),
+        (
+            "SELECT count(*) FROM events a JOIN events b ON a.error IS NOT DISTINCT FROM b.error WHERE a.reason IS NOT DISTINCT FROM b.reason",
+            json!([[44]]),
+        ),
+        (
+            "SELECT count(*) FROM events a, events b WHERE a.error IS NOT DISTINCT FROM b.error AND a.reason = b.reason",
+            json!([[0]]),
+        ),
+        (
+            "SELECT count(*) FROM events a JOIN events b ON a.error IS NOT DISTINCT FROM b.error, events c WHERE b.reason = c.reason",
+            json!([[0]]),
+        ),
+        (
+            "SELECT count(*) FROM events c JOIN events d ON c.reason = d.reason JOIN events b ON c.error IS NOT DISTINCT FROM b.error",
+            json!([[0]]),
+        ),
+        (
+            "SELECT count(*) FROM (SELECT a.reason FROM events a JOIN events b ON a.error IS NOT DISTINCT FROM b.error) x, events c WHERE x.reason = c.reason",
+            json!([[0]]),
+        ),
+        (
+            "SELECT count(*) FROM events a JOIN events b ON a.error IS NOT DISTINCT FROM b.error AND a.seq = b.seq JOIN events c ON c.seq = a.seq",
+            json!([[10]]),
+        ),
+        (
+            &format!(
+                "SELECT d.seq, d.target NOT IN (SELECT {of_target}::text FROM audits), d.target NOT IN (SELECT {of_target}::text) FROM dead_letters d ORDER BY d.seq"
+            ),
+            json!([[11, 1, null], [12, 1, null], [13, 1, null], [14, 1, null]]),
+        ),
+        (
+            &format!(
+                "SELECT d.seq, NULL::bigint IN (SELECT {of_target} FROM events), EXISTS (SELECT 1 FROM (SELECT {of_target} AS y) s WHERE y = nullif(d.seq, d.seq)) FROM dead_letters d ORDER BY d.seq"
+            ),
+            json!([[11, null, 0], [12, null, 0], [13, null, 0], [14, null, 0]]),
+        ),
+    ]);
+}
+
 /// The planner takes the two sides of an equality for one key.
 #[test]
 fn windows_above_an_equality_with_a_computed_value_are_answered() {
