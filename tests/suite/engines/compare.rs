@@ -142,7 +142,7 @@ impl Bench {
                 let ordered = is_ordered(sql, ordered);
                 let same = theirs.iter().any(|other| {
                     normal(rows, ordered) == normal(other, ordered)
-                        || (may_be_paired_otherwise(sql) && alike_by_column(rows, other))
+                        || (may_be_paired_otherwise(sql) && alike_by_column(sql, rows, other))
                 });
                 (!same).then(|| "the answer is another".to_owned())
             }
@@ -176,7 +176,8 @@ impl Bench {
             _ => return None,
         };
         let same = again.as_ref().is_ok_and(|again| {
-            normal(again, ordered) == ours || (may_be_paired_otherwise(sql) && alike_by_column(rows, again))
+            normal(again, ordered) == ours
+                || (may_be_paired_otherwise(sql) && alike_by_column(sql, rows, again))
         });
         (!same).then(|| format!("{how} it is {again:?}"))
     }
@@ -261,25 +262,31 @@ const RULES: [&str; 27] = [
     "LimitAggregation",
 ];
 
-/// Whether a question still has the order that it was made with, after parts of it were cut off.
 /// Whether rows that are alike may be in another order in one window than in the other: which values of the two
 /// are in one row is nobody's to say then.
 fn may_be_paired_otherwise(sql: &str) -> bool {
     sql.matches(" OVER (").count() > 1
 }
 
-/// Whether each column has the same values, in whatever rows.
-fn alike_by_column(ours: &Rows, theirs: &Rows) -> bool {
+/// Whether each column has the same values, in whatever rows. Where pairs that are equal are one row, there may be
+/// more or fewer of them.
+fn alike_by_column(sql: &str, ours: &Rows, theirs: &Rows) -> bool {
     let width = ours.first().map_or(0, Vec::len);
+    let is_distinct = ["UNION SELECT", "UNION (", " DISTINCT "].into_iter().any(|words| sql.contains(words));
     let column = |rows: &Rows, at: usize| {
         let values: Rows = rows.iter().map(|row| vec![row[at].clone()]).collect();
-        normal(&values, false)
+        let mut values = normal(&values, false);
+        if is_distinct {
+            values.dedup();
+        }
+        values
     };
-    ours.len() == theirs.len()
+    (is_distinct || ours.len() == theirs.len())
         && theirs.iter().all(|row| row.len() == width)
         && (0..width).all(|at| column(ours, at) == column(theirs, at))
 }
 
+/// Whether a question still has the order that it was made with, after parts of it were cut off.
 fn is_ordered(sql: &str, was: bool) -> bool {
     was && sql.starts_with("SELECT * FROM (") && sql.contains(" AS q ORDER BY ")
 }
