@@ -167,7 +167,7 @@ fn too_long(name: &str) -> PyErr {
     misuse(format!("${name} has more than {MOST_DIGITS} digits, which no number of SQL has; give it as text"))
 }
 
-/// Makes a decimal of these digits, with `scale` of them after the point.
+/// Makes a decimal of `digits`, with `scale` digits after the decimal point.
 fn decimal(name: &str, digits: &str, scale: usize) -> PyResult<ScalarValue> {
     let precision = digits.trim_start_matches('-').trim_start_matches('0').len().max(scale).max(1);
     if precision > MOST_DIGITS {

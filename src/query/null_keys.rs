@@ -1,4 +1,4 @@
-//! Keeps equalities out of joins whose keys may be NULL on both sides.
+//! Keeps equalities out of the keys of joins that take two NULLs for equal.
 //!
 //! A join by `a.x IS NOT DISTINCT FROM b.x` takes two NULLs for equal, and so does the join that gives each row outside
 //! its own rows of a subquery. DataFusion 55.2 has one such setting for all keys of a join. Two of its rules add the
@@ -40,8 +40,14 @@ impl OptimizerRule for NullKeys {
 
     fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
         if self.name() == EXTRACT {
-            let has_null_keys = matches!(&plan, LogicalPlan::Join(join) if matches_nulls(join));
-            return if has_null_keys { Ok(Transformed::no(plan)) } else { self.0.rewrite(plan, config) };
+            return match plan {
+                LogicalPlan::Join(join) if matches_nulls(&join) => {
+                    Ok(Transformed::no(LogicalPlan::Join(join)))
+                }
+                // The setting has no effect without keys, but would have one on the keys that are added.
+                LogicalPlan::Join(join) => self.0.rewrite(LogicalPlan::Join(without_setting(join)), config),
+                plan => self.0.rewrite(plan, config),
+            };
         }
         let apart = plan.transform_up_with_subqueries(|node| Ok(set_apart(node)))?;
         if !apart.transformed {
@@ -70,8 +76,21 @@ fn set_apart(plan: LogicalPlan) -> Transformed<LogicalPlan> {
             }
             Transformed::yes(apart(LogicalPlan::Join(join)))
         }
+        LogicalPlan::Join(join)
+            if join.on.is_empty() && join.null_equality == NullEquality::NullEqualsNull =>
+        {
+            Transformed::yes(LogicalPlan::Join(without_setting(join)))
+        }
         plan => Transformed::no(plan),
     }
+}
+
+/// A join without keys, which has no NULLs to compare.
+fn without_setting(mut join: Join) -> Join {
+    if join.on.is_empty() {
+        join.null_equality = NullEquality::NullEqualsNothing;
+    }
+    join
 }
 
 fn apart(plan: LogicalPlan) -> LogicalPlan {

@@ -56,13 +56,27 @@ fn escaped_by_backslash(pattern: &str, escape: Option<char>) -> Option<String> {
     Some(replaced)
 }
 
-/// Writes the text of a constant interval as DataFusion reads it, and `- INTERVAL '1 day 2 hours'` as
-/// `-(INTERVAL '1 day 2 hours')`: the sign would be taken for the first part's.
+/// Writes the text of a constant interval in words that DataFusion reads. Writes `- INTERVAL '1 day 2 hours'` and
+/// `INTERVAL - '1 day 2 hours'` as `-(INTERVAL '1 day 2 hours')`, because DataFusion applies the sign only to the days.
 pub(super) fn replace_interval(expr: &mut Expr) {
     let text = match expr {
         Expr::UnaryOp { op: UnaryOperator::Minus, expr } if matches!(**expr, Expr::Interval(_)) => {
             let interval = std::mem::replace(expr.as_mut(), Expr::Tuple(Vec::new()));
             **expr = Expr::Nested(Box::new(interval));
+            return;
+        }
+        Expr::Interval(interval)
+            if matches!(*interval.value, Expr::UnaryOp { op: UnaryOperator::Minus, .. }) =>
+        {
+            let Expr::UnaryOp { op, expr: value } =
+                std::mem::replace(interval.value.as_mut(), Expr::Tuple(Vec::new()))
+            else {
+                return;
+            };
+            interval.value = value;
+            let positive = std::mem::replace(expr, Expr::Tuple(Vec::new()));
+            let negative = Expr::UnaryOp { op, expr: Box::new(Expr::Nested(Box::new(positive))) };
+            *expr = Expr::Nested(Box::new(negative));
             return;
         }
         Expr::Interval(interval) if interval.leading_field.is_none() => interval.value.as_mut(),

@@ -97,7 +97,7 @@ impl VisitorMut for Within {
     }
 }
 
-/// Gives each item a name that the text tells, and each cast a name of its own, but for those in conditions.
+/// Gives each item an alias, and each cast outside WHERE a name with its type.
 pub(super) fn name_casts(statement: &mut Statement) {
     if let Some(query) = query_of(statement) {
         let _ = query.visit(&mut Items);
@@ -147,7 +147,9 @@ impl VisitorMut for Casts {
 
     fn post_visit_expr(&mut self, expr: &mut ast::Expr) -> ControlFlow<()> {
         if let ast::Expr::Cast { kind, data_type, .. } = expr {
-            let of = ast::Expr::value(ast::Value::SingleQuotedString(format!("{kind:?} {data_type}")));
+            let is_strict = matches!(kind, ast::CastKind::Cast | ast::CastKind::DoubleColon);
+            let word = if is_strict { "CAST" } else { "TRY_CAST" };
+            let of = ast::Expr::value(ast::Value::SingleQuotedString(format!("{word} {data_type}")));
             let cast = std::mem::replace(expr, ast::Expr::Tuple(Vec::new()));
             *expr = call(named_cast::NAME, [cast, of]);
         }

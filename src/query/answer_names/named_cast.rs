@@ -1,6 +1,6 @@
-//! Casts whose names tell their types.
+//! A function that puts the type of a cast into the name of a column.
 //!
-//! DataFusion 55.2 names a cast after what it is of. So `max(at::date)` and `max(at::time)` have one name, as have
+//! DataFusion 55.2 names a cast after its argument. So `max(at::date)` and `max(at::time)` have one name, as have
 //! the keys of `GROUP BY at::date, at::time`, and the query is refused. As arguments of this function they have two.
 
 use std::sync::{Arc, LazyLock};

@@ -57,7 +57,7 @@ pub(super) fn rewrite(expr: &Expr, schema: &DFSchema) -> Result<Option<Expr>> {
 /// What `extract(epoch FROM interval)` returns. The interval is made canonical, which keeps its length: this function
 /// leaves such an expression as it is.
 fn seconds_of_interval(date_part: &Arc<ScalarUDF>, interval: &Expr) -> Expr {
-    /// By so much a year of 365.25 days is longer than twelve months of 30 days.
+    /// The seconds by which a year of 365.25 days is longer than twelve months of 30 days.
     const YEAR_BEYOND_MONTHS: f64 = 5.25 * 86_400.0;
     let canonical = intervals::function().call(vec![interval.clone()]);
     let seconds = date_part.call(vec![lit("epoch"), canonical]);

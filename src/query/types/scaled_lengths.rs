@@ -153,7 +153,7 @@ impl Factors {
 struct Factor {
     number: f64,
     divides: bool,
-    /// By what is multiplied, as a fraction.
+    /// The numerator and the denominator of the exact factor.
     above: i128,
     below: i128,
 }
@@ -169,7 +169,7 @@ impl Factor {
             return Err(out_of_range());
         }
         let size = if number == 0.0 { 0 } else { number.abs().log2().ceil() as i32 };
-        // All digits, but for numbers so small that nothing is left of any length.
+        // All digits, except of numbers so small that any product with a length is zero.
         let bits = (DIGITS - size).clamp(0, 126);
         #[expect(clippy::cast_possible_truncation, reason = "below 2^62")]
         let above = (number * 2_f64.powi(bits)).round() as i128;
@@ -221,7 +221,7 @@ impl Factor {
     }
 }
 
-/// To six digits behind the point, as PostgreSQL's `TSROUND` does.
+/// Rounds to six digits after the decimal point, as PostgreSQL's `TSROUND` does.
 fn rounded(number: f64) -> f64 {
     (number * 1e6).round_ties_even() / 1e6
 }

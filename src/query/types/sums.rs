@@ -44,7 +44,7 @@ struct Wide {
     signature: Signature,
 }
 
-/// What a function takes, and intervals: DataFusion 55.2 has no average of these.
+/// Adds intervals to the argument types of a function, because DataFusion 55.2 has no average of intervals.
 fn with_intervals(signature: &Signature) -> Signature {
     let mut signature = signature.clone();
     if let TypeSignature::OneOf(each) = &mut signature.type_signature {

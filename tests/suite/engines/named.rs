@@ -270,6 +270,10 @@ fn each_column_of_an_answer_has_a_name() {
 fn casts_of_one_column_to_two_types_are_told_apart() {
     answers(&[
         ("SELECT max(seq::text) AS a, max(seq::double) AS b FROM events", json!([["9", 10.0]])),
+        (
+            "SELECT CAST(seq / 5 AS text), count(*), max(seq::double) AS d, max(seq::text) AS t FROM events GROUP BY (seq / 5)::text ORDER BY 1",
+            json!([["0", 4, 4.0, "4"], ["1", 5, 9.0, "9"], ["2", 1, 10.0, "10"]]),
+        ),
         ("SELECT max(seq::text), max(seq::double), max(seq) FROM events", json!([["9", 10.0, 10]])),
         ("SELECT count(DISTINCT seq::text), count(DISTINCT (seq > 3)::int) FROM events", json!([[10, 2]])),
         (
