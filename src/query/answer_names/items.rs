@@ -127,26 +127,54 @@ impl VisitorMut for Items {
     }
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
-        answer_selects(query, &mut |select, _| {
-            let _ = select.distinct.visit(&mut Casts);
-            let _ = select.projection.visit(&mut Casts);
-            let _ = select.group_by.visit(&mut Casts);
-            let _ = select.having.visit(&mut Casts);
-            let _ = select.named_window.visit(&mut Casts);
-            let _ = select.qualify.visit(&mut Casts);
+        own_selects(&mut query.body, &mut |select| {
+            let _ = select.distinct.visit(&mut Casts::default());
+            let _ = select.projection.visit(&mut Casts::default());
+            let _ = select.group_by.visit(&mut Casts::default());
+            let _ = select.having.visit(&mut Casts::default());
+            let _ = select.named_window.visit(&mut Casts::default());
+            let _ = select.qualify.visit(&mut Casts::default());
         });
-        let _ = query.order_by.visit(&mut Casts);
+        let _ = query.order_by.visit(&mut Casts::default());
         ControlFlow::Continue(())
     }
 }
 
-struct Casts;
+/// The SELECTs of a query without those of queries within it.
+fn own_selects(body: &mut SetExpr, name: &mut impl FnMut(&mut Select)) {
+    match body {
+        SetExpr::Select(select) => name(select),
+        SetExpr::SetOperation { left, right, .. } => {
+            own_selects(left, name);
+            own_selects(right, name);
+        }
+        _ => {}
+    }
+}
+
+/// Names the casts of one query. Those of queries within it have their names already.
+#[derive(Default)]
+struct Casts {
+    queries_within: usize,
+}
 
 impl VisitorMut for Casts {
     type Break = ();
 
+    fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
+        self.queries_within += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
+        self.queries_within -= 1;
+        ControlFlow::Continue(())
+    }
+
     fn post_visit_expr(&mut self, expr: &mut ast::Expr) -> ControlFlow<()> {
-        if let ast::Expr::Cast { kind, data_type, .. } = expr {
+        if let ast::Expr::Cast { kind, data_type, .. } = expr
+            && self.queries_within == 0
+        {
             let is_strict = matches!(kind, ast::CastKind::Cast | ast::CastKind::DoubleColon);
             let word = if is_strict { "CAST" } else { "TRY_CAST" };
             let of = ast::Expr::value(ast::Value::SingleQuotedString(format!("{word} {data_type}")));
