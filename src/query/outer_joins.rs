@@ -4,24 +4,18 @@
 //! have NULL. DataFusion 55.2 keeps it as a constant, and so removes the sort from
 //! `dead_letters LEFT JOIN crashes … ORDER BY event_type`. This rule hides the constants of nullable sides.
 
-use std::fmt;
 use std::sync::Arc;
 
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{JoinType, Result};
-use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::EquivalenceProperties;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::joins::{HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec};
-use datafusion::physical_plan::{
-    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties,
-    replace_children_if_necessary,
-};
+use datafusion::physical_plan::{ExecutionPlan, replace_children_if_necessary};
 
-use super::single_input::{passes_filters, same_rows, single_input};
+use super::hide_properties::{Hidden, HidePropertiesExec};
 
-/// Puts a [`NoConstantsExec`] on each nullable side of each outer join.
+/// Puts a [`HidePropertiesExec`] on each nullable side of each outer join.
 #[derive(Debug)]
 pub(super) struct HideJoinConstants;
 
@@ -45,7 +39,11 @@ impl PhysicalOptimizerRule for HideJoinConstants {
             };
             let sides = node.children().into_iter().zip(may_be_missing).map(|(side, may_be_missing)| {
                 let side = Arc::clone(side);
-                if may_be_missing { Arc::new(NoConstantsExec::over(side)) as _ } else { side }
+                if may_be_missing {
+                    Arc::new(HidePropertiesExec::new(Hidden::Constants, side)) as _
+                } else {
+                    side
+                }
             });
             let sides = sides.collect();
             replace_children_if_necessary(node, sides).map(Transformed::yes)
@@ -59,55 +57,4 @@ fn join_type(node: &Arc<dyn ExecutionPlan>) -> Option<JoinType> {
     let nested = node.downcast_ref::<NestedLoopJoinExec>().map(|join| *join.join_type());
     let merge = node.downcast_ref::<SortMergeJoinExec>().map(SortMergeJoinExec::join_type);
     hash.or(nested).or(merge)
-}
-
-/// Returns the rows of its input, without the input's properties about constant columns.
-#[derive(Debug)]
-pub(super) struct NoConstantsExec {
-    input: Arc<dyn ExecutionPlan>,
-    properties: Arc<PlanProperties>,
-}
-
-impl NoConstantsExec {
-    fn over(input: Arc<dyn ExecutionPlan>) -> Self {
-        let known = input.equivalence_properties();
-        let orderings = known.oeq_class().iter().cloned();
-        let equal = EquivalenceProperties::new_with_orderings(input.schema(), orderings);
-        let properties = PlanProperties::clone(input.properties()).with_eq_properties(equal);
-        Self { input, properties: Arc::new(properties) }
-    }
-
-    fn with_input(_: &Self, input: Arc<dyn ExecutionPlan>) -> Self {
-        Self::over(input)
-    }
-}
-
-impl DisplayAs for NoConstantsExec {
-    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "NoConstantsExec")
-    }
-}
-
-impl ExecutionPlan for NoConstantsExec {
-    fn name(&self) -> &'static str {
-        "NoConstantsExec"
-    }
-
-    fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
-    }
-
-    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
-        vec![false]
-    }
-
-    single_input!();
-
-    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        self.input.execute(partition, context)
-    }
-
-    same_rows!();
-
-    passes_filters!();
 }

@@ -27,9 +27,11 @@ use url::Url;
 use super::above_aggregates::AboveAggregates;
 use super::bounded::bound_functions;
 use super::by_position::ByPosition;
+use super::empty_branches::EmptyBranches;
 use super::ensure_sorted::EnsureSorted;
 use super::hide_equalities::HideEqualities;
 use super::in_lists::CombineInLists;
+use super::known_aggregates::{self, KnownAggregates};
 use super::learned::Learned;
 use super::nested_distinct::NestedDistinct;
 use super::newest_first::NewestFirst;
@@ -43,6 +45,7 @@ use super::time::SessionZone;
 use super::views;
 use super::watch::Watch;
 use super::window::Window;
+use super::window_orders::HideWindowOrders;
 use super::workers::Timeout;
 use super::{QueryOptions, answer_names, functions, json, query_error, time, types};
 use crate::error::{Error, ErrorKind, Result};
@@ -217,20 +220,23 @@ fn logical_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
         let pushes = rule.name() == "push_down_filter";
         if pushes { Arc::new(AboveAggregates(rule)) } else { rule }
     };
-    let mut rules: Vec<_> = rules.into_iter().map(above_aggregates).map(NullKeys::guard).collect();
+    let rules = rules.into_iter().map(above_aggregates).map(NullKeys::guard);
+    let mut rules: Vec<_> = rules.map(EmptyBranches::guard).collect();
     rules.push(Arc::new(HideEqualities));
     rules
 }
 
 /// DataFusion's rules, and ours behind those that they go on from.
 fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
-    let by_position = |rule: Arc<dyn PhysicalOptimizerRule + Send + Sync>| {
-        let pushes = rule.name().starts_with("FilterPushdown");
-        if pushes { Arc::new(ByPosition(rule)) } else { rule }
+    let right = |rule: Arc<dyn PhysicalOptimizerRule + Send + Sync>| match rule.name() {
+        known_aggregates::REPLACES => Arc::new(KnownAggregates) as _,
+        name if name.starts_with("FilterPushdown") => Arc::new(ByPosition(rule)) as _,
+        _ => rule,
     };
-    let mut rules: Vec<_> = PhysicalOptimizer::default().rules.into_iter().map(by_position).collect();
+    let mut rules: Vec<_> = PhysicalOptimizer::default().rules.into_iter().map(right).collect();
     let behind = rules.iter().position(|rule| rule.name() == "join_selection").map_or(0, |at| at + 1);
     rules.insert(behind, Arc::new(HideJoinConstants));
+    rules.insert(behind, Arc::new(HideWindowOrders));
     let before = rules.iter().position(|rule| rule.name() == "SanityCheckPlan").unwrap_or(rules.len());
     rules.insert(before, Arc::new(EnsureSorted));
     let behind = rules.iter().position(|rule| rule.name() == "PushdownSort").map_or(rules.len(), |at| at + 1);

@@ -2,12 +2,17 @@
 //!
 //! Such a node has the field `input`, and the function `with_input`, which makes the same node over another input.
 
-/// The methods of a node that has one input and no expressions, and that keeps the order of rows.
+/// The methods of a node that has one input and no expressions, and that keeps the order of rows, or says itself
+/// whether it does.
 macro_rules! single_input {
     () => {
         fn maintains_input_order(&self) -> Vec<bool> {
             vec![true]
         }
+
+        single_input!(in any order);
+    };
+    (in any order) => {
 
         fn children(&self) -> Vec<&std::sync::Arc<dyn datafusion::physical_plan::ExecutionPlan>> {
             vec![&self.input]

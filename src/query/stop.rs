@@ -38,7 +38,7 @@ use futures::StreamExt;
 use tokio::runtime::Handle;
 
 use super::decode_panics::SegmentDigests;
-use super::outer_joins::NoConstantsExec;
+use super::hide_properties::HidePropertiesExec;
 use super::retained::RetainedExec;
 use super::single_input::{same_rows, single_input};
 use super::union::FactsUnionExec;
@@ -133,7 +133,7 @@ fn passes_on(node: &Arc<dyn ExecutionPlan>) -> bool {
     node.is::<ProjectionExec>()
         || node.is::<FilterExec>()
         || node.is::<RetainedExec>()
-        || node.is::<NoConstantsExec>()
+        || node.is::<HidePropertiesExec>()
         || node.is::<CooperativeExec>()
         || node.is::<CoalescePartitionsExec>()
         || node.is::<RepartitionExec>()

@@ -73,6 +73,8 @@ pub(super) fn counted(node: LogicalPlan, queries: &mut usize) -> Result<LogicalP
 }
 
 fn rewrite_node(node: LogicalPlan, queries: &mut usize, in_where: Where) -> Result<Transformed<LogicalPlan>> {
+    // Columns below may have become nullable.
+    let node = node.recompute_schema()?;
     let schema = merge_schema(&node.inputs());
     let mut meaning = Meaning { schema: &schema, queries, is_where: false };
     if let LogicalPlan::Filter(filter) = node {

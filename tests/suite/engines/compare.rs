@@ -255,7 +255,7 @@ const RULES: [&str; 27] = [
     "FilterPushdown",
     "FilterPushdown(Post)",
     "ProjectionPushdown",
-    "aggregate_statistics",
+    "known_aggregates",
     "WindowTopN",
     "LimitPushdown",
     "combine_in_lists",

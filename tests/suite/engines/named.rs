@@ -866,3 +866,161 @@ fn other_spellings_of_postgresql_are_answered() {
         ("SELECT 'ab' NOT LIKE 'a!_' ESCAPE '!'", json!([[1]])),
     ]);
 }
+
+#[test]
+fn an_aggregate_with_a_filter_is_not_that_of_the_query_within() {
+    answers(&[
+        ("SELECT sum(n) FILTER (WHERE n < 5) FROM (SELECT count(*) AS n FROM events)", json!([[null]])),
+        ("SELECT sum(n) FILTER (WHERE n > 5) FROM (SELECT count(*) AS n FROM events)", json!([[10]])),
+        (
+            "SELECT count(*) FILTER (WHERE n < 5) FROM (SELECT count(*) AS n FROM events WHERE false)",
+            json!([[1]]),
+        ),
+        (
+            "SELECT count(*) FILTER (WHERE n > 5) FROM (SELECT count(*) AS n FROM events WHERE false)",
+            json!([[0]]),
+        ),
+        (
+            "SELECT count(*) AS a, count(DISTINCT t.m) FILTER (WHERE true) AS b FROM (SELECT max('') AS m FROM events WHERE false) t",
+            json!([[1, 0]]),
+        ),
+        (
+            "SELECT (sum(1) FILTER (WHERE true) >= 1) AS a, min(t.n) AS b FROM (SELECT count(*) AS n FROM audits WHERE NULL = 1) t",
+            json!([[1, 0]]),
+        ),
+        (
+            "SELECT count(*) FROM events WHERE seq > (SELECT max(n) FILTER (WHERE n < 5) FROM (SELECT count(*) AS n FROM dead_letters))",
+            json!([[6]]),
+        ),
+        (
+            "SELECT avg(n) FILTER (WHERE n < 5), max(n) FROM (SELECT max(n) FILTER (WHERE n > 2) AS n FROM (SELECT count(*) AS n FROM events) a) b",
+            json!([[null, 10]]),
+        ),
+        ("SELECT count(*), count(seq) FROM events", json!([[10, 10]])),
+        ("SELECT count(*) FROM (SELECT count(*) FROM events)", json!([[1]])),
+    ]);
+}
+
+/// A query within an expression has no row, and its value is compared farther outside.
+#[test]
+fn a_column_that_a_query_without_rows_gives_is_null() {
+    let nobody = "(SELECT seq FROM audits WHERE seq = 999)";
+    let of_nobody = |condition: &str| {
+        format!("SELECT count(*) FROM (SELECT {nobody} AS n, seq FROM events) AS t WHERE {condition}")
+    };
+    let questions = [
+        ("t.n NOT IN (SELECT 1 FROM events)", 0),
+        ("t.n NOT IN (SELECT 1 FROM events WHERE false)", 10),
+        ("t.n IN (SELECT seq FROM events)", 0),
+        ("NOT (t.n IN (SELECT seq FROM events))", 0),
+        ("(t.n IN (SELECT seq FROM events)) IS NULL", 10),
+        ("t.n <> ALL (SELECT seq FROM events)", 0),
+        ("(t.n = ANY (SELECT seq FROM events)) IS NULL", 10),
+        ("t.n NOT IN (1, 2)", 0),
+        ("t.n IS NULL", 10),
+        ("t.seq NOT IN (SELECT u.n FROM (SELECT (SELECT seq FROM audits) AS n FROM dead_letters) AS u)", 0),
+        ("EXISTS (SELECT 1 FROM dead_letters AS d WHERE d.seq = t.n)", 0),
+    ];
+    let questions: Vec<_> =
+        questions.into_iter().map(|(condition, right)| (of_nobody(condition), json!([[right]]))).collect();
+    let questions: Vec<_> = questions.iter().map(|(sql, right)| (sql.as_str(), right.clone())).collect();
+    answers(&questions);
+}
+
+#[test]
+fn rows_are_ordered_by_extremes_over_windows_that_begin_with_null() {
+    let up = "SELECT max(error) OVER (ORDER BY seq) AS m FROM events";
+    let questions = [
+        (
+            format!("{up} ORDER BY m"),
+            json!([
+                ["E: a"],
+                ["E: b"],
+                ["E: b"],
+                ["E: b"],
+                ["E: b"],
+                ["E: b"],
+                ["E: b"],
+                ["E: b"],
+                ["E: b"],
+                [null]
+            ]),
+        ),
+        (format!("{up} ORDER BY m LIMIT 1"), json!([["E: a"]])),
+        (format!("{up} ORDER BY m NULLS FIRST LIMIT 2"), json!([[null], ["E: a"]])),
+        (format!("{up} ORDER BY m DESC LIMIT 2"), json!([[null], ["E: b"]])),
+        (
+            String::from(
+                "SELECT min(error) OVER (ORDER BY seq ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS m FROM events ORDER BY m DESC NULLS LAST OFFSET 8",
+            ),
+            json!([["E: a"], [null]]),
+        ),
+        (
+            String::from(
+                "SELECT max(error) OVER (ORDER BY seq ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING) AS m FROM events ORDER BY m DESC NULLS LAST OFFSET 7",
+            ),
+            json!([["E: b"], [null], [null]]),
+        ),
+        (
+            String::from(
+                "SELECT max(error) OVER (PARTITION BY actor_address ORDER BY seq) AS m, seq FROM events ORDER BY actor_address, m, seq LIMIT 4",
+            ),
+            json!([["E: a", 7], ["E: a", 10], [null, 1], [null, 4]]),
+        ),
+    ];
+    let questions: Vec<_> = questions.iter().map(|(sql, right)| (sql.as_str(), right.clone())).collect();
+    answers(&questions);
+}
+
+#[test]
+fn a_filter_on_a_union_with_empty_branches_is_that_of_its_own_column() {
+    let of_letters = "SELECT d.seq FROM events e JOIN dead_letters d ON e.stream = d.stream";
+    let missing = "SELECT d.seq FROM events e LEFT JOIN dead_letters d ON e.seq = d.seq";
+    let full = "SELECT e.n AS m, e.known FROM (SELECT stream AS n, false AS known FROM audits WHERE false) e FULL JOIN dead_letters d ON e.n = d.stream";
+    let questions = [
+        (
+            format!(
+                "SELECT count(*) FROM ({of_letters} UNION ALL SELECT 1 FROM audits WHERE false) t WHERE t.seq < 12"
+            ),
+            10,
+        ),
+        (
+            format!(
+                "SELECT count(*) FROM (SELECT 1 AS seq FROM audits WHERE 1 = 2 UNION ALL {of_letters}) t WHERE t.seq < 12"
+            ),
+            10,
+        ),
+        (
+            format!(
+                "SELECT count(*) FROM ({of_letters} UNION SELECT 1 FROM audits WHERE NULL) t WHERE t.seq < 12"
+            ),
+            1,
+        ),
+        (
+            format!(
+                "SELECT count(*) FROM ({missing} UNION ALL SELECT 1 FROM audits WHERE false) t WHERE t.seq IS NULL"
+            ),
+            10,
+        ),
+        (
+            format!(
+                "SELECT count(*) FROM ({full} UNION ALL SELECT 1, true FROM audits WHERE false) t WHERE t.known IS NOT NULL"
+            ),
+            0,
+        ),
+        (
+            format!(
+                "SELECT count(*) FROM ({full} UNION ALL SELECT 1, true FROM audits WHERE false) t WHERE t.known IS NULL"
+            ),
+            4,
+        ),
+        (
+            format!(
+                "SELECT count(*) FROM ({of_letters} UNION ALL SELECT 1 FROM audits WHERE false) t JOIN events u ON t.seq = u.seq + 1"
+            ),
+            10,
+        ),
+    ];
+    let questions: Vec<_> = questions.iter().map(|(sql, right)| (sql.as_str(), json!([[right]]))).collect();
+    answers(&questions);
+}
