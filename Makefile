@@ -1,5 +1,6 @@
 # make demo    build, import real facts, ask five saved queries
 # make test    every test, of the crate and of the Python package, which it builds and installs
+# make test-core   the tests of the core alone, without SQL: no DataFusion is built
 # make check   formatting, lints, docs
 # make fuzz    new seeds of mutated stores; SECONDS=3600 for an hour
 # make compare QUERIES=200000 SEED=7    made-up questions for Ostracon, DuckDB and SQLite: more than the tests ask
@@ -13,7 +14,7 @@ DEMO ?= target/demo-store
 VENV ?= target/python
 TESTED_WITH = maturin==1.* papyra==0.3.0 pytest trio pyarrow polars numpy pandas starlette redis
 
-.PHONY: demo test test-python check fuzz compare kills bench versus
+.PHONY: demo test test-core test-python check fuzz compare kills bench versus
 
 demo:
 	@mkdir -p $(dir $(DEMO))
@@ -31,7 +32,14 @@ test:
 	@if $(CARGO) nextest --version >/dev/null 2>&1; \
 	then $(CARGO) nextest run --locked --no-fail-fast && $(CARGO) test --locked --doc; \
 	else $(CARGO) test --locked; fi
+	$(MAKE) test-core
 	$(MAKE) test-python
+
+# The tests of the core, which is built without SQL.
+test-core:
+	@if $(CARGO) nextest --version >/dev/null 2>&1; \
+	then $(CARGO) nextest run --locked --no-fail-fast --no-default-features; \
+	else $(CARGO) test --locked --no-default-features --lib --test suite; fi
 
 # A real Redis to move in from; without it those tests are skipped, and say so.
 test-python:

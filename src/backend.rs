@@ -141,11 +141,11 @@ impl PersistenceBackend for Store {
     }
 
     async fn compact(&self) -> Result<CompactionReport> {
-        let shared = Arc::clone(self.shared());
+        let context = Arc::clone(self.context());
         let (sender, receiver) = tokio::sync::oneshot::channel();
         // It may take minutes, and works on two cores: not what a runtime's thread is for.
         let thread = std::thread::Builder::new().name("ostracon-compact".to_owned()).spawn(move || {
-            let report = compact(&shared, CompactOptions::new());
+            let report = compact(&context, CompactOptions::new());
             // If nobody waits any more, it was done all the same.
             let _ = sender.send(report.map(|report| CompactionReport::from(&report)));
         });

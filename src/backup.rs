@@ -30,7 +30,7 @@
 //! A backup is a store. Both it and the original may go on recording, so neither must give out the
 //! other's numbers: every stream of a backup ends where it ended then, and new streams are numbered from
 //! far above. Its journal files carry the name of no run of the machine, by which
-//! [`adopt`](crate::adopt) knows them.
+//! [`takeover`](crate::takeover) knows them.
 
 mod consumers;
 mod files;
@@ -43,71 +43,42 @@ mod tails;
 use std::path::Path;
 use std::time::Instant;
 
+use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::StreamId;
 use crate::journal::claim;
 use crate::ledger::{CommitNumber, State, read_commit};
 use crate::maintain::{AnomalyKind, Maintenance, ScanDepth, ScanOptions, scan};
+use crate::place::{FOLDERS, absolute};
+use crate::retention::ConditionParser;
 use crate::settings;
 use crate::snapshot::Frozen;
-use crate::store::{FOLDERS, Store, absolute};
 use files::Files;
 pub use options::{BackupOptions, BackupReport};
 use own_facts::OwnFiles;
 use place::Place;
 
-/// Backs up the store at this path: [`Store::backup`] of a store that is opened for reading only.
-///
-/// # Errors
-/// Those of [`Store::backup`].
-pub fn backup(
-    path: impl AsRef<Path>,
-    target: impl AsRef<Path>,
-    options: BackupOptions,
+/// Makes a backup of an open store at `target`.
+pub(crate) fn backup(
+    context: &Context,
+    target: &Path,
+    options: &BackupOptions,
+    parser: ConditionParser,
 ) -> Result<BackupReport> {
-    Store::builder().read_only(true).open(path)?.backup(target, options)
-}
-
-impl Store {
-    /// Makes a backup of the store at `target`: a store of its own, with all facts that are recorded
-    /// when this begins. Recording, reading and compaction go on meanwhile.
-    ///
-    /// ```
-    /// use ostracon::{BackupOptions, Event, Json, Store};
-    ///
-    /// # let folder = tempfile::tempdir()?;
-    /// # let (path, target) = (folder.path().join("facts"), folder.path().join("backup"));
-    /// let store = Store::open(&path)?;
-    /// store.record(Event::new("shop", "shop:1", "ActorStarted", Json::empty_object(), 1.0))?;
-    /// store.backup(&target, BackupOptions::new())?;
-    /// store.record(Event::new("shop", "shop:1", "ActorStopped", Json::empty_object(), 2.0))?;
-    /// store.backup(&target, BackupOptions::new().incremental(true))?;
-    /// assert_eq!(Store::builder().read_only(true).open(&target)?.summary()?.facts(), 2);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    /// [`ErrorKind::Refused`] if something is at `target` that is no backup of this store, or one that has
-    /// been written to since, or has facts that this store has not; or if there is no such commit, or not all
-    /// of its files. [`ErrorKind::Damaged`] if the store is; [`ErrorKind::Contended`] while another process
-    /// maintains the backup, or has it open for writing; and the operating system's errors.
-    #[expect(clippy::needless_pass_by_value, reason = "how it is made is said once")]
-    pub fn backup(&self, target: impl AsRef<Path>, options: BackupOptions) -> Result<BackupReport> {
-        let begun = Instant::now();
-        let shared = self.shared();
-        let target = absolute(target.as_ref())?;
-        let result = Backup::begin(self, &target, &options).and_then(Backup::run);
-        let mut report = result.map_err(|error| {
-            error.context(format_args!("cannot back up {} to {}", shared.root.display(), target.display()))
-        })?;
-        report.elapsed = begun.elapsed();
-        Ok(report)
-    }
+    let begun = Instant::now();
+    let target = absolute(target)?;
+    let result = Backup::begin(context, parser, &target, options).and_then(Backup::run);
+    let mut report = result.map_err(|error| {
+        error.context(format_args!("cannot back up {} to {}", context.root.display(), target.display()))
+    })?;
+    report.elapsed = begun.elapsed();
+    Ok(report)
 }
 
 /// A backup under way.
 struct Backup<'a> {
-    store: &'a Store,
+    context: &'a Context,
+    parser: ConditionParser,
     place: Place<'a>,
     state: State,
     /// The states of consumer groups.
@@ -119,9 +90,13 @@ struct Backup<'a> {
 }
 
 impl<'a> Backup<'a> {
-    fn begin(store: &'a Store, target: &'a Path, options: &BackupOptions) -> Result<Self> {
-        let shared = store.shared();
-        check_apart(&shared.root, target)?;
+    fn begin(
+        context: &'a Context,
+        parser: ConditionParser,
+        target: &'a Path,
+        options: &BackupOptions,
+    ) -> Result<Self> {
+        check_apart(&context.root, target)?;
         let place = Place::choose(target)?;
         if place == Place::There(target) && !options.incremental {
             return Err(refused("there is something already; --incremental adds to a backup of this store"));
@@ -130,17 +105,26 @@ impl<'a> Backup<'a> {
             return Err(refused("an older commit is given a folder of its own, and not added to a backup"));
         }
         // First: a group must not have dealt with facts that the backup has not.
-        let groups = consumers::read(&shared.root, shared.ledger.refresh()?.store)?;
-        let frozen = Frozen::take(shared)?;
+        let groups = consumers::read(&context.root, context.ledger.refresh()?.store)?;
+        let frozen = context.freeze()?;
         let state = match options.at_commit {
             None => (*frozen.state).clone(),
-            Some(number) => shared.ledger.state_at(CommitNumber(number))?.ok_or_else(|| {
+            Some(number) => context.ledger.state_at(CommitNumber(number))?.ok_or_else(|| {
                 let (root, head) = (frozen.state.root, frozen.state.head.number);
                 refused(&format!("there is no commit {number}; the ledger has {root} to {head}"))
             })?,
         };
-        let files = Files::new(&shared.disk, &shared.root, place.folder().to_path_buf(), options);
-        Ok(Self { store, place, state, groups, frozen, files, is_newest: options.at_commit.is_none() })
+        let files = Files::new(&context.disk, &context.root, place.folder().to_path_buf(), options);
+        Ok(Self {
+            context,
+            parser,
+            place,
+            state,
+            groups,
+            frozen,
+            files,
+            is_newest: options.at_commit.is_none(),
+        })
     }
 
     fn run(mut self) -> Result<BackupReport> {
@@ -153,8 +137,8 @@ impl<'a> Backup<'a> {
 
     /// A new backup: whole, or not there.
     fn make(&mut self) -> Result<()> {
-        let shared = self.store.shared();
-        self.place.make_folder(&shared.disk, &shared.root)?;
+        let context = self.context;
+        self.place.make_folder(&context.disk, &context.root)?;
         self.files.anchor()?;
         for folder in FOLDERS {
             let folder = self.place.folder().join(folder);
@@ -162,18 +146,18 @@ impl<'a> Backup<'a> {
             self.files.disk.create_dir(&folder).map_err(attempt)?;
         }
         self.fill(&OwnFiles::default())?;
-        self.place.publish(&shared.disk)
+        self.place.publish(&context.disk)
     }
 
     /// Adds what an existing backup lacks.
     fn add(&mut self) -> Result<()> {
-        let (root, target) = (&self.store.shared().root, self.place.folder().to_path_buf());
-        check_is_backup(root, &target, &self.state)?;
+        let (root, target) = (&self.context.root, self.place.folder().to_path_buf());
+        check_is_backup(root, &target, &self.state, self.parser)?;
         self.files.anchor()?;
         let _one_at_a_time = Maintenance::claim(&self.files.disk, &target)?;
         let _nobody_records = claim::claim_all(&self.files.disk, &target)?.map_err(is_in_use)?;
-        check_is_backup(root, &target, &self.state)?;
-        let own = own_facts::check(self.store, &self.files.disk, &target, &self.frozen)?;
+        check_is_backup(root, &target, &self.state, self.parser)?;
+        let own = own_facts::check(self.context, &self.files.disk, &target, &self.frozen)?;
         self.fill(&own)
     }
 
@@ -197,7 +181,7 @@ impl<'a> Backup<'a> {
 
     /// Whether the result is a store without faults.
     fn check(&mut self) -> Result<()> {
-        let found = scan(self.place.folder(), ScanOptions::new(ScanDepth::Quick))?;
+        let found = scan(self.place.folder(), ScanOptions::new(ScanDepth::Quick), self.parser)?;
         // What the backup had of its own was looked at before: these are facts that the store has given up.
         let (more, wrong): (Vec<_>, Vec<_>) = found.anomalies.into_iter().partition(|anomaly| {
             matches!(anomaly.kind, AnomalyKind::SegmentUnknown | AnomalyKind::JournalUnknown)
@@ -248,9 +232,8 @@ fn check_apart(root: &Path, target: &Path) -> Result<()> {
 }
 
 /// Refuses to add to what is no backup of this store, or has gone its own way.
-fn check_is_backup(root: &Path, place: &Path, state: &State) -> Result<()> {
-    let store = Store::builder().read_only(true).open(place)?;
-    let theirs = store.shared().ledger.refresh()?;
+fn check_is_backup(root: &Path, place: &Path, state: &State, parser: ConditionParser) -> Result<()> {
+    let theirs = Context::open_for_reading(place, parser)?.ledger.refresh()?;
     if theirs.store != state.store {
         return Err(refused(&format!("it is of store {}, and this is store {}", theirs.store, state.store)));
     }

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use crate::fact::columns::{Rows, RowsBuilder};
 use crate::fact::{Kind, Seq, StreamId, UnixNanos, codec};
-use crate::journal::frame::verified_frames;
+use crate::frame::verified_frames;
 
 /// How large a chunk grows: small enough to copy the unfinished one for every query.
 const CHUNK_BYTES: usize = 256 << 10;
@@ -163,7 +163,7 @@ impl Buffer {
 mod tests {
     use super::*;
     use crate::fact::{Event, Fact, Json, UnixNanos};
-    use crate::journal::frame::FrameBuffer;
+    use crate::frame::FrameBuffer;
 
     fn push(buffer: &mut Buffer, seq: u64) {
         let fact = Fact::from(Event::new("s", format!("s:{seq}"), "ActorStarted", Json::empty_object(), 1.0));

@@ -32,12 +32,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
+use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{FactId, Kind};
-use crate::follow::{Cursor, Found, Kept, Wanted};
-use crate::maintain::{Anomaly, AnomalyKind};
-use crate::store::{Shared, Store};
-pub(crate) use file::{FOLDER, LOCK, StateName, check as check_state};
+use crate::follow::{self, Cursor, Found, Kept, Wanted};
+pub(crate) use file::{LOCK, StateName, check as check_state};
 use file::{Lock, newest};
 pub use start::StartAt;
 use state::GroupState;
@@ -71,31 +70,16 @@ const MOST_PENDING: usize = 100_000;
 /// ```
 #[derive(Debug)]
 pub struct ConsumerGroup<'s> {
-    store: &'s Store,
+    context: &'s Context,
     kind: Kind,
     name: String,
 }
 
-impl Store {
-    /// The consumer group of this name for facts of a kind, whether or not it is there.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Refused`] for a name that is empty or too long.
-    pub fn consumer_group(&self, kind: Kind, name: impl Into<String>) -> Result<ConsumerGroup<'_>> {
-        let name = name.into();
-        file::check_name(&name)?;
-        Ok(ConsumerGroup { store: self, kind, name })
-    }
-
-    /// All consumer groups, by kind and name.
-    ///
-    /// # Errors
-    /// The operating system's.
-    pub fn consumer_groups(&self) -> Result<Vec<ConsumerGroup<'_>>> {
-        let groups: BTreeSet<(Kind, String)> =
-            file::list(self.path())?.into_iter().map(|name| (name.kind, name.group)).collect();
-        Ok(groups.into_iter().map(|(kind, name)| ConsumerGroup { store: self, kind, name }).collect())
-    }
+/// All consumer groups of a store, by kind and name.
+pub(crate) fn groups(context: &Context) -> Result<Vec<ConsumerGroup<'_>>> {
+    let groups: BTreeSet<(Kind, String)> =
+        file::list(&context.root)?.into_iter().map(|name| (name.kind, name.group)).collect();
+    Ok(groups.into_iter().map(|(kind, name)| ConsumerGroup { context, kind, name }).collect())
 }
 
 /// The states of each group that are there, the newest first.
@@ -112,22 +96,23 @@ pub(crate) fn states(root: &Path) -> Result<Vec<Vec<StateName>>> {
 }
 
 /// What every group was given, and what is pending.
-pub(crate) fn summaries(shared: &Shared) -> Result<Vec<GroupSummary>> {
-    let (store, now) = (shared.ledger.known().store, shared.now());
+pub(crate) fn summaries(context: &Context) -> Result<Vec<GroupSummary>> {
+    let (store, now) = (context.ledger.known().store, context.now());
     let mut summaries = Vec::new();
-    for StateName { kind, group, .. } in newest(file::list(&shared.root)?) {
+    for StateName { kind, group, .. } in newest(file::list(&context.root)?) {
         // One that is removed meanwhile is none.
-        let state = file::load(&shared.root, store, kind, &group)?;
+        let state = file::load(&context.root, store, kind, &group)?;
         summaries.extend(state.map(|state| state.summary(kind, &group, now)));
     }
     Ok(summaries)
 }
 
-/// The groups of which these anomalies name a state, and no other is left.
-pub(crate) fn lost_groups(root: &Path, anomalies: &[Anomaly]) -> Result<BTreeSet<(Kind, String)>> {
-    let of_groups = anomalies.iter().filter(|anomaly| anomaly.kind == AnomalyKind::ConsumerGroupDamaged);
-    let names =
-        of_groups.filter_map(|anomaly| StateName::parse(Path::new(&anomaly.path).file_name()?.to_str()?));
+/// The groups of which these are states, and no other state is left.
+pub(crate) fn lost_groups<'p>(
+    root: &Path,
+    states: impl IntoIterator<Item = &'p Path>,
+) -> Result<BTreeSet<(Kind, String)>> {
+    let names = states.into_iter().filter_map(|path| StateName::parse(path.file_name()?.to_str()?));
     let mut lost: BTreeSet<_> = names.map(|name| (name.kind, name.group)).collect();
     for name in file::list(root)? {
         lost.remove(&(name.kind, name.group));
@@ -135,7 +120,12 @@ pub(crate) fn lost_groups(root: &Path, anomalies: &[Anomaly]) -> Result<BTreeSet
     Ok(lost)
 }
 
-impl ConsumerGroup<'_> {
+impl<'s> ConsumerGroup<'s> {
+    pub(crate) fn new(context: &'s Context, kind: Kind, name: String) -> Result<Self> {
+        file::check_name(&name)?;
+        Ok(Self { context, kind, name })
+    }
+
     /// The kind of its facts.
     pub const fn kind(&self) -> Kind {
         self.kind
@@ -156,19 +146,19 @@ impl ConsumerGroup<'_> {
         let delivered = match start {
             StartAt::Beginning => Cursor::start(),
             StartAt::After(cursor) => {
-                cursor.check(self.store.shared().ledger.folder(), &self.store.snapshot()?)?;
+                cursor.check(self.context.ledger.folder(), &self.context.snapshot()?)?;
                 // The state says for itself of which store it is.
                 cursor.unsigned()
             }
             StartAt::Now => {
                 let mut cursor = Cursor::start();
-                for (stream, seq) in self.store.snapshot()?.newest()? {
+                for (stream, seq) in self.context.snapshot()?.newest()? {
                     cursor.pass(stream, seq);
                 }
                 cursor
             }
         };
-        file::make_folder(&self.store.shared().disk, self.store.path())?;
+        file::make_folder(&self.context.disk, &self.context.root)?;
         let _lock = self.lock()?;
         if self.load()?.is_some() {
             return Ok(false);
@@ -198,11 +188,11 @@ impl ConsumerGroup<'_> {
                 return Err(Error::new(ErrorKind::Overloaded, why));
             }
             let wanted = Wanted::After(state.delivered().clone());
-            let mut next = self.store.facts(&[self.kind], wanted, Kept::Noted)?;
+            let mut next = follow::facts(self.context, &[self.kind], wanted, Kept::Noted)?;
             let facts: Vec<Found> = next.by_ref().take(most.min(room)).collect::<Result<_>>()?;
             let ids = facts.iter().map(|fact| fact.position.id());
             let before = state.delivered().clone();
-            state.deliver(ids, consumer, self.store.shared().now());
+            state.deliver(ids, consumer, self.context.now());
             state.pass_over(&before, &next.into_hidden());
             Ok((facts.is_empty(), facts))
         })?;
@@ -238,7 +228,7 @@ impl ConsumerGroup<'_> {
         // Whoever names a fact twice is given it once.
         let ids: BTreeSet<FactId> = ids.into_iter().collect();
         self.change(|state| {
-            let now = self.store.shared().now();
+            let now = self.context.now();
             let idle: Vec<_> = ids.iter().copied().filter(|id| state.is_idle(*id, min_idle, now)).collect();
             self.deliver_again(state, &idle, consumer, usize::MAX)
         })
@@ -252,7 +242,7 @@ impl ConsumerGroup<'_> {
     pub fn claim_idle(&self, consumer: &str, min_idle: Duration, most: usize) -> Result<Vec<Found>> {
         file::check_name(consumer)?;
         self.change(|state| {
-            let idle = state.idle(min_idle, self.store.shared().now());
+            let idle = state.idle(min_idle, self.context.now());
             self.deliver_again(state, &idle, consumer, most)
         })
     }
@@ -276,7 +266,7 @@ impl ConsumerGroup<'_> {
     /// system's errors.
     pub fn summary(&self) -> Result<GroupSummary> {
         let state = self.load()?.ok_or_else(|| self.is_not_there())?;
-        Ok(state.summary(self.kind, &self.name, self.store.shared().now()))
+        Ok(state.summary(self.kind, &self.name, self.context.now()))
     }
 
     /// Removes the group: nobody knows any more what it was given. Whether it was there.
@@ -286,11 +276,11 @@ impl ConsumerGroup<'_> {
     pub fn remove(&self) -> Result<bool> {
         self.check_writes()?;
         if self.load()?.is_none() {
-            self.store.shared().disk.check_place()?;
+            self.context.disk.check_place()?;
             return Ok(false);
         }
         let _lock = self.lock()?;
-        file::remove(&self.store.shared().disk, self.store.path(), self.kind, &self.name)
+        file::remove(&self.context.disk, &self.context.root, self.kind, &self.name)
     }
 
     /// Delivers pending facts once more, in this order, at most so many. What is nowhere in the store any
@@ -318,14 +308,14 @@ impl ConsumerGroup<'_> {
         }
         facts.truncate(most);
         state.acknowledge(&gone);
-        state.deliver(facts.iter().map(|fact| fact.position.id()), consumer, self.store.shared().now());
+        state.deliver(facts.iter().map(|fact| fact.position.id()), consumer, self.context.now());
         Ok((facts.is_empty() && gone.is_empty(), facts))
     }
 
     /// The facts of these names that are there.
     fn these(&self, ids: &[FactId], kept: Kept) -> Result<BTreeMap<FactId, Found>> {
         let wanted = Wanted::These(ids.iter().copied().collect());
-        let facts = self.store.facts(&[self.kind], wanted, kept)?;
+        let facts = follow::facts(self.context, &[self.kind], wanted, kept)?;
         facts.map(|fact| fact.map(|fact| (fact.position.id(), fact))).collect()
     }
 
@@ -336,9 +326,9 @@ impl ConsumerGroup<'_> {
         // Nothing is made for a group that is not there.
         let is_there = || self.load()?.ok_or_else(|| self.is_not_there());
         is_there()?;
-        let _lock = self.lock().map_err(|error| self.store.shared().disk.explain(error))?;
+        let _lock = self.lock().map_err(|error| self.context.disk.explain(error))?;
         let mut state = is_there()?;
-        let explain = |error| self.store.shared().disk.explain(error);
+        let explain = |error| self.context.disk.explain(error);
         let (unchanged, result) = change(&mut state).map_err(explain)?;
         if !unchanged {
             self.publish(&state.next()).map_err(explain)?;
@@ -348,21 +338,21 @@ impl ConsumerGroup<'_> {
 
     /// Keeps other consumers, of whatever process, from changing the group.
     fn lock(&self) -> Result<Lock> {
-        let disk = &self.store.shared().disk;
-        Lock::take(disk, self.store.path(), self.kind, &self.name, LONGEST_WAIT)
+        let disk = &self.context.disk;
+        Lock::take(disk, &self.context.root, self.kind, &self.name, LONGEST_WAIT)
     }
 
     fn load(&self) -> Result<Option<GroupState>> {
-        let store = self.store.shared().ledger.known().store;
-        file::load(self.store.path(), store, self.kind, &self.name)
+        let store = self.context.ledger.known().store;
+        file::load(&self.context.root, store, self.kind, &self.name)
     }
 
     fn publish(&self, state: &GroupState) -> Result<()> {
-        let shared = self.store.shared();
+        let context = self.context;
         file::publish(
-            &shared.disk,
-            self.store.path(),
-            shared.ledger.known().store,
+            &context.disk,
+            &self.context.root,
+            context.ledger.known().store,
             self.kind,
             &self.name,
             state,
@@ -370,7 +360,7 @@ impl ConsumerGroup<'_> {
     }
 
     fn check_writes(&self) -> Result<()> {
-        self.store.shared().check_commits("change a consumer group")
+        self.context.check_commits("change a consumer group")
     }
 
     fn is_not_there(&self) -> Error {
@@ -378,8 +368,8 @@ impl ConsumerGroup<'_> {
             "there is no consumer group {:?} for {} in {}; create it first",
             self.name,
             self.kind,
-            self.store.path().display()
+            self.context.root.display()
         );
-        self.store.shared().disk.explain(Error::new(ErrorKind::Refused, why))
+        self.context.disk.explain(Error::new(ErrorKind::Refused, why))
     }
 }

@@ -5,7 +5,7 @@ use std::error::Error as StdError;
 use std::path::Path;
 use std::{fmt, io};
 
-use crate::disk::DiskError;
+use crate::disk::{Disk, DiskError, Misplaced};
 use crate::environment;
 
 /// `Result` with Ostracon's [`Error`].
@@ -181,3 +181,24 @@ impl fmt::Debug for Error {
 }
 
 impl StdError for Error {}
+
+impl Disk {
+    /// Fails if the path of the store leads to another folder than when the store was opened, or to none.
+    pub(crate) fn check_place(&self) -> Result<()> {
+        self.check_anchor().map_err(|misplaced| match misplaced {
+            Misplaced::Moved(why) => Error::new(ErrorKind::Moved, why),
+            Misplaced::Unknown(error) => {
+                let attempt = "cannot look whether the store is still in its place";
+                Error::with_source(ErrorKind::Io, attempt, error)
+            }
+        })
+    }
+
+    /// Replaces an error by its reason, if the reason is that the store is no longer in its place.
+    pub(crate) fn explain(&self, error: Error) -> Error {
+        match self.check_place() {
+            Err(moved) if moved.kind() == ErrorKind::Moved => moved,
+            _ => error,
+        }
+    }
+}

@@ -15,18 +15,17 @@
 //! which no attempt of this process can have committed, has them from another owner: the lock file was removed, or
 //! the locks of the file system do not work. Then the numbers name other facts there, and nothing is let go.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
-use crate::fact::{Seq, StreamId};
-use crate::ledger::{Action, Segment, State, StreamRange};
+use crate::fact::StreamId;
+use crate::ledger::{Action, Segment, StreamRange};
 use crate::metrics::count;
-use crate::recorder::{PENDING_AGE, Recorder, Sealed};
+use crate::recorder::{Attempts, PENDING_AGE, Recorder, Sealed};
 use crate::segment::{self, Origin};
-use crate::store::Shared;
 
 /// How long a failed flush waits before the next attempt, at first and at most: each failure in
 /// a row doubles it.
@@ -36,12 +35,12 @@ const LONGEST_RETRY: Duration = Duration::from_mins(1);
 const SAY_EVERY: Duration = Duration::from_mins(1);
 
 /// The background thread of a store that is open for writing. It ends when the recorder closes.
-pub(crate) fn run(shared: &Shared, recorder: &Recorder) {
+pub(crate) fn run(context: &Context, recorder: &Recorder) {
     let mut retry = RETRY;
     let mut failures = Failures::default();
     while wait_for_work(recorder, &mut failures) {
         // A panic must not end the thread: nobody would flush any more.
-        let flushed = catch_unwind(AssertUnwindSafe(|| flush_sealed(shared, recorder)));
+        let flushed = catch_unwind(AssertUnwindSafe(|| flush_sealed(context, recorder)));
         match flushed.unwrap_or_else(|_| Err(Error::new(ErrorKind::Internal, "the flush failed within"))) {
             Ok(()) => {
                 retry = RETRY;
@@ -127,9 +126,9 @@ fn wait_for_work(recorder: &Recorder, failures: &mut Failures) -> bool {
 
 /// Flushes everything that is sealed, a stream at a time. That one stream's facts cannot be
 /// flushed does not keep the others.
-pub(crate) fn flush_sealed(shared: &Shared, recorder: &Recorder) -> Result<()> {
+pub(crate) fn flush_sealed(context: &Context, recorder: &Recorder) -> Result<()> {
     // One at a time.
-    let mut attempts = shared.flushing.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut attempts = recorder.flushing();
     let waiting = {
         let state = recorder.lock();
         if state.sealed.is_empty() {
@@ -147,11 +146,11 @@ pub(crate) fn flush_sealed(shared: &Shared, recorder: &Recorder) -> Result<()> {
     };
     let mut result = Ok(());
     for sealed in waiting.chunk_by(|one, next| one.stream == next.stream) {
-        let flushed = flush(shared, sealed, &mut attempts);
-        count(if flushed.is_ok() { &shared.metrics.flushes } else { &shared.metrics.flush_errors }, 1);
+        let flushed = flush(context, sealed, &mut attempts);
+        count(if flushed.is_ok() { &context.metrics.flushes } else { &context.metrics.flush_errors }, 1);
         match flushed {
             Ok(()) => {
-                retire(shared, sealed);
+                retire(context, sealed);
                 recorder.committed(sealed);
             }
             Err(error) => {
@@ -166,8 +165,8 @@ pub(crate) fn flush_sealed(shared: &Shared, recorder: &Recorder) -> Result<()> {
         }
     }
     result.map_err(|error| {
-        let explained = shared.disk.explain(error);
-        if let Err(moved) = shared.disk.check_place() {
+        let explained = context.disk.explain(error);
+        if let Err(moved) = context.disk.check_place() {
             recorder.lock().note(&moved);
         }
         explained
@@ -175,19 +174,19 @@ pub(crate) fn flush_sealed(shared: &Shared, recorder: &Recorder) -> Result<()> {
 }
 
 /// Flushes what a dead process left in one stream.
-pub(crate) fn flush_left(shared: &Shared, sealed: &Arc<Sealed>) -> Result<()> {
-    flush(shared, std::slice::from_ref(sealed), &mut Attempts::default())?;
-    retire(shared, std::slice::from_ref(sealed));
+pub(crate) fn flush_left(context: &Context, sealed: &Arc<Sealed>) -> Result<()> {
+    flush(context, std::slice::from_ref(sealed), &mut Attempts::default())?;
+    retire(context, std::slice::from_ref(sealed));
     Ok(())
 }
 
 /// Removes the journal files of facts that the ledger covers. One that holds more than could be
 /// read is kept in `quarantine/`.
-fn retire(shared: &Shared, sealed: &[Arc<Sealed>]) {
+fn retire(context: &Context, sealed: &[Arc<Sealed>]) {
     for journal in sealed.iter().flat_map(|sealed| &sealed.keep_aside) {
         let name = format!("{}.journal", uuid::Uuid::new_v4().simple());
-        let aside = shared.root.join("quarantine").join(name);
-        match shared.disk.publish_link(journal, &aside) {
+        let aside = context.root.join("quarantine").join(name);
+        match context.disk.publish_link(journal, &aside) {
             Ok(()) => tracing::warn!(journal = %journal.display(), aside = %aside.display(),
                 "the end of a journal was lost by a power failure, or by the disk; the file is kept aside"),
             Err(error) => {
@@ -197,52 +196,8 @@ fn retire(shared: &Shared, sealed: &[Arc<Sealed>]) {
         }
     }
     for journal in sealed.iter().flat_map(|sealed| &sealed.journals) {
-        if let Err(error) = shared.disk.remove(journal) {
+        if let Err(error) = context.disk.remove(journal) {
             tracing::warn!(%error, "a journal file whose facts are in the ledger stays behind");
-        }
-    }
-}
-
-/// What earlier flushes of this process have come to.
-#[derive(Debug, Default)]
-pub(crate) struct Attempts {
-    /// Streams with a commit that failed, and may have been published all the same: up to which fact.
-    unknown: BTreeMap<StreamId, BTreeSet<Seq>>,
-    /// Streams that another process owns, too.
-    two_owners: BTreeSet<StreamId>,
-}
-
-impl Attempts {
-    /// Fails if another process has committed facts of the stream with the numbers of the sealed facts.
-    fn check_owned(&mut self, state: &State, stream: StreamId, sealed: &[Arc<Sealed>]) -> Result<()> {
-        let committed = state.committed(stream);
-        let first = sealed.iter().flat_map(|sealed| &sealed.chunks).map(|chunk| chunk.first).next();
-        let is_own = first.is_none_or(|first| first > committed)
-            || self.unknown.get(&stream).is_some_and(|ends| ends.contains(&committed));
-        if is_own { Ok(()) } else { Err(self.two_owners(stream)) }
-    }
-
-    fn two_owners(&mut self, stream: StreamId) -> Error {
-        self.two_owners.insert(stream);
-        Error::new(
-            ErrorKind::Contended,
-            format!(
-                "another process has flushed stream {stream}, which this one holds the lock of: the lock file was removed, or \
-                 the locks of the file system do not work; what this process has recorded is kept in quarantine/"
-            ),
-        )
-    }
-
-    /// Notes how a commit ended. One that lost against others was not published.
-    fn note(&mut self, stream: StreamId, end: Seq, result: &Result<()>) {
-        match result {
-            Ok(()) => drop(self.unknown.remove(&stream)),
-            Err(error) if error.kind() == ErrorKind::Contended => {
-                if let Some(ends) = self.unknown.get_mut(&stream) {
-                    ends.remove(&end);
-                }
-            }
-            Err(_) => {}
         }
     }
 }
@@ -252,17 +207,17 @@ fn sealed_stream(sealed: &[Arc<Sealed>]) -> StreamId {
     sealed.first().map_or(StreamId(0), |sealed| sealed.stream)
 }
 
-fn sync_ledger(shared: &Shared) -> Result<()> {
-    let ledger = shared.ledger.folder();
-    shared.ledger.sync().map_err(|error| Error::io("sync the ledger", ledger, error))
+fn sync_ledger(context: &Context) -> Result<()> {
+    let ledger = context.ledger.folder();
+    context.ledger.sync().map_err(|error| Error::io("sync the ledger", ledger, error))
 }
 
 /// Writes and commits the facts of one stream.
-fn flush(shared: &Shared, sealed: &[Arc<Sealed>], attempts: &mut Attempts) -> Result<()> {
+fn flush(context: &Context, sealed: &[Arc<Sealed>], attempts: &mut Attempts) -> Result<()> {
     let Some(newest) = sealed.last() else { return Ok(()) };
     let stream = newest.stream;
     let ends_stream = sealed.iter().any(|sealed| sealed.ends_stream);
-    let state = shared.ledger.refresh()?;
+    let state = context.ledger.refresh()?;
     attempts.check_owned(&state, stream, sealed)?;
     let committed = state.committed(stream);
     let chunks: Vec<_> =
@@ -270,7 +225,7 @@ fn flush(shared: &Shared, sealed: &[Arc<Sealed>], attempts: &mut Attempts) -> Re
     let ended = state.streams.get(&stream).is_some_and(|stream| stream.ended);
     if chunks.is_empty() && (ended || !ends_stream) {
         // An earlier attempt has published the commit, and perhaps not lived to sync its name.
-        sync_ledger(shared)?;
+        sync_ledger(context)?;
         attempts.unknown.remove(&stream);
         return Ok(());
     }
@@ -280,11 +235,11 @@ fn flush(shared: &Shared, sealed: &[Arc<Sealed>], attempts: &mut Attempts) -> Re
         last_seq: chunks.last().map_or(committed, |chunk| chunk.last),
     };
     let segments =
-        segment::write_all(&shared.disk, &shared.root, state.store, range, Origin::Store, |kind| {
+        segment::write_all(&context.disk, &context.root, state.store, range, Origin::Store, |kind| {
             Box::new(chunks.iter().filter_map(move |chunk| chunk.rows(kind)))
         })?;
     attempts.unknown.entry(stream).or_default().insert(range.last_seq);
-    let result = shared.ledger.commit(|state| {
+    let result = context.ledger.commit(|state| {
         if state.committed(stream) != committed {
             // Where a file system tells of a link that it has made as of one that was there.
             let is_live = |own: &Segment| state.segments(own.kind).iter().any(|live| live.path == own.path);
@@ -300,16 +255,16 @@ fn flush(shared: &Shared, sealed: &[Arc<Sealed>], attempts: &mut Attempts) -> Re
         }))
     });
     // A commit that was published without a sync counts as failed until the ledger is synced.
-    let result = result.and_then(|done| if done.is_none() { sync_ledger(shared) } else { Ok(()) });
+    let result = result.and_then(|done| if done.is_none() { sync_ledger(context) } else { Ok(()) });
     attempts.note(stream, range.last_seq, &result);
     if let Err(error) = result {
         // Unless the commit was published all the same, nobody knows of these files.
-        if shared.ledger.refresh().is_ok_and(|state| state.committed(stream) == committed) {
-            segment::discard(&shared.disk, &shared.root, &segments);
+        if context.ledger.refresh().is_ok_and(|state| state.committed(stream) == committed) {
+            segment::discard(&context.disk, &context.root, &segments);
         }
         return Err(error);
     }
-    count(&shared.metrics.segments_written, segments.len() as u64);
-    count(&shared.metrics.segment_bytes_written, segments.iter().map(|segment| segment.bytes).sum());
+    count(&context.metrics.segments_written, segments.len() as u64);
+    count(&context.metrics.segment_bytes_written, segments.iter().map(|segment| segment.bytes).sum());
     Ok(())
 }

@@ -19,89 +19,58 @@ use std::collections::BinaryHeap;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::context::Context;
 use crate::disk::Disk;
 use crate::error::Result;
 use crate::fact::Kind;
 use crate::ledger::{Place, Segment, StreamRange};
-use crate::maintain::retention::{Selection, Verdict};
+use crate::retention::Verdict;
 use crate::snapshot::Snapshot;
-use crate::store::Store;
 pub use cursor::Cursor;
 pub(crate) use cursor::Wanted;
 use hidden::Hidden;
 pub(crate) use source::Found;
 use source::{ChunkRows, Reading, Rest, SegmentReader, Source};
 
-impl Store {
-    /// Every fact that is there now, that retention keeps and that the cursor has not passed, in the
-    /// store's order.
-    ///
-    /// ```
-    /// # use ostracon::{Cursor, Event, Json, Store};
-    /// # let folder = tempfile::tempdir()?;
-    /// # let store = Store::open(folder.path().join("facts"))?;
-    /// # store.record(Event::new("shop", "shop:1", "ActorStarted", Json::empty_object(), 1.0))?;
-    /// let mut cursor = Cursor::start();
-    /// let facts = store.after(&cursor)?;
-    /// facts.sign(&mut cursor);
-    /// for fact in facts {
-    ///     let fact = fact?;
-    ///     println!("{}", fact.to_line());
-    ///     cursor.advance(&fact);
-    /// }
-    /// assert!(store.after(&cursor)?.next().is_none());
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    /// [`ErrorKind::Refused`](crate::ErrorKind::Refused) for a cursor that cannot be of this store: it says that
-    /// it is of another one, or it is beyond the end. [`ErrorKind::Damaged`](crate::ErrorKind::Damaged) and the
-    /// operating system's errors, here or from the iterator.
-    pub fn after(&self, cursor: &Cursor) -> Result<After> {
-        self.facts(&Kind::ALL, Wanted::After(cursor.clone()), Kept::ByRules)
+/// The facts of these kinds that are wanted and that are there now, in the store's order.
+pub(crate) fn facts(context: &Context, kinds: &[Kind], wanted: Wanted, kept: Kept) -> Result<After> {
+    let snapshot = Arc::new(context.snapshot()?);
+    if let Wanted::After(cursor) = &wanted {
+        cursor.check(context.ledger.folder(), &snapshot)?;
     }
-
-    /// The facts of these kinds that are wanted and that are there now, in the store's order.
-    pub(crate) fn facts(&self, kinds: &[Kind], wanted: Wanted, kept: Kept) -> Result<After> {
-        let snapshot = Arc::new(self.snapshot()?);
-        if let Wanted::After(cursor) = &wanted {
-            cursor.check(self.shared().ledger.folder(), &snapshot)?;
+    let selection = match kept {
+        Kept::ByRules | Kept::Noted => {
+            let selected = context.selection(&snapshot, context.now());
+            Some(selected.map_err(|error| context.disk.explain(error))?)
         }
-        let selection = match kept {
-            Kept::ByRules | Kept::Noted => {
-                let selected = Selection::of(self.shared(), &snapshot, self.shared().now());
-                Some(selected.map_err(|error| self.shared().disk.explain(error))?)
+        Kept::All => None,
+    };
+    let mut waiting = Vec::new();
+    let mut hidden = Hidden::new(kept == Kept::Noted);
+    for kind in kinds {
+        for segment in snapshot.state.segments(*kind) {
+            if !segment.streams.iter().any(|range| wanted.may_be_in(range)) {
+                continue;
             }
-            Kept::All => None,
-        };
-        let mut waiting = Vec::new();
-        let mut hidden = Hidden::new(kept == Kept::Noted);
+            let verdict = selection.as_ref().map(|selection| selection.segment(segment));
+            if matches!(verdict, Some(Verdict::DropAll(_))) {
+                segment.streams.iter().for_each(|range| hidden.add(*range));
+            } else {
+                waiting.push((segment.first_place(), Waiting::Segment(Arc::clone(segment))));
+            }
+        }
+    }
+    for chunk in snapshot.tail()? {
         for kind in kinds {
-            for segment in snapshot.state.segments(*kind) {
-                if !segment.streams.iter().any(|range| wanted.may_be_in(range)) {
-                    continue;
-                }
-                let verdict = selection.as_ref().map(|selection| selection.segment(segment));
-                if matches!(verdict, Some(Verdict::DropAll(_))) {
-                    segment.streams.iter().for_each(|range| hidden.add(*range));
-                } else {
-                    waiting.push((segment.first_place(), Waiting::Segment(Arc::clone(segment))));
-                }
+            let Some(rows) = chunk.rows(*kind) else { continue };
+            if let Some(rows) = ChunkRows::of(*kind, &rows.batch, &wanted)? {
+                waiting.push((rows.first_place(), Waiting::Chunk(rows)));
             }
         }
-        for chunk in snapshot.tail()? {
-            for kind in kinds {
-                let Some(rows) = chunk.rows(*kind) else { continue };
-                if let Some(rows) = ChunkRows::of(*kind, &rows.batch, &wanted)? {
-                    waiting.push((rows.first_place(), Waiting::Chunk(rows)));
-                }
-            }
-        }
-        waiting.sort_by_key(|(first, _)| Reverse(*first));
-        let reading = Reading { root: self.path().to_path_buf(), selection, wanted, hidden };
-        let disk = self.shared().disk.clone();
-        Ok(After { reading, waiting, open: BinaryHeap::new(), snapshot, disk })
     }
+    waiting.sort_by_key(|(first, _)| Reverse(*first));
+    let reading = Reading { root: context.root.clone(), selection, wanted, hidden };
+    Ok(After { reading, waiting, open: BinaryHeap::new(), snapshot, disk: context.disk.clone() })
 }
 
 /// Which of the facts that are there are given.
@@ -114,7 +83,7 @@ pub(crate) enum Kept {
     All,
 }
 
-/// What [`Store::after`] returns: facts in the store's order.
+/// What [`Store::after`](crate::Store::after) returns: facts in the store's order.
 pub struct After {
     reading: Reading,
     /// What begins later than all that is open, the earliest last.

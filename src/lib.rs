@@ -46,7 +46,7 @@
 //! 7. [`Store::sql`] (`query/`) plans over the snapshot, [`Store::list`] reads the newest facts from
 //!    the segments' ends, [`Store::after`] (`follow.rs`) streams everything behind a [`Cursor`]. All
 //!    three give only what the rules of retention keep, which `Selection::of` finds
-//!    (`maintain/retention/`).
+//!    (`retention/`).
 //!
 //! Several processes that share the work of dealing with facts are a consumer group
 //! ([`Store::consumer_group`], `consume.rs`): a cursor that the store keeps, and the list of what was
@@ -54,48 +54,63 @@
 //!
 //! Facts in bulk come by a shorter way: [`Store::import`] (`import/`) parses lines straight into
 //! rows, and goes on with step 4. What a process that died has left in its journal is taken up by
-//! the next one that opens the store for writing (`adopt.rs`), and goes on with step 4, too.
+//! the next one that opens the store for writing (`takeover.rs`), and goes on with step 4, too.
 //!
 //! Over years, `maintain/` looks after what has come so far. Rules of retention hide what they do not
 //! keep from every read, and [`Store::compact`] drops it for good; [`scan()`] tells whether the store is
 //! what the ledger says, [`verify()`] whether every fact is accounted for, and [`recover()`] makes a damaged
 //! store whole again. [`Store::backup`] makes a second store with the same facts. A commit says what each of them changed.
 //!
-//! With the feature `cli`, which is on unless it is turned off, [`cli`] is the command line.
+//! A [`Store`] (`store/`) stands on all of these. What they share of one open store is a `Context` (`context.rs`).
+//!
+//! # Features
+//!
+//! - `cli`, which is on unless it is turned off: [`cli`] is the command line.
+//! - `sql`, which `cli` needs: [`Store::sql`], and conditions of rules and holds. Without it, DataFusion is not built;
+//!   a store with rules that have conditions is not opened, and a hold with a condition covers everything of its kind.
+//! - `redis`, which `cli` has, too: importing from Papyra's Redis backend.
 //!
 //! Everything that touches the disk goes through [`disk`], which can be told to fail.
 
-#[cfg(feature = "cli")]
-pub mod cli;
+// In the order in which they stand on one another: a module uses none that is declared after it.
 pub mod disk;
 mod environment;
 mod error;
+mod metrics;
+mod seldom;
 
-mod adopt;
-mod backend;
-mod backup;
-mod buffer;
-mod consume;
 mod fact;
-mod flush;
-mod follow;
-mod import;
-mod journal;
+mod settings;
 mod ledger;
-mod maintain;
-mod query;
+mod place;
+mod frame;
+mod buffer;
+mod journal;
 mod recorder;
 mod segment;
 mod snapshot;
-mod store;
-mod summary;
+mod retention;
+mod context;
+mod flush;
+mod takeover;
+mod import;
 
-mod metrics;
-mod seldom;
-mod settings;
+mod follow;
+mod list;
+mod consume;
+mod maintain;
+mod summary;
+mod backup;
+#[cfg(feature = "sql")]
+mod query;
+
+mod store;
+mod backend;
+#[cfg(feature = "cli")]
+pub mod cli;
 
 pub use backend::PersistenceBackend;
-pub use backup::{BackupOptions, BackupReport, backup};
+pub use backup::{BackupOptions, BackupReport};
 pub use consume::{ConsumerGroup, ConsumerSummary, GroupSummary, StartAt};
 pub use error::{Error, ErrorKind, Result};
 pub use fact::{
@@ -106,18 +121,18 @@ pub use follow::{After, Cursor};
 #[cfg(feature = "redis")]
 pub use import::RedisStreams;
 pub use import::{Import, ImportReport, Reject, rotated_files};
-pub use maintain::retention::{
-    AgeBy, Explanation, Fate, Hold, HoldInForce, Outcome, RetentionDoubt, RetentionLimits, RetentionPolicy,
-    RetentionRule, RuleInForce,
-};
+pub use list::Listed;
 pub use maintain::{
     Affected, Against, Anomaly, AnomalyKind, BalanceSheet, Changes, CompactOptions, CompactProgress,
     CompactReport, CompactionReport, Debris, DroppedFacts, Holding, KindBalance, KindChanges, LedgerHead,
     LostFacts, Note, RecoveryConfig, RecoveryMode, RecoveryReport, ScanDepth, ScanOptions, ScanProgress,
-    ScanReport, Span, StartupMode, UnacknowledgedFacts, UnverifiedFacts, recover, scan, verify, verify_at,
+    ScanReport, Span, StartupMode, UnacknowledgedFacts, UnverifiedFacts,
 };
 pub use metrics::MetricsSnapshot;
-pub use query::{Listed, Parameter, QueryOptions, SavedQuery, Zone, execute, physical_plan, query_error};
+#[cfg(feature = "sql")]
+pub use query::{Parameter, QueryOptions, SavedQuery, Zone, execute, physical_plan, query_error};
+pub use retention::{Explanation, Fate, Hold, HoldInForce, Outcome, RetentionDoubt, RuleInForce};
 pub use settings::Durability;
-pub use store::{Store, StoreBuilder};
+pub use settings::retention::{AgeBy, RetentionLimits, RetentionPolicy, RetentionRule};
+pub use store::{Store, StoreBuilder, backup, recover, scan, verify, verify_at};
 pub use summary::{KindSummary, Summary};

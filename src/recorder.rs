@@ -6,6 +6,7 @@
 //! of the journal is begun for want of one that was begun before ([`sealing`]). Segments are the
 //! flush's business ([`flush`](crate::flush)).
 
+mod attempts;
 mod clock;
 mod recording;
 mod sealing;
@@ -20,13 +21,14 @@ use crate::buffer::{Buffer, Chunk};
 use crate::disk::Disk;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Fact, Position, Seq, StreamId, UnixNanos};
+use crate::frame::FrameBuffer;
 use crate::journal::append::{Journal, MOST_BATCH_BYTES};
 use crate::journal::claim::Claim;
-use crate::journal::frame::FrameBuffer;
 use crate::metrics::{Metrics, count};
 use crate::seldom::Seldom;
 use crate::settings::{Durability, Settings};
 
+pub(crate) use attempts::Attempts;
 pub(crate) use clock::is_ahead;
 pub(crate) use recording::Recording;
 use recording::StreamGroup;
@@ -63,6 +65,8 @@ pub(crate) struct Recorder {
     work: Condvar,
     /// Facts with values that no column holds.
     inexact: Seldom,
+    /// Locked by the flush that is going on.
+    flushing: Mutex<Attempts>,
 }
 
 /// Facts that came together are larger than may be, or than the buffer's bound.
@@ -137,11 +141,17 @@ impl Recorder {
             room: Condvar::new(),
             work: Condvar::new(),
             inexact: Seldom::default(),
+            flushing: Mutex::default(),
         }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Recording> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps other flushes waiting.
+    pub(crate) fn flushing(&self) -> MutexGuard<'_, Attempts> {
+        self.flushing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Records facts, all or none, with one write. When this returns the position of the last,
@@ -379,9 +389,13 @@ impl Recorder {
         }
     }
 
-    /// Everything that is in no segment yet, oldest first.
-    pub(crate) fn chunks(&self) -> Vec<Arc<Chunk>> {
+    /// What this process has recorded and is in no segment yet, oldest first. After closing, what could not be
+    /// flushed is read from the journal, as that of other processes.
+    pub(crate) fn own_chunks(&self) -> Vec<Arc<Chunk>> {
         let state = self.lock();
+        if state.closed {
+            return Vec::new();
+        }
         let mut chunks: Vec<_> =
             state.sealed.iter().flat_map(|sealed| sealed.chunks.iter().cloned()).collect();
         chunks.extend(state.buffer.chunks());

@@ -41,7 +41,9 @@ use crate::fact::Kind;
 use crate::fact::columns::{Rows, schema};
 use crate::ledger::{FORMAT, Segment, StoreId, StreamRange};
 use bounds::Bounds;
-pub(crate) use file::{CheckedFooter, SegmentBytes, SegmentFile, is_damage, read_exact_at};
+#[cfg(feature = "sql")]
+pub(crate) use file::{CheckedFooter, SegmentBytes};
+pub(crate) use file::{SegmentFile, is_damage, read_exact_at};
 use origin::name;
 pub(crate) use origin::{
     AGAIN, IMPORT_KEY, IMPORTED, ImportPart, Origin, confirm, confirm_live, is_imported, range_of,

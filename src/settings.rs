@@ -1,6 +1,8 @@
 //! Settings: what `ostracon.toml` and the builder decide.
 
 mod cgroup;
+pub(crate) mod duration;
+pub(crate) mod retention;
 
 use std::io;
 use std::path::Path;
@@ -11,7 +13,6 @@ use serde::Deserialize;
 
 use crate::disk::{is_broken_link, read_regular};
 use crate::error::{Error, ErrorKind, Result};
-use crate::maintain::retention::RetentionPolicy;
 
 /// The name of the settings' file in a store.
 pub(crate) const FILE: &str = "ostracon.toml";
@@ -124,7 +125,7 @@ pub(crate) struct Settings {
     pub(crate) flush: FlushSettings,
     pub(crate) buffer: BufferSettings,
     pub(crate) query: QuerySettings,
-    pub(crate) retention: RetentionPolicy,
+    pub(crate) retention: retention::RetentionPolicy,
 }
 
 /// When the buffer is flushed.
@@ -259,7 +260,7 @@ mod tests {
         let query = QuerySettings { memory_bytes: settings.query.memory_bytes, ..QuerySettings::default() };
         assert_eq!(settings.query.memory_bytes, MOST_MEMORY_BYTES);
         let defaults = Settings { query, ..Settings::default() };
-        assert_eq!(Settings { retention: RetentionPolicy::default(), ..settings }, defaults);
+        assert_eq!(Settings { retention: retention::RetentionPolicy::default(), ..settings }, defaults);
         assert_eq!(toml::from_str::<Settings>(TEMPLATE).unwrap(), Settings::default());
     }
 
@@ -278,11 +279,12 @@ mod tests {
         text
     }
 
+    #[cfg(feature = "sql")]
     #[test]
     fn the_templates_examples_of_retention_are_understood() {
         let policy = toml::from_str::<Settings>(&uncommented()).unwrap().retention;
         assert!(!policy.is_empty());
-        crate::maintain::retention::Rules::new(&policy).unwrap();
+        crate::retention::Rules::new(&policy, crate::query::parse_condition).unwrap();
     }
 
     #[test]

@@ -29,8 +29,8 @@ use crate::fact::{Seq, StreamId};
 use crate::journal::claim::{self, JournalFile};
 use crate::journal::source;
 use crate::journal::tail::TailReader;
-use crate::ledger::{Ledger, State, pin_commit};
-use crate::store::{Shared, is_unreadable};
+use crate::ledger::{Ledger, State, is_ledger_damage, pin_commit};
+use crate::recorder::Recorder;
 
 /// How often the head may move while it is being pinned.
 const MOST_ATTEMPTS: usize = 1000;
@@ -71,27 +71,37 @@ struct OpenJournal {
 
 impl Snapshot {
     /// Takes a snapshot now.
-    pub(crate) fn take(shared: &Shared) -> Result<Self> {
-        let explain = |error| shared.disk.explain(error);
-        let tails = Tails::open(shared).map_err(explain)?;
-        let (state, pin) = Pin::head(&shared.ledger).map_err(explain)?;
+    pub(crate) fn take(
+        disk: &Disk,
+        root: &Path,
+        ledger: &Ledger,
+        recorder: Option<&Recorder>,
+    ) -> Result<Self> {
+        let explain = |error| disk.explain(error);
+        let tails = Tails::open(disk, root, recorder).map_err(explain)?;
+        let (state, pin) = Pin::head(ledger).map_err(explain)?;
         // Had another store come into the place meanwhile, its journals would be taken for ours.
-        shared.disk.check_place()?;
+        disk.check_place()?;
         Ok(tails.behind(state, None, Some(pin)))
     }
 
     /// Takes a snapshot of what can be read: where the ledger cannot, by what is known of it, and of damaged
     /// journals the sound part.
-    pub(crate) fn take_readable(shared: &Shared) -> Result<Self> {
-        let explain = |error| shared.disk.explain(error);
-        let tails = Tails::open(shared).map_err(explain)?;
-        let (state, pin, damage) = match Pin::head(&shared.ledger) {
+    pub(crate) fn take_readable(
+        disk: &Disk,
+        root: &Path,
+        ledger: &Ledger,
+        recorder: Option<&Recorder>,
+    ) -> Result<Self> {
+        let explain = |error| disk.explain(error);
+        let tails = Tails::open(disk, root, recorder).map_err(explain)?;
+        let (state, pin, damage) = match Pin::head(ledger) {
             Ok((state, pin)) => (state, Some(pin), Vec::new()),
             // That the store itself is elsewhere by now is looked at below.
-            Err(error) if is_unreadable(&error) => (shared.ledger.known(), None, vec![error]),
+            Err(error) if is_ledger_damage(&error) => (ledger.known(), None, vec![error]),
             Err(error) => return Err(explain(error)),
         };
-        shared.disk.check_place()?;
+        disk.check_place()?;
         Ok(tails.behind(state, Some(damage), pin))
     }
 
@@ -158,16 +168,16 @@ struct Tails {
 }
 
 impl Tails {
-    fn open(shared: &Shared) -> Result<Self> {
-        let own = shared.own_chunks();
+    fn open(disk: &Disk, root: &Path, recorder: Option<&Recorder>) -> Result<Self> {
+        let own = recorder.map(Recorder::own_chunks).unwrap_or_default();
         let mut others = Vec::new();
         let mut uncertain = BTreeSet::new();
-        for stream in claim::streams(&shared.root)? {
+        for stream in claim::streams(root)? {
             if own.iter().any(|chunk| chunk.stream == stream) {
                 continue;
             }
-            let journals = StreamFiles::open(shared, stream)?;
-            if journals.files.iter().any(|journal| journal.named.may_lack_numbers(&shared.disk)) {
+            let journals = StreamFiles::open(disk, root, stream)?;
+            if journals.files.iter().any(|journal| journal.named.may_lack_numbers(disk)) {
                 uncertain.insert(stream);
             }
             if !journals.files.is_empty() || journals.unlisted.is_some() {
@@ -196,27 +206,32 @@ pub(crate) struct Frozen {
 impl Frozen {
     /// Holds the store as the disk has it: what this process records is read from its journal, like
     /// everybody else's.
-    pub(crate) fn take(shared: &Shared) -> Result<Self> {
-        if let Some(recorder) = &shared.recorder {
+    pub(crate) fn take(
+        disk: &Disk,
+        root: &Path,
+        ledger: &Ledger,
+        recorder: Option<&Recorder>,
+    ) -> Result<Self> {
+        if let Some(recorder) = recorder {
             recorder.lock().write_pending()?;
         }
         let mut streams = Vec::new();
-        for stream in claim::streams(&shared.root)? {
-            streams.push(StreamFiles::open(shared, stream)?);
+        for stream in claim::streams(root)? {
+            streams.push(StreamFiles::open(disk, root, stream)?);
         }
-        let (state, pin) = Pin::head(&shared.ledger)?;
+        let (state, pin) = Pin::head(ledger)?;
         let tails = streams.iter_mut().map(|stream| Ok((stream.stream, stream.read(&state, None)?)));
         let tails = tails.collect::<Result<_>>()?;
-        shared.disk.check_place()?;
+        disk.check_place()?;
         Ok(Self { state, tails, _pin: pin })
     }
 }
 
 impl StreamFiles {
     /// Opens a stream's journal files. That they are damaged is said when they are read.
-    fn open(shared: &Shared, stream: StreamId) -> Result<Self> {
-        let listed = claim::files(&claim::folder(&shared.root, stream));
-        match listed.and_then(|files| open_journals(&shared.disk, files.into_iter().rev())) {
+    fn open(disk: &Disk, root: &Path, stream: StreamId) -> Result<Self> {
+        let listed = claim::files(&claim::folder(root, stream));
+        match listed.and_then(|files| open_journals(disk, files.into_iter().rev())) {
             Ok(files) => Ok(Self { stream, files, unlisted: None }),
             Err(error) if error.kind() == ErrorKind::Damaged => {
                 Ok(Self { stream, files: Vec::new(), unlisted: Some(error.to_string()) })
@@ -339,7 +354,7 @@ impl Pin {
 mod tests {
     use super::*;
     use crate::fact::{Event, Fact, Json, Seq};
-    use crate::journal::frame::FILE_HEADER_BYTES;
+    use crate::frame::FILE_HEADER_BYTES;
     use crate::store::Store;
 
     fn fact(n: u64) -> Fact<'static> {
@@ -350,8 +365,8 @@ mod tests {
     fn what_is_seen_is_a_beginning_of_the_stream_though_its_files_take_turns_meanwhile() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path().join("facts")).unwrap();
-        let journals = claim::folder(&store.shared().root, StreamId(1));
-        let state = store.shared().ledger.refresh().unwrap();
+        let journals = claim::folder(&store.context().root, StreamId(1));
+        let state = store.context().ledger.refresh().unwrap();
         let newest = || claim::files(&journals).unwrap().pop().unwrap().path;
         store.record(fact(0)).unwrap();
         let first = newest();
@@ -375,7 +390,7 @@ mod tests {
             }
             file
         });
-        let files = open_journals(&store.shared().disk, listed).unwrap();
+        let files = open_journals(&store.context().disk, listed).unwrap();
         let mut stream = StreamFiles { stream: StreamId(1), files, unlisted: None };
         let seen = stream.read(&state, None).unwrap();
         let seen: Vec<(Seq, Seq)> = seen.iter().map(|chunk| (chunk.first, chunk.last)).collect();

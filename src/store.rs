@@ -1,34 +1,45 @@
 //! The store: everything wired together.
 
 mod builder;
-mod foreign;
+mod care;
+mod consumers;
+mod importing;
 mod partial;
-mod place;
+mod reading;
+mod retention;
+#[cfg(feature = "sql")]
+mod sql;
 
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::path::Path;
+#[cfg(feature = "sql")]
+use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::buffer::Chunk;
-use crate::disk::Disk;
+use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
-use crate::fact::{Fact, Position, UnixNanos};
+use crate::fact::{Fact, Position};
 use crate::flush;
-use crate::ledger::{FORMAT, Ledger};
-use crate::maintain::retention::Retention;
-use crate::metrics::{Metrics, MetricsSnapshot, count};
-use crate::query::Engine;
-use crate::recorder::{Clock, Recorder};
-use crate::settings::{Durability, Settings};
+use crate::ledger::FORMAT;
+use crate::metrics::{MetricsSnapshot, count};
+#[cfg(feature = "sql")]
+use crate::query::{Engine, parse_condition};
+use crate::retention::ConditionParser;
+use crate::settings::Durability;
 use crate::snapshot::Snapshot;
 
 pub use builder::StoreBuilder;
-pub(crate) use foreign::is_foreign;
-pub(crate) use partial::is_unreadable;
-#[cfg(feature = "cli")]
-pub(crate) use place::keep_paths_as_given;
-pub(crate) use place::{FOLDERS, absolute, has_files};
+pub use care::{backup, recover, scan, verify, verify_at};
+
+/// How conditions of rules and holds are read.
+#[cfg(feature = "sql")]
+const CONDITIONS: ConditionParser = parse_condition;
+#[cfg(not(feature = "sql"))]
+const CONDITIONS: ConditionParser = |_, _| {
+    let why = "conditions are read in SQL, which this program was built without (the feature `sql`)";
+    Err(Error::new(ErrorKind::Query, why))
+};
 
 /// A store of facts, open in this process.
 ///
@@ -47,66 +58,11 @@ pub(crate) use place::{FOLDERS, absolute, has_files};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Store {
-    shared: Arc<Shared>,
+    context: Arc<Context>,
     flusher: Mutex<Option<JoinHandle<()>>>,
-}
-
-/// What a store's threads, snapshots and queries share.
-pub(crate) struct Shared {
-    pub(crate) root: PathBuf,
-    pub(crate) disk: Disk,
-    pub(crate) ledger: Arc<Ledger>,
-    pub(crate) settings: Settings,
-    pub(crate) metrics: Arc<Metrics>,
-    pub(crate) retention: Retention,
-    pub(crate) clock: Clock,
-    pub(crate) access: Access,
-    /// Only in a store that is open for writing.
-    pub(crate) recorder: Option<Recorder>,
-    /// Held by the flush that is going on.
-    pub(crate) flushing: Mutex<flush::Attempts>,
     /// Made when the first query comes.
-    pub(crate) engine: OnceLock<Result<Engine, String>>,
-}
-
-/// What a store was opened for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Access {
-    /// Recording, and all that follows from it.
-    #[default]
-    Write,
-    /// Looking after what is there: commits are made, but no stream is claimed.
-    Maintain,
-    /// Reading only.
-    Read,
-}
-
-impl Shared {
-    /// The wall time.
-    pub(crate) fn now(&self) -> UnixNanos {
-        (self.clock)()
-    }
-
-    /// Refuses an act that makes a commit, where the store is open for reading only.
-    pub(crate) fn check_commits(&self, act: &str) -> Result<()> {
-        if self.access == Access::Read {
-            return Err(Error::new(
-                ErrorKind::Closed,
-                format!("the store is open for reading only; cannot {act}"),
-            ));
-        }
-        Ok(())
-    }
-
-    /// Facts of this process that are in no segment yet. After closing, what could not be flushed
-    /// is read from the journal, like everybody else's.
-    pub(crate) fn own_chunks(&self) -> Vec<Arc<Chunk>> {
-        self.recorder
-            .as_ref()
-            .filter(|recorder| !recorder.lock().closed)
-            .map(Recorder::chunks)
-            .unwrap_or_default()
-    }
+    #[cfg(feature = "sql")]
+    engine: OnceLock<Result<Engine, String>>,
 }
 
 impl Store {
@@ -149,8 +105,8 @@ impl Store {
     /// Those of [`Store::record`].
     pub fn record_all<'f>(&self, facts: impl IntoIterator<Item: Into<Fact<'f>>>) -> Result<Option<Position>> {
         let facts = facts.into_iter().map(Into::into);
-        let Some(recorder) = &self.shared.recorder else {
-            count(&self.shared.metrics.write_errors, facts.count() as u64);
+        let Some(recorder) = &self.context.recorder else {
+            count(&self.context.metrics.write_errors, facts.count() as u64);
             return Err(not_for_writing());
         };
         recorder.record(facts)
@@ -180,8 +136,8 @@ impl Store {
     /// Those of [`Store::record`]. [`ErrorKind::Overloaded`] comes at once: whoever can wait may
     /// then call [`Store::record`].
     pub fn append<'f>(&self, fact: impl Into<Fact<'f>>) -> Result<Position> {
-        let Some(recorder) = &self.shared.recorder else {
-            count(&self.shared.metrics.write_errors, 1);
+        let Some(recorder) = &self.context.recorder else {
+            count(&self.context.metrics.write_errors, 1);
             return Err(not_for_writing());
         };
         let position = recorder.append_now(fact.into())?;
@@ -194,8 +150,8 @@ impl Store {
     /// # Errors
     /// Those of [`Store::append`].
     pub fn append_within<'f>(&self, fact: impl Into<Fact<'f>>, most: Duration) -> Result<Position> {
-        let Some(recorder) = &self.shared.recorder else {
-            count(&self.shared.metrics.write_errors, 1);
+        let Some(recorder) = &self.context.recorder else {
+            count(&self.context.metrics.write_errors, 1);
             return Err(not_for_writing());
         };
         let position = recorder.append_within(fact.into(), most)?;
@@ -204,7 +160,7 @@ impl Store {
 
     /// How long recording waits for room in the buffer before a fact is refused.
     pub fn max_wait(&self) -> Duration {
-        Duration::from_millis(self.shared.settings.buffer.max_wait_ms)
+        Duration::from_millis(self.context.settings.buffer.max_wait_ms)
     }
 
     /// Returns when a fact that this store [appended](Self::append) is as safe as the store's
@@ -215,7 +171,7 @@ impl Store {
     /// will be known when the store is opened again. [`ErrorKind::Refused`] for the fact of another
     /// stream.
     pub fn wait(&self, position: Position) -> Result<()> {
-        let recorder = self.shared.recorder.as_ref().filter(|own| own.has(position.stream));
+        let recorder = self.context.recorder.as_ref().filter(|own| own.has(position.stream));
         let Some(recorder) = recorder else {
             let why =
                 format!("stream {} is not this store's own; its facts are not awaited", position.stream);
@@ -223,7 +179,7 @@ impl Store {
         };
         let waited = recorder.wait(position.stream, position.seq);
         if waited.is_err() {
-            count(&self.shared.metrics.write_errors, 1);
+            count(&self.context.metrics.write_errors, 1);
         }
         waited
     }
@@ -234,9 +190,9 @@ impl Store {
     /// Whatever kept it from being written. The facts then stay in the journal, and the flush is
     /// tried again.
     pub fn flush(&self) -> Result<()> {
-        let Some(recorder) = &self.shared.recorder else { return Ok(()) };
+        let Some(recorder) = &self.context.recorder else { return Ok(()) };
         recorder.seal()?;
-        flush::flush_sealed(&self.shared, recorder)
+        flush::flush_sealed(&self.context, recorder)
     }
 
     /// Flushes, takes no more facts and gives the stream back. Reading still works. To close
@@ -246,7 +202,7 @@ impl Store {
     /// Those of [`Store::flush`]; the store is closed all the same, and the facts are in the
     /// journal, from which the next store to be opened for writing flushes them.
     pub fn close(&self) -> Result<()> {
-        let Some(recorder) = &self.shared.recorder else { return Ok(()) };
+        let Some(recorder) = &self.context.recorder else { return Ok(()) };
         recorder.close();
         // Held to the end: who closes at the same time returns when it is closed.
         let mut flusher = self.flusher.lock().unwrap_or_else(PoisonError::into_inner);
@@ -259,31 +215,31 @@ impl Store {
 
     /// The folder of the store.
     pub fn path(&self) -> &Path {
-        &self.shared.root
+        &self.context.root
     }
 
     /// How safe a fact is when [`Store::record`] returns, as the builder or `ostracon.toml` says.
     pub fn durability(&self) -> Durability {
-        self.shared.settings.durability
+        self.context.settings.durability
     }
 
     /// What this process did with the store so far. Never fails.
     pub fn metrics(&self) -> MetricsSnapshot {
-        self.shared.metrics.snapshot()
+        self.context.metrics.snapshot()
     }
 
     /// Sets all counters to zero.
     pub fn reset_metrics(&self) {
-        self.shared.metrics.reset();
+        self.context.metrics.reset();
     }
 
     /// A stable view of the store as it is now.
     pub(crate) fn snapshot(&self) -> Result<Snapshot> {
-        Snapshot::take(&self.shared)
+        self.context.snapshot()
     }
 
-    pub(crate) const fn shared(&self) -> &Arc<Shared> {
-        &self.shared
+    pub(crate) const fn context(&self) -> &Arc<Context> {
+        &self.context
     }
 }
 
@@ -302,7 +258,7 @@ impl Drop for Store {
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Store")
-            .field("path", &self.shared.root)
+            .field("path", &self.context.root)
             .field("format", &FORMAT)
             .finish_non_exhaustive()
     }

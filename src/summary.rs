@@ -1,14 +1,17 @@
 //! A store in numbers.
 
+use std::path::Path;
+
 use arrow::array::{Array, AsArray, RecordBatch, TimestampNanosecondArray};
 use arrow::datatypes::TimestampNanosecondType;
 
+use crate::context::Context;
 use crate::error::Result;
 use crate::fact::{Kind, StreamId, UnixNanos, wall_time};
 use crate::journal::claim;
 use crate::maintain::inventory::is_owned;
-use crate::maintain::retention::hidden_at;
-use crate::store::Store;
+use crate::retention::hidden;
+use crate::snapshot::Snapshot;
 
 /// What is in a store, in numbers: over all processes, and all time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -68,56 +71,50 @@ impl Summary {
     }
 }
 
-impl Store {
-    /// Counts what is there now, from the ledger and the unflushed tail.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Damaged`](crate::ErrorKind::Damaged) and the operating system's errors.
-    pub fn summary(&self) -> Result<Summary> {
-        let snapshot = self.snapshot()?;
-        let tail = snapshot.tail()?;
-        let mut summary = Summary {
-            unflushed: tail.iter().map(|chunk| chunk.facts()).sum(),
-            streams: snapshot.newest()?.len() as u64,
-            commits: snapshot.state.head.number.0 + 1,
-            ..Summary::default()
-        };
-        let hidden = hidden_at(self, &snapshot).ok();
-        for (kind, of) in Kind::ALL.into_iter().zip(&mut summary.kinds) {
-            of.hidden = hidden.and_then(|hidden| hidden.get(kind.index()).copied());
-            for segment in snapshot.state.segments(kind) {
-                of.facts += segment.rows;
-                of.segments += 1;
-                of.segment_bytes += segment.bytes;
-                of.fact_bytes += segment.fact_bytes;
-                of.happened(segment.at.min, segment.at.max);
-            }
-            for rows in tail.iter().filter_map(|chunk| chunk.rows(kind)) {
-                of.facts += rows.batch.num_rows() as u64;
-                let times = times(&rows.batch);
-                if let (Some(first), Some(last)) = (times.iter().min(), times.iter().max()) {
-                    of.happened(UnixNanos(*first), UnixNanos(*last));
-                }
+/// Counts what is there now, from the ledger and the unflushed tail.
+pub(crate) fn summarize(context: &Context) -> Result<Summary> {
+    let snapshot = context.snapshot()?;
+    let tail = snapshot.tail()?;
+    let mut summary = Summary {
+        unflushed: tail.iter().map(|chunk| chunk.facts()).sum(),
+        streams: snapshot.newest()?.len() as u64,
+        commits: snapshot.state.head.number.0 + 1,
+        ..Summary::default()
+    };
+    let hidden = hidden_now(context, &snapshot).ok();
+    for (kind, of) in Kind::ALL.into_iter().zip(&mut summary.kinds) {
+        of.hidden = hidden.and_then(|hidden| hidden.get(kind.index()).copied());
+        for segment in snapshot.state.segments(kind) {
+            of.facts += segment.rows;
+            of.segments += 1;
+            of.segment_bytes += segment.bytes;
+            of.fact_bytes += segment.fact_bytes;
+            of.happened(segment.at.min, segment.at.max);
+        }
+        for rows in tail.iter().filter_map(|chunk| chunk.rows(kind)) {
+            of.facts += rows.batch.num_rows() as u64;
+            let times = times(&rows.batch);
+            if let (Some(first), Some(last)) = (times.iter().min(), times.iter().max()) {
+                of.happened(UnixNanos(*first), UnixNanos(*last));
             }
         }
-        Ok(summary)
     }
+    Ok(summary)
+}
 
-    /// The streams that a process, this or another, has open for writing now, as far as they
-    /// have a journal.
-    ///
-    /// # Errors
-    /// The operating system's.
-    pub fn live_streams(&self) -> Result<Vec<StreamId>> {
-        let root = self.path();
-        let mut live = Vec::new();
-        for stream in claim::streams(root)? {
-            if !claim::files(&claim::folder(root, stream))?.is_empty() && is_owned(root, stream)? {
-                live.push(stream);
-            }
+fn hidden_now(context: &Context, snapshot: &Snapshot) -> Result<[u64; 3]> {
+    hidden(&context.root, &context.selection(snapshot, context.now())?, snapshot)
+}
+
+/// The streams that a process has open for writing now, as far as they have a journal.
+pub(crate) fn live_streams(root: &Path) -> Result<Vec<StreamId>> {
+    let mut live = Vec::new();
+    for stream in claim::streams(root)? {
+        if !claim::files(&claim::folder(root, stream))?.is_empty() && is_owned(root, stream)? {
+            live.push(stream);
         }
-        Ok(live)
     }
+    Ok(live)
 }
 
 /// The wall times of rows, in nanoseconds.

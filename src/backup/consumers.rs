@@ -8,6 +8,7 @@ use super::files::{Files, names};
 use crate::consume::{self, StateName};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::StoreId;
+use crate::place::CONSUMERS;
 
 /// How often the states are listed again because groups went on meanwhile.
 const MOST_ATTEMPTS: usize = 1000;
@@ -37,7 +38,7 @@ pub(super) fn read(from: &Path, store: StoreId) -> Result<Groups> {
 fn read_all(from: &Path, names: BTreeSet<String>) -> Result<Option<BTreeMap<String, Vec<u8>>>> {
     let mut states = BTreeMap::new();
     for name in names {
-        let path = from.join(consume::FOLDER).join(&name);
+        let path = from.join(CONSUMERS).join(&name);
         match fs::read(&path) {
             Ok(bytes) => drop(states.insert(name, bytes)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -50,7 +51,7 @@ fn read_all(from: &Path, names: BTreeSet<String>) -> Result<Option<BTreeMap<Stri
 /// Puts states there. Groups that are gone from the store go from the backup, too.
 pub(super) fn put(files: &mut Files<'_>, groups: &Groups) -> Result<()> {
     files.report.left_out.clone_from(&groups.left_out);
-    let to = files.to.join(consume::FOLDER);
+    let to = files.to.join(CONSUMERS);
     if groups.states.is_empty() && !to.exists() {
         return Ok(());
     }

@@ -10,17 +10,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::refused;
+use crate::context::Context;
 use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::fact::{FactId, Kind, Seq, StreamId, UnixNanos};
-use crate::follow::{Kept, Wanted};
+use crate::follow::{self, Kept, Wanted};
+use crate::frame::{FileHeader, verified_frames};
 use crate::journal::claim::{self, JournalFile};
-use crate::journal::frame::{FileHeader, verified_frames};
 use crate::journal::replay::{self, Ending};
 use crate::journal::source;
 use crate::ledger::LostNumbers;
 use crate::snapshot::Frozen;
-use crate::store::Store;
 
 /// The journal files of a target that are not simply removed.
 #[derive(Default)]
@@ -32,11 +32,11 @@ pub(super) struct OwnFiles {
 }
 
 /// Refuses if there is such a fact.
-pub(super) fn check(store: &Store, disk: &Disk, target: &Path, frozen: &Frozen) -> Result<OwnFiles> {
+pub(super) fn check(context: &Context, disk: &Disk, target: &Path, frozen: &Frozen) -> Result<OwnFiles> {
     let lost = if frozen.state.unaccounted == 0 {
         LostNumbers::default()
     } else {
-        store.shared().ledger.lost_numbers(&frozen.state)?
+        context.ledger.lost_numbers(&frozen.state)?
     };
     let mut comparison = Comparison { frozen, lost, covered: BTreeMap::new(), files: OwnFiles::default() };
     for stream in claim::streams(target)? {
@@ -45,7 +45,7 @@ pub(super) fn check(store: &Store, disk: &Disk, target: &Path, frozen: &Frozen) 
             comparison.add(disk, stream, &file, &tail)?;
         }
     }
-    comparison.look_up(store)?;
+    comparison.look_up(context)?;
     Ok(comparison.files)
 }
 
@@ -110,12 +110,12 @@ impl<'a> Comparison<'a> {
     }
 
     /// Compares with the store what is in its segments.
-    fn look_up(&mut self, store: &Store) -> Result<()> {
+    fn look_up(&mut self, context: &Context) -> Result<()> {
         if self.covered.is_empty() {
             return Ok(());
         }
         let wanted = Wanted::These(self.covered.keys().copied().collect());
-        for found in store.facts(&Kind::ALL, wanted, Kept::All)? {
+        for found in follow::facts(context, &Kind::ALL, wanted, Kept::All)? {
             let position = found?.position;
             if let Some(there) = self.covered.remove(&position.id())
                 && there.recorded_at != position.recorded_at

@@ -4,11 +4,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::refused;
-use crate::consume;
 use crate::disk::Disk;
 use crate::error::{Error, Result};
+use crate::place::{CONSUMERS, FOLDERS, is_foreign};
 use crate::settings;
-use crate::store::{FOLDERS, is_foreign};
 
 /// Where files are put, and what becomes of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,7 +105,7 @@ impl<'a> Place<'a> {
 /// Moves all parts of a store, the ledger after what it names: without commits it is no store.
 fn move_into(disk: &Disk, from: &Path, to: &Path, moved: &mut Vec<&'static str>) -> io::Result<()> {
     let is_ledger = |name: &&str| name.starts_with("ledger");
-    let parts = FOLDERS.into_iter().filter(|name| !is_ledger(name)).chain([consume::FOLDER]);
+    let parts = FOLDERS.into_iter().filter(|name| !is_ledger(name)).chain([CONSUMERS]);
     for name in parts.filter(|name| from.join(name).exists()) {
         disk.rename_dir(&from.join(name), &to.join(name))?;
         moved.push(name);

@@ -2,7 +2,7 @@
 //!
 //! The file is named as if it were of another run of the machine, and a stream without such facts has
 //! one that is empty: the first process that opens the backup for writing ends the stream and begins
-//! another, far above it ([`adopt`](crate::adopt)). So a backup and its original never give the same
+//! another, far above it ([`takeover`](crate::takeover)). So a backup and its original never give the same
 //! name to two facts. A backup always has one such file at least, for by these it is known.
 //!
 //! New files are made ready before the ledger's new head is there, and get their names after it: between
@@ -18,8 +18,8 @@ use crate::buffer::Chunk;
 use crate::disk::read_regular;
 use crate::error::{Error, Result};
 use crate::fact::StreamId;
+use crate::frame::FileHeader;
 use crate::journal::claim::{BACKUP_TAG, JournalName, folder, journal_name, streams};
-use crate::journal::frame::FileHeader;
 use crate::ledger::State;
 
 /// A stream's journal file in the backup.

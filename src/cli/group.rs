@@ -117,7 +117,7 @@ fn open(group: &GroupArg) -> crate::Result<Store> {
 
 fn list(args: &ListArgs) -> anyhow::Result<()> {
     let store = open_to_read(&args.store.store)?;
-    let summaries = crate::consume::summaries(store.shared())?;
+    let summaries = store.consumer_summaries()?;
     let mut out = super::harmless::stdout();
     if args.json {
         let all: Vec<_> = summaries.iter().map(as_json).collect();

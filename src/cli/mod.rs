@@ -120,7 +120,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     talk::listen();
-    crate::store::keep_paths_as_given();
+    crate::place::keep_paths_as_given();
     let looks_after = cli.command.looks_after_the_store();
     let done = std::panic::catch_unwind(AssertUnwindSafe(|| execute(cli.command, &program)));
     let done = done.unwrap_or_else(|panic| Err(mistake(panic.as_ref())));

@@ -17,9 +17,7 @@ use crate::disk::{Disk, is_broken_link, is_unreadable, open_regular};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::Kind;
 use crate::ledger::{FORMAT, StoreId};
-
-/// The folder, below the store's root. It is made with the first group.
-pub(crate) const FOLDER: &str = "consumers";
+use crate::place::CONSUMERS;
 
 /// The extension of the file that who changes a group holds.
 pub(crate) const LOCK: &str = "lock";
@@ -51,7 +49,7 @@ impl StateName {
 
     /// The path below the store's root.
     pub(crate) fn path(&self) -> String {
-        format!("{FOLDER}/{}.{}.{:020}.json", self.kind.table(), encoded(&self.group), self.number)
+        format!("{CONSUMERS}/{}.{}.{:020}.json", self.kind.table(), encoded(&self.group), self.number)
     }
 }
 
@@ -99,7 +97,7 @@ pub(super) fn check_name(name: &str) -> Result<()> {
 
 /// The states of all groups, as their names tell.
 pub(super) fn list(root: &Path) -> Result<Vec<StateName>> {
-    let folder = root.join(FOLDER);
+    let folder = root.join(CONSUMERS);
     let attempt = |error| Error::io("list the consumer groups in", &folder, error);
     let listed = match std::fs::read_dir(&folder) {
         Ok(listed) => listed,
@@ -230,7 +228,7 @@ impl Drop for Lock {
 impl Lock {
     /// Waits for the lock, but not for longer than this: whoever has it may have been stopped.
     pub(super) fn take(disk: &Disk, root: &Path, kind: Kind, group: &str, most: Duration) -> Result<Self> {
-        let path = root.join(format!("{FOLDER}/{}.{}.{LOCK}", kind.table(), encoded(group)));
+        let path = root.join(format!("{CONSUMERS}/{}.{}.{LOCK}", kind.table(), encoded(group)));
         let attempt = |error| Error::io("lock the consumer group", &path, error);
         let file = disk.lock_file_of_anyone(&path).map_err(attempt)?;
         let (begun, mut pause) = (Instant::now(), Duration::from_micros(200));
@@ -255,7 +253,7 @@ impl Lock {
 
 /// Makes the folder of the groups, with the first of them.
 pub(super) fn make_folder(disk: &Disk, root: &Path) -> Result<()> {
-    let folder = root.join(FOLDER);
+    let folder = root.join(CONSUMERS);
     let attempt = |error| Error::io("make the folder", &folder, error);
     // Whoever made it may have been killed before its name was on the disk.
     disk.create_dir(&folder).and_then(|()| disk.sync_dir(root)).map_err(attempt)
@@ -277,7 +275,7 @@ pub(super) fn publish(
     let bytes = format!("{}\n{json}", blake3::hash(json.as_bytes()).to_hex());
     let of = |number| root.join(StateName { kind, group: group.to_owned(), number }.path());
     let path = of(state.number());
-    let temp = root.join(format!("{FOLDER}/{}.tmp", uuid::Uuid::new_v4().simple()));
+    let temp = root.join(format!("{CONSUMERS}/{}.tmp", uuid::Uuid::new_v4().simple()));
     disk.publish(&temp, &path, bytes.as_bytes())
         .map_err(|error| Error::io("publish the consumer group", &path, error))?;
     // It is published: what cannot be removed does no harm.
@@ -302,7 +300,7 @@ pub(super) fn remove(disk: &Disk, root: &Path, kind: Kind, group: &str) -> Resul
         }
     }
     if found {
-        let folder: PathBuf = root.join(FOLDER);
+        let folder: PathBuf = root.join(CONSUMERS);
         disk.sync_dir(&folder).map_err(|error| Error::io("remove the consumer group", &folder, error))?;
     }
     Ok(found)

@@ -4,10 +4,10 @@ use arrow::array::RecordBatch;
 
 use super::file;
 use super::state::GroupState;
+use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Kind, columns};
 use crate::ledger::{Segment, StreamRange};
-use crate::store::Shared;
 
 /// All groups as they are when a compaction begins.
 pub(crate) struct Watch {
@@ -30,11 +30,11 @@ enum Known {
 impl Watch {
     /// Reads the newest state of every group. What a group has not acknowledged cannot be told
     /// where its state is damaged, and so that is an error.
-    pub(crate) fn begin(shared: &Shared) -> Result<Self> {
-        let store = shared.ledger.known().store;
+    pub(crate) fn begin(context: &Context) -> Result<Self> {
+        let store = context.ledger.known().store;
         let mut groups = Vec::new();
-        for name in file::newest(file::list(&shared.root)?) {
-            if let Some(state) = file::load(&shared.root, store, name.kind, &name.group)? {
+        for name in file::newest(file::list(&context.root)?) {
+            if let Some(state) = file::load(&context.root, store, name.kind, &name.group)? {
                 groups.push(Group { kind: name.kind, name: name.group, state });
             }
         }

@@ -98,10 +98,16 @@ pub use power::PowerFailure;
 use record::{FileId, Record};
 pub(crate) use regular::{EIO, is_broken_link, is_unreadable, open_regular, read_bytes, read_regular};
 
-use crate::error::{Error, ErrorKind, Result};
-
 /// The boot id of a machine that has been through a simulated power failure.
 const BOOT_ID_AFTER_POWER_FAILURE: &str = "00000000-0000-4000-8000-706f7765726f";
+
+/// Why a store may not be in its place.
+pub(crate) enum Misplaced {
+    /// Its path leads to another folder, or to none.
+    Moved(String),
+    /// That could not be found out.
+    Unknown(io::Error),
+}
 
 /// Where a store writes: the real disk, or one that goes by a [`FaultPlan`]. Cheap to clone; clones
 /// share the plan.
@@ -139,24 +145,12 @@ impl Disk {
 
     /// Fails if the path of the store leads to another folder than when it was
     /// [anchored](Self::anchored), or to none.
-    pub(crate) fn check_place(&self) -> Result<()> {
+    pub(crate) fn check_anchor(&self) -> Result<(), Misplaced> {
         let Some(anchor) = &self.anchor else { return Ok(()) };
         anchor.check().map_err(|error| match error.get_ref() {
-            Some(inner) if inner.is::<anchor::Moved>() => Error::new(ErrorKind::Moved, error.to_string()),
-            _ => Error::with_source(
-                ErrorKind::Io,
-                "cannot look whether the store is still in its place",
-                error,
-            ),
+            Some(inner) if inner.is::<anchor::Moved>() => Misplaced::Moved(error.to_string()),
+            _ => Misplaced::Unknown(error),
         })
-    }
-
-    /// The error that is behind this one, if the store is no longer in its place.
-    pub(crate) fn explain(&self, error: Error) -> Error {
-        match self.check_place() {
-            Err(moved) if moved.kind() == ErrorKind::Moved => moved,
-            _ => error,
-        }
     }
 
     /// Creates the directory `path`, one level; `Ok` if it is there already. Durable after a sync
@@ -195,7 +189,7 @@ impl Disk {
             record.file_created(path, id);
         })?;
         // The folder may have been exchanged just before: then the file is in the wrong one.
-        if let Err(moved) = self.check_anchor(Op::CreateNew, path) {
+        if let Err(moved) = self.refuse_elsewhere(Op::CreateNew, path) {
             drop(file);
             let _ = fs::remove_file(path);
             return Err(moved);
@@ -206,7 +200,7 @@ impl Disk {
     /// Waits until the disk has all changes of names in the directory `path` that were made before
     /// this call.
     pub(crate) fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        self.check_anchor(Op::SyncDir, path)?;
+        self.refuse_elsewhere(Op::SyncDir, path)?;
         let sync = || File::open(path)?.sync_all();
         let result = match &self.plan {
             None => sync(),
@@ -328,7 +322,7 @@ impl Disk {
         act: impl FnOnce() -> io::Result<T>,
         note: impl FnOnce(&mut Record, &T),
     ) -> io::Result<T> {
-        self.check_anchor(op, path)?;
+        self.refuse_elsewhere(op, path)?;
         let result = match &self.plan {
             None => act(),
             Some(plan) => plan.perform(op, path, act, note),
@@ -336,7 +330,7 @@ impl Disk {
         result.map_err(|reason| DiskError::wrap(op, path, reason))
     }
 
-    fn check_anchor(&self, op: Op, path: &Path) -> io::Result<()> {
+    fn refuse_elsewhere(&self, op: Op, path: &Path) -> io::Result<()> {
         let Some(anchor) = &self.anchor else { return Ok(()) };
         anchor.check().map_err(|reason| DiskError::wrap(op, path, reason))
     }

@@ -22,7 +22,7 @@ use super::hidden::Hidden;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Fact, FactId, Kind, Position, Recorded, Seq, StreamId, columns};
 use crate::ledger::{Place, Segment, StreamRange};
-use crate::maintain::retention::Selection;
+use crate::retention::Selection;
 use crate::segment::SegmentFile;
 
 pub(crate) type Found = Recorded<Fact<'static>>;

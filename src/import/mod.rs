@@ -17,13 +17,15 @@ mod rotated;
 
 use std::io::{Read, Write};
 
+use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Kind, UnixNanos};
 use crate::ledger::{EntryId, EntryRange};
 use crate::metrics::count;
-use crate::store::{Shared, Store};
 #[cfg(feature = "redis")]
 pub use redis::RedisStreams;
+#[cfg(feature = "redis")]
+pub(crate) use redis::import_redis;
 pub use rotated::rotated_files;
 #[cfg(feature = "cli")]
 pub(crate) use rotated::{unknown_rotated_files, without_packing};
@@ -166,9 +168,19 @@ impl<'a> Import<'a> {
     }
 }
 
+/// Imports facts, one JSON line each, into a store that is open for writing.
+pub(crate) fn import(
+    context: &Context,
+    input: impl Read + Send,
+    mut import: Import<'_>,
+) -> Result<ImportReport> {
+    let text = encoding::text(input, &import.name)?;
+    parts::run(context, text, &mut import)
+}
+
 /// Counts facts with values that no column holds, and says so.
-fn count_inexact(shared: &Shared, input: &str, facts: u64) {
-    count(&shared.metrics.inexact, facts);
+fn count_inexact(context: &Context, input: &str, facts: u64) {
+    count(&context.metrics.inexact, facts);
     tracing::warn!(
         input,
         facts,
@@ -178,48 +190,4 @@ fn count_inexact(shared: &Shared, input: &str, facts: u64) {
 
 fn not_kept(error: std::io::Error) -> Error {
     Error::with_source(ErrorKind::Io, "cannot keep a malformed line aside", error)
-}
-
-impl Store {
-    /// Imports facts, one JSON line each, as Papyra's JSON backend writes them. The text may be packed with
-    /// gzip or zstd.
-    ///
-    /// What was committed of the same content by an earlier import, whole or cut short, is not
-    /// imported twice. When this returns, every fact is in a committed segment.
-    ///
-    /// ```
-    /// # use ostracon::{Import, Store};
-    /// # let folder = tempfile::tempdir()?;
-    /// let store = Store::open(folder.path().join("facts"))?;
-    /// let lines = r#"{"kind": "event", "system_id": "shop", "actor_address": "shop:1", "event_type": "ActorStarted", "payload": {}, "timestamp": 4093.2}
-    /// not a fact
-    /// "#;
-    /// let report = store.import(lines.as_bytes(), Import::named("example"))?;
-    /// assert_eq!((report.total(), report.rejected), (1, 1));
-    /// let report = store.import(lines.as_bytes(), Import::named("example"))?;
-    /// assert_eq!((report.total(), report.resumed_after), (0, 2));
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    /// Those of writing to the store, and of reading the input: the whole lines before the end of an input that was
-    /// torn off are imported all the same. [`ErrorKind::Refused`] for what is neither text in UTF-8 nor unpacked here.
-    pub fn import(&self, input: impl Read + Send, import: Import<'_>) -> Result<ImportReport> {
-        if self.shared().recorder.is_none() {
-            return Err(Error::new(
-                ErrorKind::Closed,
-                "the store is open for reading only; nothing was imported",
-            ));
-        }
-        let mut import = import;
-        let text = encoding::text(input, &import.name)?;
-        parts::run(self.shared(), text, &mut import)
-    }
-
-    /// How many facts of this store are lost, also those that are known by their numbers alone.
-    #[cfg(feature = "cli")]
-    pub(crate) fn lost_facts(&self) -> u64 {
-        let state = self.shared().ledger.known();
-        state.lost.iter().fold(state.unaccounted, |sum, lost| sum.saturating_add(lost.facts))
-    }
 }

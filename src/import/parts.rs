@@ -12,7 +12,7 @@ use super::encoding;
 use super::lines::{Lines, Part, Source, cut};
 use super::resume::{self, Begin, FirstLook, Progress};
 use super::{Import, ImportReport};
-use crate::adopt;
+use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::columns::{Rows, RowsBuilder};
 use crate::fact::{FIRST_EPOCH_NANOS, Fact, Kind, LineParser, Seq, StreamId, UnixNanos, is_blank};
@@ -21,7 +21,7 @@ use crate::journal::claim::Claim;
 use crate::ledger::{Action, EntryId, ImportMark, Segment, State, StreamRange};
 use crate::metrics::count;
 use crate::segment::{self, ImportPart, Origin};
-use crate::store::Shared;
+use crate::takeover;
 
 /// How many parts are written at the same time, and how many more may wait.
 const WRITERS: usize = 2;
@@ -29,18 +29,22 @@ const WRITERS: usize = 2;
 const MOST_LINE_BYTES: u64 = 1 << 30;
 
 /// Imports an input, part by part.
-pub(super) fn run(shared: &Shared, input: impl Read + Send, import: &mut Import<'_>) -> Result<ImportReport> {
+pub(super) fn run(
+    context: &Context,
+    input: impl Read + Send,
+    import: &mut Import<'_>,
+) -> Result<ImportReport> {
     let mut source = Source::new(input);
     let read = resume::read_beginning(&mut source);
     // Of now: a pipe may have taken its time.
-    let state = shared.ledger.refresh()?;
+    let state = context.ledger.refresh()?;
     let Begin { mut progress, read, resumed_after, first_look } =
         resume::begin(&mut source, read, &state, import)?;
     if resumed_after > 0 {
-        segment::confirm_live(&shared.disk, &shared.root, &state)?;
+        segment::confirm_live(&context.disk, &context.root, &state)?;
     }
     let mut report = ImportReport { resumed_after, bytes: progress.bytes, ..ImportReport::default() };
-    let mut numbering = Numbering::claim(shared)?;
+    let mut numbering = Numbering::claim(context)?;
     let mut lines = Lines::new(source, read);
     let mut before = progress.mark();
     // The rest of a line that an earlier import has counted.
@@ -51,7 +55,7 @@ pub(super) fn run(shared: &Shared, input: impl Read + Send, import: &mut Import<
             _ if import.again => Expected::Anything,
             _ => Expected::Input { known: progress.known, first_look },
         };
-        let mut committer = Committer::new(shared, scope, numbering.stream(), expected);
+        let mut committer = Committer::new(context, scope, numbering.stream(), expected);
         let result = (|| {
             loop {
                 let (text, finished) = match lines.next() {
@@ -109,7 +113,7 @@ pub(super) fn run(shared: &Shared, input: impl Read + Send, import: &mut Import<
         }
     })?;
     if report.inexact > 0 {
-        super::count_inexact(shared, &import.name, report.inexact);
+        super::count_inexact(context, &import.name, report.inexact);
     }
     Ok(report)
 }
@@ -243,23 +247,23 @@ struct Numbering {
 }
 
 impl Numbering {
-    fn claim(shared: &Shared) -> Result<Self> {
-        let durability = shared.settings.durability;
-        let opened = adopt::open_stream(
-            &shared.disk,
-            &shared.root,
-            &shared.ledger,
+    fn claim(context: &Context) -> Result<Self> {
+        let durability = context.settings.durability;
+        let opened = takeover::open_stream(
+            &context.disk,
+            &context.root,
+            &context.ledger,
             durability,
-            shared.now(),
-            &shared.metrics.replayed,
+            context.now(),
+            &context.metrics.replayed,
         )?;
         for sealed in &opened.sealed {
-            flush::flush_left(shared, sealed)?;
+            flush::flush_left(context, sealed)?;
         }
         Ok(Self {
             next: opened.last.next(),
             // One of its own: by it an import's facts are told from others of the same numbers.
-            recorded_at: shared.now().max(UnixNanos::new(opened.last_recorded_at.get().saturating_add(1))),
+            recorded_at: context.now().max(UnixNanos::new(opened.last_recorded_at.get().saturating_add(1))),
             claim: opened.claim,
         })
     }
@@ -338,7 +342,7 @@ impl Expected {
 
 /// Writes parts beside each other, and commits them one after the other.
 struct Committer<'scope, 'env> {
-    shared: &'env Shared,
+    context: &'env Context,
     scope: &'scope Scope<'scope, 'env>,
     stream: StreamId,
     expected: Expected,
@@ -347,12 +351,12 @@ struct Committer<'scope, 'env> {
 
 impl<'scope, 'env> Committer<'scope, 'env> {
     fn new(
-        shared: &'env Shared,
+        context: &'env Context,
         scope: &'scope Scope<'scope, 'env>,
         stream: StreamId,
         expected: Expected,
     ) -> Self {
-        Self { shared, scope, stream, expected, writing: VecDeque::new() }
+        Self { context, scope, stream, expected, writing: VecDeque::new() }
     }
 
     fn submit(&mut self, job: Job) -> Result<()> {
@@ -360,9 +364,9 @@ impl<'scope, 'env> Committer<'scope, 'env> {
             self.commit_oldest()?;
         }
         let (sender, receiver): (SyncSender<Written>, _) = sync_channel(1);
-        let shared = self.shared;
+        let context = self.context;
         self.scope.spawn(move || {
-            let written = catch_unwind(AssertUnwindSafe(|| write(shared, job)));
+            let written = catch_unwind(AssertUnwindSafe(|| write(context, job)));
             // If nobody receives any more, the import has failed already.
             let _ = sender.send(written.unwrap_or_else(|_| Err(panicked("writing"))));
         });
@@ -375,7 +379,7 @@ impl<'scope, 'env> Committer<'scope, 'env> {
         let action = oldest.recv().map_err(|_| panicked("writing"))??;
         let Action::Flush { range, import: Some(mark), add, .. } = &action else { return Ok(()) };
         let (stream, before) = (self.stream, Seq(range.first_seq.0 - 1));
-        self.shared.ledger.commit(|state| {
+        self.context.ledger.commit(|state| {
             if self.expected.differs(state, mark) {
                 let why = "another import of the same input is under way, or was since this one began; \
                            run it again: it goes on from where the other has come";
@@ -388,10 +392,10 @@ impl<'scope, 'env> Committer<'scope, 'env> {
                 format!("another process has written to stream {stream}, which this one holds the lock of: the locks of the file system do not work");
             Err(Error::new(ErrorKind::Contended, why))
         })?;
-        segment::confirm(&self.shared.disk, &self.shared.root, add);
+        segment::confirm(&self.context.disk, &self.context.root, add);
         self.expected.advance(mark);
-        count(&self.shared.metrics.flushes, 1);
-        count(&self.shared.metrics.records_written, range.last_seq.0 - before.0);
+        count(&self.context.metrics.flushes, 1);
+        count(&self.context.metrics.records_written, range.last_seq.0 - before.0);
         Ok(())
     }
 
@@ -403,12 +407,12 @@ impl<'scope, 'env> Committer<'scope, 'env> {
     }
 }
 
-fn write(shared: &Shared, job: Job) -> Written {
-    let store = shared.ledger.known().store;
+fn write(context: &Context, job: Job) -> Written {
+    let store = context.ledger.known().store;
     let rows = Arc::new(job.rows);
     let add: Vec<Segment> = segment::write_all(
-        &shared.disk,
-        &shared.root,
+        &context.disk,
+        &context.root,
         store,
         job.range,
         Origin::Import(&job.part),
@@ -417,8 +421,8 @@ fn write(shared: &Shared, job: Job) -> Written {
             Box::new(rows.iter())
         },
     )?;
-    count(&shared.metrics.segments_written, add.len() as u64);
-    count(&shared.metrics.segment_bytes_written, add.iter().map(|segment| segment.bytes).sum());
+    count(&context.metrics.segments_written, add.len() as u64);
+    count(&context.metrics.segment_bytes_written, add.iter().map(|segment| segment.bytes).sum());
     Ok(Action::Flush {
         range: job.range,
         last_recorded_at: job.recorded_at,

@@ -12,10 +12,10 @@ use std::time::Duration;
 use redis::{Connection, FromRedisValue, IntoConnectionInfo};
 
 use super::{Entries, Import, ImportReport, parts};
+use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Kind, LineError, MAX_LINE_BYTES};
 use crate::ledger::{EntryId, EntryRange};
-use crate::store::Store;
 
 /// A batch is one commit, so its text is less than a part of an import.
 const BATCH_BYTES: usize = 32 << 20;
@@ -63,68 +63,58 @@ struct Entry {
     data: Option<Vec<u8>>,
 }
 
-impl Store {
-    /// Imports the facts of Papyra's Redis backend. Nothing is changed there.
-    ///
-    /// The store remembers, by the server's address as it is given here, up to which entry it has imported
-    /// each stream: to import again takes what has come since, whether or not Redis has trimmed
-    /// what was there before. An import that is cut short has taken whole batches of entries.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Refused`] if there is no such stream, [`ErrorKind::Io`] if Redis cannot be asked,
-    /// and those of [`Store::import`].
-    pub fn import_redis(&self, streams: &RedisStreams, import: Import<'_>) -> Result<ImportReport> {
-        if self.shared().recorder.is_none() {
-            let why = "the store is open for reading only; nothing was imported";
-            return Err(Error::new(ErrorKind::Closed, why));
-        }
-        let mut server = Server::connect(&streams.url)?;
-        let keys = server.keys(streams)?;
-        if keys.is_empty() {
-            let system = streams.system.as_deref().unwrap_or("*");
-            let why = format!(
-                "there are no streams {}:{system}:events, audits or dead_letters at {}; give the prefix and the \
-                 system of Papyra's configuration",
-                streams.prefix, server.address
-            );
-            return Err(Error::new(ErrorKind::Refused, why));
-        }
-        let everything = import.again;
-        // What is known of a source is known by its entries' names, not by its content.
-        let mut import = Import { again: true, ..import };
-        let mut call = import.on_progress.take();
-        let mut sum = ImportReport::default();
-        for key in keys {
-            import.name = format!("{} {key}", server.address);
-            let known = self.shared().ledger.refresh()?.imported_entry(&import.name);
-            server.check_goes_on(&key, known.filter(|_| !everything))?;
-            let again = everything && known.is_some();
-            let mut committed = known.filter(|_| !again);
-            let mut read = committed;
-            loop {
-                let batch = server.entries(&key, read)?;
-                let Some(last) = batch.last().map(|entry| entry.id) else { break };
-                let range = EntryRange { after: committed, last };
-                let text = lines(&batch, range, again, &mut import, &mut sum)?;
-                let report = parts::run(self.shared(), text.as_slice(), &mut import)?;
-                sum.lines += report.lines;
-                sum.bytes += report.bytes;
-                sum.rejected += report.rejected;
-                for (sum, facts) in sum.facts.iter_mut().zip(report.facts) {
-                    *sum += facts;
-                }
-                read = Some(last);
-                // A batch without any fact makes no commit.
-                if report.total() > 0 {
-                    committed = read;
-                }
-                if let Some(call) = &mut call {
-                    call(&sum);
-                }
+/// Imports the facts of Papyra's Redis backend into a store that is open for writing.
+pub(crate) fn import_redis(
+    context: &Context,
+    streams: &RedisStreams,
+    import: Import<'_>,
+) -> Result<ImportReport> {
+    let mut server = Server::connect(&streams.url)?;
+    let keys = server.keys(streams)?;
+    if keys.is_empty() {
+        let system = streams.system.as_deref().unwrap_or("*");
+        let why = format!(
+            "there are no streams {}:{system}:events, audits or dead_letters at {}; give the prefix and the \
+             system of Papyra's configuration",
+            streams.prefix, server.address
+        );
+        return Err(Error::new(ErrorKind::Refused, why));
+    }
+    let everything = import.again;
+    // What is known of a source is known by its entries' names, not by its content.
+    let mut import = Import { again: true, ..import };
+    let mut call = import.on_progress.take();
+    let mut sum = ImportReport::default();
+    for key in keys {
+        import.name = format!("{} {key}", server.address);
+        let known = context.ledger.refresh()?.imported_entry(&import.name);
+        server.check_goes_on(&key, known.filter(|_| !everything))?;
+        let again = everything && known.is_some();
+        let mut committed = known.filter(|_| !again);
+        let mut read = committed;
+        loop {
+            let batch = server.entries(&key, read)?;
+            let Some(last) = batch.last().map(|entry| entry.id) else { break };
+            let range = EntryRange { after: committed, last };
+            let text = lines(&batch, range, again, &mut import, &mut sum)?;
+            let report = parts::run(context, text.as_slice(), &mut import)?;
+            sum.lines += report.lines;
+            sum.bytes += report.bytes;
+            sum.rejected += report.rejected;
+            for (sum, facts) in sum.facts.iter_mut().zip(report.facts) {
+                *sum += facts;
+            }
+            read = Some(last);
+            // A batch without any fact makes no commit.
+            if report.total() > 0 {
+                committed = read;
+            }
+            if let Some(call) = &mut call {
+                call(&sum);
             }
         }
-        Ok(sum)
     }
+    Ok(sum)
 }
 
 /// The lines of a batch. Entries of which no line can be made are refused here.

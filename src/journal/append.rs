@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use super::begin::{BegunFile, NextFile};
-use super::frame::{FileHeader, mark};
 use crate::disk::{Disk, DiskFile, Syncer};
 use crate::error::{Error, Result};
 use crate::fact::Seq;
+use crate::frame::{FileHeader, mark};
 use crate::settings::Durability;
 
 /// A file that is so long is finished, whoever waits for the flush: what nobody can hold in memory,

@@ -20,9 +20,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::claim::{boot_tag, journal_name};
-use super::frame::{FILE_HEADER_BYTES, FileHeader};
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Error, Result};
+use crate::frame::{FILE_HEADER_BYTES, FileHeader};
 
 /// When a file was modified to which nothing was appended since it was begun: 2000-01-01 00:00 UTC, 10,957 days
 /// after 1970-01-01.

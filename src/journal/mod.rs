@@ -6,7 +6,7 @@
 //! next fact goes into a new file, which it has begun before ([`begin`]). What a dead owner left behind is read by anyone ([`replay`])
 //! and flushed by the stream's next owner.
 //!
-//! Files consist of frames ([`frame`]) and are only ever appended to. Concurrent recorders that
+//! Files consist of frames ([`frame`](crate::frame)) and are only ever appended to. Concurrent recorders that
 //! asked for [`Durability::Synced`](crate::Durability::Synced) share a sync ([`group_commit`]).
 //!
 //! A journal does not repair itself. A tail that was cut by a crash is left as it is, and the file goes when
@@ -17,7 +17,6 @@
 pub(crate) mod append;
 pub(crate) mod begin;
 pub(crate) mod claim;
-pub(crate) mod frame;
 pub(crate) mod group_commit;
 pub(crate) mod replay;
 pub(crate) mod sound;

@@ -11,8 +11,8 @@
 //!   restarted since and no mark says that those bytes were synced. Then the power failed and the
 //!   disk kept later bytes but not earlier ones: nobody was promised more, the tail is torn.
 
-use super::frame::{FILE_HEADER_BYTES, FileHeader, Frame, HeaderError, Unsound};
 use crate::fact::{Seq, UnixNanos, codec};
+use crate::frame::{FILE_HEADER_BYTES, FileHeader, Frame, HeaderError, Unsound};
 
 /// What a journal file holds.
 #[derive(Debug, PartialEq, Eq)]
@@ -225,7 +225,7 @@ fn frames_behind(rest: &[u8], last: Seq) -> Behind {
     let mut at = 1;
     while let Some(candidate) = rest.get(at..) {
         let Ok(frame) = Frame::decode_unverified(candidate) else {
-            if candidate.len() < super::frame::FRAME_HEADER_BYTES {
+            if candidate.len() < crate::frame::FRAME_HEADER_BYTES {
                 break;
             }
             at += 1;

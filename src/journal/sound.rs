@@ -3,8 +3,8 @@
 //! A frame carries its own checksum and its fact's number, so each one that is sound stands for
 //! itself. Where the bytes are no frame, the next sound one is looked for byte by byte.
 
-use super::frame::{FILE_HEADER_BYTES, FRAME_HEADER_BYTES, Frame};
 use crate::fact::codec;
+use crate::frame::{FILE_HEADER_BYTES, FRAME_HEADER_BYTES, Frame};
 
 /// What was found in one file.
 #[derive(Debug, Default)]
@@ -73,7 +73,7 @@ pub(crate) fn sound(bytes: &[u8]) -> Sound<'_> {
 mod tests {
     use super::*;
     use crate::fact::{Event, Fact, Json, Seq, StreamId, UnixNanos};
-    use crate::journal::frame::{FileHeader, FrameBuffer};
+    use crate::frame::{FileHeader, FrameBuffer};
 
     fn batch(first: u64, facts: u64) -> Vec<u8> {
         let mut frames = FrameBuffer::default();

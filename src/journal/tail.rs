@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::frame::{FileHeader, HeaderError, verified_frames};
 use super::replay::{self, Contents, Ending, FactSums};
 use super::sound::sound;
 use crate::buffer::{Buffer, Chunk};
 use crate::error::{Error, Result};
 use crate::fact::{Seq, StreamId, UnixNanos};
+use crate::frame::{FileHeader, HeaderError, verified_frames};
 use crate::ledger::StoreId;
 
 /// What is wrong where a journal file and one before it have different facts of the same number.

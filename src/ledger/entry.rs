@@ -63,6 +63,7 @@ pub(crate) struct EntryRange {
 }
 
 #[cfg(test)]
+#[cfg(feature = "redis")]
 mod tests {
     use super::*;
 

@@ -242,6 +242,12 @@ impl Ledger {
     }
 }
 
+/// Whether an error says that the ledger's files cannot be read for what is in them: they are damaged, or of another
+/// store.
+pub(crate) fn is_ledger_damage(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Damaged | ErrorKind::Moved)
+}
+
 /// Whether a commit beyond the head is another store's, of which only a copy is here: it is no part of this
 /// ledger, and not in the way of its next commit.
 fn is_stray(state: &State, commit: &Commit, side: Side) -> bool {

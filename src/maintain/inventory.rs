@@ -26,9 +26,9 @@ use crate::error::{Error, Result};
 use crate::fact::{Kind, Seq, StreamId};
 use crate::journal::claim::{self, JournalName, stream_of};
 use crate::ledger::{COPY_FOLDER, CommitNumber, State, StreamRange};
+use crate::place::{CONSUMERS, is_foreign};
 pub(crate) use crate::segment::range_of;
 use crate::settings;
-use crate::store::is_foreign;
 
 /// What an entry is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -207,7 +207,7 @@ fn what(entry: &Entry, known: &Known<'_>) -> What {
         "ledger" => in_ledger(name),
         COPY_FOLDER => in_copies(name),
         "journal" => in_journal(name),
-        consume::FOLDER => in_consumers(name),
+        CONSUMERS => in_consumers(name),
         _ => match Kind::ALL.into_iter().find(|kind| kind.table() == folder) {
             Some(kind) => in_segments(kind, name, &path, known),
             None => What::Stranger("nothing of this name"),
@@ -230,9 +230,7 @@ fn what(entry: &Entry, known: &Known<'_>) -> What {
 fn in_root(name: &str, form: Form) -> What {
     match name {
         "quarantine" => What::Quarantine,
-        "ledger" | COPY_FOLDER | "journal" | "events" | "audits" | "dead_letters" | consume::FOLDER => {
-            What::Folder
-        }
+        "ledger" | COPY_FOLDER | "journal" | "events" | "audits" | "dead_letters" | CONSUMERS => What::Folder,
         settings::FILE => What::Settings,
         _ if is_foreign(name) => What::Hidden,
         _ => match name.strip_prefix(settings::FILE) {

@@ -1,7 +1,5 @@
 //! Looking after a store over years: what is kept, what may go, and the proof.
 //!
-//! - `retention`: which facts the rules keep. The same pure selection hides facts from reads and
-//!   lets compaction drop them.
 //! - `compact`: small segments become large ones, and what is not kept goes. Nobody but the user
 //!   calls it.
 //! - `scan`: whether everything that the ledger promises is there. It never changes a byte.
@@ -22,7 +20,6 @@ pub(crate) mod inventory;
 mod lock;
 mod lossy_repair;
 mod recover;
-pub(crate) mod retention;
 pub(crate) mod scan;
 mod startup;
 mod verify;
@@ -36,8 +33,11 @@ pub use compact::{
 };
 pub(crate) use guess::{guess_state, highest_stream};
 pub(crate) use lock::Maintenance;
-pub use recover::{LostFacts, RecoveryConfig, RecoveryMode, RecoveryReport, UnverifiedFacts, recover};
-pub use scan::{ScanDepth, ScanOptions, ScanProgress, scan};
+pub(crate) use recover::recover;
+pub use recover::{LostFacts, RecoveryConfig, RecoveryMode, RecoveryReport, UnverifiedFacts};
+pub(crate) use scan::scan;
+pub use scan::{ScanDepth, ScanOptions, ScanProgress};
 pub use startup::StartupMode;
 pub(crate) use startup::check as check_startup;
-pub use verify::{Against, BalanceSheet, KindBalance, LedgerHead, verify, verify_at};
+pub use verify::{Against, BalanceSheet, KindBalance, LedgerHead};
+pub(crate) use verify::{head_of, verify};

@@ -10,6 +10,7 @@ use super::scan::{ScanDepth, ScanOptions, scan};
 use super::{Anomaly, ScanReport};
 use crate::disk::Disk;
 use crate::error::{Error, ErrorKind, Result};
+use crate::retention::ConditionParser;
 
 /// What opening a store does about anomalies. A store that does not exist yet has none.
 #[derive(Clone, Debug, Default)]
@@ -36,8 +37,13 @@ pub(crate) struct Startup {
 }
 
 /// Does what the mode asks for. An error says why the store is not to be opened.
-pub(crate) fn check(mode: &StartupMode, disk: &Disk, root: &Path) -> Result<Startup> {
-    let look = || scan(root, ScanOptions::new(ScanDepth::Quick).disk(disk.clone()));
+pub(crate) fn check(
+    mode: &StartupMode,
+    disk: &Disk,
+    root: &Path,
+    parser: ConditionParser,
+) -> Result<Startup> {
+    let look = || scan(root, ScanOptions::new(ScanDepth::Quick).disk(disk.clone()), parser);
     let result = match mode {
         StartupMode::Ignore => return Ok(Startup::default()),
         StartupMode::ScanOnly => look().map(|report| {
@@ -52,7 +58,7 @@ pub(crate) fn check(mode: &StartupMode, disk: &Disk, root: &Path) -> Result<Star
         }),
         StartupMode::Recover(config) => {
             let quick = config.is_quick().unwrap_or(true);
-            recover(root, config.clone().quick(quick).disk(disk.clone())).and_then(|report| recovered(root, &report))
+            recover(root, config.clone().quick(quick).disk(disk.clone()), parser).and_then(|report| recovered(root, &report))
         }
     };
     match result {

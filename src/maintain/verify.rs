@@ -8,7 +8,7 @@
 //!
 //! Verifying looks at commits and journals, and into segments only as far as it takes to tell which
 //! facts rules hide. Whether the segments hold what the ledger says is found out by reading them:
-//! [`verify_at`] with [`ScanDepth::Deep`] does, and the sheet says whether it was done.
+//! [`ScanDepth::Deep`] does, and the sheet says whether it was done.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -22,14 +22,14 @@ use super::anomaly::{Affected, Anomaly, AnomalyKind, Note, Span};
 use super::chain;
 use super::changes::Changes;
 use super::inventory::is_absent;
-use super::retention::hidden;
 use super::scan::surroundings::ahead_of_the_clock;
 use super::scan::{ScanDepth, Scene, check_is_store, open_journals, scan};
+use crate::context::Context;
 use crate::disk::Disk;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Kind, UnixNanos};
-use crate::ledger::{Segment, State};
-use crate::store::{Store, absolute};
+use crate::ledger::{Ledger, Segment, State};
+use crate::retention::{ConditionParser, hidden_in_segments};
 
 /// A commit, by number and digest: what to keep elsewhere, so that a store which was rolled back
 /// or rewritten is found out.
@@ -175,43 +175,17 @@ impl BalanceSheet {
     }
 }
 
-/// Adds a store up, from its first commit to its head.
-///
-/// ```
-/// use ostracon::{Event, Json, LedgerHead, Store, verify};
-///
-/// let folder = tempfile::tempdir()?;
-/// # let path = folder.path().join("facts");
-/// let store = Store::open(&path)?;
-/// let kept: LedgerHead = store.head()?;
-/// store.record(Event::new("shop", "shop:1", "ActorStarted", Json::empty_object(), 1.0))?;
-/// store.close()?;
-///
-/// let sheet = verify(&path, Some(&kept))?;
-/// assert!(sheet.is_sound() && !sheet.took_facts());
-/// assert_eq!((sheet.kinds[0].recorded, sheet.kinds[0].live), (1, 1));
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-///
-/// # Errors
-/// Those of [`scan`]. That the ledger is damaged is an anomaly, and no error.
-pub fn verify(path: impl AsRef<Path>, against: Option<&LedgerHead>) -> Result<BalanceSheet> {
-    verify_at(path, against, ScanDepth::Quick)
-}
-
-/// [`verify`], looking so closely: [`ScanDepth::Deep`] also reads the contents of all segments.
-///
-/// # Errors
-/// Those of [`verify`].
-pub fn verify_at(
-    path: impl AsRef<Path>,
+/// Adds up the store at `root`, from its first commit to its head, and with [`ScanDepth::Deep`] also reads the contents
+/// of all segments.
+pub(crate) fn verify(
+    root: &Path,
     against: Option<&LedgerHead>,
     depth: ScanDepth,
+    parser: ConditionParser,
 ) -> Result<BalanceSheet> {
-    let root = &absolute(path.as_ref())?;
-    let mut sheet = add_up(root, against)?;
+    let mut sheet = add_up(root, against, parser)?;
     if depth == ScanDepth::Deep {
-        let found = scan(root, depth)?.anomalies.into_iter();
+        let found = scan(root, depth, parser)?.anomalies.into_iter();
         let is_known = |found: &Anomaly| {
             sheet.anomalies.iter().any(|known| (known.kind, &known.path) == (found.kind, &found.path))
         };
@@ -222,7 +196,14 @@ pub fn verify_at(
     Ok(sheet)
 }
 
-fn add_up(root: &Path, against: Option<&LedgerHead>) -> Result<BalanceSheet> {
+/// How many facts in the segments of each kind the rules hide.
+fn hidden(context: &Context) -> Result<[u64; 3]> {
+    let snapshot = context.snapshot()?;
+    let selection = context.selection(&snapshot, context.now())?;
+    hidden_in_segments(&context.root, &selection, &snapshot)
+}
+
+fn add_up(root: &Path, against: Option<&LedgerHead>, parser: ConditionParser) -> Result<BalanceSheet> {
     let disk = Disk::new();
     check_is_store(root)?;
     let mut streams = open_journals(&disk, root)?;
@@ -236,7 +217,7 @@ fn add_up(root: &Path, against: Option<&LedgerHead>) -> Result<BalanceSheet> {
             Ordering::Greater => changes.add(commit),
         }
     })?;
-    let scene = Scene::new(root, &disk);
+    let scene = Scene::new(root, &disk, parser);
     // The sheet is of one moment: what is committed while the journals are read does not count.
     let state = chain.state.clone();
     let mut unflushed = [0_u64; 3];
@@ -255,7 +236,7 @@ fn add_up(root: &Path, against: Option<&LedgerHead>) -> Result<BalanceSheet> {
     let empty = || LedgerHead { commit: 0, blake3: String::new() };
     let head = state.as_ref().map_or_else(empty, head_of);
     // The rules are read as a reader would; in a store that is damaged nobody reads.
-    let hidden = Store::builder().read_only(true).open(root).and_then(|store| hidden(&store)).ok();
+    let hidden = Context::open_for_reading(root, parser).and_then(|context| hidden(&context)).ok();
     let unaccounted = state.as_ref().map_or(0, |state| state.unaccounted);
     let lost_from_journals = chain.lost_from_journals.min(unaccounted);
     if let Some(state) = state.as_ref().filter(|_| chain.adds_up)
@@ -333,10 +314,10 @@ fn not_there(root: &Path, state: &State) -> Result<Vec<Anomaly>> {
         found.extend(of(segment)?);
     }
     if !found.is_empty()
-        && let Ok(store) = Store::builder().read_only(true).open(root)
+        && let Ok(ledger) = Ledger::open(Disk::new(), root)
     {
         // A compaction may have put another in its place meanwhile.
-        let now = store.shared().ledger.known();
+        let now = ledger.known();
         let is_live = |path: &str| now.segments.iter().flatten().any(|segment| segment.path == path);
         found.retain(|anomaly| is_live(&anomaly.path));
     }
@@ -370,19 +351,8 @@ fn balance(kind: Kind, state: Option<&State>, unflushed: [u64; 3], hidden: Optio
     balance
 }
 
-fn head_of(state: &State) -> LedgerHead {
+pub(crate) fn head_of(state: &State) -> LedgerHead {
     LedgerHead { commit: state.head.number.0, blake3: state.head.blake3.clone() }
-}
-
-impl Store {
-    /// The newest commit, to keep elsewhere: [`verify`] tells later whether the store still has the
-    /// history that led there.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Damaged`] and the operating system's errors.
-    pub fn head(&self) -> Result<LedgerHead> {
-        Ok(head_of(&*self.shared().ledger.refresh()?))
-    }
 }
 
 #[cfg(test)]

@@ -29,9 +29,15 @@ use super::{guard, precedence, promoted, query_error, session, time, types, wall
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Kind, columns};
 use crate::ledger::Segment;
+use crate::retention::{Condition, Matches};
+
+/// Reads a condition over the columns that SQL shows of a kind.
+pub(crate) fn parse_condition(kind: Kind, sql: &str) -> Result<Box<dyn Condition>> {
+    Ok(Box::new(Predicate::parse(kind, sql)?))
+}
 
 /// A condition on the facts of one kind.
-pub(crate) struct Predicate {
+struct Predicate {
     /// Over the columns of `schema`.
     condition: Arc<dyn PhysicalExpr>,
     /// The stored columns that it looks at.
@@ -40,16 +46,6 @@ pub(crate) struct Predicate {
     of_segments: Option<PruningPredicate>,
     /// Whether there may be a row of which it cannot be asked.
     may_fail: bool,
-}
-
-/// What a condition says of the rows of a batch.
-pub(crate) struct Matches {
-    /// The rows of which it is true. Where it is `NULL`, it is not.
-    pub(crate) matching: BooleanArray,
-    /// The rows of which it cannot be asked, in their order; they are not among the matching.
-    pub(crate) doubtful: Vec<usize>,
-    /// Why the predicate failed on the first doubtful row.
-    pub(crate) why: Option<Error>,
 }
 
 /// Functions and operators, as queries have them.
@@ -64,8 +60,7 @@ fn language() -> Result<&'static SessionState> {
 }
 
 impl Predicate {
-    /// Reads a condition over the columns that SQL shows of a kind.
-    pub(crate) fn parse(kind: Kind, sql: &str) -> Result<Self> {
+    fn parse(kind: Kind, sql: &str) -> Result<Self> {
         guard::check_text(sql)?;
         // The tree of a long text is deep, and the caller's stack may be small.
         stacker::grow(STACK_BYTES, || Self::planned(kind, sql))
@@ -97,52 +92,8 @@ impl Predicate {
         Ok(Self { condition, schema, of_segments, may_fail })
     }
 
-    /// Refuses a condition that fails on every row, such as an invalid regular expression. Only new holds call this: a
-    /// rule or hold that is in force may fail on every fact, and then keeps every fact.
-    pub(crate) fn check_computable(&self) -> Result<()> {
-        let nullable = self.schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
-        let nullable = Arc::new(Schema::new(nullable.collect::<Vec<_>>()));
-        let columns = nullable.fields().iter().map(|field| new_null_array(field.data_type(), 1)).collect();
-        let rows = RecordBatchOptions::new().with_row_count(Some(1));
-        let row = RecordBatch::try_new_with_options(nullable, columns, &rows)
-            .map_err(|error| query_error(error.into()))?;
-        match self.condition.evaluate(&row) {
-            Err(error) if matches!(error.find_root(), DataFusionError::Internal(_)) => {
-                Err(query_error(error).context("the condition cannot be computed on any fact"))
-            }
-            // What fails on one row may be asked of another.
-            _ => Ok(()),
-        }
-    }
-
-    /// The stored columns that it looks at.
-    pub(crate) fn columns(&self) -> impl Iterator<Item = &str> {
-        self.schema.fields().iter().map(|field| field.name().as_str())
-    }
-
-    /// Whether there may be a row of which it cannot be asked, as of `CAST('n/a' AS BIGINT) > 5`.
-    pub(crate) const fn may_fail(&self) -> bool {
-        self.may_fail
-    }
-
-    /// Asks it of each row of a batch with (at least) these columns. A row on which it fails is
-    /// doubtful, and no reason not to ask the others.
-    pub(crate) fn ask(&self, batch: &RecordBatch) -> Result<Matches> {
-        let columns = self.columns().map(|name| batch.column_by_name(name).cloned());
-        let columns: Option<Vec<_>> = columns.collect();
-        let columns = columns
-            .ok_or_else(|| Error::new(ErrorKind::Damaged, "rows lack columns that a condition looks at"))?;
-        let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-        let batch = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &rows)
-            .map_err(|error| query_error(error.into()))?;
-        match self.evaluate(&batch) {
-            Ok(matching) => Ok(Matches { matching, doubtful: Vec::new(), why: None }),
-            Err(why) => Ok(self.ask_in_parts(&batch, why)),
-        }
-    }
-
     /// Asks of halves of the rows, and of halves of those that fail.
-    fn ask_in_parts(&self, batch: &RecordBatch, why: Error) -> Matches {
+    fn evaluate_in_parts(&self, batch: &RecordBatch, why: Error) -> Matches {
         let mut matching = vec![false; batch.num_rows()];
         let (mut doubtful, mut first) = (Vec::new(), None);
         let mut open = vec![(0, batch.num_rows(), why)];
@@ -155,7 +106,7 @@ impl Predicate {
             // The later half is opened first, and so comes last from the stack's end.
             let half = rows / 2;
             for (start, rows) in [(start + half, rows - half), (start, half)] {
-                match self.evaluate(&batch.slice(start, rows)) {
+                match self.truth(&batch.slice(start, rows)) {
                     Ok(answer) => {
                         let known = matching.iter_mut().skip(start);
                         known.zip(answer.values()).for_each(|(row, matches)| *row = matches);
@@ -167,19 +118,59 @@ impl Predicate {
         Matches { matching: matching.into(), doubtful, why: first }
     }
 
-    fn evaluate(&self, batch: &RecordBatch) -> Result<BooleanArray> {
+    /// The rows of which it is true.
+    fn truth(&self, batch: &RecordBatch) -> Result<BooleanArray> {
         let answer = self.condition.evaluate(batch).and_then(|answer| answer.into_array(batch.num_rows()));
         let answer = answer.map_err(query_error)?;
         let answer = as_boolean_array(&answer).map_err(query_error)?;
         Ok(if answer.null_count() > 0 { prep_null_mask_filter(answer) } else { answer.clone() })
     }
+}
 
-    /// For each segment, whether rows of it may match, by what the ledger knows of it.
-    pub(crate) fn may_match(&self, segments: &[Arc<Segment>]) -> Vec<bool> {
+impl Condition for Predicate {
+    fn columns(&self) -> Vec<&str> {
+        self.schema.fields().iter().map(|field| field.name().as_str()).collect()
+    }
+
+    fn may_fail(&self) -> bool {
+        self.may_fail
+    }
+
+    fn evaluate(&self, batch: &RecordBatch) -> Result<Matches> {
+        let columns = self.columns().into_iter().map(|name| batch.column_by_name(name).cloned());
+        let columns: Option<Vec<_>> = columns.collect();
+        let columns = columns
+            .ok_or_else(|| Error::new(ErrorKind::Damaged, "rows lack columns that a condition looks at"))?;
+        let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        let batch = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &rows)
+            .map_err(|error| query_error(error.into()))?;
+        match self.truth(&batch) {
+            Ok(matching) => Ok(Matches { matching, doubtful: Vec::new(), why: None }),
+            Err(why) => Ok(self.evaluate_in_parts(&batch, why)),
+        }
+    }
+
+    fn may_match(&self, segments: &[Arc<Segment>]) -> Vec<bool> {
         let known = self.of_segments.as_ref().map(|pruning| pruning.prune(&Known(segments)));
         match known {
             Some(Ok(matching)) if matching.len() == segments.len() => matching,
             _ => vec![true; segments.len()],
+        }
+    }
+
+    fn check_computable(&self) -> Result<()> {
+        let nullable = self.schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
+        let nullable = Arc::new(Schema::new(nullable.collect::<Vec<_>>()));
+        let columns = nullable.fields().iter().map(|field| new_null_array(field.data_type(), 1)).collect();
+        let rows = RecordBatchOptions::new().with_row_count(Some(1));
+        let row = RecordBatch::try_new_with_options(nullable, columns, &rows)
+            .map_err(|error| query_error(error.into()))?;
+        match self.condition.evaluate(&row) {
+            Err(error) if matches!(error.find_root(), DataFusionError::Internal(_)) => {
+                Err(query_error(error).context("the condition cannot be computed on any fact"))
+            }
+            // What fails on one row may be asked of another.
+            _ => Ok(()),
         }
     }
 }
@@ -270,7 +261,7 @@ mod tests {
 
     fn matching(sql: &str) -> Vec<bool> {
         let predicate = Predicate::parse(Kind::Event, sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
-        let asked = predicate.ask(&rows()).unwrap();
+        let asked = predicate.evaluate(&rows()).unwrap();
         assert!(asked.doubtful.is_empty() && asked.why.is_none(), "{sql}");
         asked.matching.iter().map(|matches| matches == Some(true)).collect()
     }
@@ -322,7 +313,7 @@ mod tests {
     fn a_condition_reads_no_more_columns_than_it_needs() {
         let columns = |sql| {
             let predicate = Predicate::parse(Kind::Event, sql).unwrap();
-            predicate.columns().map(str::to_owned).collect::<Vec<_>>()
+            predicate.columns().into_iter().map(str::to_owned).collect::<Vec<_>>()
         };
         assert_eq!(columns("payload->>'error' = 'x'"), ["error"]);
         assert_eq!(columns("at > '2026-01-01'"), ["recorded_at", "timestamp", "wall_time"]);
@@ -398,7 +389,7 @@ mod tests {
         ] {
             let predicate = Predicate::parse(Kind::Event, sql).unwrap();
             assert!(predicate.may_fail(), "{sql}");
-            let asked = predicate.ask(&rows()).unwrap();
+            let asked = predicate.evaluate(&rows()).unwrap();
             let found: Vec<bool> = asked.matching.iter().map(|matches| matches == Some(true)).collect();
             assert_eq!((found.as_slice(), &asked.doubtful), (&matching[..], &doubtful), "{sql}");
             assert_eq!(asked.why.map(|why| why.kind()), (!doubtful.is_empty()).then_some(ErrorKind::Query));

@@ -23,34 +23,36 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Pla
 use futures::StreamExt;
 
 use super::single_input::{passes_filters, single_input};
+use crate::context::Context;
 use crate::error::{Error, ErrorKind};
 use crate::fact::{Kind, UnixNanos};
-use crate::maintain::retention::Selection;
+use crate::retention::Selection;
 use crate::snapshot::Snapshot;
-use crate::store::Shared;
 
 /// What retention keeps of one snapshot at one instant, found when a table is first scanned.
 pub(super) struct Retained {
-    shared: Arc<Shared>,
+    context: Arc<Context>,
     snapshot: Arc<Snapshot>,
     now: UnixNanos,
     selection: OnceLock<std::result::Result<Arc<Selection>, (ErrorKind, String)>>,
 }
 
 impl Retained {
-    pub(super) const fn new(shared: Arc<Shared>, snapshot: Arc<Snapshot>, now: UnixNanos) -> Self {
-        Self { shared, snapshot, now, selection: OnceLock::new() }
+    pub(super) const fn new(context: Arc<Context>, snapshot: Arc<Snapshot>, now: UnixNanos) -> Self {
+        Self { context, snapshot, now, selection: OnceLock::new() }
     }
 
     /// The store that the query is of.
-    pub(super) fn shared(&self) -> &Shared {
-        &self.shared
+    pub(super) fn context(&self) -> &Context {
+        &self.context
     }
 
     pub(super) fn selection(&self) -> Result<Arc<Selection>> {
         let selection = self.selection.get_or_init(|| {
-            let selection = Selection::of(&self.shared, &self.snapshot, self.now)
-                .map_err(|error| self.shared.disk.explain(error));
+            let selection = self
+                .context
+                .selection(&self.snapshot, self.now)
+                .map_err(|error| self.context.disk.explain(error));
             selection.map(Arc::new).map_err(|error| (error.kind(), error.to_string()))
         });
         selection.clone().map_err(|(kind, why)| failed(Error::new(kind, why)))

@@ -13,11 +13,8 @@
 //! default: a whole number, a number, or else text.
 
 use datafusion::common::ScalarValue;
-use datafusion::dataframe::DataFrame;
 
-use super::QueryOptions;
 use crate::error::{Error, ErrorKind, Result};
-use crate::store::Store;
 
 macro_rules! saved {
     ($($name:literal),* $(,)?) => {
@@ -120,8 +117,8 @@ impl SavedQuery {
         query
     }
 
-    /// The values of all parameters, with some of them set: what [`QueryOptions::param`] is given
-    /// when its SQL is asked by [`Store::sql_with`].
+    /// The values of all parameters, with some of them set: what [`QueryOptions::param`](super::QueryOptions::param) is given
+    /// when its SQL is asked by [`Store::sql_with`](crate::Store::sql_with).
     ///
     /// # Errors
     /// [`ErrorKind::Query`] for a parameter that it has not, or a value of the wrong type.
@@ -159,24 +156,6 @@ impl Parameter {
         } else {
             Ok(ScalarValue::Utf8(Some(text.to_owned())))
         }
-    }
-}
-
-impl Store {
-    /// Asks a saved query, with some of its parameters set.
-    ///
-    /// # Errors
-    /// Those of [`Store::sql`]; [`ErrorKind::Query`] for an unknown query or parameter, or a
-    /// value of the wrong type.
-    pub async fn saved_query(
-        &self,
-        name: &str,
-        set: &[(String, String)],
-        options: QueryOptions,
-    ) -> Result<DataFrame> {
-        let query = SavedQuery::find(name)?;
-        let options = QueryOptions { params: query.values(set)?, ..options };
-        self.sql_with(query.sql, options).await
     }
 }
 

@@ -26,11 +26,11 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaData;
 use tokio::runtime::Handle;
 
+use crate::context::Context;
 use crate::disk::Disk;
 use crate::error::Error;
 use crate::ledger::Segment;
 use crate::segment::{CheckedFooter, SegmentBytes};
-use crate::store::Shared;
 
 /// Opens the readers of segments for DataFusion.
 pub(super) struct SegmentReaders {
@@ -41,8 +41,8 @@ pub(super) struct SegmentReaders {
 }
 
 impl SegmentReaders {
-    pub(super) fn new(shared: &Shared, segments: &[Arc<Segment>], footers: Arc<FileMetadataCache>) -> Self {
-        let (root, disk) = (shared.root.clone(), shared.disk.clone());
+    pub(super) fn new(context: &Context, segments: &[Arc<Segment>], footers: Arc<FileMetadataCache>) -> Self {
+        let (root, disk) = (context.root.clone(), context.disk.clone());
         let segments = segments.iter().map(|segment| (segment.path.clone(), Arc::clone(segment))).collect();
         Self { root, disk, segments, footers }
     }

@@ -48,11 +48,11 @@ use super::window::Window;
 use super::window_orders::HideWindowOrders;
 use super::workers::Timeout;
 use super::{QueryOptions, answer_names, functions, json, query_error, time, types};
+use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::Kind;
 use crate::settings::{LEAST_ROWS_AT_ONCE, QuerySettings};
 use crate::snapshot::Snapshot;
-use crate::store::{Shared, Store};
 
 /// Where a plan says that segments are. Nothing else can be opened under this or any other name.
 const URL: &str = "ostracon://store/";
@@ -68,21 +68,10 @@ pub(crate) struct Engine {
     settings: QuerySettings,
 }
 
-impl Store {
-    /// The store's query engine, made when it is first needed.
-    pub(super) fn engine(&self) -> Result<&Engine> {
-        let engine =
-            self.shared().engine.get_or_init(|| Engine::new(self.shared()).map_err(|e| e.to_string()));
-        engine
-            .as_ref()
-            .map_err(|why| Error::new(ErrorKind::Query, format!("cannot prepare for queries: {why}")))
-    }
-}
-
 impl Engine {
-    fn new(shared: &Shared) -> Result<Self> {
-        let settings = shared.settings.query.clone();
-        let store = LocalFileSystem::new_with_prefix(&shared.root)
+    pub(crate) fn new(context: &Context) -> Result<Self> {
+        let settings = context.settings.query.clone();
+        let store = LocalFileSystem::new_with_prefix(&context.root)
             .map_err(|error| Error::with_source(ErrorKind::Io, "cannot read the store's folder", error))?;
         let runtime = RuntimeEnvBuilder::new()
             .with_object_store_registry(Arc::new(OnlyThisStore(Arc::new(store))))
@@ -106,7 +95,7 @@ impl Engine {
     /// A session over one snapshot.
     pub(super) fn session(
         &self,
-        shared: &Arc<Shared>,
+        context: &Arc<Context>,
         snapshot: &Arc<Snapshot>,
         options: &QueryOptions,
     ) -> Result<SessionContext> {
@@ -122,19 +111,19 @@ impl Engine {
             disk_manager: Arc::new(spill),
             ..(*self.runtime).clone()
         };
-        let retained = Retained::new(Arc::clone(shared), Arc::clone(snapshot), shared.now());
+        let retained = Retained::new(Arc::clone(context), Arc::clone(snapshot), context.now());
         let catalog = Catalog {
             facts: Arc::new(Facts {
-                shared: Arc::clone(shared),
+                context: Arc::clone(context),
                 snapshot: Arc::clone(snapshot),
                 retained: Arc::new(retained),
                 prune: options.prune.unwrap_or(true),
                 window: Window::of(options),
             }),
-            system: Arc::new(System { shared: Arc::clone(shared), snapshot: Arc::clone(snapshot) }),
+            system: Arc::new(System { context: Arc::clone(context), snapshot: Arc::clone(snapshot) }),
         };
         let timeout = options.timeout.or(self.settings.timeout);
-        let watch = Watch::new(timeout, &shared.root, Arc::clone(snapshot));
+        let watch = Watch::new(timeout, &context.root, Arc::clone(snapshot));
         let mut state = SessionStateBuilder::new_from_existing(self.base.clone());
         if let Some(config) = state.config() {
             let rows = ConfigNonZeroUsize::try_new(batch_rows(snapshot)).map_err(query_error)?;
@@ -220,8 +209,8 @@ fn logical_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
         let pushes = rule.name() == "push_down_filter";
         if pushes { Arc::new(AboveAggregates(rule)) } else { rule }
     };
-    let rules = rules.into_iter().map(above_aggregates).map(NullKeys::guard);
-    let mut rules: Vec<_> = rules.map(EmptyBranches::guard).collect();
+    let mut rules: Vec<_> =
+        rules.into_iter().map(above_aggregates).map(NullKeys::guard).map(EmptyBranches::guard).collect();
     rules.push(Arc::new(HideEqualities));
     rules
 }
@@ -301,7 +290,7 @@ impl CatalogProvider for Catalog {
 
 /// The schema of the tables and views of facts.
 struct Facts {
-    shared: Arc<Shared>,
+    context: Arc<Context>,
     snapshot: Arc<Snapshot>,
     retained: Arc<Retained>,
     prune: bool,
@@ -318,7 +307,7 @@ impl Facts {
 
 impl fmt::Debug for Facts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Facts").field("store", &self.shared.root).finish_non_exhaustive()
+        f.debug_struct("Facts").field("store", &self.context.root).finish_non_exhaustive()
     }
 }
 
@@ -348,13 +337,13 @@ impl SchemaProvider for Facts {
 
 /// The schema of the system tables.
 struct System {
-    shared: Arc<Shared>,
+    context: Arc<Context>,
     snapshot: Arc<Snapshot>,
 }
 
 impl fmt::Debug for System {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("System").field("store", &self.shared.root).finish_non_exhaustive()
+        f.debug_struct("System").field("store", &self.context.root).finish_non_exhaustive()
     }
 }
 
@@ -365,7 +354,7 @@ impl SchemaProvider for System {
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
-        let table = SystemTable::find(name, Arc::clone(&self.shared), Arc::clone(&self.snapshot));
+        let table = SystemTable::find(name, Arc::clone(&self.context), Arc::clone(&self.snapshot));
         Ok(table.map(|table| Arc::new(table) as Arc<dyn TableProvider>))
     }
 

@@ -15,11 +15,11 @@ use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 
 use crate::consume::{self, ConsumerSummary, GroupSummary};
+use crate::context::Context;
 use crate::fact::columns::instant_type;
 use crate::fact::{Kind, Seq, UnixNanos};
 use crate::ledger::{Action, Commit, CommitNumber, Segment, StreamRange, commit_path, read_commit};
 use crate::snapshot::Snapshot;
-use crate::store::Shared;
 
 /// Their names.
 pub(super) const NAMES: [&str; 6] = ["segments", "commits", "streams", "consumers", "unverified", "metrics"];
@@ -28,7 +28,7 @@ pub(super) const NAMES: [&str; 6] = ["segments", "commits", "streams", "consumer
 pub(super) struct SystemTable {
     which: Which,
     schema: SchemaRef,
-    shared: Arc<Shared>,
+    context: Arc<Context>,
     snapshot: Arc<Snapshot>,
 }
 
@@ -43,7 +43,7 @@ enum Which {
 }
 
 impl SystemTable {
-    pub(super) fn find(name: &str, shared: Arc<Shared>, snapshot: Arc<Snapshot>) -> Option<Self> {
+    pub(super) fn find(name: &str, context: Arc<Context>, snapshot: Arc<Snapshot>) -> Option<Self> {
         let which = match name {
             "segments" => Which::Segments,
             "commits" => Which::Commits,
@@ -53,17 +53,17 @@ impl SystemTable {
             "metrics" => Which::Metrics,
             _ => return None,
         };
-        Some(Self { which, schema: which.schema(), shared, snapshot })
+        Some(Self { which, schema: which.schema(), context, snapshot })
     }
 
-    fn columns(&self) -> crate::Result<Vec<ArrayRef>> {
+    fn columns(&self) -> crate::error::Result<Vec<ArrayRef>> {
         match self.which {
             Which::Segments => Ok(segments(&self.snapshot)),
-            Which::Commits => commits(&self.shared, &self.snapshot),
+            Which::Commits => commits(&self.context, &self.snapshot),
             Which::Streams => streams(&self.snapshot),
-            Which::Consumers => consumers(&self.shared),
+            Which::Consumers => consumers(&self.context),
             Which::Unverified => Ok(unverified(&self.snapshot)),
-            Which::Metrics => Ok(metrics(&self.shared)),
+            Which::Metrics => Ok(metrics(&self.context)),
         }
     }
 }
@@ -181,13 +181,18 @@ fn segments(snapshot: &Snapshot) -> Vec<ArrayRef> {
     ]
 }
 
-fn commits(shared: &Shared, snapshot: &Snapshot) -> crate::Result<Vec<ArrayRef>> {
+fn commits(context: &Context, snapshot: &Snapshot) -> crate::error::Result<Vec<ArrayRef>> {
     let mut all: Vec<Commit> = Vec::new();
     for number in snapshot.state.root.0..=snapshot.state.head.number.0 {
-        let (folder, number) = (shared.ledger.folder(), CommitNumber(number));
+        let (folder, number) = (context.ledger.folder(), CommitNumber(number));
         match read_commit(folder, number)? {
             Some((commit, _)) => all.push(commit),
-            None => return Err(crate::Error::damaged(&commit_path(folder, number), "the commit is missing")),
+            None => {
+                return Err(crate::error::Error::damaged(
+                    &commit_path(folder, number),
+                    "the commit is missing",
+                ));
+            }
         }
     }
     let actions = || all.iter().map(|commit| &commit.action);
@@ -253,7 +258,7 @@ fn optional<'a>(values: impl Iterator<Item = Option<&'a str>>) -> ArrayRef {
     Arc::new(values.collect::<StringArray>())
 }
 
-fn streams(snapshot: &Snapshot) -> crate::Result<Vec<ArrayRef>> {
+fn streams(snapshot: &Snapshot) -> crate::error::Result<Vec<ArrayRef>> {
     let tail = snapshot.tail()?;
     let newest = snapshot.newest()?;
     let known = |stream| snapshot.state.streams.get(stream);
@@ -280,8 +285,8 @@ fn streams(snapshot: &Snapshot) -> crate::Result<Vec<ArrayRef>> {
 }
 
 /// Each consumer of each group that has pending facts; a group without any is a row of its own.
-fn consumers(shared: &Shared) -> crate::Result<Vec<ArrayRef>> {
-    let (groups, now) = (consume::summaries(shared)?, shared.now());
+fn consumers(context: &Context) -> crate::error::Result<Vec<ArrayRef>> {
+    let (groups, now) = (consume::summaries(context)?, context.now());
     let rows: Vec<(&GroupSummary, Option<&ConsumerSummary>)> = groups
         .iter()
         .flat_map(|group| {
@@ -316,8 +321,8 @@ fn unverified(snapshot: &Snapshot) -> Vec<ArrayRef> {
     ]
 }
 
-fn metrics(shared: &Shared) -> Vec<ArrayRef> {
-    let counters = shared.metrics.snapshot().counters();
+fn metrics(context: &Context) -> Vec<ArrayRef> {
+    let counters = context.metrics.snapshot().counters();
     vec![
         texts(counters.iter().map(|(name, ..)| (*name).to_owned())),
         numbers(counters.iter().map(|(.., value)| *value)),

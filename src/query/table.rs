@@ -30,7 +30,7 @@ use super::window::Window;
 use crate::fact::Kind;
 use crate::fact::columns;
 use crate::ledger::Segment;
-use crate::maintain::retention::{Selection, Verdict};
+use crate::retention::{Selection, Verdict};
 use crate::snapshot::Snapshot;
 
 /// One of `events`, `audits`, `dead_letters`, over one snapshot.
@@ -154,7 +154,7 @@ impl FactTable {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let schema = columns::schema(self.kind);
         let footers = state.runtime_env().cache_manager.get_file_metadata_cache();
-        let readers = SegmentReaders::new(self.retained.shared(), segments, footers);
+        let readers = SegmentReaders::new(self.retained.context(), segments, footers);
         let mut source = ParquetSource::new(Arc::clone(&schema))
             .with_table_parquet_options(state.default_table_options().parquet)
             .with_parquet_file_reader_factory(Arc::new(readers))

@@ -186,6 +186,7 @@ impl SegmentBytes {
     }
 
     /// Opens the file of a live segment whose footer was checked before.
+    #[cfg(feature = "sql")]
     pub(crate) fn open(path: &Path, segment: &Segment, footer: Option<Arc<CheckedFooter>>) -> Result<Self> {
         let mut bytes = Self::new(super::open(path)?, path, Some(segment))?;
         bytes.footer = footer;
@@ -193,6 +194,7 @@ impl SegmentBytes {
     }
 
     /// Reads and checks the footer of a live segment, with its page index.
+    #[cfg(feature = "sql")]
     pub(crate) fn footer_of(&mut self, segment: &Segment) -> Result<Arc<CheckedFooter>> {
         let footer = self.read_footer(segment.kind, Limits::of(segment), PageIndexPolicy::Optional)?;
         self.footer = Some(Arc::clone(&footer));

@@ -239,7 +239,7 @@ mod tests {
                 .unwrap();
         }
         store.flush().unwrap();
-        let state = store.shared().ledger.known();
+        let state = store.context().ledger.known();
         (fs::read(store.path().join(&state.segments(Kind::Event)[0].path)).unwrap(), state.store)
     }
 

@@ -212,6 +212,7 @@ impl Layout {
     }
 
     /// About how much memory it takes.
+    #[cfg(feature = "sql")]
     pub(crate) fn memory(&self) -> usize {
         self.columns.len() * size_of::<Column>() + self.pages.len() * 8 + self.filters.len() * 16
     }

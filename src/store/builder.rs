@@ -1,23 +1,27 @@
 //! How a store is opened.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, OnceLock};
+#[cfg(feature = "sql")]
+use std::sync::OnceLock;
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::partial::open_ledger;
-use super::place::{Found, absolute, create, look, make_missing_folders, not_a_store};
-use super::{Access, Shared, Store};
-use crate::adopt;
+use super::{CONDITIONS, Store};
+use crate::context::{Access, Context};
 use crate::disk::Disk;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::UnixNanos;
 use crate::flush;
-use crate::maintain::retention::{Retention, RetentionPolicy, Rules};
 use crate::maintain::{StartupMode, check_startup, highest_stream};
 use crate::metrics::{Metrics, count};
+use crate::place::{Found, absolute, create, look, make_missing_folders, not_a_store};
 use crate::recorder::{Clock, Recorder};
+use crate::retention::{Retention, Rules};
+use crate::settings::retention::RetentionPolicy;
 use crate::settings::{Durability, Settings};
+use crate::takeover;
 
 /// How a store is opened.
 #[derive(Clone, Default)]
@@ -167,7 +171,7 @@ impl StoreBuilder {
     /// The settings and rules to use at this path.
     fn usable(&self, root: &Path) -> Result<(Settings, Rules)> {
         let settings = self.settings(Settings::load(root)?)?;
-        let rules = Rules::new(&settings.retention)?;
+        let rules = Rules::new(&settings.retention, CONDITIONS)?;
         Ok((settings, rules))
     }
 
@@ -189,14 +193,14 @@ impl StoreBuilder {
     pub fn open(self, path: impl AsRef<Path>) -> Result<Store> {
         // Bound now: the process may change its folder later.
         let root = &absolute(path.as_ref())?;
-        let startup = check_startup(&self.startup, &self.disk, root)?;
+        let startup = check_startup(&self.startup, &self.disk, root, CONDITIONS)?;
         let found = look(root)?;
         if self.access != Access::Write && found != Found::Store {
             return Err(not_a_store(root, "there is no store"));
         }
         let (settings, rules) = self.usable(root)?;
         let from_file = self.retention.is_none().then_some(root.as_path());
-        let retention = Retention::new(&settings.retention, rules, from_file);
+        let retention = Retention::new(&settings.retention, rules, from_file, CONDITIONS);
         if found != Found::Store {
             create(&self.disk, root).map_err(|error| {
                 error.context(format_args!("cannot create a store at {}", root.display()))
@@ -212,13 +216,13 @@ impl StoreBuilder {
         let recorder = if self.access == Access::Write {
             make_missing_folders(&disk, root)?;
             let opened = if ledger.is_unreadable() {
-                adopt::open_apart(&disk, root, &ledger, highest_stream(root)?)?
+                takeover::open_apart(&disk, root, &ledger, highest_stream(root)?)?
             } else {
-                adopt::open_stream(&disk, root, &ledger, settings.durability, clock(), &metrics.replayed)?
+                takeover::open_stream(&disk, root, &ledger, settings.durability, clock(), &metrics.replayed)?
             };
             let next_stream = {
                 let (disk, root, ledger) = (disk.clone(), root.clone(), Arc::clone(&ledger));
-                Box::new(move || adopt::begin_stream(&disk, &root, &ledger))
+                Box::new(move || takeover::begin_stream(&disk, &root, &ledger))
             };
             let journal = opened.journal.durability(settings.durability);
             Some(Recorder::new(
@@ -236,7 +240,7 @@ impl StoreBuilder {
         } else {
             None
         };
-        let shared = Arc::new(Shared {
+        let context = Arc::new(Context {
             root: root.clone(),
             disk,
             ledger,
@@ -246,24 +250,27 @@ impl StoreBuilder {
             clock,
             access: self.access,
             recorder,
-            flushing: Mutex::default(),
-            engine: OnceLock::new(),
         });
-        let flusher = match shared.recorder {
+        let flusher = match context.recorder {
             None => None,
-            Some(_) => Some(spawn_flusher(&shared)?),
+            Some(_) => Some(spawn_flusher(&context)?),
         };
-        Ok(Store { shared, flusher: Mutex::new(flusher) })
+        Ok(Store {
+            context,
+            flusher: Mutex::new(flusher),
+            #[cfg(feature = "sql")]
+            engine: OnceLock::new(),
+        })
     }
 }
 
-fn spawn_flusher(shared: &Arc<Shared>) -> Result<JoinHandle<()>> {
-    let shared = Arc::clone(shared);
+fn spawn_flusher(context: &Arc<Context>) -> Result<JoinHandle<()>> {
+    let context = Arc::clone(context);
     std::thread::Builder::new()
         .name("ostracon-flush".to_owned())
         .spawn(move || {
-            if let Some(recorder) = &shared.recorder {
-                flush::run(&shared, recorder);
+            if let Some(recorder) = &context.recorder {
+                flush::run(&context, recorder);
             }
         })
         .map_err(|error| Error::with_source(ErrorKind::Io, "cannot start the flush's thread", error))

@@ -11,16 +11,16 @@
 
 use std::path::Path;
 
-use super::Access;
+use crate::context::Access;
 use crate::disk::Disk;
-use crate::error::{Error, ErrorKind, Result};
-use crate::ledger::Ledger;
+use crate::error::Result;
+use crate::ledger::{Ledger, is_ledger_damage};
 use crate::maintain::guess_state;
 
 /// Opens the ledger; if it is damaged, with a guess from what is left of it.
 pub(super) fn open_ledger(disk: &Disk, root: &Path, access: Access) -> Result<Ledger> {
     let error = match Ledger::open(disk.clone(), root) {
-        Err(error) if is_unreadable(&error) && access != Access::Maintain => error,
+        Err(error) if is_ledger_damage(&error) && access != Access::Maintain => error,
         opened => return opened,
     };
     let Some(guess) = guess_state(root).ok().flatten() else { return Err(error) };
@@ -28,10 +28,4 @@ pub(super) fn open_ledger(disk: &Disk, root: &Path, access: Access) -> Result<Le
         tracing::error!(%error, "the ledger cannot be read: facts are journaled and not flushed, and queries fail, until `ostracon recover` has repaired it");
     }
     Ok(Ledger::unreadable(disk.clone(), root, guess))
-}
-
-/// Whether an error says that the ledger cannot be read for what is in its files: they are damaged, or of another
-/// store.
-pub(crate) fn is_unreadable(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::Damaged | ErrorKind::Moved)
 }

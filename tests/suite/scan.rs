@@ -1,7 +1,9 @@
 //! Scan and verify: every damage is found and named, nothing harmless is called damage, nothing
 //! is changed, and nothing that a store does of itself is taken for either.
 
+#[cfg(feature = "cli")]
 mod bounds;
+#[cfg(feature = "cli")]
 mod command;
 mod damages;
 mod flips;

@@ -1,6 +1,7 @@
 //! What several scenarios need.
 
 use std::path::{Path, PathBuf};
+#[cfg(feature = "cli")]
 use std::process::Command;
 
 use ostracon::{Audit, Cursor, DeadLetter, Event, Fact, Json, Kind, Store};
@@ -94,11 +95,13 @@ pub(crate) fn lose_ledger(root: &Path) {
 }
 
 /// The command, as a process.
+#[cfg(feature = "cli")]
 pub(crate) fn ostracon() -> Command {
     Command::new(env!("CARGO_BIN_EXE_ostracon"))
 }
 
 /// The one number that a query answers.
+#[cfg(feature = "sql")]
 pub(crate) fn number(store: &Store, sql: &str) -> i64 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let batches = runtime.block_on(async { store.sql(sql).await.unwrap().collect().await.unwrap() });

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use super::*;
 use crate::fact::{Event, Fact, Json, StreamId, UnixNanos};
+use crate::frame::{FILE_HEADER_BYTES, FrameBuffer};
 use crate::journal::claim::{JournalFile, files};
-use crate::journal::frame::{FILE_HEADER_BYTES, FrameBuffer};
 use crate::journal::replay::{self, Contents, Ending};
 use crate::ledger::StoreId;
 
@@ -69,7 +69,7 @@ fn a_spare_says_what_is_true_when_it_is_opened_and_not_when_it_was_begun() {
     // The mark stands before the fact.
     let path = &files(folder.path()).unwrap().pop().unwrap().path;
     let bytes = std::fs::read(path).unwrap();
-    let first = crate::journal::frame::Frame::decode(&bytes[FILE_HEADER_BYTES..]).unwrap();
+    let first = crate::frame::Frame::decode(&bytes[FILE_HEADER_BYTES..]).unwrap();
     assert_eq!(first.mark(), Some(FILE_HEADER_BYTES as u64));
 }
 

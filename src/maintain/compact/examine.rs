@@ -10,11 +10,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::merge::Stop;
 use super::source::{ByRule, Source, sizes};
 use crate::consume::Watch;
+use crate::context::Context;
 use crate::error::Result;
 use crate::fact::{Kind, columns};
 use crate::ledger::{Segment, Total};
-use crate::maintain::retention::{Selection, Verdict};
-use crate::store::Shared;
+use crate::retention::{Selection, Verdict};
 
 /// A segment, and what is dropped of it.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ pub(super) fn must_be_read(rules: &Selection, watch: &Watch, segment: &Segment) 
 /// Counts what is dropped of a segment; with `measure` also how large the facts are. Those of a
 /// segment that goes as a whole are measured always: nobody looks at them again.
 pub(super) fn examine(
-    shared: &Shared,
+    context: &Context,
     rules: &Selection,
     watch: &Watch,
     segment: &Arc<Segment>,
@@ -69,7 +69,7 @@ pub(super) fn examine(
                 unacknowledged = known;
             } else {
                 let names = names_of_facts(segment.kind);
-                let mut source = Source::look(&shared.root, segment, Some(&names))?;
+                let mut source = Source::look(&context.root, segment, Some(&names))?;
                 while let Some(rows) = source.read()? {
                     stop.check()?;
                     watch.count(segment.kind, &rows, |_| true, &mut unacknowledged)?;
@@ -81,7 +81,7 @@ pub(super) fn examine(
             let measure = measure || verdict != Verdict::Mixed;
             let columns = (!measure).then(|| rules.columns(segment.kind));
             let watched = watch.watches(segment);
-            let mut source = Source::look(&shared.root, segment, columns)?;
+            let mut source = Source::look(&context.root, segment, columns)?;
             while let Some(rows) = source.read()? {
                 stop.check()?;
                 let by = rules.dropped(segment.kind, &rows)?;

@@ -19,12 +19,12 @@ use arrow::compute::interleave_record_batch;
 
 use super::plan::{Part, Piece};
 use super::source::{Batch, ByRule, Source, sizes};
+use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::Kind;
 use crate::ledger::{Place, Segment, StoreId};
-use crate::maintain::retention::Selection;
+use crate::retention::Selection;
 use crate::segment::{SegmentWriter, discard};
-use crate::store::Shared;
 
 /// A run of so many rows is handed on as it is.
 const LONG_RUN: usize = 1024;
@@ -39,7 +39,7 @@ const GATHERED_BYTES: usize = 64 << 20;
 
 /// What all merges of a compaction share.
 pub(super) struct Merging<'a> {
-    pub(super) shared: &'a Shared,
+    pub(super) context: &'a Context,
     pub(super) store: StoreId,
     pub(super) rules: &'a Selection,
     pub(super) target_bytes: u64,
@@ -214,7 +214,7 @@ impl<'a> Merge<'a> {
 
     fn open(&mut self, at: usize, input: &'a Input) -> Result<()> {
         let (from, to) = (self.part.from, self.part.to);
-        let mut source = Source::open(&self.merging.shared.root, &input.segment, from, to)?;
+        let mut source = Source::open(&self.merging.context.root, &input.segment, from, to)?;
         let mut share = Share { input: at, ..Share::default() };
         let rules = input.judged.then_some(self.merging.rules);
         let first = source.next(rules, &mut share.dropped)?;
@@ -316,10 +316,10 @@ impl<'a> Merge<'a> {
     }
 
     fn write(&mut self, rows: &RecordBatch) -> Result<()> {
-        let Merging { shared, store, .. } = *self.merging;
+        let Merging { context, store, .. } = *self.merging;
         let writer = match &mut self.writer {
             Some(writer) => writer,
-            none => none.insert(SegmentWriter::begin_again(&shared.disk, &shared.root, self.kind, store)?),
+            none => none.insert(SegmentWriter::begin_again(&context.disk, &context.root, self.kind, store)?),
         };
         writer.write_batch(rows)
     }
@@ -363,7 +363,7 @@ impl<'a> Merge<'a> {
         if let Some(writer) = self.writer {
             writer.abandon();
         }
-        discard(&self.merging.shared.disk, &self.merging.shared.root, &self.merged.segments);
+        discard(&self.merging.context.disk, &self.merging.context.root, &self.merged.segments);
     }
 }
 

@@ -33,48 +33,15 @@ pub use report::{
 };
 pub(super) use sweep::oldest_pinned;
 
+use crate::context::Context;
 use crate::error::Result;
 use crate::metrics::count;
-use crate::store::{Shared, Store};
 
-impl Store {
-    /// Merges small segments into large ones, and drops for good what retention does not keep.
-    ///
-    /// One commit changes the store, at the end. A store that has nothing to merge and nothing to
-    /// drop gets none. What this process has recorded is flushed first; what other processes have
-    /// in their journals is left to them. The store may be open for writing, or for
-    /// [maintenance](crate::StoreBuilder::maintenance); for a dry run also for reading only.
-    ///
-    /// ```
-    /// # use ostracon::{CompactOptions, Event, Json, Store};
-    /// # let folder = tempfile::tempdir()?;
-    /// let store = Store::open(folder.path().join("facts"))?;
-    /// for n in 0..3 {
-    ///     store.record(Event::new("shop", "shop:5", "ActorStarted", Json::empty_object(), f64::from(n)))?;
-    ///     store.flush()?;
-    /// }
-    /// let report = store.compact(CompactOptions::new())?;
-    /// assert_eq!((report.before.segments, report.after.segments), (3, 1));
-    /// assert_eq!((report.before.facts, report.after.facts), (3, 3));
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    /// [`ErrorKind::Contended`](crate::ErrorKind::Contended) if another process maintains the store,
-    /// or holds keep changing; [`ErrorKind::Damaged`](crate::ErrorKind::Damaged) if a segment is not
-    /// what was committed; [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled); those of retention
-    /// and of the operating system. The store is as it was then, unless the error says that the
-    /// commit was published.
-    pub fn compact(&self, options: CompactOptions<'_>) -> Result<CompactReport> {
-        compact(self.shared(), options)
-    }
-}
-
-/// [`Store::compact`], for whoever has no store at hand.
-pub(crate) fn compact(shared: &Shared, options: CompactOptions<'_>) -> Result<CompactReport> {
+/// Merges small segments into large ones, and drops for good what retention does not keep.
+pub(crate) fn compact(context: &Context, options: CompactOptions<'_>) -> Result<CompactReport> {
     if options.dry_run {
-        return run::run(shared, options);
+        return run::run(context, options);
     }
-    count(&shared.metrics.compactions, 1);
-    run::run(shared, options).inspect_err(|_| count(&shared.metrics.compaction_errors, 1))
+    count(&context.metrics.compactions, 1);
+    run::run(context, options).inspect_err(|_| count(&context.metrics.compaction_errors, 1))
 }

@@ -28,16 +28,16 @@ use super::report::{
 use super::source::{ByRule, memory};
 use super::sweep::{Swept, sweep};
 use crate::consume::Watch;
+use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::Kind;
 use crate::flush;
 use crate::ledger::{Action, CommitNumber, Dropped, Segment, State};
 use crate::maintain::Maintenance;
-use crate::maintain::retention::Selection;
 use crate::maintain::scan::surroundings::ahead_of_the_clock;
+use crate::retention::Selection;
 use crate::segment::discard;
 use crate::snapshot::Snapshot;
-use crate::store::Shared;
 
 /// How much memory one merge may have for what is open.
 const OPEN_BYTES: u64 = 128 << 20;
@@ -48,20 +48,20 @@ const MOST_ROUNDS: usize = 16;
 const MOST_ATTEMPTS: usize = 3;
 
 /// Compacts a store.
-pub(super) fn run(shared: &Shared, mut options: CompactOptions<'_>) -> Result<CompactReport> {
+pub(super) fn run(context: &Context, mut options: CompactOptions<'_>) -> Result<CompactReport> {
     let begun = Instant::now();
     if options.target_bytes == 0 {
         return Err(Error::new(ErrorKind::Settings, "segments cannot be made 0 bytes large"));
     }
     let mut report = if options.dry_run {
-        Compaction::begin(shared, &mut options)?.rehearse()?
+        Compaction::begin(context, &mut options)?.rehearse()?
     } else {
-        shared.check_commits("compact it")?;
-        flush_own(shared)?;
-        let _maintenance = Maintenance::claim(&shared.disk, &shared.root)?;
-        let before = sweep(shared);
-        let mut report = compact(shared, &mut options, before.through)?;
-        let after = sweep(shared);
+        context.check_commits("compact it")?;
+        flush_own(context)?;
+        let _maintenance = Maintenance::claim(&context.disk, &context.root)?;
+        let before = sweep(context);
+        let mut report = compact(context, &mut options, before.through)?;
+        let after = sweep(context);
         report.files_removed = before.files + after.files;
         report.bytes_freed = before.bytes + after.bytes;
         let Swept { waiting, waiting_bytes, .. } = after;
@@ -73,19 +73,23 @@ pub(super) fn run(shared: &Shared, mut options: CompactOptions<'_>) -> Result<Co
 }
 
 /// What this process has recorded goes into segments first, that it can be merged, too.
-fn flush_own(shared: &Shared) -> Result<()> {
-    match &shared.recorder {
+fn flush_own(context: &Context) -> Result<()> {
+    match &context.recorder {
         Some(recorder) if !recorder.lock().closed => {
             recorder.seal()?;
-            flush::flush_sealed(shared, recorder)
+            flush::flush_sealed(context, recorder)
         }
         _ => Ok(()),
     }
 }
 
-fn compact(shared: &Shared, options: &mut CompactOptions<'_>, swept: CommitNumber) -> Result<CompactReport> {
+fn compact(
+    context: &Context,
+    options: &mut CompactOptions<'_>,
+    swept: CommitNumber,
+) -> Result<CompactReport> {
     for _ in 0..MOST_ATTEMPTS {
-        let mut compaction = Compaction::begin(shared, options)?;
+        let mut compaction = Compaction::begin(context, options)?;
         let result = compaction.merge_all().and_then(|()| compaction.commit(swept));
         match result {
             Ok(Some(report)) => return Ok(report),
@@ -103,7 +107,7 @@ fn compact(shared: &Shared, options: &mut CompactOptions<'_>, swept: CommitNumbe
 
 /// A compaction that is under way.
 pub(super) struct Compaction<'a, 'o> {
-    shared: &'a Shared,
+    context: &'a Context,
     pub(super) options: &'a mut CompactOptions<'o>,
     cancel: Option<Arc<AtomicBool>>,
     /// The store as it was found.
@@ -122,14 +126,14 @@ pub(super) struct Compaction<'a, 'o> {
 }
 
 impl<'a, 'o> Compaction<'a, 'o> {
-    pub(super) fn begin(shared: &'a Shared, options: &'a mut CompactOptions<'o>) -> Result<Self> {
-        let snapshot = Snapshot::take(shared)?;
-        shared.retention.check()?;
-        let rules = Selection::of(shared, &snapshot, shared.now())?;
+    pub(super) fn begin(context: &'a Context, options: &'a mut CompactOptions<'o>) -> Result<Self> {
+        let snapshot = context.snapshot()?;
+        context.retention.check()?;
+        let rules = context.selection(&snapshot, context.now())?;
         let kinds = options.kind.map_or_else(|| Kind::ALL.to_vec(), |kind| vec![kind]);
         let dry_run = options.dry_run;
         Ok(Self {
-            shared,
+            context,
             cancel: options.cancel.clone(),
             options,
             state: Arc::clone(&snapshot.state),
@@ -139,7 +143,7 @@ impl<'a, 'o> Compaction<'a, 'o> {
             remove: Vec::new(),
             add: Vec::new(),
             dropped: BTreeMap::new(),
-            watch: Watch::begin(shared)?,
+            watch: Watch::begin(context)?,
             unacknowledged: Vec::new(),
         })
     }
@@ -152,10 +156,10 @@ impl<'a, 'o> Compaction<'a, 'o> {
         let all = all.map(|segment| segment.rows).sum();
         let (done, cancel) = (AtomicU64::new(0), self.cancel.clone());
         let stop = Stop { asked: cancel.as_deref(), failed: AtomicBool::new(false) };
-        let (shared, rules, watch) = (self.shared, &self.rules, &self.watch);
+        let (context, rules, watch) = (self.context, &self.rules, &self.watch);
         let on_progress = &mut self.options.on_progress;
         let tick = || report_progress(on_progress, &done, all);
-        let look = |segment: &Arc<Segment>| examine(shared, rules, watch, segment, measure, &done, &stop);
+        let look = |segment: &Arc<Segment>| examine(context, rules, watch, segment, measure, &done, &stop);
         let (examined, error) = beside(&segments, &stop, look, tick);
         self.unacknowledged = vec![0; watch.groups().len()];
         for examined in &examined {
@@ -171,7 +175,7 @@ impl<'a, 'o> Compaction<'a, 'o> {
     pub(super) fn check_newest(&self, examined: &[Examined]) -> Result<()> {
         let counts = |rule| !self.rules.rule_name(rule).ends_with(".max_age");
         let drops = examined.iter().any(|examined| examined.dropped.keys().any(|rule| counts(*rule)));
-        let Some(ahead) = ahead_of_the_clock(&self.state, self.shared.now()).filter(|_| drops) else {
+        let Some(ahead) = ahead_of_the_clock(&self.state, self.context.now()).filter(|_| drops) else {
             return Ok(());
         };
         Err(Error::new(
@@ -234,7 +238,7 @@ impl<'a, 'o> Compaction<'a, 'o> {
         let (done, cancel) = (AtomicU64::new(0), self.cancel.clone());
         let stop = Stop { asked: cancel.as_deref(), failed: AtomicBool::new(false) };
         let merging = Merging {
-            shared: self.shared,
+            context: self.context,
             store: self.state.store,
             rules: &self.rules,
             target_bytes: self.options.target_bytes,
@@ -249,7 +253,7 @@ impl<'a, 'o> Compaction<'a, 'o> {
         let (merged, error) = beside(&jobs, &stop, job, || report_progress(on_progress, &done, all));
         if let Some(error) = error {
             for merged in merged {
-                discard(&self.shared.disk, &self.shared.root, &merged.segments);
+                discard(&self.context.disk, &self.context.root, &merged.segments);
             }
             return Err(error);
         }
@@ -297,7 +301,7 @@ impl<'a, 'o> Compaction<'a, 'o> {
                 if self.add.iter().any(|made| made.path == used.path) {
                     // Of an earlier round: nobody will know of it.
                     self.add.retain(|made| made.path != used.path);
-                    discard(&self.shared.disk, &self.shared.root, std::slice::from_ref(&used));
+                    discard(&self.context.disk, &self.context.root, std::slice::from_ref(&used));
                 } else {
                     self.remove.push(used);
                 }
@@ -329,11 +333,11 @@ impl<'a, 'o> Compaction<'a, 'o> {
             dropped: self.ledger_dropped(),
             swept,
         };
-        let committed = self.shared.ledger.commit(|state| {
-            if !self.rules.has_holds_of(state) || !self.rules.has_rules_of(self.shared) {
+        let committed = self.context.ledger.commit(|state| {
+            if !self.rules.has_holds_of(state) || !self.rules.has_rules_of(&self.context.retention) {
                 return Ok(None);
             }
-            self.shared.retention.check()?;
+            self.context.retention.check()?;
             let live: BTreeSet<&str> =
                 state.segments.iter().flatten().map(|segment| segment.path.as_str()).collect();
             if let Some(gone) = self.remove.iter().find(|segment| !live.contains(segment.path.as_str())) {
@@ -361,7 +365,7 @@ impl<'a, 'o> Compaction<'a, 'o> {
 
     /// Whether the ledger names what was made, as far as that can be told.
     fn is_committed(&self) -> bool {
-        self.shared.ledger.refresh().map_or(true, |state| {
+        self.context.ledger.refresh().map_or(true, |state| {
             let first = self.remove.first();
             first.is_some_and(|gone| !state.segments(gone.kind).iter().any(|live| live.path == gone.path))
         })
@@ -370,7 +374,7 @@ impl<'a, 'o> Compaction<'a, 'o> {
     /// Removes what was made, for no commit will name it.
     fn discard_made(&mut self) {
         for made in std::mem::take(&mut self.add) {
-            discard(&self.shared.disk, &self.shared.root, std::slice::from_ref(&made));
+            discard(&self.context.disk, &self.context.root, std::slice::from_ref(&made));
         }
     }
 

@@ -7,16 +7,16 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 
+use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::fact::Kind;
 use crate::ledger::{CommitNumber, LossyRepair, Segment, State, StreamRange, Tombstone, read_commit};
 use crate::maintain::lossy_repair::is_file_of;
 use crate::segment::digest;
-use crate::store::Shared;
 
 /// What is known of the live segments of a state; each is read at most once.
 pub(super) struct Soundness<'a> {
-    shared: &'a Shared,
+    context: &'a Context,
     state: &'a State,
     /// By path.
     segments: BTreeMap<&'a str, bool>,
@@ -27,9 +27,9 @@ pub(super) struct Soundness<'a> {
 }
 
 impl<'a> Soundness<'a> {
-    pub(super) const fn new(shared: &'a Shared, state: &'a State) -> Self {
+    pub(super) const fn new(context: &'a Context, state: &'a State) -> Self {
         Self {
-            shared,
+            context,
             state,
             segments: BTreeMap::new(),
             commits: BTreeMap::new(),
@@ -58,7 +58,7 @@ impl<'a> Soundness<'a> {
             seen.push(number);
             // What was removed before the ledger began again has its facts in what it began with.
             let number = number.max(self.state.root);
-            let Ok(Some((commit, _))) = read_commit(self.shared.ledger.folder(), number) else {
+            let Ok(Some((commit, _))) = read_commit(self.context.ledger.folder(), number) else {
                 tracing::warn!(
                     commit = number.0,
                     "a commit cannot be read, and the files of what it removed are kept"
@@ -82,7 +82,7 @@ impl<'a> Soundness<'a> {
     /// Whether the file of a removed segment has facts that its repair lost: it was restored after the repair, and
     /// `recover` needs it.
     pub(super) fn is_wanted(&mut self, removed: &Tombstone) -> bool {
-        let folder = self.shared.ledger.folder();
+        let folder = self.context.ledger.folder();
         // Of repairs before the ledger began again, its first commit tells.
         let told_by = removed.by.max(self.state.root);
         let repairs = self.lossy_repairs.entry(told_by).or_insert_with(|| {
@@ -93,7 +93,7 @@ impl<'a> Soundness<'a> {
             known
         });
         let Some(repair) = repairs.iter().find(|it| it.segment.path == removed.path) else { return false };
-        is_file_of(repair, &self.shared.root.join(&removed.path)).unwrap_or(true)
+        is_file_of(repair, &self.context.root.join(&removed.path)).unwrap_or(true)
     }
 
     /// Whether every live segment that may hold these facts is sound; of all kinds, if none is given.
@@ -133,7 +133,7 @@ impl<'a> Soundness<'a> {
     }
 
     fn digest(&self, segment: &Segment) -> Result<String> {
-        let path = self.shared.root.join(&segment.path);
+        let path = self.context.root.join(&segment.path);
         let found = File::open(&path).and_then(|mut file| digest(&mut file));
         found.map(|(_, digest)| digest).map_err(|error| Error::io("read", &path, error))
     }

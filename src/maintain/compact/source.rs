@@ -17,7 +17,7 @@ use parquet::file::metadata::PageIndexPolicy;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Kind, Seq, StreamId, UnixNanos, columns};
 use crate::ledger::{Place, Segment, Total};
-use crate::maintain::retention::{RuleId, Selection};
+use crate::retention::{RuleId, Selection};
 use crate::segment::{self, SegmentFile};
 
 /// What rules dropped.

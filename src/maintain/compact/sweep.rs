@@ -25,14 +25,14 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::soundness::Soundness;
-use crate::adopt;
+use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::fact::{Kind, StreamId};
 use crate::ledger::{CommitNumber, Side, State, StreamRange};
 use crate::maintain::inventory::{self, Entry, Form, Inventory, Known, Standing, What, is_owned, range_of};
 use crate::segment::footer::Footer;
 use crate::segment::{AGAIN, is_imported, unconfirmed};
-use crate::store::Shared;
+use crate::takeover;
 
 /// A temporary file of a commit or of the settings, which says not whose it is, is left behind for
 /// certain after so long.
@@ -51,44 +51,44 @@ pub(super) struct Swept {
 }
 
 /// Removes what may be removed. That something cannot be is no error: it waits.
-pub(super) fn sweep(shared: &Shared) -> Swept {
+pub(super) fn sweep(context: &Context) -> Swept {
     let mut swept = Swept::default();
-    if let Err(error) = removed_segments(shared, &mut swept) {
+    if let Err(error) = removed_segments(context, &mut swept) {
         tracing::warn!(%error, "removed segments stay for the next maintenance");
-        let removed = &shared.ledger.known().removed;
+        let removed = &context.ledger.known().removed;
         swept.waiting = removed.len() as u64;
         swept.waiting_bytes = removed.iter().map(|tombstone| tombstone.bytes).sum();
     }
-    if let Err(error) = leftovers(shared, &mut swept) {
+    if let Err(error) = leftovers(context, &mut swept) {
         tracing::warn!(%error, "what crashes have left behind stays for the next maintenance");
     }
     swept
 }
 
-fn removed_segments(shared: &Shared, swept: &mut Swept) -> Result<()> {
-    let state = shared.ledger.refresh()?;
+fn removed_segments(context: &Context, swept: &mut Swept) -> Result<()> {
+    let state = context.ledger.refresh()?;
     let last = state.removed.iter().map(|tombstone| tombstone.by).max();
     let Some(last) = last else {
         swept.through = state.head.number;
         return Ok(());
     };
-    let ledger = shared.ledger.folder();
-    shared.ledger.sync().map_err(|error| Error::io("sync the ledger", ledger, error))?;
+    let ledger = context.ledger.folder();
+    context.ledger.sync().map_err(|error| Error::io("sync the ledger", ledger, error))?;
     let pinned = oldest_pinned(ledger, state.root, last);
     let live: BTreeSet<&str> = state.segments.iter().flatten().map(|segment| segment.path.as_str()).collect();
     // What was merged into a segment that is gone is the only place of its facts.
-    let whole = is_whole(shared, &state);
-    let mut soundness = Soundness::new(shared, &state);
+    let whole = is_whole(context, &state);
+    let mut soundness = Soundness::new(context, &state);
     let mut folders = BTreeSet::new();
     let mut stays: Vec<CommitNumber> = Vec::new();
     for tombstone in &state.removed {
-        let path = shared.root.join(&tombstone.path);
+        let path = context.root.join(&tombstone.path);
         let free = whole
             && pinned.is_none_or(|pinned| tombstone.by <= pinned)
             && !live.contains(tombstone.path.as_str());
         let may_go =
             is_gone(&path) || (soundness.is_replaced(tombstone.by) && !soundness.is_wanted(tombstone));
-        if free && may_go && remove(shared, &path, swept) {
+        if free && may_go && remove(context, &path, swept) {
             folders.extend(path.parent().map(Path::to_path_buf));
         } else {
             swept.waiting += 1;
@@ -97,7 +97,7 @@ fn removed_segments(shared: &Shared, swept: &mut Swept) -> Result<()> {
         }
     }
     for folder in folders {
-        shared.disk.sync_dir(&folder).map_err(|error| Error::io("sync the folder", &folder, error))?;
+        context.disk.sync_dir(&folder).map_err(|error| Error::io("sync the folder", &folder, error))?;
     }
     let first = stays.into_iter().min();
     swept.through = first.map_or(state.head.number, |first| CommitNumber(first.0.saturating_sub(1)));
@@ -105,9 +105,9 @@ fn removed_segments(shared: &Shared, swept: &mut Swept) -> Result<()> {
 }
 
 /// Whether the file of every live segment is there, as long as the ledger says.
-fn is_whole(shared: &Shared, state: &State) -> bool {
+fn is_whole(context: &Context, state: &State) -> bool {
     state.segments.iter().flatten().all(|segment| {
-        let found = std::fs::metadata(shared.root.join(&segment.path));
+        let found = std::fs::metadata(context.root.join(&segment.path));
         let whole = found.is_ok_and(|found| found.is_file() && found.len() == segment.bytes);
         if !whole {
             tracing::warn!(segment = %segment.path, "a segment is missing or damaged; what it was merged from is kept for `ostracon recover`");
@@ -121,13 +121,13 @@ fn is_gone(path: &Path) -> bool {
 }
 
 /// Whether the file is gone; also if it was before.
-fn remove(shared: &Shared, path: &Path, swept: &mut Swept) -> bool {
+fn remove(context: &Context, path: &Path, swept: &mut Swept) -> bool {
     let bytes = match std::fs::symlink_metadata(path) {
         Ok(metadata) => metadata.len(),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return true,
         Err(_) => 0,
     };
-    match shared.disk.remove(path) {
+    match context.disk.remove(path) {
         Ok(()) => {
             swept.files += 1;
             swept.bytes += bytes;
@@ -180,13 +180,13 @@ fn is_locked(path: &Path) -> std::io::Result<Option<bool>> {
 }
 
 /// Removes what crashes left.
-fn leftovers(shared: &Shared, swept: &mut Swept) -> Result<()> {
+fn leftovers(context: &Context, swept: &mut Swept) -> Result<()> {
     // A commit that a power failure could take back must not have cost a journal.
-    let ledger = shared.ledger.folder();
-    shared.ledger.sync().map_err(|error| Error::io("sync the ledger", ledger, error))?;
+    let ledger = context.ledger.folder();
+    context.ledger.sync().map_err(|error| Error::io("sync the ledger", ledger, error))?;
     // In this order: what was listed and is in no later commit is in no commit.
-    let entries = inventory::list(&shared.root)?;
-    let state = shared.ledger.refresh()?;
+    let entries = inventory::list(&context.root)?;
+    let state = context.ledger.refresh()?;
     let sizes: BTreeMap<String, u64> = entries
         .iter()
         .filter(|entry| entry.form == Form::File)
@@ -197,33 +197,33 @@ fn leftovers(shared: &Shared, swept: &mut Swept) -> Result<()> {
         && state.segments.iter().flatten().all(|segment| sizes.get(&segment.path) == Some(&segment.bytes));
     let mut journals: BTreeSet<StreamId> = BTreeSet::new();
     let mut folders: BTreeSet<PathBuf> = BTreeSet::new();
-    let mut soundness = Soundness::new(shared, &state);
+    let mut soundness = Soundness::new(context, &state);
     for item in Inventory::of(entries, &Known::of(&state)).items {
-        let path = shared.root.join(&item.entry.path);
+        let path = context.root.join(&item.entry.path);
         let goes = match item.what {
             What::Uncommitted { standing: Standing::Covered, kind, .. } if whole => {
                 let covered = covered(&path, &state);
                 covered.is_some_and(|ranges| soundness.hold(Some(kind), &ranges))
             }
-            What::Temporary { stream } => is_left(shared, &state, &item.entry, stream)?,
+            What::Temporary { stream } => is_left(context, &state, &item.entry, stream)?,
             What::Journal(stream, _) => {
                 journals.insert(stream);
                 false
             }
             _ => false,
         };
-        if goes && remove(shared, &path, swept) {
+        if goes && remove(context, &path, swept) {
             folders.extend(path.parent().map(Path::to_path_buf));
         }
     }
     for stream in journals.into_iter().filter(|_| whole) {
         let may_go = |covered: StreamRange| soundness.hold(None, &[covered]);
-        let (files, bytes) = adopt::retire_covered(shared, stream, may_go)?;
+        let (files, bytes) = takeover::retire_covered(context, stream, may_go)?;
         swept.files += files;
         swept.bytes += bytes;
     }
     for folder in folders {
-        shared.disk.sync_dir(&folder).map_err(|error| Error::io("sync the folder", &folder, error))?;
+        context.disk.sync_dir(&folder).map_err(|error| Error::io("sync the folder", &folder, error))?;
     }
     Ok(())
 }
@@ -252,24 +252,24 @@ fn covered(path: &Path, state: &State) -> Option<Vec<StreamRange>> {
 }
 
 /// Whether a temporary file is nobody's any more.
-fn is_left(shared: &Shared, state: &State, entry: &Entry, stream: Option<StreamId>) -> Result<bool> {
+fn is_left(context: &Context, state: &State, entry: &Entry, stream: Option<StreamId>) -> Result<bool> {
     let parent = entry.path.parent().and_then(Path::to_str).unwrap_or_default();
     let stem = entry.path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
     // As long as no commit names its segment, it tells that none ever did.
     let segment = entry.path.with_extension("parquet");
     let is_live = |name: &str| state.segments.iter().flatten().any(|live| live.path == name);
-    if is_imported(&segment) && shared.root.join(&segment).exists() && !is_live(&inventory::name(&segment)) {
+    if is_imported(&segment) && context.root.join(&segment).exists() && !is_live(&inventory::name(&segment)) {
         return Ok(false);
     }
     if !Kind::ALL.iter().any(|kind| kind.table() == parent) {
-        let modified = std::fs::metadata(shared.root.join(&entry.path)).and_then(|found| found.modified());
+        let modified = std::fs::metadata(context.root.join(&entry.path)).and_then(|found| found.modified());
         let age = modified.ok().and_then(|modified| SystemTime::now().duration_since(modified).ok());
         return Ok(age.is_some_and(|age| age > A_DAY));
     }
     match (stream, range_of(stem)) {
         // A flush follows on from what is covered: this one's is over.
         (Some(stream), Some(range)) if range.last_seq <= state.committed(stream) => Ok(true),
-        (Some(stream), Some(_)) => Ok(!is_owned(&shared.root, stream)?),
+        (Some(stream), Some(_)) => Ok(!is_owned(&context.root, stream)?),
         // One of a compaction: there is no other than this one.
         _ => Ok(stem.starts_with(AGAIN)),
     }

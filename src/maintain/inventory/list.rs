@@ -4,12 +4,12 @@ use std::fs::Metadata;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::consume;
 use crate::disk::is_broken_link;
 use crate::error::{Error, Result};
 use crate::fact::Kind;
 use crate::journal::claim::{JournalName, stream_of};
 use crate::ledger::COPY_FOLDER;
+use crate::place::CONSUMERS;
 
 /// What kind of thing stands under a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,7 +132,7 @@ pub(crate) fn list(root: &Path) -> Result<Vec<Entry>> {
 fn is_looked_into(path: &Path) -> bool {
     let mut parts = path.iter().map(|part| part.to_str().unwrap_or_default());
     match (parts.next(), parts.next(), parts.next()) {
-        (Some("ledger" | COPY_FOLDER | "journal" | consume::FOLDER), None, None) => true,
+        (Some("ledger" | COPY_FOLDER | "journal" | CONSUMERS), None, None) => true,
         (Some(name), None, None) => Kind::ALL.iter().any(|kind| kind.table() == name),
         (Some("journal"), Some(name), None) => stream_of(name).is_some(),
         _ => false,

@@ -3,9 +3,10 @@
 
 use std::path::{Path, PathBuf};
 
+use super::bits;
 use super::file::Found;
 use super::removed::FilesBySize;
-use super::{Work, bits};
+use super::work::Work;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::Segment;
 use crate::segment;

@@ -1,7 +1,7 @@
 //! What takes the place of a damaged segment.
 
-use super::Work;
 use super::coverage::Coverage;
+use super::work::Work;
 use crate::ledger::{Segment, StreamRange, Total};
 use crate::segment;
 

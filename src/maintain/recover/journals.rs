@@ -7,16 +7,17 @@ use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
 
+use super::file;
 use super::segments::Damaged;
 use super::sources::{Source, Sources};
-use super::{Work, file};
+use super::work::Work;
 use crate::buffer::Buffer;
 use crate::disk::is_unreadable;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Kind, Seq, StreamId, codec};
+use crate::frame::{FileHeader, Frame, HeaderError};
 use crate::journal::append::MAX_JOURNAL_BYTES;
 use crate::journal::claim;
-use crate::journal::frame::{FileHeader, Frame, HeaderError};
 use crate::journal::replay::{self, Ending};
 use crate::journal::sound::sound;
 use crate::journal::source;

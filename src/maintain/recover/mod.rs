@@ -56,10 +56,11 @@ mod sources;
 mod strangers;
 mod streams;
 mod wreck;
+mod work;
 mod write_rows;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 pub use report::{LostFacts, RecoveryConfig, RecoveryMode, RecoveryReport, UnverifiedFacts};
 
@@ -68,50 +69,32 @@ use super::inventory::is_file;
 use super::scan::{ScanDepth, ScanOptions, scan};
 use super::{Anomaly, AnomalyKind, Maintenance, ScanReport};
 use crate::consume;
-use crate::disk::Disk;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::fact::StreamId;
-use crate::ledger::{Ledger, Side, copy_folder};
-use crate::metrics::count;
-use crate::store::{Store, absolute, is_unreadable};
+use crate::ledger::{Ledger, Side, is_ledger_damage};
+use crate::retention::ConditionParser;
 use aside::Aside;
 use evidence::Files;
 use inputs::Inputs;
-use removed::RemovedSegments;
-use strangers::Seen;
+use work::Work;
 
 /// How often recovering goes on with what another scan finds.
 const MOST_ROUNDS: usize = 5;
 /// Files of so many bytes in all are searched for a flipped bit: some minutes of work.
 const BITS_BUDGET: u64 = 8 << 20;
 
-/// Recovers the store at this path, which may be too damaged to be opened.
-///
-/// ```
-/// use ostracon::{RecoveryConfig, RecoveryMode, Store, recover};
-///
-/// let folder = tempfile::tempdir()?;
-/// # let path = folder.path().join("facts");
-/// Store::open(&path)?.close()?;
-/// let report = recover(&path, RecoveryConfig::new(RecoveryMode::Repair))?;
-/// assert!(report.is_clean() && report.facts_lost() == 0);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-///
-/// # Errors
-/// [`ErrorKind::NotAStore`]; [`ErrorKind::Settings`] for mode quarantine without a folder, or a
-/// folder within the store; [`ErrorKind::Contended`] while another process maintains the store;
-/// [`ErrorKind::NewerFormat`]; and what kept a file from being read or written. What was done until
-/// then stands, and recovering again goes on from there. That something is still wrong after it is
-/// no error: the report says so.
+/// Makes the store at `root` whole again, as far as the mode allows.
 #[expect(clippy::needless_pass_by_value, reason = "how it is recovered is said once")]
-pub fn recover(path: impl AsRef<Path>, config: RecoveryConfig) -> Result<RecoveryReport> {
+pub(crate) fn recover(
+    root: &Path,
+    config: RecoveryConfig,
+    parser: ConditionParser,
+) -> Result<RecoveryReport> {
     config.check()?;
-    let root = &absolute(path.as_ref())?;
     let look = || {
         let quick = config.quick.unwrap_or(false);
         let depth = if quick { ScanDepth::Quick } else { ScanDepth::Deep };
-        scan(root, ScanOptions::new(depth).disk(config.disk.clone()))
+        scan(root, ScanOptions::new(depth).disk(config.disk.clone()), parser)
     };
     if config.mode == RecoveryMode::Ignore {
         let scan = look()?;
@@ -124,6 +107,7 @@ pub fn recover(path: impl AsRef<Path>, config: RecoveryConfig) -> Result<Recover
     let mut work = Work {
         root,
         disk: &disk,
+        parser,
         keeps_damaged: config.mode == RecoveryMode::Quarantine,
         lose_unverified: config.lose_unverified,
         aside: Aside::new(&disk, root, config.quarantine_dir.as_deref())?,
@@ -155,50 +139,6 @@ pub fn recover(path: impl AsRef<Path>, config: RecoveryConfig) -> Result<Recover
     }
     work.report.after = found;
     Ok(work.report)
-}
-
-impl Store {
-    /// Recovers the store: [`recover`], counted in the store's metrics. The stream of this very
-    /// store is its own, and is left alone; a ledger cannot be rebuilt under it.
-    ///
-    /// # Errors
-    /// Those of [`recover`].
-    pub fn recover(&self, config: RecoveryConfig) -> Result<RecoveryReport> {
-        let shared = self.shared();
-        let metrics = &shared.metrics;
-        count(&metrics.recoveries, 1);
-        // Recovering includes a scan.
-        count(&metrics.scans, 1);
-        let allowed = match config.mode {
-            RecoveryMode::Ignore => Ok(()),
-            _ => shared.check_commits("recover it"),
-        };
-        let result = allowed.and_then(|()| recover(self.path(), config.disk(shared.disk.clone())));
-        match &result {
-            Ok(report) => count(&metrics.anomalies_detected, report.scan.anomalies.len() as u64),
-            Err(_) => count(&metrics.recovery_errors, 1),
-        }
-        result
-    }
-}
-
-/// A recovery under way.
-struct Work<'a> {
-    root: &'a Path,
-    disk: &'a Disk,
-    /// Damaged files are kept aside before anything is done about them.
-    keeps_damaged: bool,
-    lose_unverified: bool,
-    aside: Aside,
-    report: RecoveryReport,
-    ledger: Option<Ledger>,
-    /// Parts of inputs that streams had.
-    inputs: Inputs,
-    /// What the scan saw at the paths of strangers.
-    seen: BTreeMap<PathBuf, Seen>,
-    bits_budget: u64,
-    /// What commits say of the segments that they removed, once it was asked for.
-    removed: Option<RemovedSegments>,
 }
 
 impl Work<'_> {
@@ -275,7 +215,8 @@ impl Work<'_> {
                 self.move_stranger(&place)?;
             }
         }
-        for (kind, group) in consume::lost_groups(self.root, &found.anomalies)? {
+        let damaged = found.anomalies.iter().filter(|it| it.kind == AnomalyKind::ConsumerGroupDamaged);
+        for (kind, group) in consume::lost_groups(self.root, damaged.map(|it| Path::new(&it.path)))? {
             self.note(format!(
                 "the consumer group {group:?} for {kind} is gone with its state; made again, it begins anew, and is \
                  given again what it had dealt with"
@@ -330,7 +271,7 @@ impl Work<'_> {
         }
         match Ledger::open(self.disk.clone(), self.root) {
             Ok(ledger) => self.ledger = Some(ledger),
-            Err(error) if is_unreadable(&error) => {
+            Err(error) if is_ledger_damage(&error) => {
                 self.note("while the ledger cannot be read, nothing else is touched");
                 return Ok(false);
             }
@@ -375,83 +316,6 @@ impl Work<'_> {
         self.disk.sync_dir(place.parent().unwrap_or(self.root)).map_err(attempt)?;
         self.repaired(path);
         Ok(())
-    }
-
-    fn ledger(&self) -> Result<&Ledger> {
-        self.ledger.as_ref().ok_or_else(|| Error::new(ErrorKind::Damaged, "the ledger is not readable"))
-    }
-
-    /// Keeps a damaged file aside, if that is asked for.
-    fn keep_damaged(&mut self, path: &Path) -> Result<()> {
-        if self.keeps_damaged { self.keep_lost(path) } else { Ok(()) }
-    }
-
-    /// Keeps a damaged file aside of which something is given up: in every mode.
-    fn keep_lost(&mut self, path: &Path) -> Result<()> {
-        if is_file(path)? {
-            let kept = self.aside.keep(path)?;
-            self.put_aside(kept);
-        }
-        Ok(())
-    }
-
-    fn put_aside(&mut self, place: PathBuf) {
-        if !self.report.quarantined_files.contains(&place) {
-            self.report.quarantined_files.push(place);
-        }
-    }
-
-    fn repaired(&mut self, path: &str) {
-        if !self.report.repaired_files.iter().any(|known| known == path) {
-            self.report.repaired_files.push(path.to_owned());
-        }
-    }
-
-    fn note(&mut self, note: impl Into<String>) {
-        let note = note.into();
-        if !self.report.notes.contains(&note) {
-            self.report.notes.push(note);
-        }
-    }
-
-    /// How much was done so far.
-    fn done(&self) -> usize {
-        self.report.repaired_files.len() + self.report.quarantined_files.len()
-    }
-
-    /// A path as reports write it.
-    fn name(&self, path: &Path) -> String {
-        let below = path.strip_prefix(self.root).unwrap_or(path);
-        let parts: Vec<_> = below.iter().map(|part| part.to_string_lossy()).collect();
-        parts.join("/")
-    }
-
-    /// A store that lost its ledger with the folder has no place for the lock.
-    fn make_ledger_folders(&self) -> Result<()> {
-        let ledger = self.root.join("ledger");
-        for folder in [copy_folder(&ledger), ledger] {
-            if !folder.exists() {
-                self.make_folder(&folder)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// The folders that every store has.
-    fn make_folders(&self) -> Result<()> {
-        for name in crate::store::FOLDERS {
-            let folder = self.root.join(name);
-            if !folder.exists() {
-                self.make_folder(&folder)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn make_folder(&self, folder: &Path) -> Result<()> {
-        let attempt = |error| Error::io("make the folder", folder, error);
-        self.disk.create_dir(folder).map_err(attempt)?;
-        self.disk.sync_dir(self.root).map_err(attempt)
     }
 }
 

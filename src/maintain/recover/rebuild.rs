@@ -23,14 +23,15 @@ use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
+use super::LostFacts;
 use super::evidence::{Evidence, Files};
 use super::inquiry::{Inquiry, segment_files};
+use super::work::Work;
 use super::wreck::Wreck;
-use super::{LostFacts, Work};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::Kind;
+use crate::frame::FileHeader;
 use crate::journal::claim::{self, Claim};
-use crate::journal::frame::FileHeader;
 use crate::ledger::{Commit, CommitNumber, Ledger, Rebuilt, Side, State, StoreId, Total, copy_folder};
 use crate::maintain::inventory::is_file;
 use crate::segment::is_damage;

@@ -12,9 +12,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use super::file;
 use super::sources::{Source, Sources};
+use super::work::Work;
 use super::wreck::Wreck;
-use super::{Work, file};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::Kind;
 use crate::ledger::{Action, CommitNumber, Segment, State, StreamRange, read_commit};

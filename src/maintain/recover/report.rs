@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fact::Kind;
 use crate::ledger::StreamRange;
 use crate::maintain::{ScanReport, Span};
-use crate::store::absolute;
+use crate::place::absolute;
 
 /// How far recovering may go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -95,6 +95,11 @@ impl RecoveryConfig {
         let folder = folder.into();
         self.quarantine_dir = Some(absolute(&folder).unwrap_or(folder));
         self
+    }
+
+    /// Whether nothing is changed.
+    pub(crate) fn only_looks(&self) -> bool {
+        self.mode == RecoveryMode::Ignore
     }
 
     /// Mode quarantine moves damaged files to the store's own `quarantine`, unless a folder was named: what an

@@ -13,13 +13,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::Work;
 use super::coverage::Coverage;
 use super::exact::adopt_copy;
 use super::file::Found;
 use super::gate::Gate;
 use super::journals::read_journals;
 use super::segments::{others, places};
+use super::work::Work;
 use super::wreck::Wreck;
 use super::write_rows::{covered_range, write_passed};
 use crate::buffer::Buffer;

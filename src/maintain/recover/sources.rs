@@ -18,15 +18,16 @@ use arrow::array::RecordBatch;
 use super::coverage::Coverage;
 use super::gate::Gate;
 use super::heirs::Heirs;
+use super::journals;
 use super::segments::Damaged;
+use super::work::Work;
 use super::wreck::Wreck;
 use super::write_rows::{covered_range, write_rows};
-use super::{Work, journals};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::columns::{self, Rows};
 use crate::fact::{Kind, Seq, StreamId, UnixNanos};
 use crate::ledger::{State, StoreId, StreamRange, Total};
-use crate::maintain::retention::{Rules, may_be_dropped};
+use crate::retention::{Rules, may_be_dropped};
 use crate::settings::Settings;
 
 /// One place with facts.
@@ -168,7 +169,8 @@ impl Sources {
     ) -> Result<Vec<StreamRange>> {
         let kind = damaged.segment.kind;
         // Rules that are not understood drop nothing; those before them may have.
-        let rules = Settings::load(work.root).and_then(|settings| Rules::new(&settings.retention)).ok();
+        let rules =
+            Settings::load(work.root).and_then(|settings| Rules::new(&settings.retention, work.parser)).ok();
         let mut facts: Vec<(bool, UnixNanos, StreamId, Seq, u64)> = Vec::new();
         self.visit(work, damaged, taken, &mut |rows| {
             let found = columns::facts(kind, &rows.batch).unwrap_or_default();

@@ -5,7 +5,7 @@ use std::fs::{self, Metadata};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::Work;
+use super::work::Work;
 use crate::disk::is_broken_link;
 use crate::error::{Error, Result};
 use crate::journal::claim::{JournalName, stream_of};

@@ -5,10 +5,10 @@ use std::collections::btree_map::Entry;
 
 use arrow::array::RecordBatch;
 
-use super::Work;
 use super::coverage::Coverage;
 use super::gate::Gate;
 use super::heirs::{Heirs, total_of};
+use super::work::Work;
 use super::wreck::Wreck;
 use crate::error::Result;
 use crate::fact::{FactId, Seq, StreamId, columns};

@@ -58,9 +58,9 @@ use crate::ledger::{
     COPY_FOLDER, LossyRepair, LostNumbers, Segment, Side, State, StoreId, StreamRange, commit_path,
     copy_folder, pin_commit,
 };
-use crate::metrics::count;
+use crate::place::{FOLDERS, has_files};
+use crate::retention::ConditionParser;
 use crate::segment::is_imported;
-use crate::store::{FOLDERS, Store, absolute, has_files};
 use seen::Seen;
 use segments::Checker;
 use strangers::Beside;
@@ -70,50 +70,20 @@ const LOOKS: usize = 3;
 /// In nanoseconds.
 const A_MINUTE: i64 = 60_000_000_000;
 
-/// Looks whether a store is whole, without opening it: it may be too damaged for that.
-///
-/// ```
-/// use ostracon::{ScanDepth, Store, scan};
-///
-/// let folder = tempfile::tempdir()?;
-/// # let path = folder.path().join("facts");
-/// Store::open(&path)?.close()?;
-/// let report = scan(&path, ScanDepth::Deep)?;
-/// assert!(report.is_clean(), "{:?}", report.anomalies);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-///
-/// # Errors
-/// [`ErrorKind::NotAStore`], [`ErrorKind::NewerFormat`], and the operating system's errors where it
-/// does not let a file be read. That the disk fails to give back a segment is an anomaly.
-pub fn scan<'a>(path: impl AsRef<Path>, options: impl Into<ScanOptions<'a>>) -> Result<ScanReport> {
+/// Looks whether the store at `root` is whole, without opening it: it may be too damaged for that.
+pub(crate) fn scan<'a>(
+    root: &Path,
+    options: impl Into<ScanOptions<'a>>,
+    parser: ConditionParser,
+) -> Result<ScanReport> {
     let (begun, options) = (Instant::now(), options.into());
-    let root = &absolute(path.as_ref())?;
     check_is_store(root)?;
-    let mut scene = Scene::new(root, &options.disk);
+    let mut scene = Scene::new(root, &options.disk, parser);
     let mut report = scene.scan(&options)?;
     report.anomalies.sort_by(|one, other| (&one.path, one.kind).cmp(&(&other.path, other.kind)));
     report.debris.sort_by(|one, other| one.path.cmp(&other.path));
     report.elapsed = begun.elapsed();
     Ok(report)
-}
-
-impl Store {
-    /// Looks whether the store is whole: [`scan`], counted in the store's metrics. It never changes
-    /// a byte, and neither waits for writers nor keeps them waiting.
-    ///
-    /// # Errors
-    /// Those of [`scan`].
-    pub fn scan<'a>(&self, options: impl Into<ScanOptions<'a>>) -> Result<ScanReport> {
-        let shared = self.shared();
-        count(&shared.metrics.scans, 1);
-        let result = scan(self.path(), options.into().disk(shared.disk.clone()));
-        match &result {
-            Ok(report) => count(&shared.metrics.anomalies_detected, report.anomalies.len() as u64),
-            Err(_) => count(&shared.metrics.scan_errors, 1),
-        }
-        result
-    }
 }
 
 /// Refuses a path where no store is, nor what is left of one.
@@ -149,6 +119,7 @@ fn known(chain: &Chain) -> Known<'_> {
 pub(super) struct Scene<'a> {
     root: &'a Path,
     disk: &'a Disk,
+    parser: ConditionParser,
     /// Which store it is, if any commit says so.
     store: Option<StoreId>,
     /// Imported segments that some commit removed, also where the ledger no longer waits for their files to go.
@@ -162,10 +133,11 @@ pub(super) struct Scene<'a> {
 }
 
 impl<'a> Scene<'a> {
-    pub(super) fn new(root: &'a Path, disk: &'a Disk) -> Self {
+    pub(super) fn new(root: &'a Path, disk: &'a Disk, parser: ConditionParser) -> Self {
         Self {
             root,
             disk,
+            parser,
             store: None,
             removed: BTreeSet::new(),
             lossy_repairs: Vec::new(),
@@ -220,13 +192,13 @@ impl<'a> Scene<'a> {
             }
             self.look_at_segments(state, &path, &mut chain, options, &mut report)?;
         }
-        surroundings::look(self.root, pinned.as_ref(), &mut report);
+        surroundings::look(self.root, pinned.as_ref(), self.parser, &mut report);
         report.debris.extend(self.uncopied(&chain));
         report.commits = chain.commits;
         report.bytes += chain.bytes;
         report.anomalies.append(&mut chain.anomalies);
         if options.depth == ScanDepth::Deep && report.anomalies.is_empty() {
-            report.notes.extend(surroundings::doubts(self.root));
+            report.notes.extend(surroundings::doubts(self.root, self.parser));
         }
         Ok(report)
     }

@@ -15,9 +15,9 @@ use crate::disk::open_regular;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::Kind;
 use crate::ledger::{COPY_FOLDER, State, StreamRange};
+use crate::place::{CONSUMERS, FOLDERS};
 use crate::segment::footer::Footer;
 use crate::segment::{ImportPart, is_damage, is_imported, unconfirmed};
-use crate::store::FOLDERS;
 
 /// What was found besides the segments, commits and journals that belong there.
 #[derive(Default)]
@@ -269,7 +269,7 @@ impl Beside {
     fn consumer_groups(&mut self, scene: &Scene<'_>, entries: &[Entry]) {
         let names = entries.iter().filter_map(|entry| {
             let folder = entry.path.parent()?.to_str()?;
-            let name = entry.path.file_name()?.to_str().filter(|_| folder == consume::FOLDER)?;
+            let name = entry.path.file_name()?.to_str().filter(|_| folder == CONSUMERS)?;
             StateName::parse(name).filter(|_| entry.form == Form::File)
         });
         for name in names {

@@ -5,22 +5,23 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::super::anomaly::{Anomaly, AnomalyKind, Note, ScanReport};
+use crate::context::Context;
 use crate::disk::{is_of_another, open_regular, owner};
 use crate::environment::has_no_locks;
 use crate::fact::UnixNanos;
 use crate::journal::claim;
 use crate::ledger::{Segment, State, commit_path};
-use crate::maintain::retention::{RetentionDoubt, Rules};
+use crate::place::FOLDERS;
 use crate::recorder::is_ahead;
+use crate::retention::{self, ConditionParser, RetentionDoubt, Rules};
 use crate::settings::{self, Settings};
-use crate::store::{FOLDERS, Store};
 
 /// So many paths are named of one finding.
 const MOST_NAMED: usize = 3;
 
-pub(super) fn look(root: &Path, state: Option<&State>, report: &mut ScanReport) {
+pub(super) fn look(root: &Path, state: Option<&State>, parser: ConditionParser, report: &mut ScanReport) {
     let usable = Settings::load(root);
-    match usable.and_then(|settings| Rules::new(&settings.retention).map(|_| settings)) {
+    match usable.and_then(|settings| Rules::new(&settings.retention, parser).map(|_| settings)) {
         Ok(settings) => {
             report.notes.extend(state.and_then(|state| beyond_memory(state, settings.query.memory_bytes)));
         }
@@ -46,8 +47,9 @@ pub(super) fn look(root: &Path, state: Option<&State>, report: &mut ScanReport) 
 
 /// Rules and holds that fail on facts. They are asked of facts as a query reads them: only a deep scan does
 /// that, and only in a store in which nothing is wrong.
-pub(super) fn doubts(root: &Path) -> Vec<Note> {
-    let found = Store::builder().read_only(true).open(root).and_then(|store| store.retention_doubts());
+pub(super) fn doubts(root: &Path, parser: ConditionParser) -> Vec<Note> {
+    let found = Context::open_for_reading(root, parser)
+        .and_then(|context| retention::doubts(root, &context.retention, &context.snapshot()?));
     let note = |doubt: &RetentionDoubt| {
         Note::new(if doubt.is_hold { "ledger" } else { settings::FILE }, doubt.to_string())
     };

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::*;
+use crate::Store;
 use crate::fact::{Audit, Kind, Seq};
 use crate::ledger::{Action, CommitNumber, Dropped, Total, commit_path};
 
@@ -120,13 +121,13 @@ fn two_segments() -> (TempDir, Store, Vec<Segment>) {
         }
         store.flush().unwrap();
     }
-    let state = store.shared().ledger.known();
+    let state = store.context().ledger.known();
     let segments = state.segments(Kind::Audit).iter().map(|segment| (**segment).clone()).collect();
     (folder, store, segments)
 }
 
 fn commit(store: &Store, action: &Action) {
-    store.shared().ledger.commit(|_| Ok(Some(action.clone()))).unwrap();
+    store.context().ledger.commit(|_| Ok(Some(action.clone()))).unwrap();
 }
 
 #[test]
@@ -179,7 +180,7 @@ fn a_ledger_that_tells_wrong_things_of_a_sound_segment() {
         let mut wrong = segments[1].clone();
         change(&mut wrong);
         let seen = Mutex::new(Seen::default());
-        let store_id = store.shared().ledger.known().store;
+        let store_id = store.context().ledger.known().store;
         let checker = Checker { root: store.path(), store: store_id, seen: Some(&seen) };
         let found = checker.check(&wrong, &|_| {}).unwrap();
         let [anomaly] = &found.anomalies[..] else { panic!("{what}: {:#?}", found.anomalies) };

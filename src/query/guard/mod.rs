@@ -49,7 +49,7 @@ const MAX_STEPS: usize = 12;
 const MAX_RELATIONS: usize = 50;
 
 /// Refuses text that is too long, too deep, or chains too many operators.
-pub(super) fn check_text(sql: &str) -> Result<()> {
+pub(crate) fn check_text(sql: &str) -> Result<()> {
     let refuse = |what: String| Err(Error::new(ErrorKind::Query, format!("the SQL is refused: {what}")));
     if sql.len() > MAX_SQL_BYTES {
         return refuse(format!("it has {} bytes, and {MAX_SQL_BYTES} are the limit", sql.len()));

@@ -8,11 +8,16 @@
 //! - [`faults`]: the disk fails, the process stops, the power fails at every operation;
 //! - [`kill`]: a hundred compactions killed beside writers and readers.
 
+#[cfg(feature = "cli")]
 mod dropping;
 mod faults;
+#[cfg(feature = "cli")]
 mod kill;
+#[cfg(feature = "cli")]
 mod merging;
+#[cfg(feature = "cli")]
 mod refusals;
+#[cfg(feature = "cli")]
 mod sweeping;
 
 use std::collections::BTreeMap;

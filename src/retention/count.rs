@@ -8,7 +8,6 @@ use arrow::array::RecordBatch;
 
 use super::bounds::{Bounds, Share};
 use super::cut::{Cut, Lump, Open, find};
-use super::policy::RetentionLimits;
 use super::rows::{Extent, Places, line_sizes, read};
 use super::rules::{RuleIndex, Rules};
 use super::tally::{Tallies, all_columns, belonging, needed_columns};
@@ -16,6 +15,7 @@ use crate::buffer::Chunk;
 use crate::error::Result;
 use crate::fact::Kind;
 use crate::ledger::{Segment, State};
+use crate::settings::retention::RetentionLimits;
 use crate::snapshot::Snapshot;
 
 /// What is counted.

@@ -10,7 +10,7 @@ const UNITS: [(&str, u64); 6] =
     [("y", 365 * 86_400), ("w", 7 * 86_400), ("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)];
 
 /// Reads `30d`: a whole number and a unit.
-pub(super) fn parse(text: &str) -> Result<Duration> {
+pub(crate) fn parse(text: &str) -> Result<Duration> {
     let wrong = || {
         Error::new(
             ErrorKind::Settings,
@@ -27,7 +27,7 @@ pub(super) fn parse(text: &str) -> Result<Duration> {
 }
 
 /// The same in the largest unit that gives a whole number.
-pub(super) fn print(age: Duration) -> String {
+pub(crate) fn print(age: Duration) -> String {
     let seconds = age.as_secs();
     if age.subsec_nanos() > 0 {
         return format!("{age:?}");

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::age;
-use super::policy::{AgeBy, PolicySource, RetentionLimits, RetentionPolicy, RetentionRule};
+use super::{AgeBy, PolicySource, RetentionLimits, RetentionPolicy, RetentionRule};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::Kind;
+use crate::settings::duration;
 
 /// `[retention]` as it is in the file.
 #[derive(Debug, Deserialize)]
@@ -66,7 +66,7 @@ impl TryFrom<String> for Age {
     type Error = Error;
 
     fn try_from(text: String) -> Result<Self> {
-        age::parse(&text).map(Self)
+        duration::parse(&text).map(Self)
     }
 }
 

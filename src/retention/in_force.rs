@@ -13,11 +13,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use super::condition::ConditionParser;
 use super::holds;
-use super::policy::RetentionPolicy;
 use super::rules::Rules;
 use super::tally::Tallies;
 use crate::error::{Error, ErrorKind, Result};
+use crate::settings::retention::RetentionPolicy;
 use crate::settings::{FILE, Settings};
 
 /// A file that was changed so short a time ago may be changed again without its metadata showing it.
@@ -29,6 +30,8 @@ pub(crate) struct Retention {
     /// The settings' file; none where the policy was given in code, which never changes.
     file: Option<PathBuf>,
     current: Mutex<Current>,
+    /// Reads the conditions of rules and holds.
+    pub(super) parser: ConditionParser,
     /// Holds that were read before.
     pub(super) held: Mutex<HashMap<holds::Asked, Arc<holds::Held>>>,
 }
@@ -89,10 +92,16 @@ const fn inode(_: &std::fs::Metadata) -> u64 {
 
 impl Retention {
     /// The rules of a policy: the one that the settings in this folder say, or, without a folder, one given in code.
-    pub(crate) fn new(policy: &RetentionPolicy, rules: Rules, root: Option<&Path>) -> Self {
+    pub(crate) fn new(
+        policy: &RetentionPolicy,
+        rules: Rules,
+        root: Option<&Path>,
+        parser: ConditionParser,
+    ) -> Self {
         let in_force = InForce::new(rules);
         let current = Current { policy: policy.clone(), in_force, seen: None, problem: None };
-        Self { file: root.map(|root| root.join(FILE)), current: Mutex::new(current), held: Mutex::default() }
+        let file = root.map(|root| root.join(FILE));
+        Self { file, current: Mutex::new(current), parser, held: Mutex::default() }
     }
 
     /// The rules as the file says them now.
@@ -114,7 +123,7 @@ impl Retention {
     fn current(&self) -> MutexGuard<'_, Current> {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(file) = &self.file {
-            current.look(file);
+            current.look(file, self.parser);
         }
         current
     }
@@ -122,23 +131,23 @@ impl Retention {
 
 impl Current {
     /// Takes up what the file says, if that is something new.
-    fn look(&mut self, file: &Path) {
+    fn look(&mut self, file: &Path, parser: ConditionParser) {
         let stamp = match Stamp::of(file) {
             Ok(stamp) if self.seen.as_ref() == Some(&stamp) => return,
             Ok(stamp) => stamp,
             Err(error) => return self.fail(file, &Error::io("look at", file, error)),
         };
         self.seen = stamp.is_settled().then_some(stamp);
-        match self.read(file) {
+        match self.read(file, parser) {
             Ok(()) => self.problem = None,
             Err(error) => self.fail(file, &error),
         }
     }
 
-    fn read(&mut self, file: &Path) -> Result<()> {
+    fn read(&mut self, file: &Path, parser: ConditionParser) -> Result<()> {
         let policy = Settings::load(file.parent().unwrap_or(file))?.retention;
         if policy != self.policy {
-            self.in_force = InForce::new(Rules::new(&policy)?);
+            self.in_force = InForce::new(Rules::new(&policy, parser)?);
             self.policy = policy;
             tracing::info!(file = %file.display(), "the rules of retention have changed");
         }

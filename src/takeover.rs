@@ -28,14 +28,15 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use crate::buffer::Chunk;
+use crate::context::Context;
 use crate::disk::Disk;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Seq, StreamId, UnixNanos};
 use crate::flush;
+use crate::frame::FileHeader;
 use crate::journal::append::Journal;
 use crate::journal::begin;
 use crate::journal::claim::{self, Claim, JournalFile};
-use crate::journal::frame::FileHeader;
 use crate::journal::replay::{self, Ending};
 use crate::journal::sound::sound;
 use crate::journal::source;
@@ -45,7 +46,6 @@ use crate::metrics::count;
 use crate::recorder::{Sealed, is_ahead};
 use crate::segment;
 use crate::settings::Durability;
-use crate::store::Shared;
 
 /// A stream to append to, and what has to be flushed first.
 pub(crate) struct Opened {
@@ -255,22 +255,22 @@ fn stream_apart(newest: u32, random: u128) -> u32 {
 /// first writer.
 /// Nor does one go whose covered facts `may_go` says no to: the segments that have them are damaged.
 pub(crate) fn retire_covered(
-    shared: &Shared,
+    context: &Context,
     stream: StreamId,
     may_go: impl FnOnce(StreamRange) -> bool,
 ) -> Result<(u64, u64)> {
-    let Some(claim) = claim::try_claim(&shared.disk, &shared.root, stream)? else { return Ok((0, 0)) };
-    let state = shared.ledger.refresh()?;
+    let Some(claim) = claim::try_claim(&context.disk, &context.root, stream)? else { return Ok((0, 0)) };
+    let state = context.ledger.refresh()?;
     let files = claim::files(&claim.folder)?;
     if files.iter().any(JournalFile::is_of_backup) {
         return Ok((0, 0));
     }
     let ended = state.streams.get(&stream).is_some_and(|stream| stream.ended);
-    let gave_up = LostFacts::in_files(&shared.ledger, &state, stream, &files);
+    let gave_up = LostFacts::in_files(&context.ledger, &state, stream, &files);
     if gave_up == LostFacts::Known {
         return Ok((0, 0));
     }
-    let left = match leftovers(&shared.disk, &state, stream, &files) {
+    let left = match leftovers(&context.disk, &state, stream, &files) {
         Ok(left) => left,
         // It is left for recover.
         Err(error) if error.kind() == ErrorKind::Damaged => return Ok((0, 0)),
@@ -295,7 +295,7 @@ pub(crate) fn retire_covered(
             keep_aside: kept_aside(left.keep_aside, gave_up, &files),
             claim: Some(claim),
         };
-        flush::flush_left(shared, &Arc::new(sealed))?;
+        flush::flush_left(context, &Arc::new(sealed))?;
     } else if !left.numbers_lost && gave_up == LostFacts::None {
         let header = FileHeader { stream, store: state.store };
         for file in &files {
@@ -303,13 +303,13 @@ pub(crate) fn retire_covered(
             let contents = replay::read(&bytes, &header, true);
             let covered = contents.facts.is_some_and(|facts| facts.last <= committed);
             if covered && contents.ending == Ending::Clean {
-                shared.disk.remove(&file.path).map_err(|error| Error::io("remove", &file.path, error))?;
+                context.disk.remove(&file.path).map_err(|error| Error::io("remove", &file.path, error))?;
             }
         }
     }
     let gone: Vec<u64> = sizes.into_iter().filter(|(path, _)| !path.exists()).map(|(_, size)| size).collect();
     if !gone.is_empty() {
-        shared.disk.sync_dir(&folder).map_err(|error| Error::io("sync the folder", &folder, error))?;
+        context.disk.sync_dir(&folder).map_err(|error| Error::io("sync the folder", &folder, error))?;
     }
     Ok((gone.len() as u64, gone.iter().sum()))
 }

@@ -6,26 +6,25 @@
 //! says of them, and the others row by row.
 
 use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
 
-use super::age;
 use super::bounds::{Bounds, Fates};
 use super::count::Facts;
 use super::holds::Held;
-use super::in_force::InForce;
-use super::policy::AgeBy;
+use super::in_force::{InForce, Retention};
 use super::rows::{Extent, PLACE, Places};
 use super::rules::{Candidate, Limit, RuleId, RuleIndex, Rules};
 use super::tally::{Belonging, Tallies, belonging, indices};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Kind, UnixNanos};
 use crate::ledger::{self, Segment, State};
-use crate::query::Predicate;
+use crate::settings::duration;
+use crate::settings::retention::AgeBy;
 use crate::snapshot::Snapshot;
-use crate::store::Shared;
 
 /// What the ledger's numbers say about a whole segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,8 +74,13 @@ impl Selection {
     /// Segments are opened only where a limit on number or bytes cuts through them, or a
     /// condition has to be counted. Of a snapshot that makes do with what can be read, one that is damaged is
     /// counted as the ledger has it, and kept where that does not tell.
-    pub(crate) fn of(shared: &Shared, snapshot: &Snapshot, now: UnixNanos) -> Result<Self> {
-        let InForce { rules, tallies } = shared.retention.in_force();
+    pub(crate) fn of(
+        root: &Path,
+        retention: &Retention,
+        snapshot: &Snapshot,
+        now: UnixNanos,
+    ) -> Result<Self> {
+        let InForce { rules, tallies } = retention.in_force();
         let mut selection = Self {
             rules,
             tallies,
@@ -100,20 +104,13 @@ impl Selection {
         let state = &snapshot.state;
         let tail = if needs_tail { snapshot.tail()? } else { Vec::new() };
         selection.tallies.forget_others(state);
-        let facts = Facts {
-            root: &shared.root,
-            rules: &rules,
-            tallies: &selection.tallies,
-            state,
-            tail: &tail,
-            snapshot,
-        };
+        let facts = Facts { root, rules: &rules, tallies: &selection.tallies, state, tail: &tail, snapshot };
         let bounds = rules.iter().map(|(index, rule)| {
             let bounds = Bounds::of(&rule.limits, now);
             if rule.limits.is_unlimited() { Ok(bounds) } else { facts.complete(index, &rule.limits, bounds) }
         });
         selection.bounds = bounds.collect::<Result<_>>()?;
-        selection.holds = shared.retention.holds(&state.holds);
+        selection.holds = retention.holds(&state.holds);
         selection.free = selection.free(state);
         selection.columns = Kind::ALL.map(|kind| selection.needed(kind));
         selection.instants = instants(snapshot)?;
@@ -241,7 +238,7 @@ impl Selection {
                  clock is right, insist (--insist), or raise retention.max_clock_lead in ostracon.toml",
                 self.now,
                 lead.as_secs() / 86_400,
-                age::print(most),
+                duration::print(most),
             ),
         ))
     }
@@ -253,8 +250,8 @@ impl Selection {
     }
 
     /// Whether the rules are those that are in force now.
-    pub(crate) fn has_rules_of(&self, shared: &Shared) -> bool {
-        self.keeps_everything() || Arc::ptr_eq(&self.rules, &shared.retention.in_force().rules)
+    pub(crate) fn has_rules_of(&self, retention: &Retention) -> bool {
+        self.keeps_everything() || Arc::ptr_eq(&self.rules, &retention.in_force().rules)
     }
 
     pub(super) fn rules(&self) -> &Rules {
@@ -291,7 +288,7 @@ impl Selection {
         let by_timestamp = self.rules.look_at(kind, AgeBy::Timestamp);
         let timestamp = ["timestamp", "timestamp_bits"].into_iter().filter(|_| by_timestamp);
         let conditions = self.rules.candidates(kind).iter().filter_map(|c| c.condition.as_ref());
-        let of_rules = conditions.flat_map(Predicate::columns);
+        let of_rules = conditions.flat_map(|condition| condition.columns());
         let of_holds = self.holds(kind).iter().flat_map(|hold| hold.columns());
         indices(kind, PLACE.into_iter().chain(timestamp).chain(of_rules).chain(of_holds))
     }

@@ -14,129 +14,101 @@ use arrow::error::ArrowError;
 use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 use parquet::file::metadata::PageIndexPolicy;
 
+use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Fact, Kind, Position, Recorded, columns};
 use crate::ledger::Segment;
-use crate::maintain::retention::{Selection, Verdict};
+use crate::retention::{Selection, Verdict};
 use crate::segment::{SegmentFile, unless_damaged};
 use crate::snapshot::Snapshot;
-use crate::store::Store;
 
 /// The smallest window of rows that is read at once.
 const WINDOW_ROWS: usize = 1024;
 
-/// The flag for a list that cannot be stopped.
-static NEVER: AtomicBool = AtomicBool::new(false);
-
 type Found = Recorded<Fact<'static>>;
 
-impl Store {
-    /// The newest `limit` facts of a kind that retention keeps and whose timestamp is at least `since` seconds, in order of
-    /// recording; all of them without a limit.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Damaged`] and the operating system's errors.
-    pub fn list(&self, kind: Kind, limit: Option<usize>, since: Option<f64>) -> Result<Vec<Found>> {
-        self.list_unless(&NEVER, kind, limit, since)
-    }
-
-    /// [`Store::list`], which ends with [`ErrorKind::Cancelled`] once `cancel` is true.
-    ///
-    /// # Errors
-    /// Those of [`Store::list`], and [`ErrorKind::Cancelled`].
-    pub fn list_unless(
-        &self,
-        cancel: &AtomicBool,
-        kind: Kind,
-        limit: Option<usize>,
-        since: Option<f64>,
-    ) -> Result<Vec<Found>> {
-        let snapshot = self.snapshot()?;
-        self.list_until(&snapshot, kind, limit, since, cancel, Err).map(|listed| listed.facts)
-    }
-
-    /// The newest facts as [`Store::list`] gives them, as far as they can be read: what is wrong with
-    /// segments, journals and the ledger is told, and what of them can be read is given.
-    ///
-    /// # Errors
-    /// The operating system's errors.
-    pub fn list_readable(&self, kind: Kind, limit: Option<usize>, since: Option<f64>) -> Result<Listed> {
-        self.list_readable_unless(&NEVER, kind, limit, since)
-    }
-
-    /// [`Store::list_readable`], which ends with [`ErrorKind::Cancelled`] once `cancel` is true.
-    ///
-    /// # Errors
-    /// The operating system's errors, and [`ErrorKind::Cancelled`].
-    pub fn list_readable_unless(
-        &self,
-        cancel: &AtomicBool,
-        kind: Kind,
-        limit: Option<usize>,
-        since: Option<f64>,
-    ) -> Result<Listed> {
-        let snapshot = Snapshot::take_readable(self.shared())?;
-        let mut listed =
-            self.list_until(&snapshot, kind, limit, since, cancel, |error| snapshot.note_damage(error))?;
-        for damage in snapshot.take_damage() {
-            // A segment that rules have to count is read twice.
-            if !listed.damage.iter().any(|known| known.to_string() == damage.to_string()) {
-                listed.damage.push(damage);
-            }
-        }
-        Ok(listed)
-    }
-
-    /// Goes on after a damaged segment unless `on_damage` says that this is an error.
-    fn list_until(
-        &self,
-        snapshot: &Snapshot,
-        kind: Kind,
-        limit: Option<usize>,
-        since: Option<f64>,
-        cancel: &AtomicBool,
-        on_damage: impl Fn(Error) -> Result<()>,
-    ) -> Result<Listed> {
-        let mut listed = Listed::default();
-        if limit == Some(0) {
-            return Ok(listed);
-        }
-        let explain = |error| self.shared().disk.explain(error);
-        let selection = Selection::of(self.shared(), snapshot, self.shared().now()).map_err(explain)?;
-        let mut newest = Newest::of(limit, since, cancel, selection);
-        for stream in snapshot.tail()?.chunk_by(|one, next| one.stream == next.stream) {
-            let mut given = 0;
-            for rows in stream.iter().rev().filter_map(|chunk| chunk.rows(kind)) {
-                given += newest.add(kind, &rows.batch)?;
-                if given >= newest.limit {
-                    break;
-                }
-            }
-        }
-        let mut segments = snapshot.state.segments(kind).to_vec();
-        segments.sort_by_key(|segment| std::cmp::Reverse(segment.last_place()));
-        for segment in segments {
-            if newest.is_complete_before(&segment) {
-                // All that follow end earlier still.
-                break;
-            }
-            newest.check()?;
-            let gone = matches!(newest.selection.segment(&segment), Verdict::DropAll(_));
-            if !gone && newest.may_match(&segment) {
-                let path = self.path().join(&segment.path);
-                if let Err(error) = newest.read(kind, &segment, &path) {
-                    on_damage(explain(error))?;
-                    listed.passed_over += newest.read_undamaged(kind, &segment, &path)?;
-                }
-            }
-        }
-        newest.trim();
-        listed.facts = newest.found;
-        Ok(listed)
-    }
+/// The newest `limit` facts of a kind that retention keeps and whose timestamp is at least `since` seconds, in order
+/// of recording; all of them without a limit. It ends with [`ErrorKind::Cancelled`] once `cancel` is true.
+pub(crate) fn newest(
+    context: &Context,
+    cancel: &AtomicBool,
+    kind: Kind,
+    limit: Option<usize>,
+    since: Option<f64>,
+) -> Result<Vec<Found>> {
+    let snapshot = context.snapshot()?;
+    newest_of(context, &snapshot, kind, limit, since, cancel, Err).map(|listed| listed.facts)
 }
 
-/// What [`Store::list_readable`] has found.
+/// The same facts, as far as they can be read.
+pub(crate) fn newest_readable(
+    context: &Context,
+    cancel: &AtomicBool,
+    kind: Kind,
+    limit: Option<usize>,
+    since: Option<f64>,
+) -> Result<Listed> {
+    let snapshot = context.readable_snapshot()?;
+    let mut listed =
+        newest_of(context, &snapshot, kind, limit, since, cancel, |error| snapshot.note_damage(error))?;
+    for damage in snapshot.take_damage() {
+        // A segment that rules have to count is read twice.
+        if !listed.damage.iter().any(|known| known.to_string() == damage.to_string()) {
+            listed.damage.push(damage);
+        }
+    }
+    Ok(listed)
+}
+
+/// Goes on after a damaged segment unless `on_damage` says that this is an error.
+fn newest_of(
+    context: &Context,
+    snapshot: &Snapshot,
+    kind: Kind,
+    limit: Option<usize>,
+    since: Option<f64>,
+    cancel: &AtomicBool,
+    on_damage: impl Fn(Error) -> Result<()>,
+) -> Result<Listed> {
+    let mut listed = Listed::default();
+    if limit == Some(0) {
+        return Ok(listed);
+    }
+    let explain = |error| context.disk.explain(error);
+    let selection = context.selection(snapshot, context.now()).map_err(explain)?;
+    let mut newest = Newest::of(limit, since, cancel, selection);
+    for stream in snapshot.tail()?.chunk_by(|one, next| one.stream == next.stream) {
+        let mut given = 0;
+        for rows in stream.iter().rev().filter_map(|chunk| chunk.rows(kind)) {
+            given += newest.add(kind, &rows.batch)?;
+            if given >= newest.limit {
+                break;
+            }
+        }
+    }
+    let mut segments = snapshot.state.segments(kind).to_vec();
+    segments.sort_by_key(|segment| std::cmp::Reverse(segment.last_place()));
+    for segment in segments {
+        if newest.is_complete_before(&segment) {
+            // All that follow end earlier still.
+            break;
+        }
+        newest.check()?;
+        let gone = matches!(newest.selection.segment(&segment), Verdict::DropAll(_));
+        if !gone && newest.may_match(&segment) {
+            let path = context.root.join(&segment.path);
+            if let Err(error) = newest.read(kind, &segment, &path) {
+                on_damage(explain(error))?;
+                listed.passed_over += newest.read_undamaged(kind, &segment, &path)?;
+            }
+        }
+    }
+    newest.trim();
+    listed.facts = newest.found;
+    Ok(listed)
+}
+
+/// What [`Store::list_readable`](crate::Store::list_readable) has found.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Listed {

@@ -19,6 +19,7 @@ use super::rows::{Places, read};
 use super::tally::all_columns;
 use super::*;
 use crate::fact::{Audit, DeadLetter, Event, Fact, Json, Kind, Timestamp, UnixNanos};
+use crate::settings::retention::{AgeBy, RetentionLimits, RetentionPolicy, RetentionRule};
 use crate::{Cursor, Store};
 
 const SECOND: i64 = 1_000_000_000;
@@ -303,7 +304,7 @@ fn kept(facts: &[Known], fates: &BTreeMap<(u32, u64), Option<String>>, kind: Kin
 /// What the selection says of every row, and that its verdicts on segments say no other.
 fn judged(store: &Store) -> BTreeMap<(u32, u64), Option<String>> {
     let snapshot = store.snapshot().unwrap();
-    let selection = Selection::of(store.shared(), &snapshot, store.shared().now()).unwrap();
+    let selection = store.context().selection(&snapshot, store.context().now()).unwrap();
     let mut fates = BTreeMap::new();
     let mut judge = |kind, batch: &arrow::array::RecordBatch| {
         let dropped = selection.dropped(kind, batch).unwrap();
@@ -444,7 +445,7 @@ fn a_clock_that_jumped_ahead_drops_nothing_for_good() {
     let check = |policy: RetentionPolicy, now: i64| {
         let reader = Store::builder().read_only(true).retention(policy).open(&root).unwrap();
         let snapshot = reader.snapshot().unwrap();
-        Selection::of(reader.shared(), &snapshot, UnixNanos(now)).unwrap().check_clock()
+        reader.context().selection(&snapshot, UnixNanos(now)).unwrap().check_clock()
     };
     let aged = || RetentionPolicy::new().store(RetentionLimits::new().max_age(Duration::from_secs(1)));
     let counted = RetentionPolicy::new().store(RetentionLimits::new().max_records(0));

@@ -1,8 +1,8 @@
 //! Retention: which facts the rules keep.
 //!
-//! 1. A policy is read from `ostracon.toml` or given in code (`policy`, `in_file`), and becomes rules whose
-//!    conditions were checked (`rules`), before anything else of the store is touched. When the file changes, the
-//!    next statement goes by what it says then (`in_force`).
+//! 1. A policy is read from `ostracon.toml` or given in code (`settings/retention.rs`), and becomes rules whose
+//!    conditions were checked (`rules`, `condition`), before anything else of the store is touched. When the file
+//!    changes, the next statement goes by what it says then (`in_force`).
 //! 2. For every query, and for compaction, [`Selection::of`] turns the rules into bounds as of one
 //!    snapshot and one instant: how old is too old, and at which place in the store's order a limit
 //!    on number or bytes cuts (`bounds`, `count`, `cut`).
@@ -21,30 +21,32 @@
 //! compacts. [`Store::summary`](crate::Store::summary) and the tables `store.*` tell of everything
 //! that is there.
 
-mod age;
 mod bounds;
+mod condition;
 mod count;
 mod cut;
 mod doubts;
 mod explain;
 mod holds;
-mod in_file;
 mod in_force;
-mod policy;
 mod rows;
 mod rules;
 mod selection;
 mod tally;
 #[cfg(test)]
+#[cfg(feature = "sql")]
 mod tests;
 
+pub(crate) use condition::ConditionParser;
+#[cfg(feature = "sql")]
+pub(crate) use condition::{Condition, Matches};
 pub use doubts::RetentionDoubt;
-pub(in crate::maintain) use explain::hidden;
-pub(crate) use explain::hidden_at;
+pub(crate) use doubts::doubts;
 pub use explain::{Explanation, Fate, Outcome, RuleInForce};
+pub(crate) use explain::{explain, hidden, hidden_in_segments, rules_in_force};
 pub use holds::{Hold, HoldInForce};
+pub(crate) use holds::{add_hold, holds_in_force, release_hold};
 pub(crate) use in_force::Retention;
-pub use policy::{AgeBy, RetentionLimits, RetentionPolicy, RetentionRule};
 pub(crate) use rules::{RuleId, Rules};
 pub(crate) use selection::{Selection, Verdict};
 pub(crate) use tally::may_be_dropped;

@@ -4,16 +4,18 @@
 //! predicate match it; else its kind's own limits, if there are any; else the whole store's. If
 //! there are none of these, it is kept. A rule without limits keeps what belongs to it.
 
+mod in_file;
+
 use std::fmt;
 use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::age;
+use super::duration;
 use crate::fact::Kind;
 
 /// How far the clock may be ahead of the newest fact before dropping for good is refused: 400 days.
-pub(super) const MAX_CLOCK_LEAD: Duration = Duration::from_hours(400 * 24);
+pub(crate) const MAX_CLOCK_LEAD: Duration = Duration::from_hours(400 * 24);
 
 /// Which facts a store keeps: limits for the whole store, for its kinds, and for facts that a
 /// predicate picks.
@@ -38,19 +40,19 @@ pub(super) const MAX_CLOCK_LEAD: Duration = Duration::from_hours(400 * 24);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "super::in_file::PolicyInFile")]
+#[serde(try_from = "in_file::PolicyInFile")]
 #[must_use]
 pub struct RetentionPolicy {
-    pub(super) store: Option<RetentionLimits>,
-    pub(super) kinds: [Option<RetentionLimits>; 3],
-    pub(super) rules: Vec<RetentionRule>,
-    pub(super) max_clock_lead: Option<Duration>,
-    pub(super) source: PolicySource,
+    pub(crate) store: Option<RetentionLimits>,
+    pub(crate) kinds: [Option<RetentionLimits>; 3],
+    pub(crate) rules: Vec<RetentionRule>,
+    pub(crate) max_clock_lead: Option<Duration>,
+    pub(crate) source: PolicySource,
 }
 
 /// Where a policy came from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum PolicySource {
+pub(crate) enum PolicySource {
     /// From `ostracon.toml`.
     File,
     #[default]
@@ -161,7 +163,7 @@ impl RetentionLimits {
     }
 
     /// Whether it can drop nothing.
-    pub(super) const fn is_unlimited(&self) -> bool {
+    pub(crate) const fn is_unlimited(&self) -> bool {
         self.max_age.is_none() && self.max_records.is_none() && self.max_bytes.is_none()
     }
 }
@@ -174,7 +176,7 @@ impl fmt::Display for RetentionLimits {
             AgeBy::RecordedAt => "recorded_at",
         };
         let said = [
-            self.max_age.map(|age| format!("max_age {} by {by}", age::print(age))),
+            self.max_age.map(|age| format!("max_age {} by {by}", duration::print(age))),
             self.max_records.map(|records| format!("max_records {records}")),
             self.max_bytes.map(|bytes| format!("max_bytes {bytes}")),
             (self.keep_at_least > 0).then(|| format!("keep_at_least {}", self.keep_at_least)),
@@ -203,10 +205,10 @@ pub enum AgeBy {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct RetentionRule {
-    pub(super) name: String,
-    pub(super) kind: Option<Kind>,
-    pub(super) predicate: Option<String>,
-    pub(super) limits: RetentionLimits,
+    pub(crate) name: String,
+    pub(crate) kind: Option<Kind>,
+    pub(crate) predicate: Option<String>,
+    pub(crate) limits: RetentionLimits,
 }
 
 impl RetentionRule {

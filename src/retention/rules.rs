@@ -4,10 +4,10 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::policy::{AgeBy, MAX_CLOCK_LEAD, PolicySource, RetentionLimits, RetentionPolicy};
+use super::condition::{Condition, ConditionParser};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::Kind;
-use crate::query::Predicate;
+use crate::settings::retention::{AgeBy, MAX_CLOCK_LEAD, PolicySource, RetentionLimits, RetentionPolicy};
 
 /// Names that rules without a name of their own have.
 const STORE: &str = "store";
@@ -61,19 +61,19 @@ pub(super) struct Rule {
 pub(super) struct Candidate {
     pub(super) rule: RuleIndex,
     /// `None`: all that belong to none before.
-    pub(super) condition: Option<Predicate>,
+    pub(super) condition: Option<Box<dyn Condition>>,
     /// Whether a warning said that the condition fails on a fact.
     warned: AtomicBool,
 }
 
 impl Candidate {
-    fn new(rule: RuleIndex, condition: Option<Predicate>) -> Self {
+    fn new(rule: RuleIndex, condition: Option<Box<dyn Condition>>) -> Self {
         Self { rule, condition, warned: AtomicBool::new(false) }
     }
 
     /// Whether there may be a fact of which it cannot be told whether it belongs to the rule.
     pub(super) fn may_fail(&self) -> bool {
-        self.condition.as_ref().is_some_and(Predicate::may_fail)
+        self.condition.as_ref().is_some_and(|condition| condition.may_fail())
     }
 }
 
@@ -88,8 +88,8 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
-    /// Checks a policy, and prepares its predicates.
-    pub(crate) fn new(policy: &RetentionPolicy) -> Result<Self> {
+    /// Checks a policy, and reads its conditions.
+    pub(crate) fn new(policy: &RetentionPolicy, parser: ConditionParser) -> Result<Self> {
         let mut rules =
             Self { max_clock_lead: policy.max_clock_lead.unwrap_or(MAX_CLOCK_LEAD), ..Self::default() };
         for rule in &policy.rules {
@@ -102,7 +102,8 @@ impl Rules {
                 &rule.limits,
             )?;
             for kind in Kind::ALL.into_iter().filter(|kind| rule.kind.is_none_or(|of| of == *kind)) {
-                let condition = rule.predicate.as_deref().map(|sql| condition(kind, rule.kind, sql));
+                let condition =
+                    rule.predicate.as_deref().map(|text| condition(parser, kind, rule.kind, text));
                 let condition = condition.transpose().map_err(|error| {
                     Error::new(ErrorKind::Settings, format!("the rule {:?} of retention: {error}", rule.name))
                 })?;
@@ -237,9 +238,14 @@ impl Rules {
 }
 
 /// A condition on facts of one kind, asked by a rule or a hold that is for `of`, or for all kinds.
-pub(super) fn condition(kind: Kind, of: Option<Kind>, sql: &str) -> Result<Predicate> {
-    Predicate::parse(kind, sql).map_err(|error| {
-        let error = error.context(format_args!("where = {sql:?}, asked of {kind}"));
+pub(super) fn condition(
+    parser: ConditionParser,
+    kind: Kind,
+    of: Option<Kind>,
+    text: &str,
+) -> Result<Box<dyn Condition>> {
+    parser(kind, text).map_err(|error| {
+        let error = error.context(format_args!("where = {text:?}, asked of {kind}"));
         if of.is_some() {
             return error;
         }
@@ -256,9 +262,11 @@ fn origin(source: PolicySource, place: fmt::Arguments<'_>) -> String {
 }
 
 #[cfg(test)]
+#[cfg(feature = "sql")]
 mod tests {
     use super::*;
-    use crate::maintain::retention::policy::RetentionRule;
+    use crate::query::parse_condition;
+    use crate::settings::retention::RetentionRule;
 
     fn limits() -> RetentionLimits {
         RetentionLimits::new().max_records(1)
@@ -277,11 +285,11 @@ mod tests {
             .rule(RetentionRule::new("old", limits()).predicate("seq < 5"))
             .rule(RetentionRule::new("crashes", limits()).kind(Kind::Event).predicate("error IS NOT NULL"))
             .rule(RetentionRule::new("letters", limits()).kind(Kind::DeadLetter));
-        let rules = Rules::new(&policy).unwrap();
+        let rules = Rules::new(&policy, parse_condition).unwrap();
         assert_eq!(order(&rules, Kind::Event), ["old", "crashes", "store"]);
         assert_eq!(order(&rules, Kind::Audit), ["old", "audits"]);
         assert_eq!(order(&rules, Kind::DeadLetter), ["old", "letters"]);
-        assert!(Rules::new(&RetentionPolicy::new()).unwrap().keep_everything());
+        assert!(Rules::new(&RetentionPolicy::new(), parse_condition).unwrap().keep_everything());
     }
 
     #[test]
@@ -295,7 +303,7 @@ mod tests {
             (RetentionPolicy::new().rule(named("a").predicate("event_type = 'x'")), "give it one"),
             (RetentionPolicy::new().rule(named("a").kind(Kind::Audit).predicate("at < now()")), "now()"),
         ] {
-            let error = Rules::new(&policy).unwrap_err();
+            let error = Rules::new(&policy, parse_condition).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Settings);
             assert!(error.to_string().contains(why), "{error}");
         }

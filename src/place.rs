@@ -1,18 +1,19 @@
 //! The place of a store: what is at a path, and the folders of a new one.
 
+mod foreign;
+
 use std::ffi::OsStr;
 use std::fs;
 use std::io::ErrorKind as IoErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::consume;
 use crate::disk::Disk;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::Kind;
 use crate::ledger::{COPY_FOLDER, Ledger, copy_folder};
 use crate::settings;
-use crate::store::is_foreign;
+pub(crate) use foreign::is_foreign;
 
 /// Set in a process that is the command: it never changes its folder, and speaks of paths as people
 /// have given them.
@@ -34,7 +35,7 @@ pub(crate) fn absolute(path: &Path) -> Result<PathBuf> {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Found {
+pub(crate) enum Found {
     Store,
     /// Nothing, an empty folder, or a store whose creation was cut short.
     Nothing,
@@ -44,8 +45,11 @@ pub(super) enum Found {
 pub(crate) const FOLDERS: [&str; 7] =
     ["ledger", COPY_FOLDER, "journal", "events", "audits", "dead_letters", "quarantine"];
 
+/// The folder of consumer groups, which is made with the first group.
+pub(crate) const CONSUMERS: &str = "consumers";
+
 /// What is at this path, without touching it.
-pub(super) fn look(root: &Path) -> Result<Found> {
+pub(crate) fn look(root: &Path) -> Result<Found> {
     let attempt = |error| Error::io("look into", root, error);
     match fs::metadata(root) {
         Ok(metadata) if metadata.is_dir() => {}
@@ -61,7 +65,7 @@ pub(super) fn look(root: &Path) -> Result<Found> {
         let name = entry.map_err(attempt)?.file_name();
         let ours = name.to_str().is_some_and(|name| {
             FOLDERS.contains(&name)
-                || name == consume::FOLDER
+                || name == CONSUMERS
                 || name.starts_with(settings::FILE)
                 || is_foreign(name)
         });
@@ -112,12 +116,12 @@ fn has_any(folder: &Path, is_one: impl Fn(&OsStr) -> bool) -> Result<bool> {
     Ok(false)
 }
 
-pub(super) fn not_a_store(root: &Path, why: &str) -> Error {
+pub(crate) fn not_a_store(root: &Path, why: &str) -> Error {
     Error::new(ErrorKind::NotAStore, format!("{} is not an Ostracon store: {why}", root.display()))
 }
 
 /// Makes the folders that a store has and this one lacks: older programs did not make all of them.
-pub(super) fn make_missing_folders(disk: &Disk, root: &Path) -> Result<()> {
+pub(crate) fn make_missing_folders(disk: &Disk, root: &Path) -> Result<()> {
     let missing: Vec<_> =
         FOLDERS.map(|name| root.join(name)).into_iter().filter(|path| !path.exists()).collect();
     for folder in &missing {
@@ -131,7 +135,7 @@ pub(super) fn make_missing_folders(disk: &Disk, root: &Path) -> Result<()> {
 
 /// Creates the folders, the settings' file, and last the first commit, which makes it a store.
 /// Several processes may do so at once.
-pub(super) fn create(disk: &Disk, root: &Path) -> Result<()> {
+pub(crate) fn create(disk: &Disk, root: &Path) -> Result<()> {
     let attempt = |path: &Path| {
         let path = path.to_path_buf();
         move |error| Error::io("create", &path, error)

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use arrow::array::RecordBatch;
 
-use super::policy::RetentionLimits;
+use super::condition::Condition;
+use super::in_force::Retention;
 use super::rows::read;
 use super::rules::{Limit, RuleIndex, condition};
 use super::selection::{Selection, Verdict};
@@ -14,9 +15,8 @@ use super::tally::{all_columns, indices, needed_columns};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Fact, Kind, Recorded, UnixNanos, columns};
 use crate::ledger::Segment;
-use crate::query::Predicate;
+use crate::settings::retention::RetentionLimits;
 use crate::snapshot::Snapshot;
-use crate::store::Store;
 
 /// So many examples are given of each fate.
 const EXAMPLES: usize = 2;
@@ -118,88 +118,69 @@ impl Explanation {
     }
 }
 
-impl Store {
-    /// The rules of retention in force, in the order in which facts are offered to them. They are those that
-    /// `ostracon.toml` says now, unless a policy was given in code.
-    pub fn retention_rules(&self) -> Vec<RuleInForce> {
-        let rules = self.shared().retention.in_force().rules;
-        let in_force = rules.iter().map(|(_, rule)| RuleInForce {
-            name: rule.name.clone(),
-            origin: rule.origin.clone(),
-            kind: rule.kind,
-            predicate: rule.predicate.clone(),
-            limits: rule.limits.clone(),
-        });
-        in_force.collect()
-    }
-
-    /// Why the rules in force are not those of `ostracon.toml`, if they are not: the file has been changed since,
-    /// and is not understood. Reads go by the rules that were; compaction is refused.
-    pub fn retention_problem(&self) -> Option<Error> {
-        self.shared().retention.problem()
-    }
-
-    /// How many facts each rule of retention keeps, and how many it does not, now, and why; of all
-    /// facts that are there, of one kind, or of those that a condition in SQL picks.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Query`] for a condition that cannot be asked, [`ErrorKind::Damaged`] and the
-    /// operating system's errors.
-    pub fn explain_retention(&self, kind: Option<Kind>, predicate: Option<&str>) -> Result<Explanation> {
-        self.shared().retention.check()?;
-        let now = self.shared().now();
-        let kinds: Vec<_> = Kind::ALL.into_iter().filter(|of| kind.is_none_or(|kind| kind == *of)).collect();
-        let mut asked = Vec::new();
-        for of in kinds {
-            asked.push((of, predicate.map(|sql| condition(of, kind, sql)).transpose()?));
-        }
-        let snapshot = self.snapshot()?;
-        let selection = Selection::of(self.shared(), &snapshot, now)?;
-        let mut sorting = Sorting { root: self.path(), selection: &selection, sorted: BTreeMap::new() };
-        for (index, rule) in selection.rules().iter() {
-            if kind.is_none() || rule.kind.is_none() || kind == rule.kind {
-                sorting.sorted.entry((Some(index), Outcome::Kept)).or_default();
-            }
-        }
-        for (kind, condition) in &asked {
-            for segment in snapshot.state.segments(*kind) {
-                sorting.segment(segment, condition.as_ref())?;
-            }
-            for chunk in snapshot.tail()? {
-                if let Some(rows) = chunk.rows(*kind) {
-                    sorting.rows(*kind, &rows.batch, condition.as_ref(), |row| {
-                        facts(*kind, &rows.batch.slice(row, 1))
-                    })?;
-                }
-            }
-        }
-        let rules = selection.rules();
-        let fates = sorting.sorted.into_iter().map(|((rule, outcome), (facts, examples))| Fate {
-            rule: rule.and_then(|rule| rules.get(rule)).map(|rule| rule.name.clone()),
-            outcome,
-            facts,
-            examples,
-        });
-        // What belongs to no rule comes last.
-        let (none, some): (Vec<_>, Vec<_>) = fates.partition(|fate| fate.rule.is_none());
-        Ok(Explanation { now, fates: some.into_iter().chain(none).collect() })
-    }
+/// The rules in force, in the order in which facts are offered to them.
+pub(crate) fn rules_in_force(retention: &Retention) -> Vec<RuleInForce> {
+    let rules = retention.in_force().rules;
+    let in_force = rules.iter().map(|(_, rule)| RuleInForce {
+        name: rule.name.clone(),
+        origin: rule.origin.clone(),
+        kind: rule.kind,
+        predicate: rule.predicate.clone(),
+        limits: rule.limits.clone(),
+    });
+    in_force.collect()
 }
 
-/// How many facts in the segments of each kind rules hide from reads, until a compaction drops them.
-pub(in crate::maintain) fn hidden(store: &Store) -> Result<[u64; 3]> {
-    let snapshot = store.snapshot()?;
-    let now = store.shared().now();
-    in_segments(store, &snapshot, &Selection::of(store.shared(), &snapshot, now)?)
+/// What becomes of the facts of a snapshot: of all, of those of one kind, or of those that a condition picks.
+pub(crate) fn explain(
+    root: &Path,
+    retention: &Retention,
+    snapshot: &Snapshot,
+    now: UnixNanos,
+    kind: Option<Kind>,
+    predicate: Option<&str>,
+) -> Result<Explanation> {
+    let mut asked = Vec::new();
+    for of in Kind::ALL.into_iter().filter(|of| kind.is_none_or(|kind| kind == *of)) {
+        asked.push((of, predicate.map(|text| condition(retention.parser, of, kind, text)).transpose()?));
+    }
+    let selection = Selection::of(root, retention, snapshot, now)?;
+    let mut sorting = Sorting { root, selection: &selection, sorted: BTreeMap::new() };
+    for (index, rule) in selection.rules().iter() {
+        if kind.is_none() || rule.kind.is_none() || kind == rule.kind {
+            sorting.sorted.entry((Some(index), Outcome::Kept)).or_default();
+        }
+    }
+    for (kind, condition) in &asked {
+        for segment in snapshot.state.segments(*kind) {
+            sorting.segment(segment, condition.as_deref())?;
+        }
+        for chunk in snapshot.tail()? {
+            if let Some(rows) = chunk.rows(*kind) {
+                sorting.rows(*kind, &rows.batch, condition.as_deref(), |row| {
+                    facts(*kind, &rows.batch.slice(row, 1))
+                })?;
+            }
+        }
+    }
+    let rules = selection.rules();
+    let fates = sorting.sorted.into_iter().map(|((rule, outcome), (facts, examples))| Fate {
+        rule: rule.and_then(|rule| rules.get(rule)).map(|rule| rule.name.clone()),
+        outcome,
+        facts,
+        examples,
+    });
+    // What belongs to no rule comes last.
+    let (none, some): (Vec<_>, Vec<_>) = fates.partition(|fate| fate.rule.is_none());
+    Ok(Explanation { now, fates: some.into_iter().chain(none).collect() })
 }
 
-/// How many facts of each kind, flushed and unflushed, rules hide from reads of this snapshot.
-pub(crate) fn hidden_at(store: &Store, snapshot: &Snapshot) -> Result<[u64; 3]> {
-    let selection = Selection::of(store.shared(), snapshot, store.shared().now())?;
+/// How many facts of each kind, flushed and unflushed, the rules hide from reads of a snapshot.
+pub(crate) fn hidden(root: &Path, selection: &Selection, snapshot: &Snapshot) -> Result<[u64; 3]> {
     if selection.keeps_everything() {
         return Ok([0; 3]);
     }
-    let mut hidden = in_segments(store, snapshot, &selection)?;
+    let mut hidden = hidden_in_segments(root, selection, snapshot)?;
     for chunk in snapshot.tail()? {
         for (kind, hidden) in Kind::ALL.into_iter().zip(&mut hidden) {
             if let Some(rows) = chunk.rows(kind) {
@@ -211,13 +192,18 @@ pub(crate) fn hidden_at(store: &Store, snapshot: &Snapshot) -> Result<[u64; 3]> 
     Ok(hidden)
 }
 
-fn in_segments(store: &Store, snapshot: &Snapshot, selection: &Selection) -> Result<[u64; 3]> {
+/// How many facts in the segments of each kind the rules hide from reads, until a compaction drops them.
+pub(crate) fn hidden_in_segments(
+    root: &Path,
+    selection: &Selection,
+    snapshot: &Snapshot,
+) -> Result<[u64; 3]> {
     let mut hidden = [0; 3];
     for (kind, hidden) in Kind::ALL.into_iter().zip(&mut hidden) {
         if selection.rules().candidates(kind).is_empty() {
             continue;
         }
-        let mut sorting = Sorting { root: store.path(), selection, sorted: BTreeMap::new() };
+        let mut sorting = Sorting { root, selection, sorted: BTreeMap::new() };
         for segment in snapshot.state.segments(kind) {
             sorting.segment(segment, None)?;
         }
@@ -237,7 +223,7 @@ struct Sorting<'a> {
 }
 
 impl Sorting<'_> {
-    fn segment(&mut self, segment: &Segment, condition: Option<&Predicate>) -> Result<()> {
+    fn segment(&mut self, segment: &Segment, condition: Option<&dyn Condition>) -> Result<()> {
         let kind = segment.kind;
         let root = self.root;
         if condition.is_none()
@@ -278,11 +264,11 @@ impl Sorting<'_> {
         &mut self,
         kind: Kind,
         batch: &RecordBatch,
-        condition: Option<&Predicate>,
+        condition: Option<&dyn Condition>,
         fact: impl Fn(usize) -> Result<Examples>,
     ) -> Result<()> {
         // Where it cannot be asked it counts as true: a hold of the same condition covers the fact.
-        let asked = condition.map(|condition| condition.ask(batch)).transpose()?;
+        let asked = condition.map(|condition| condition.evaluate(batch)).transpose()?;
         let is_asked_for = |row: usize| match &asked {
             None => true,
             Some(asked) => {

@@ -11,12 +11,11 @@ use std::sync::{Arc, PoisonError};
 use arrow::array::RecordBatch;
 
 use super::Retention;
+use super::condition::{Condition, ConditionParser};
 use super::rules::condition;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Kind, UnixNanos};
-use crate::ledger::{self, Action, CommitNumber, Segment, read_commit};
-use crate::query::Predicate;
-use crate::store::Store;
+use crate::ledger::{self, Action, CommitNumber, Ledger, Segment, read_commit};
 
 /// A hold's name is not longer, in bytes.
 const MAX_NAME_BYTES: usize = 200;
@@ -85,96 +84,76 @@ pub struct HoldInForce {
     pub since: Option<UnixNanos>,
 }
 
-impl Store {
-    /// Holds facts: they are neither hidden nor dropped until the hold is released, whatever rules
-    /// of retention say. Facts that compaction has dropped before do not come back.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Query`] for a condition that cannot be asked, [`ErrorKind::Refused`] if there
-    /// is a hold of that name, [`ErrorKind::Closed`] if the store is open for reading only;
-    /// nothing is committed then. And the operating system's errors.
-    pub fn hold(&self, name: &str, hold: Hold) -> Result<()> {
-        let shared = self.shared();
-        shared.check_commits("hold anything")?;
-        let refuse =
-            |why: &str| Err(Error::new(ErrorKind::Refused, format!("the hold {name:?} is not added: {why}")));
-        if name.is_empty() || name.len() > MAX_NAME_BYTES || name.chars().any(char::is_control) {
-            return refuse("a name is one line, not empty, of at most 200 bytes");
-        }
-        if hold.reason.trim().is_empty() {
-            return refuse("somebody will ask for its reason");
-        }
-        for kind in Kind::ALL.into_iter().filter(|kind| hold.kind.is_none_or(|of| of == *kind)) {
-            if let Some(sql) = &hold.predicate {
-                condition(kind, hold.kind, sql)
-                    .and_then(|condition| condition.check_computable())
-                    .map_err(|error| error.context(format_args!("the hold {name:?} is not added")))?;
-            }
-        }
-        let Hold { kind, predicate, reason, by } = hold;
-        let hold = ledger::Hold { kind, predicate, reason, by };
-        shared.ledger.commit(|state| {
-            if state.holds.contains_key(name) {
-                let why =
-                    format!("there is a hold {name:?} already; release it first, or give this another name");
-                return Err(Error::new(ErrorKind::Refused, why));
-            }
-            Ok(Some(Action::Hold { name: name.to_owned(), hold: hold.clone() }))
-        })?;
-        Ok(())
+/// Adds a hold: what it covers is neither hidden nor dropped until it is released.
+pub(crate) fn add_hold(ledger: &Ledger, parser: ConditionParser, name: &str, hold: Hold) -> Result<()> {
+    let refuse =
+        |why: &str| Err(Error::new(ErrorKind::Refused, format!("the hold {name:?} is not added: {why}")));
+    if name.is_empty() || name.len() > MAX_NAME_BYTES || name.chars().any(char::is_control) {
+        return refuse("a name is one line, not empty, of at most 200 bytes");
     }
+    if hold.reason.trim().is_empty() {
+        return refuse("somebody will ask for its reason");
+    }
+    for kind in Kind::ALL.into_iter().filter(|kind| hold.kind.is_none_or(|of| of == *kind)) {
+        if let Some(text) = &hold.predicate {
+            condition(parser, kind, hold.kind, text)
+                .and_then(|condition| condition.check_computable())
+                .map_err(|error| error.context(format_args!("the hold {name:?} is not added")))?;
+        }
+    }
+    let Hold { kind, predicate, reason, by } = hold;
+    let hold = ledger::Hold { kind, predicate, reason, by };
+    ledger.commit(|state| {
+        if state.holds.contains_key(name) {
+            let why =
+                format!("there is a hold {name:?} already; release it first, or give this another name");
+            return Err(Error::new(ErrorKind::Refused, why));
+        }
+        Ok(Some(Action::Hold { name: name.to_owned(), hold: hold.clone() }))
+    })?;
+    Ok(())
+}
 
-    /// Releases a hold: the rules of retention apply to what it covered.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Refused`] if there is no hold of that name, [`ErrorKind::Closed`] if the store
-    /// is open for reading only, and the operating system's errors.
-    pub fn release(&self, name: &str, by: &str, reason: &str) -> Result<()> {
-        let shared = self.shared();
-        shared.check_commits("release anything")?;
-        let (by, reason) = (by.to_owned(), reason.to_owned());
-        shared.ledger.commit(|state| {
-            if !state.holds.contains_key(name) {
-                let known: Vec<_> = state.holds.keys().map(|name| format!("{name:?}")).collect();
-                let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-                let why = format!("there is no hold {name:?}; in force: {known}");
-                return Err(Error::new(ErrorKind::Refused, why));
-            }
-            Ok(Some(Action::Release { name: name.to_owned(), by: by.clone(), reason: reason.clone() }))
-        })?;
-        Ok(())
-    }
-
-    /// The holds in force, by name.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Damaged`] and the operating system's errors.
-    pub fn holds(&self) -> Result<Vec<HoldInForce>> {
-        let shared = self.shared();
-        let state = shared.ledger.refresh()?;
-        let mut unknown: BTreeSet<&str> = state.holds.keys().map(String::as_str).collect();
-        let mut since = BTreeMap::new();
-        let mut number = state.head.number;
-        while !unknown.is_empty() && number >= state.root {
-            let Some((commit, _)) = read_commit(shared.ledger.folder(), number)? else { break };
-            if let Action::Hold { name, .. } = &commit.action
-                && unknown.remove(name.as_str())
-            {
-                since.insert(name.clone(), commit.at);
-            }
-            let Some(before) = number.0.checked_sub(1) else { break };
-            number = CommitNumber(before);
+/// Releases a hold: the rules of retention apply to what it covered.
+pub(crate) fn release_hold(ledger: &Ledger, name: &str, by: &str, reason: &str) -> Result<()> {
+    let (by, reason) = (by.to_owned(), reason.to_owned());
+    ledger.commit(|state| {
+        if !state.holds.contains_key(name) {
+            let known: Vec<_> = state.holds.keys().map(|name| format!("{name:?}")).collect();
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            let why = format!("there is no hold {name:?}; in force: {known}");
+            return Err(Error::new(ErrorKind::Refused, why));
         }
-        let in_force = state.holds.iter().map(|(name, hold)| {
-            let ledger::Hold { kind, predicate, reason, by } = hold.clone();
-            HoldInForce {
-                name: name.clone(),
-                hold: Hold { kind, predicate, reason, by },
-                since: since.get(name).copied(),
-            }
-        });
-        Ok(in_force.collect())
+        Ok(Some(Action::Release { name: name.to_owned(), by: by.clone(), reason: reason.clone() }))
+    })?;
+    Ok(())
+}
+
+/// The holds in force, by name.
+pub(crate) fn holds_in_force(ledger: &Ledger) -> Result<Vec<HoldInForce>> {
+    let state = ledger.refresh()?;
+    let mut unknown: BTreeSet<&str> = state.holds.keys().map(String::as_str).collect();
+    let mut since = BTreeMap::new();
+    let mut number = state.head.number;
+    while !unknown.is_empty() && number >= state.root {
+        let Some((commit, _)) = read_commit(ledger.folder(), number)? else { break };
+        if let Action::Hold { name, .. } = &commit.action
+            && unknown.remove(name.as_str())
+        {
+            since.insert(name.clone(), commit.at);
+        }
+        let Some(before) = number.0.checked_sub(1) else { break };
+        number = CommitNumber(before);
     }
+    let in_force = state.holds.iter().map(|(name, hold)| {
+        let ledger::Hold { kind, predicate, reason, by } = hold.clone();
+        HoldInForce {
+            name: name.clone(),
+            hold: Hold { kind, predicate, reason, by },
+            since: since.get(name).copied(),
+        }
+    });
+    Ok(in_force.collect())
 }
 
 /// What a hold was asked to cover: a kind, the hold's own kind, and its condition.
@@ -184,7 +163,7 @@ pub(super) type Asked = (Kind, Option<Kind>, Option<String>);
 #[derive(Debug)]
 pub(super) struct Held {
     /// `None` for everything.
-    condition: Option<Predicate>,
+    condition: Option<Box<dyn Condition>>,
 }
 
 impl Held {
@@ -194,7 +173,7 @@ impl Held {
 
     /// Marks the rows that are covered. One of which the condition cannot be asked is.
     pub(super) fn mark(&self, batch: &RecordBatch, held: &mut [bool]) {
-        let Some(Ok(asked)) = self.condition.as_ref().map(|condition| condition.ask(batch)) else {
+        let Some(Ok(asked)) = self.condition.as_ref().map(|condition| condition.evaluate(batch)) else {
             held.fill(true);
             return;
         };
@@ -208,8 +187,8 @@ impl Held {
         }
     }
 
-    pub(super) const fn condition(&self) -> Option<&Predicate> {
-        self.condition.as_ref()
+    pub(super) fn condition(&self) -> Option<&dyn Condition> {
+        self.condition.as_deref()
     }
 
     /// For each segment, whether rows of it may be covered.
@@ -221,7 +200,7 @@ impl Held {
     }
 
     pub(super) fn columns(&self) -> impl Iterator<Item = &str> {
-        self.condition.iter().flat_map(Predicate::columns)
+        self.condition.iter().flat_map(|condition| condition.columns())
     }
 }
 
@@ -238,7 +217,7 @@ impl Retention {
         let asked = (kind, hold.kind, hold.predicate.clone());
         let mut known = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let covers = known.entry(asked).or_insert_with(|| {
-            let parsed = hold.predicate.as_deref().map(|sql| condition(kind, hold.kind, sql)).transpose();
+            let parsed = hold.predicate.as_deref().map(|text| condition(self.parser, kind, hold.kind, text)).transpose();
             Arc::new(Held {
                 condition: parsed.unwrap_or_else(|error| {
                     tracing::warn!(%error, hold = name, %kind, "a hold is not understood, and covers everything of its kind");

@@ -17,7 +17,6 @@ use super::rules::{RuleIndex, Rules};
 use crate::error::Result;
 use crate::fact::{Kind, columns};
 use crate::ledger::{Segment, State, Total};
-use crate::query::Predicate;
 
 /// The rows of one block.
 #[derive(Debug)]
@@ -70,7 +69,7 @@ pub(super) fn belonging(rules: &Rules, kind: Kind, batch: &RecordBatch) -> Resul
         if open == 0 {
             break;
         }
-        let asked = candidate.condition.as_ref().map(|condition| condition.ask(batch)).transpose()?;
+        let asked = candidate.condition.as_ref().map(|condition| condition.evaluate(batch)).transpose()?;
         let matches = |row: usize| match &asked {
             Some(asked) => row < asked.matching.len() && asked.matching.value(row),
             None => true,
@@ -123,7 +122,7 @@ pub(super) fn needed_columns(rules: &Rules, kind: Kind) -> Vec<usize> {
         PLACE
             .into_iter()
             .chain(["timestamp", "timestamp_bits"])
-            .chain(conditions.flat_map(Predicate::columns)),
+            .chain(conditions.flat_map(|condition| condition.columns())),
     )
 }
 

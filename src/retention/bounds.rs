@@ -1,10 +1,10 @@
 //! What the limits of one rule come to, at one moment.
 
 use super::cut::{Cut, Place};
-use super::policy::{AgeBy, RetentionLimits};
 use super::rows::Extent;
 use super::rules::Limit;
 use crate::fact::UnixNanos;
+use crate::settings::retention::{AgeBy, RetentionLimits};
 
 /// What the limits of one rule come to, at one moment.
 #[derive(Clone, Copy, Debug)]

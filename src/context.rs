@@ -1,0 +1,116 @@
+//! One open store, as all layers above the recorder share it: its place, its ledger, its rules, its clock.
+//!
+//! Reading, maintaining and the flush take a [`Context`] and never a [`Store`](crate::Store), which stands on top of
+//! all of them. The query engine is not part of it.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::disk::Disk;
+use crate::error::{Error, ErrorKind, Result};
+use crate::fact::UnixNanos;
+use crate::ledger::Ledger;
+use crate::metrics::Metrics;
+use crate::place::{self, Found};
+use crate::recorder::{Clock, Recorder};
+use crate::retention::{ConditionParser, Retention, Rules, Selection};
+use crate::settings::Settings;
+use crate::snapshot::{Frozen, Snapshot};
+
+/// One open store.
+pub(crate) struct Context {
+    pub(crate) root: PathBuf,
+    pub(crate) disk: Disk,
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) settings: Settings,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) retention: Retention,
+    pub(crate) clock: Clock,
+    pub(crate) access: Access,
+    /// Only in a store that is open for writing.
+    pub(crate) recorder: Option<Recorder>,
+}
+
+/// What a store was opened for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Recording, and all that follows from it.
+    #[default]
+    Write,
+    /// Looking after what is there: commits are made, but no stream is claimed.
+    Maintain,
+    /// Reading only.
+    Read,
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context").field("root", &self.root).finish_non_exhaustive()
+    }
+}
+
+impl Context {
+    /// Opens the store at this path for reading, by the rules in its settings.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotAStore`], [`ErrorKind::Settings`], [`ErrorKind::Damaged`] if the ledger cannot be read, and the
+    /// operating system's errors.
+    pub(crate) fn open_for_reading(root: &Path, parser: ConditionParser) -> Result<Self> {
+        if place::look(root)? != Found::Store {
+            return Err(place::not_a_store(root, "there is no store"));
+        }
+        let settings = Settings::load(root)?;
+        let rules = Rules::new(&settings.retention, parser)?;
+        let retention = Retention::new(&settings.retention, rules, Some(root), parser);
+        let disk = Disk::new().anchored(root).map_err(|error| Error::io("open the store at", root, error))?;
+        let ledger = Arc::new(Ledger::open(disk.clone(), root)?);
+        Ok(Self {
+            root: root.to_path_buf(),
+            disk,
+            ledger,
+            settings,
+            metrics: Arc::default(),
+            retention,
+            clock: Arc::new(UnixNanos::now),
+            access: Access::Read,
+            recorder: None,
+        })
+    }
+
+    /// The wall time.
+    pub(crate) fn now(&self) -> UnixNanos {
+        (self.clock)()
+    }
+
+    /// A stable view of the store as it is now.
+    pub(crate) fn snapshot(&self) -> Result<Snapshot> {
+        Snapshot::take(&self.disk, &self.root, &self.ledger, self.recorder.as_ref())
+    }
+
+    /// A stable view of what can be read of the store.
+    pub(crate) fn readable_snapshot(&self) -> Result<Snapshot> {
+        Snapshot::take_readable(&self.disk, &self.root, &self.ledger, self.recorder.as_ref())
+    }
+
+    /// The store held still, as the disk has it.
+    pub(crate) fn freeze(&self) -> Result<Frozen> {
+        Frozen::take(&self.disk, &self.root, &self.ledger, self.recorder.as_ref())
+    }
+
+    /// What the rules and holds in force keep of a snapshot, if it is `now`.
+    pub(crate) fn selection(&self, snapshot: &Snapshot, now: UnixNanos) -> Result<Selection> {
+        Selection::of(&self.root, &self.retention, snapshot, now)
+    }
+
+    /// Refuses an act that makes a commit, where the store is open for reading only.
+    pub(crate) fn check_commits(&self, act: &str) -> Result<()> {
+        if self.access == Access::Read {
+            return Err(Error::new(
+                ErrorKind::Closed,
+                format!("the store is open for reading only; cannot {act}"),
+            ));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,115 @@
+//! A recovery under way: what all its steps share.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::aside::Aside;
+use super::inputs::Inputs;
+use super::removed::RemovedSegments;
+use super::report::RecoveryReport;
+use super::strangers::Seen;
+use crate::disk::Disk;
+use crate::error::{Error, ErrorKind, Result};
+use crate::ledger::{Ledger, copy_folder};
+use crate::maintain::inventory::is_file;
+use crate::place::FOLDERS;
+use crate::retention::ConditionParser;
+
+/// A recovery under way.
+pub(super) struct Work<'a> {
+    pub(super) root: &'a Path,
+    pub(super) disk: &'a Disk,
+    pub(super) parser: ConditionParser,
+    /// Damaged files are kept aside before anything is done about them.
+    pub(super) keeps_damaged: bool,
+    pub(super) lose_unverified: bool,
+    pub(super) aside: Aside,
+    pub(super) report: RecoveryReport,
+    pub(super) ledger: Option<Ledger>,
+    /// Parts of inputs that streams had.
+    pub(super) inputs: Inputs,
+    /// What the scan saw at the paths of strangers.
+    pub(super) seen: BTreeMap<PathBuf, Seen>,
+    pub(super) bits_budget: u64,
+    /// What commits say of the segments that they removed, once it was asked for.
+    pub(super) removed: Option<RemovedSegments>,
+}
+
+impl Work<'_> {
+    pub(super) fn ledger(&self) -> Result<&Ledger> {
+        self.ledger.as_ref().ok_or_else(|| Error::new(ErrorKind::Damaged, "the ledger is not readable"))
+    }
+
+    /// Keeps a damaged file aside, if that is asked for.
+    pub(super) fn keep_damaged(&mut self, path: &Path) -> Result<()> {
+        if self.keeps_damaged { self.keep_lost(path) } else { Ok(()) }
+    }
+
+    /// Keeps a damaged file aside of which something is given up: in every mode.
+    pub(super) fn keep_lost(&mut self, path: &Path) -> Result<()> {
+        if is_file(path)? {
+            let kept = self.aside.keep(path)?;
+            self.put_aside(kept);
+        }
+        Ok(())
+    }
+
+    pub(super) fn put_aside(&mut self, place: PathBuf) {
+        if !self.report.quarantined_files.contains(&place) {
+            self.report.quarantined_files.push(place);
+        }
+    }
+
+    pub(super) fn repaired(&mut self, path: &str) {
+        if !self.report.repaired_files.iter().any(|known| known == path) {
+            self.report.repaired_files.push(path.to_owned());
+        }
+    }
+
+    pub(super) fn note(&mut self, note: impl Into<String>) {
+        let note = note.into();
+        if !self.report.notes.contains(&note) {
+            self.report.notes.push(note);
+        }
+    }
+
+    /// How much was done so far.
+    pub(super) fn done(&self) -> usize {
+        self.report.repaired_files.len() + self.report.quarantined_files.len()
+    }
+
+    /// A path as reports write it.
+    pub(super) fn name(&self, path: &Path) -> String {
+        let below = path.strip_prefix(self.root).unwrap_or(path);
+        let parts: Vec<_> = below.iter().map(|part| part.to_string_lossy()).collect();
+        parts.join("/")
+    }
+
+    /// A store that lost its ledger with the folder has no place for the lock.
+    pub(super) fn make_ledger_folders(&self) -> Result<()> {
+        let ledger = self.root.join("ledger");
+        for folder in [copy_folder(&ledger), ledger] {
+            if !folder.exists() {
+                self.make_folder(&folder)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The folders that every store has.
+    pub(super) fn make_folders(&self) -> Result<()> {
+        for name in FOLDERS {
+            let folder = self.root.join(name);
+            if !folder.exists() {
+                self.make_folder(&folder)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn make_folder(&self, folder: &Path) -> Result<()> {
+        let attempt = |error| Error::io("make the folder", folder, error);
+        self.disk.create_dir(folder).map_err(attempt)?;
+        self.disk.sync_dir(self.root).map_err(attempt)
+    }
+}

@@ -1,0 +1,155 @@
+//! Why a query failed: the errors of DataFusion, Arrow and Parquet as ours.
+
+use std::io;
+use std::path::Path;
+
+use arrow::error::ArrowError;
+use datafusion::error::DataFusionError;
+use datafusion::sql::sqlparser::parser::ParserError;
+use parquet::errors::ParquetError;
+
+use crate::environment;
+use crate::error::{Error, ErrorKind};
+
+/// The error of ours that a query's failure comes from.
+fn ours(root: &DataFusionError) -> Option<&Error> {
+    let source = match root {
+        DataFusionError::External(source) => source,
+        DataFusionError::ParquetError(error) => match error.as_ref() {
+            ParquetError::External(source) => source,
+            _ => return None,
+        },
+        DataFusionError::ArrowError(error, _) => match error.as_ref() {
+            ArrowError::ExternalError(source) => source,
+            _ => return None,
+        },
+        _ => return None,
+    };
+    source.downcast_ref::<Error>()
+}
+
+/// A sentence that DataFusion adds to its internal errors, also to errors that a mistake in the query caused.
+const REPORT_REQUEST: &str = ".\nThis issue was likely caused by a bug in DataFusion's code. Please help us to resolve this by \
+                              filing a bug report in our issue tracker: https://github.com/apache/datafusion/issues";
+
+/// A query's failure as ours: what kind it is, and the text that helps.
+#[expect(clippy::needless_pass_by_value, reason = "made for `map_err`")]
+pub fn query_error(error: DataFusionError) -> Error {
+    let root = error.find_root();
+    if let Some(known) = ours(root) {
+        let told = known.to_string();
+        let advice = known.kind() == ErrorKind::Damaged && !told.contains("`ostracon scan");
+        let told = if advice {
+            format!("{told}; `ostracon scan --deep STORE` tells more, {TO_RECOVER}")
+        } else {
+            told
+        };
+        return Error::new(known.kind(), told);
+    }
+    if let DataFusionError::SQL(parser, _) = root {
+        // Its own text is the debugging form.
+        let why = match parser.as_ref() {
+            ParserError::ParserError(why) | ParserError::TokenizerError(why) => why.as_str(),
+            ParserError::RecursionLimitExceeded => "it nests too deep",
+        };
+        return Error::new(ErrorKind::Query, format!("the SQL is not understood: {why}"));
+    }
+    // Arrow has made a text of the error that was there.
+    let spilled_too_much = root.to_string().contains("used disk space during the spilling");
+    if !spilled_too_much && let Some(error) = of_system(root) {
+        return error;
+    }
+    let kind = match root {
+        _ if spilled_too_much => ErrorKind::OutOfMemory,
+        DataFusionError::ResourcesExhausted(_) => ErrorKind::OutOfMemory,
+        DataFusionError::Internal(why) if why.starts_with("Assertion failed") => ErrorKind::Internal,
+        DataFusionError::ParquetError(_) | DataFusionError::ObjectStore(_) | DataFusionError::IoError(_) => {
+            ErrorKind::Damaged
+        }
+        DataFusionError::ArrowError(error, _) if matches!(**error, ArrowError::ParquetError(_)) => {
+            ErrorKind::Damaged
+        }
+        _ => ErrorKind::Query,
+    };
+    // The root: around it is only which of the planner's rules met it.
+    let mut message = root.strip_backtrace().replace(REPORT_REQUEST, "");
+    if kind == ErrorKind::Damaged && !matches!(root, DataFusionError::IoError(_)) {
+        message = damaged(&message);
+    }
+    match root {
+        // DataFusion also uses this kind for mistakes in the query, such as too large a regular expression.
+        DataFusionError::Internal(why) => {
+            let why = why.split("\n\nbacktrace").next().unwrap_or_default();
+            message = if kind == ErrorKind::Internal {
+                format!(
+                    "a mistake within the query engine keeps this query from being answered: {why}; ask in other words, \
+                     and please report it"
+                )
+            } else {
+                format!("the query cannot be computed: {why}")
+            };
+        }
+        DataFusionError::NotImplemented(why) if is_about_subqueries(why) => {
+            message = String::from(
+                "a query within an expression names what is outside of it in a way that is not answered; join the \
+                 tables, or give the query within a name of its own by WITH",
+            );
+        }
+        _ => {}
+    }
+    if kind == ErrorKind::OutOfMemory {
+        message += "; ask for less, or raise query.memory_bytes or query.spill_bytes in ostracon.toml";
+    }
+    Error::new(kind, message)
+}
+
+/// Whether the planner failed because it could not turn a subquery into a join.
+fn is_about_subqueries(why: &str) -> bool {
+    let of = ["ScalarSubquery", "OuterReferenceColumn", "InSubquery", "Exists"];
+    why.contains("Physical plan does not support logical expression")
+        && of.iter().any(|name| why.contains(name))
+}
+
+/// The system kept the query from reading a file or from keeping a temporary one: that is no damage.
+fn of_system(root: &DataFusionError) -> Option<Error> {
+    let text = root.strip_backtrace();
+    let temporary = match root {
+        DataFusionError::IoError(_) => true,
+        DataFusionError::ArrowError(arrow, _) => matches!(**arrow, ArrowError::IoError(..)),
+        _ => false,
+    };
+    let system = environment::named_in(&text);
+    let kind = match &system {
+        Some(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
+            ErrorKind::NoSpace
+        }
+        Some(_) => ErrorKind::Io,
+        None if temporary => ErrorKind::Io,
+        None => return None,
+    };
+    let hint = if temporary {
+        Some(format!(
+            "what a query cannot keep in memory goes to temporary files in {}: TMPDIR names another folder",
+            std::env::temp_dir().display()
+        ))
+    } else {
+        system.and_then(|error| environment::advice(&error, Path::new("")))
+    };
+    Some(Error::new(kind, format!("the query could not be answered: {text}")).hinting(hint))
+}
+
+/// What is done about a damaged store, behind what a scan does.
+pub(crate) const TO_RECOVER: &str = "and `ostracon recover` makes the store whole again";
+
+/// What a reader of Parquet says of a segment, for people: which one, if it says so, and what to do.
+fn damaged(why: &str) -> String {
+    let named = why.split_once("metadata for file ").and_then(|(_, rest)| rest.split_once(".parquet: "));
+    match named {
+        Some((name, why)) => {
+            format!("{name}.parquet is damaged: {why}; `ostracon scan STORE` tells more, {TO_RECOVER}")
+        }
+        None => format!(
+            "a segment of the store is damaged: {why}; `ostracon scan --deep STORE` tells which one, {TO_RECOVER}"
+        ),
+    }
+}

@@ -1,0 +1,113 @@
+//! Reading a store without SQL.
+
+use std::sync::atomic::AtomicBool;
+
+use super::Store;
+#[cfg(doc)]
+use crate::error::ErrorKind;
+use crate::error::Result;
+use crate::fact::{Fact, Kind, Recorded, StreamId};
+use crate::follow::{self, After, Cursor, Kept, Wanted};
+use crate::list::{self, Listed};
+use crate::summary::{self, Summary};
+
+/// The flag for a list that cannot be stopped.
+static NEVER: AtomicBool = AtomicBool::new(false);
+
+impl Store {
+    /// The newest `limit` facts of a kind that retention keeps and whose timestamp is at least `since` seconds, in order of
+    /// recording; all of them without a limit.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Damaged`] and the operating system's errors.
+    pub fn list(
+        &self,
+        kind: Kind,
+        limit: Option<usize>,
+        since: Option<f64>,
+    ) -> Result<Vec<Recorded<Fact<'static>>>> {
+        self.list_unless(&NEVER, kind, limit, since)
+    }
+
+    /// [`Store::list`], which ends with [`ErrorKind::Cancelled`] once `cancel` is true.
+    ///
+    /// # Errors
+    /// Those of [`Store::list`], and [`ErrorKind::Cancelled`].
+    pub fn list_unless(
+        &self,
+        cancel: &AtomicBool,
+        kind: Kind,
+        limit: Option<usize>,
+        since: Option<f64>,
+    ) -> Result<Vec<Recorded<Fact<'static>>>> {
+        list::newest(self.context(), cancel, kind, limit, since)
+    }
+
+    /// The newest facts as [`Store::list`] gives them, as far as they can be read: what is wrong with
+    /// segments, journals and the ledger is told, and what of them can be read is given.
+    ///
+    /// # Errors
+    /// The operating system's errors.
+    pub fn list_readable(&self, kind: Kind, limit: Option<usize>, since: Option<f64>) -> Result<Listed> {
+        self.list_readable_unless(&NEVER, kind, limit, since)
+    }
+
+    /// [`Store::list_readable`], which ends with [`ErrorKind::Cancelled`] once `cancel` is true.
+    ///
+    /// # Errors
+    /// The operating system's errors, and [`ErrorKind::Cancelled`].
+    pub fn list_readable_unless(
+        &self,
+        cancel: &AtomicBool,
+        kind: Kind,
+        limit: Option<usize>,
+        since: Option<f64>,
+    ) -> Result<Listed> {
+        list::newest_readable(self.context(), cancel, kind, limit, since)
+    }
+
+    /// Every fact that is there now, that retention keeps and that the cursor has not passed, in the
+    /// store's order.
+    ///
+    /// ```
+    /// # use ostracon::{Cursor, Event, Json, Store};
+    /// # let folder = tempfile::tempdir()?;
+    /// # let store = Store::open(folder.path().join("facts"))?;
+    /// # store.record(Event::new("shop", "shop:1", "ActorStarted", Json::empty_object(), 1.0))?;
+    /// let mut cursor = Cursor::start();
+    /// let facts = store.after(&cursor)?;
+    /// facts.sign(&mut cursor);
+    /// for fact in facts {
+    ///     let fact = fact?;
+    ///     println!("{}", fact.to_line());
+    ///     cursor.advance(&fact);
+    /// }
+    /// assert!(store.after(&cursor)?.next().is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::Refused`] for a cursor that cannot be of this store: it says that
+    /// it is of another one, or it is beyond the end. [`ErrorKind::Damaged`] and the
+    /// operating system's errors, here or from the iterator.
+    pub fn after(&self, cursor: &Cursor) -> Result<After> {
+        follow::facts(self.context(), &Kind::ALL, Wanted::After(cursor.clone()), Kept::ByRules)
+    }
+
+    /// Counts what is there now, from the ledger and the unflushed tail.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Damaged`] and the operating system's errors.
+    pub fn summary(&self) -> Result<Summary> {
+        summary::summarize(self.context())
+    }
+
+    /// The streams that a process, this or another, has open for writing now, as far as they
+    /// have a journal.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn live_streams(&self) -> Result<Vec<StreamId>> {
+        summary::live_streams(self.path())
+    }
+}

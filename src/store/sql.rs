@@ -1,0 +1,80 @@
+//! SQL over a store.
+
+use std::sync::Arc;
+
+use datafusion::dataframe::DataFrame;
+
+use super::Store;
+use crate::error::{Error, ErrorKind, Result};
+use crate::metrics::count;
+use crate::query::{self, Engine, QueryOptions, SavedQuery};
+
+impl Store {
+    /// Asks the store a question in SQL. The answer is computed when the [`DataFrame`] is
+    /// collected or streamed, over the facts that are there now, flushed or not; dropping its
+    /// future or stream cancels it.
+    ///
+    /// Tables are `events`, `audits` and `dead_letters`, with the views `crashes`, `restarts` and
+    /// `actors`, and `store.segments`, `store.commits`, `store.streams`,
+    /// `store.consumers`, `store.unverified` and `store.metrics`. A
+    /// query cannot write, nor reach anything outside the store.
+    ///
+    /// Each column of the answer has a name of its own: where a query names two of them `seq`, the second one
+    /// is `seq_2`. A name that a query within the query gives to several columns cannot be asked for.
+    ///
+    /// ```
+    /// # use ostracon::{Event, Json, Store};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// let store = Store::open(folder.path().join("facts"))?;
+    /// let crash = Json::parse(r#"{"error": "KeyError: 'sku'"}"#)?;
+    /// store.record(Event::new("shop", "shop:5", "ActorCrashed", crash, 1_795_404_290.4))?;
+    ///
+    /// let answer = store.sql("SELECT error_type, count(*) AS n FROM crashes GROUP BY 1").await?;
+    /// let batches = answer.collect().await?;
+    /// assert_eq!(batches[0].num_rows(), 1);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::Query`] for SQL that is wrong or not allowed, [`ErrorKind::Damaged`] if the
+    /// store is.
+    pub async fn sql(&self, sql: &str) -> Result<DataFrame> {
+        self.sql_with(sql, QueryOptions::new()).await
+    }
+
+    /// [`Store::sql`] with a timeout or parameters.
+    ///
+    /// # Errors
+    /// Those of [`Store::sql`].
+    pub async fn sql_with(&self, sql: &str, options: QueryOptions) -> Result<DataFrame> {
+        count(&self.context().metrics.queries, 1);
+        query::check_text(sql)?;
+        let snapshot = Arc::new(self.snapshot()?);
+        query::answer(self.engine()?, self.context(), &snapshot, sql, options).await
+    }
+
+    /// Asks a saved query, with some of its parameters set.
+    ///
+    /// # Errors
+    /// Those of [`Store::sql`]; [`ErrorKind::Query`] for an unknown query or parameter, or a
+    /// value of the wrong type.
+    pub async fn saved_query(
+        &self,
+        name: &str,
+        set: &[(String, String)],
+        options: QueryOptions,
+    ) -> Result<DataFrame> {
+        let query = SavedQuery::find(name)?;
+        let options = QueryOptions { params: query.values(set)?, ..options };
+        self.sql_with(query.sql, options).await
+    }
+
+    /// The store's query engine, made when it is first needed.
+    fn engine(&self) -> Result<&Engine> {
+        let engine = self.engine.get_or_init(|| Engine::new(self.context()).map_err(|e| e.to_string()));
+        engine
+            .as_ref()
+            .map_err(|why| Error::new(ErrorKind::Query, format!("cannot prepare for queries: {why}")))
+    }
+}
