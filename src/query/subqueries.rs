@@ -42,7 +42,7 @@ use datafusion::logical_expr::utils::{conjunction, merge_schema, split_conjuncti
 use datafusion::logical_expr::{
     ColumnarValue, Distinct, Expr, ExprSchemable, FetchType, Filter, Limit, LogicalPlan, LogicalPlanBuilder,
     ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, SkipType, Sort, Subquery,
-    Volatility, binary_expr, lit, not,
+    Union, Volatility, binary_expr, lit, not,
 };
 use datafusion::optimizer::decorrelate::PullUpCorrelatedExpr;
 
@@ -73,8 +73,7 @@ pub(super) fn counted(node: LogicalPlan, queries: &mut usize) -> Result<LogicalP
 }
 
 fn rewrite_node(node: LogicalPlan, queries: &mut usize, in_where: Where) -> Result<Transformed<LogicalPlan>> {
-    // Columns below may have become nullable.
-    let node = node.recompute_schema()?;
+    let node = as_nullable_as_below(node)?;
     let schema = merge_schema(&node.inputs());
     let mut meaning = Meaning { schema: &schema, queries, is_where: false };
     if let LogicalPlan::Filter(filter) = node {
@@ -116,6 +115,21 @@ fn operands_below(node: LogicalPlan, queries: &mut usize) -> Result<Transformed<
         })
     };
     put_below(node, "__operand_", queries, replace, |rows, queries| Ok(operands_below(rows, queries)?.data))
+}
+
+/// A node whose columns may be NULL where those below have become so. The types of a union are not those of its inputs
+/// before all have been cast.
+fn as_nullable_as_below(node: LogicalPlan) -> Result<LogicalPlan> {
+    let LogicalPlan::Union(Union { inputs, schema }) = node else { return node.recompute_schema() };
+    let is_nullable = |at: usize| {
+        inputs.iter().any(|input| input.schema().fields().get(at).is_some_and(|field| field.is_nullable()))
+    };
+    let fields = schema.iter().enumerate().map(|(at, (table, field))| {
+        let nullable = field.is_nullable() || is_nullable(at);
+        (table.cloned(), Arc::new(field.as_ref().clone().with_nullable(nullable)))
+    });
+    let fields = DFSchema::new_with_metadata(fields.collect(), schema.as_arrow().metadata().clone())?;
+    Ok(LogicalPlan::Union(Union { inputs, schema: Arc::new(fields) }))
 }
 
 fn has_subquery(expr: &Expr) -> bool {
