@@ -40,7 +40,7 @@ pub(super) fn restore(work: &mut Work<'_>, path: &str) -> Result<bool> {
     let Some(bytes) = look_at(&place)?.map(|found| found.len()) else { return Ok(false) };
     let Some(repair) = find_by_file(&known, &place, bytes)?.cloned() else { return Ok(false) };
     let state = work.ledger()?.refresh()?;
-    let whole = can_replace_heirs(work, &state, &repair)?;
+    let whole = can_replace_heirs(work, &state, &repair, &place)?;
     let remove = if whole { repair.heirs.clone() } else { Vec::new() };
     let add = if whole {
         vec![adopt_copy(work, &repair.segment, &place)?]
@@ -51,13 +51,16 @@ pub(super) fn restore(work: &mut Work<'_>, path: &str) -> Result<bool> {
         segments.iter().try_fold(Total::default(), |total, segment| total.plus(Total::of(segment)))
     };
     let lost = repair.lost.iter().try_fold(Total::default(), |sum, lost| sum.plus(lost.total));
-    let found = found_of(&repair, total(&add), total(&remove), lost);
+    // Facts that were only in doubt are in other segments by now, altered or not.
+    let restores = whole || !repair.lost.is_empty();
+    let found = found_of(&repair, total(&add), total(&remove), lost).filter(|_| restores);
     let Some(found) = found else {
         segment::discard(work.disk, work.root, &add);
         work.note(format!(
-            "{path} has facts that commit {} gave up as lost, but the facts that it saved were compacted after that, \
-             and which of them retention rules dropped, or damage altered, cannot be told; the file was moved aside",
-            repair.by
+            "{path} has facts that commit {} {}, but the facts that it saved were compacted after that, and which of them \
+             retention rules dropped, or damage altered, cannot be told; the file was moved aside",
+            repair.by,
+            if repair.lost.is_empty() { "kept in doubt" } else { "gave up as lost" },
         ));
         work.move_stranger(&place)?;
         return Ok(true);
@@ -200,8 +203,8 @@ fn discard_unless_live(work: &Work<'_>, add: &[Segment]) -> Result<()> {
     Ok(())
 }
 
-/// Whether the segments that replaced it are live, and no other live segment has one of its facts.
-fn can_replace_heirs(work: &Work<'_>, state: &State, repair: &LossyRepair) -> Result<bool> {
+/// Whether the segments that replaced it are live, and no other live segment has one of the facts of its file.
+fn can_replace_heirs(work: &Work<'_>, state: &State, repair: &LossyRepair, file: &Path) -> Result<bool> {
     let is_live = |heir: &Segment| state.segments(heir.kind).iter().any(|live| **live == *heir);
     if !repair.heirs.iter().all(is_live) {
         return Ok(false);
@@ -210,7 +213,10 @@ fn can_replace_heirs(work: &Work<'_>, state: &State, repair: &LossyRepair) -> Re
     for live in &mut beside.segments {
         live.retain(|live| !repair.heirs.contains(live));
     }
-    Ok(others(work, &beside, &repair.segment)?.ranges().is_empty())
+    let elsewhere = others(work, &beside, &repair.segment)?;
+    let mut own = Coverage::default();
+    places(file, repair.segment.kind, &mut own)?;
+    Ok(own.ranges().iter().all(|range| elsewhere.within(*range).is_empty()))
 }
 
 /// Writes the lost facts of a file that no live segment has.

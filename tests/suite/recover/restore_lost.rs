@@ -116,6 +116,46 @@ fn a_file_that_was_damaged_takes_its_place_again_as_it_was() {
     assert!(in_doubt > 0 && partly_lost > 0, "{in_doubt} {partly_lost}");
 }
 
+/// All facts could be read of a damaged file, and a value of theirs was another.
+#[test]
+fn facts_that_damage_altered_come_back_with_their_file() {
+    for merged in [false, true] {
+        let scene = Scene::new();
+        for path in scene.files("journal/1") {
+            fs::remove_file(path).unwrap();
+        }
+        let kept = places(&scene.root()).unwrap();
+        let events = scene.events(1);
+        let sound = fs::read(&events).unwrap();
+        // In the dictionary of a column: the first of its places in the file.
+        let at = super::scene::position(&events, b"ActorCrashed");
+        change(&events, |bytes| bytes[at] ^= 0x05);
+        let report = repair(&scene.root());
+        assert!(report.facts_unverified() > 0 && report.facts_lost() == 0, "{report:#?}");
+        let altered = places(&scene.root()).unwrap();
+        assert!(altered.iter().any(|(.., line)| line.contains("DctorCrashed")), "{altered:?}");
+
+        fs::write(&events, sound).unwrap();
+        if merged {
+            let keeper = Store::builder().maintenance().open(scene.root()).unwrap();
+            keeper.compact(CompactOptions::new()).unwrap();
+        }
+        let report = repair(&scene.root());
+        assert!(report.is_clean(), "{report:#?}");
+        let (now, sheet) = (places(&scene.root()).unwrap(), verify(scene.root(), None).unwrap());
+        assert!(sheet.is_sound(), "{sheet:#?}");
+        let says = |words: &str| report.notes.iter().any(|note| note.contains(words));
+        if merged {
+            // Nobody can tell the altered values from others: they stay, in doubt, and the file is kept aside.
+            assert!(says("cannot be told") && !says("are as they were"), "{report:#?}");
+            assert_eq!((now, sheet.unverified.is_empty()), (altered, false));
+        } else {
+            assert!(says("are as they were"), "{report:#?}");
+            assert_eq!((now, sheet.unverified.is_empty()), (kept, true), "{report:#?}");
+        }
+    }
+}
+
 /// A damaged journal was salvaged without some of its facts; later somebody puts the sound file back.
 #[test]
 fn facts_of_a_journal_that_was_put_back_are_restored() {
