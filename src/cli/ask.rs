@@ -9,11 +9,14 @@ use crate::{QueryOptions, SavedQuery};
 use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use jiff::tz::TimeZone;
 
+use super::arguments::StoreArg;
+use super::open::{open_to_read, runtime};
 use super::output::{Answer, Format, Target};
 use super::picture::{self, Request, Rows};
+use super::print::{grouped, say};
 use super::questions::Questions;
+use super::repl;
 use super::table::Style;
-use super::{StoreArg, grouped, open_to_read, repl, runtime, say};
 
 /// Ask a question in SQL.
 ///

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use crate::{BackupOptions, BackupReport, backup};
 
+use super::arguments::StoreArg;
+use super::print::grouped;
 use super::scan::counted;
-use super::{StoreArg, grouped};
 
 /// Make a second store with the same facts, while writers go on.
 ///

@@ -5,7 +5,8 @@ use std::io::{self, IsTerminal, Write};
 use crate::{CompactOptions, CompactReport, Kind, Store};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{StoreArg, grouped};
+use super::arguments::StoreArg;
+use super::print::grouped;
 
 /// Merge small segments into large ones, and drop for good what retention does not keep.
 ///

@@ -4,8 +4,10 @@ use std::io::{BufWriter, Write};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use super::arguments::{KindArg, StoreArg};
 use super::ask::duration;
-use super::{KindArg, StoreArg, interrupt, say};
+use super::interrupt;
+use super::print::say;
 use crate::{ConsumerGroup, Fact, Recorded, StartAt, Store};
 
 /// How often a store that is followed is looked at again.

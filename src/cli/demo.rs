@@ -7,8 +7,9 @@ use crate::{Import, QueryOptions, SavedQuery, Store};
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 
+use super::open::{open_to_read, runtime};
 use super::output::{Answer, Format, Target};
-use super::{grouped, open_to_read, runtime, say};
+use super::print::{grouped, say};
 
 /// Facts that Papyra recorded.
 const SAMPLE: &[u8] = include_bytes!("../../tests/data/sample.ndjson");

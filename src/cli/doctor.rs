@@ -5,9 +5,10 @@ use std::process::ExitCode;
 
 use crate::{RecoveryConfig, RecoveryMode};
 
+use super::arguments::StoreArg;
 use super::harmless::write_result;
+use super::print::{grouped, say};
 use super::recover::{How, Mode as Recovery, found, text};
-use super::{StoreArg, grouped, say};
 
 /// Tell whether a store is healthy, and recover it if that is asked for.
 ///
@@ -103,7 +104,7 @@ fn run(store: &StoreArg, check: &Check, quick: bool) -> anyhow::Result<ExitCode>
     }
     if quick && report.is_clean() {
         // A quick scan asks no rule of facts.
-        let doubts = super::open_to_read(&store.store).and_then(|store| Ok(store.retention_doubts()?));
+        let doubts = super::open::open_to_read(&store.store).and_then(|store| Ok(store.retention_doubts()?));
         doubts.unwrap_or_default().iter().for_each(|doubt| say(&doubt.to_string()));
     }
     if report.facts_lost() > 0 {

@@ -6,8 +6,10 @@ use std::time::Duration;
 use anyhow::Context;
 use serde_json::json;
 
+use super::arguments::{KindArg, StoreArg};
+use super::open::open_to_read;
+use super::print::say;
 use super::scan::counted;
-use super::{KindArg, StoreArg, open_to_read, say};
 use crate::{FactId, GroupSummary, StartAt, Store};
 
 /// Look after consumer groups: list, make, acknowledge, remove.

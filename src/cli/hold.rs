@@ -6,8 +6,10 @@ use crate::{Hold, HoldInForce, Store};
 use anyhow::Context;
 use serde_json::json;
 
+use super::arguments::{KindArg, StoreArg};
+use super::open::open_to_read;
+use super::print::say;
 use super::scan::counted;
-use super::{KindArg, StoreArg, open_to_read, say};
 
 /// Keep facts from being hidden or dropped by rules of retention.
 ///

@@ -13,9 +13,10 @@ use crate::{Import, ImportReport, Kind, RedisStreams, Store, UnixNanos};
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::arguments::StoreArg;
+use super::print::{grouped, say};
 use super::rejects::{keep_apart, open_rejects, stdin_metadata};
 use super::scan::counted;
-use super::{StoreArg, grouped, say};
 
 /// What is to be imported.
 type Text = Box<dyn Read + Send>;

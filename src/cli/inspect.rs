@@ -6,8 +6,10 @@ use crate::{Audit, DeadLetter, ErrorKind, Event, Fact, Kind, Recorded, Store};
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 
+use super::arguments::StoreArg;
 use super::harmless::visible;
-use super::{StoreArg, open_to_read, runtime, say};
+use super::open::{open_to_read, runtime};
+use super::print::say;
 
 /// Show facts in the form of Papyra's `inspect`.
 #[derive(clap::Args)]

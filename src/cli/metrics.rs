@@ -4,7 +4,9 @@ use std::io::{self, Write};
 
 use crate::{Kind, Summary};
 
-use super::{StoreArg, grouped, open_to_read};
+use super::arguments::StoreArg;
+use super::open::open_to_read;
+use super::print::grouped;
 
 /// Tell what is in a store, in numbers.
 ///

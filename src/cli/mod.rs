@@ -4,6 +4,7 @@
 //!
 //! It is a thin shell around the library's public interface.
 
+mod arguments;
 mod ask;
 mod backup;
 mod compact;
@@ -17,9 +18,12 @@ mod import;
 mod inspect;
 mod interrupt;
 mod metrics;
+mod mistake;
+mod open;
 mod output;
 mod partial;
 mod picture;
+mod print;
 mod questions;
 mod record;
 mod recover;
@@ -35,14 +39,15 @@ mod terminal;
 mod verify;
 
 use std::ffi::OsString;
-use std::io;
 use std::panic::AssertUnwindSafe;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
-use crate::{Kind, Store};
 use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, Parser, Subcommand};
+
+use mistake::mistake;
+use print::{is_closed_pipe, say};
 
 /// An embedded columnar store for the facts of an actor system, with SQL over them.
 #[derive(Parser)]
@@ -135,19 +140,6 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// What is said of a panic.
-fn mistake(panic: &(dyn std::any::Any + Send)) -> anyhow::Error {
-    if let Some(refused) = crate::environment::named_in_panic(panic) {
-        let hint = crate::environment::advice(&refused, Path::new(""));
-        return crate::Error::with_source(crate::ErrorKind::Io, "the system has stopped it", refused)
-            .hinting(hint)
-            .into();
-    }
-    anyhow::anyhow!(
-        "a mistake within ostracon stopped it; with RUST_LOG=debug it says where, please report it"
-    )
-}
-
 /// What to do about a damaged store, if an error is of that and does not say it itself.
 fn remedy(error: &anyhow::Error) -> &'static str {
     let is_damaged = |cause: &(dyn std::error::Error + 'static)| {
@@ -206,75 +198,11 @@ fn execute(command: Command, program: &str) -> anyhow::Result<ExitCode> {
         Command::Head(args) => verify::head(&args)?,
         Command::Demo(args) => demo::run(&args, program)?,
         Command::Repl(args) => return repl::run(&args),
-        Command::Completions(args) => shell::completions(&args)?,
-        Command::Man(args) => shell::man(&args)?,
+        Command::Completions(args) => shell::completions(&args, Cli::command())?,
+        Command::Man(args) => shell::man(&args, Cli::command())?,
         Command::Recover(args) => return recover::run(&args),
         Command::Doctor(args) => return doctor::doctor(&args),
         Command::StartupCheck(args) => return doctor::startup_check(&args),
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Whether standard output was closed by its reader. An error of the library hides its cause, so another pipe, or a
-/// connection, does not count.
-fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        let io = cause.downcast_ref::<io::Error>();
-        io.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
-    })
-}
-
-/// A line for people, or some. That nobody listens is no error.
-fn say(text: &str) {
-    use std::io::Write;
-    let _ = writeln!(io::stderr().lock(), "{}", harmless::lines(text));
-}
-
-/// Opens a store that must be there, without writing to it.
-fn open_to_read(path: &Path) -> anyhow::Result<Store> {
-    Ok(Store::builder().read_only(true).open(path)?)
-}
-
-/// The runtime on which queries are waited for; they are computed on threads of their own.
-fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    Ok(crate::query::runtime(2, |_| {})?)
-}
-
-/// The positional argument that every command has.
-#[derive(clap::Args)]
-struct StoreArg {
-    /// The store's folder
-    store: PathBuf,
-}
-
-/// A kind, as an option names it.
-#[derive(Clone, Copy, clap::ValueEnum)]
-enum KindArg {
-    Events,
-    Audits,
-    #[value(alias = "dead_letters")]
-    DeadLetters,
-}
-
-impl KindArg {
-    const fn kind(self) -> Kind {
-        match self {
-            Self::Events => Kind::Event,
-            Self::Audits => Kind::Audit,
-            Self::DeadLetters => Kind::DeadLetter,
-        }
-    }
-}
-
-/// A number for people: 1234567 as 1,234,567.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
 }

@@ -11,10 +11,12 @@ use crate::import::encoding;
 use crate::{Durability, ErrorKind, Fact, Store};
 use anyhow::Context;
 
+use super::arguments::StoreArg;
 use super::import::refuse;
+use super::interrupt;
+use super::print::{grouped, say};
 use super::rejects::{keep_apart, open_rejects, stdin_metadata};
 use super::scan::counted;
-use super::{StoreArg, grouped, interrupt, say};
 
 /// Record facts from standard input, one JSON line each, as they come.
 ///

@@ -6,8 +6,9 @@ use std::process::ExitCode;
 
 use crate::{Anomaly, AnomalyKind, RecoveryConfig, RecoveryMode, RecoveryReport, ScanReport, Span};
 
+use super::arguments::StoreArg;
 use super::harmless::write_result;
-use super::{StoreArg, grouped, say};
+use super::print::{grouped, say};
 
 /// Make a damaged store whole again, and tell what is lost.
 ///

@@ -5,7 +5,9 @@ use std::io::Write;
 use crate::{Explanation, Fact, Fate, Recorded, RetentionDoubt, RuleInForce, Store};
 use serde_json::json;
 
-use super::{KindArg, StoreArg, grouped, open_to_read, say};
+use super::arguments::{KindArg, StoreArg};
+use super::open::open_to_read;
+use super::print::{grouped, say};
 
 /// In a table, facts are cut to so many characters.
 const MOST_CHARS: usize = 160;

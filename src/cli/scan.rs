@@ -7,8 +7,9 @@ use crate::{Affected, Anomaly, ScanDepth, ScanOptions, ScanReport, scan};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
+use super::arguments::StoreArg;
 use super::harmless::{visible, write_result};
-use super::{StoreArg, grouped};
+use super::print::grouped;
 
 /// The exit code of an answer that is bad news.
 pub(super) const ANOMALIES: u8 = 2;

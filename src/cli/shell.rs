@@ -4,11 +4,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use clap::CommandFactory;
 use clap_complete::Shell;
 use clap_mangen::Man;
-
-use super::Cli;
 
 /// Print what a shell needs to complete commands and options.
 #[derive(clap::Args)]
@@ -30,15 +27,15 @@ pub(super) struct ManArgs {
     folder: Option<PathBuf>,
 }
 
-pub(super) fn completions(args: &CompletionsArgs) -> anyhow::Result<()> {
+pub(super) fn completions(args: &CompletionsArgs, mut command: clap::Command) -> anyhow::Result<()> {
     // The generator takes a failed write for a mistake of its own; so it writes into memory.
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "ostracon", &mut script);
+    clap_complete::generate(args.shell, &mut command, "ostracon", &mut script);
     Ok(io::stdout().lock().write_all(&script)?)
 }
 
-pub(super) fn man(args: &ManArgs) -> anyhow::Result<()> {
-    let mut command = without_help(Cli::command());
+pub(super) fn man(args: &ManArgs, command: clap::Command) -> anyhow::Result<()> {
+    let mut command = without_help(command);
     command.build();
     let Some(folder) = &args.folder else {
         return Ok(io::stdout().lock().write_all(page(&command)?.as_bytes())?);

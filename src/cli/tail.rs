@@ -9,7 +9,10 @@ use std::time::Duration;
 use crate::{Cursor, Kind};
 use anyhow::Context;
 
-use super::{KindArg, StoreArg, interrupt, open_to_read, say};
+use super::arguments::{KindArg, StoreArg};
+use super::interrupt;
+use super::open::open_to_read;
+use super::print::say;
 
 /// How often a followed store is looked at again.
 const POLL: Duration = Duration::from_millis(200);

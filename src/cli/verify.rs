@@ -7,9 +7,11 @@ use std::process::ExitCode;
 use crate::{Against, BalanceSheet, Changes, Kind, KindBalance, LedgerHead, ScanDepth, verify_at};
 use serde::Serialize;
 
+use super::arguments::StoreArg;
 use super::harmless::write_result;
+use super::open::open_to_read;
+use super::print::grouped;
 use super::scan::{ANOMALIES, anomaly_text, counted, more_ranges};
-use super::{StoreArg, grouped, open_to_read};
 
 /// Tell what became of every fact, and whether the ledger holds from its first commit on.
 ///

@@ -187,3 +187,43 @@ fn a_module_uses_none_that_is_declared_after_it() {
     assert!(uses_of_all > 1000, "{uses_of_all}: the files are not read as they should be");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+/// What a file defines, without what it only uses.
+fn defined(file: &File) -> Vec<String> {
+    let names = file.items.iter().filter_map(|item| match item {
+        Item::Const(item) => Some(item.ident.to_string()),
+        Item::Enum(item) => Some(item.ident.to_string()),
+        Item::Fn(item) => Some(item.sig.ident.to_string()),
+        Item::Static(item) => Some(item.ident.to_string()),
+        Item::Struct(item) => Some(item.ident.to_string()),
+        Item::Trait(item) => Some(item.ident.to_string()),
+        Item::Type(item) => Some(item.ident.to_string()),
+        _ => None,
+    });
+    names.collect()
+}
+
+/// The dispatcher of commands knows each of them, and the steps of a recovery are put in order by one function: none
+/// of them knows what is above it.
+#[test]
+fn no_part_of_the_command_line_or_of_a_recovery_uses_what_stands_above_it() {
+    let modules = modules();
+    let mut wrong = Vec::new();
+    for above in [vec!["cli".to_owned()], vec!["maintain".to_owned(), "recover".to_owned()]] {
+        let own = defined(&modules[&above]);
+        for (module, file) in
+            modules.iter().filter(|(module, _)| module.starts_with(&above) && **module != above)
+        {
+            let mut uses = Uses { module, found: Vec::new() };
+            uses.visit_file(file);
+            for used in uses.found {
+                if let Some(name) = used.strip_prefix(above.as_slice()).and_then(<[String]>::first)
+                    && own.contains(name)
+                {
+                    wrong.push(format!("{} uses {}", module.join("/"), used.join("::")));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

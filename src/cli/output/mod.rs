@@ -134,7 +134,7 @@ impl Answer {
     /// How its columns are written so; people are told what is not as they asked.
     fn columns(&self, form: Form) -> Columns {
         let columns = Columns::new(&self.stream.schema(), form);
-        columns.notes.iter().for_each(|note| super::say(note));
+        columns.notes.iter().for_each(|note| super::print::say(note));
         columns
     }
 
@@ -189,7 +189,7 @@ impl Answer {
         self.style.draw(&schema, &batches, out)?;
         if self.rows > drawn as u64 {
             // A part of the table: a later reader sees that rows are missing.
-            let (drawn, all) = (super::grouped(drawn as u64), super::grouped(self.rows));
+            let (drawn, all) = (super::print::grouped(drawn as u64), super::print::grouped(self.rows));
             writeln!(out, "only the first {drawn} of {all} rows are drawn; format csv writes them all")?;
         }
         Ok(())

@@ -73,7 +73,7 @@ fn compose(rows: &Rows, request: &Request, zone: &TimeZone, room: Room) -> anyho
         None => compose::compose(&table, &choose::choose(&table, request)?, room)?,
     };
     if let Some(drawn) = rows.cut() {
-        let drawn = super::grouped(drawn as u64);
+        let drawn = super::print::grouped(drawn as u64);
         picture.notes.insert(0, format!("Only the first {drawn} rows are drawn; there are more."));
     }
     Ok(picture)

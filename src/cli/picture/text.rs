@@ -86,7 +86,7 @@ fn scientific(value: f64) -> String {
 fn fixed(value: f64, decimals: usize) -> String {
     let text = format!("{:.decimals$}", value.abs());
     let (whole, rest) = text.split_once('.').unwrap_or((&text, ""));
-    let whole = whole.parse().map_or_else(|_| whole.to_owned(), crate::cli::grouped);
+    let whole = whole.parse().map_or_else(|_| whole.to_owned(), crate::cli::print::grouped);
     let sign = if value < 0.0 { "-" } else { "" };
     if rest.is_empty() {
         format!("{sign}{whole}")

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use crate::{Kind, ScanDepth, ScanReport};
 
-use super::super::grouped;
 use super::super::harmless::visible;
+use super::super::print::grouped;
 use super::session::Session;
 
 /// So long a scan may keep the prompt waiting. After it, what it finds is told at a later prompt.

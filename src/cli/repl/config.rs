@@ -17,7 +17,7 @@ use clap::ValueEnum;
 use serde::Deserialize;
 
 use super::super::output::Format;
-use super::super::say;
+use super::super::print::say;
 use super::super::table::Expanded;
 use crate::Zone;
 

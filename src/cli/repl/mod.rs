@@ -43,12 +43,15 @@ use self::config::Config;
 use self::run::{Runner, Stopped};
 use self::session::{Session, Settings};
 use self::statement::What;
+use super::arguments::StoreArg;
 use super::harmless::visible;
 use super::interrupt::{self, Interrupt};
+use super::open::open_to_read;
 use super::output::Format;
+use super::print::say;
 use super::questions::Questions;
 use super::talk::Hold;
-use super::{StoreArg, open_to_read, say, terminal};
+use super::terminal;
 
 /// Ask questions at a prompt, or from a script.
 ///
@@ -129,7 +132,7 @@ const MOST_MISTAKES: u32 = 3;
 /// Does something of which a mistake within ostracon is an error like others: the prompt stays.
 fn guarded<T>(work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(work))
-        .unwrap_or_else(|panic| Err(super::mistake(panic.as_ref())))
+        .unwrap_or_else(|panic| Err(super::mistake::mistake(panic.as_ref())))
 }
 
 /// Reads and answers until somebody leaves.

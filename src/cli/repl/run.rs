@@ -44,7 +44,7 @@ pub(super) struct Runner {
 impl Runner {
     pub(super) fn new(interrupt: Interrupt) -> anyhow::Result<Self> {
         let front = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-        Ok(Self { back: Arc::new(super::super::runtime()?), front: Arc::new(front), interrupt })
+        Ok(Self { back: Arc::new(super::super::open::runtime()?), front: Arc::new(front), interrupt })
     }
 
     /// Waits for it, unless Ctrl-C comes first.

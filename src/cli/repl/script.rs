@@ -4,8 +4,8 @@ use std::io::{self, BufRead};
 use std::process::ExitCode;
 
 use super::super::interrupt::Interrupt;
+use super::super::print::say;
 use super::super::questions::{Question, Questions, without_mark};
-use super::super::say;
 use super::commands::{self, Next};
 use super::incoming::Incoming;
 use super::run::Stopped;
@@ -48,7 +48,7 @@ pub(super) struct Failures {
 
 /// Tells the error of a step; gives whether this was the end.
 fn is_end(session: &mut Session, place: &str, error: anyhow::Error) -> anyhow::Result<bool> {
-    if error.is::<Stopped>() || super::super::is_closed_pipe(&error) {
+    if error.is::<Stopped>() || super::super::print::is_closed_pipe(&error) {
         return Err(error);
     }
     say(&format!("error: {place}: {error:#}"));
@@ -62,7 +62,7 @@ pub(super) fn run(session: &mut Session, questions: &Questions) -> anyhow::Resul
     let done = all(session, questions);
     let failed = session.failures.any;
     match done {
-        Err(error) if !(failed && super::super::is_closed_pipe(&error)) => Err(error),
+        Err(error) if !(failed && super::super::print::is_closed_pipe(&error)) => Err(error),
         _ if failed => Ok(ExitCode::FAILURE),
         _ => Ok(ExitCode::SUCCESS),
     }

@@ -16,8 +16,8 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 
 use super::super::harmless::Harmless;
 use super::super::output::{Answer, Format, Target};
+use super::super::print::{grouped, say};
 use super::super::table::{Expanded, Style};
-use super::super::{grouped, say};
 use super::config::Config;
 use super::names::Names;
 use super::out::Out;
@@ -304,7 +304,7 @@ fn taken_back(out: &mut Out, end: u64) {
 /// Whoever read the answer may have seen enough.
 fn read_enough<T>(written: anyhow::Result<T>) -> anyhow::Result<Option<T>> {
     match written {
-        Err(error) if super::super::is_closed_pipe(&error) => Ok(None),
+        Err(error) if super::super::print::is_closed_pipe(&error) => Ok(None),
         other => other.map(Some),
     }
 }

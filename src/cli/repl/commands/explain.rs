@@ -6,8 +6,8 @@ use datafusion::physical_plan::metrics::MetricsSet;
 use datafusion::physical_plan::{DisplayFormatType, ExecutionPlan};
 use futures::StreamExt;
 
-use super::super::super::grouped;
 use super::super::super::harmless::visible;
+use super::super::super::print::grouped;
 use super::super::super::table::cut;
 use super::super::session::{Asked, Session, screen};
 use super::Next;

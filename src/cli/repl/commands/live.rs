@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::QueryOptions;
 
-use super::super::super::say;
+use super::super::super::print::say;
 use super::super::super::table::cut;
 use super::super::names::texts;
 use super::super::run::Stopped;

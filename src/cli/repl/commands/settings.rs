@@ -5,7 +5,7 @@ use datafusion::common::ScalarValue;
 
 use super::super::super::harmless::visible;
 use super::super::super::output::Format;
-use super::super::super::say;
+use super::super::super::print::say;
 use super::super::super::table::Expanded;
 use super::super::config;
 use super::super::session::Session;

@@ -2,7 +2,7 @@
 
 use crate::Kind;
 
-use super::super::super::grouped;
+use super::super::super::print::grouped;
 use super::super::session::Session;
 use super::Next;
 
