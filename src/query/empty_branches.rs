@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use datafusion::common::Result;
 use datafusion::common::tree_node::Transformed;
-use datafusion::logical_expr::{Expr, LogicalPlan, Projection};
+use datafusion::logical_expr::{Expr, LogicalPlan, Projection, Union};
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 
 /// The rule that removes empty inputs.
@@ -39,23 +39,32 @@ impl OptimizerRule for EmptyBranches {
     }
 
     fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
-        let is_union = matches!(plan, LogicalPlan::Union(_));
-        let rewritten = self.0.rewrite(plan, config)?;
-        match rewritten.data {
-            LogicalPlan::Projection(branch) if is_union => {
-                let columns = branch.input.schema().columns();
-                let named = columns.into_iter().zip(branch.schema.iter()).map(|(column, (table, field))| {
-                    Expr::Column(column).alias_qualified(table.cloned(), field.name())
-                });
-                let projection =
-                    Projection::try_new_with_schema(named.collect(), branch.input, branch.schema)?;
-                Ok(Transformed::new(
-                    LogicalPlan::Projection(projection),
-                    rewritten.transformed,
-                    rewritten.tnr,
-                ))
-            }
-            data => Ok(Transformed::new(data, rewritten.transformed, rewritten.tnr)),
+        match plan {
+            LogicalPlan::Union(union) => match only_branch(&union) {
+                Some(branch) => in_place_of(&union, branch).map(Transformed::yes),
+                None => self.0.rewrite(LogicalPlan::Union(union), config),
+            },
+            plan => self.0.rewrite(plan, config),
         }
     }
+}
+
+/// The branch of a union that is not empty, if all others are.
+fn only_branch(union: &Union) -> Option<&Arc<LogicalPlan>> {
+    let is_empty = |branch: &LogicalPlan| match branch {
+        LogicalPlan::EmptyRelation(empty) => !empty.produce_one_row,
+        _ => false,
+    };
+    let mut left = union.inputs.iter().filter(|branch| !is_empty(branch));
+    left.next().filter(|_| left.next().is_none() && union.inputs.len() > 1)
+}
+
+/// The rows of a branch, with the columns of its union.
+fn in_place_of(union: &Union, branch: &Arc<LogicalPlan>) -> Result<LogicalPlan> {
+    let columns = branch.schema().columns().into_iter().zip(union.schema.iter());
+    let named = columns
+        .map(|(column, (table, field))| Expr::Column(column).alias_qualified(table.cloned(), field.name()));
+    let projection =
+        Projection::try_new_with_schema(named.collect(), Arc::clone(branch), Arc::clone(&union.schema))?;
+    Ok(LogicalPlan::Projection(projection))
 }
