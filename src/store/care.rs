@@ -37,7 +37,7 @@ pub fn scan<'a>(path: impl AsRef<Path>, options: impl Into<ScanOptions<'a>>) -> 
 /// Recovers the store at this path, which may be too damaged to be opened.
 ///
 /// ```
-/// use ostracon::{RecoveryConfig, Store, recover};
+/// use ostracon::{RecoveryConfig, RecoveryMode, Store, recover};
 ///
 /// let folder = tempfile::tempdir()?;
 /// # let path = folder.path().join("facts");
