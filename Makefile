@@ -24,6 +24,8 @@ demo:
 check:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets --quiet -- --deny warnings
+	$(CARGO) clippy --locked --no-default-features --all-targets --quiet -- --deny warnings
+	$(CARGO) clippy --locked --no-default-features --features sql --lib --quiet -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --locked --no-deps --document-private-items --quiet
 
 # The interop tests make a virtual environment; Debian ships the module for that apart.
@@ -38,8 +40,8 @@ test:
 # The tests of the core, which is built without SQL.
 test-core:
 	@if $(CARGO) nextest --version >/dev/null 2>&1; \
-	then $(CARGO) nextest run --locked --no-fail-fast --no-default-features; \
-	else $(CARGO) test --locked --no-default-features --lib --test suite; fi
+	then $(CARGO) nextest run --locked --no-fail-fast --no-default-features && $(CARGO) test --locked --no-default-features --doc; \
+	else $(CARGO) test --locked --no-default-features; fi
 
 # A real Redis to move in from; without it those tests are skipped, and say so.
 test-python:

@@ -1,7 +1,7 @@
-//! One open store, as all layers above the recorder share it: its place, its ledger, its rules, its clock.
+//! The context: what the layers share of one open store, such as its folder, its ledger, its rules and its clock.
 //!
-//! Reading, maintaining and the flush take a [`Context`] and never a [`Store`](crate::Store), which stands on top of
-//! all of them. The query engine is not part of it.
+//! The flush, reads and maintenance take a [`Context`]. They never take a [`Store`](crate::Store), which is the layer
+//! above them. The query engine is not part of the context.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -16,9 +16,9 @@ use crate::place::{self, Found};
 use crate::recorder::{Clock, Recorder};
 use crate::retention::{ConditionParser, Retention, Rules, Selection};
 use crate::settings::Settings;
-use crate::snapshot::{Frozen, Snapshot};
+use crate::snapshot::{Frozen, Snapshot, StoreParts};
 
-/// One open store.
+/// What the layers share of one open store.
 pub(crate) struct Context {
     pub(crate) root: PathBuf,
     pub(crate) disk: Disk,
@@ -83,22 +83,27 @@ impl Context {
         (self.clock)()
     }
 
+    fn parts(&self) -> StoreParts<'_> {
+        let Self { disk, root, ledger, recorder, .. } = self;
+        StoreParts { disk, root, ledger, recorder: recorder.as_ref() }
+    }
+
     /// A stable view of the store as it is now.
     pub(crate) fn snapshot(&self) -> Result<Snapshot> {
-        Snapshot::take(&self.disk, &self.root, &self.ledger, self.recorder.as_ref())
+        Snapshot::take(self.parts())
     }
 
-    /// A stable view of what can be read of the store.
+    /// A stable view of the readable part of the store.
     pub(crate) fn readable_snapshot(&self) -> Result<Snapshot> {
-        Snapshot::take_readable(&self.disk, &self.root, &self.ledger, self.recorder.as_ref())
+        Snapshot::take_readable(self.parts())
     }
 
-    /// The store held still, as the disk has it.
+    /// Holds the store still, as it is on the disk.
     pub(crate) fn freeze(&self) -> Result<Frozen> {
-        Frozen::take(&self.disk, &self.root, &self.ledger, self.recorder.as_ref())
+        Frozen::take(self.parts())
     }
 
-    /// What the rules and holds in force keep of a snapshot, if it is `now`.
+    /// Selects the facts of a snapshot that the rules and holds in force keep at the time `now`.
     pub(crate) fn selection(&self, snapshot: &Snapshot, now: UnixNanos) -> Result<Selection> {
         Selection::of(&self.root, &self.retention, snapshot, now)
     }

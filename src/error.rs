@@ -194,7 +194,7 @@ impl Disk {
         })
     }
 
-    /// Replaces an error by its reason, if the reason is that the store is no longer in its place.
+    /// Replaces an error by [`ErrorKind::Moved`] if the store is no longer in its place.
     pub(crate) fn explain(&self, error: Error) -> Error {
         match self.check_place() {
             Err(moved) if moved.kind() == ErrorKind::Moved => moved,

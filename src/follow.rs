@@ -32,7 +32,7 @@ use hidden::Hidden;
 pub(crate) use source::Found;
 use source::{ChunkRows, Reading, Rest, SegmentReader, Source};
 
-/// The facts of these kinds that are wanted and that are there now, in the store's order.
+/// Reads all current facts of some kinds that `wanted` selects, in the store's order.
 pub(crate) fn facts(context: &Context, kinds: &[Kind], wanted: Wanted, kept: Kept) -> Result<After> {
     let snapshot = Arc::new(context.snapshot()?);
     if let Wanted::After(cursor) = &wanted {

@@ -6,7 +6,8 @@
 //! Papyra. It is not a place for actors' state or mailboxes, not a server, and not a general
 //! database: nothing recorded is ever changed, and SQL only reads.
 //!
-//! ```
+#![cfg_attr(feature = "sql", doc = "```")]
+#![cfg_attr(not(feature = "sql"), doc = "```ignore")]
 //! use ostracon::{Event, Json, Store};
 //!
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -61,7 +62,8 @@
 //! what the ledger says, [`verify()`] whether every fact is accounted for, and [`recover()`] makes a damaged
 //! store whole again. [`Store::backup`] makes a second store with the same facts. A commit says what each of them changed.
 //!
-//! A [`Store`] (`store/`) stands on all of these. What they share of one open store is a `Context` (`context.rs`).
+//! The methods of [`Store`] are in `store/`, the layer above all of these. The layers share one `Context`
+//! (`context.rs`) for each open store.
 //!
 //! # Features
 //!
@@ -72,7 +74,7 @@
 //!
 //! Everything that touches the disk goes through [`disk`], which can be told to fail.
 
-// In the order in which they stand on one another: a module uses none that is declared after it.
+// The order of the layers: a module uses only modules that are declared before it. A test checks this.
 pub mod disk;
 mod environment;
 mod error;

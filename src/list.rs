@@ -40,7 +40,7 @@ pub(crate) fn newest(
     newest_of(context, &snapshot, kind, limit, since, cancel, Err).map(|listed| listed.facts)
 }
 
-/// The same facts, as far as they can be read.
+/// Lists the newest facts without those that cannot be read, and the damage.
 pub(crate) fn newest_readable(
     context: &Context,
     cancel: &AtomicBool,

@@ -149,7 +149,7 @@ impl Recorder {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps other flushes waiting.
+    /// Locks out other flushes, and returns what earlier flushes tried.
     pub(crate) fn flushing(&self) -> MutexGuard<'_, Attempts> {
         self.flushing.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -35,6 +35,16 @@ use crate::recorder::Recorder;
 /// How often the head may move while it is being pinned.
 const MOST_ATTEMPTS: usize = 1000;
 
+/// What a snapshot is taken of.
+#[derive(Clone, Copy)]
+pub(crate) struct StoreParts<'a> {
+    pub(crate) disk: &'a Disk,
+    pub(crate) root: &'a Path,
+    pub(crate) ledger: &'a Ledger,
+    /// Of this process, if it has the store open for writing.
+    pub(crate) recorder: Option<&'a Recorder>,
+}
+
 /// One stable view of a store. Cheap to share; it keeps the files it needs from being deleted.
 pub(crate) struct Snapshot {
     pub(crate) state: Arc<State>,
@@ -71,14 +81,10 @@ struct OpenJournal {
 
 impl Snapshot {
     /// Takes a snapshot now.
-    pub(crate) fn take(
-        disk: &Disk,
-        root: &Path,
-        ledger: &Ledger,
-        recorder: Option<&Recorder>,
-    ) -> Result<Self> {
+    pub(crate) fn take(from: StoreParts<'_>) -> Result<Self> {
+        let StoreParts { disk, ledger, .. } = from;
         let explain = |error| disk.explain(error);
-        let tails = Tails::open(disk, root, recorder).map_err(explain)?;
+        let tails = Tails::open(from).map_err(explain)?;
         let (state, pin) = Pin::head(ledger).map_err(explain)?;
         // Had another store come into the place meanwhile, its journals would be taken for ours.
         disk.check_place()?;
@@ -87,14 +93,10 @@ impl Snapshot {
 
     /// Takes a snapshot of what can be read: where the ledger cannot, by what is known of it, and of damaged
     /// journals the sound part.
-    pub(crate) fn take_readable(
-        disk: &Disk,
-        root: &Path,
-        ledger: &Ledger,
-        recorder: Option<&Recorder>,
-    ) -> Result<Self> {
+    pub(crate) fn take_readable(from: StoreParts<'_>) -> Result<Self> {
+        let StoreParts { disk, ledger, .. } = from;
         let explain = |error| disk.explain(error);
-        let tails = Tails::open(disk, root, recorder).map_err(explain)?;
+        let tails = Tails::open(from).map_err(explain)?;
         let (state, pin, damage) = match Pin::head(ledger) {
             Ok((state, pin)) => (state, Some(pin), Vec::new()),
             // That the store itself is elsewhere by now is looked at below.
@@ -168,7 +170,8 @@ struct Tails {
 }
 
 impl Tails {
-    fn open(disk: &Disk, root: &Path, recorder: Option<&Recorder>) -> Result<Self> {
+    fn open(from: StoreParts<'_>) -> Result<Self> {
+        let StoreParts { disk, root, recorder, .. } = from;
         let own = recorder.map(Recorder::own_chunks).unwrap_or_default();
         let mut others = Vec::new();
         let mut uncertain = BTreeSet::new();
@@ -206,12 +209,8 @@ pub(crate) struct Frozen {
 impl Frozen {
     /// Holds the store as the disk has it: what this process records is read from its journal, like
     /// everybody else's.
-    pub(crate) fn take(
-        disk: &Disk,
-        root: &Path,
-        ledger: &Ledger,
-        recorder: Option<&Recorder>,
-    ) -> Result<Self> {
+    pub(crate) fn take(from: StoreParts<'_>) -> Result<Self> {
+        let StoreParts { disk, root, ledger, recorder } = from;
         if let Some(recorder) = recorder {
             recorder.lock().write_pending()?;
         }

@@ -1,9 +1,9 @@
 //! The store: everything wired together.
 
 mod builder;
-mod care;
 mod consumers;
 mod importing;
+mod maintenance;
 mod partial;
 mod reading;
 mod retention;
@@ -30,14 +30,14 @@ use crate::settings::Durability;
 use crate::snapshot::Snapshot;
 
 pub use builder::StoreBuilder;
-pub use care::{backup, recover, scan, verify, verify_at};
+pub use maintenance::{backup, recover, scan, verify, verify_at};
 
 /// How conditions of rules and holds are read.
 #[cfg(feature = "sql")]
 const CONDITIONS: ConditionParser = parse_condition;
 #[cfg(not(feature = "sql"))]
 const CONDITIONS: ConditionParser = |_, _| {
-    let why = "conditions are read in SQL, which this program was built without (the feature `sql`)";
+    let why = "conditions need SQL, and this program was built without the feature `sql`";
     Err(Error::new(ErrorKind::Query, why))
 };
 

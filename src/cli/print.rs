@@ -4,7 +4,7 @@ use std::io;
 
 use super::harmless;
 
-/// A line for people, or some. That nobody listens is no error.
+/// Writes lines to standard error. A closed standard error is not a failure.
 pub(in crate::cli) fn say(text: &str) {
     use std::io::Write;
     let _ = writeln!(io::stderr().lock(), "{}", harmless::lines(text));

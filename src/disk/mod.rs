@@ -105,7 +105,7 @@ const BOOT_ID_AFTER_POWER_FAILURE: &str = "00000000-0000-4000-8000-706f7765726f"
 pub(crate) enum Misplaced {
     /// Its path leads to another folder, or to none.
     Moved(String),
-    /// That could not be found out.
+    /// The check itself failed.
     Unknown(io::Error),
 }
 

@@ -14,7 +14,7 @@ use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 /// The rule that removes empty inputs.
 const PROPAGATE: &str = "propagate_empty_relation";
 
-/// That rule, with the right columns for what is left of a union.
+/// The rule `propagate_empty_relation`, with the right columns for a union's only branch.
 #[derive(Debug)]
 pub(super) struct EmptyBranches(Arc<dyn OptimizerRule + Send + Sync>);
 
@@ -49,7 +49,7 @@ impl OptimizerRule for EmptyBranches {
     }
 }
 
-/// The branch of a union that is not empty, if all others are.
+/// Returns the only branch of a union that is not empty, if all other branches are empty.
 fn only_branch(union: &Union) -> Option<&Arc<LogicalPlan>> {
     let is_empty = |branch: &LogicalPlan| match branch {
         LogicalPlan::EmptyRelation(empty) => !empty.produce_one_row,
@@ -59,7 +59,7 @@ fn only_branch(union: &Union) -> Option<&Arc<LogicalPlan>> {
     left.next().filter(|_| left.next().is_none() && union.inputs.len() > 1)
 }
 
-/// The rows of a branch, with the columns of its union.
+/// Makes a projection of a branch that has the columns of the union.
 fn in_place_of(union: &Union, branch: &Arc<LogicalPlan>) -> Result<LogicalPlan> {
     let columns = branch.schema().columns().into_iter().zip(union.schema.iter());
     let named = columns

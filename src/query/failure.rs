@@ -1,4 +1,4 @@
-//! Why a query failed: the errors of DataFusion, Arrow and Parquet as ours.
+//! Converts errors of DataFusion, Arrow and Parquet into [`Error`].
 
 use std::io;
 use std::path::Path;

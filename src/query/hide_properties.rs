@@ -1,4 +1,4 @@
-//! A node that hides what its input says of itself and is wrong about.
+//! A plan node that hides wrong properties of its input.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,17 +13,17 @@ use datafusion::physical_plan::{
 
 use super::single_input::{passes_filters, same_rows, single_input};
 
-/// What is hidden.
+/// The properties that a node hides.
 #[derive(Clone, Debug)]
 pub(super) enum Hidden {
     /// Which columns are constant, and which are equal.
     Constants,
-    /// That, and the orders by these columns.
+    /// The constants, and the orders by these columns.
     OrdersBy(Vec<usize>),
 }
 
 impl Hidden {
-    /// What is left of the properties of a node.
+    /// Returns the properties of a node without the hidden ones.
     fn left_of(&self, input: &Arc<dyn ExecutionPlan>) -> EquivalenceProperties {
         let orders = input.equivalence_properties().oeq_class().iter().cloned();
         match self {
@@ -49,7 +49,7 @@ pub(super) struct HidePropertiesExec {
 }
 
 impl HidePropertiesExec {
-    /// Hides this of the properties of a node.
+    /// Hides properties of a node.
     pub(super) fn new(hidden: Hidden, input: Arc<dyn ExecutionPlan>) -> Self {
         let properties = PlanProperties::clone(input.properties()).with_eq_properties(hidden.left_of(&input));
         Self { hidden, input, properties: Arc::new(properties) }
@@ -82,7 +82,7 @@ impl ExecutionPlan for HidePropertiesExec {
         vec![false]
     }
 
-    /// A sort of orders that are hidden must not be moved below, where it seems needless.
+    /// A sort by a hidden order must stay above this node: below it, the optimizer would remove the sort.
     fn maintains_input_order(&self) -> Vec<bool> {
         vec![matches!(self.hidden, Hidden::Constants)]
     }

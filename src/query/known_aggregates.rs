@@ -47,7 +47,7 @@ impl PhysicalOptimizerRule for KnownAggregates {
     }
 }
 
-/// A node that gives the results of an aggregate, if they are known.
+/// Returns a node with the results of an aggregate, if statistics have them.
 fn results(node: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     let Some(aggregate) = node.downcast_ref::<AggregateExec>() else { return Ok(None) };
     let Some(first) = first_stage(aggregate) else { return Ok(None) };
@@ -73,7 +73,7 @@ fn results(node: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan
     Ok(Some(Arc::new(ProjectionExec::try_new(results, one_row)?)))
 }
 
-/// The stage of an aggregate that takes rows: itself, or a partial one below it.
+/// Finds the stage of an aggregate that reads rows: the aggregate itself, or its partial aggregate below.
 fn first_stage(aggregate: &AggregateExec) -> Option<&AggregateExec> {
     let mut stage = aggregate;
     while stage.mode().input_mode() != AggregateInputMode::Raw {

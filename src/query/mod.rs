@@ -86,6 +86,7 @@ use datafusion::execution::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionContext;
 
+#[cfg(feature = "cli")]
 pub(crate) use failure::TO_RECOVER;
 pub use failure::query_error;
 pub(crate) use guard::check_text;

@@ -29,7 +29,7 @@ impl QueryOptions {
         Self::default()
     }
 
-    /// Stops the query so long after its first row was asked for.
+    /// Stops the query when this time has passed since its first row was requested.
     pub const fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self

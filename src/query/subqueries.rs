@@ -117,8 +117,8 @@ fn operands_below(node: LogicalPlan, queries: &mut usize) -> Result<Transformed<
     put_below(node, "__operand_", queries, replace, |rows, queries| Ok(operands_below(rows, queries)?.data))
 }
 
-/// A node whose columns may be NULL where those below have become so. The types of a union are not those of its inputs
-/// before all have been cast.
+/// Makes the columns of a node nullable where the columns below it have become nullable. A union keeps its types: its
+/// inputs may have other types until the planner has cast them.
 fn as_nullable_as_below(node: LogicalPlan) -> Result<LogicalPlan> {
     let LogicalPlan::Union(Union { inputs, schema }) = node else { return node.recompute_schema() };
     let is_nullable = |at: usize| {

@@ -1,14 +1,15 @@
-//! Orders by `max` and `min` over a window.
+//! Orders by aggregates over windows.
 //!
-//! `max(x) OVER (ORDER BY seq)` never becomes less, so DataFusion 55.2 takes its rows as sorted by it, with NULLs last.
-//! But the first rows have NULL, as long as no `x` was there. So it removes the sort from a query that orders by such a
-//! column. This rule hides these orders.
+//! `max(x) OVER (ORDER BY seq)` never decreases. So DataFusion 55.2 assumes that its rows are sorted by it, with NULLs
+//! last, and removes the sort from a query that orders by this column. But the column is NULL in the first rows, up to
+//! the first `x`. This rule hides such orders.
 
 use std::sync::Arc;
 
 use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::logical_expr::SetMonotonicity;
 use datafusion::physical_expr::window::{PlainAggregateWindowExpr, SlidingAggregateWindowExpr, WindowExpr};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
@@ -16,7 +17,7 @@ use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 
 use super::hide_properties::{Hidden, HidePropertiesExec};
 
-/// Hides the orders by `max` and `min` over windows.
+/// Hides the orders by aggregates over windows that may be NULL.
 #[derive(Debug)]
 pub(super) struct HideWindowOrders;
 
@@ -31,11 +32,11 @@ impl PhysicalOptimizerRule for HideWindowOrders {
 
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
         let plan = plan.transform_up(|node| {
-            let extremes = extremes(&node);
-            Ok(if extremes.is_empty() {
+            let columns = sorted_with_nulls(&node);
+            Ok(if columns.is_empty() {
                 Transformed::no(node)
             } else {
-                Transformed::yes(Arc::new(HidePropertiesExec::new(Hidden::OrdersBy(extremes), node)) as _)
+                Transformed::yes(Arc::new(HidePropertiesExec::new(Hidden::OrdersBy(columns), node)) as _)
             })
         })?;
         Ok(plan.data)
@@ -48,11 +49,11 @@ fn windows(node: &Arc<dyn ExecutionPlan>) -> &[Arc<dyn WindowExpr>] {
     all.or_else(bounded).unwrap_or_default()
 }
 
-/// The columns of a window's node that are extremes and may be NULL.
-fn extremes(node: &Arc<dyn ExecutionPlan>) -> Vec<usize> {
+/// The columns of a window's node that DataFusion takes as sorted, and that may be NULL.
+fn sorted_with_nulls(node: &Arc<dyn ExecutionPlan>) -> Vec<usize> {
     let windows = windows(node);
     let first = node.schema().fields().len().saturating_sub(windows.len());
-    let is_extreme = |window: &Arc<dyn WindowExpr>| {
+    let may_begin_with_null = |window: &Arc<dyn WindowExpr>| {
         let window = window.as_any();
         let plain = window
             .downcast_ref::<PlainAggregateWindowExpr>()
@@ -62,8 +63,10 @@ fn extremes(node: &Arc<dyn ExecutionPlan>) -> Vec<usize> {
                 .downcast_ref::<SlidingAggregateWindowExpr>()
                 .map(SlidingAggregateWindowExpr::get_aggregate_expr)
         };
-        plain.or_else(sliding).is_some_and(|aggregate| matches!(aggregate.fun().name(), "max" | "min"))
+        plain.or_else(sliding).is_some_and(|aggregate| {
+            aggregate.set_monotonicity() != SetMonotonicity::NotMonotonic && aggregate.field().is_nullable()
+        })
     };
-    let extremes = windows.iter().enumerate().filter(|(_, window)| is_extreme(window));
-    extremes.map(|(at, _)| first + at).collect()
+    let columns = windows.iter().enumerate().filter(|(_, window)| may_begin_with_null(window));
+    columns.map(|(at, _)| first + at).collect()
 }

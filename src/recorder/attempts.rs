@@ -1,4 +1,4 @@
-//! What the flushes of this process have tried.
+//! The commits that flushes of this process have attempted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

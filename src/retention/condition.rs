@@ -1,7 +1,7 @@
 //! Conditions of rules and holds on facts.
 //!
-//! What a condition looks like is not known here: the query engine stands above this layer, and reads conditions that
-//! are written in SQL. A store is opened with a [`ConditionParser`].
+//! This layer does not know how conditions are written: the query engine, a layer above, reads conditions in SQL. A store
+//! is opened with a [`ConditionParser`].
 
 use std::fmt;
 use std::sync::Arc;

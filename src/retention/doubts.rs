@@ -41,7 +41,7 @@ impl std::fmt::Display for RetentionDoubt {
     }
 }
 
-/// The rules and holds in force whose conditions fail on facts of a snapshot, with the number of these facts.
+/// Finds the rules and holds in force whose conditions fail on facts of a snapshot, and counts these facts.
 ///
 /// Facts are read only where a condition can fail at all.
 pub(crate) fn doubts(root: &Path, retention: &Retention, snapshot: &Snapshot) -> Result<Vec<RetentionDoubt>> {

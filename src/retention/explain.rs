@@ -131,7 +131,7 @@ pub(crate) fn rules_in_force(retention: &Retention) -> Vec<RuleInForce> {
     in_force.collect()
 }
 
-/// What becomes of the facts of a snapshot: of all, of those of one kind, or of those that a condition picks.
+/// Explains which facts of a snapshot are kept: of all facts, of one kind, or of the facts that a condition selects.
 pub(crate) fn explain(
     root: &Path,
     retention: &Retention,

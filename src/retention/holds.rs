@@ -22,7 +22,8 @@ const MAX_NAME_BYTES: usize = 200;
 
 /// What a hold covers, and why.
 ///
-/// ```
+#[cfg_attr(feature = "sql", doc = "```")]
+#[cfg_attr(not(feature = "sql"), doc = "```ignore")]
 /// # use ostracon::{Event, Hold, Json, Kind, Store};
 /// # let folder = tempfile::tempdir()?;
 /// # let store = Store::open(folder.path().join("facts"))?;
@@ -92,7 +93,7 @@ pub(crate) fn add_hold(ledger: &Ledger, parser: ConditionParser, name: &str, hol
         return refuse("a name is one line, not empty, of at most 200 bytes");
     }
     if hold.reason.trim().is_empty() {
-        return refuse("somebody will ask for its reason");
+        return refuse("a hold needs a reason");
     }
     for kind in Kind::ALL.into_iter().filter(|kind| hold.kind.is_none_or(|of| of == *kind)) {
         if let Some(text) = &hold.predicate {
@@ -226,5 +227,31 @@ impl Retention {
             })
         });
         Arc::clone(covers)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rules::Rules;
+    use super::*;
+    use crate::settings::retention::RetentionPolicy;
+
+    #[test]
+    fn a_hold_whose_condition_cannot_be_read_covers_everything_of_its_kind() {
+        let unreadable: ConditionParser =
+            |_, _| Err(Error::new(ErrorKind::Query, "it is in another language"));
+        let policy = RetentionPolicy::new();
+        let rules = Rules::new(&policy, unreadable).unwrap();
+        let retention = Retention::new(&policy, rules, None, unreadable);
+        let hold = |predicate: &str| ledger::Hold {
+            kind: Some(Kind::Event),
+            predicate: Some(predicate.to_owned()),
+            reason: "case 4711".to_owned(),
+            by: "legal".to_owned(),
+        };
+        let holds = BTreeMap::from([("a".to_owned(), hold("seq = 1"))]);
+        let [events, audits, letters] = retention.holds(&holds);
+        assert!(events.iter().all(|held| held.is_everything()) && events.len() == 1);
+        assert!(audits.is_empty() && letters.is_empty());
     }
 }

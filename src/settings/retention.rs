@@ -23,7 +23,8 @@ pub(crate) const MAX_CLOCK_LEAD: Duration = Duration::from_hours(400 * 24);
 /// A policy given in code takes the place of the one in `ostracon.toml`. Facts that it does not
 /// keep are hidden from every read, and go for good when the store is compacted.
 ///
-/// ```
+#[cfg_attr(feature = "sql", doc = "```")]
+#[cfg_attr(not(feature = "sql"), doc = "```ignore")]
 /// use std::time::Duration;
 /// use ostracon::{Kind, RetentionLimits, RetentionPolicy, RetentionRule};
 ///

@@ -16,7 +16,7 @@ impl Store {
         ConsumerGroup::new(self.context(), kind, name.into())
     }
 
-    /// What every consumer group was given, and what is pending.
+    /// Summarizes every consumer group: delivered and pending facts.
     ///
     /// # Errors
     /// [`ErrorKind::Damaged`] if the state of a group is, and the operating system's errors.

@@ -43,8 +43,8 @@ impl Store {
         list::newest(self.context(), cancel, kind, limit, since)
     }
 
-    /// The newest facts as [`Store::list`] gives them, as far as they can be read: what is wrong with
-    /// segments, journals and the ledger is told, and what of them can be read is given.
+    /// Lists the newest facts as [`Store::list`] does, without those that cannot be read. The result also has the
+    /// damage of segments, journals and the ledger.
     ///
     /// # Errors
     /// The operating system's errors.

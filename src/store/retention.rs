@@ -50,7 +50,7 @@ impl Store {
         self.context().retention.problem()
     }
 
-    /// The rules and holds in force whose conditions fail on facts that are there, with their number.
+    /// Finds the rules and holds in force whose conditions fail on facts of the store, and counts these facts.
     ///
     /// Facts are read only where a condition can fail at all.
     ///

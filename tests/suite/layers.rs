@@ -203,8 +203,8 @@ fn defined(file: &File) -> Vec<String> {
     names.collect()
 }
 
-/// The dispatcher of commands knows each of them, and the steps of a recovery are put in order by one function: none
-/// of them knows what is above it.
+/// The dispatcher calls the commands, and one function calls the steps of a recovery. No command and no step uses its
+/// caller.
 #[test]
 fn no_part_of_the_command_line_or_of_a_recovery_uses_what_stands_above_it() {
     let modules = modules();

@@ -69,3 +69,5 @@ mod support;
 mod surroundings;
 #[cfg(feature = "cli")]
 mod tail;
+#[cfg(not(feature = "sql"))]
+mod without_sql;

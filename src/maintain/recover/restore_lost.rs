@@ -51,8 +51,8 @@ pub(super) fn restore(work: &mut Work<'_>, path: &str) -> Result<bool> {
         segments.iter().try_fold(Total::default(), |total, segment| total.plus(Total::of(segment)))
     };
     let lost = repair.lost.iter().try_fold(Total::default(), |sum, lost| sum.plus(lost.total));
-    // Facts that were only in doubt are in other segments by now, altered or not.
-    let restores = whole || !repair.lost.is_empty();
+    // After a compaction only lost facts can be restored: facts in doubt are in other segments then, altered or not.
+    let restores = whole || repair.lost_facts() > 0;
     let found = found_of(&repair, total(&add), total(&remove), lost).filter(|_| restores);
     let Some(found) = found else {
         segment::discard(work.disk, work.root, &add);
@@ -60,7 +60,7 @@ pub(super) fn restore(work: &mut Work<'_>, path: &str) -> Result<bool> {
             "{path} has facts that commit {} {}, but the facts that it saved were compacted after that, and which of them \
              retention rules dropped, or damage altered, cannot be told; the file was moved aside",
             repair.by,
-            if repair.lost.is_empty() { "kept in doubt" } else { "gave up as lost" },
+            if repair.lost_facts() == 0 { "kept in doubt" } else { "gave up as lost" },
         ));
         work.move_stranger(&place)?;
         return Ok(true);
@@ -203,7 +203,7 @@ fn discard_unless_live(work: &Work<'_>, add: &[Segment]) -> Result<()> {
     Ok(())
 }
 
-/// Whether the segments that replaced it are live, and no other live segment has one of the facts of its file.
+/// Checks that the segments which replaced the file are live, and that no other live segment has a fact of the file.
 fn can_replace_heirs(work: &Work<'_>, state: &State, repair: &LossyRepair, file: &Path) -> Result<bool> {
     let is_live = |heir: &Segment| state.segments(heir.kind).iter().any(|live| **live == *heir);
     if !repair.heirs.iter().all(is_live) {

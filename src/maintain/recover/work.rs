@@ -1,4 +1,4 @@
-//! A recovery under way: what all its steps share.
+//! The state that all steps of a recovery share.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

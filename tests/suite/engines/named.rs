@@ -40,9 +40,10 @@ fn everywhere(check: impl Fn(&dyn Fn(&str) -> Rows)) {
 }
 
 /// Each question with its one answer.
-fn answers(of: &[(&str, Value)]) {
+fn answers(of: &[(impl AsRef<str>, Value)]) {
     everywhere(|ask| {
         for (sql, right) in of {
+            let sql = sql.as_ref();
             let Value::Array(right) = right else { panic!("an answer is rows") };
             let mut rows: Vec<Value> = ask(sql).into_iter().map(Value::Array).collect();
             if !sql.contains("ORDER BY") {
@@ -921,10 +922,7 @@ fn a_column_that_a_query_without_rows_gives_is_null() {
         ("t.seq NOT IN (SELECT u.n FROM (SELECT (SELECT seq FROM audits) AS n FROM dead_letters) AS u)", 0),
         ("EXISTS (SELECT 1 FROM dead_letters AS d WHERE d.seq = t.n)", 0),
     ];
-    let questions: Vec<_> =
-        questions.into_iter().map(|(condition, right)| (of_nobody(condition), json!([[right]]))).collect();
-    let questions: Vec<_> = questions.iter().map(|(sql, right)| (sql.as_str(), right.clone())).collect();
-    answers(&questions);
+    answers(&questions.map(|(condition, right)| (of_nobody(condition), json!([[right]]))));
 }
 
 #[test]
@@ -968,7 +966,6 @@ fn rows_are_ordered_by_extremes_over_windows_that_begin_with_null() {
             json!([["E: a", 7], ["E: a", 10], [null, 1], [null, 4]]),
         ),
     ];
-    let questions: Vec<_> = questions.iter().map(|(sql, right)| (sql.as_str(), right.clone())).collect();
     answers(&questions);
 }
 
@@ -1021,6 +1018,5 @@ fn a_filter_on_a_union_with_empty_branches_is_that_of_its_own_column() {
             10,
         ),
     ];
-    let questions: Vec<_> = questions.iter().map(|(sql, right)| (sql.as_str(), json!([[right]]))).collect();
-    answers(&questions);
+    answers(&questions.map(|(sql, right)| (sql, json!([[right]]))));
 }

@@ -1,4 +1,4 @@
-//! Looking after a store: whether it is whole, mending it, merging its files, and copies of it.
+//! Maintenance of a store: scan, verify, recover, compact and backup.
 
 use std::path::Path;
 
