@@ -1,7 +1,8 @@
 # make demo    build, import real facts, ask five saved queries
 # make test    every test, of the crate and of the Python package, which it builds and installs
-# make test-core   the tests of the core alone, without SQL: no DataFusion is built
+# make test-core   the core alone, without SQL, where it differs; no DataFusion is built
 # make check   formatting, lints, docs
+# make check-features   all tests of the core without SQL, lints of the library with SQL and no command line
 # make fuzz    new seeds of mutated stores; SECONDS=3600 for an hour
 # make compare QUERIES=200000 SEED=7    made-up questions for Ostracon, DuckDB and SQLite: more than the tests ask
 # make kills    500 killed writers in each scene with a backup, a damaged commit, a renamed store
@@ -14,7 +15,7 @@ DEMO ?= target/demo-store
 VENV ?= target/python
 TESTED_WITH = maturin==1.* papyra==0.3.0 pytest trio pyarrow polars numpy pandas starlette redis
 
-.PHONY: demo test test-core test-python check fuzz compare kills bench versus
+.PHONY: demo test test-core check-features test-python check fuzz compare kills bench versus
 
 demo:
 	@mkdir -p $(dir $(DEMO))
@@ -25,7 +26,6 @@ check:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets --quiet -- --deny warnings
 	$(CARGO) clippy --locked --no-default-features --all-targets --quiet -- --deny warnings
-	$(CARGO) clippy --locked --no-default-features --features sql --lib --quiet -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --locked --no-deps --document-private-items --quiet
 
 # The interop tests make a virtual environment; Debian ships the module for that apart.
@@ -37,11 +37,13 @@ test:
 	$(MAKE) test-core
 	$(MAKE) test-python
 
-# The tests of the core, which is built without SQL.
+# What the core does otherwise than the whole; check-features runs all of its tests.
 test-core:
-	@if $(CARGO) nextest --version >/dev/null 2>&1; \
-	then $(CARGO) nextest run --locked --no-fail-fast --no-default-features && $(CARGO) test --locked --no-default-features --doc; \
-	else $(CARGO) test --locked --no-default-features; fi
+	$(CARGO) test --locked --no-default-features --test suite without_sql
+
+check-features:
+	$(CARGO) test --locked --no-default-features
+	$(CARGO) clippy --locked --no-default-features --features sql --lib --quiet -- --deny warnings
 
 # A real Redis to move in from; without it those tests are skipped, and say so.
 test-python:

@@ -961,6 +961,12 @@ fn rows_are_ordered_by_extremes_over_windows_that_begin_with_null() {
         ),
         (
             String::from(
+                "SELECT max(seq) OVER (ORDER BY seq ROWS BETWEEN 2 PRECEDING AND 1 PRECEDING) AS m FROM events ORDER BY m LIMIT 1",
+            ),
+            json!([[1]]),
+        ),
+        (
+            String::from(
                 "SELECT max(error) OVER (PARTITION BY actor_address ORDER BY seq) AS m, seq FROM events ORDER BY actor_address, m, seq LIMIT 4",
             ),
             json!([["E: a", 7], ["E: a", 10], [null, 1], [null, 4]]),
