@@ -2,7 +2,7 @@
 # make test    every test, of the crate and of the Python package, which it builds and installs
 # make test-core   the core alone, without SQL, where it differs; no DataFusion is built
 # make check   formatting, lints, docs
-# make check-features   all tests of the core without SQL, lints of the library with SQL and no command line
+# make check-features   all tests of the core without SQL, lints of the library alone
 # make fuzz    new seeds of mutated stores; SECONDS=3600 for an hour
 # make compare QUERIES=200000 SEED=7    made-up questions for Ostracon, DuckDB and SQLite: more than the tests ask
 # make kills    500 killed writers in each scene with a backup, a damaged commit, a renamed store
@@ -25,8 +25,8 @@ demo:
 check:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets --quiet -- --deny warnings
-	$(CARGO) clippy --locked --no-default-features --all-targets --quiet -- --deny warnings
-	RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --locked --no-deps --document-private-items --quiet
+	$(CARGO) clippy --locked --package ostracon --no-default-features --all-targets --quiet -- --deny warnings
+	RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items --quiet
 
 # The interop tests make a virtual environment; Debian ships the module for that apart.
 test:
@@ -39,11 +39,11 @@ test:
 
 # What the core does otherwise than the whole; check-features runs all of its tests.
 test-core:
-	$(CARGO) test --locked --no-default-features --test suite without_sql
+	$(CARGO) test --locked --package ostracon --no-default-features --test suite without_sql
 
 check-features:
-	$(CARGO) test --locked --no-default-features
-	$(CARGO) clippy --locked --no-default-features --features sql --lib --quiet -- --deny warnings
+	$(CARGO) test --locked --package ostracon --no-default-features
+	$(CARGO) clippy --locked --package ostracon --lib --quiet -- --deny warnings
 
 # A real Redis to move in from; without it those tests are skipped, and say so.
 test-python:

@@ -67,7 +67,7 @@ fn ask(store: &Store) {
 }
 
 fn compact(title: &str, path: &std::path::Path, policy: Option<RetentionPolicy>) {
-    let mut builder = Store::builder().maintenance();
+    let mut builder = Store::builder().access(ostracon::Access::Maintain);
     if let Some(policy) = policy {
         builder = builder.retention(policy);
     }
@@ -114,7 +114,7 @@ fn main() {
         begun.elapsed().as_secs_f64()
     );
 
-    let reader = Store::builder().read_only(true).open(&path).unwrap();
+    let reader = Store::builder().access(ostracon::Access::Read).open(&path).unwrap();
     println!("queries before:");
     ask(&reader);
     compact("merge", &path, None);

@@ -51,7 +51,7 @@ fn read(criterion: &mut Criterion) {
     }
     group.bench_function("open to read, SELECT 1", |bench| {
         bench.iter(|| {
-            let store = Store::builder().read_only(true).open(&path).unwrap();
+            let store = Store::builder().access(ostracon::Access::Read).open(&path).unwrap();
             runtime.block_on(async { store.sql("SELECT 1").await.unwrap().collect().await.unwrap() })
         });
     });

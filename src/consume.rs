@@ -35,7 +35,7 @@ use std::time::Duration;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{FactId, Kind};
-use crate::follow::{self, Cursor, Found, Kept, Wanted};
+use crate::follow::{self, Cursor, Found, RetentionFilter, Wanted};
 pub(crate) use file::{LOCK, StateName, check as check_state};
 use file::{Lock, newest};
 pub use start::StartAt;
@@ -188,7 +188,7 @@ impl<'s> ConsumerGroup<'s> {
                 return Err(Error::new(ErrorKind::Overloaded, why));
             }
             let wanted = Wanted::After(state.delivered().clone());
-            let mut next = follow::facts(self.context, &[self.kind], wanted, Kept::Noted)?;
+            let mut next = follow::facts(self.context, &[self.kind], wanted, RetentionFilter::Noted)?;
             let facts: Vec<Found> = next.by_ref().take(most.min(room)).collect::<Result<_>>()?;
             let ids = facts.iter().map(|fact| fact.position.id());
             let before = state.delivered().clone();
@@ -298,10 +298,10 @@ impl<'s> ConsumerGroup<'s> {
             if facts.len() >= most {
                 break;
             }
-            let mut found = self.these(some, Kept::ByRules)?;
+            let mut found = self.these(some, RetentionFilter::ByRules)?;
             let missing: Vec<FactId> = some.iter().copied().filter(|id| !found.contains_key(id)).collect();
             if !missing.is_empty() {
-                let hidden = self.these(&missing, Kept::All)?;
+                let hidden = self.these(&missing, RetentionFilter::All)?;
                 gone.extend(missing.into_iter().filter(|id| !hidden.contains_key(id)));
             }
             facts.extend(some.iter().filter_map(|id| found.remove(id)));
@@ -313,7 +313,7 @@ impl<'s> ConsumerGroup<'s> {
     }
 
     /// The facts of these names that are there.
-    fn these(&self, ids: &[FactId], kept: Kept) -> Result<BTreeMap<FactId, Found>> {
+    fn these(&self, ids: &[FactId], kept: RetentionFilter) -> Result<BTreeMap<FactId, Found>> {
         let wanted = Wanted::These(ids.iter().copied().collect());
         let facts = follow::facts(self.context, &[self.kind], wanted, kept)?;
         facts.map(|fact| fact.map(|fact| (fact.position.id(), fact))).collect()

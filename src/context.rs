@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fact::UnixNanos;
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
-use crate::place::{self, Found};
+use crate::place::{self, PlaceState};
 use crate::recorder::{Clock, Recorder};
 use crate::retention::{ConditionParser, Retention, Rules, Selection};
 use crate::settings::Settings;
@@ -32,15 +32,16 @@ pub(crate) struct Context {
     pub(crate) recorder: Option<Recorder>,
 }
 
-/// What a store was opened for.
+/// What a store is opened for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Access {
-    /// Recording, and all that follows from it.
+#[non_exhaustive]
+pub enum Access {
+    /// Recording, and everything else. The store is created if there is none.
     #[default]
     Write,
-    /// Looking after what is there: commits are made, but no stream is claimed.
+    /// Holds, compaction and recovery, which commit. Nothing can be recorded, and nothing is created or flushed.
     Maintain,
-    /// Reading only.
+    /// Reading only. Nothing is created, locked, flushed or committed.
     Read,
 }
 
@@ -57,7 +58,7 @@ impl Context {
     /// [`ErrorKind::NotAStore`], [`ErrorKind::Settings`], [`ErrorKind::Damaged`] if the ledger cannot be read, and the
     /// operating system's errors.
     pub(crate) fn open_for_reading(root: &Path, parser: ConditionParser) -> Result<Self> {
-        if place::look(root)? != Found::Store {
+        if place::look(root)? != PlaceState::Store {
             return Err(place::not_a_store(root, "there is no store"));
         }
         let settings = Settings::load(root)?;

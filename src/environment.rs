@@ -2,7 +2,6 @@
 //!
 //! Such a failure says nothing of a file's bytes, and must not be told as damage.
 
-#[cfg(feature = "sql")]
 use std::any::Any;
 use std::io;
 use std::path::Path;
@@ -47,7 +46,6 @@ fn of_code(code: &str) -> Option<io::Error> {
 
 /// The operating system's error in the text of a panic. Tokio panics if it gets no thread or no descriptor; its text
 /// has the error either in its `Display` form or in its `Debug` form, `Os { code: 24, kind: …`.
-#[cfg(feature = "sql")]
 pub(crate) fn named_in_panic(panic: &(dyn Any + Send)) -> Option<io::Error> {
     let text = panic_text(panic)?;
     named_in(text).or_else(|| {
@@ -57,7 +55,6 @@ pub(crate) fn named_in_panic(panic: &(dyn Any + Send)) -> Option<io::Error> {
 }
 
 /// What a panic says.
-#[cfg(feature = "sql")]
 pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> Option<&str> {
     panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied())
 }
@@ -89,7 +86,6 @@ fn code_of(error: &io::Error) -> Option<i32> {
 }
 
 #[cfg(test)]
-#[cfg(feature = "sql")]
 mod tests {
     use super::*;
 

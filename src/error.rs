@@ -1,5 +1,6 @@
 //! One error type, sorted by what its receiver should do about it.
 
+use std::any::Any;
 use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::path::Path;
@@ -55,6 +56,9 @@ pub enum ErrorKind {
     InvalidFact,
     /// The SQL is wrong, or not allowed, or failed while it ran.
     Query,
+    /// The program asked for something that cannot be: a column that an answer has not, a value as a type that it is
+    /// not.
+    InvalidArgument,
     /// The query ran out of the memory it was given.
     OutOfMemory,
     /// The query ran out of the time it was given.
@@ -120,41 +124,31 @@ impl Error {
         Self::new(ErrorKind::Damaged, format!("{} is damaged: {what}", path.display()))
     }
 
-    /// The same error, with what to do about it.
-    pub(crate) fn advice(mut self, advice: impl fmt::Display) -> Self {
-        self.0.message = format!("{}; {advice}", self.0.message);
-        self
+    /// What a panic that was caught says, as an error.
+    ///
+    /// The runtime of threads panics if the operating system gives it no thread or no descriptor: that is an error of
+    /// kind [`ErrorKind::Io`], with a hint. Any other panic is a fault of Ostracon's own.
+    pub fn from_panic(panic: &(dyn Any + Send)) -> Self {
+        if let Some(refused) = environment::named_in_panic(panic) {
+            let hint = environment::advice(&refused, Path::new(""));
+            return Self::with_source(ErrorKind::Io, "the system has stopped it", refused).hinting(hint);
+        }
+        let message = "a mistake within ostracon stopped it";
+        let hint = "with RUST_LOG=debug it says where, please report it";
+        Self::new(ErrorKind::Internal, message).hinting(Some(hint.to_owned()))
     }
 
-    /// Whether the operating system has refused access.
-    pub(crate) fn is_denied(&self) -> bool {
-        let source = self.0.source.as_deref().and_then(|source| source.downcast_ref::<io::Error>());
-        source.is_some_and(|source| source.kind() == io::ErrorKind::PermissionDenied)
+    /// The operating system's class of this error, if it comes from there.
+    pub fn io_kind(&self) -> Option<io::ErrorKind> {
+        self.io_error().map(io::Error::kind)
     }
 
-    /// Whether what was read ended too early.
-    #[cfg(feature = "cli")]
-    pub(crate) fn is_end_of_file(&self) -> bool {
-        let source = self.0.source.as_deref().and_then(|source| source.downcast_ref::<io::Error>());
-        source.is_some_and(|source| source.kind() == io::ErrorKind::UnexpectedEof)
+    fn io_error(&self) -> Option<&io::Error> {
+        self.0.source.as_deref().and_then(|source| source.downcast_ref())
     }
 
-    /// Whether the process's surroundings are the reason, and not what was read: no rights, no descriptors, no
-    /// memory.
-    pub(crate) fn is_of_environment(&self) -> bool {
-        let source = self.0.source.as_deref().and_then(|source| source.downcast_ref::<io::Error>());
-        source.is_some_and(environment::is_of_environment)
-    }
-
-    /// The same error, told from one step further out.
-    pub(crate) fn context(mut self, attempt: impl fmt::Display) -> Self {
-        self.0.message = format!("{attempt}: {}", self.0.message);
-        self
-    }
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// The text without the hint: what was attempted, and why it failed.
+    pub(crate) fn without_hint(&self) -> String {
         let mut told = self.0.message.clone();
         let mut cause = self.0.source.as_deref().map(|s| s as &dyn StdError);
         while let Some(error) = cause {
@@ -166,11 +160,34 @@ impl fmt::Display for Error {
             }
             cause = error.source();
         }
+        told
+    }
+
+    /// Whether the operating system has refused access.
+    pub(crate) fn is_denied(&self) -> bool {
+        self.io_kind() == Some(io::ErrorKind::PermissionDenied)
+    }
+
+    /// Whether the process's surroundings are the reason, and not what was read: no rights, no descriptors, no
+    /// memory.
+    pub(crate) fn is_of_environment(&self) -> bool {
+        self.io_error().is_some_and(environment::is_of_environment)
+    }
+
+    /// The same error, told from one step further out.
+    pub(crate) fn context(mut self, attempt: impl fmt::Display) -> Self {
+        self.0.message = format!("{attempt}: {}", self.0.message);
+        self
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.without_hint())?;
         if let Some(hint) = &self.0.hint {
-            told += "; ";
-            told += hint;
+            write!(f, "; {hint}")?;
         }
-        f.write_str(&told)
+        Ok(())
     }
 }
 
@@ -180,7 +197,12 @@ impl fmt::Debug for Error {
     }
 }
 
-impl StdError for Error {}
+/// The source is what the operating system or a library said. The text of the error says it, too.
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source.as_deref().map(|source| source as _)
+    }
+}
 
 impl Disk {
     /// Fails if the path of the store leads to another folder than when the store was opened, or to none.

@@ -33,20 +33,25 @@ pub(crate) use source::Found;
 use source::{ChunkRows, Reading, Rest, SegmentReader, Source};
 
 /// Reads all current facts of some kinds that `wanted` selects, in the store's order.
-pub(crate) fn facts(context: &Context, kinds: &[Kind], wanted: Wanted, kept: Kept) -> Result<After> {
+pub(crate) fn facts(
+    context: &Context,
+    kinds: &[Kind],
+    wanted: Wanted,
+    kept: RetentionFilter,
+) -> Result<After> {
     let snapshot = Arc::new(context.snapshot()?);
     if let Wanted::After(cursor) = &wanted {
         cursor.check(context.ledger.folder(), &snapshot)?;
     }
     let selection = match kept {
-        Kept::ByRules | Kept::Noted => {
+        RetentionFilter::ByRules | RetentionFilter::Noted => {
             let selected = context.selection(&snapshot, context.now());
             Some(selected.map_err(|error| context.disk.explain(error))?)
         }
-        Kept::All => None,
+        RetentionFilter::All => None,
     };
     let mut waiting = Vec::new();
-    let mut hidden = Hidden::new(kept == Kept::Noted);
+    let mut hidden = Hidden::new(kept == RetentionFilter::Noted);
     for kind in kinds {
         for segment in snapshot.state.segments(*kind) {
             if !segment.streams.iter().any(|range| wanted.may_be_in(range)) {
@@ -75,7 +80,7 @@ pub(crate) fn facts(context: &Context, kinds: &[Kind], wanted: Wanted, kept: Kep
 
 /// Which of the facts that are there are given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kept {
+pub(crate) enum RetentionFilter {
     /// Those that rules of retention keep.
     ByRules,
     /// The same, and where the others are is noted.

@@ -17,8 +17,10 @@
 //! let crash = Json::parse(r#"{"error": "KeyError: 'sku'", "reason": "KeyError: 'sku'"}"#)?;
 //! store.record(Event::new("shop", "shop:5", "ActorCrashed", crash, 1_795_404_290.4))?;
 //!
-//! let crashes = store.sql("SELECT at, actor_address, error FROM crashes ORDER BY at").await?;
-//! crashes.show().await?;
+//! let crashes = store.sql("SELECT actor_address, error FROM crashes ORDER BY at").await?;
+//! for crash in crashes.rows().await? {
+//!     println!("{}: {}", crash.get::<String>("actor_address")?, crash.get::<String>("error")?);
+//! }
 //! # Ok(()) }
 //! ```
 //!
@@ -67,10 +69,13 @@
 //!
 //! # Features
 //!
-//! - `cli`, which is on unless it is turned off: [`cli`] is the command line.
-//! - `sql`, which `cli` needs: [`Store::sql`], and conditions of rules and holds. Without it, DataFusion is not built;
-//!   a store with rules that have conditions is not opened, and a hold with a condition covers everything of its kind.
-//! - `redis`, which `cli` has, too: importing from Papyra's Redis backend.
+//! - `sql`, which is on unless it is turned off: [`Store::sql`], and conditions of rules and holds. Without it, DataFusion
+//!   is not built; a store with rules that have conditions is not opened, and a hold with a condition covers everything
+//!   of its kind.
+//! - `datafusion`: DataFusion's own types, as `Answer::into_dataframe`. They change with DataFusion's versions.
+//! - `redis`: importing from Papyra's Redis backend.
+//!
+//! The command line is the crate `ostracon-cli`, over this one.
 //!
 //! Everything that touches the disk goes through [`disk`], which can be told to fail.
 
@@ -79,7 +84,7 @@ pub mod disk;
 mod environment;
 mod error;
 mod metrics;
-mod seldom;
+mod log_limiter;
 
 mod fact;
 mod settings;
@@ -108,12 +113,12 @@ mod query;
 
 mod store;
 mod backend;
-#[cfg(feature = "cli")]
-pub mod cli;
 
+pub use arrow;
 pub use backend::PersistenceBackend;
 pub use backup::{BackupOptions, BackupReport};
 pub use consume::{ConsumerGroup, ConsumerSummary, GroupSummary, StartAt};
+pub use context::Access;
 pub use error::{Error, ErrorKind, Result};
 pub use fact::{
     Audit, DeadLetter, Event, Fact, FactId, Json, Kind, LineError, Position, Recorded, Seq, StreamId,
@@ -122,7 +127,7 @@ pub use fact::{
 pub use follow::{After, Cursor};
 #[cfg(feature = "redis")]
 pub use import::RedisStreams;
-pub use import::{Import, ImportReport, Reject, rotated_files};
+pub use import::{Import, ImportReport, Reject};
 pub use list::Listed;
 pub use maintain::{
     Affected, Against, Anomaly, AnomalyKind, BalanceSheet, Changes, CompactOptions, CompactProgress,
@@ -131,10 +136,21 @@ pub use maintain::{
     ScanReport, Span, StartupMode, UnacknowledgedFacts, UnverifiedFacts,
 };
 pub use metrics::MetricsSnapshot;
+pub use place::keep_paths_as_given;
 #[cfg(feature = "sql")]
-pub use query::{Parameter, QueryOptions, SavedQuery, Zone, execute, physical_plan, query_error};
+pub use query::{
+    Answer, AnswerStream, Canceller, Column, FromValue, Monitor, Parameter, QueryOptions, Row, SavedQuery,
+    Step, Value, Zone, nearest,
+};
 pub use retention::{Explanation, Fate, Hold, HoldInForce, Outcome, RetentionDoubt, RuleInForce};
 pub use settings::Durability;
 pub use settings::retention::{AgeBy, RetentionLimits, RetentionPolicy, RetentionRule};
 pub use store::{Store, StoreBuilder, backup, recover, scan, verify, verify_at};
 pub use summary::{KindSummary, Summary};
+
+/// Text from outside, before it is imported: what it is packed with, the files of a rotated log, and its lines.
+pub mod input {
+    pub use crate::fact::{MAX_LINE_BYTES, is_blank};
+    pub use crate::import::encoding::{confirm, is_damage, text};
+    pub use crate::import::{rotated_files, unknown_rotated_files, without_packing};
+}

@@ -19,9 +19,11 @@ pub(crate) use foreign::is_foreign;
 /// have given them.
 static IS_COMMAND: AtomicBool = AtomicBool::new(false);
 
-/// From now on paths stay as they are given: this process does not change its folder.
-#[cfg(feature = "cli")]
-pub(crate) fn keep_paths_as_given() {
+/// Has errors and reports name stores by the paths that were given, which relative ones may be: for a process that never
+/// changes its folder, such as a command. It cannot be undone.
+///
+/// Otherwise a path is made absolute when it is given, and stays the same place.
+pub fn keep_paths_as_given() {
     IS_COMMAND.store(true, Ordering::Relaxed);
 }
 
@@ -35,7 +37,7 @@ pub(crate) fn absolute(path: &Path) -> Result<PathBuf> {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Found {
+pub(crate) enum PlaceState {
     Store,
     /// Nothing, an empty folder, or a store whose creation was cut short.
     Nothing,
@@ -49,17 +51,17 @@ pub(crate) const FOLDERS: [&str; 7] =
 pub(crate) const CONSUMERS: &str = "consumers";
 
 /// What is at this path, without touching it.
-pub(crate) fn look(root: &Path) -> Result<Found> {
+pub(crate) fn look(root: &Path) -> Result<PlaceState> {
     let attempt = |error| Error::io("look into", root, error);
     match fs::metadata(root) {
         Ok(metadata) if metadata.is_dir() => {}
         Ok(_) => return Err(not_a_store(root, "a store is a folder, and that is none")),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Found::Nothing),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(PlaceState::Nothing),
         Err(error) => return Err(attempt(error)),
     }
     let ledger = root.join("ledger");
     if has_commits(&ledger)? || has_commits(&copy_folder(&ledger))? {
-        return Ok(Found::Store);
+        return Ok(PlaceState::Store);
     }
     for entry in fs::read_dir(root).map_err(attempt)? {
         let name = entry.map_err(attempt)?.file_name();
@@ -86,7 +88,7 @@ pub(crate) fn look(root: &Path) -> Result<Found> {
             ));
         }
     }
-    Ok(Found::Nothing)
+    Ok(PlaceState::Nothing)
 }
 
 /// Whether there is anything in a folder but what other programs leave everywhere. That the folder may not be

@@ -24,8 +24,8 @@ use crate::fact::{Fact, Position, Seq, StreamId, UnixNanos};
 use crate::frame::FrameBuffer;
 use crate::journal::append::{Journal, MOST_BATCH_BYTES};
 use crate::journal::claim::Claim;
+use crate::log_limiter::LogLimiter;
 use crate::metrics::{Metrics, count};
-use crate::seldom::Seldom;
 use crate::settings::{Durability, Settings};
 
 pub(crate) use attempts::Attempts;
@@ -64,7 +64,7 @@ pub(crate) struct Recorder {
     /// Signals that there is something to flush, or an end to it all.
     work: Condvar,
     /// Facts with values that no column holds.
-    inexact: Seldom,
+    inexact: LogLimiter,
     /// Locked by the flush that is going on.
     flushing: Mutex<Attempts>,
 }
@@ -140,7 +140,7 @@ impl Recorder {
             sealing: Mutex::new(()),
             room: Condvar::new(),
             work: Condvar::new(),
-            inexact: Seldom::default(),
+            inexact: LogLimiter::default(),
             flushing: Mutex::default(),
         }
     }

@@ -48,7 +48,7 @@ use crate::segment;
 use crate::settings::Durability;
 
 /// A stream to append to, and what has to be flushed first.
-pub(crate) struct Opened {
+pub(crate) struct OpenedStream {
     pub(crate) claim: Claim,
     pub(crate) journal: Journal,
     /// The newest fact of the stream.
@@ -65,7 +65,7 @@ pub(crate) fn open_stream(
     durability: Durability,
     now: UnixNanos,
     replayed: &AtomicU64,
-) -> Result<Opened> {
+) -> Result<OpenedStream> {
     // What others have published, and perhaps not lived to sync, is built upon from here on.
     let attempt = |folder: &Path, error| Error::io("open the store with", folder, error);
     ledger.sync().map_err(|error| attempt(ledger.folder(), error))?;
@@ -149,7 +149,7 @@ pub(crate) fn open_stream(
         Some(own) => own,
         None => new_stream(disk, root, ledger, newest)?,
     };
-    Ok(Opened { claim, journal, last, last_recorded_at, sealed })
+    Ok(OpenedStream { claim, journal, last, last_recorded_at, sealed })
 }
 
 /// Whether an error is of this one stream's files. The other streams are opened all the same.
@@ -171,11 +171,11 @@ pub(crate) fn begin_stream(disk: &Disk, root: &Path, ledger: &Ledger) -> Result<
 
 /// Claims a stream that nothing readable in the store tells of, where the ledger cannot be read: what
 /// other streams have left is not touched.
-pub(crate) fn open_apart(disk: &Disk, root: &Path, ledger: &Ledger, highest: u32) -> Result<Opened> {
+pub(crate) fn open_apart(disk: &Disk, root: &Path, ledger: &Ledger, highest: u32) -> Result<OpenedStream> {
     let folders = claim::streams(root)?;
     let newest = folders.last().map_or(0, |stream| stream.0).max(highest);
     let (claim, journal, last, last_recorded_at) = new_stream(disk, root, ledger, newest)?;
-    Ok(Opened { claim, journal, last, last_recorded_at, sealed: VecDeque::new() })
+    Ok(OpenedStream { claim, journal, last, last_recorded_at, sealed: VecDeque::new() })
 }
 
 fn new_stream(

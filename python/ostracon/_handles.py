@@ -169,12 +169,14 @@ class Handles:
         return is_open or not _is_bare(self.path)
 
     def after_fork(self) -> None:
-        for handle in (self.opened_writer, self._reader, self._consumer):
-            if handle is not None:
-                handle.forget()
+        inherited = (self.opened_writer, self._reader, self._consumer)
         users = self._users
+        # First of all: what fails below must not leave the parent's writer in the child's hands.
         self._begin()
         self._users = users
+        for handle in inherited:
+            if handle is not None:
+                handle.forget()
 
 
 def _add(counted: dict[str, int], store: _native.Store) -> None:
@@ -230,8 +232,14 @@ def _close_at_exit() -> None:
 
 
 def _after_fork() -> None:
+    failed: Exception | None = None
     for handles in list(_all):
-        handles.after_fork()
+        try:
+            handles.after_fork()
+        except Exception as error:
+            failed = error
+    if failed is not None:
+        raise failed
 
 
 if hasattr(os, "register_at_fork"):

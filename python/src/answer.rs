@@ -1,21 +1,17 @@
 //! An answer to SQL, as Arrow: whole, or batch by batch.
 
-use std::collections::HashSet;
 use std::io::Cursor;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use arrow::array::{Array, ArrayData, ArrayRef, RecordBatch, RecordBatchIterator, RecordBatchReader};
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchIterator, RecordBatchReader};
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use arrow::ffi::FFI_ArrowSchema;
 use arrow::ffi_stream::FFI_ArrowArrayStream;
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
-use datafusion::dataframe::DataFrame;
-use datafusion::execution::SendableRecordBatchStream;
-use datafusion::execution::memory_pool::MemoryConsumer;
 use futures::StreamExt;
-use ostracon::ErrorKind;
+use ostracon::{AnswerStream, ErrorKind};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyCapsule, PyList, PyTuple};
 
@@ -36,19 +32,12 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// Collects what a question answers. What is kept counts against the query's memory.
-    pub(crate) async fn collect(frame: DataFrame) -> ostracon::Result<Self> {
-        let pool = Arc::clone(frame.task_ctx().memory_pool());
-        let kept = MemoryConsumer::new("the answer").register(&pool);
-        let mut stream = ostracon::execute(frame).await?;
-        let (schema, mut batches, mut seen) = (stream.schema(), Vec::new(), HashSet::new());
-        while let Some(batch) = stream.next().await {
-            let batch = batch.map_err(ostracon::query_error)?;
-            let bytes = batch.columns().iter().map(|column| memory(&column.to_data(), &mut seen)).sum();
-            kept.try_grow(bytes).map_err(ostracon::query_error)?;
-            if batch.num_rows() > 0 {
-                batches.push(batch);
-            }
+    /// Collects what a question answers.
+    pub(crate) async fn collect(answer: ostracon::Answer) -> ostracon::Result<Self> {
+        let mut schema = answer.schema();
+        let batches = answer.collect().await?;
+        if let Some(first) = batches.first() {
+            schema = first.schema();
         }
         Ok(Self { schema, batches })
     }
@@ -57,17 +46,6 @@ impl Answer {
         let batches = self.batches.clone().into_iter().map(Ok);
         Box::new(RecordBatchIterator::new(batches, Arc::clone(&self.schema)))
     }
-}
-
-/// Bytes that an array keeps, without those that another has kept already.
-fn memory(data: &ArrayData, seen: &mut HashSet<usize>) -> usize {
-    let nulls = data.nulls().map(arrow::buffer::NullBuffer::buffer);
-    let own =
-        data.buffers().iter().chain(nulls).map(|buffer| {
-            if seen.insert(buffer.data_ptr().as_ptr() as usize) { buffer.capacity() } else { 0 }
-        });
-    let own: usize = own.sum();
-    own + data.child_data().iter().map(|child| memory(child, seen)).sum::<usize>()
 }
 
 fn capsule(py: Python<'_>, reader: Box<dyn RecordBatchReader + Send>) -> PyResult<Bound<'_, PyCapsule>> {
@@ -227,7 +205,7 @@ pub(crate) struct Stream {
 
 /// What of an answer is still to come.
 enum Rest {
-    Open(SendableRecordBatchStream),
+    Open(AnswerStream),
     /// A thread has taken the stream out, and reads from it.
     BeingRead,
     /// All rows were read, or the stream was closed.
@@ -255,7 +233,7 @@ impl CutShort {
 }
 
 impl Stream {
-    pub(crate) fn new(queries: Queries, batches: SendableRecordBatchStream) -> Self {
+    pub(crate) fn new(queries: Queries, batches: AnswerStream) -> Self {
         let schema = batches.schema();
         Self { schema, queries, rest: Mutex::new(Rest::Open(batches)), process: std::process::id() }
     }
@@ -265,7 +243,7 @@ impl Stream {
     }
 
     /// Takes the stream out to read from it, and leaves `then` in its place. `None` at the end.
-    fn take(&self, then: Rest) -> PyResult<Option<SendableRecordBatchStream>> {
+    fn take(&self, then: Rest) -> PyResult<Option<AnswerStream>> {
         if self.process != std::process::id() {
             return Err(misuse("this answer is computed in the parent process; ask again in this one"));
         }
@@ -323,7 +301,6 @@ impl Stream {
                     return Ok(None);
                 }
                 Ok(Err(error)) => {
-                    let error = ostracon::query_error(error);
                     self.leave(Rest::Failed(CutShort::by(&error)));
                     return Err(raise(error));
                 }
@@ -385,9 +362,16 @@ impl Iterator for Reader {
             Rest::Ended | Rest::BeingRead => return None,
         };
         let queries = &self.queries;
-        let batch = caught(|| queries.block_on(stream.next())).unwrap_or_else(|error| {
-            Ok(Some(Err(datafusion::error::DataFusionError::Execution(error.to_string()))))
-        });
+        let batch = match caught(|| queries.block_on(stream.next())) {
+            Ok(batch) => batch,
+            // After a panic, the state of the stream is unknown.
+            Err(error) => {
+                let cut = CutShort { kind: ErrorKind::Internal, why: error.to_string() };
+                let told = cut.again();
+                self.rest = Rest::Failed(cut);
+                return Some(Err(ArrowError::ExternalError(told.into())));
+            }
+        };
         match batch {
             Ok(Some(Ok(batch))) => Some(Ok(batch)),
             Ok(None) => {
@@ -395,7 +379,6 @@ impl Iterator for Reader {
                 None
             }
             Ok(Some(Err(error))) => {
-                let error = ostracon::query_error(error);
                 self.rest = Rest::Failed(CutShort::by(&error));
                 Some(Err(ArrowError::ExternalError(Box::new(error))))
             }
@@ -414,17 +397,17 @@ impl RecordBatchReader for Reader {
 pub(crate) fn collect(
     queries: &Queries,
     py: Python<'_>,
-    frame: impl Future<Output = ostracon::Result<DataFrame>> + Send,
+    answer: impl Future<Output = ostracon::Result<ostracon::Answer>> + Send,
 ) -> PyResult<Answer> {
-    queries.wait(py, async move { Answer::collect(frame.await?).await })
+    queries.wait(py, async move { Answer::collect(answer.await?).await })
 }
 
 /// A question's rows, as they are computed.
 pub(crate) fn stream(
     queries: &Queries,
     py: Python<'_>,
-    frame: impl Future<Output = ostracon::Result<DataFrame>> + Send,
+    answer: impl Future<Output = ostracon::Result<ostracon::Answer>> + Send,
 ) -> PyResult<Stream> {
-    let batches = queries.wait(py, async move { ostracon::execute(frame.await?).await })?;
+    let batches = queries.wait(py, async move { answer.await?.stream().await })?;
     Ok(Stream::new(queries.clone(), batches))
 }

@@ -72,6 +72,7 @@ pub(crate) fn of_kind(kind: ErrorKind, text: String) -> PyErr {
         ErrorKind::Contended => ContendedError::new_err(text),
         ErrorKind::Cancelled => CancelledError::new_err(text),
         ErrorKind::Refused => RefusedError::new_err(text),
+        ErrorKind::InvalidArgument => misuse(text),
         _ => OstraconError::new_err(text),
     }
 }

@@ -28,7 +28,7 @@ use pyo3::prelude::*;
 /// The process belongs to it from now on.
 #[pyfunction]
 fn cli(py: Python<'_>, arguments: Vec<OsString>) -> u8 {
-    let code = py.detach(|| ostracon::cli::run(arguments));
+    let code = py.detach(|| ostracon_cli::run(arguments));
     // The one way to compare an exit code.
     (0..=u8::MAX).find(|n| std::process::ExitCode::from(*n) == code).unwrap_or(1)
 }

@@ -130,5 +130,5 @@ pub(crate) fn verify(py: Python<'_>, path: PathBuf, against: Option<&str>) -> Py
 /// The files that a rotating backend has left of a log, oldest first.
 #[pyfunction]
 pub(crate) fn rotated_files(py: Python<'_>, path: PathBuf) -> PyResult<Vec<PathBuf>> {
-    detached(py, || ostracon::rotated_files(path))
+    detached(py, || ostracon::input::rotated_files(path))
 }

@@ -105,8 +105,8 @@ impl Store {
         let builder = settings.builder();
         let builder = match mode {
             "write" => builder,
-            "read" => builder.read_only(true),
-            "maintain" => builder.maintenance(),
+            "read" => builder.access(ostracon::Access::Read),
+            "maintain" => builder.access(ostracon::Access::Maintain),
             other => {
                 return Err(misuse(format!("a store is opened to write, read or maintain, not {other:?}")));
             }

@@ -78,7 +78,7 @@ def test_notebook(path: Path) -> None:
 
 
 def test_what_the_readme_shows_runs_as_it_is(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = (Path(__file__).parent.parent.parent / "README.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parent.parent.parent / "docs" / "python.md").read_text(encoding="utf-8")
     chapter = text.partition("\n## In Python\n")[2].partition("\n## ")[0]
     backend, settings, scripts, shipping = [
         block.partition("\n```")[0] for block in chapter.split("```python\n")[1:]

@@ -102,6 +102,26 @@ def test_a_child_of_a_fork_has_a_stream_of_its_own(path: Path) -> None:
     assert store.scan(deep=True).is_clean
 
 
+def test_one_handle_that_cannot_be_given_up_leaves_no_other_with_its_parents_writer(path: Path) -> None:
+    broken = [ostracon.open(path / f"broken-{n}") for n in range(20)]
+    for store in broken:
+        store._handles.opened_writer = object()  # type: ignore[assignment]
+    store = ostracon.open(path / "facts")
+    first = store.record(fact(1))
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            code = 0 if store.record(fact(2)).stream != first.stream else 2
+            store.close()
+        finally:
+            os._exit(code)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    for other in broken:
+        other._handles.opened_writer = None
+
+
 def test_a_process_that_ends_without_closing_loses_nothing(path: Path) -> None:
     code = WORKER.replace("print(n, flush=True)", "pass")
     for durability in ("journaled", "buffered"):

@@ -14,7 +14,7 @@ use crate::context::Context;
 use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::fact::{FactId, Kind, Seq, StreamId, UnixNanos};
-use crate::follow::{self, Kept, Wanted};
+use crate::follow::{self, RetentionFilter, Wanted};
 use crate::frame::{FileHeader, verified_frames};
 use crate::journal::claim::{self, JournalFile};
 use crate::journal::replay::{self, Ending};
@@ -115,7 +115,7 @@ impl<'a> Comparison<'a> {
             return Ok(());
         }
         let wanted = Wanted::These(self.covered.keys().copied().collect());
-        for found in follow::facts(context, &Kind::ALL, wanted, Kept::All)? {
+        for found in follow::facts(context, &Kind::ALL, wanted, RetentionFilter::All)? {
             let position = found?.position;
             if let Some(there) = self.covered.remove(&position.id())
                 && there.recorded_at != position.recorded_at

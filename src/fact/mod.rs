@@ -18,7 +18,8 @@ use std::borrow::Cow;
 use std::fmt;
 
 pub use line::LineError;
-pub(crate) use line::{LineParser, MAX_LINE_BYTES, is_blank};
+pub(crate) use line::LineParser;
+pub use line::{MAX_LINE_BYTES, is_blank};
 pub use position::{FactId, Position, Recorded, Seq, StreamId};
 pub(crate) use timestamp::{FIRST_EPOCH_NANOS, wall_time};
 pub use timestamp::{Timestamp, UnixNanos};

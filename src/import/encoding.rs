@@ -107,7 +107,7 @@ fn is_archive(begin: &[u8]) -> bool {
 ///
 /// # Errors
 /// [`ErrorKind::Refused`] for what is no text, and those of reading.
-pub(crate) fn text<'a>(input: impl Read + Send + 'a, name: &str) -> Result<Box<dyn Read + Send + 'a>> {
+pub fn text<'a>(input: impl Read + Send + 'a, name: &str) -> Result<Box<dyn Read + Send + 'a>> {
     unpack(input, name).map(|(text, _)| text)
 }
 
@@ -118,8 +118,7 @@ pub(crate) fn text<'a>(input: impl Read + Send + 'a, name: &str) -> Result<Box<d
 ///
 /// # Errors
 /// [`ErrorKind::Io`] for what is damaged.
-#[cfg(feature = "cli")]
-pub(crate) fn confirm(input: impl Read + Send, name: &str) -> Result<()> {
+pub fn confirm(input: impl Read + Send, name: &str) -> Result<()> {
     let Ok((mut text, is_packed)) = unpack(input, name) else { return Ok(()) };
     if !is_packed {
         return Ok(());
@@ -159,7 +158,7 @@ pub(crate) fn is_torn(error: &io::Error) -> bool {
 }
 
 /// Whether a packed input is not what was packed, so that what was unpacked before may be wrong, too.
-pub(crate) fn is_damage(error: &io::Error) -> bool {
+pub fn is_damage(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::InvalidData
 }
 

@@ -26,9 +26,7 @@ use crate::metrics::count;
 pub use redis::RedisStreams;
 #[cfg(feature = "redis")]
 pub(crate) use redis::import_redis;
-pub use rotated::rotated_files;
-#[cfg(feature = "cli")]
-pub(crate) use rotated::{unknown_rotated_files, without_packing};
+pub use rotated::{rotated_files, unknown_rotated_files, without_packing};
 
 /// How a file is imported.
 #[derive(Default)]

@@ -21,7 +21,7 @@ const MOST_DIGITS: usize = 4;
 /// for name in ["papyra.ndjson", "papyra.ndjson.2", "papyra.ndjson.10.gz", "papyra.ndjson.old"] {
 ///     std::fs::write(folder.path().join(name), "")?;
 /// }
-/// let names: Vec<_> = ostracon::rotated_files(&log)?.iter().map(|file| file.file_name().unwrap().to_owned()).collect();
+/// let names: Vec<_> = ostracon::input::rotated_files(&log)?.iter().map(|file| file.file_name().unwrap().to_owned()).collect();
 /// assert_eq!(names, ["papyra.ndjson.10.gz", "papyra.ndjson.2", "papyra.ndjson"]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -47,8 +47,10 @@ pub fn rotated_files(path: impl AsRef<Path>) -> Result<Vec<PathBuf>> {
 
 /// Files beside a log whose names say that they are older states of it, and that [`rotated_files`] does not know:
 /// in which order they are to be imported, only people know.
-#[cfg(feature = "cli")]
-pub(crate) fn unknown_rotated_files(path: &Path) -> Result<Vec<PathBuf>> {
+///
+/// # Errors
+/// The operating system's, where the folder cannot be listed.
+pub fn unknown_rotated_files(path: &Path) -> Result<Vec<PathBuf>> {
     let is_older = |ending: &str| {
         let name = PACKED.iter().find_map(|packed| ending.strip_suffix(packed)?.strip_suffix('.'));
         let name = name.unwrap_or(ending).trim_start_matches(['.', '-']);
@@ -66,8 +68,7 @@ pub(crate) fn unknown_rotated_files(path: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// The file that a packed one was made from, by its name; `None` for a name without such an ending.
-#[cfg(feature = "cli")]
-pub(crate) fn without_packing(path: &Path) -> Option<PathBuf> {
+pub fn without_packing(path: &Path) -> Option<PathBuf> {
     let packed = path.extension()?.to_str()?;
     PACKED.contains(&packed).then(|| path.with_extension(""))
 }

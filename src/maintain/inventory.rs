@@ -3,7 +3,7 @@
 //! A file that the ledger does not name is not part of the store; but between "not part of it" and
 //! "may go" lies all that a crash, a copy or a stranger can leave. [`list()`] says what is there,
 //! without opening anything; [`Inventory::of`] says of each entry what it is ([`What`]), from names
-//! and from what the ledger and the journals say ([`Known`]), and looks at no file.
+//! and from what the ledger and the journals say ([`ExpectedFiles`]), and looks at no file.
 //!
 //! A segment that no commit names is judged by the facts it would hold ([`Standing`]). A flush
 //! must follow on from what the ledger covers, so one whose facts are covered can never be
@@ -93,14 +93,14 @@ pub(crate) enum Standing {
 
 /// What the ledger and the journals say.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Known<'a> {
+pub(crate) struct ExpectedFiles<'a> {
     live: HashSet<&'a str>,
     removed: HashSet<&'a str>,
     committed: BTreeMap<StreamId, Seq>,
     journaled: BTreeMap<StreamId, Vec<(Seq, Seq)>>,
 }
 
-impl<'a> Known<'a> {
+impl<'a> ExpectedFiles<'a> {
     /// What the ledger says.
     pub(crate) fn of(state: &'a State) -> Self {
         let live = state.segments.iter().flatten();
@@ -190,14 +190,14 @@ pub(crate) struct Inventory {
 
 impl Inventory {
     /// Tells what these entries are.
-    pub(crate) fn of(entries: Vec<Entry>, known: &Known<'_>) -> Self {
+    pub(crate) fn of(entries: Vec<Entry>, known: &ExpectedFiles<'_>) -> Self {
         let items = entries.into_iter().map(|entry| Item { what: what(&entry, known), entry });
         Self { items: items.collect() }
     }
 }
 
 /// What this entry is, by its name.
-fn what(entry: &Entry, known: &Known<'_>) -> What {
+fn what(entry: &Entry, known: &ExpectedFiles<'_>) -> What {
     let path = entry.name();
     let (folder, name) = path.split_once('/').unwrap_or(("", path.as_str()));
     // A name that is not text is nobody's here.
@@ -303,7 +303,7 @@ fn in_journal(name: &str) -> What {
     }
 }
 
-fn in_segments(kind: Kind, name: &str, path: &str, known: &Known<'_>) -> What {
+fn in_segments(kind: Kind, name: &str, path: &str, known: &ExpectedFiles<'_>) -> What {
     if let Some(stem) = name.strip_suffix(".tmp") {
         return What::Temporary { stream: range_of(stem).map(|range| range.stream) };
     }

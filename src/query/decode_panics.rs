@@ -12,7 +12,7 @@ use datafusion::common::DataFusionError;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig};
 use datafusion::datasource::source::DataSourceExec;
 
-use super::watch::panicked;
+use super::deadline::panicked;
 use crate::disk::open_regular;
 use crate::error::Error;
 use crate::segment::digest;

@@ -34,17 +34,14 @@ const REPORT_REQUEST: &str = ".\nThis issue was likely caused by a bug in DataFu
 
 /// A query's failure as ours: what kind it is, and the text that helps.
 #[expect(clippy::needless_pass_by_value, reason = "made for `map_err`")]
-pub fn query_error(error: DataFusionError) -> Error {
+pub(super) fn query_error(error: DataFusionError) -> Error {
     let root = error.find_root();
     if let Some(known) = ours(root) {
-        let told = known.to_string();
-        let advice = known.kind() == ErrorKind::Damaged && !told.contains("`ostracon scan");
-        let told = if advice {
-            format!("{told}; `ostracon scan --deep STORE` tells more, {TO_RECOVER}")
-        } else {
-            told
+        let hint = match known.hint() {
+            None if known.kind() == ErrorKind::Damaged => Some(SCAN_DEEP.to_owned()),
+            hint => hint.map(str::to_owned),
         };
-        return Error::new(known.kind(), told);
+        return Error::new(known.kind(), known.without_hint()).hinting(hint);
     }
     if let DataFusionError::SQL(parser, _) = root {
         // Its own text is the debugging form.
@@ -73,8 +70,11 @@ pub fn query_error(error: DataFusionError) -> Error {
     };
     // The root: around it is only which of the planner's rules met it.
     let mut message = root.strip_backtrace().replace(REPORT_REQUEST, "");
+    let mut hint = None;
     if kind == ErrorKind::Damaged && !matches!(root, DataFusionError::IoError(_)) {
-        message = damaged(&message);
+        let remedy;
+        (message, remedy) = damaged(&message);
+        hint = Some(remedy);
     }
     match root {
         // DataFusion also uses this kind for mistakes in the query, such as too large a regular expression.
@@ -98,9 +98,10 @@ pub fn query_error(error: DataFusionError) -> Error {
         _ => {}
     }
     if kind == ErrorKind::OutOfMemory {
-        message += "; ask for less, or raise query.memory_bytes or query.spill_bytes in ostracon.toml";
+        let less = "ask for less, or raise query.memory_bytes or query.spill_bytes in ostracon.toml";
+        hint = Some(less.to_owned());
     }
-    Error::new(kind, message)
+    Error::new(kind, message).hinting(hint)
 }
 
 /// Whether the planner failed because it could not turn a subquery into a join.
@@ -138,18 +139,20 @@ fn of_system(root: &DataFusionError) -> Option<Error> {
     Some(Error::new(kind, format!("the query could not be answered: {text}")).hinting(hint))
 }
 
-/// What is done about a damaged store, behind what a scan does.
-pub(crate) const TO_RECOVER: &str = "and `ostracon recover` makes the store whole again";
+/// What to do about a damaged store.
+const SCAN: &str = "`ostracon scan STORE` tells more, and `ostracon recover` makes the store whole again";
+const SCAN_DEEP: &str =
+    "`ostracon scan --deep STORE` tells more, and `ostracon recover` makes the store whole again";
+/// The same where the damaged segment is not known.
+const SCAN_DEEP_TO_FIND: &str =
+    "`ostracon scan --deep STORE` tells which one, and `ostracon recover` makes the store whole again";
 
-/// What a reader of Parquet says of a segment, for people: which one, if it says so, and what to do.
-fn damaged(why: &str) -> String {
+/// What a reader of Parquet says of a segment, for people: which one, if it says so; and what to do.
+fn damaged(why: &str) -> (String, String) {
     let named = why.split_once("metadata for file ").and_then(|(_, rest)| rest.split_once(".parquet: "));
-    match named {
-        Some((name, why)) => {
-            format!("{name}.parquet is damaged: {why}; `ostracon scan STORE` tells more, {TO_RECOVER}")
-        }
-        None => format!(
-            "a segment of the store is damaged: {why}; `ostracon scan --deep STORE` tells which one, {TO_RECOVER}"
-        ),
-    }
+    let (message, hint) = match named {
+        Some((name, why)) => (format!("{name}.parquet is damaged: {why}"), SCAN),
+        None => (format!("a segment of the store is damaged: {why}"), SCAN_DEEP_TO_FIND),
+    };
+    (message, hint.to_owned())
 }

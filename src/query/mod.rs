@@ -16,11 +16,12 @@
 //!    wrongly is put in other terms before it sees it: [`subqueries`], [`in_lists`], [`by_position`]; and what
 //!    it cannot answer, [`lateral`].
 //! 8. [`time`] knows time zones, clocks and calendars.
-//! 9. [`watch`] stands at the root of every plan: it stops at the deadline, and turns a panic
+//! 9. [`deadline`] stands at the root of every plan: it stops at the deadline, and turns a panic
 //!    that damaged bytes cause in a decoder into an error. What is below is computed by [`workers`], and
 //!    looks itself whether it is to [`stop`].
 
 mod above_aggregates;
+mod answer;
 mod answer_names;
 mod below;
 mod bounded;
@@ -39,8 +40,8 @@ mod in_lists;
 mod json;
 mod known_aggregates;
 mod lateral;
-mod learned;
-mod meant;
+mod dynamic_filter;
+mod suggest;
 mod nested_distinct;
 mod newest_first;
 mod null_keys;
@@ -66,12 +67,12 @@ mod table;
 mod tail;
 mod time;
 mod types;
-mod unheard;
+mod ignored_words;
 mod union;
 mod using_keys;
 mod views;
 mod wall_time;
-mod watch;
+mod deadline;
 mod window;
 mod window_orders;
 mod workers;
@@ -86,19 +87,15 @@ use datafusion::execution::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionContext;
 
-#[cfg(feature = "cli")]
-pub(crate) use failure::TO_RECOVER;
-pub use failure::query_error;
+pub use answer::{Answer, AnswerStream, Canceller, Column, FromValue, Monitor, Row, Step, Value};
+use failure::query_error;
 pub(crate) use guard::check_text;
-pub(crate) use meant::nearest;
 pub use options::QueryOptions;
 pub(crate) use predicate::parse_condition;
 pub use saved::{Parameter, SavedQuery};
 pub(crate) use session::Engine;
+pub use suggest::nearest;
 pub use time::zone::Zone;
-#[cfg(feature = "cli")]
-pub(crate) use workers::runtime;
-pub use workers::{execute, physical_plan};
 
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
@@ -112,20 +109,20 @@ pub(crate) async fn answer(
     snapshot: &Arc<Snapshot>,
     sql: &str,
     options: QueryOptions,
-) -> Result<DataFrame> {
+) -> Result<Answer> {
     let sql = precedence::bracket_comparisons(sql).into_owned();
     let session = engine.session(context, snapshot, &options)?;
     let timeout = session.copied_config().get_extension::<workers::Timeout>().and_then(|set| set.0);
     // The tree of a long text is deep, and the caller's stack may be small.
     let planned = workers::on_worker(timeout, async move { Ok(planned(&session, &sql, &options).await) });
-    planned.await.map_err(query_error)?
+    planned.await.map_err(query_error)?.map(Answer::new)
 }
 
 /// Plans a query's text.
 async fn planned(context: &SessionContext, sql: &str, options: &QueryOptions) -> Result<DataFrame> {
     let state = context.state();
     let planned = answer_names::plan(&state, sql).await;
-    let (plan, doubles) = planned.map_err(|error| meant::explained(query_error(error), context))?;
+    let (plan, doubles) = planned.map_err(|error| suggest::explained(query_error(error), context))?;
     guard::check_plan(&plan)?;
     check_params(&plan, options)?;
     let plan = promoted::rewrite(plan)
@@ -137,7 +134,7 @@ async fn planned(context: &SessionContext, sql: &str, options: &QueryOptions) ->
     if params.is_empty() {
         return Ok(answer);
     }
-    let params: Vec<_> = params.into_iter().map(|(n, v)| (n.as_str(), v.clone())).collect();
+    let params: Vec<_> = params.into_iter().map(|(name, value)| (name.as_str(), value.0.clone())).collect();
     answer.with_param_values(ParamValues::from(params)).map_err(query_error)
 }
 

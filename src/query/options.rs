@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use datafusion::common::ScalarValue;
-
+use super::answer::Value;
 use super::time::zone::Zone;
 use crate::fact::UnixNanos;
 
@@ -12,9 +11,9 @@ use crate::fact::UnixNanos;
 #[must_use]
 pub struct QueryOptions {
     pub(crate) timeout: Option<Duration>,
-    pub(crate) params: Vec<(String, ScalarValue)>,
+    pub(crate) params: Vec<(String, Value)>,
     /// Parameters that the SQL need not have a placeholder for.
-    pub(crate) known_values: Vec<(String, ScalarValue)>,
+    pub(crate) known_values: Vec<(String, Value)>,
     pub(crate) prune: Option<bool>,
     pub(crate) since: Option<UnixNanos>,
     pub(crate) until: Option<UnixNanos>,
@@ -36,14 +35,14 @@ impl QueryOptions {
     }
 
     /// Gives the placeholder `$name` a value.
-    pub fn param(mut self, name: impl Into<String>, value: impl Into<ScalarValue>) -> Self {
+    pub fn param(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.params.push((name.into(), value.into()));
         self
     }
 
     /// Gives the placeholder `$name` a value where the SQL has one: a prompt knows values that a statement
     /// need not use. [`QueryOptions::param`] goes before it.
-    pub fn known_value(mut self, name: impl Into<String>, value: impl Into<ScalarValue>) -> Self {
+    pub fn known_value(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.known_values.push((name.into(), value.into()));
         self
     }
@@ -69,7 +68,7 @@ impl QueryOptions {
     /// let from = UnixNanos::new(1_795_404_290 * 1_000_000_000);
     /// let to = UnixNanos::new(1_795_404_300 * 1_000_000_000);
     /// let window = QueryOptions::new().since(from).until(to);
-    /// assert_eq!(store.sql_with("SELECT * FROM events", window).await?.count().await?, 1);
+    /// assert_eq!(store.sql_with("SELECT * FROM events", window).await?.rows().await?.len(), 1);
     /// # Ok(()) }
     /// ```
     pub const fn until(mut self, at: UnixNanos) -> Self {
@@ -97,8 +96,8 @@ impl QueryOptions {
     /// store.record(Event::new("shop", "shop:5", "ActorStarted", Json::empty_object(), 1_795_390_200.0))?;
     /// let athens = QueryOptions::new().time_zone(Zone::named("Europe/Athens")?);
     /// let sql = "SELECT * FROM events WHERE at::date = '2026-11-23'";
-    /// assert_eq!(store.sql_with(sql, athens).await?.count().await?, 1);
-    /// assert_eq!(store.sql(sql).await?.count().await?, 0);
+    /// assert_eq!(store.sql_with(sql, athens).await?.rows().await?.len(), 1);
+    /// assert_eq!(store.sql(sql).await?.rows().await?.len(), 0);
     /// # Ok(()) }
     /// ```
     pub fn time_zone(mut self, zone: Zone) -> Self {

@@ -1,6 +1,6 @@
 //! Planning ends, too.
 //!
-//! A query's timeout counts while rows are computed ([`watch`](super::watch)). What the optimizer
+//! A query's timeout counts while rows are computed ([`deadline`](super::deadline)). What the optimizer
 //! does before that is not computed in steps that could wait, and there are texts whose plans grow
 //! with every step. So between any two of its rules stands one more, that looks at the clock and,
 //! once planning takes longer than it ever should, at the size of the plan.
@@ -22,7 +22,7 @@ use datafusion::optimizer::{AnalyzerRule, ApplyOrder, OptimizerConfig, Optimizer
 use datafusion::physical_optimizer::{PhysicalOptimizerContext, PhysicalOptimizerRule};
 use datafusion::physical_plan::ExecutionPlan;
 
-use super::watch::late;
+use super::deadline::late;
 use crate::error::{Error, ErrorKind};
 
 /// Planning that is quicker is nobody's business.

@@ -22,7 +22,7 @@ use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_optimizer::pruning::{PruningPredicate, PruningPredicateBuilder};
 
-use super::prune::Known;
+use super::prune::SegmentStatistics;
 use super::table::sql_schema;
 use super::workers::STACK_BYTES;
 use super::{guard, precedence, promoted, query_error, session, time, types, wall_time};
@@ -151,7 +151,7 @@ impl Condition for Predicate {
     }
 
     fn may_match(&self, segments: &[Arc<Segment>]) -> Vec<bool> {
-        let known = self.of_segments.as_ref().map(|pruning| pruning.prune(&Known(segments)));
+        let known = self.of_segments.as_ref().map(|pruning| pruning.prune(&SegmentStatistics(segments)));
         match known {
             Some(Ok(matching)) if matching.len() == segments.len() => matching,
             _ => vec![true; segments.len()],

@@ -15,7 +15,7 @@ use crate::fact::columns::schema;
 use crate::ledger::{Segment, TimeRange};
 
 /// What is known of some segments, one container each.
-pub(super) struct Known<'a>(pub(super) &'a [Arc<Segment>]);
+pub(super) struct SegmentStatistics<'a>(pub(super) &'a [Arc<Segment>]);
 
 fn instant(nanos: Option<i64>) -> ScalarValue {
     ScalarValue::TimestampNanosecond(nanos, Some("UTC".into()))
@@ -51,7 +51,7 @@ fn nulls(segment: &Segment, column: &str) -> Option<u64> {
     }
 }
 
-impl Known<'_> {
+impl SegmentStatistics<'_> {
     fn bounds(
         &self,
         column: &str,
@@ -92,7 +92,7 @@ impl Known<'_> {
     }
 }
 
-impl PruningStatistics for Known<'_> {
+impl PruningStatistics for SegmentStatistics<'_> {
     fn min_values(&self, column: &Column) -> Option<ArrayRef> {
         self.bounds(&column.name, |(min, _)| min)
     }

@@ -12,8 +12,7 @@
 //! Parameters are bound as values, never pasted into the text. A parameter has the type of its
 //! default: a whole number, a number, or else text.
 
-use datafusion::common::ScalarValue;
-
+use super::answer::Value;
 use crate::error::{Error, ErrorKind, Result};
 
 macro_rules! saved {
@@ -122,7 +121,7 @@ impl SavedQuery {
     ///
     /// # Errors
     /// [`ErrorKind::Query`] for a parameter that it has not, or a value of the wrong type.
-    pub fn values(&self, set: &[(String, String)]) -> Result<Vec<(String, ScalarValue)>> {
+    pub fn values(&self, set: &[(String, String)]) -> Result<Vec<(String, Value)>> {
         if let Some((unknown, _)) =
             set.iter().find(|(name, _)| self.parameters.iter().all(|p| p.name != name))
         {
@@ -145,16 +144,16 @@ impl SavedQuery {
 
 impl Parameter {
     /// A text as a value of the type of the default.
-    fn value(&self, text: &str) -> Result<ScalarValue> {
+    fn value(&self, text: &str) -> Result<Value> {
         let wrong = |expected: &str| {
             Error::new(ErrorKind::Query, format!("parameter {} must be {expected}, not {text:?}", self.name))
         };
         if self.default.parse::<i64>().is_ok() {
-            text.parse().map(|n| ScalarValue::Int64(Some(n))).map_err(|_| wrong("a whole number"))
+            text.parse::<i64>().map(Value::from).map_err(|_| wrong("a whole number"))
         } else if self.default.parse::<f64>().is_ok() {
-            text.parse().map(|x| ScalarValue::Float64(Some(x))).map_err(|_| wrong("a number"))
+            text.parse::<f64>().map(Value::from).map_err(|_| wrong("a number"))
         } else {
-            Ok(ScalarValue::Utf8(Some(text.to_owned())))
+            Ok(text.into())
         }
     }
 }
@@ -181,7 +180,7 @@ mod tests {
     fn parameters_have_the_type_of_their_default() {
         let query = SavedQuery::find("top-crashers").unwrap();
         let values = query.values(&[("limit".to_owned(), "3".to_owned())]).unwrap();
-        assert!(values.contains(&("limit".to_owned(), ScalarValue::Int64(Some(3)))));
+        assert!(values.contains(&("limit".to_owned(), Value::from(3_i64))));
         assert!(query.values(&[("limit".to_owned(), "many".to_owned())]).is_err());
         assert!(
             query.values(&[("lim".to_owned(), "3".to_owned())]).unwrap_err().to_string().contains("limit")

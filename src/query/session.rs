@@ -27,12 +27,13 @@ use url::Url;
 use super::above_aggregates::AboveAggregates;
 use super::bounded::bound_functions;
 use super::by_position::ByPosition;
+use super::deadline::Deadline;
+use super::dynamic_filter::DynamicFilters;
 use super::empty_branches::EmptyBranches;
 use super::ensure_sorted::EnsureSorted;
 use super::hide_equalities::HideEqualities;
 use super::in_lists::CombineInLists;
 use super::known_aggregates::{self, KnownAggregates};
-use super::learned::Learned;
 use super::nested_distinct::NestedDistinct;
 use super::newest_first::NewestFirst;
 use super::null_keys::NullKeys;
@@ -43,7 +44,6 @@ use super::system::{self, SystemTable};
 use super::table::FactTable;
 use super::time::SessionZone;
 use super::views;
-use super::watch::Watch;
 use super::window::Window;
 use super::window_orders::HideWindowOrders;
 use super::workers::Timeout;
@@ -123,7 +123,7 @@ impl Engine {
             system: Arc::new(System { context: Arc::clone(context), snapshot: Arc::clone(snapshot) }),
         };
         let timeout = options.timeout.or(self.settings.timeout);
-        let watch = Watch::new(timeout, &context.root, Arc::clone(snapshot));
+        let watch = Deadline::new(timeout, &context.root, Arc::clone(snapshot));
         let mut state = SessionStateBuilder::new_from_existing(self.base.clone());
         if let Some(config) = state.config() {
             let rows = ConfigNonZeroUsize::try_new(batch_rows(snapshot)).map_err(query_error)?;
@@ -230,7 +230,7 @@ fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     rules.insert(before, Arc::new(EnsureSorted));
     let behind = rules.iter().position(|rule| rule.name() == "PushdownSort").map_or(rules.len(), |at| at + 1);
     rules.insert(behind, Arc::new(NewestFirst));
-    rules.push(Arc::new(Learned));
+    rules.push(Arc::new(DynamicFilters));
     rules
 }
 

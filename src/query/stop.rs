@@ -37,12 +37,12 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Pla
 use futures::StreamExt;
 use tokio::runtime::Handle;
 
+use super::deadline::{late, panicked};
 use super::decode_panics::SegmentDigests;
 use super::hide_properties::HidePropertiesExec;
 use super::retained::RetainedExec;
 use super::single_input::{same_rows, single_input};
 use super::union::FactsUnionExec;
-use super::watch::{late, panicked};
 use super::workers::{Part, Work, workers};
 use crate::error::{Error, ErrorKind};
 

@@ -20,7 +20,7 @@ use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::projection::ProjectionExec;
 
 use super::chains;
-use super::prune::{Known, statistics};
+use super::prune::{SegmentStatistics, statistics};
 use super::retained::{Retained, RetainedExec, kept};
 use super::segment_reader::SegmentReaders;
 use super::tail::TailExec;
@@ -91,7 +91,7 @@ impl FactTable {
         let predicate = PruningPredicateBuilder::new().with_file_schema(schema).try_build(filter);
         let Ok(predicate) = predicate else { return Ok(segments.to_vec()) };
         // A condition that fails on a bound may still be asked of rows.
-        let Ok(kept) = predicate.prune(&Known(segments)) else { return Ok(segments.to_vec()) };
+        let Ok(kept) = predicate.prune(&SegmentStatistics(segments)) else { return Ok(segments.to_vec()) };
         Ok(segments
             .iter()
             .zip(kept)

@@ -12,6 +12,7 @@ use datafusion::common::{ColumnStatistics, Result, ScalarValue, Statistics};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, SchedulingType};
+use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricBuilder, MetricsSet};
 use datafusion::physical_plan::statistics::StatisticsArgs;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
@@ -21,6 +22,7 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Par
 pub(super) struct TailExec {
     batches: Vec<RecordBatch>,
     properties: Arc<PlanProperties>,
+    metrics: ExecutionPlanMetricsSet,
 }
 
 impl TailExec {
@@ -33,7 +35,7 @@ impl TailExec {
             Boundedness::Bounded,
         )
         .with_scheduling_type(SchedulingType::Cooperative);
-        Self { batches, properties: Arc::new(properties) }
+        Self { batches, properties: Arc::new(properties), metrics: ExecutionPlanMetricsSet::new() }
     }
 
     fn rows(&self) -> usize {
@@ -71,10 +73,16 @@ impl ExecutionPlan for TailExec {
         Ok(self)
     }
 
-    fn execute(&self, _partition: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let batches = futures::stream::iter(self.batches.clone().into_iter().map(Ok));
+    fn execute(&self, partition: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let rows = MetricBuilder::new(&self.metrics).output_rows(partition);
+        let batches = self.batches.clone().into_iter().inspect(move |batch| rows.add(batch.num_rows()));
+        let batches = futures::stream::iter(batches.map(Ok));
         let stream = RecordBatchStreamAdapter::new(self.schema(), batches);
         Ok(Box::pin(datafusion::physical_plan::coop::cooperative(stream)))
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
     }
 
     fn statistics_from_inputs(&self, _: &[Arc<Statistics>], _: &StatisticsArgs) -> Result<Arc<Statistics>> {

@@ -2,7 +2,7 @@
 //!
 //! DataFusion 55.2 resolves such a key everywhere except in a WHERE, where it reports an ambiguous name. This module
 //! qualifies the key with the first joined table that has the column. That is right because inner and LEFT JOINs keep
-//! the left table's value, and RIGHT and FULL JOINs with USING are [refused](super::unheard). If another table of the
+//! the left table's value, and RIGHT and FULL JOINs with USING are [refused](super::ignored_words). If another table of the
 //! same FROM also has the column, the name is ambiguous in standard SQL as well, and the error stays.
 
 use std::ops::ControlFlow;

@@ -20,11 +20,10 @@ use std::time::Duration;
 
 use datafusion::common::{DataFusionError, Result};
 use datafusion::dataframe::DataFrame;
-use datafusion::execution::SendableRecordBatchStream;
-use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use datafusion::physical_plan::ExecutionPlan;
 use tokio::runtime::{Builder, Handle, Runtime};
 
-use super::watch::late;
+use super::deadline::late;
 use crate::environment;
 use crate::error::{Error, ErrorKind};
 
@@ -146,7 +145,7 @@ fn with_workers<T>(act: impl FnOnce(&mut Workers) -> Result<T>) -> Result<T> {
 }
 
 /// A runtime with this number of threads, or with fewer where the system gives no more.
-pub(crate) fn runtime(threads: usize, options: impl Fn(&mut Builder)) -> Result<Runtime, Error> {
+fn runtime(threads: usize, options: impl Fn(&mut Builder)) -> Result<Runtime, Error> {
     let mut threads = threads;
     loop {
         let mut builder = Builder::new_multi_thread();
@@ -232,25 +231,14 @@ pub(super) async fn on_worker<T: Send + 'static>(
 #[derive(Debug)]
 pub(super) struct Timeout(pub(super) Option<Duration>);
 
-/// The plan by which an answer is computed.
-///
-/// [`DataFrame::create_physical_plan`] does the same on the caller's thread. This one plans on a thread of its
-/// own: the query's timeout counts, and dropping the future stops the wait, whatever the planner is doing.
+/// The plan by which an answer is computed, made on a worker: the query's timeout counts, and dropping the future stops
+/// the wait, whatever the planner is doing.
 ///
 /// # Errors
 /// [`ErrorKind::TimedOut`] after the query's timeout, [`ErrorKind::Query`] for SQL that cannot be planned.
-pub async fn physical_plan(answer: DataFrame) -> crate::error::Result<Arc<dyn ExecutionPlan>> {
+pub(super) async fn physical_plan(answer: DataFrame) -> crate::error::Result<Arc<dyn ExecutionPlan>> {
     let timeout = answer.task_ctx().session_config().get_extension::<Timeout>();
     let timeout = timeout.and_then(|timeout| timeout.0);
     let planned = on_worker(timeout, async move { answer.create_physical_plan().await }).await;
     planned.map_err(super::query_error)
-}
-
-/// The rows of an answer, planned as by [`physical_plan`] and then computed as they are asked for.
-///
-/// # Errors
-/// Those of [`physical_plan`].
-pub async fn execute(answer: DataFrame) -> crate::error::Result<SendableRecordBatchStream> {
-    let context = Arc::new(answer.task_ctx());
-    execute_stream(physical_plan(answer).await?, context).map_err(super::query_error)
 }

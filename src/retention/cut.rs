@@ -89,7 +89,7 @@ pub(super) trait Open<T> {
 /// does not fit.
 pub(super) fn find<T>(mut lumps: Vec<Lump<T>>, mut most: u64, within: &mut impl Open<T>) -> Result<Cut> {
     loop {
-        let Some(taken) = Taken::from(lumps, most, within)? else { return Ok(Cut::BEFORE_ALL) };
+        let Some(taken) = NewestLumps::from(lumps, most, within)? else { return Ok(Cut::BEFORE_ALL) };
         // What lies behind the reach of the cut has been counted, and need not be looked at.
         let (above, around): (Vec<_>, Vec<_>) =
             taken.lumps.into_iter().partition(|lump| lump.first > taken.reach);
@@ -110,14 +110,14 @@ pub(super) fn find<T>(mut lumps: Vec<Lump<T>>, mut most: u64, within: &mut impl 
 }
 
 /// The newest lumps, as many as there may be facts in behind the cut, or at it.
-struct Taken<T> {
+struct NewestLumps<T> {
     /// Each with its weight.
     lumps: Vec<Lump<T>>,
     /// The cut does not come behind this place.
     reach: Place,
 }
 
-impl<T> Taken<T> {
+impl<T> NewestLumps<T> {
     /// `None` if all together weigh no more than `most`.
     fn from(mut lumps: Vec<Lump<T>>, most: u64, within: &mut impl Open<T>) -> Result<Option<Self>> {
         lumps.sort_by_key(|lump| Reverse(lump.last));

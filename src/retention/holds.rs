@@ -162,12 +162,12 @@ pub(super) type Asked = (Kind, Option<Kind>, Option<String>);
 
 /// What a hold covers of one kind.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct HoldCondition {
     /// `None` for everything.
     condition: Option<Box<dyn Condition>>,
 }
 
-impl Held {
+impl HoldCondition {
     pub(super) const fn is_everything(&self) -> bool {
         self.condition.is_none()
     }
@@ -207,19 +207,19 @@ impl Held {
 
 impl Retention {
     /// What the holds of a ledger cover, by kind.
-    pub(super) fn holds(&self, holds: &BTreeMap<String, ledger::Hold>) -> [Vec<Arc<Held>>; 3] {
+    pub(super) fn holds(&self, holds: &BTreeMap<String, ledger::Hold>) -> [Vec<Arc<HoldCondition>>; 3] {
         Kind::ALL.map(|kind| {
             let of_kind = holds.iter().filter(|(_, hold)| hold.kind.is_none_or(|of| of == kind));
             of_kind.map(|(name, hold)| self.held(kind, name, hold)).collect()
         })
     }
 
-    pub(super) fn held(&self, kind: Kind, name: &str, hold: &ledger::Hold) -> Arc<Held> {
+    pub(super) fn held(&self, kind: Kind, name: &str, hold: &ledger::Hold) -> Arc<HoldCondition> {
         let asked = (kind, hold.kind, hold.predicate.clone());
         let mut known = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let covers = known.entry(asked).or_insert_with(|| {
             let parsed = hold.predicate.as_deref().map(|text| condition(self.parser, kind, hold.kind, text)).transpose();
-            Arc::new(Held {
+            Arc::new(HoldCondition {
                 condition: parsed.unwrap_or_else(|error| {
                     tracing::warn!(%error, hold = name, %kind, "a hold is not understood, and covers everything of its kind");
                     None

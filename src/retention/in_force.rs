@@ -33,7 +33,7 @@ pub(crate) struct Retention {
     /// Reads the conditions of rules and holds.
     pub(super) parser: ConditionParser,
     /// Holds that were read before.
-    pub(super) held: Mutex<HashMap<holds::Asked, Arc<holds::Held>>>,
+    pub(super) held: Mutex<HashMap<holds::Asked, Arc<holds::HoldCondition>>>,
 }
 
 #[derive(Debug)]

@@ -14,7 +14,7 @@ use arrow::array::RecordBatch;
 
 use super::bounds::{Bounds, Fates};
 use super::count::Facts;
-use super::holds::Held;
+use super::holds::HoldCondition;
 use super::in_force::{InForce, Retention};
 use super::rows::{Extent, PLACE, Places};
 use super::rules::{Candidate, Limit, RuleId, RuleIndex, Rules};
@@ -48,7 +48,7 @@ pub(crate) struct Selection {
     /// As the ledger has them.
     names: BTreeMap<String, ledger::Hold>,
     /// By kind.
-    holds: [Vec<Arc<Held>>; 3],
+    holds: [Vec<Arc<HoldCondition>>; 3],
     /// Paths of segments in which no hold covers anything.
     free: HashSet<String>,
     columns: [Vec<usize>; 3],
@@ -263,7 +263,7 @@ impl Selection {
         !self.holds(kind).is_empty()
     }
 
-    fn holds(&self, kind: Kind) -> &[Arc<Held>] {
+    fn holds(&self, kind: Kind) -> &[Arc<HoldCondition>] {
         self.holds.get(kind.index()).map_or(&[], Vec::as_slice)
     }
 

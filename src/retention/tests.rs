@@ -367,7 +367,7 @@ fn check(case: &Case) {
     }
     let fates = case.model(&facts);
     let store = Store::builder()
-        .read_only(true)
+        .access(crate::context::Access::Read)
         .retention(case.policy())
         .clock(|| UnixNanos(NOW))
         .open(&root)
@@ -443,7 +443,8 @@ fn a_clock_that_jumped_ahead_drops_nothing_for_good() {
     let writer = Store::builder().clock(|| UnixNanos(NOW)).open(&root).unwrap();
     writer.record(fact(Kind::Event, (NOW / SECOND) as f64, 0)).unwrap();
     let check = |policy: RetentionPolicy, now: i64| {
-        let reader = Store::builder().read_only(true).retention(policy).open(&root).unwrap();
+        let reader =
+            Store::builder().access(crate::context::Access::Read).retention(policy).open(&root).unwrap();
         let snapshot = reader.snapshot().unwrap();
         reader.context().selection(&snapshot, UnixNanos(now)).unwrap().check_clock()
     };

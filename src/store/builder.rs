@@ -16,7 +16,7 @@ use crate::fact::UnixNanos;
 use crate::flush;
 use crate::maintain::{StartupMode, check_startup, highest_stream};
 use crate::metrics::{Metrics, count};
-use crate::place::{Found, absolute, create, look, make_missing_folders, not_a_store};
+use crate::place::{PlaceState, absolute, create, look, make_missing_folders, not_a_store};
 use crate::recorder::{Clock, Recorder};
 use crate::retention::{Retention, Rules};
 use crate::settings::retention::RetentionPolicy;
@@ -43,16 +43,9 @@ pub struct StoreBuilder {
 }
 
 impl StoreBuilder {
-    /// Opens for reading only: nothing is created, locked or flushed.
-    pub const fn read_only(mut self, read_only: bool) -> Self {
-        self.access = if read_only { Access::Read } else { Access::Write };
-        self
-    }
-
-    /// Opens for looking after what is there: nothing can be recorded and nothing is created or
-    /// flushed, but holds, compaction and recovery may commit.
-    pub const fn maintenance(mut self) -> Self {
-        self.access = Access::Maintain;
+    /// What the store is opened for; [`Access::Write`] unless this is called.
+    pub const fn access(mut self, access: Access) -> Self {
+        self.access = access;
         self
     }
 
@@ -188,20 +181,20 @@ impl StoreBuilder {
     /// # Errors
     /// [`ErrorKind::NotAStore`] if something else is at that path, [`ErrorKind::NewerFormat`],
     /// [`ErrorKind::Settings`], [`ErrorKind::Damaged`] if nothing of the ledger can be read, or if it is
-    /// damaged and the store is opened for [`maintenance`](Self::maintenance), and the operating system's
+    /// damaged and the store is opened for [maintenance](Access::Maintain), and the operating system's
     /// errors. Nothing is touched then.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Store> {
         // Bound now: the process may change its folder later.
         let root = &absolute(path.as_ref())?;
         let startup = check_startup(&self.startup, &self.disk, root, CONDITIONS)?;
         let found = look(root)?;
-        if self.access != Access::Write && found != Found::Store {
+        if self.access != Access::Write && found != PlaceState::Store {
             return Err(not_a_store(root, "there is no store"));
         }
         let (settings, rules) = self.usable(root)?;
         let from_file = self.retention.is_none().then_some(root.as_path());
         let retention = Retention::new(&settings.retention, rules, from_file, CONDITIONS);
-        if found != Found::Store {
+        if found != PlaceState::Store {
             create(&self.disk, root).map_err(|error| {
                 error.context(format_args!("cannot create a store at {}", root.display()))
             })?;

@@ -61,8 +61,7 @@ impl Store {
     }
 
     /// How many facts of this store are lost, also those that are known by their numbers alone.
-    #[cfg(feature = "cli")]
-    pub(crate) fn lost_facts(&self) -> u64 {
+    pub fn lost_facts(&self) -> u64 {
         let state = self.context().ledger.known();
         state.lost.iter().fold(state.unaccounted, |sum, lost| sum.saturating_add(lost.facts))
     }

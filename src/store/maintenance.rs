@@ -102,7 +102,7 @@ pub fn backup(
     target: impl AsRef<Path>,
     options: BackupOptions,
 ) -> Result<BackupReport> {
-    Store::builder().read_only(true).open(path)?.backup(target, options)
+    Store::builder().access(crate::context::Access::Read).open(path)?.backup(target, options)
 }
 
 impl Store {
@@ -156,7 +156,7 @@ impl Store {
     /// One commit changes the store, at the end. A store that has nothing to merge and nothing to
     /// drop gets none. What this process has recorded is flushed first; what other processes have
     /// in their journals is left to them. The store may be open for writing, or for
-    /// [maintenance](crate::StoreBuilder::maintenance); for a dry run also for reading only.
+    /// [maintenance](crate::Access::Maintain); for a dry run also for reading only.
     ///
     /// ```
     /// # use ostracon::{CompactOptions, Event, Json, Store};
@@ -195,7 +195,7 @@ impl Store {
     /// store.backup(&target, BackupOptions::new())?;
     /// store.record(Event::new("shop", "shop:1", "ActorStopped", Json::empty_object(), 2.0))?;
     /// store.backup(&target, BackupOptions::new().incremental(true))?;
-    /// assert_eq!(Store::builder().read_only(true).open(&target)?.summary()?.facts(), 2);
+    /// assert_eq!(Store::builder().access(ostracon::Access::Read).open(&target)?.summary()?.facts(), 2);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///

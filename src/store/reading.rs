@@ -7,7 +7,7 @@ use super::Store;
 use crate::error::ErrorKind;
 use crate::error::Result;
 use crate::fact::{Fact, Kind, Recorded, StreamId};
-use crate::follow::{self, After, Cursor, Kept, Wanted};
+use crate::follow::{self, After, Cursor, RetentionFilter, Wanted};
 use crate::list::{self, Listed};
 use crate::summary::{self, Summary};
 
@@ -91,7 +91,7 @@ impl Store {
     /// it is of another one, or it is beyond the end. [`ErrorKind::Damaged`] and the
     /// operating system's errors, here or from the iterator.
     pub fn after(&self, cursor: &Cursor) -> Result<After> {
-        follow::facts(self.context(), &Kind::ALL, Wanted::After(cursor.clone()), Kept::ByRules)
+        follow::facts(self.context(), &Kind::ALL, Wanted::After(cursor.clone()), RetentionFilter::ByRules)
     }
 
     /// Counts what is there now, from the ledger and the unflushed tail.

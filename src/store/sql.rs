@@ -2,17 +2,14 @@
 
 use std::sync::Arc;
 
-use datafusion::dataframe::DataFrame;
-
 use super::Store;
 use crate::error::{Error, ErrorKind, Result};
 use crate::metrics::count;
-use crate::query::{self, Engine, QueryOptions, SavedQuery};
+use crate::query::{self, Answer, Engine, QueryOptions, SavedQuery};
 
 impl Store {
-    /// Asks the store a question in SQL. The answer is computed when the [`DataFrame`] is
-    /// collected or streamed, over the facts that are there now, flushed or not; dropping its
-    /// future or stream cancels it.
+    /// Asks the store a question in SQL, over the facts that are there now, flushed or not. The [`Answer`] is computed
+    /// when its rows are asked for.
     ///
     /// Tables are `events`, `audits` and `dead_letters`, with the views `crashes`, `restarts` and
     /// `actors`, and `store.segments`, `store.commits`, `store.streams`,
@@ -31,15 +28,15 @@ impl Store {
     /// store.record(Event::new("shop", "shop:5", "ActorCrashed", crash, 1_795_404_290.4))?;
     ///
     /// let answer = store.sql("SELECT error_type, count(*) AS n FROM crashes GROUP BY 1").await?;
-    /// let batches = answer.collect().await?;
-    /// assert_eq!(batches[0].num_rows(), 1);
+    /// let rows = answer.rows().await?;
+    /// assert_eq!(rows[0].get::<String>("error_type")?, "KeyError");
     /// # Ok(()) }
     /// ```
     ///
     /// # Errors
     /// [`ErrorKind::Query`] for SQL that is wrong or not allowed, [`ErrorKind::Damaged`] if the
     /// store is.
-    pub async fn sql(&self, sql: &str) -> Result<DataFrame> {
+    pub async fn sql(&self, sql: &str) -> Result<Answer> {
         self.sql_with(sql, QueryOptions::new()).await
     }
 
@@ -47,7 +44,7 @@ impl Store {
     ///
     /// # Errors
     /// Those of [`Store::sql`].
-    pub async fn sql_with(&self, sql: &str, options: QueryOptions) -> Result<DataFrame> {
+    pub async fn sql_with(&self, sql: &str, options: QueryOptions) -> Result<Answer> {
         count(&self.context().metrics.queries, 1);
         query::check_text(sql)?;
         let snapshot = Arc::new(self.snapshot()?);
@@ -64,7 +61,7 @@ impl Store {
         name: &str,
         set: &[(String, String)],
         options: QueryOptions,
-    ) -> Result<DataFrame> {
+    ) -> Result<Answer> {
         let query = SavedQuery::find(name)?;
         let options = QueryOptions { params: query.values(set)?, ..options };
         self.sql_with(query.sql, options).await

@@ -22,7 +22,7 @@ use super::support::{any_fact, crash, lines_at, scratch};
 
 /// The names of all facts of the store at this path.
 fn ids_at(path: &Path) -> BTreeSet<FactId> {
-    let store = Store::builder().read_only(true).open(path).unwrap();
+    let store = Store::builder().access(ostracon::Access::Read).open(path).unwrap();
     store.after(&Cursor::start()).unwrap().map(|fact| fact.unwrap().position.id()).collect()
 }
 
@@ -73,7 +73,7 @@ fn a_backup_is_a_store_with_the_same_facts() {
         assert_eq!(report.linked == 0, copy);
         assert_eq!((ids_at(&target), lines_at(&target)), (ids_at(&root), lines_at(&root)));
         assert_whole(&target);
-        let restored = Store::builder().maintenance().open(&target).unwrap();
+        let restored = Store::builder().access(ostracon::Access::Maintain).open(&target).unwrap();
         let group = restored.consumer_group(Kind::Event, "g").unwrap();
         assert_eq!(group.pending("c", None, 10).unwrap(), given);
         assert!(
@@ -186,7 +186,7 @@ fn backups_beside_writers_and_compaction_have_every_fact_that_was_acknowledged_b
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let compacting = scope.spawn(|| {
-            let maintainer = Store::builder().maintenance().open(&root).unwrap();
+            let maintainer = Store::builder().access(ostracon::Access::Maintain).open(&root).unwrap();
             while !done.load(Ordering::SeqCst) {
                 maintainer.compact(CompactOptions::default()).unwrap();
             }

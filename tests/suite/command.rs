@@ -9,9 +9,9 @@ use std::process::{Child, Command, Stdio};
 use super::support::ostracon;
 
 /// 84 facts whose answers are known; see `tests/data/queries/README.md`.
-pub(crate) const KNOWN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/queries/known.ndjson");
+pub(crate) const KNOWN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data/queries/known.ndjson");
 /// Facts that Papyra recorded, by the clock of its event loop.
-pub(crate) const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/sample.ndjson");
+pub(crate) const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/sample.ndjson");
 
 /// A folder of its own, in which commands run: so what they say names no temporary paths.
 pub(crate) struct Folder(tempfile::TempDir);

@@ -357,7 +357,9 @@ fn whatever_the_disk_does_every_fact_is_delivered() {
         store.close().unwrap();
         (folder, root)
     };
-    let maintain = |root: &Path, disk: Disk| Store::builder().maintenance().disk(disk).open(root).unwrap();
+    let maintain = |root: &Path, disk: Disk| {
+        Store::builder().access(ostracon::Access::Maintain).disk(disk).open(root).unwrap()
+    };
     let (_folder, root) = prepare();
     let rehearsal = FaultPlan::new();
     consume_all(&maintain(&root, Disk::with_plan(rehearsal.clone())), &mut BTreeSet::new()).unwrap();

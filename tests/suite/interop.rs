@@ -15,7 +15,7 @@ use super::command::{Folder, SAMPLE};
 
 const REQUIREMENTS: &str = include_str!("../requirements.txt");
 /// Prints what DuckDB or pyarrow make of the segments, as JSON.
-const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/suite/interop.py");
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/suite/interop.py");
 
 /// The Python that has DuckDB and pyarrow.
 pub(crate) fn python() -> PathBuf {
@@ -46,7 +46,7 @@ pub(crate) fn python() -> PathBuf {
             ":all:",
             "-r",
         ]);
-        pip.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/requirements.txt"));
+        pip.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/requirements.txt"));
         done(
             pip.output(),
             "pip install -r tests/requirements.txt",

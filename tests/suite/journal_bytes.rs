@@ -124,7 +124,7 @@ impl Left {
 }
 
 fn lines(root: &Path, disk: &Disk) -> Result<Vec<String>> {
-    let store = Store::builder().disk(disk.clone()).read_only(true).open(root)?;
+    let store = Store::builder().disk(disk.clone()).access(ostracon::Access::Read).open(root)?;
     store.after(&Cursor::start())?.map(|fact| fact.map(|fact| fact.fact.to_line())).collect()
 }
 

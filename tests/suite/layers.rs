@@ -8,19 +8,23 @@ use syn::visit::{self, Visit};
 use syn::{Attribute, File, Item, UseTree};
 
 /// The path of a module, without `crate`.
-type ModulePath = Vec<String>;
+pub(crate) type ModulePath = Vec<String>;
 
-fn source() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+/// The source of the library, and that of the command line.
+fn source(of: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(of)
 }
+
+pub(crate) const LIBRARY: &str = "../src";
+const COMMAND_LINE: &str = "src";
 
 fn parse(path: &Path) -> File {
     syn::parse_file(&fs::read_to_string(path).unwrap()).unwrap_or_else(|error| panic!("{path:?}: {error}"))
 }
 
-/// Every file of the crate, with the module that it is.
-fn modules() -> BTreeMap<ModulePath, File> {
-    let root = source();
+/// Every file of a crate, with the module that it is.
+pub(crate) fn modules(of: &str) -> BTreeMap<ModulePath, File> {
+    let root = source(of);
     let mut folders = vec![root.clone()];
     let mut modules = BTreeMap::new();
     while let Some(folder) = folders.pop() {
@@ -113,7 +117,7 @@ impl Uses<'_> {
 }
 
 /// Whether an item is compiled for tests or documentation only.
-fn is_not_built(attributes: &[Attribute]) -> bool {
+pub(crate) fn is_not_built(attributes: &[Attribute]) -> bool {
     let is_one = |attribute: &Attribute| {
         attribute.path().is_ident("cfg")
             && attribute
@@ -158,14 +162,13 @@ impl<'ast> Visit<'ast> for Uses<'_> {
 
 #[test]
 fn a_module_uses_none_that_is_declared_after_it() {
-    let modules = modules();
+    let modules = modules(LIBRARY);
     let order = declared(&modules[&Vec::new()]);
     let place = |name: &String| order.iter().position(|known| known == name);
     let mut wrong = Vec::new();
     let mut uses_of_all = 0;
     for (module, file) in &modules {
-        // The command line is to become a crate of its own, and uses the public names.
-        let Some(own) = module.first().filter(|own| *own != "cli") else { continue };
+        let Some(own) = module.first() else { continue };
         let mut uses = Uses { module, found: Vec::new() };
         uses.visit_file(file);
         uses_of_all += uses.found.len();
@@ -207,9 +210,10 @@ fn defined(file: &File) -> Vec<String> {
 /// caller.
 #[test]
 fn no_part_of_the_command_line_or_of_a_recovery_uses_what_stands_above_it() {
-    let modules = modules();
     let mut wrong = Vec::new();
-    for above in [vec!["cli".to_owned()], vec!["maintain".to_owned(), "recover".to_owned()]] {
+    for (of, above) in [(COMMAND_LINE, vec![]), (LIBRARY, vec!["maintain".to_owned(), "recover".to_owned()])]
+    {
+        let modules = modules(of);
         let own = defined(&modules[&above]);
         for (module, file) in
             modules.iter().filter(|(module, _)| module.starts_with(&above) && **module != above)

@@ -38,7 +38,7 @@ fn torn(which: usize) -> tempfile::TempDir {
 }
 
 fn listed(root: &Path, policy: RetentionPolicy, limit: Option<usize>) -> (Vec<String>, usize) {
-    let store = Store::builder().read_only(true).retention(policy).open(root).unwrap();
+    let store = Store::builder().access(ostracon::Access::Read).retention(policy).open(root).unwrap();
     let listed = store.list_readable(Kind::Event, limit, None).unwrap();
     (listed.facts.iter().map(|found| found.fact.to_line()).collect(), listed.damage.len())
 }
@@ -71,7 +71,8 @@ fn a_limit_that_cuts_through_a_torn_segment_keeps_all_of_it() {
         let (facts, damage) = listed(&root, RetentionPolicy::new().rule(rule), None);
         assert!(facts.len() >= 25 && facts.ends_with(&lines(5)) && damage == 1, "{which}: {}", facts.len());
         // Who asks for all of them is told that some may be missing.
-        let store = Store::builder().read_only(true).retention(of_store(limits().max_records(25)));
+        let store =
+            Store::builder().access(ostracon::Access::Read).retention(of_store(limits().max_records(25)));
         let error = store.open(&root).unwrap().list(Kind::Event, None, None).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Damaged);
     }
@@ -97,7 +98,7 @@ fn one_bad_page_hides_no_more_than_its_own_rows() {
     let at = (begin + length / 2) as usize;
     change(segment, |bytes| bytes[at..at + 200].fill(0x5a));
 
-    let store = Store::builder().read_only(true).open(&root).unwrap();
+    let store = Store::builder().access(ostracon::Access::Read).open(&root).unwrap();
     let newest = store.list_readable(Kind::Event, Some(10), None).unwrap();
     let expected: Vec<_> = (FACTS as u64 - 10..FACTS as u64).map(|n| crash(n).to_line()).collect();
     assert_eq!(newest.facts.iter().map(|found| found.fact.to_line()).collect::<Vec<_>>(), expected);

@@ -1,8 +1,10 @@
 //! The store as its users see it: through the library's public face, and through the command.
 //!
-//! One binary, since each further one would link DataFusion again; a module per behaviour. Without the feature `cli`
-//! it has the tests of the core: recording, the journal, the ledger, scan, recover and compaction.
+//! One binary, since each further one would link DataFusion again; a module per behaviour. It is a test of the crate
+//! `ostracon-cli`, which has the command. The library's own test of this name has the core's tests only, and only without
+//! the feature `sql`: recording, the journal, the ledger, scan, recover and compaction, in a build without DataFusion.
 
+#![cfg(any(feature = "cli", not(feature = "sql")))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that fails should stop")]
 #![allow(
     clippy::pedantic,
@@ -37,6 +39,7 @@ mod interop;
 mod journal_bytes;
 #[cfg(feature = "cli")]
 mod kill;
+#[cfg(feature = "cli")]
 mod layers;
 #[cfg(feature = "cli")]
 mod lists;
@@ -49,6 +52,8 @@ mod owners;
 mod place;
 #[cfg(feature = "cli")]
 mod plot;
+#[cfg(feature = "cli")]
+mod public_api;
 mod recover;
 #[cfg(feature = "cli")]
 mod repl;
@@ -69,5 +74,5 @@ mod support;
 mod surroundings;
 #[cfg(feature = "cli")]
 mod tail;
-#[cfg(not(feature = "sql"))]
+#[cfg(not(feature = "cli"))]
 mod without_sql;

@@ -52,7 +52,7 @@ fn a_cursor_passes_over_nothing_after_a_journal_was_cut() {
         let left = left_with(30);
         let root = left.path().join("facts");
         let mut cursor = Cursor::start();
-        let before = Store::builder().read_only(true).open(&root).unwrap();
+        let before = Store::builder().access(ostracon::Access::Read).open(&root).unwrap();
         let facts = before.after(&cursor).unwrap();
         facts.sign(&mut cursor);
         facts.for_each(|fact| cursor.advance(&fact.unwrap()));

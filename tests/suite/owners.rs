@@ -77,7 +77,7 @@ fn two_facts_of_one_number_are_told_and_recover_keeps_both() {
     plan.halt_at(1);
     drop((first, second));
 
-    let read = Store::builder().read_only(true).open(&root).unwrap();
+    let read = Store::builder().access(ostracon::Access::Read).open(&root).unwrap();
     let error = read.summary().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Damaged);
     assert!(error.to_string().contains("two processes have owned the stream"), "{error}");

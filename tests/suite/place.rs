@@ -172,8 +172,8 @@ fn readers_consumers_and_maintainers_touch_no_other_store_either() {
     }
     store.consumer_group(Kind::Event, "g").unwrap().create(StartAt::Beginning).unwrap();
     store.close().unwrap();
-    let reader = Store::builder().read_only(true).open(&root).unwrap();
-    let maintainer = Store::builder().maintenance().open(&root).unwrap();
+    let reader = Store::builder().access(ostracon::Access::Read).open(&root).unwrap();
+    let maintainer = Store::builder().access(ostracon::Access::Maintain).open(&root).unwrap();
     fs::rename(&root, &away).unwrap();
     other_store(&root);
     let (before, kept) = (files(&root), files(&away));
@@ -204,7 +204,7 @@ fn a_store_that_goes_while_it_is_read_is_not_told_as_damage() {
             store.flush().unwrap();
         }
         store.close().unwrap();
-        let reader = Store::builder().read_only(true).open(&root).unwrap();
+        let reader = Store::builder().access(ostracon::Access::Read).open(&root).unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
         let question =
             runtime.block_on(reader.sql("SELECT count(*) FROM events WHERE payload LIKE '%sku%'")).unwrap();
@@ -212,7 +212,7 @@ fn a_store_that_goes_while_it_is_read_is_not_told_as_damage() {
         mishap(&root, &away);
         let error = facts.find_map(Result::err).unwrap();
         is_moved(Err::<(), _>(error));
-        let error = runtime.block_on(question.collect()).map_err(ostracon::query_error);
+        let error = runtime.block_on(question.collect());
         is_moved(error.map(drop));
     }
 }

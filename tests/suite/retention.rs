@@ -1,6 +1,6 @@
 //! What the rules of retention keep, as users see it: in every read, on the command line, and
 //! compared with Papyra's own policy. That every read agrees with a plain model of the rules, at
-//! the boundaries, is shown beside the code (`src/maintain/retention/tests.rs`).
+//! the boundaries, is shown beside the code (`src/retention/tests.rs`).
 
 mod changed;
 mod cli;
@@ -49,7 +49,7 @@ impl Hand {
 
     /// Reads a store under these rules.
     fn read(&self, root: &Path, policy: RetentionPolicy) -> Store {
-        self.builder().read_only(true).retention(policy).open(root).unwrap()
+        self.builder().access(ostracon::Access::Read).retention(policy).open(root).unwrap()
     }
 }
 

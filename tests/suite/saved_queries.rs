@@ -9,7 +9,7 @@ use ostracon::{Fact, QueryOptions, SavedQuery, Store};
 
 use super::command::{Folder, KNOWN, SAMPLE, lines_of};
 
-const ANSWERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/queries");
+const ANSWERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data/queries");
 
 /// Query, parameter that is set (if one is), and answer, of every file there.
 fn known_answers() -> Vec<(String, Option<String>, String)> {
@@ -120,7 +120,7 @@ fn every_saved_query_can_be_asked_of_an_empty_store() {
 fn every_saved_query_can_be_asked_of_facts_whose_clock_is_no_wall_clock() {
     let folder = Folder::new();
     folder.run(&["import", "facts", SAMPLE]).ok();
-    let store = Store::builder().read_only(true).open(folder.path("facts")).unwrap();
+    let store = Store::builder().access(ostracon::Access::Read).open(folder.path("facts")).unwrap();
     let silent: Vec<_> =
         ask_all(&store).into_iter().filter(|(_, rows)| *rows == 0).map(|(name, _)| name).collect();
     // All facts of the sample have one wall time, that of the import, so nothing came after anything.

@@ -197,7 +197,8 @@ fn a_fact_is_not_called_safe_before_those_in_the_file_before_it() {
     let left = support::scratch();
     plan.power_failure(folder.path(), left.path(), PowerFailure::DropUnsynced).unwrap();
     let disk = Disk::after_power_failure();
-    let reader = Store::builder().disk(disk).read_only(true).open(left.path().join("facts")).unwrap();
+    let reader =
+        Store::builder().disk(disk).access(ostracon::Access::Read).open(left.path().join("facts")).unwrap();
     assert_eq!(support::lines(&reader), [0, 1, 3].map(|n| support::any_fact(n).to_line()));
 }
 
@@ -222,7 +223,7 @@ fn a_failed_sync_of_what_is_sealed_is_the_end_of_all_promises() {
     ];
     assert!(poisoned.iter().all(|error| error.kind() == ErrorKind::Poisoned), "{poisoned:?}");
     assert_eq!(plan.operations(), syncs, "a failed sync was tried again");
-    let reader = Store::builder().read_only(true).open(&root).unwrap();
+    let reader = Store::builder().access(ostracon::Access::Read).open(&root).unwrap();
     assert_eq!(reader.summary().unwrap().unflushed, 2, "they stay in the journal");
 }
 

@@ -8,6 +8,7 @@
 //! ([`refusals`]), where it ends ([`limits`]), and what it sees ([`snapshots`],
 //! [`system_tables`], [`windows`]), and in whose time ([`zones`]); [`contract`] asks without SQL, as a persistence backend is asked.
 
+mod answers;
 mod contract;
 mod intervals;
 mod json;
@@ -30,7 +31,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::physical_plan::{ExecutionPlan, displayable};
-use ostracon::{Error, Event, Json, QueryOptions, Store, query_error};
+use ostracon::{Error, Event, Json, QueryOptions, Store};
 
 /// Rows as text; `NULL` is not the text `NULL`.
 type Rows = Vec<Vec<String>>;
@@ -50,7 +51,7 @@ fn run<T>(future: impl Future<Output = T>) -> T {
 fn try_rows(store: &Store, sql: &str, options: QueryOptions) -> Result<Rows, Error> {
     run(async {
         let answer = store.sql_with(sql, options).await?;
-        Ok(text(&answer.collect().await.map_err(query_error)?))
+        Ok(text(&answer.collect().await?))
     })
 }
 
@@ -91,7 +92,7 @@ fn text(batches: &[RecordBatch]) -> Rows {
 #[track_caller]
 fn plan(store: &Store, sql: &str) -> String {
     let plan: Arc<dyn ExecutionPlan> =
-        run(async { store.sql(sql).await.unwrap().create_physical_plan().await })
+        run(async { store.sql(sql).await.unwrap().into_dataframe().create_physical_plan().await })
             .unwrap_or_else(|error| panic!("{sql}\n{error}"));
     displayable(plan.as_ref()).indent(true).to_string()
 }

@@ -48,7 +48,7 @@ impl Scene {
 
     /// Every fact, each time, from `after` and from `list`.
     fn ask(&self) -> Result<Vec<String>> {
-        let store = Store::builder().read_only(true).open(self.root())?;
+        let store = Store::builder().access(ostracon::Access::Read).open(self.root())?;
         let lines: Vec<_> = store
             .after(&Cursor::start())?
             .map(|fact| fact.map(|fact| fact.fact.to_line()))
@@ -64,13 +64,13 @@ impl Scene {
 
     /// How many rows SQL reads, all columns of them.
     fn ask_sql(&self) -> Result<usize> {
-        let store = Store::builder().read_only(true).open(self.root())?;
+        let store = Store::builder().access(ostracon::Access::Read).open(self.root())?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let mut rows = 0;
             for kind in Kind::ALL {
                 let answer = store.sql(&format!("SELECT * FROM {kind}")).await?;
-                let batches = answer.collect().await.map_err(ostracon::query_error)?;
+                let batches = answer.collect().await?;
                 rows += batches.iter().map(arrow::array::RecordBatch::num_rows).sum::<usize>();
             }
             Ok(rows)
@@ -164,7 +164,7 @@ fn a_changed_checkpoint_makes_no_difference() {
     for at in (0..bytes.len()).step_by(2003).chain([64, 65, bytes.len() - 1]) {
         for changed in [flip(&bytes, at, 0x01), bytes[..at].to_vec()] {
             let summary = scene.with(&path, &changed, |scene| {
-                Store::builder().read_only(true).open(scene.root()).unwrap().summary().unwrap()
+                Store::builder().access(ostracon::Access::Read).open(scene.root()).unwrap().summary().unwrap()
             });
             assert_eq!((summary.facts(), summary.commits), (129, 130), "byte {at}");
         }

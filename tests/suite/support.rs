@@ -74,7 +74,7 @@ pub(crate) fn lines(store: &Store) -> Vec<String> {
 
 /// Every fact of the store at this path, read as another process would.
 pub(crate) fn lines_at(path: &Path) -> Vec<String> {
-    lines(&Store::builder().read_only(true).open(path).unwrap())
+    lines(&Store::builder().access(ostracon::Access::Read).open(path).unwrap())
 }
 
 /// Both files of a commit: the ledger's own, and its copy.
@@ -101,7 +101,7 @@ pub(crate) fn ostracon() -> Command {
 }
 
 /// The one number that a query answers.
-#[cfg(feature = "sql")]
+#[cfg(feature = "cli")]
 pub(crate) fn number(store: &Store, sql: &str) -> i64 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let batches = runtime.block_on(async { store.sql(sql).await.unwrap().collect().await.unwrap() });

@@ -12,7 +12,8 @@ mod write;
 
 use std::fmt;
 
-pub(crate) use read::{LineParser, is_blank};
+pub(crate) use read::LineParser;
+pub use read::is_blank;
 
 use super::json::JsonError;
 
@@ -20,7 +21,7 @@ use super::json::JsonError;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// A longer line is refused: 16 MiB.
-pub(crate) const MAX_LINE_BYTES: usize = 16 << 20;
+pub const MAX_LINE_BYTES: usize = 16 << 20;
 
 /// Why a line is not a fact.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,7 +76,7 @@ mod tests {
 
     #[test]
     fn papyras_lines_come_back_byte_for_byte() {
-        let sample = include_str!("../../../tests/data/sample.ndjson");
+        let sample = include_str!("../../../cli/data/sample.ndjson");
         let mut parser = LineParser::default();
         for line in sample.lines() {
             let fact = parser.parse(line.as_bytes()).unwrap();

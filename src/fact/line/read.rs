@@ -44,7 +44,7 @@ fn unmarked(line: &[u8]) -> &[u8] {
 }
 
 /// Whether a line says nothing.
-pub(crate) fn is_blank(line: &[u8]) -> bool {
+pub fn is_blank(line: &[u8]) -> bool {
     unmarked(line).trim_ascii().is_empty()
 }
 

@@ -90,8 +90,9 @@ impl Fact<'_> {
 
 impl super::super::Audit<'_> {
     /// The value of a counter as it was given: `column` has the nearest one that an integer can be.
-    #[cfg(feature = "cli")]
-    pub(crate) fn given(&self, counter: &str, column: i64) -> String {
+    ///
+    /// Facts are never refused for a number that their column cannot hold; `extra` keeps it.
+    pub fn given(&self, counter: &str, column: i64) -> String {
         let given = self.extra.as_ref().and_then(|extra| RawValue::trusted(extra.as_str()).get(counter));
         given.map_or_else(|| column.to_string(), |value| value.text().to_owned())
     }

@@ -8,7 +8,7 @@
 //! - [`examine`]: what retention drops of each segment;
 //! - [`source`], [`merge`], [`account`]: segments in, segments out, and the sums of both;
 //! - [`run`]: the steps in their order, and the commit;
-//! - [`rehearse`]: a dry run;
+//! - [`dry_run`]: a dry run;
 //! - [`sweep`]: the files that nobody needs any more.
 //!
 //! What it does not do: it leaves alone what other processes have in their journals; it does not
@@ -16,11 +16,11 @@
 //! the large ones that come of them overlap, too.
 
 mod account;
-mod beside;
+mod parallel;
 mod examine;
 mod merge;
 mod plan;
-mod rehearse;
+mod dry_run;
 mod report;
 mod run;
 mod soundness;

@@ -18,9 +18,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use super::account::{Made, settle};
-use super::beside::beside;
 use super::examine::{Examined, examine, must_be_read};
 use super::merge::{Input, Merged, Merging, Stop, merge};
+use super::parallel::beside;
 use super::plan::{Limits, Part, Piece, plan};
 use super::report::{
     CompactOptions, CompactProgress, CompactReport, DroppedFacts, Holding, OnProgress, UnacknowledgedFacts,

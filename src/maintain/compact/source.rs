@@ -49,9 +49,9 @@ fn damaged(path: &Path, what: &str) -> Error {
 /// An error that says what a maintainer who meets damage should do.
 fn advise(error: Error) -> Error {
     match error.kind() {
-        ErrorKind::Damaged => error.advice(
-            "nothing was changed. `ostracon scan --deep` says what is wrong, and `ostracon recover` repairs it",
-        ),
+        ErrorKind::Damaged => error.hinting(Some(
+            "nothing was changed. `ostracon scan --deep` says what is wrong, and `ostracon recover` repairs it".to_owned(),
+        )),
         _ => error,
     }
 }

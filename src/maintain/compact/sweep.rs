@@ -29,7 +29,9 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::fact::{Kind, StreamId};
 use crate::ledger::{CommitNumber, Side, State, StreamRange};
-use crate::maintain::inventory::{self, Entry, Form, Inventory, Known, Standing, What, is_owned, range_of};
+use crate::maintain::inventory::{
+    self, Entry, ExpectedFiles, Form, Inventory, Standing, What, is_owned, range_of,
+};
 use crate::segment::footer::Footer;
 use crate::segment::{AGAIN, is_imported, unconfirmed};
 use crate::takeover;
@@ -198,7 +200,7 @@ fn leftovers(context: &Context, swept: &mut Swept) -> Result<()> {
     let mut journals: BTreeSet<StreamId> = BTreeSet::new();
     let mut folders: BTreeSet<PathBuf> = BTreeSet::new();
     let mut soundness = Soundness::new(context, &state);
-    for item in Inventory::of(entries, &Known::of(&state)).items {
+    for item in Inventory::of(entries, &ExpectedFiles::of(&state)).items {
         let path = context.root.join(&item.entry.path);
         let goes = match item.what {
             What::Uncommitted { standing: Standing::Covered, kind, .. } if whole => {

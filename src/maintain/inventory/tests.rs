@@ -12,7 +12,7 @@ fn folder(path: &str) -> Entry {
     Entry { path: path.into(), form: Form::Folder, bytes: 0 }
 }
 
-fn told(entry: Entry, known: &Known<'_>) -> What {
+fn told(entry: Entry, known: &ExpectedFiles<'_>) -> What {
     Inventory::of(vec![entry], known).items.remove(0).what
 }
 
@@ -21,8 +21,8 @@ fn range(stream: u32, first: u64, last: u64) -> StreamRange {
 }
 
 /// Stream 1 is covered up to fact 10, and has 11 to 20 in two journal files.
-fn known() -> Known<'static> {
-    let mut known = Known { committed: [(StreamId(1), Seq(10))].into(), ..Known::default() };
+fn known() -> ExpectedFiles<'static> {
+    let mut known = ExpectedFiles { committed: [(StreamId(1), Seq(10))].into(), ..ExpectedFiles::default() };
     known.add_journaled(StreamId(1), Seq(16), Seq(20));
     known.add_journaled(StreamId(1), Seq(9), Seq(15));
     known
@@ -30,7 +30,7 @@ fn known() -> Known<'static> {
 
 #[test]
 fn names_of_a_store() {
-    let known = Known::default();
+    let known = ExpectedFiles::default();
     for name in ["ledger", "ledger-copy", "journal", "events", "audits", "dead_letters"] {
         assert_eq!(told(folder(name), &known), What::Folder);
         assert!(matches!(told(file(name), &known), What::Stranger(_)), "{name} as a file");
@@ -81,7 +81,7 @@ fn names_of_a_store() {
 
 #[test]
 fn strangers_and_what_is_harmless_of_them() {
-    let known = Known::default();
+    let known = ExpectedFiles::default();
     for name in [
         "events/readme.md",
         "ledger/7.json",
@@ -136,7 +136,7 @@ fn a_segment_that_no_commit_names_is_judged_by_its_facts() {
 
 #[test]
 fn a_journal_with_a_hole_does_not_hold_what_is_in_the_hole() {
-    let mut known = Known::default();
+    let mut known = ExpectedFiles::default();
     known.add_journaled(StreamId(1), Seq(1), Seq(5));
     known.add_journaled(StreamId(1), Seq(8), Seq(12));
     assert_eq!(known.standing(&[range(1, 1, 5)]), Standing::Journaled);

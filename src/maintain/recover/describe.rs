@@ -5,14 +5,19 @@ use arrow::compute::{max, min};
 use arrow::datatypes::TimestampNanosecondType;
 
 use super::coverage::Coverage;
-use super::wreck::Wreck;
+use super::damaged_segment::DamagedSegment;
 use crate::error::Result;
 use crate::fact::{Seq, UnixNanos, columns, wall_time};
 use crate::ledger::{Segment, StreamRange, TimeRange};
 
 /// Reads a whole file, and describes it. `None` unless every row can be read.
-pub(super) fn describe(wreck: &Wreck, path: &str, bytes: u64, blake3: &str) -> Result<Option<Segment>> {
-    let mut seen = Seen::default();
+pub(super) fn describe(
+    wreck: &DamagedSegment,
+    path: &str,
+    bytes: u64,
+    blake3: &str,
+) -> Result<Option<Segment>> {
+    let mut seen = RowStatistics::default();
     wreck.read(&mut |batch| {
         seen.add(wreck, batch);
         Ok(())
@@ -44,7 +49,7 @@ pub(super) fn describe(wreck: &Wreck, path: &str, bytes: u64, blake3: &str) -> R
 }
 
 #[derive(Default)]
-struct Seen {
+struct RowStatistics {
     rows: u64,
     fact_bytes: u64,
     places: Coverage,
@@ -54,8 +59,8 @@ struct Seen {
     at: Option<TimeRange>,
 }
 
-impl Seen {
-    fn add(&mut self, wreck: &Wreck, batch: &RecordBatch) {
+impl RowStatistics {
+    fn add(&mut self, wreck: &DamagedSegment, batch: &RecordBatch) {
         let Some(facts) = columns::facts(wreck.kind(), batch) else { return };
         self.rows += facts.len() as u64;
         for found in &facts {

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use super::bits;
-use super::file::Found;
+use super::file::FileState;
 use super::removed::FilesBySize;
 use super::work::Work;
 use crate::error::{Error, ErrorKind, Result};
@@ -35,7 +35,7 @@ pub(super) fn adopt_copy(work: &Work<'_>, segment: &Segment, copy: &Path) -> Res
     std::fs::File::open(copy).and_then(|copy| copy.sync_data()).map_err(attempt)?;
     work.aside.link_or_copy(copy, &place).map_err(attempt)?;
     work.disk.sync_dir(parent).map_err(attempt)?;
-    if Found::at(&place)?.is(segment) {
+    if FileState::at(&place)?.is(segment) {
         return Ok(heir);
     }
     segment::discard(work.disk, work.root, std::slice::from_ref(&heir));
@@ -43,8 +43,12 @@ pub(super) fn adopt_copy(work: &Work<'_>, segment: &Segment, copy: &Path) -> Res
 }
 
 /// The file itself, with one bit put right.
-pub(super) fn put_right(work: &mut Work<'_>, segment: &Segment, found: &Found) -> Result<Option<Segment>> {
-    let Found::File { bytes, blake3: Some(_) } = found else { return Ok(None) };
+pub(super) fn put_right(
+    work: &mut Work<'_>,
+    segment: &Segment,
+    found: &FileState,
+) -> Result<Option<Segment>> {
+    let FileState::File { bytes, blake3: Some(_) } = found else { return Ok(None) };
     if *bytes != segment.bytes || *bytes > work.bits_budget.min(bits::MOST_BYTES) {
         return Ok(None);
     }

@@ -11,7 +11,7 @@ use crate::maintain::inventory::{is_absent, look_at};
 
 /// What is at a path where a file should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(super) enum FileState {
     Nothing,
     /// A folder, a pipe: nothing that may be opened.
     NoFile,
@@ -24,7 +24,7 @@ pub(super) enum Found {
     },
 }
 
-impl Found {
+impl FileState {
     /// Looks. A file that could not be read for another reason than that the disk has lost it is
     /// an error, and no damage.
     pub(super) fn at(path: &Path) -> Result<Self> {

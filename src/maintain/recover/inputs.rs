@@ -10,8 +10,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::coverage::Coverage;
+use super::damaged_segment::{DamagedSegment, Label};
 use super::streams::adoptable;
-use super::wreck::{Label, Wreck};
 use crate::error::Result;
 use crate::fact::UnixNanos;
 use crate::ledger::{EntryId, ImportMark, StoreId, StreamRange, TimeRange};
@@ -40,7 +40,7 @@ pub(super) struct Imported {
 
 impl Imported {
     /// What a file says of itself; `None` if it is not of an import.
-    pub(super) fn of(wreck: &Wreck) -> Result<Option<Self>> {
+    pub(super) fn of(wreck: &DamagedSegment) -> Result<Option<Self>> {
         let label = wreck.label();
         if label.import.is_none() {
             return Ok(None);
@@ -56,7 +56,7 @@ impl Imported {
     }
 
     /// Adds the places of facts of its import that are in this file.
-    pub(super) fn find_in(&self, wreck: &Wreck, found: &mut Coverage) -> Result<()> {
+    pub(super) fn find_in(&self, wreck: &DamagedSegment, found: &mut Coverage) -> Result<()> {
         wreck.read_places(&mut |place| {
             if place.recorded_at == self.recorded_at {
                 found.insert(place.stream, place.seq);

@@ -7,10 +7,11 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::coverage::Coverage;
+use super::damaged_segment::DamagedSegment;
 use super::describe::describe;
 use super::evidence::Evidence;
 use super::file;
-use super::file::Found;
+use super::file::FileState;
 use super::gate::Gate;
 use super::inputs::{self, Imported, Inputs};
 use super::journals::{JournalRead, read_journals};
@@ -19,7 +20,6 @@ use super::report::spans;
 use super::segments::places;
 use super::streams::adoptable;
 use super::work::Work;
-use super::wreck::Wreck;
 use super::write_rows::{covered_range, write_passed};
 use crate::buffer::Buffer;
 use crate::error::Result;
@@ -101,7 +101,7 @@ impl Inquiry {
         let mut own = Coverage::default();
         let ranges = &imported.label.streams;
         for other in self.accepted.iter().filter(|other| touch(&other.streams, ranges)) {
-            if let Some(wreck) = Wreck::by_footer(&work.root.join(&other.path), other.kind)? {
+            if let Some(wreck) = DamagedSegment::by_footer(&work.root.join(&other.path), other.kind)? {
                 imported.find_in(&wreck, &mut own)?;
             }
         }
@@ -158,7 +158,7 @@ impl Inquiry {
                 self.accepted.push(segment.clone());
                 continue;
             }
-            let Some(wreck) = Wreck::by_footer(&place, segment.kind)? else { continue };
+            let Some(wreck) = DamagedSegment::by_footer(&place, segment.kind)? else { continue };
             let mut gate = Gate::new(segment.kind, &segment.streams, Some(segment.recorded_at), &taken);
             let heirs =
                 write_passed(work, self.store, &wreck, &mut gate, |stream| covered_range(segment, stream))?;
@@ -206,7 +206,7 @@ impl Inquiry {
         evidence: &Evidence,
         rows: u64,
         path: &str,
-        wreck: &Wreck,
+        wreck: &DamagedSegment,
     ) -> Result<()> {
         let kind = wreck.kind();
         let mut own = Coverage::default();
@@ -249,8 +249,8 @@ impl Inquiry {
             ),
         }
         let whole = passed == rows;
-        let heirs = match Found::at(&work.root.join(path))? {
-            Found::File { bytes, blake3: Some(blake3) } if whole => {
+        let heirs = match FileState::at(&work.root.join(path))? {
+            FileState::File { bytes, blake3: Some(blake3) } if whole => {
                 describe(wreck, path, bytes, &blake3)?.into_iter().collect()
             }
             _ => {

@@ -34,7 +34,7 @@
 //! do, and ends with the same facts. One maintainer works at a time ([`Maintenance`]); writers and
 //! readers go on beside it, except that a ledger is rebuilt when nobody writes.
 
-mod aside;
+mod quarantine;
 mod bits;
 mod coverage;
 mod describe;
@@ -53,9 +53,9 @@ mod report;
 mod restore_lost;
 mod segments;
 mod sources;
-mod strangers;
+mod unknown_files;
 mod streams;
-mod wreck;
+mod damaged_segment;
 mod work;
 mod write_rows;
 
@@ -73,9 +73,9 @@ use crate::error::{Error, Result};
 use crate::fact::StreamId;
 use crate::ledger::{Ledger, Side, is_ledger_damage};
 use crate::retention::ConditionParser;
-use aside::Aside;
 use evidence::Files;
 use inputs::Inputs;
+use quarantine::Quarantine;
 use work::Work;
 
 /// How often recovering goes on with what another scan finds.
@@ -110,7 +110,7 @@ pub(crate) fn recover(
         parser,
         keeps_damaged: config.mode == RecoveryMode::Quarantine,
         lose_unverified: config.lose_unverified,
-        aside: Aside::new(&disk, root, config.quarantine_dir.as_deref())?,
+        aside: Quarantine::new(&disk, root, config.quarantine_dir.as_deref())?,
         report: RecoveryReport { mode: config.mode, ..RecoveryReport::default() },
         ledger: None,
         inputs: Inputs::default(),
@@ -146,7 +146,7 @@ impl Work<'_> {
     fn act(&mut self, found: &ScanReport) -> Result<()> {
         self.ledger = None;
         self.removed = None;
-        self.seen = strangers::see(self.root, found);
+        self.seen = unknown_files::see(self.root, found);
         if !self.mend_ledger(found)? {
             return Ok(());
         }
@@ -209,7 +209,7 @@ impl Work<'_> {
         for path in streams.values().flatten().filter(|path| !waiting.contains(path.as_str())) {
             self.move_stranger(&self.root.join(path))?;
         }
-        for place in unexpected.into_iter().flat_map(|path| strangers::places(self.root, path)) {
+        for place in unexpected.into_iter().flat_map(|path| unknown_files::places(self.root, path)) {
             // A folder that was missing is there by now.
             if self.seen.contains_key(&place) {
                 self.move_stranger(&place)?;

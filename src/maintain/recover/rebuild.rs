@@ -24,10 +24,10 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use super::LostFacts;
+use super::damaged_segment::DamagedSegment;
 use super::evidence::{Evidence, Files};
 use super::inquiry::{Inquiry, segment_files};
 use super::work::Work;
-use super::wreck::Wreck;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::Kind;
 use crate::frame::FileHeader;
@@ -152,7 +152,7 @@ fn store_of_files(work: &Work<'_>) -> Result<Option<StoreId>> {
     let mut votes: BTreeMap<String, u64> = BTreeMap::new();
     for path in segment_files(work)? {
         let Some(kind) = Kind::ALL.into_iter().find(|kind| path.starts_with(kind.table())) else { continue };
-        let label = Wreck::by_footer(&work.root.join(&path), kind)?.map(|wreck| wreck.label());
+        let label = DamagedSegment::by_footer(&work.root.join(&path), kind)?.map(|wreck| wreck.label());
         if let Some(store) = label.and_then(|label| label.store) {
             *votes.entry(store).or_default() += 1;
         }

@@ -12,10 +12,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use super::damaged_segment::DamagedSegment;
 use super::file;
 use super::sources::{Source, Sources};
 use super::work::Work;
-use super::wreck::Wreck;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::Kind;
 use crate::ledger::{Action, CommitNumber, Segment, State, StreamRange, read_commit};
@@ -192,7 +192,7 @@ pub(super) fn sources(work: &mut Work<'_>, state: &State, segment: &Segment) -> 
         }
         let path = files.find(&work.root.join(&removed.path), removed.bytes, &removed.blake3)?;
         if let Some(path) = path
-            && Wreck::by_footer(&path, segment.kind)?.is_some()
+            && DamagedSegment::by_footer(&path, segment.kind)?.is_some()
         {
             there.insert(removed.blake3.as_str());
             sources.all.push(Source::File(path));

@@ -14,13 +14,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::coverage::Coverage;
+use super::damaged_segment::DamagedSegment;
 use super::exact::adopt_copy;
-use super::file::Found;
+use super::file::FileState;
 use super::gate::Gate;
 use super::journals::read_journals;
 use super::segments::{others, places};
 use super::work::Work;
-use super::wreck::Wreck;
 use super::write_rows::{covered_range, write_passed};
 use crate::buffer::Buffer;
 use crate::error::Result;
@@ -142,7 +142,7 @@ pub(super) fn restore_journal(work: &mut Work<'_>, stream: StreamId) -> Result<(
     for live in state.segments.iter().flatten() {
         let place = work.root.join(&live.path);
         // A damaged one says nothing about places.
-        if live.streams.iter().any(|range| range.stream == stream) && Found::at(&place)?.is(live) {
+        if live.streams.iter().any(|range| range.stream == stream) && FileState::at(&place)?.is(live) {
             places(&place, live.kind, &mut taken)?;
         }
     }
@@ -228,7 +228,7 @@ fn write_lost_rows(
 ) -> Result<Vec<Segment>> {
     let LossyRepair { segment, lost, .. } = repair;
     let taken: Coverage = others(work, state, segment)?;
-    let Some(whole) = Wreck::by_footer(place, segment.kind)? else { return Ok(Vec::new()) };
+    let Some(whole) = DamagedSegment::by_footer(place, segment.kind)? else { return Ok(Vec::new()) };
     let within: Vec<_> = lost.iter().flat_map(|lost| lost.within.iter().copied()).collect();
     let mut gate = Gate::new(segment.kind, &within, Some(segment.recorded_at), &taken);
     write_passed(work, state.store, &whole, &mut gate, |stream| covered_range(segment, stream))

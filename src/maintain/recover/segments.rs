@@ -19,14 +19,14 @@
 use std::path::Path;
 
 use super::coverage::Coverage;
+use super::damaged_segment::DamagedSegment;
 use super::exact::{adopt_copy, elsewhere, put_right};
-use super::file::Found;
+use super::file::FileState;
 use super::heirs::{Heirs, total_of};
 use super::report::spans;
 use super::report::{LostFacts, UnverifiedFacts};
 use super::sources::Trust;
 use super::work::Work;
-use super::wreck::Wreck;
 use super::write_rows::write_fitting;
 use super::{journals, removed, streams};
 use crate::error::{Error, ErrorKind, Result};
@@ -53,16 +53,16 @@ pub(super) fn repair(work: &mut Work<'_>, path: &str) -> Result<()> {
         return Ok(());
     };
     let place = work.root.join(path);
-    let found = Found::at(&place)?;
+    let found = FileState::at(&place)?;
     if found.is(&segment) {
         work.note(format!("{path} is what was written, and was left alone"));
         return Ok(());
     }
-    if found != Found::Nothing {
+    if found != FileState::Nothing {
         work.keep_damaged(&place)?;
     }
     let mut heirs = find_heirs(work, &state, &segment, &found)?;
-    if Found::at(&place)? != found {
+    if FileState::at(&place)? != found {
         segment::discard(work.disk, work.root, &heirs.add);
         let moved = format!("{path} changes while it is being repaired; try again when it does not");
         return Err(Error::new(ErrorKind::Contended, moved));
@@ -93,20 +93,20 @@ pub(super) fn repair(work: &mut Work<'_>, path: &str) -> Result<()> {
         return Ok(());
     }
     // What the disk cannot read today, a tool may read tomorrow.
-    if lost != Total::default() || matches!(found, Found::File { blake3: None, .. }) {
+    if lost != Total::default() || matches!(found, FileState::File { blake3: None, .. }) {
         work.keep_lost(&place)?;
     }
     let within = missing_places(work, &state, &segment, &heirs.saved, lost.facts)?;
     commit(work, &segment, &heirs, lost, &within)?;
-    if found == Found::NoFile {
+    if found == FileState::NoFile {
         work.move_stranger(&place)?;
     }
     Ok(())
 }
 
 /// Facts are not given up as lost before all was tried to have them.
-fn out_of_reach(path: &str, found: &Found, facts: u64) -> String {
-    if *found == Found::BrokenLink {
+fn out_of_reach(path: &str, found: &FileState, facts: u64) -> String {
+    if *found == FileState::BrokenLink {
         return format!(
             "{path} is a link, and nothing is where it leads to; it was left alone, as {facts} facts would be lost. Bring \
              back what it leads to (is it mounted?), or, if that is gone for ever, remove the link, and recover again"
@@ -194,7 +194,7 @@ fn few(ranges: Vec<StreamRange>, segment: &Segment) -> Vec<StreamRange> {
     if ranges.len() > MOST_SPANS { segment.streams.clone() } else { ranges }
 }
 
-fn find_heirs(work: &mut Work<'_>, state: &State, segment: &Segment, found: &Found) -> Result<Heirs> {
+fn find_heirs(work: &mut Work<'_>, state: &State, segment: &Segment, found: &FileState) -> Result<Heirs> {
     let exact = match elsewhere(work, segment)? {
         Some(copy) => Some(adopt_copy(work, segment, &copy)?),
         None => put_right(work, segment, found)?,
@@ -210,7 +210,7 @@ fn find_heirs(work: &mut Work<'_>, state: &State, segment: &Segment, found: &Fou
             source.take(work, &damaged, &mut heirs, Trust::Proven)?;
         }
     }
-    if !heirs.is_whole(segment) && matches!(found, Found::File { .. }) {
+    if !heirs.is_whole(segment) && matches!(found, FileState::File { .. }) {
         from_wreck(work, &damaged, &mut heirs)?;
     }
     // What is left of the file tells which facts it had. The sources also have those that were dropped.
@@ -229,8 +229,8 @@ fn find_heirs(work: &mut Work<'_>, state: &State, segment: &Segment, found: &Fou
 fn from_wreck(work: &mut Work<'_>, damaged: &Damaged<'_>, heirs: &mut Heirs) -> Result<()> {
     let Damaged { state, segment, others } = damaged;
     let path = work.root.join(&segment.path);
-    let mut best: Option<(u64, Wreck)> = None;
-    for way in Wreck::ways(&path, segment)? {
+    let mut best: Option<(u64, DamagedSegment)> = None;
+    for way in DamagedSegment::ways(&path, segment)? {
         let rows = way.count()?;
         if best.as_ref().is_none_or(|(most, _)| rows > *most) {
             best = Some((rows, way));
@@ -310,7 +310,7 @@ pub(super) fn others(work: &Work<'_>, state: &State, segment: &Segment) -> Resul
                 })
             });
         // A damaged one says nothing about places.
-        if touches && Found::at(&work.root.join(&other.path))?.is(other) {
+        if touches && FileState::at(&work.root.join(&other.path))?.is(other) {
             places(&work.root.join(&other.path), other.kind, &mut taken)?;
         }
     }
@@ -319,7 +319,7 @@ pub(super) fn others(work: &Work<'_>, state: &State, segment: &Segment) -> Resul
 
 /// Adds the places of all facts in a sound segment.
 pub(super) fn places(path: &Path, kind: Kind, coverage: &mut Coverage) -> Result<()> {
-    let Some(sound) = Wreck::by_footer(path, kind)? else { return Ok(()) };
+    let Some(sound) = DamagedSegment::by_footer(path, kind)? else { return Ok(()) };
     sound.read_places(&mut |place| coverage.insert(place.stream, place.seq))
 }
 

@@ -16,12 +16,12 @@ use std::path::PathBuf;
 use arrow::array::RecordBatch;
 
 use super::coverage::Coverage;
+use super::damaged_segment::DamagedSegment;
 use super::gate::Gate;
 use super::heirs::Heirs;
 use super::journals;
 use super::segments::Damaged;
 use super::work::Work;
-use super::wreck::Wreck;
 use super::write_rows::{covered_range, write_rows};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::columns::{self, Rows};
@@ -50,7 +50,7 @@ impl Source {
     ) -> Result<()> {
         match self {
             Self::File(path) => {
-                let Some(wreck) = Wreck::by_footer(path, kind)? else {
+                let Some(wreck) = DamagedSegment::by_footer(path, kind)? else {
                     let why = format!("{} changes while it is read; try again", path.display());
                     return Err(Error::new(ErrorKind::Contended, why));
                 };

@@ -15,14 +15,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::coverage::Coverage;
+use super::damaged_segment::{DamagedSegment, Label};
 use super::gate::Gate;
 use super::inputs::Imported;
 use super::journals::{JournalRead, is_sound, read_journals, read_kept};
 use super::report::spans;
 use super::report::{LostFacts, UnverifiedFacts};
-use super::strangers::left_alone;
+use super::unknown_files::left_alone;
 use super::work::Work;
-use super::wreck::{Label, Wreck};
 use super::write_rows::write_passed;
 use crate::buffer::Buffer;
 use crate::disk::is_broken_link;
@@ -134,7 +134,7 @@ pub(super) fn salvage(work: &mut Work<'_>, stream: StreamId, unknown: &BTreeSet<
              the same time; the first of each number is kept in the store, and the file aside"
         ));
     }
-    let found = Found::look(work, &state, stream, unknown, &remains)?;
+    let found = UncommittedRows::look(work, &state, stream, unknown, &remains)?;
     let last = remains.frames.keys().next_back().copied().max(found.last).unwrap_or(committed);
     let range = StreamRange { stream, first_seq: committed.next(), last_seq: last };
     let segments = write(work, &state, range, &remains, &found)?;
@@ -194,8 +194,8 @@ pub(super) fn salvage(work: &mut Work<'_>, stream: StreamId, unknown: &BTreeSet<
 
 /// Rows of segments that no commit names.
 #[derive(Default)]
-struct Found {
-    wrecks: Vec<Wreck>,
+struct UncommittedRows {
+    wrecks: Vec<DamagedSegment>,
     passed: Coverage,
     facts: [u64; 3],
     places: [Coverage; 3],
@@ -209,7 +209,7 @@ struct Found {
     giving_way: BTreeSet<String>,
 }
 
-impl Found {
+impl UncommittedRows {
     fn look(
         work: &Work<'_>,
         state: &State,
@@ -274,7 +274,7 @@ impl Found {
 
     /// Notes facts of a file whose other facts come back, and whose own numbers the ledger has given to others
     /// by now.
-    fn add_refused(&mut self, wreck: &Wreck, stream: StreamId, committed: Seq) -> Result<()> {
+    fn add_refused(&mut self, wreck: &DamagedSegment, stream: StreamId, committed: Seq) -> Result<()> {
         wreck.read_places(&mut |place| {
             if place.stream == stream && place.seq <= committed {
                 self.refused.insert(stream, place.seq);
@@ -323,14 +323,14 @@ fn beyond(stream: StreamId, committed: Seq) -> [StreamRange; 1] {
 }
 
 /// A sound segment of this store.
-pub(super) fn adoptable(root: &Path, path: &str, store: StoreId) -> Result<Option<Wreck>> {
+pub(super) fn adoptable(root: &Path, path: &str, store: StoreId) -> Result<Option<DamagedSegment>> {
     let is_of = |kind: &Kind| path.starts_with(&format!("{}/", kind.table()));
     let Some(kind) = Kind::ALL.into_iter().find(is_of) else { return Ok(None) };
     let place = root.join(path);
     if !is_file(&place)? {
         return Ok(None);
     }
-    let Some(wreck) = Wreck::by_footer(&place, kind)? else { return Ok(None) };
+    let Some(wreck) = DamagedSegment::by_footer(&place, kind)? else { return Ok(None) };
     let label = wreck.label();
     let is_ours = label.store == Some(store.to_string()) && label.kind.as_deref() == Some(kind.tag());
     Ok(is_ours.then_some(wreck))
@@ -341,7 +341,7 @@ fn write(
     state: &State,
     range: StreamRange,
     remains: &Remains<'_>,
-    found: &Found,
+    found: &UncommittedRows,
 ) -> Result<Vec<Segment>> {
     let mut buffer = Buffer::new(range.stream);
     remains.frames.iter().for_each(|(seq, raw)| buffer.push(*seq, raw));

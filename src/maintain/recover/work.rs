@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::aside::Aside;
 use super::inputs::Inputs;
+use super::quarantine::Quarantine;
 use super::removed::RemovedSegments;
 use super::report::RecoveryReport;
-use super::strangers::Seen;
+use super::unknown_files::FileStamp;
 use crate::disk::Disk;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::{Ledger, copy_folder};
@@ -23,13 +23,13 @@ pub(super) struct Work<'a> {
     /// Damaged files are kept aside before anything is done about them.
     pub(super) keeps_damaged: bool,
     pub(super) lose_unverified: bool,
-    pub(super) aside: Aside,
+    pub(super) aside: Quarantine,
     pub(super) report: RecoveryReport,
     pub(super) ledger: Option<Ledger>,
     /// Parts of inputs that streams had.
     pub(super) inputs: Inputs,
     /// What the scan saw at the paths of strangers.
-    pub(super) seen: BTreeMap<PathBuf, Seen>,
+    pub(super) seen: BTreeMap<PathBuf, FileStamp>,
     pub(super) bits_budget: u64,
     /// What commits say of the segments that they removed, once it was asked for.
     pub(super) removed: Option<RemovedSegments>,

@@ -6,10 +6,10 @@ use std::collections::btree_map::Entry;
 use arrow::array::RecordBatch;
 
 use super::coverage::Coverage;
+use super::damaged_segment::DamagedSegment;
 use super::gate::Gate;
 use super::heirs::{Heirs, total_of};
 use super::work::Work;
-use super::wreck::Wreck;
 use crate::error::Result;
 use crate::fact::{FactId, Seq, StreamId, columns};
 use crate::ledger::{Segment, StoreId, StreamRange};
@@ -19,7 +19,7 @@ use crate::segment::{self, Origin, SegmentWriter};
 pub(super) fn write_passed(
     work: &Work<'_>,
     store: StoreId,
-    wreck: &Wreck,
+    wreck: &DamagedSegment,
     gate: &mut Gate<'_>,
     range_of: impl Fn(StreamId) -> StreamRange,
 ) -> Result<Vec<Segment>> {
@@ -87,7 +87,7 @@ pub(super) fn write_fitting(
     work: &mut Work<'_>,
     store: StoreId,
     segment: &Segment,
-    wreck: &Wreck,
+    wreck: &DamagedSegment,
     heirs: &Heirs,
     taken: &mut Coverage,
 ) -> Result<(Vec<Segment>, Vec<StreamRange>)> {

@@ -31,9 +31,9 @@
 mod journals;
 mod options;
 mod rows;
-mod seen;
+mod fact_set;
 mod segments;
-mod strangers;
+mod unknown_files;
 mod sums;
 pub(super) mod surroundings;
 mod workers;
@@ -50,7 +50,7 @@ use self::journals::StreamFiles;
 pub(super) use self::journals::{Judged, open_all as open_journals};
 use super::anomaly::{Anomaly, AnomalyKind, Debris, ScanReport};
 use super::chain::{self, Chain};
-use super::inventory::{self, Known};
+use super::inventory::{self, ExpectedFiles};
 use crate::disk::Disk;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{StreamId, UnixNanos};
@@ -61,9 +61,9 @@ use crate::ledger::{
 use crate::place::{FOLDERS, has_files};
 use crate::retention::ConditionParser;
 use crate::segment::is_imported;
-use seen::Seen;
+use fact_set::FactSet;
 use segments::Checker;
-use strangers::Beside;
+use unknown_files::UnknownFiles;
 
 /// How often a moving part that looks wrong is looked at.
 const LOOKS: usize = 3;
@@ -107,11 +107,11 @@ pub(super) fn check_is_store(root: &Path) -> Result<()> {
 }
 
 /// What a ledger says of files and facts.
-fn known(chain: &Chain) -> Known<'_> {
+fn known(chain: &Chain) -> ExpectedFiles<'_> {
     match &chain.state {
-        Some(state) if chain.adds_up => Known::of(state),
-        Some(state) => Known::guess(state),
-        None => Known::default(),
+        Some(state) if chain.adds_up => ExpectedFiles::of(state),
+        Some(state) => ExpectedFiles::guess(state),
+        None => ExpectedFiles::default(),
     }
 }
 
@@ -256,8 +256,8 @@ impl<'a> Scene<'a> {
         for (stream, first, last) in readable {
             known.add_journaled(*stream, *first, *last);
         }
-        let beside = strangers::look(self, entries, &known, chain.state.as_ref())?;
-        let Beside { anomalies, debris, unknown, bytes } = beside;
+        let beside = unknown_files::look(self, entries, &known, chain.state.as_ref())?;
+        let UnknownFiles { anomalies, debris, unknown, bytes } = beside;
         report.bytes += bytes;
         report.anomalies.extend(anomalies);
         for unknown in unknown {
@@ -299,7 +299,7 @@ impl<'a> Scene<'a> {
         report: &mut ScanReport,
     ) -> Result<()> {
         let deep = options.depth == ScanDepth::Deep;
-        let seen = Mutex::new(Seen::default());
+        let seen = Mutex::new(FactSet::default());
         let checker = Checker { root: self.root, store: state.store, seen: deep.then_some(&seen) };
         let segments: Vec<&Segment> = state.segments.iter().flatten().map(AsRef::as_ref).collect();
         let results = workers::check(&checker, &segments, options)?;

@@ -12,7 +12,7 @@ use arrow::compute::{max, min};
 use arrow::datatypes::{Int32Type, Int64Type, TimestampNanosecondType};
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
 
-use super::seen::Seen;
+use super::fact_set::FactSet;
 use super::segments::spans;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Kind, Seq, StreamId, UnixNanos, columns, wall_time};
@@ -51,7 +51,7 @@ impl Described {
         file: &File,
         path: &Path,
         segment: &Segment,
-        seen: &Mutex<Seen>,
+        seen: &Mutex<FactSet>,
     ) -> Result<Result<Self, String>> {
         match Self::read_rows(file, path, segment, seen) {
             Err(error) if error.kind() == ErrorKind::Damaged => Ok(Err(error.to_string())),
@@ -59,7 +59,7 @@ impl Described {
         }
     }
 
-    fn read_rows(file: &File, path: &Path, segment: &Segment, seen: &Mutex<Seen>) -> Result<Self> {
+    fn read_rows(file: &File, path: &Path, segment: &Segment, seen: &Mutex<FactSet>) -> Result<Self> {
         let file = file.try_clone().map_err(|error| Error::io("open again", path, error))?;
         let file = SegmentFile::of(file, path, segment.kind, Some(segment), PageIndexPolicy::Skip)?;
         let batch_rows = batch_rows(file.metadata());
@@ -72,7 +72,7 @@ impl Described {
         Ok(described)
     }
 
-    fn add(&mut self, kind: Kind, batch: &RecordBatch, seen: &Mutex<Seen>) -> Option<()> {
+    fn add(&mut self, kind: Kind, batch: &RecordBatch, seen: &Mutex<FactSet>) -> Option<()> {
         let instants = |name| batch.column_by_name(name)?.as_primitive_opt::<TimestampNanosecondType>();
         let (recorded_at, timestamp) = (instants("recorded_at")?, instants("timestamp")?);
         let wall = instants("wall_time")?;
@@ -99,7 +99,7 @@ impl Described {
         stream: &PrimitiveArray<Int32Type>,
         seq: &PrimitiveArray<Int64Type>,
         recorded_at: &PrimitiveArray<TimestampNanosecondType>,
-        seen: &Mutex<Seen>,
+        seen: &Mutex<FactSet>,
     ) {
         let places = stream.values().iter().zip(seq.values()).zip(recorded_at.values());
         let places: Vec<Place> = places

@@ -7,8 +7,8 @@ use std::sync::Mutex;
 
 use super::super::anomaly::{Affected, Anomaly, AnomalyKind, Span};
 use super::super::inventory::{Form, is_absent, look_at};
+use super::fact_set::FactSet;
 use super::rows::Described;
-use super::seen::Seen;
 use crate::disk::open_regular;
 use crate::error::{Error, Result};
 use crate::ledger::{Segment, StoreId, StreamRange};
@@ -23,7 +23,7 @@ pub(super) struct Checker<'a> {
     pub(super) root: &'a Path,
     pub(super) store: StoreId,
     /// In a deep scan: the facts that were seen.
-    pub(super) seen: Option<&'a Mutex<Seen>>,
+    pub(super) seen: Option<&'a Mutex<FactSet>>,
 }
 
 /// What was found of a segment.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::super::anomaly::{Affected, Anomaly, AnomalyKind, Span};
 use super::super::gaps::Gaps;
-use super::seen::Seen;
+use super::fact_set::FactSet;
 use crate::fact::{StreamId, UnixNanos};
 use crate::ledger::{Segment, State};
 
@@ -70,7 +70,7 @@ fn disorder(segments: &[&Segment]) -> Vec<Anomaly> {
 pub(super) fn gaps(
     state: &State,
     path: &str,
-    seen: &Seen,
+    seen: &FactSet,
     gaps: &Gaps,
     excused: &[&Segment],
 ) -> Vec<Anomaly> {
@@ -181,7 +181,7 @@ mod tests {
     #[test]
     fn numbers_in_no_segment_must_be_accounted_for() {
         let mut state = state(20, vec![segment(1, 10, 1, 5)]);
-        let mut seen = Seen::default();
+        let mut seen = FactSet::default();
         seen.add(StreamId(1), 1..=10);
         let told = |state: &State, within: &[StreamRange], excused: &[&Segment]| {
             let mut allowed = Gaps::default();

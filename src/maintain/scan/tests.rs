@@ -81,7 +81,7 @@ fn every_bit_of_a_segment() {
     let state = chain::walk(&small.root(), |_, _| {}).unwrap().state.unwrap();
     let [segment] = state.segments(Kind::Audit) else { panic!("{state:?}") };
     let found = || {
-        let seen = Mutex::new(Seen::default());
+        let seen = Mutex::new(FactSet::default());
         let checker = Checker { root: &small.root(), store: state.store, seen: Some(&seen) };
         !checker.check(segment, &|_| {}).unwrap().anomalies.is_empty()
     };
@@ -179,7 +179,7 @@ fn a_ledger_that_tells_wrong_things_of_a_sound_segment() {
     for (change, what) in changes {
         let mut wrong = segments[1].clone();
         change(&mut wrong);
-        let seen = Mutex::new(Seen::default());
+        let seen = Mutex::new(FactSet::default());
         let store_id = store.context().ledger.known().store;
         let checker = Checker { root: store.path(), store: store_id, seen: Some(&seen) };
         let found = checker.check(&wrong, &|_| {}).unwrap();

@@ -19,6 +19,7 @@ use super::clock::{Clock, NANOS, Stride, Unit};
 use super::text_functions;
 use super::zone::Zone;
 use crate::error::{Error, ErrorKind};
+use crate::fact::UnixNanos;
 
 /// The name of the function that `AT TIME ZONE` calls.
 pub(super) const TIMEZONE: &str = "timezone";
@@ -296,7 +297,7 @@ impl ZoneFunction {
     fn text(&self, times: &TimestampNanosecondArray) -> StringArray {
         let mut texts = StringBuilder::new();
         for nanos in times {
-            texts.append_option(nanos.and_then(|nanos| self.zone.text(nanos)));
+            texts.append_option(nanos.and_then(|nanos| self.zone.text(UnixNanos::new(nanos))));
         }
         texts.finish()
     }

@@ -15,14 +15,14 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::functions::TIMEZONE;
-use crate::query::{chains, spellings, unheard};
+use crate::query::{chains, ignored_words, spellings};
 
 /// Plans a statement.
 pub(in crate::query) async fn statement_plan(
     state: &SessionState,
     mut statement: Statement,
 ) -> Result<LogicalPlan> {
-    unheard::check(&statement)?;
+    ignored_words::check(&statement)?;
     rewrite(&mut statement);
     state.statement_to_plan(statement).await
 }

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::fact::UnixNanos;
 use crate::query::nearest;
 
 /// A time zone: what clocks show there, and when days begin.
@@ -88,17 +89,18 @@ impl Zone {
     }
 
     /// Whether its clocks are those of UTC at all times.
-    pub(crate) fn is_utc(&self) -> bool {
+    pub fn is_utc(&self) -> bool {
         self.0 == TimeZone::UTC
     }
 
-    pub(crate) const fn as_jiff(&self) -> &TimeZone {
+    /// The zone as the crate `jiff` has it.
+    pub const fn as_jiff(&self) -> &TimeZone {
         &self.0
     }
 
     /// An instant as text: date and time there, with the offset. `None` beyond the calendar.
-    pub(crate) fn text(&self, nanos: i64) -> Option<String> {
-        let instant = Timestamp::from_nanosecond(i128::from(nanos)).ok()?;
+    pub fn text(&self, at: UnixNanos) -> Option<String> {
+        let instant = Timestamp::from_nanosecond(i128::from(at.get())).ok()?;
         Some(instant.to_zoned_datetime(self.0.clone()).strftime("%Y-%m-%dT%H:%M:%S%.f%:z").to_string())
     }
 }

@@ -14,7 +14,7 @@ fn record(store: &Store, facts: u64) -> BTreeSet<FactId> {
 
 /// A cursor behind all that is there now.
 fn cursor_at_the_end(path: &Path) -> Cursor {
-    let store = Store::builder().read_only(true).open(path).unwrap();
+    let store = Store::builder().access(ostracon::Access::Read).open(path).unwrap();
     let mut facts = store.after(&Cursor::start()).unwrap();
     let mut cursor = Cursor::start();
     for fact in facts.by_ref() {
@@ -63,7 +63,8 @@ fn streams_are_apart_whatever_the_store_and_its_backup_do_first() {
             store.backup(at("backup"), BackupOptions::new()).unwrap();
             copy_tree(&at("backup"), &at("sibling"));
             if first == "compact" {
-                let maintainer = Store::builder().maintenance().open(at("backup")).unwrap();
+                let maintainer =
+                    Store::builder().access(ostracon::Access::Maintain).open(at("backup")).unwrap();
                 maintainer.compact(CompactOptions::default()).unwrap();
             }
             let mut given = BTreeSet::new();

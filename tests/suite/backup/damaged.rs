@@ -83,7 +83,7 @@ fn a_damaged_journal_of_the_backup_is_kept_aside() {
     let journal = saved.join("journal/1").read_dir().unwrap().next().unwrap().unwrap().path();
     let bytes = fs::metadata(&journal).unwrap().len() as usize;
     flip(&journal, bytes - 3);
-    let open = Store::builder().read_only(true).open(&saved).unwrap();
+    let open = Store::builder().access(ostracon::Access::Read).open(&saved).unwrap();
     let error = open.after(&ostracon::Cursor::start()).err();
     assert_eq!(error.map(|error| error.kind()), Some(ErrorKind::Damaged), "a lost fact is told of");
     backup(&root, &saved, more()).unwrap();

@@ -76,7 +76,7 @@ fn a_reader_of_the_backup_sees_the_old_head_or_the_new_one() {
     let folder = scratch();
     let (root, saved) = (folder.path().join("facts"), folder.path().join("backup"));
     let store = merged_since_its_backup(&root, &saved, &FaultPlan::new());
-    let reader = Store::builder().read_only(true).open(&saved).unwrap();
+    let reader = Store::builder().access(ostracon::Access::Read).open(&saved).unwrap();
     std::thread::scope(|scope| {
         let reading = scope.spawn(|| {
             let begun = Instant::now();

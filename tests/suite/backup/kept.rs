@@ -146,7 +146,7 @@ fn a_damaged_state_of_a_group_keeps_no_fact_from_being_backed_up() {
     }
     assert_eq!(lines_at(&folder.path("copy")), lines_at(&folder.path("facts")));
     assert_whole(&folder.path("copy"));
-    let copied = Store::builder().read_only(true).open(folder.path("copy")).unwrap();
+    let copied = Store::builder().access(ostracon::Access::Read).open(folder.path("copy")).unwrap();
     let groups: Vec<_> =
         copied.consumer_groups().unwrap().iter().map(|group| group.name().to_owned()).collect();
     assert_eq!(groups, ["h"]);

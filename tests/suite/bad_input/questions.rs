@@ -12,7 +12,7 @@ fn failure(store: &Store, sql: &str, options: QueryOptions) -> ostracon::Error {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let answer = runtime.block_on(async {
         let frame = store.sql_with(sql, options).await?;
-        frame.collect().await.map_err(ostracon::query_error)
+        frame.collect().await
     });
     runtime.shutdown_background();
     match answer {
@@ -150,7 +150,7 @@ fn sql_without_end_is_refused_and_the_process_lives() {
 #[test]
 fn what_is_just_within_the_limits_is_answered_or_refused_and_the_process_lives() {
     let folder = Folder::with_known_facts();
-    let store = Store::builder().read_only(true).open(folder.path("facts")).unwrap();
+    let store = Store::builder().access(ostracon::Access::Read).open(folder.path("facts")).unwrap();
     for n in [50, 99, 300] {
         for sql in [
             format!("SELECT seq{} FROM events", " + seq".repeat(n)),
@@ -177,9 +177,8 @@ fn what_is_just_within_the_limits_is_answered_or_refused_and_the_process_lives()
                         .build()
                         .unwrap();
                     let options = QueryOptions::new().timeout(Duration::from_secs(20));
-                    let answer = runtime.block_on(async {
-                        store.sql_with(&sql, options).await?.collect().await.map_err(ostracon::query_error)
-                    });
+                    let answer =
+                        runtime.block_on(async { store.sql_with(&sql, options).await?.collect().await });
                     runtime.shutdown_background();
                     answer
                         .map(|_| ())
@@ -271,7 +270,7 @@ fn an_out_of_memory_says_what_can_be_done() {
 #[test]
 fn a_query_stops_at_its_timeout_and_the_store_lives() {
     let folder = Folder::with_known_facts();
-    let store = Store::builder().read_only(true).open(folder.path("facts")).unwrap();
+    let store = Store::builder().access(ostracon::Access::Read).open(folder.path("facts")).unwrap();
     for sql in [
         "SELECT count(*) FROM events a, events b, events c, events d, events e WHERE a.seq * b.seq <> c.seq + d.seq - e.seq",
         "SELECT sum(a.value) FROM generate_series(1, 100000000000) a",

@@ -261,7 +261,7 @@ fn saved_queries_are_listed_with_what_can_be_set() {
 fn one_saved_query_is_shown_with_its_sql() {
     let folder = Folder::new();
     let said = folder.run(&["queries", "crash_loops"]).ok();
-    assert_eq!(said.out, std::fs::read_to_string("queries/crash_loops.sql").unwrap());
+    assert_eq!(said.out, std::fs::read_to_string("../queries/crash_loops.sql").unwrap());
     assert!(folder.run(&["queries", "crash_lops"]).failed().contains("crash_loops, "));
 }
 

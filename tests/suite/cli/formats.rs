@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::super::command::Folder;
 use super::super::interop::{done, python};
 
-const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/suite/answers.py");
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/suite/answers.py");
 
 /// Two columns of one name; NULL, an empty text, and texts that end cells and lines.
 const NAMES_AND_TEXTS: &str = r#"SELECT a.n, b.n, a.t FROM

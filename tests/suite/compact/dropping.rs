@@ -18,7 +18,7 @@ fn newest(records: u64) -> RetentionPolicy {
 }
 
 fn compact(root: &Path, policy: RetentionPolicy) -> ostracon::CompactReport {
-    let store = Store::builder().maintenance().retention(policy).open(root).unwrap();
+    let store = Store::builder().access(ostracon::Access::Maintain).retention(policy).open(root).unwrap();
     store.compact(CompactOptions::new()).unwrap()
 }
 
@@ -30,7 +30,11 @@ fn facts_before_are_facts_after_and_those_that_were_dropped() {
             let root = folder.path();
             written(root, writers, flushes, 40);
             let before = facts_at(root);
-            let store = Store::builder().maintenance().retention(newest(kept)).open(root).unwrap();
+            let store = Store::builder()
+                .access(ostracon::Access::Maintain)
+                .retention(newest(kept))
+                .open(root)
+                .unwrap();
             let report = store.compact(CompactOptions::new().target_bytes(target)).unwrap();
 
             // The newest are kept, all kinds together.
@@ -159,7 +163,7 @@ fn what_is_held_is_kept_until_it_is_released() {
     let root = folder.path();
     written(root, 2, 2, 30);
     let before = facts_at(root);
-    let store = Store::builder().maintenance().retention(newest(0)).open(root).unwrap();
+    let store = Store::builder().access(ostracon::Access::Maintain).retention(newest(0)).open(root).unwrap();
     store.hold("case", Hold::new("a case").predicate("seq < 10").by("me")).unwrap();
     store.compact(CompactOptions::new()).unwrap();
     let held: Vec<_> = before.iter().filter(|(position, _)| position.seq.get() < 10).cloned().collect();
@@ -176,8 +180,8 @@ fn a_hold_that_is_added_meanwhile_counts() {
     let root = folder.path();
     written(root, 2, 2, 30);
     let before = facts_at(root);
-    let other = Store::builder().maintenance().open(root).unwrap();
-    let store = Store::builder().maintenance().retention(newest(0)).open(root).unwrap();
+    let other = Store::builder().access(ostracon::Access::Maintain).open(root).unwrap();
+    let store = Store::builder().access(ostracon::Access::Maintain).retention(newest(0)).open(root).unwrap();
     let mut added = false;
     let options = CompactOptions::new().on_progress(|_| {
         if !std::mem::replace(&mut added, true) {
@@ -198,7 +202,7 @@ fn what_is_flushed_meanwhile_is_neither_lost_nor_dropped() {
     let root = folder.path();
     written(root, 1, 3, 20);
     let writer = Store::open(root).unwrap();
-    let store = Store::builder().maintenance().retention(newest(10)).open(root).unwrap();
+    let store = Store::builder().access(ostracon::Access::Maintain).retention(newest(10)).open(root).unwrap();
     let mut n = 1000;
     let options = CompactOptions::new().on_progress(|_| {
         writer.record(support::crash(n)).unwrap();
@@ -219,7 +223,8 @@ fn a_clock_that_jumped_ahead_empties_no_store_unless_one_insists() {
     written(root, 1, 2, 10);
     let policy = RetentionPolicy::new().store(RetentionLimits::new().max_age(Duration::from_secs(60)));
     let late = || UnixNanos::new(BEGIN + 5 * 365 * 86_400 * 1_000_000_000);
-    let store = Store::builder().maintenance().retention(policy).clock(late).open(root).unwrap();
+    let store =
+        Store::builder().access(ostracon::Access::Maintain).retention(policy).clock(late).open(root).unwrap();
     let before = tree_without_lock(root);
     let error = store.compact(CompactOptions::new()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Refused);

@@ -72,7 +72,8 @@ impl Scene {
 
 fn compact(root: &Path, disk: Disk) -> Result<CompactReport> {
     let policy = RetentionPolicy::new().store(RetentionLimits::new().max_records(KEPT as u64));
-    let store = Store::builder().disk(disk).maintenance().retention(policy).open(root)?;
+    let store =
+        Store::builder().disk(disk).access(ostracon::Access::Maintain).retention(policy).open(root)?;
     store.compact(CompactOptions::new())
 }
 

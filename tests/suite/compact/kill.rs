@@ -37,7 +37,7 @@ fn a_hundred_compactions_are_killed_beside_writers_and_readers_whose_counts_neve
     });
     assert!(looks.iter().all(|looks| *looks >= 10), "the readers had only {looks:?} looks");
 
-    let store = Store::builder().maintenance().open(path).unwrap();
+    let store = Store::builder().access(ostracon::Access::Maintain).open(path).unwrap();
     store.compact(CompactOptions::new()).unwrap();
     let found = read_all(&store);
     let mut numbers: Vec<u64> = found.iter().map(|(_, number)| *number).collect();

@@ -19,7 +19,7 @@ const QUESTIONS: [&str; 4] = [
 fn what_three_writers_wrote_becomes_one_segment_of_each_kind() {
     let folder = support::scratch();
     written(folder.path(), 3, 4, 40);
-    let store = Store::builder().maintenance().open(folder.path()).unwrap();
+    let store = Store::builder().access(ostracon::Access::Maintain).open(folder.path()).unwrap();
     let before = facts(&store);
     let answers = QUESTIONS.map(|sql| support::number(&store, sql));
     // Twelve flushes, and what two writers had left when they closed.
@@ -58,7 +58,7 @@ fn a_second_compaction_has_nothing_to_do() {
     for target in [250_000, 600_000, 128 << 20] {
         let folder = support::scratch();
         written_with(folder.path(), 2, 6, 400, noisy);
-        let store = Store::builder().maintenance().open(folder.path()).unwrap();
+        let store = Store::builder().access(ostracon::Access::Maintain).open(folder.path()).unwrap();
         let options = || CompactOptions::new().target_bytes(target);
         assert!(store.compact(options()).unwrap().commit.is_some());
         let tree = tree_without_lock(folder.path());
@@ -94,7 +94,7 @@ fn large_segments_are_left_alone_and_new_small_ones_merged() {
 fn only_the_kind_that_was_asked_for_is_compacted() {
     let folder = support::scratch();
     written(folder.path(), 2, 3, 20);
-    let store = Store::builder().maintenance().open(folder.path()).unwrap();
+    let store = Store::builder().access(ostracon::Access::Maintain).open(folder.path()).unwrap();
     let report = store.compact(CompactOptions::new().kind(Kind::Audit)).unwrap();
     assert_eq!((report.before.segments, report.after.segments), (7, 1));
     let left = Kind::ALL.map(|kind| segments(&store, kind));
@@ -160,7 +160,7 @@ fn large_facts_and_odd_ones_stay_as_they_are() {
         event.into()
     });
     let before = facts_at(folder.path());
-    let store = Store::builder().maintenance().open(folder.path()).unwrap();
+    let store = Store::builder().access(ostracon::Access::Maintain).open(folder.path()).unwrap();
     let report = store.compact(CompactOptions::new()).unwrap();
     assert_eq!(facts_at(folder.path()), before);
     let bytes: u64 = before.iter().map(|(_, line)| line.len() as u64).sum();
@@ -173,7 +173,7 @@ fn every_segment_is_told_the_sizes_of_its_own_facts() {
     for (writers, target) in [(1, 60_000), (2, 60_000), (3, 80_000), (5, 100_000)] {
         let folder = support::scratch();
         written_with(folder.path(), writers, 12_usize.div_ceil(writers), 150, noisy);
-        let store = Store::builder().maintenance().open(folder.path()).unwrap();
+        let store = Store::builder().access(ostracon::Access::Maintain).open(folder.path()).unwrap();
         let before = facts(&store);
         let report = store.compact(CompactOptions::new().target_bytes(target)).unwrap();
         assert!(report.segments_added > 3, "{writers}: {report:?}");
@@ -210,7 +210,7 @@ fn more_streams_than_may_be_open_at_once_are_merged_in_rounds() {
         store.close().unwrap();
     }
     let before = facts_at(folder.path());
-    let store = Store::builder().maintenance().open(folder.path()).unwrap();
+    let store = Store::builder().access(ostracon::Access::Maintain).open(folder.path()).unwrap();
     let report = store.compact(CompactOptions::new().open_segments(3)).unwrap();
     assert_eq!((report.before.segments, report.after.segments), (33, 3));
     assert_eq!(facts(&store), before);
@@ -224,7 +224,7 @@ fn more_streams_than_may_be_open_at_once_are_merged_in_rounds() {
 fn progress_is_told_from_nothing_to_all() {
     let folder = support::scratch();
     written(folder.path(), 2, 3, 600);
-    let store = Store::builder().maintenance().open(folder.path()).unwrap();
+    let store = Store::builder().access(ostracon::Access::Maintain).open(folder.path()).unwrap();
     let mut told = Vec::new();
     store
         .compact(CompactOptions::new().on_progress(|progress| told.push((progress.done, progress.all))))

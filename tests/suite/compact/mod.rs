@@ -115,7 +115,7 @@ fn facts(store: &Store) -> Vec<(Position, String)> {
 
 /// Every fact of the store at this path.
 fn facts_at(root: &Path) -> Vec<(Position, String)> {
-    facts(&Store::builder().read_only(true).open(root).unwrap())
+    facts(&Store::builder().access(ostracon::Access::Read).open(root).unwrap())
 }
 
 fn segments(store: &Store, kind: Kind) -> u64 {
@@ -168,7 +168,7 @@ fn segment_files(root: &Path) -> Vec<PathBuf> {
 
 /// Fails unless the folders of segments hold the live ones and nothing else.
 fn assert_swept(root: &Path) {
-    let store = Store::builder().read_only(true).open(root).unwrap();
+    let store = Store::builder().access(ostracon::Access::Read).open(root).unwrap();
     let live: u64 = Kind::ALL.into_iter().map(|kind| segments(&store, kind)).sum();
     let files = segment_files(root);
     assert_eq!(files.len() as u64, live, "{files:?}");

@@ -24,7 +24,7 @@ fn a_damaged_segment_is_not_merged() {
         }
         std::fs::write(root.join(&path), &damaged).unwrap();
         let before = tree_without_lock(root);
-        let store = Store::builder().maintenance().open(root).unwrap();
+        let store = Store::builder().access(ostracon::Access::Maintain).open(root).unwrap();
         let error = store.compact(CompactOptions::new()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Damaged);
         let told = error.to_string();
@@ -37,7 +37,7 @@ fn a_damaged_segment_is_not_merged() {
     }
     let missing = segment_files(root).remove(0);
     std::fs::rename(root.join(&missing), folder.path().join("aside")).unwrap();
-    let store = Store::builder().maintenance().open(root).unwrap();
+    let store = Store::builder().access(ostracon::Access::Maintain).open(root).unwrap();
     let error = store.compact(CompactOptions::new()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Damaged);
     assert!(error.to_string().contains(missing.to_str().unwrap()), "{error}");
@@ -51,7 +51,7 @@ fn a_second_maintainer_is_told_so() {
     let folder = support::scratch();
     let root = folder.path();
     written(root, 1, 2, 10);
-    let store = Store::builder().maintenance().open(root).unwrap();
+    let store = Store::builder().access(ostracon::Access::Maintain).open(root).unwrap();
     let lock = std::fs::File::create(root.join("ledger/maintenance.lock")).unwrap();
     lock.lock().unwrap();
     let error = store.compact(CompactOptions::new()).unwrap_err();
@@ -68,7 +68,7 @@ fn a_store_that_is_open_for_reading_is_not_compacted() {
     let folder = support::scratch();
     written(folder.path(), 1, 2, 10);
     let before = tree(folder.path());
-    let store = Store::builder().read_only(true).open(folder.path()).unwrap();
+    let store = Store::builder().access(ostracon::Access::Read).open(folder.path()).unwrap();
     assert_eq!(store.compact(CompactOptions::new()).unwrap_err().kind(), ErrorKind::Closed);
     assert_eq!(tree(folder.path()), before);
 }
@@ -80,11 +80,11 @@ fn a_dry_run_tells_what_would_be_and_touches_nothing() {
     written(root, 2, 3, 30);
     let policy = RetentionPolicy::new().store(RetentionLimits::new().max_records(41));
     let before = tree(root);
-    let store = Store::builder().read_only(true).retention(policy.clone()).open(root).unwrap();
+    let store = Store::builder().access(ostracon::Access::Read).retention(policy.clone()).open(root).unwrap();
     let dry = store.compact(CompactOptions::new().dry_run(true)).unwrap();
     assert_eq!(tree(root), before);
     assert!(dry.dry_run && dry.commit.is_none());
-    let store = Store::builder().maintenance().retention(policy).open(root).unwrap();
+    let store = Store::builder().access(ostracon::Access::Maintain).retention(policy).open(root).unwrap();
     let done = store.compact(CompactOptions::new()).unwrap();
     assert_eq!(dry.dropped, done.dropped);
     assert_eq!((dry.before, dry.after.facts), (done.before, done.after.facts));
@@ -98,7 +98,7 @@ fn one_that_is_stopped_leaves_the_store_as_it_was() {
     let root = folder.path();
     written(root, 2, 2, 20);
     let before = tree_without_lock(root);
-    let store = Store::builder().maintenance().open(root).unwrap();
+    let store = Store::builder().access(ostracon::Access::Maintain).open(root).unwrap();
     let stop = Arc::new(AtomicBool::new(true));
     let error = store.compact(CompactOptions::new().cancel(Arc::clone(&stop))).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Cancelled);

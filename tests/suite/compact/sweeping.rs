@@ -9,12 +9,12 @@ fn the_files_of_a_running_query_stay_until_it_has_ended() {
     let folder = support::scratch();
     let root = folder.path();
     written(root, 2, 3, 20);
-    let reader = Store::builder().read_only(true).open(root).unwrap();
+    let reader = Store::builder().access(ostracon::Access::Read).open(root).unwrap();
     let expected = support::lines(&reader);
     let mut running = reader.after(&Cursor::start()).unwrap();
     let mut seen: Vec<_> = running.by_ref().take(3).map(|fact| fact.unwrap().fact.to_line()).collect();
 
-    let store = Store::builder().maintenance().open(root).unwrap();
+    let store = Store::builder().access(ostracon::Access::Maintain).open(root).unwrap();
     let report = store.compact(CompactOptions::new()).unwrap();
     assert_eq!((report.segments_removed, report.files_removed, report.files_waiting), (21, 0, 21));
     assert!(report.bytes_waiting > 0);
@@ -38,12 +38,12 @@ fn the_files_of_a_running_sql_query_stay_too() {
     let folder = support::scratch();
     let root = folder.path();
     written(root, 1, 4, 30);
-    let reader = Store::builder().read_only(true).open(root).unwrap();
-    let store = Store::builder().maintenance().open(root).unwrap();
+    let reader = Store::builder().access(ostracon::Access::Read).open(root).unwrap();
+    let store = Store::builder().access(ostracon::Access::Maintain).open(root).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let query = reader.sql("SELECT seq FROM events").await.unwrap();
-        let mut rows = query.execute_stream().await.unwrap();
+        let mut rows = query.stream().await.unwrap();
         assert_eq!(store.compact(CompactOptions::new()).unwrap().files_removed, 0);
         let mut count = 0;
         while let Some(batch) = rows.next().await {
@@ -97,7 +97,7 @@ fn strangers_and_what_may_be_needed_stay() {
         std::fs::write(root.join(name), "not ours").unwrap();
     }
     let before = tree_without_lock(root);
-    let store = Store::builder().maintenance().open(root).unwrap();
+    let store = Store::builder().access(ostracon::Access::Maintain).open(root).unwrap();
     store.compact(CompactOptions::new()).unwrap();
     let after = tree_without_lock(root);
     for name in [
@@ -132,7 +132,7 @@ fn a_copy_of_facts_is_not_removed_while_a_live_segment_is_missing() {
     let (one, _) = (events.next().unwrap(), events.next().unwrap());
     let copy = root.join("events/1-1-10-00000001.parquet");
     std::fs::rename(root.join(&one), &copy).unwrap();
-    let store = Store::builder().maintenance().open(root).unwrap();
+    let store = Store::builder().access(ostracon::Access::Maintain).open(root).unwrap();
     store.compact(CompactOptions::new().kind(Kind::Audit)).unwrap();
     assert!(copy.exists());
     std::fs::rename(&copy, root.join(&one)).unwrap();
@@ -173,7 +173,7 @@ fn journal_stays_while(damage: impl Fn(&std::path::Path)) {
     let events = segment_files(&root).into_iter().find(|path| path.starts_with("events")).unwrap();
     damage(&root.join(events));
 
-    let store = Store::builder().maintenance().open(&root).unwrap();
+    let store = Store::builder().access(ostracon::Access::Maintain).open(&root).unwrap();
     store.compact(CompactOptions::new().kind(Kind::Audit)).unwrap();
     assert_eq!(journals(), 1);
     drop(store);
@@ -182,7 +182,7 @@ fn journal_stays_while(damage: impl Fn(&std::path::Path)) {
     assert!(report.is_clean() && report.facts_lost() == 0 && report.facts_unverified() == 0, "{report:#?}");
     assert_eq!(facts_at(&root), expected);
     // Now the journal has nothing that is not elsewhere.
-    let store = Store::builder().maintenance().open(&root).unwrap();
+    let store = Store::builder().access(ostracon::Access::Maintain).open(&root).unwrap();
     store.compact(CompactOptions::new()).unwrap();
     assert_eq!(journals(), 0);
     assert_eq!(facts(&store), expected);

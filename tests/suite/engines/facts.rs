@@ -1,7 +1,7 @@
 //! A few facts with many NULLs and equal values, in segments and tails.
 
 use arrow::array::{Array, RecordBatch};
-use ostracon::{Audit, DeadLetter, Event, Fact, Json, QueryOptions, Store, query_error};
+use ostracon::{Audit, DeadLetter, Event, Fact, Json, QueryOptions, Store};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -161,7 +161,7 @@ pub(super) fn ask_with(
     let asked = std::panic::AssertUnwindSafe(|| {
         runtime.block_on(async {
             let answer = store.sql_with(sql, options).await?;
-            answer.collect().await.map_err(query_error)
+            answer.collect().await
         })
     });
     let batches = std::panic::catch_unwind(asked).map_err(|_| "a panic".to_owned())?;

@@ -256,10 +256,10 @@ fn each_column_of_an_answer_has_a_name() {
             "target_2 at system_id target message_type payload recorded_at timestamp stream seq extra seq_2",
         ),
     ] {
-        let frame = runtime.block_on(store.sql(sql)).unwrap_or_else(|error| panic!("{sql}: {error}"));
-        let found: Vec<String> = frame.schema().fields().iter().map(|field| field.name().clone()).collect();
+        let answer = runtime.block_on(store.sql(sql)).unwrap_or_else(|error| panic!("{sql}: {error}"));
+        let found: Vec<String> = answer.schema().fields().iter().map(|field| field.name().clone()).collect();
         assert_eq!(found.join(" "), names, "{sql}");
-        let batches = runtime.block_on(frame.collect()).unwrap();
+        let batches = runtime.block_on(answer.collect()).unwrap();
         let answered: Vec<_> =
             batches[0].schema().fields().iter().map(|field| field.name().clone()).collect();
         assert_eq!(answered, found, "{sql}");

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::super::interop;
 use super::facts::Rows;
 
-const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/suite/engines/engines.py");
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/suite/engines/engines.py");
 
 pub(super) struct Peers {
     child: Child,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
-use ostracon::{ErrorKind, Event, Json, QueryOptions, Store, query_error};
+use ostracon::{Answer, ErrorKind, Event, Json, QueryOptions, Store};
 
 use super::super::support::scratch;
 
@@ -92,8 +92,9 @@ fn a_dropped_stream_of_any_plan_leaves_no_thread_busy() {
     on_one_thread(async {
         for (kind, sql) in ENDLESS {
             let answer = store.sql(&written_out(sql)).await.unwrap_or_else(|error| panic!("{kind}: {error}"));
-            let alive = Arc::downgrade(&answer.task_ctx().runtime_env());
-            let mut stream = answer.execute_stream().await.unwrap();
+            let frame = answer.into_dataframe();
+            let alive = Arc::downgrade(&frame.task_ctx().runtime_env());
+            let mut stream = Answer::from(frame).stream().await.unwrap();
             let began = Instant::now();
             let first = tokio::time::timeout(Duration::from_millis(300), stream.next()).await;
             assert!(first.is_err(), "{kind} has an answer already: {first:?}");
@@ -105,8 +106,8 @@ fn a_dropped_stream_of_any_plan_leaves_no_thread_busy() {
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
             println!("{kind}: ended after {:?}", dropped.elapsed());
-            let next = store.sql("SELECT 42").await.unwrap().count().await.unwrap();
-            assert_eq!(next, 1, "after {kind}");
+            let next = store.sql("SELECT 42").await.unwrap().rows().await.unwrap();
+            assert_eq!(next.len(), 1, "after {kind}");
         }
     });
 }
@@ -117,10 +118,10 @@ fn a_timeout_ends_any_plan() {
     on_one_thread(async {
         for (kind, sql) in ENDLESS {
             let options = QueryOptions::new().timeout(Duration::from_millis(150));
-            let answer = store.sql_with(&written_out(sql), options).await.unwrap();
-            let alive = Arc::downgrade(&answer.task_ctx().runtime_env());
+            let frame = store.sql_with(&written_out(sql), options).await.unwrap().into_dataframe();
+            let alive = Arc::downgrade(&frame.task_ctx().runtime_env());
             let began = Instant::now();
-            let error = query_error(answer.collect().await.expect_err(kind));
+            let error = Answer::from(frame).collect().await.expect_err(kind);
             assert_eq!(error.kind(), ErrorKind::TimedOut, "{kind}: {error}");
             assert!(began.elapsed() < Duration::from_secs(3), "{kind} after {:?}", began.elapsed());
             while alive.upgrade().is_some() {
@@ -145,8 +146,8 @@ fn a_stopped_query_that_goes_on_holds_up_no_other() {
             let options = QueryOptions::new().timeout(Duration::from_millis(300));
             let answer = store.sql_with(sql, options).await.unwrap();
             let began = Instant::now();
-            let stopped = match ostracon::execute(answer).await {
-                Ok(mut stream) => stream.next().await.unwrap().map_err(query_error).map(drop),
+            let stopped = match answer.stream().await {
+                Ok(mut stream) => stream.next().await.unwrap().map(drop),
                 Err(error) => Err(error),
             };
             assert_eq!(stopped.expect_err(sql).kind(), ErrorKind::TimedOut, "{sql}");
@@ -168,8 +169,8 @@ fn planning_ends_with_the_timeout_too() {
         let sql = "SELECT levenshtein(repeat('a', 16000), repeat('b', 16000))";
         let began = Instant::now();
         let answer = store.sql_with(sql, options).await.unwrap();
-        let error = match ostracon::execute(answer).await {
-            Ok(mut stream) => query_error(stream.next().await.unwrap().unwrap_err()),
+        let error = match answer.stream().await {
+            Ok(mut stream) => stream.next().await.unwrap().unwrap_err(),
             Err(error) => error,
         };
         assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");

@@ -211,7 +211,11 @@ fn a_torn_journal_file_is_synced_before_anybody_is_told_so() {
         let left = support::scratch();
         plan.power_failure(folder.path(), left.path(), PowerFailure::DropUnsynced).unwrap();
         let disk = Disk::after_power_failure();
-        let after = Store::builder().disk(disk).read_only(true).open(left.path().join("facts")).unwrap();
+        let after = Store::builder()
+            .disk(disk)
+            .access(ostracon::Access::Read)
+            .open(left.path().join("facts"))
+            .unwrap();
         let there: std::collections::BTreeMap<_, _> = after
             .after(&Cursor::start())
             .unwrap()

@@ -140,7 +140,7 @@ impl Run {
     pub(crate) fn reopen(&mut self, root: &Path, disk: &Disk, kept: usize) {
         let durability = self.durability;
         let builder = || Store::builder().disk(disk.clone()).durability(durability);
-        let before = match builder().read_only(true).open(root) {
+        let before = match builder().access(ostracon::Access::Read).open(root) {
             Ok(reader) => self.check(&reader, kept),
             Err(error) => {
                 // Its creation was cut short.
@@ -154,7 +154,7 @@ impl Run {
         store.close().unwrap();
         drop(store);
 
-        let reader = builder().read_only(true).open(root).unwrap();
+        let reader = builder().access(ostracon::Access::Read).open(root).unwrap();
         let after = self.check(&reader, kept);
         assert_eq!(after.get(..before.len()), Some(&before[..]));
         assert_eq!(after.len(), before.len() + 1);

@@ -88,7 +88,9 @@ fn read_everything(root: &Path) {
         let _ = survives("scan", || scan(root, ScanOptions::new(depth).threads(1)));
     }
     let _ = survives("verify", || verify(root, None));
-    let Ok(store) = survives("open", || Store::builder().read_only(true).open(root)) else { return };
+    let Ok(store) = survives("open", || Store::builder().access(ostracon::Access::Read).open(root)) else {
+        return;
+    };
     let _ = survives("summary", || store.summary());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     for question in QUESTIONS {

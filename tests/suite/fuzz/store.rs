@@ -73,7 +73,7 @@ fn record(store: &Store, n: &mut u64, facts: u64) {
 
 /// Every fact of a store.
 pub(super) fn facts(root: &Path) -> ostracon::Result<BTreeMap<(u32, u64), String>> {
-    let store = Store::builder().read_only(true).open(root)?;
+    let store = Store::builder().access(ostracon::Access::Read).open(root)?;
     let all = store.after(&Cursor::start())?;
     all.map(|fact| fact.map(|f| ((f.position.stream.get(), f.position.seq.get()), f.fact.to_line())))
         .collect()

@@ -45,7 +45,7 @@ pub(crate) fn read_all(store: &Store) -> Vec<(Place, u64)> {
 
 /// Opens for reading only; `None` if nobody got as far as making a store.
 pub(crate) fn reader(path: &Path) -> Option<Store> {
-    match Store::builder().read_only(true).open(path) {
+    match Store::builder().access(ostracon::Access::Read).open(path) {
         Ok(store) => Some(store),
         Err(error) if error.kind() == ErrorKind::NotAStore => None,
         Err(error) => panic!("a reader cannot open the store: {error}"),

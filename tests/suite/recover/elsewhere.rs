@@ -47,7 +47,11 @@ impl Merged {
     }
 
     pub(super) fn compact(&self) {
-        let store = Store::builder().maintenance().retention(self.policy.clone()).open(self.root()).unwrap();
+        let store = Store::builder()
+            .access(ostracon::Access::Maintain)
+            .retention(self.policy.clone())
+            .open(self.root())
+            .unwrap();
         store.compact(CompactOptions::new()).unwrap();
     }
 
@@ -286,7 +290,7 @@ fn compaction_keeps_what_a_missing_segment_was_merged_from() {
     }
     writer.close().unwrap();
     drop(writer);
-    let maintainer = Store::builder().maintenance().open(store.root()).unwrap();
+    let maintainer = Store::builder().access(ostracon::Access::Maintain).open(store.root()).unwrap();
     maintainer.compact(CompactOptions::new().kind(Kind::Event)).unwrap();
     store.put_back(|name| Path::new("events").join(name));
     maintainer.compact(CompactOptions::new().kind(Kind::Audit)).unwrap();

@@ -72,7 +72,7 @@ impl Scene {
     }
 
     fn compact(&self) {
-        let store = Store::builder().maintenance().open(self.root()).unwrap();
+        let store = Store::builder().access(ostracon::Access::Maintain).open(self.root()).unwrap();
         store.compact(CompactOptions::new()).unwrap();
     }
 }
@@ -320,7 +320,7 @@ fn a_rebuilt_ledger_knows_an_input_whose_facts_a_compaction_had_moved() {
     assert_eq!(import(&store, 0..8), 8);
     drop(store);
     // The import's own files wait for a reader.
-    let reader = Store::builder().read_only(true).open(scene.root()).unwrap();
+    let reader = Store::builder().access(ostracon::Access::Read).open(scene.root()).unwrap();
     let reading = reader.after(&Cursor::start()).unwrap();
     scene.compact();
     let left = scene.copy();

@@ -22,7 +22,7 @@ fn repair(root: &Path) -> ostracon::RecoveryReport {
 #[test]
 fn the_exact_commit_is_put_back_and_the_chain_goes_on() {
     let scene = Scene::new();
-    let head = Store::builder().read_only(true).open(scene.root()).unwrap().head().unwrap();
+    let head = Store::builder().access(ostracon::Access::Read).open(scene.root()).unwrap().head().unwrap();
     let before: Vec<_> = (0..3).map(|n| fs::read(scene.commit(n)).unwrap()).collect();
     for number in 0..3 {
         for path in support::both_files(&scene.root(), number) {
@@ -80,7 +80,7 @@ fn the_ledger_of_an_older_program_gets_its_copies_by_recovering_and_by_writing()
 fn a_commit_that_a_query_reads_by_is_not_replaced_under_it() {
     let scene = Scene::new();
     flip(&scene.commit(2), 500);
-    let reader = Store::builder().read_only(true).open(scene.root()).unwrap();
+    let reader = Store::builder().access(ostracon::Access::Read).open(scene.root()).unwrap();
     let mut running = reader.after(&Cursor::start()).unwrap();
     running.next().unwrap().unwrap();
     let report = recover(scene.root(), RecoveryConfig::new(RecoveryMode::Repair)).unwrap();
@@ -95,7 +95,7 @@ fn a_commit_that_a_query_reads_by_is_not_replaced_under_it() {
 fn files_are_kept_for_a_query_that_began_while_a_commit_file_was_missing() {
     let scene = Scene::new();
     fs::remove_file(scene.commit(2)).unwrap();
-    let reader = Store::builder().read_only(true).open(scene.root()).unwrap();
+    let reader = Store::builder().access(ostracon::Access::Read).open(scene.root()).unwrap();
     let running = reader.after(&Cursor::start()).unwrap();
     let report = recover(scene.root(), RecoveryConfig::new(RecoveryMode::Repair)).unwrap();
     assert!(report.is_clean(), "{report:#?}");
@@ -205,7 +205,7 @@ fn lists_give_what_is_sound_of_a_damaged_journal() {
     let journal = scene.journal();
     let at = super::scene::position(&journal, b"sku-26");
     change(&journal, |bytes| bytes[at] ^= 1);
-    let store = Store::builder().read_only(true).open(scene.root()).unwrap();
+    let store = Store::builder().access(ostracon::Access::Read).open(scene.root()).unwrap();
     assert!(store.list(Kind::Event, None, None).is_err());
     let mut all = 0;
     for kind in Kind::ALL {

@@ -129,7 +129,7 @@ fn a_stream_that_is_not_mounted_keeps_its_numbers() {
     let scene = Scene::new();
     let folder = scene.root().join("journal/1");
     let place = break_link(&folder);
-    let read = Store::builder().read_only(true).open(scene.root()).unwrap();
+    let read = Store::builder().access(ostracon::Access::Read).open(scene.root()).unwrap();
     assert_eq!(read.summary().unwrap_err().kind(), ErrorKind::Damaged);
     let report = repair(&scene.root());
     assert!(!report.is_clean() && folder.is_symlink(), "{report:?}");
@@ -159,7 +159,7 @@ fn a_journal_that_cannot_be_read_stops_nobody_and_hides_nothing() {
         let journal = scene.journal();
         fs::rename(&journal, scene.folder.path().join("away")).unwrap();
         make(&journal);
-        let read = Store::builder().read_only(true).open(scene.root()).unwrap();
+        let read = Store::builder().access(ostracon::Access::Read).open(scene.root()).unwrap();
         assert_eq!(read.summary().unwrap_err().kind(), ErrorKind::Damaged, "{what}");
 
         let store = Store::open(scene.root()).unwrap();
@@ -233,7 +233,7 @@ fn names_of_the_store_without_end_or_answer_keep_nobody_waiting() {
     let events = scene.events(0);
     fs::remove_file(&events).unwrap();
     assert!(std::process::Command::new("mkfifo").arg(&events).status().unwrap().success());
-    let read = Store::builder().read_only(true).open(scene.root()).unwrap();
+    let read = Store::builder().access(ostracon::Access::Read).open(scene.root()).unwrap();
     let facts = read.after(&ostracon::Cursor::start()).unwrap().find_map(Result::err).unwrap();
     assert_eq!(facts.kind(), ErrorKind::Damaged);
     let options = BackupOptions::default();
@@ -321,7 +321,7 @@ fn a_backup_has_what_a_link_leads_to() {
     let scene = Scene::new();
     move_away(&scene, &scene.events(0));
     let backup = scene.folder.path().join("backup");
-    let keeper = Store::builder().maintenance().open(scene.root()).unwrap();
+    let keeper = Store::builder().access(ostracon::Access::Maintain).open(scene.root()).unwrap();
     keeper.backup(&backup, BackupOptions::new()).unwrap();
     let name = scene.events(0).file_name().unwrap().to_owned();
     let copy = backup.join("events").join(&name);

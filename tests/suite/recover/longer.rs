@@ -12,7 +12,7 @@ const FACTS: usize = 40;
 
 /// Whether all facts can be read, and of how many bytes their lines are.
 fn line_bytes(root: &std::path::Path) -> Option<usize> {
-    let store = Store::builder().read_only(true).open(root).unwrap();
+    let store = Store::builder().access(ostracon::Access::Read).open(root).unwrap();
     let facts = store.list(Kind::Event, None, None).ok()?;
     (facts.len() == FACTS).then(|| facts.iter().map(|found| found.fact.to_line().len()).sum())
 }

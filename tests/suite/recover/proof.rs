@@ -139,7 +139,7 @@ fn a_journal_brings_no_facts_that_other_segments_hold() {
     fs::create_dir_all(&inputs).unwrap();
     scene::copy_tree(&root.join("events"), &inputs);
     let compact = || {
-        let store = Store::builder().maintenance().open(&root).unwrap();
+        let store = Store::builder().access(ostracon::Access::Maintain).open(&root).unwrap();
         store.compact(CompactOptions::new()).unwrap();
     };
     let events = || -> Vec<PathBuf> {

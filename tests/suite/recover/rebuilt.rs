@@ -25,7 +25,12 @@ fn written(root: &Path) {
 }
 
 fn compact(root: &Path) -> ostracon::CompactReport {
-    Store::builder().maintenance().open(root).unwrap().compact(CompactOptions::new()).unwrap()
+    Store::builder()
+        .access(ostracon::Access::Maintain)
+        .open(root)
+        .unwrap()
+        .compact(CompactOptions::new())
+        .unwrap()
 }
 
 /// A bit of the first commit flips, and of its copy: the chain holds no more.
@@ -56,7 +61,7 @@ fn a_ledger_is_not_rebuilt_under_a_query() {
     let folder = support::scratch();
     let root = folder.path().join("facts");
     written(&root);
-    let reader = Store::builder().read_only(true).open(&root).unwrap();
+    let reader = Store::builder().access(ostracon::Access::Read).open(&root).unwrap();
     let expected = support::lines(&reader);
     let mut running = reader.after(&Cursor::start()).unwrap();
     let mut seen: Vec<_> = running.by_ref().take(3).map(|fact| fact.unwrap().fact.to_line()).collect();
@@ -83,7 +88,7 @@ fn a_rebuilt_ledger_still_tells_what_compaction_has_removed() {
     let folder = support::scratch();
     let root = folder.path().join("facts");
     written(&root);
-    let reader = Store::builder().read_only(true).open(&root).unwrap();
+    let reader = Store::builder().access(ostracon::Access::Read).open(&root).unwrap();
     let expected = support::lines(&reader);
     let running = reader.after(&Cursor::start()).unwrap();
     // Their files wait for the query.

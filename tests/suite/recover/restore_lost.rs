@@ -31,7 +31,7 @@ fn facts_that_were_given_up_come_back_with_their_file() {
         let before = verify(scene.root(), None).unwrap();
         match meanwhile {
             "a compaction" => {
-                let keeper = Store::builder().maintenance().open(scene.root()).unwrap();
+                let keeper = Store::builder().access(ostracon::Access::Maintain).open(scene.root()).unwrap();
                 keeper.compact(CompactOptions::new()).unwrap();
             }
             "a new ledger" => {
@@ -42,7 +42,12 @@ fn facts_that_were_given_up_come_back_with_their_file() {
 
         fs::copy(&away, &events).unwrap();
         // Nobody takes it for litter.
-        Store::builder().maintenance().open(scene.root()).unwrap().compact(CompactOptions::new()).unwrap();
+        Store::builder()
+            .access(ostracon::Access::Maintain)
+            .open(scene.root())
+            .unwrap()
+            .compact(CompactOptions::new())
+            .unwrap();
         let found = scan(scene.root(), ScanDepth::Quick).unwrap();
         let named: Vec<_> =
             found.anomalies.iter().map(|anomaly| (anomaly.kind, anomaly.affected.facts)).collect();
@@ -95,7 +100,7 @@ fn a_file_that_was_damaged_takes_its_place_again_as_it_was() {
         fs::write(&events, sound).unwrap();
         let merged = at % 2 == 0;
         if merged {
-            let keeper = Store::builder().maintenance().open(scene.root()).unwrap();
+            let keeper = Store::builder().access(ostracon::Access::Maintain).open(scene.root()).unwrap();
             keeper.compact(CompactOptions::new()).unwrap();
             assert!(events.exists(), "nobody takes it for litter");
         }
@@ -166,7 +171,7 @@ fn check_altered(event_type: &str, altered: &str, merged: bool) {
 
     fs::write(&events, sound).unwrap();
     if merged {
-        let keeper = Store::builder().maintenance().open(&root).unwrap();
+        let keeper = Store::builder().access(ostracon::Access::Maintain).open(&root).unwrap();
         keeper.compact(CompactOptions::new()).unwrap();
     }
     let report = repair(&root);

@@ -102,7 +102,7 @@ fn facts_that_may_not_be_what_was_recorded_are_given_up_if_that_is_asked_for() {
     let sheet = verify(kept.root(), None).unwrap();
     let doubts: Vec<_> = sheet.unverified.iter().map(|of| (of.kind, of.facts)).collect();
     assert!(sheet.is_sound() && doubts == [(Some(Kind::Event), Some(6))], "{sheet:#?}");
-    let store = Store::builder().read_only(true).open(kept.root()).unwrap();
+    let store = Store::builder().access(ostracon::Access::Read).open(kept.root()).unwrap();
     let doubtful = "SELECT count(*) FROM events e JOIN store.unverified u ON u.kind = 'events' \
                     AND e.stream = u.stream AND e.seq BETWEEN u.first_seq AND u.last_seq";
     assert_eq!(support::number(&store, doubtful), 6);
@@ -293,7 +293,7 @@ fn compacted(root: &std::path::Path) {
         }
     }
     writers.iter().for_each(|writer| writer.close().unwrap());
-    let store = Store::builder().maintenance().open(root).unwrap();
+    let store = Store::builder().access(ostracon::Access::Maintain).open(root).unwrap();
     let report = store.compact(CompactOptions::new()).unwrap();
     assert_eq!((report.after.segments, report.after.facts), (1, 20));
 }
@@ -327,7 +327,7 @@ fn facts_outlive_the_commit_of_the_compaction_that_moved_them() {
         assert_eq!(support::lines_at(&root), before, "{name}");
         // Nor does the next compaction take them for litter, or a writer their numbers.
         Store::open(&root).unwrap().record(support::crash(99)).unwrap();
-        let store = Store::builder().maintenance().open(&root).unwrap();
+        let store = Store::builder().access(ostracon::Access::Maintain).open(&root).unwrap();
         store.compact(CompactOptions::new()).unwrap();
         assert_eq!(support::lines_at(&root).len(), 21, "{name}");
         let named: BTreeSet<_> =
@@ -393,7 +393,7 @@ fn of_what_adds_up_to_too_much_as_few_facts_as_possible_are_given_up() {
     copy_tree(&root.join("journal/1"), &aside);
     writer.close().unwrap();
     drop(writer);
-    let store = Store::builder().maintenance().open(&root).unwrap();
+    let store = Store::builder().access(ostracon::Access::Maintain).open(&root).unwrap();
     store.compact(CompactOptions::new()).unwrap();
     let expected = support::lines(&store);
     drop(store);

@@ -86,7 +86,7 @@ impl Scene {
 
 /// Every fact of the store at this path, with its place.
 pub(crate) fn places(root: &Path) -> ostracon::Result<Vec<(u32, u64, String)>> {
-    let store = Store::builder().read_only(true).open(root)?;
+    let store = Store::builder().access(ostracon::Access::Read).open(root)?;
     store
         .after(&Cursor::start())?
         .map(|fact| fact.map(|f| (f.position.stream.get(), f.position.seq.get(), f.fact.to_line())))

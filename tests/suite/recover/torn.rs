@@ -54,13 +54,17 @@ fn a_torn_segment_of_any_kind_comes_back_exactly() {
 fn a_list_of_what_can_be_read_has_the_facts_of_a_torn_segment() {
     let sound = Scene::new();
     for kind in Kind::ALL {
-        let whole =
-            Store::builder().read_only(true).open(sound.root()).unwrap().list(kind, None, None).unwrap();
+        let whole = Store::builder()
+            .access(ostracon::Access::Read)
+            .open(sound.root())
+            .unwrap()
+            .list(kind, None, None)
+            .unwrap();
         let bytes = fs::read(first(&sound, kind)).unwrap();
         for (what, at) in cuts(&bytes) {
             let scene = sound.copy();
             cut(&first(&scene, kind), at);
-            let store = Store::builder().read_only(true).open(scene.root()).unwrap();
+            let store = Store::builder().access(ostracon::Access::Read).open(scene.root()).unwrap();
             let listed = store.list_readable(kind, None, None).unwrap();
             assert_eq!(listed.facts, whole, "{kind}, {what}");
             assert_eq!((listed.damage.len(), listed.passed_over), (1, 0), "{kind}, {what}");

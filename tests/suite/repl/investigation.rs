@@ -1,11 +1,11 @@
-//! The README's chapter "An investigation": what it shows is what the prompt answers on the demo's store.
+//! The guide's chapter "An investigation": what it shows is what the prompt answers on the store of `ostracon demo`.
 
 use super::super::command::Folder;
 
 #[test]
 fn the_chapter_shows_what_is_answered() {
-    let readme = include_str!("../../../README.md");
-    let (_, chapter) = readme.split_once("\n## An investigation\n").unwrap();
+    let guide = include_str!("../../../docs/guide.md");
+    let (_, chapter) = guide.split_once("\n## An investigation\n").unwrap();
     let (chapter, _) = chapter.split_once("\n## ").unwrap();
     let (mut asked, mut shown) = (String::new(), Vec::new());
     // Every other part of the text stands between fences; those with a language are for a shell.

@@ -21,7 +21,7 @@ fn open_twice() -> (tempfile::TempDir, Store, Store) {
     let root = folder.path().join("facts");
     let hand = Hand::new();
     let writer = store_of_segments(&root, &hand, 3);
-    let reader = hand.builder().read_only(true).open(&root).unwrap();
+    let reader = hand.builder().access(ostracon::Access::Read).open(&root).unwrap();
     (folder, writer, reader)
 }
 

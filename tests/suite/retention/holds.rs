@@ -17,7 +17,7 @@ fn a_hold_brings_back_what_was_hidden_and_its_release_hides_it_again() {
     let writer = store_of_segments(&root, &hand, 3);
     let reader = hand.read(&root, newest(3));
     assert_eq!(listed(&reader), [33, 34, 35]);
-    let keeper = hand.builder().maintenance().open(&root).unwrap();
+    let keeper = hand.builder().access(ostracon::Access::Maintain).open(&root).unwrap();
     let hold = Hold::new("claim 4711").kind(Kind::Event).predicate("seq IN (2, 12, 34)").by("legal");
     keeper.hold("case-1", hold.clone()).unwrap();
     // It counts in the ranks as before: nothing else is dropped for it, nor kept.
@@ -81,7 +81,7 @@ fn what_cannot_be_held_commits_nothing() {
     }
     let error = store.release("other", "me", "").unwrap_err();
     assert!(error.kind() == ErrorKind::Refused && error.to_string().contains(r#""case""#), "{error}");
-    let reader = Store::builder().read_only(true).open(&root).unwrap();
+    let reader = Store::builder().access(ostracon::Access::Read).open(&root).unwrap();
     assert_eq!(reader.hold("y", Hold::new("why")).unwrap_err().kind(), ErrorKind::Closed);
     assert_eq!(reader.release("case", "me", "").unwrap_err().kind(), ErrorKind::Closed);
     assert_eq!(commits(), before);
@@ -93,14 +93,14 @@ fn opening_for_maintenance_claims_no_stream_and_records_nothing() {
     let root = folder.path().join("facts");
     let journal = || std::fs::read_dir(root.join("journal")).unwrap().count();
     assert_eq!(
-        Store::builder().maintenance().open(&root).unwrap_err().kind(),
+        Store::builder().access(ostracon::Access::Maintain).open(&root).unwrap_err().kind(),
         ErrorKind::NotAStore,
         "nothing is created"
     );
     assert!(!root.exists());
     Store::open(&root).unwrap().close().unwrap();
     let streams = journal();
-    let keeper = Store::builder().maintenance().open(&root).unwrap();
+    let keeper = Store::builder().access(ostracon::Access::Maintain).open(&root).unwrap();
     keeper.hold("case", Hold::new("why")).unwrap();
     assert_eq!(keeper.record(support::crash(1)).unwrap_err().kind(), ErrorKind::Closed);
     assert_eq!(journal(), streams);
@@ -115,7 +115,7 @@ fn two_processes_that_hold_at_once_both_succeed() {
         for n in 0..4 {
             let root = &root;
             scope.spawn(move || {
-                let store = Store::builder().maintenance().open(root).unwrap();
+                let store = Store::builder().access(ostracon::Access::Maintain).open(root).unwrap();
                 for m in 0..5 {
                     store.hold(&format!("{n}-{m}"), Hold::new("why")).unwrap();
                 }
@@ -190,7 +190,7 @@ fn a_hold_covers_the_rows_that_the_same_where_gives() {
     let _writer = three_days(&root, &hand);
     let all = hand.read(&root, RetentionPolicy::new());
     let none = hand.read(&root, newest(0));
-    let keeper = hand.builder().maintenance().open(&root).unwrap();
+    let keeper = hand.builder().access(ostracon::Access::Maintain).open(&root).unwrap();
     let config = Config { cases: 64, failure_persistence: None, max_shrink_iters: 40, ..Config::default() };
     let tested = TestRunner::new(config).run(&condition(), |condition| {
         keeper.hold("case", Hold::new("x").kind(Kind::Event).predicate(&condition)).unwrap();

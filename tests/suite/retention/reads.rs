@@ -9,8 +9,9 @@ use super::{Hand, by_recording, listed, segment_files, store_of_segments, suppor
 
 fn plan(store: &Store, sql: &str) -> String {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let plan =
-        runtime.block_on(async { store.sql(sql).await.unwrap().create_physical_plan().await.unwrap() });
+    let plan = runtime.block_on(async {
+        store.sql(sql).await.unwrap().into_dataframe().create_physical_plan().await.unwrap()
+    });
     displayable(plan.as_ref()).indent(true).to_string()
 }
 

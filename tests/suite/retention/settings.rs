@@ -61,7 +61,11 @@ fn rules_that_cannot_work_keep_a_store_from_being_opened_or_made() {
         ("[[retention.rule]]\nname = 'a'\n[[retention.rule]]\nname = 'a'", "another"),
     ] {
         fs::write(root.join("ostracon.toml"), text).unwrap();
-        for builder in [Store::builder(), Store::builder().read_only(true), Store::builder().maintenance()] {
+        for builder in [
+            Store::builder(),
+            Store::builder().access(ostracon::Access::Read),
+            Store::builder().access(ostracon::Access::Maintain),
+        ] {
             let error = builder.open(&root).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Settings, "{text}: {error}");
             assert!(error.to_string().contains(why), "{text}: {error}");

@@ -196,7 +196,7 @@ fn what_a_live_owner_is_making_is_not_even_told() {
 #[test]
 fn a_scan_is_counted() {
     let scene = Scene::left_by_a_killed_process();
-    let store = Store::builder().read_only(true).open(scene.root()).unwrap();
+    let store = Store::builder().access(ostracon::Access::Read).open(scene.root()).unwrap();
     assert!(store.scan(ScanDepth::Quick).unwrap().is_clean());
     fs::remove_file(&scene.segments(Kind::Event)[0]).unwrap();
     assert!(!store.scan(ScanDepth::Deep).unwrap().is_clean());

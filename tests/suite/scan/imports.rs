@@ -141,7 +141,7 @@ fn what_others_have_taken_the_numbers_of_is_kept_aside_and_told() {
         assert!(report.anomalies[0].remedy.contains("import"), "{report:#?}");
     }
     // A compaction does not take them for litter.
-    let store = Store::builder().maintenance().open(scene.root()).unwrap();
+    let store = Store::builder().access(ostracon::Access::Maintain).open(scene.root()).unwrap();
     store.compact(CompactOptions::new()).unwrap();
     drop(store);
     assert_eq!(kinds(&scene.scan(DEPTHS[1])), "3 segment_unknown");
@@ -194,7 +194,7 @@ fn what_was_never_acknowledged_is_harmless_also_after_maintenance() {
     };
     assert_eq!(harmless(&scene), 3);
     repair(&scene);
-    let store = Store::builder().maintenance().open(scene.root()).unwrap();
+    let store = Store::builder().access(ostracon::Access::Maintain).open(scene.root()).unwrap();
     store.compact(CompactOptions::new()).unwrap();
     drop(store);
     assert!(lines(&scene.root()).is_empty());

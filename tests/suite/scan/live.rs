@@ -99,7 +99,7 @@ fn beside_compactions_no_scan_finds_anything() {
             store.close().unwrap();
         });
         let compactions = scope.spawn(|| {
-            let store = Store::builder().maintenance().open(root).unwrap();
+            let store = Store::builder().access(ostracon::Access::Maintain).open(root).unwrap();
             let mut merged = 0;
             while !done.load(Ordering::Relaxed) {
                 merged += store.compact(CompactOptions::new()).unwrap().segments_removed;

@@ -88,7 +88,7 @@ fn a_store_that_was_rolled_back_is_found_out() {
 #[test]
 fn a_broken_chain_is_not_sound() {
     let scene = Scene::left_by_a_killed_process();
-    let kept = Store::builder().read_only(true).open(scene.root()).unwrap().head().unwrap();
+    let kept = Store::builder().access(ostracon::Access::Read).open(scene.root()).unwrap().head().unwrap();
     support::lose_commit(&scene.root(), 1);
     let sheet = verify(scene.root(), Some(&kept)).unwrap();
     assert!(!sheet.is_sound());

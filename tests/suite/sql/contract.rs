@@ -168,7 +168,8 @@ fn a_store_for_reading_refuses_and_counts() {
     let (folder, store) = open();
     run(async {
         store.record_event(event(1)).await;
-        let reader = Store::builder().read_only(true).open(folder.path().join("facts")).unwrap();
+        let reader =
+            Store::builder().access(ostracon::Access::Read).open(folder.path().join("facts")).unwrap();
         reader.record_event(event(2)).await;
         assert_eq!((reader.metrics().records_written, reader.metrics().write_errors), (0, 1));
         assert_eq!(addresses(&reader, None, None).await, ["shop:1"]);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
-use ostracon::{ErrorKind, QueryOptions, Store, query_error};
+use ostracon::{Answer, ErrorKind, QueryOptions, Store};
 
 use super::{column, event, failure, run, try_rows};
 
@@ -74,14 +74,14 @@ fn a_stream_that_is_read_slowly_is_stopped_too() {
         let options = QueryOptions::new().timeout(Duration::from_millis(200));
         let answer =
             store.sql_with("SELECT value FROM generate_series(1, 100000000)", options).await.unwrap();
-        let mut stream = answer.execute_stream().await.unwrap();
+        let mut stream = answer.stream().await.unwrap();
         loop {
             tokio::time::sleep(Duration::from_millis(20)).await;
             match stream.next().await {
                 Some(Ok(_)) => {}
                 Some(Err(error)) => {
                     assert!(stream.next().await.is_none(), "after its error a stream is over");
-                    break query_error(error);
+                    break error;
                 }
                 None => panic!("a hundred million rows in a moment"),
             }
@@ -99,9 +99,9 @@ fn a_dropped_stream_is_a_cancelled_query() {
         "SELECT a.seq FROM events a, generate_series(1, 1000000000) g ORDER BY g.value % 1009, a.seq",
     ] {
         run(async {
-            let answer = store.sql(sql).await.unwrap();
-            let alive = Arc::downgrade(&answer.task_ctx().runtime_env());
-            let mut stream = answer.execute_stream().await.unwrap();
+            let frame = store.sql(sql).await.unwrap().into_dataframe();
+            let alive = Arc::downgrade(&frame.task_ctx().runtime_env());
+            let mut stream = Answer::from(frame).stream().await.unwrap();
             let first = tokio::time::timeout(Duration::from_millis(100), stream.next()).await;
             assert!(first.is_err(), "{sql} has an answer already");
             assert!(alive.upgrade().is_some());
@@ -140,6 +140,7 @@ fn a_sort_larger_than_memory_goes_to_temporary_files() {
     run(async {
         let sql = "SELECT value, value % 1009 AS key, value % 7 AS other FROM generate_series(1, 2000000) ORDER BY key";
         let answer = store.sql(sql).await.unwrap();
+        let answer = answer.into_dataframe();
         let context = Arc::new(answer.task_ctx());
         let plan = answer.create_physical_plan().await.unwrap();
         let mut stream = datafusion::physical_plan::execute_stream(Arc::clone(&plan), context).unwrap();

@@ -60,7 +60,7 @@ fn store(clock: Clock, tail: bool) -> (tempfile::TempDir, Store) {
 #[track_caller]
 fn read(store: &Store, sql: &str) -> (Rows, usize, usize) {
     run(async {
-        let answer = store.sql(sql).await.unwrap();
+        let answer = store.sql(sql).await.unwrap().into_dataframe();
         let context = Arc::new(answer.task_ctx());
         let plan = answer.create_physical_plan().await.unwrap();
         let batches = collect(Arc::clone(&plan), context).await.unwrap();

@@ -54,7 +54,7 @@ fn an_answer_made_before_more_facts_came_does_not_know_of_them() {
 fn a_reader_keeps_a_tail_whose_journal_is_gone() {
     let (folder, store) = store();
     record(&store, 10);
-    let reader = Store::builder().read_only(true).open(folder.path().join("facts")).unwrap();
+    let reader = Store::builder().access(ostracon::Access::Read).open(folder.path().join("facts")).unwrap();
     run(async {
         let before = reader.sql("SELECT count(*), min(seq), max(seq) FROM crashes").await.unwrap();
         store.flush().unwrap();
@@ -75,7 +75,7 @@ fn a_stream_half_read_does_not_notice_a_flush() {
     record(&store, 9_000);
     run(async {
         let answer = store.sql("SELECT seq, error FROM events").await.unwrap();
-        let mut stream = answer.execute_stream().await.unwrap();
+        let mut stream = answer.stream().await.unwrap();
         let first = stream.next().await.unwrap().unwrap();
         let mut batches = vec![first];
         let mut turn = 0;
@@ -100,8 +100,9 @@ fn a_stream_half_read_does_not_notice_a_flush() {
 #[test]
 fn a_reader_and_the_writer_see_the_same_while_facts_are_recorded_and_flushed() {
     let (folder, writer) = store();
-    let readers: Vec<_> =
-        (0..2).map(|_| Store::builder().read_only(true).open(folder.path().join("facts")).unwrap()).collect();
+    let readers: Vec<_> = (0..2)
+        .map(|_| Store::builder().access(ostracon::Access::Read).open(folder.path().join("facts")).unwrap())
+        .collect();
     for turn in 1..=30_u64 {
         writer.record(crash(turn)).unwrap();
         if turn % 4 == 0 {
@@ -118,7 +119,7 @@ fn a_reader_and_the_writer_see_the_same_while_facts_are_recorded_and_flushed() {
 #[test]
 fn no_query_sees_a_fact_twice_or_a_gap_while_a_writer_flushes() {
     let (folder, writer) = store();
-    let reader = Store::builder().read_only(true).open(folder.path().join("facts")).unwrap();
+    let reader = Store::builder().access(ostracon::Access::Read).open(folder.path().join("facts")).unwrap();
     let done = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -163,7 +164,7 @@ fn a_commit_is_pinned_while_a_query_reads_from_it() {
     run(async {
         let answer = store.sql("SELECT * FROM events").await.unwrap();
         assert!(is_pinned(&commit), "an answer that may be collected later needs its files, too");
-        let mut stream = answer.execute_stream().await.unwrap();
+        let mut stream = answer.stream().await.unwrap();
         assert!(is_pinned(&commit));
         stream.next().await.unwrap().unwrap();
         record(&store, 10);

@@ -163,7 +163,8 @@ fn a_reader_sees_the_unflushed_of_others_in_the_streams() {
     let known = Known::new();
     known.record("ActorStarted", "shop:1", "{}");
     known.record("ActorStarted", "shop:1", "{}");
-    let reader = Store::builder().read_only(true).open(known.folder.path().join("facts")).unwrap();
+    let reader =
+        Store::builder().access(ostracon::Access::Read).open(known.folder.path().join("facts")).unwrap();
     let sql = "SELECT committed_seq, last_seq, unflushed, last_recorded_at FROM store.streams";
     assert_eq!(rows(&reader, sql), [["0", "2", "2", "2026-11-23T08:00:02Z"]]);
 }

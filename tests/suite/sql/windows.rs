@@ -112,8 +112,10 @@ fn as_of_an_instant_later_facts_are_not_there_yet() {
 
 /// The plan of a question within a window.
 fn narrowed(store: &Store, sql: &str, options: QueryOptions) -> String {
-    let plan =
-        run(async { store.sql_with(sql, options).await.unwrap().create_physical_plan().await }).unwrap();
+    let plan = run(async {
+        store.sql_with(sql, options).await.unwrap().into_dataframe().create_physical_plan().await
+    })
+    .unwrap();
     datafusion::physical_plan::displayable(plan.as_ref()).indent(true).to_string()
 }
 

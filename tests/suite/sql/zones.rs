@@ -202,7 +202,7 @@ fn segments_are_left_out_in_every_zone() {
     store.flush().unwrap();
     let segments = |sql: &str, options| {
         let plan = super::run(async {
-            let frame = store.sql_with(sql, options).await.unwrap();
+            let frame = store.sql_with(sql, options).await.unwrap().into_dataframe();
             let plan = frame.create_physical_plan().await.unwrap();
             super::displayable(plan.as_ref()).indent(true).to_string()
         });

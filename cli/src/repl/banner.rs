@@ -1,0 +1,79 @@
+//! What somebody who comes to a store wants to know first.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use ostracon::{Kind, ScanDepth, ScanReport};
+
+use super::super::print::grouped;
+use super::super::sanitize::visible;
+use super::session::Session;
+
+/// So long a scan may keep the prompt waiting. After it, what it finds is told at a later prompt.
+const PATIENCE: Duration = Duration::from_millis(40);
+
+/// Shows it, and gives what is still being found out.
+pub(super) fn show(session: &Session, name: &str) -> anyhow::Result<Receiver<String>> {
+    let (tell, news) = channel();
+    let store = Arc::clone(&session.store);
+    std::thread::Builder::new().name("scan".to_owned()).spawn(move || {
+        let found = match store.scan(ScanDepth::Quick) {
+            Ok(report) => told(&report),
+            Err(error) => Some(format!("the store could not be scanned: {}", visible(&error.to_string()))),
+        };
+        if let Some(found) = found {
+            let _ = tell.send(found);
+        }
+    })?;
+
+    let summary = session.store.summary()?;
+    let mut out = std::io::stdout().lock();
+    let counts: Vec<_> = Kind::ALL
+        .into_iter()
+        .map(|kind| {
+            let of = summary.of(kind);
+            let seen = of.facts.saturating_sub(of.hidden.unwrap_or_default());
+            format!("{} {}", grouped(seen), kind.table().replace('_', " "))
+        })
+        .collect();
+    writeln!(out, "Ostracon {}, the store {name}: {}.", env!("CARGO_PKG_VERSION"), counts.join(", "))?;
+    match summary.hidden() {
+        Some(0) => {}
+        Some(hidden) => writeln!(
+            out,
+            "Rules of retention hide {} more; \\stats and `ostracon retention {name} explain` tell of them.",
+            grouped(hidden)
+        )?,
+        None => writeln!(out, "How many of these the rules of retention hide could not be found out.")?,
+    }
+    let first = Kind::ALL.into_iter().filter_map(|kind| summary.of(kind).first_at).min();
+    let last = Kind::ALL.into_iter().filter_map(|kind| summary.of(kind).last_at).max();
+    if let (Some(first), Some(last)) = (first, last) {
+        let style = session.style();
+        writeln!(out, "From {} to {}.", style.time(first), style.time(last))?;
+    }
+    let live = session.store.live_streams()?;
+    if !live.is_empty() {
+        let live: Vec<_> = live.iter().map(ToString::to_string).collect();
+        writeln!(out, "Being written now: stream {}.", live.join(", "))?;
+    }
+    if let Ok(found) = news.recv_timeout(PATIENCE) {
+        writeln!(out, "{found}")?;
+    }
+    writeln!(out, "SQL ends with ; and \\? tells more. To begin with: \\run crash_summary")?;
+    out.flush()?;
+    Ok(news)
+}
+
+fn told(report: &ScanReport) -> Option<String> {
+    let first = report.anomalies.first()?;
+    let count = report.anomalies.len();
+    let plural = if count == 1 { "anomaly" } else { "anomalies" };
+    Some(format!(
+        "A quick scan found {count} {plural}: {} in {}. `ostracon scan` tells more.",
+        first.kind,
+        visible(&first.path)
+    ))
+}

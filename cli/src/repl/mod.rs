@@ -1,0 +1,227 @@
+//! `ostracon repl`: the investigator's prompt.
+//!
+//! What happens to what is typed:
+//!
+//! 1. [`editor`] reads it, with completion ([`complete`]) and colours ([`highlight`]), until it is
+//!    finished ([`statement::is_complete`]). Where there is no terminal, [`script`] reads instead.
+//! 2. [`statement::split`] makes steps of it: statements of SQL, and [`commands`].
+//! 3. [`mod@run`] asks a statement over a snapshot of its own, taken when it begins and dropped with its
+//!    last row, within the [`window`] that was set. Ctrl-C ([`interrupt`]) stops it.
+//! 4. [`session`] shows the answer: as a table that fits the screen or in another format, through the
+//!    [`pager`], into a file, or to another program.
+//!
+//! Between two statements nothing is held but an open store: no lock, no snapshot, no file.
+
+mod banner;
+mod commands;
+mod complete;
+mod config;
+mod editor;
+mod highlight;
+mod history;
+mod incoming;
+mod lex;
+mod names;
+mod out;
+mod pager;
+mod progress;
+mod run;
+mod script;
+mod session;
+mod statement;
+mod window;
+
+use std::io::{self, IsTerminal};
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use rustyline::error::ReadlineError;
+
+use self::commands::Next;
+use self::config::Config;
+use self::run::{Runner, Stopped};
+use self::session::{Session, Settings};
+use self::statement::What;
+use super::arguments::StoreArg;
+use super::interrupt::{self, Interrupt};
+use super::messages::Hold;
+use super::open::open_to_read;
+use super::output::Format;
+use super::print::{chain, say};
+use super::questions::Questions;
+use super::sanitize::visible;
+use super::terminal;
+
+/// Ask questions at a prompt, or from a script.
+///
+/// SQL ends with `;`, commands begin with a backslash: `\?` lists them. Every statement sees what has been
+/// recorded up to that moment, by whatever process. `ostracon STORE` is the same. With -c or -f, or where
+/// standard input is no terminal, statements are answered one by one, until the first that fails.
+///
+/// How it begins can be set in `~/.config/ostracon/config.toml`: `format`, `expanded` (off, on, auto), `null`,
+/// `timing`, `timezone`, `pager`, `history` (entries kept). `OSTRACON_FORMAT`, `PAGER` and `NO_COLOR` are respected.
+#[derive(clap::Args)]
+#[command(
+    after_help = "Example:\n  ostracon repl facts/\n  ostracon repl facts/ -c \"\\since 2h\" -c \"SELECT * FROM crashes\"\n  echo 'SELECT count(*) FROM events;' | ostracon repl facts/ --format csv"
+)]
+pub(super) struct Args {
+    #[command(flatten)]
+    store: StoreArg,
+    #[command(flatten)]
+    questions: Questions,
+    /// How answers are written
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    /// Never show an answer through a pager
+    #[arg(long)]
+    no_pager: bool,
+    /// Go on after a statement of a script, or of a file of \i, that failed; the exit code is 1 all the same
+    #[arg(long)]
+    keep_going: bool,
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let interactive = args.questions.0.is_empty() && io::stdin().is_terminal() && io::stdout().is_terminal();
+    let config = Config::load(interactive)?;
+    let store = open_to_read(&args.store.store)?;
+    let runner = Runner::new(Interrupt::new(!interactive))?;
+    // What still runs at the end is not waited for.
+    std::mem::forget(runner.clone());
+    let pager = if args.no_pager { None } else { pager::command(config.pager.as_deref()) };
+    let mut settings = Settings::new(&config, interactive, pager)?;
+    settings.format = args.format.unwrap_or(settings.format);
+    let mut session = Session::new(store, runner, settings);
+    session.failures.keep_going = args.keep_going;
+    if interactive {
+        prompt(&mut session, args, &config)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    match script::run(&mut session, &args.questions) {
+        Err(error) if error.is::<Stopped>() => {
+            say("stopped");
+            Ok(ExitCode::from(interrupt::code().unwrap_or(1)))
+        }
+        done => done,
+    }
+}
+
+/// Why a text is no question for SQL alone, and how it is asked here.
+pub(super) fn for_the_prompt(text: &str, store: &Path) -> Option<String> {
+    let store = store.display();
+    let split = statement::split(text);
+    let steps = &split.steps;
+    if let Some(What::Command { name, .. }) =
+        steps.iter().map(|step| &step.what).find(|what| matches!(what, What::Command { .. }))
+    {
+        return Some(format!("\\{name} is a command of the prompt: `ostracon {store} -c` does it"));
+    }
+    let last = !statement::is_blank(&split.pending(text));
+    let statements = steps.len() + usize::from(last);
+    (statements > 1).then(|| {
+        format!(
+            "these are {statements} statements, and one is asked at a time: give each a -c of its own, or all of \
+             them to `ostracon {store} -c`"
+        )
+    })
+}
+
+/// How often in a row reading a line may fail by our own mistake.
+const MOST_MISTAKES: u32 = 3;
+
+/// Does something of which a mistake within ostracon is an error like others: the prompt stays.
+fn guarded<T>(work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work))
+        .unwrap_or_else(|panic| Err(ostracon::Error::from_panic(panic.as_ref()).into()))
+}
+
+/// Reads and answers until somebody leaves.
+fn prompt(session: &mut Session, args: &Args, config: &Config) -> anyhow::Result<()> {
+    let path = args.store.store.canonicalize().unwrap_or_else(|_| args.store.store.clone());
+    let name =
+        path.file_name().map_or_else(|| "ostracon".to_owned(), |name| name.to_string_lossy().into_owned());
+    let name = visible(&name).into_owned();
+    let news = banner::show(session, &name)?;
+    let mut editor = editor::Editor::new(session.names.clone(), session.settings.colour, config.history)
+        .context("cannot read from this terminal")?;
+    terminal::remember();
+    let mut typed = String::new();
+    let mut mistakes = 0;
+    loop {
+        session.names.refresh(&session.store, session.runner.back.handle());
+        for line in news.try_iter() {
+            say(&line);
+        }
+        let window = session.window.shown(session.settings.zone.as_jiff());
+        let prompt = if window.is_empty() { format!("{name}> ") } else { format!("{name} [{window}]> ") };
+        let begun = std::mem::take(&mut typed);
+        let hold = Hold::new();
+        let read = guarded(|| Ok(editor.read(&prompt, &begun)));
+        drop(hold);
+        let text = match read {
+            Ok(Ok(text)) => text,
+            Ok(Err(ReadlineError::Interrupted)) => continue,
+            Ok(Err(ReadlineError::Eof)) => return Ok(()),
+            Ok(Err(error)) => return Err(error.into()),
+            Err(mistake) if mistakes < MOST_MISTAKES => {
+                say(&format!("error: {}", chain(&mistake)));
+                mistakes += 1;
+                continue;
+            }
+            Err(mistake) => return Err(mistake),
+        };
+        mistakes = 0;
+        match answer(session, &text) {
+            Next::Prompt => {}
+            Next::Typed(text) => typed = text,
+            Next::Quit => return Ok(()),
+        }
+    }
+}
+
+/// Does what was typed, up to the first step that fails.
+fn answer(session: &mut Session, text: &str) -> Next {
+    let word = text.trim().trim_end_matches(';');
+    if let Some(command) = [("quit", "\\q"), ("exit", "\\q"), ("help", "\\?")]
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case(word))
+    {
+        return answer(session, command.1);
+    }
+    let split = statement::split(text);
+    let pending = split.pending(text);
+    // A statement goes on that a command stood within.
+    let going_on =
+        || if statement::is_blank(&pending) { String::new() } else { pending.trim_end().to_owned() + "\n" };
+    for step in &split.steps {
+        match script::step(session, step) {
+            Ok(Next::Prompt) => {}
+            Ok(Next::Typed(typed)) => return Next::Typed(going_on() + &typed),
+            Ok(Next::Quit) => return Next::Quit,
+            Err(error) if error.is::<Stopped>() => {
+                say("stopped");
+                break;
+            }
+            Err(error) => {
+                say(&format!("error: {}", chain(&error)));
+                break;
+            }
+        }
+    }
+    match going_on() {
+        text if text.is_empty() => Next::Prompt,
+        text => Next::Typed(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistake_of_ours_is_an_error_of_what_was_being_done() {
+        assert_eq!(guarded(|| Ok(1)).unwrap(), 1);
+        let told = guarded(|| -> anyhow::Result<()> { panic!("ours") }).unwrap_err().to_string();
+        assert!(told.contains("a mistake within ostracon"), "{told}");
+    }
+}

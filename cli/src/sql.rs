@@ -1,0 +1,262 @@
+//! `ostracon sql`, `query` and `queries`: questions and their answers.
+
+use std::ffi::OsStr;
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
+use jiff::tz::TimeZone;
+use ostracon::{Answer, QueryOptions, SavedQuery};
+
+use super::arguments::StoreArg;
+use super::open::{open_to_read, runtime};
+use super::output::{AnswerWriter, Format, Target};
+use super::picture::{self, Request, Rows};
+use super::print::{grouped, say};
+use super::questions::Questions;
+use super::repl;
+use super::table::Style;
+
+/// Ask a question in SQL.
+///
+/// Tables: `events`, `audits`, `dead_letters`. Views: `crashes`, `restarts`, `actors`. About the store itself:
+/// `store.segments`, `store.commits`, `store.streams`, `store.consumers`, `store.unverified`, `store.metrics`.
+/// Facts count as soon as they are recorded, by whatever process. SQL only reads.
+#[derive(clap::Args)]
+#[command(
+    after_help = "Example:\n  ostracon sql facts/ -c \"SELECT error_type, count(*) FROM crashes GROUP BY 1 ORDER BY 2 DESC\""
+)]
+pub(super) struct SqlArgs {
+    #[command(flatten)]
+    store: StoreArg,
+    #[command(flatten)]
+    questions: Questions,
+    #[command(flatten)]
+    answer: AnswerArgs,
+}
+
+/// How an answer is given.
+#[derive(clap::Args)]
+struct AnswerArgs {
+    /// How the answer is written; a table if not given
+    ///
+    /// Of columns with one name the later ones get a number: `seq`, `seq_2`. What has parts, such as a list, is JSON in a cell of CSV or TSV.
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    /// Write the answer into this file instead, as its ending says: .parquet, .arrow, .csv, .tsv, .json, .ndjson
+    /// or .md
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Draw the answer, as what fits its columns or as you say: "line x=day y=crashes", "out.svg"
+    ///
+    /// What can be said, all in one argument: bar, line, histogram or heat; columns as x=, y= (several with
+    /// commas), z= (the value in a heat map) and by= (a line for each of its values); and a file ending in
+    /// .svg or .png, where the picture is not for the terminal.
+    #[arg(
+        long,
+        value_name = "PICTURE",
+        num_args = 0..=1,
+        default_missing_value = "",
+        value_parser = request,
+        conflicts_with_all = ["format", "output"]
+    )]
+    plot: Option<Request>,
+    /// Stop after so long, as 500ms, 30s or 5m
+    #[arg(long, value_name = "TIME", value_parser = duration, allow_hyphen_values = true)]
+    timeout: Option<Duration>,
+}
+
+/// Ask a saved query.
+///
+/// `ostracon queries` lists them, with what can be set.
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  ostracon query facts/ top_crashers --set limit=5 --set since=2026-11-01")]
+pub(super) struct QueryArgs {
+    #[command(flatten)]
+    store: StoreArg,
+    /// The query's name
+    #[arg(value_parser = SavedName, hide_possible_values = true)]
+    name: String,
+    /// Set a parameter
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting)]
+    set: Vec<(String, String)>,
+    #[command(flatten)]
+    answer: AnswerArgs,
+}
+
+/// List the saved queries, or show one of them.
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  ostracon queries crash_loops")]
+pub(super) struct QueriesArgs {
+    /// Show this one with its SQL
+    #[arg(value_parser = SavedName, hide_possible_values = true)]
+    name: Option<String>,
+}
+
+/// Any name; shells complete those that there are, and of another the error says more than a list.
+#[derive(Clone)]
+struct SavedName;
+
+impl TypedValueParser for SavedName {
+    type Value = String;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        arg: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<String, clap::Error> {
+        StringValueParser::new().parse_ref(command, arg, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(SavedQuery::all().into_iter().map(|query| PossibleValue::new(query.name))))
+    }
+}
+
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let span: jiff::SignedDuration = text.parse().map_err(|error: jiff::Error| error.to_string())?;
+    Duration::try_from(span).map_err(|_| "a length of time is not negative".to_owned())
+}
+
+fn request(text: &str) -> Result<Request, String> {
+    Request::parse(text).map_err(|error| error.to_string())
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("a setting looks like name=value")?;
+    Ok((name.trim().to_owned(), value.to_owned()))
+}
+
+pub(super) fn sql(args: &SqlArgs) -> anyhow::Result<()> {
+    if args.questions.0.is_empty() {
+        anyhow::bail!("no question was asked; --command <SQL> and --file <FILE> do");
+    }
+    let drawn = args.answer.plot.as_ref().and_then(Request::path);
+    if let Some(file) = args.answer.output.as_deref().or(drawn).filter(|_| args.questions.0.len() > 1) {
+        anyhow::bail!("{} can hold one answer, and several questions are asked", file.display());
+    }
+    let store = open_to_read(&args.store.store)?;
+    for question in &args.questions.0 {
+        let text = question.text()?;
+        let answered = answer(&args.answer, async |options| store.sql_with(&text, options).await);
+        answered.map_err(|error| match repl::for_the_prompt(&text, &args.store.store) {
+            Some(why) => anyhow::anyhow!(why),
+            None => error,
+        })?;
+    }
+    Ok(())
+}
+
+pub(super) fn query(args: &QueryArgs) -> anyhow::Result<()> {
+    let store = open_to_read(&args.store.store)?;
+    answer(&args.answer, async |options| store.saved_query(&args.name, &args.set, options).await)
+}
+
+/// Asks, writes the answer, and tells how long it took.
+fn answer(
+    args: &AnswerArgs,
+    ask: impl AsyncFnOnce(QueryOptions) -> ostracon::Result<Answer>,
+) -> anyhow::Result<()> {
+    let mut options = QueryOptions::new();
+    if let Some(timeout) = args.timeout {
+        options = options.timeout(timeout);
+    }
+    let target = match &args.output {
+        Some(path) => Target::file(path, args.format)?,
+        None => Target::Stdout(args.format.unwrap_or_default()),
+    };
+    let begun = Instant::now();
+    let runtime = runtime()?;
+    let rows = runtime.block_on(async {
+        let answer = ask(options).await?.stream().await?;
+        let answer = AnswerWriter::new(answer).styled(style());
+        match &args.plot {
+            Some(request) => plot(answer, request).await,
+            None => answer.write(target).await,
+        }
+    });
+    // What still runs for a query that failed or was stopped is not waited for.
+    runtime.shutdown_background();
+    let rows = rows?;
+    let plural = if rows == 1 { "row" } else { "rows" };
+    say(&format!("{} {plural} in {:.1} ms", grouped(rows), begun.elapsed().as_secs_f64() * 1e3));
+    Ok(())
+}
+
+/// Draws the answer, and returns of how many rows.
+async fn plot(answer: AnswerWriter, request: &Request) -> anyhow::Result<u64> {
+    let mut rows = Rows::new();
+    let taken = answer.each(|batch| rows.add(batch, request, &TimeZone::UTC)).await?;
+    show_picture(&rows, request, &TimeZone::UTC, &mut io::stdout().lock())?;
+    Ok(taken)
+}
+
+/// Draws rows where a terminal's width is known, or into the file that is asked for.
+pub(super) fn show_picture(
+    rows: &Rows,
+    request: &Request,
+    zone: &TimeZone,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
+    if let Some(path) = request.path() {
+        picture::write(rows, request, zone, path)?;
+        say(&format!("wrote {}", path.display()));
+        return Ok(());
+    }
+    let stdout = io::stdout();
+    let told = |name, else_| std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(else_);
+    let (width, height) = terminal_size::terminal_size_of(&stdout)
+        .map_or_else(|| (told("COLUMNS", 80), told("LINES", 24)), |(width, height)| (width.0, height.0));
+    // The prompt and how long it took stay on the screen with it.
+    let height = height.saturating_sub(2);
+    let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let drawn = picture::draw(rows, request, zone, width, height, stdout.is_terminal() && !no_colour)?;
+    Ok(out.write_all(drawn.as_bytes())?)
+}
+
+/// Tables are cut to the terminal, if there is one.
+pub(super) fn style() -> Style {
+    Style { width: width(), piped: !io::stdout().is_terminal(), ..Style::default() }
+}
+
+/// Columns of the terminal on which stdout ends: also where another program is between, as in `| head`, and
+/// talk goes straight there. What goes into a file is whole.
+fn width() -> Option<usize> {
+    let (stdout, stderr) = (io::stdout(), io::stderr());
+    let terminal = match terminal_size::terminal_size_of(&stdout) {
+        None if is_pipe(&stdout) => terminal_size::terminal_size_of(&stderr),
+        terminal => terminal,
+    };
+    terminal.map(|(width, _)| usize::from(width.0))
+}
+
+#[cfg(unix)]
+fn is_pipe(stdout: &io::Stdout) -> bool {
+    use std::os::fd::AsFd;
+    use std::os::unix::fs::FileTypeExt;
+    let file = stdout.as_fd().try_clone_to_owned().map(std::fs::File::from);
+    file.and_then(|file| file.metadata()).is_ok_and(|about| about.file_type().is_fifo())
+}
+
+#[cfg(not(unix))]
+fn is_pipe(_: &io::Stdout) -> bool {
+    false
+}
+
+pub(super) fn queries(args: &QueriesArgs) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    if let Some(name) = &args.name {
+        let query = SavedQuery::find(name)?;
+        write!(out, "{}", query.sql)?;
+        return Ok(());
+    }
+    for query in SavedQuery::all() {
+        writeln!(out, "{}\n    {}", query.name, query.question)?;
+        for parameter in &query.parameters {
+            writeln!(out, "    --set {}={}  {}", parameter.name, parameter.default, parameter.meaning)?;
+        }
+    }
+    Ok(())
+}

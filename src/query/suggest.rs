@@ -1,0 +1,75 @@
+//! What somebody most likely meant who asked for a name that is not there.
+
+use datafusion::prelude::SessionContext;
+
+use super::session;
+use crate::error::Error;
+
+/// The name that was most likely meant by a word that is none of them.
+///
+/// ```
+/// let tables = ["events", "audits", "crashes"];
+/// assert_eq!(ostracon::nearest("crashs", tables.into_iter()), Some("crashes"));
+/// assert_eq!(ostracon::nearest("weather", tables.into_iter()), None);
+/// ```
+pub fn nearest<'n>(word: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    let word = word.to_lowercase();
+    let rated = names.map(|name| (strsim::jaro_winkler(&word, &name.to_lowercase()), name));
+    rated.filter(|(rate, _)| *rate > 0.8).max_by(|one, other| one.0.total_cmp(&other.0)).map(|(_, name)| name)
+}
+
+/// The planner's error, with what is likely for an unknown table or column.
+pub(super) fn explained(error: Error, context: &SessionContext) -> Error {
+    let text = error.to_string();
+    match suggestion(&text, &session::table_names(context)) {
+        Some(meant) => Error::new(error.kind(), format!("{text}\nDid you mean {meant}?")),
+        None => error,
+    }
+}
+
+fn suggestion<'t>(error: &'t str, tables: &'t [String]) -> Option<&'t str> {
+    // The planner has said so, of a column that is very near.
+    if error.contains("Did you mean") {
+        return None;
+    }
+    if let Some((_, rest)) = error.split_once("No field named ") {
+        let (name, fields) = rest.split_once("Valid fields are ")?;
+        let fields = fields.trim_end().trim_end_matches('.').split(", ").map(last_part);
+        return nearest(last_part(name.trim_end().trim_end_matches('.')), fields);
+    }
+    let (_, rest) = error.split_once("table 'ostracon.")?;
+    let (name, _) = rest.split_once("' not found")?;
+    let name = name.strip_prefix("facts.").unwrap_or(name);
+    let tables = || tables.iter().map(String::as_str);
+    tables().find(|table| table.strip_prefix("store.") == Some(name)).or_else(|| nearest(name, tables()))
+}
+
+/// A column's own name, without its table's and without quotes.
+fn last_part(name: &str) -> &str {
+    name.rsplit('.').next().unwrap_or(name).trim_matches('"')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_name_is_likely_a_known_one() {
+        let tables = ["crashes".to_owned(), "store.commits".to_owned()];
+        let meant = |error| suggestion(error, &tables);
+        let unknown =
+            "Schema error: No field named actor. Valid fields are crashes.at, crashes.actor_address.";
+        assert_eq!(meant(unknown), Some("actor_address"));
+        let unknown = "Schema error: No field named eror. Did you mean 'events.error'?.";
+        assert_eq!(meant(unknown), None, "it is said");
+        for (name, table) in [
+            ("facts.crashs", "crashes"),
+            ("store.comits", "store.commits"),
+            ("facts.commits", "store.commits"),
+        ] {
+            let error = format!("Error during planning: table 'ostracon.{name}' not found");
+            assert_eq!(super::suggestion(&error, &tables), Some(table));
+        }
+        assert_eq!(meant("No field named zzz"), None);
+    }
+}
