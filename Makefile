@@ -25,7 +25,7 @@ demo:
 check:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets --quiet -- --deny warnings
-	$(CARGO) clippy --locked --package ostracon --no-default-features --all-targets --quiet -- --deny warnings
+	$(CARGO) clippy --locked --package ostracon --no-default-features --features testing --all-targets --quiet -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items --quiet
 
 # The interop tests make a virtual environment; Debian ships the module for that apart.
@@ -39,10 +39,10 @@ test:
 
 # What the core does otherwise than the whole; check-features runs all of its tests.
 test-core:
-	$(CARGO) test --locked --package ostracon --no-default-features --test suite without_sql
+	$(CARGO) test --locked --package ostracon --no-default-features --features testing --test suite without_sql
 
 check-features:
-	$(CARGO) test --locked --package ostracon --no-default-features
+	$(CARGO) test --locked --package ostracon --no-default-features --features testing
 	$(CARGO) clippy --locked --package ostracon --lib --quiet -- --deny warnings
 
 # A real Redis to move in from; without it those tests are skipped, and say so.

@@ -1,8 +1,8 @@
 -- title: Actor growth
--- question: Are actors started faster than they are stopped, day by day: is there a leak?
+-- question: How many actors were started and stopped each day, and does the difference show a leak?
 -- param: system = -- only this system; empty means all
 -- param: since = 1970-01-01 -- only facts at or after this instant
--- param: limit = 60 -- rows at most, the newest days first
+-- param: limit = 60 -- maximum number of rows, the newest days first
 WITH moves AS (
     SELECT
         CAST(at AS DATE) AS day,

@@ -1,9 +1,9 @@
 -- title: Actor history
--- question: What happened to one actor, the messages it never got included?
+-- question: What happened to one actor, including the messages that could not be delivered to it?
 -- param: actor = -- the actor's address, such as shop:7; empty means all
 -- param: since = 1970-01-01 -- only facts at or after this instant
 -- param: until = 2262-01-01 -- only facts before this instant
--- param: limit = 50 -- rows at most: the newest, told from the oldest on
+-- param: limit = 50 -- maximum number of rows: the newest facts, shown in the order of time
 WITH facts AS (
     SELECT
         at, system_id, actor_address, event_type AS what,

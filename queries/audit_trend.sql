@@ -1,12 +1,12 @@
 -- title: Audit trend
--- question: How do the audited numbers of a system move: actors alive, stopping, restarting, and dead letters?
--- param: minutes = 60 -- the length of a row's time span
+-- question: How do the numbers in a system's audits change: actors alive, stopping and restarting, and dead letters?
+-- param: minutes = 60 -- the length of each row's time span in minutes
 -- param: system = -- only this system; empty means all
 -- param: since = 1970-01-01 -- only facts at or after this instant
--- param: limit = 48 -- rows at most, the newest spans first
+-- param: limit = 48 -- maximum number of rows, the newest spans first
 WITH steps AS (
-    -- The count of dead letters starts anew with each run of a system: a fall means that all of it is new.
-    -- The first audit is where counting starts.
+    -- The count of dead letters starts at 0 with each run of a system. If it falls, all counted letters are new.
+    -- Counting starts at the first audit.
     SELECT
         *,
         CASE

@@ -1,9 +1,9 @@
 -- title: Before the crash
 -- question: What happened to an actor, step by step, before its last crash?
 -- param: actor = -- the actor's address, such as shop:7; empty means the actors that crashed last
--- param: actors = 5 -- actors at most, the last to crash first
--- param: steps = 10 -- facts before the crash, at most, of each actor
--- param: until = 2262-01-01 -- look at crashes before this instant
+-- param: actors = 5 -- maximum number of actors, the last one to crash first
+-- param: steps = 10 -- maximum number of facts before the crash, for each actor
+-- param: until = 2262-01-01 -- only crashes before this instant
 WITH last_crash AS (
     SELECT
         system_id,
@@ -33,7 +33,7 @@ facts AS (
     WHERE at < CAST($until AS TIMESTAMP) AND ($actor = '' OR target = $actor)
 ),
 steps AS (
-    -- One crash an actor, so the join adds a crash to each fact and multiplies none.
+    -- There is one crash per actor. So the join adds a crash to each fact, and does not multiply facts.
     SELECT
         facts.*,
         last_crash.crash_at,

@@ -1,7 +1,7 @@
 -- title: Busiest hours
--- question: Which hours brought the most facts, and how many of them were crashes?
+-- question: Which hours had the most facts, and how many facts were crashes?
 -- param: since = 1970-01-01 -- only facts at or after this instant
--- param: limit = 24 -- rows at most
+-- param: limit = 24 -- maximum number of rows
 WITH hours AS (
     SELECT
         date_trunc('hour', at) AS hour,

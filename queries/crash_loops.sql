@@ -1,11 +1,11 @@
 -- title: Crash loops
--- question: Which actors crashed again and again within a short time, from when to when, and over what?
--- param: crashes = 5 -- this many crashes of one actor (2 or more) ...
--- param: within_s = 60 -- ... within this many seconds make a loop
+-- question: Which actors crashed repeatedly within a short time, from when to when, and with which error?
+-- param: crashes = 5 -- the number of crashes of one actor that make a loop (2 or more)
+-- param: within_s = 60 -- the number of seconds within which these crashes must occur
 -- param: since = 1970-01-01 -- only facts at or after this instant
--- param: limit = 20 -- rows at most
+-- param: limit = 20 -- maximum number of rows
 WITH numbered AS (
-    -- Of each crash: its number among the actor's crashes, and the instant of the crash N - 1 before it.
+    -- For each crash: its number among the actor's crashes, and the instant of the crash N - 1 crashes earlier.
     SELECT
         system_id,
         actor_address,
@@ -20,7 +20,8 @@ WITH numbered AS (
     WINDOW one_actor AS (PARTITION BY system_id, actor_address ORDER BY at, stream, seq)
 ),
 looping AS (
-    -- The crashes that complete N within the time. Two such crashes less than N apart share crashes: one loop.
+    -- The crashes that complete N crashes within the time. If two of them are less than N apart, they share
+    -- crashes, and belong to one loop.
     SELECT
         *,
         CASE WHEN nth - lag(nth) OVER one_actor < $crashes THEN 0 ELSE 1 END AS is_new_loop

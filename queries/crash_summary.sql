@@ -1,5 +1,5 @@
 -- title: Crash summary
--- question: What crashed in each system, how often, which error and which actor lead, and were the crashes answered by restarts?
+-- question: How many crashes, crashed actors and restarts did each system have, and which error and which actor were most frequent?
 -- param: since = 1970-01-01 -- only facts at or after this instant
 -- param: until = 2262-01-01 -- only facts before this instant
 WITH by_error AS (

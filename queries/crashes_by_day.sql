@@ -1,7 +1,7 @@
 -- title: Crashes by day
 -- question: On which days did actors crash, and how many different actors?
 -- param: since = 1970-01-01 -- only facts at or after this instant
--- param: limit = 20 -- rows at most, the newest days first
+-- param: limit = 20 -- maximum number of rows, the newest days first
 WITH by_actor AS (
     SELECT CAST(at AS DATE) AS day, system_id, actor_address, count(*) AS crashes
     FROM crashes

@@ -1,7 +1,7 @@
 -- title: Dead letter hotspots
--- question: To whom could messages not be delivered, how many, and of what type?
+-- question: Which actors had messages that could not be delivered to them, how many messages, and of which type?
 -- param: since = 1970-01-01 -- only facts at or after this instant
--- param: limit = 20 -- rows at most
+-- param: limit = 20 -- maximum number of rows
 WITH by_type AS (
     SELECT
         system_id,

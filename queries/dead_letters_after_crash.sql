@@ -1,8 +1,8 @@
 -- title: Dead letters after a crash
--- question: Which actors' crashes cost messages: how many dead letters followed a crash of their target, and how soon?
--- param: within_s = 60 -- a dead letter belongs to the target's last crash if it came within this many seconds of it
+-- question: Which actors' crashes were followed by dead letters to them, by how many, and how soon?
+-- param: within_s = 60 -- a dead letter counts for its target's last crash if it came up to this number of seconds after it
 -- param: since = 1970-01-01 -- only facts at or after this instant
--- param: limit = 20 -- rows at most
+-- param: limit = 20 -- maximum number of rows
 WITH marked AS (
     SELECT
         system_id, actor_address, at, stream, seq,
@@ -17,7 +17,7 @@ WITH marked AS (
     WHERE at >= CAST($since AS TIMESTAMP) AND target IS NOT NULL
 ),
 placed AS (
-    -- One pass in the order of time carries the last crash down to the letters after it.
+    -- One pass in the order of time assigns the last crash to the letters after it.
     SELECT
         system_id,
         actor_address,

@@ -1,8 +1,8 @@
 -- title: Error groups
--- question: Which errors are the same error with other numbers in it, how often does each shape occur, and is it still new?
+-- question: Which errors differ only in numbers, ids or quoted data, how often does each group occur, and when first and last?
 -- param: since = 1970-01-01 -- only facts at or after this instant
 -- param: error_type = -- only this exception class; empty means all
--- param: limit = 20 -- rows at most
+-- param: limit = 20 -- maximum number of rows
 WITH by_actor AS (
     SELECT
         coalesce(error_group(error), '(no error text)') AS error_group,

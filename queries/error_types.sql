@@ -1,8 +1,8 @@
 -- title: Error types
--- question: Which exception classes crash actors, how many actors each, and since when?
+-- question: Which exception classes crash actors, how many actors does each crash, and since when?
 -- param: since = 1970-01-01 -- only facts at or after this instant
 -- param: system = -- only this system; empty means all
--- param: limit = 20 -- rows at most
+-- param: limit = 20 -- maximum number of rows
 WITH by_actor AS (
     SELECT
         coalesce(error_type, '(none)') AS error_type,

@@ -1,9 +1,9 @@
 -- title: Ingest lag
--- question: How long after it happened is a fact recorded, hour by hour?
+-- question: How much time passes before a fact is recorded, hour by hour?
 -- param: since = 1970-01-01 -- only facts recorded at or after this instant
--- param: limit = 24 -- rows at most, the newest hours first
+-- param: limit = 24 -- maximum number of rows, the newest hours first
 WITH lags AS (
-    -- Only facts that bear an epoch time of their own: the others take `at` from the recording.
+    -- Only facts with an epoch time in their timestamp. For the others, `at` is the time of recording.
     SELECT recorded_at, at, system_id FROM events WHERE timestamp = at
     UNION ALL
     SELECT recorded_at, at, system_id FROM audits WHERE timestamp = at

@@ -1,9 +1,9 @@
 -- title: Last crashes
--- question: What crashed last, and with what error?
+-- question: Which actors crashed last, and with which error?
 -- param: since = 1970-01-01 -- only facts at or after this instant
 -- param: until = 2262-01-01 -- only facts before this instant
 -- param: error_type = -- only this exception class; empty means all
--- param: limit = 20 -- rows at most, the newest first
+-- param: limit = 20 -- maximum number of rows, the newest first
 SELECT at, system_id, actor_address, error_type, error, reason
 FROM crashes
 WHERE at >= CAST($since AS TIMESTAMP)

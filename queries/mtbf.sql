@@ -2,8 +2,8 @@
 -- question: How long does an actor, or a whole system, run between one crash and the next?
 -- param: by = actor -- `actor` for a row per actor, `system` for a row per system
 -- param: since = 1970-01-01 -- only facts at or after this instant
--- param: min_crashes = 2 -- leave out who crashed less often (2 or more: one crash has no time between)
--- param: limit = 20 -- rows at most, the shortest time first
+-- param: min_crashes = 2 -- leave out actors or systems with fewer crashes (at least 2, because one crash gives no time between crashes)
+-- param: limit = 20 -- maximum number of rows, the shortest time first
 WITH failures AS (
     SELECT
         system_id,

@@ -1,7 +1,7 @@
 -- title: Registry problems
--- question: Which registered names were orphans or pointed to dead actors, how long, and are they still there?
+-- question: Which registered names were orphans or pointed to dead actors, for how long, and are they still there?
 -- param: since = 1970-01-01 -- only facts at or after this instant
--- param: limit = 20 -- rows at most
+-- param: limit = 20 -- maximum number of rows
 WITH checked AS (
     SELECT system_id, at, registry_orphans, registry_dead, max(at) OVER (PARTITION BY system_id) AS newest_at
     FROM audits

@@ -2,11 +2,11 @@
 -- question: After a crash with this error, how often was the actor restarted, and how long did it take?
 -- param: since = 1970-01-01 -- only facts at or after this instant
 -- param: system = -- only this system; empty means all
--- param: limit = 20 -- rows at most
+-- param: limit = 20 -- maximum number of rows
 WITH steps AS (
-    -- From the newest on, so that `lag` gives what came next (it is much faster than `lead`). A restart
-    -- answers the crash right before it. The two bear the same clock: the time between them is that of
-    -- the facts' own timestamps, epoch times or not.
+    -- In descending order, so that `lag` returns the next fact (it is much faster than `lead`). A restart
+    -- belongs to the crash directly before it. Both have timestamps of one clock, so the time between them is
+    -- the difference of their timestamps, whether these are epoch times or not.
     SELECT
         system_id,
         event_type,

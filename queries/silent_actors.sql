@@ -1,8 +1,8 @@
 -- title: Silent actors
--- question: Which actors were never stopped and have not been heard of for long (crashed ones first; an idle actor is silent, too)?
--- param: minutes = 60 -- silent for at least this long before the newest fact of the store
+-- question: Which actors were not stopped, but have had no facts for a long time (crashed actors first; an idle actor has no facts either)?
+-- param: minutes = 60 -- minutes without a fact, before the newest fact of the store
 -- param: system = -- only this system; empty means all
--- param: limit = 50 -- rows at most, the longest silence first
+-- param: limit = 50 -- maximum number of rows, the longest silence first
 WITH newest AS (
     SELECT max(at) AS at
     FROM (

@@ -1,5 +1,5 @@
 -- title: System overview
--- question: Which systems does this store know, how much of each, and how are they now?
+-- question: Which systems have facts in this store, how many facts does each have, and what is its state now?
 WITH seen AS (
     SELECT
         system_id,

@@ -1,8 +1,8 @@
 -- title: Top crashers
--- question: Which actors crash most, what share of all crashes is theirs, and what was their last error?
+-- question: Which actors crash most often, what is their share of all crashes, and what was their last error?
 -- param: since = 1970-01-01 -- only facts at or after this instant
 -- param: system = -- only this system; empty means all
--- param: limit = 20 -- rows at most
+-- param: limit = 20 -- maximum number of rows
 WITH by_actor AS (
     SELECT
         system_id,

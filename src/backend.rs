@@ -1,10 +1,10 @@
-//! The persistence backend's contract, as a trait.
+//! The persistence backend's contract as a trait.
 //!
-//! An actor system hands its facts to a backend and must never suffer for it: the `record_*`
-//! methods do not fail. What could not be recorded is counted in
-//! [`MetricsSnapshot::write_errors`]; who wants to know why calls [`Store::record`].
+//! An actor system hands its facts to a backend and must not suffer for it: the `record_*` methods do not
+//! fail. [`MetricsSnapshot::write_errors`] counts the facts that could not be recorded. A caller that
+//! needs the reason calls [`Store::record`].
 //!
-//! `recover` belongs to the contract, too. It will join the trait with the report that it returns.
+//! `recover` belongs to the contract, too, and returns its report.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -17,55 +17,55 @@ use crate::maintain::{
 use crate::metrics::MetricsSnapshot;
 use crate::store::Store;
 
-/// Takes the observable facts of an actor system, and gives them back.
+/// Records the observable facts of an actor system, and lists them.
 ///
-/// Lists come in the order of recording: `since` (inclusive, in seconds of the facts' own clock)
-/// counts first, then `limit`, which keeps the newest.
+/// Lists are in the order of recording. `since` (inclusive, in seconds of the facts' own clock) applies
+/// first, then `limit`, which keeps the newest facts.
 pub trait PersistenceBackend: Send + Sync {
-    /// Records an event. It is appended before the future is first suspended.
+    /// Records an event. It is appended before the future first suspends.
     fn record_event(&self, event: Event<'_>) -> impl Future<Output = ()> + Send;
 
-    /// Records an audit. It is appended before the future is first suspended.
+    /// Records an audit. It is appended before the future first suspends.
     fn record_audit(&self, audit: Audit<'_>) -> impl Future<Output = ()> + Send;
 
-    /// Records a dead letter. It is appended before the future is first suspended.
+    /// Records a dead letter. It is appended before the future first suspends.
     fn record_dead_letter(&self, letter: DeadLetter<'_>) -> impl Future<Output = ()> + Send;
 
-    /// Takes no more facts: later ones are dropped. Reading goes on. May be called again.
+    /// Stops recording: later facts are dropped. Reading still works. May be called again.
     fn close(&self) -> impl Future<Output = Result<()>> + Send;
 
-    /// The newest events.
+    /// Lists the newest events.
     fn list_events(
         &self,
         limit: Option<usize>,
         since: Option<f64>,
     ) -> impl Future<Output = Result<Vec<Recorded<Event<'static>>>>> + Send;
 
-    /// The newest audits.
+    /// Lists the newest audits.
     fn list_audits(
         &self,
         limit: Option<usize>,
         since: Option<f64>,
     ) -> impl Future<Output = Result<Vec<Recorded<Audit<'static>>>>> + Send;
 
-    /// The newest dead letters.
+    /// Lists the newest dead letters.
     fn list_dead_letters(
         &self,
         limit: Option<usize>,
         since: Option<f64>,
     ) -> impl Future<Output = Result<Vec<Recorded<DeadLetter<'static>>>>> + Send;
 
-    /// Drops for good what retention does not keep, and merges what is left.
+    /// Drops for good the facts that retention does not keep, and merges the remaining segments.
     fn compact(&self) -> impl Future<Output = Result<CompactionReport>> + Send;
 
-    /// Looks whether the store is whole, and changes nothing. May be called on a closed one.
+    /// Checks whether the store is whole, and changes nothing. May be called on a closed store.
     fn scan(&self) -> impl Future<Output = Result<ScanReport>> + Send;
 
-    /// Makes a damaged store whole again, as far as the configuration allows; without one it only
-    /// looks. Mode quarantine without a folder uses the store's own `quarantine`.
+    /// Repairs a damaged store, as far as the configuration allows. Without a configuration it only
+    /// scans. Quarantine mode without a folder uses the store's own `quarantine` folder.
     fn recover(&self, config: Option<RecoveryConfig>) -> impl Future<Output = Result<RecoveryReport>> + Send;
 
-    /// The counters. Never fails.
+    /// Returns the counters. Never fails.
     fn metrics(&self) -> MetricsSnapshot;
 
     /// Sets all counters to zero.
@@ -73,7 +73,7 @@ pub trait PersistenceBackend: Send + Sync {
 }
 
 impl Store {
-    /// Facts of one kind as their own type.
+    /// Lists facts of one kind as their own type.
     fn list_as<T>(
         &self,
         kind: Kind,
@@ -91,7 +91,7 @@ impl Store {
 
 impl PersistenceBackend for Store {
     async fn record_event(&self, event: Event<'_>) {
-        // Counted; an actor system has no use for it.
+        // The error is counted; an actor system has no use for it.
         let _ = self.record(event);
     }
 
@@ -143,18 +143,19 @@ impl PersistenceBackend for Store {
     async fn compact(&self) -> Result<CompactionReport> {
         let context = Arc::clone(self.context());
         let (sender, receiver) = tokio::sync::oneshot::channel();
-        // It may take minutes, and works on two cores: not what a runtime's thread is for.
+        // A compaction may take minutes and uses two cores: it does not belong on the async runtime's
+        // threads.
         let thread = std::thread::Builder::new().name("ostracon-compact".to_owned()).spawn(move || {
             let report = compact(&context, CompactOptions::new());
-            // If nobody waits any more, it was done all the same.
+            // If the caller no longer waits, the compaction was done all the same.
             let _ = sender.send(report.map(|report| CompactionReport::from(&report)));
         });
         thread.map_err(|error| {
-            Error::with_source(ErrorKind::Io, "cannot start the compaction's thread", error)
+            Error::with_source(ErrorKind::Io, "cannot start the thread of the compaction", error)
         })?;
-        receiver
-            .await
-            .unwrap_or_else(|_| Err(Error::new(ErrorKind::Internal, "the compaction failed within")))
+        receiver.await.unwrap_or_else(|_| {
+            Err(Error::new(ErrorKind::Internal, "the compaction failed: its thread panicked"))
+        })
     }
 
     async fn scan(&self) -> Result<ScanReport> {

@@ -1,36 +1,36 @@
-//! Backup: a second store with the same facts, made while writers go on.
+//! Backup: makes a second store with the same facts, while writers continue.
 //!
-//! A plain copy of a store in use takes time, and the store does not stand still meanwhile: facts go
-//! from a journal into a segment, and segments into larger ones, from where the copy has not been to
-//! where it has. A backup holds the store still instead, without keeping anybody from recording:
+//! A plain copy of a store in use takes time, and the store changes meanwhile: facts move from a journal
+//! into a segment, and segments are merged into larger ones, perhaps from a folder that is not copied yet
+//! into one that is. A backup reads the store at one moment instead, and does not stop writers:
 //!
-//! 1. The journals are opened and the head is pinned, as for a snapshot: nobody deletes a segment that
-//!    the commit names ([`Frozen`]).
-//! 2. Segments are linked where the target is on the same file system, and else copied, and their
+//! 1. The journals are opened and the head is pinned, as for a snapshot, so that no process deletes a
+//!    segment that the commit names ([`Frozen`]).
+//! 2. Segments are linked if the target is on the same file system. Otherwise they are copied, and their
 //!    digests compared with the ledger's. They get their names.
-//! 3. What is in no segment yet is made ready as one journal file per stream, which the first process that
-//!    opens the backup for writing flushes.
-//! 4. The commits follow, of which a reader sees all or none (`ledger`).
-//! 5. The journal files get their names, and those from before go (`tails`); then the states of consumer
-//!    groups, and the settings.
+//! 3. Unflushed facts are written as one journal file per stream. The first process that opens the backup
+//!    for writing flushes them.
+//! 4. The commits follow; a reader sees all of them or none (`ledger`).
+//! 5. The journal files get their names, and earlier ones are removed (`tails`); then come the states of
+//!    consumer groups, and the settings.
 //! 6. The result is scanned.
 //!
-//! A new backup grows beside its place and is renamed to it at the end: it is there whole, or not at
-//! all. Where there is a folder already, which may be a mounted volume or a link, it grows in a hidden
-//! folder within, and the ledger is moved last (`place`). A backup that exists only gets what it lacks;
-//! killed in between, it has the facts that it had, or some of those that came since, and the next run goes
-//! on. Nothing that an older commit of the backup needs is removed from it, so a backup can give each state
-//! again that it was ever made of ([`BackupOptions::at_commit`]).
+//! A new backup is made beside its place and renamed at the end: it is complete, or it is not there. If
+//! there is a folder already, which may be a mounted volume or a link, the backup is made in a hidden
+//! folder within, and the ledger is moved last (`place`). An existing backup only gets the missing files.
+//! If the process is killed in between, the backup has the facts that it had, or some of the newer ones,
+//! and the next run continues. No file that an older commit of the backup needs is removed. So every
+//! state that was ever backed up can be made again from it ([`BackupOptions::at_commit`]).
 //!
-//! No fact of an existing backup may go. So no process may have it open for writing, its head must be a
-//! commit of the store, and what its journals hold must be in the store (`own_facts`).
+//! No fact of an existing backup may be lost. So no process may have it open for writing, its head must
+//! be a commit of the store, and the facts in its journals must be in the store (`own_facts`).
 //!
-//! # A backup that is used
+//! # Recording into a backup
 //!
-//! A backup is a store. Both it and the original may go on recording, so neither must give out the
-//! other's numbers: every stream of a backup ends where it ended then, and new streams are numbered from
-//! far above. Its journal files carry the name of no run of the machine, by which
-//! [`takeover`](crate::takeover) knows them.
+//! A backup is a store. Both it and the original may be recorded into, and neither may give out the
+//! other's numbers. So every stream of a backup ends where it ended at that time, and new streams get far
+//! higher numbers. The names of its journal files contain no real boot of a machine, which is how
+//! [`takeover`](crate::takeover) recognises them.
 
 mod consumers;
 mod files;
@@ -75,7 +75,7 @@ pub(crate) fn backup(
     Ok(report)
 }
 
-/// A backup under way.
+/// A running backup.
 struct Backup<'a> {
     context: &'a Context,
     parser: ConditionParser,
@@ -85,7 +85,7 @@ struct Backup<'a> {
     groups: consumers::Groups,
     frozen: Frozen,
     files: Files<'a>,
-    /// With what is in no segment yet, and the consumer groups.
+    /// Whether it includes unflushed facts and the consumer groups.
     is_newest: bool,
 }
 
@@ -99,19 +99,21 @@ impl<'a> Backup<'a> {
         check_apart(&context.root, target)?;
         let place = Place::choose(target)?;
         if place == Place::There(target) && !options.incremental {
-            return Err(refused("there is something already; --incremental adds to a backup of this store"));
+            return Err(refused("something is there already; --incremental adds to a backup of this store"));
         }
         if options.incremental && options.at_commit.is_some() {
-            return Err(refused("an older commit is given a folder of its own, and not added to a backup"));
+            return Err(refused(
+                "a backup of an older commit needs a folder of its own, and cannot be added to a backup",
+            ));
         }
-        // First: a group must not have dealt with facts that the backup has not.
+        // First: a group must not have handled facts that the backup does not have.
         let groups = consumers::read(&context.root, context.ledger.refresh()?.store)?;
         let frozen = context.freeze()?;
         let state = match options.at_commit {
             None => (*frozen.state).clone(),
             Some(number) => context.ledger.state_at(CommitNumber(number))?.ok_or_else(|| {
                 let (root, head) = (frozen.state.root, frozen.state.head.number);
-                refused(&format!("there is no commit {number}; the ledger has {root} to {head}"))
+                refused(&format!("no commit {number} exists; the ledger has {root} to {head}"))
             })?,
         };
         let files = Files::new(&context.disk, &context.root, place.folder().to_path_buf(), options);
@@ -135,7 +137,7 @@ impl<'a> Backup<'a> {
         Ok(BackupReport { commit: self.state.head.number.0, ..self.files.report })
     }
 
-    /// A new backup: whole, or not there.
+    /// Makes a new backup: complete, or not at all.
     fn make(&mut self) -> Result<()> {
         let context = self.context;
         self.place.make_folder(&context.disk, &context.root)?;
@@ -149,7 +151,7 @@ impl<'a> Backup<'a> {
         self.place.publish(&context.disk)
     }
 
-    /// Adds what an existing backup lacks.
+    /// Adds the files that an existing backup lacks.
     fn add(&mut self) -> Result<()> {
         let (root, target) = (&self.context.root, self.place.folder().to_path_buf());
         check_is_backup(root, &target, &self.state, self.parser)?;
@@ -161,7 +163,7 @@ impl<'a> Backup<'a> {
         self.fill(&own)
     }
 
-    /// Puts everything into its place, beside these journal files of the backup.
+    /// Puts all files into their places, beside these journal files of the backup.
     fn fill(&mut self, own: &OwnFiles) -> Result<()> {
         for segment in self.state.segments.iter().flatten() {
             self.files.stage(segment)?;
@@ -179,10 +181,10 @@ impl<'a> Backup<'a> {
         self.check()
     }
 
-    /// Whether the result is a store without faults.
+    /// Checks whether the result is a store without anomalies.
     fn check(&mut self) -> Result<()> {
         let found = scan(self.place.folder(), ScanOptions::new(ScanDepth::Quick), self.parser)?;
-        // What the backup had of its own was looked at before: these are facts that the store has given up.
+        // The backup's own files were checked before: these are facts that the store has given up.
         let (more, wrong): (Vec<_>, Vec<_>) = found.anomalies.into_iter().partition(|anomaly| {
             matches!(anomaly.kind, AnomalyKind::SegmentUnknown | AnomalyKind::JournalUnknown)
         });
@@ -190,26 +192,27 @@ impl<'a> Backup<'a> {
         let Some(first) = wrong.first() else { return Ok(()) };
         let advice = match self.place {
             Place::There(_) if !self.files.verify => {
-                "--incremental --verify puts files again that are damaged in the backup; "
+                "--incremental --verify replaces files that are damaged in the backup; "
             }
             _ => "",
         };
         Err(Error::new(
             ErrorKind::Damaged,
             format!(
-                "the copy is not whole: {} at {} (expected {}, found {}); {advice}`ostracon scan` says whether the store is",
+                "the copy has an anomaly: {} at {} (expected {}, found {}); {advice}run `ostracon scan` to \
+                 check the store",
                 first.kind, first.path, first.expected, first.found
             ),
         ))
     }
 }
 
-/// What to say of a target with this stream, which cannot be claimed.
+/// The error for a target with this stream, which cannot be claimed.
 fn is_in_use(stream: StreamId) -> Error {
     let why = format!(
-        "stream {stream} of the target cannot be locked: a process has the target open for writing, or the stream is \
-         another user's; a backup that is recorded into is a store of its own: back up to another folder, or, if the two \
-         paths were swapped, the other way round"
+        "stream {stream} of the target cannot be locked: a process has the target open for writing, or the \
+         stream belongs to another user; a backup that is recorded into is a store of its own: back up to \
+         another folder, or, if the two paths were swapped, the other way round"
     );
     Error::new(ErrorKind::Contended, why)
 }
@@ -218,7 +221,7 @@ fn refused(why: &str) -> Error {
     Error::new(ErrorKind::Refused, why)
 }
 
-/// A store within itself would grow for ever.
+/// Refuses a store within itself, which would grow for ever.
 fn check_apart(root: &Path, target: &Path) -> Result<()> {
     let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
     let parent = target.parent().map(real).unwrap_or_default();
@@ -231,11 +234,14 @@ fn check_apart(root: &Path, target: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Refuses to add to what is no backup of this store, or has gone its own way.
+/// Refuses to add to a folder that is not a backup of this store, or that has changed since.
 fn check_is_backup(root: &Path, place: &Path, state: &State, parser: ConditionParser) -> Result<()> {
     let theirs = Context::open_for_reading(place, parser)?.ledger.refresh()?;
     if theirs.store != state.store {
-        return Err(refused(&format!("it is of store {}, and this is store {}", theirs.store, state.store)));
+        return Err(refused(&format!(
+            "it belongs to store {}, but this is store {}",
+            theirs.store, state.store
+        )));
     }
     let head = theirs.head.number;
     let own = if head == state.head.number {
@@ -247,7 +253,7 @@ fn check_is_backup(root: &Path, place: &Path, state: &State, parser: ConditionPa
         return Ok(());
     }
     Err(refused(&format!(
-        "its commit {head} is none of this store: it has been written to, or the store was put back to an older state or rebuilt; \
-         make a new backup"
+        "its commit {head} is not a commit of this store: the backup was written to, or the store was put \
+         back to an older state or rebuilt; make a new backup"
     )))
 }

@@ -1,7 +1,7 @@
-//! The buffer: what was recorded and is in no segment yet.
+//! The buffer: facts that were recorded and are not in a segment yet.
 //!
-//! A recorder only copies its journal frame here; that is all it is charged. The frames become
-//! Arrow rows a chunk at a time, when the flush or a query first asks, and only once.
+//! A recorder only copies its journal frame here. The frames become Arrow rows one chunk at a time, once,
+//! when the flush or a query first needs them.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -10,10 +10,10 @@ use crate::fact::columns::{Rows, RowsBuilder};
 use crate::fact::{Kind, Seq, StreamId, UnixNanos, codec};
 use crate::frame::verified_frames;
 
-/// How large a chunk grows: small enough to copy the unfinished one for every query.
+/// The largest size of a chunk: small enough to copy the unfinished chunk for every query.
 const CHUNK_BYTES: usize = 256 << 10;
 
-/// Facts of one stream that follow each other, as journal frames and, once somebody asked, as rows.
+/// Consecutive facts of one stream, as journal frames and, after the first request, as rows.
 #[derive(Debug)]
 pub(crate) struct Chunk {
     pub(crate) stream: StreamId,
@@ -24,7 +24,7 @@ pub(crate) struct Chunk {
 }
 
 impl Chunk {
-    /// Frames that hold the facts `first` to `last`, and were verified or made here.
+    /// A chunk of frames with the facts `first` to `last`, which were verified or made by this process.
     pub(crate) const fn new(stream: StreamId, first: Seq, last: Seq, frames: Vec<u8>) -> Self {
         Self { stream, first, last, frames, rows: OnceLock::new() }
     }
@@ -64,7 +64,7 @@ impl Chunk {
         builders.map(|mut rows| (!rows.is_empty()).then(|| rows.finish(self.stream, Seq(0))))
     }
 
-    /// The part of the chunk behind a fact. `None` if nothing is left.
+    /// The part of the chunk after a fact; `None` if nothing is left.
     pub(crate) fn after(self: &Arc<Self>, seq: Seq) -> Option<Arc<Self>> {
         if self.first > seq {
             return Some(Arc::clone(self));
@@ -81,7 +81,7 @@ impl Chunk {
     }
 }
 
-/// What a stream has recorded since its buffer was last sealed.
+/// The facts of a stream since its buffer was last sealed.
 pub(crate) struct Buffer {
     stream: StreamId,
     full: Vec<Arc<Chunk>>,
@@ -115,12 +115,12 @@ impl Buffer {
         self.bytes
     }
 
-    /// When its first fact came.
+    /// When its first fact was added.
     pub(crate) const fn since(&self) -> Option<Instant> {
         self.since
     }
 
-    /// Takes the frame of the fact that follows the last one.
+    /// Adds the frame of the fact that follows the last one.
     pub(crate) fn push(&mut self, seq: Seq, frame: &[u8]) {
         if self.frames.is_empty() {
             self.first = seq;
@@ -143,7 +143,7 @@ impl Buffer {
         }
     }
 
-    /// What is in it now.
+    /// The chunks that are in the buffer now.
     pub(crate) fn chunks(&self) -> Vec<Arc<Chunk>> {
         let mut chunks = self.full.clone();
         if !self.frames.is_empty() {
@@ -152,7 +152,7 @@ impl Buffer {
         chunks
     }
 
-    /// Empties it.
+    /// Empties the buffer, and returns its chunks.
     pub(crate) fn seal(&mut self) -> Vec<Arc<Chunk>> {
         self.finish_chunk();
         std::mem::replace(self, Self::new(self.stream)).full

@@ -1,23 +1,24 @@
-//! Consumers: several processes share the work of dealing with a store's facts.
+//! Consumers: several processes share the work of handling a store's facts.
 //!
-//! A consumer group is a durable cursor over the facts of one kind, and the list of those that were
-//! delivered and not acknowledged yet. Whoever consumes is given the next facts that nobody of the
-//! group was given; they are *pending* until they are acknowledged. A consumer that dies leaves its
-//! pending facts behind: it asks for them when it comes back ([`ConsumerGroup::pending`]), or
-//! another takes them over ([`ConsumerGroup::claim`]). So every fact is delivered at least once,
-//! whatever is killed. The meaning is that of consumer groups on Redis streams, as Papyra has them.
+//! A consumer group is a durable cursor over the facts of one kind, and the list of facts that were
+//! delivered and are not acknowledged yet. A consumer gets the next facts that no consumer of the group
+//! was given; they are *pending* until they are acknowledged. If a consumer dies, its pending facts stay:
+//! it asks for them when it comes back ([`ConsumerGroup::pending`]), or another one takes them over
+//! ([`ConsumerGroup::claim`]). So every fact is delivered at least once, whichever process is killed. The
+//! semantics are those of consumer groups on Redis streams, as Papyra has them.
 //!
 //! # On disk
 //!
 //! `consumers/events.shippers.00000000000000000042.json` is the 42nd state of the group `shippers`
-//! ([`state`]). Like a commit it is published whole or not at all, and never over another
-//! ([`mod@file`]); whoever changes a group holds the lock `events.shippers.lock` meanwhile, which the
-//! system takes from who dies. The state before stays, older ones are removed: should the newest be
-//! damaged, `recover` moves it aside, and what was acknowledged last is delivered once more.
+//! ([`state`]). Like a commit it is published whole or not at all, and never over another ([`mod@file`]).
+//! A process that changes a group holds the lock `events.shippers.lock` meanwhile; the system releases
+//! the lock of a process that dies. The state before is kept, older ones are removed. If the newest state
+//! is damaged, `recover` moves it aside, and the facts that were acknowledged last are delivered once
+//! more.
 //!
-//! Facts that retention does not keep are not delivered, and passed over; where they are is kept. What
-//! a group has not acknowledged is no hold: compaction drops it, and says so in its report, whether the
-//! group was given it, had not come to it yet, or has passed over it
+//! Facts that retention does not keep are skipped, not delivered, and the group's state notes their
+//! ranges. Facts that a group has not acknowledged are not held: a compaction drops them, and says so in
+//! its report, whether they were delivered, not delivered yet, or skipped
 //! ([`CompactReport::unacknowledged`](crate::CompactReport)).
 
 mod file;
@@ -43,14 +44,14 @@ use state::GroupState;
 pub use summary::{ConsumerSummary, GroupSummary};
 pub(crate) use unacknowledged::Watch;
 
-/// How long another consumer may hold the group before a change is given up.
+/// How long a change waits for another consumer that has locked the group.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
-/// Facts that are looked for at once.
+/// The most facts that are looked up at once.
 const MOST_AT_ONCE: usize = 1000;
-/// So many facts of a group may be pending; who consumes has to acknowledge, too.
+/// The most pending facts of a group: consumers must acknowledge facts, too.
 const MOST_PENDING: usize = 100_000;
 
-/// Consumers that share the facts of one kind. Nothing is there before [`ConsumerGroup::create`].
+/// Consumers that share the facts of one kind. The group does not exist until [`ConsumerGroup::create`].
 ///
 /// ```
 /// use ostracon::{Event, Json, Kind, StartAt, Store};
@@ -75,14 +76,14 @@ pub struct ConsumerGroup<'s> {
     name: String,
 }
 
-/// All consumer groups of a store, by kind and name.
+/// Lists all consumer groups of a store, by kind and name.
 pub(crate) fn groups(context: &Context) -> Result<Vec<ConsumerGroup<'_>>> {
     let groups: BTreeSet<(Kind, String)> =
         file::list(&context.root)?.into_iter().map(|name| (name.kind, name.group)).collect();
     Ok(groups.into_iter().map(|(kind, name)| ConsumerGroup { context, kind, name }).collect())
 }
 
-/// The states of each group that are there, the newest first.
+/// Lists the states of each group, the newest first.
 pub(crate) fn states(root: &Path) -> Result<Vec<Vec<StateName>>> {
     let mut groups: BTreeMap<_, Vec<StateName>> = BTreeMap::new();
     for name in file::list(root)? {
@@ -95,19 +96,19 @@ pub(crate) fn states(root: &Path) -> Result<Vec<Vec<StateName>>> {
     Ok(groups)
 }
 
-/// What every group was given, and what is pending.
+/// Summarizes every group: delivered and pending facts.
 pub(crate) fn summaries(context: &Context) -> Result<Vec<GroupSummary>> {
     let (store, now) = (context.ledger.known().store, context.now());
     let mut summaries = Vec::new();
     for StateName { kind, group, .. } in newest(file::list(&context.root)?) {
-        // One that is removed meanwhile is none.
+        // A group that is removed meanwhile is left out.
         let state = file::load(&context.root, store, kind, &group)?;
         summaries.extend(state.map(|state| state.summary(kind, &group, now)));
     }
     Ok(summaries)
 }
 
-/// The groups of which these are states, and no other state is left.
+/// The groups without any state other than the given ones.
 pub(crate) fn lost_groups<'p>(
     root: &Path,
     states: impl IntoIterator<Item = &'p Path>,
@@ -126,28 +127,29 @@ impl<'s> ConsumerGroup<'s> {
         Ok(Self { context, kind, name })
     }
 
-    /// The kind of its facts.
+    /// The kind of the group's facts.
     pub const fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// Its name.
+    /// The group's name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Makes the group, unless it is there. Whether it was made.
+    /// Creates the group, unless it exists. Returns whether it was created.
     ///
     /// # Errors
-    /// [`ErrorKind::Refused`] for a cursor that cannot be of this store, [`ErrorKind::Closed`] in a store that is
-    /// open for reading only, [`ErrorKind::Damaged`] if the group's state is, and the operating system's errors.
+    /// [`ErrorKind::Refused`] for a cursor that does not fit this store, [`ErrorKind::Closed`] in a store
+    /// that is open for reading only, [`ErrorKind::Damaged`] if the group's state is damaged, and the
+    /// operating system's errors.
     pub fn create(&self, start: StartAt) -> Result<bool> {
         self.check_writes()?;
         let delivered = match start {
             StartAt::Beginning => Cursor::start(),
             StartAt::After(cursor) => {
                 cursor.check(self.context.ledger.folder(), &self.context.snapshot()?)?;
-                // The state says for itself of which store it is.
+                // The state itself names its store.
                 cursor.unsigned()
             }
             StartAt::Now => {
@@ -166,23 +168,23 @@ impl<'s> ConsumerGroup<'s> {
         self.publish(&GroupState::first(delivered)).map(|()| true)
     }
 
-    /// The next facts, at most so many, in the store's order, that nobody of the group was given.
-    /// They are pending for this consumer until somebody [acknowledges](Self::acknowledge) them.
-    /// None if there is nothing new: this waits for nothing.
+    /// Returns up to `most` of the next facts, in the store's order, that no consumer of the group was
+    /// given. They are pending for this consumer until they are [acknowledged](Self::acknowledge). The
+    /// list is empty if there is no new fact: this method does not wait.
     ///
     /// # Errors
-    /// [`ErrorKind::Refused`] if the group is not there, [`ErrorKind::Overloaded`] if 100,000 facts
-    /// are pending, [`ErrorKind::Closed`] in a store that is open for reading only,
-    /// [`ErrorKind::Damaged`], [`ErrorKind::Contended`], and the operating system's errors. Where
-    /// it is not known whether a delivery was kept, the facts may be pending all the same.
+    /// [`ErrorKind::Refused`] if the group does not exist, [`ErrorKind::Overloaded`] if 100,000 facts are
+    /// pending, [`ErrorKind::Closed`] in a store that is open for reading only, [`ErrorKind::Damaged`],
+    /// [`ErrorKind::Contended`], and the operating system's errors. If the error leaves open whether the
+    /// delivery was stored, the facts may be pending all the same.
     pub fn consume(&self, consumer: &str, most: usize) -> Result<Vec<Found>> {
         file::check_name(consumer)?;
         let facts = self.change(|state| {
             let room = MOST_PENDING.saturating_sub(state.pending());
             if room == 0 && most > 0 {
                 let why = format!(
-                    "{MOST_PENDING} facts that were delivered to the group {:?} are not acknowledged; acknowledge them \
-                     before you consume more; pending and claim give them once more",
+                    "{MOST_PENDING} facts that were delivered to the group {:?} are not acknowledged; \
+                     acknowledge them before you consume more; pending and claim deliver them again",
                     self.name
                 );
                 return Err(Error::new(ErrorKind::Overloaded, why));
@@ -199,9 +201,9 @@ impl<'s> ConsumerGroup<'s> {
         Ok(facts)
     }
 
-    /// What this consumer was given and nobody has acknowledged, at most so many, by the names of
-    /// the facts; behind one of them, if it is given. They count as delivered once more, and now.
-    /// What retention hides is passed over, and stays pending; what was dropped is pending no more.
+    /// Returns up to `most` facts that are pending for this consumer, by the names of the facts; only
+    /// those after the fact `after`, if it is given. They count as delivered once more, and now. Facts
+    /// that retention hides are skipped, and stay pending. Facts that were dropped are no longer pending.
     ///
     /// # Errors
     /// Those of [`ConsumerGroup::consume`].
@@ -212,9 +214,9 @@ impl<'s> ConsumerGroup<'s> {
         })
     }
 
-    /// Takes pending facts over, from whatever consumer, if they were delivered at least so long
-    /// ago. Those are returned that were taken over: what is not pending, not idle for long enough,
-    /// or hidden by retention is passed over, and what was dropped is pending no more.
+    /// Takes over these pending facts from other consumers, if they were delivered at least `min_idle`
+    /// ago, and returns them. Facts that are not pending, not idle for long enough, or hidden by
+    /// retention are skipped. Facts that were dropped are no longer pending.
     ///
     /// # Errors
     /// Those of [`ConsumerGroup::consume`].
@@ -225,7 +227,7 @@ impl<'s> ConsumerGroup<'s> {
         ids: impl IntoIterator<Item = FactId>,
     ) -> Result<Vec<Found>> {
         file::check_name(consumer)?;
-        // Whoever names a fact twice is given it once.
+        // A fact that is named twice is returned once.
         let ids: BTreeSet<FactId> = ids.into_iter().collect();
         self.change(|state| {
             let now = self.context.now();
@@ -234,8 +236,8 @@ impl<'s> ConsumerGroup<'s> {
         })
     }
 
-    /// Takes over, at most so many of, the facts that were delivered to whatever consumer at least
-    /// so long ago and are still pending: those that have waited longest first.
+    /// Takes over up to `most` pending facts from other consumers that were delivered at least `min_idle`
+    /// ago, and returns them: those that have waited longest first.
     ///
     /// # Errors
     /// Those of [`ConsumerGroup::consume`].
@@ -247,7 +249,7 @@ impl<'s> ConsumerGroup<'s> {
         })
     }
 
-    /// These facts were dealt with: they are pending no more. How many of them were.
+    /// Marks these facts as handled: they are no longer pending. Returns how many of them were pending.
     ///
     /// # Errors
     /// Those of [`ConsumerGroup::consume`].
@@ -259,20 +261,20 @@ impl<'s> ConsumerGroup<'s> {
         })
     }
 
-    /// What was delivered, and what is pending.
+    /// Summarizes the group: delivered and pending facts.
     ///
     /// # Errors
-    /// [`ErrorKind::Refused`] if the group is not there, [`ErrorKind::Damaged`], and the operating
+    /// [`ErrorKind::Refused`] if the group does not exist, [`ErrorKind::Damaged`], and the operating
     /// system's errors.
     pub fn summary(&self) -> Result<GroupSummary> {
         let state = self.load()?.ok_or_else(|| self.is_not_there())?;
         Ok(state.summary(self.kind, &self.name, self.context.now()))
     }
 
-    /// Removes the group: nobody knows any more what it was given. Whether it was there.
+    /// Removes the group, with its cursor and its pending facts. Returns whether it existed.
     ///
     /// # Errors
-    /// [`ErrorKind::Closed`] in a store that is open for reading only, and the operating system's.
+    /// [`ErrorKind::Closed`] in a store that is open for reading only, and the operating system's errors.
     pub fn remove(&self) -> Result<bool> {
         self.check_writes()?;
         if self.load()?.is_none() {
@@ -283,8 +285,8 @@ impl<'s> ConsumerGroup<'s> {
         file::remove(&self.context.disk, &self.context.root, self.kind, &self.name)
     }
 
-    /// Delivers pending facts once more, in this order, at most so many. What is nowhere in the store any
-    /// more can be delivered to nobody, and is pending no more.
+    /// Delivers up to `most` pending facts once more, in this order. A fact that is no longer in the
+    /// store cannot be delivered, and is no longer pending.
     fn deliver_again(
         &self,
         state: &mut GroupState,
@@ -298,10 +300,10 @@ impl<'s> ConsumerGroup<'s> {
             if facts.len() >= most {
                 break;
             }
-            let mut found = self.these(some, RetentionFilter::ByRules)?;
+            let mut found = self.find_facts(some, RetentionFilter::ByRules)?;
             let missing: Vec<FactId> = some.iter().copied().filter(|id| !found.contains_key(id)).collect();
             if !missing.is_empty() {
-                let hidden = self.these(&missing, RetentionFilter::All)?;
+                let hidden = self.find_facts(&missing, RetentionFilter::All)?;
                 gone.extend(missing.into_iter().filter(|id| !hidden.contains_key(id)));
             }
             facts.extend(some.iter().filter_map(|id| found.remove(id)));
@@ -312,18 +314,18 @@ impl<'s> ConsumerGroup<'s> {
         Ok((facts.is_empty() && gone.is_empty(), facts))
     }
 
-    /// The facts of these names that are there.
-    fn these(&self, ids: &[FactId], kept: RetentionFilter) -> Result<BTreeMap<FactId, Found>> {
+    /// Finds the facts with these names that are in the store.
+    fn find_facts(&self, ids: &[FactId], kept: RetentionFilter) -> Result<BTreeMap<FactId, Found>> {
         let wanted = Wanted::These(ids.iter().copied().collect());
         let facts = follow::facts(self.context, &[self.kind], wanted, kept)?;
         facts.map(|fact| fact.map(|fact| (fact.position.id(), fact))).collect()
     }
 
-    /// Changes the state of the group: `change` says whether it left it as it is, and what comes of
-    /// it.
+    /// Changes the state of the group. `change` returns whether it left the state unchanged, and its
+    /// result.
     fn change<T>(&self, change: impl FnOnce(&mut GroupState) -> Result<(bool, T)>) -> Result<T> {
         self.check_writes()?;
-        // Nothing is made for a group that is not there.
+        // No file is made for a group that does not exist.
         let is_there = || self.load()?.ok_or_else(|| self.is_not_there());
         is_there()?;
         let _lock = self.lock().map_err(|error| self.context.disk.explain(error))?;
@@ -336,7 +338,7 @@ impl<'s> ConsumerGroup<'s> {
         Ok(result)
     }
 
-    /// Keeps other consumers, of whatever process, from changing the group.
+    /// Locks the group against other consumers, of any process.
     fn lock(&self) -> Result<Lock> {
         let disk = &self.context.disk;
         Lock::take(disk, &self.context.root, self.kind, &self.name, LONGEST_WAIT)
@@ -365,7 +367,7 @@ impl<'s> ConsumerGroup<'s> {
 
     fn is_not_there(&self) -> Error {
         let why = format!(
-            "there is no consumer group {:?} for {} in {}; create it first",
+            "no consumer group {:?} for {} exists in {}; create it first",
             self.name,
             self.kind,
             self.context.root.display()

@@ -1,4 +1,5 @@
-//! The context: what the layers share of one open store, such as its folder, its ledger, its rules and its clock.
+//! The context: the parts of one open store that the layers share, such as its folder, its ledger, its
+//! rules and its clock.
 //!
 //! The flush, reads and maintenance take a [`Context`]. They never take a [`Store`](crate::Store), which is the layer
 //! above them. The query engine is not part of the context.
@@ -18,7 +19,7 @@ use crate::retention::{ConditionParser, Retention, Rules, Selection};
 use crate::settings::Settings;
 use crate::snapshot::{Frozen, Snapshot, StoreParts};
 
-/// What the layers share of one open store.
+/// The parts of one open store that the layers share.
 pub(crate) struct Context {
     pub(crate) root: PathBuf,
     pub(crate) disk: Disk,
@@ -28,20 +29,21 @@ pub(crate) struct Context {
     pub(crate) retention: Retention,
     pub(crate) clock: Clock,
     pub(crate) access: Access,
-    /// Only in a store that is open for writing.
+    /// The recorder; only in a store that is open for writing.
     pub(crate) recorder: Option<Recorder>,
 }
 
-/// What a store is opened for.
+/// The purpose for which a store is opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Access {
-    /// Recording, and everything else. The store is created if there is none.
+    /// For recording, and everything else. The store is created if there is none.
     #[default]
     Write,
-    /// Holds, compaction and recovery, which commit. Nothing can be recorded, and nothing is created or flushed.
+    /// For holds, compaction and recovery, which commit. Nothing can be recorded, and nothing is created
+    /// or flushed.
     Maintain,
-    /// Reading only. Nothing is created, locked, flushed or committed.
+    /// For reading only. Nothing is created, locked, flushed or committed.
     Read,
 }
 
@@ -59,7 +61,7 @@ impl Context {
     /// operating system's errors.
     pub(crate) fn open_for_reading(root: &Path, parser: ConditionParser) -> Result<Self> {
         if place::look(root)? != PlaceState::Store {
-            return Err(place::not_a_store(root, "there is no store"));
+            return Err(place::not_a_store(root, "no store is there"));
         }
         let settings = Settings::load(root)?;
         let rules = Rules::new(&settings.retention, parser)?;
@@ -99,7 +101,7 @@ impl Context {
         Snapshot::take_readable(self.parts())
     }
 
-    /// Holds the store still, as it is on the disk.
+    /// Freezes the store, as it is on the disk.
     pub(crate) fn freeze(&self) -> Result<Frozen> {
         Frozen::take(self.parts())
     }
@@ -109,7 +111,7 @@ impl Context {
         Selection::of(&self.root, &self.retention, snapshot, now)
     }
 
-    /// Refuses an act that makes a commit, where the store is open for reading only.
+    /// Refuses an action that commits, if the store is open for reading only.
     pub(crate) fn check_commits(&self, act: &str) -> Result<()> {
         if self.access == Access::Read {
             return Err(Error::new(

@@ -1,6 +1,7 @@
-//! What the system keeps from a process, and what helps: no rights, no descriptors, no memory, no room.
+//! Failures that come from the system and not from a file: no access rights, no file descriptors, no
+//! memory, no space.
 //!
-//! Such a failure says nothing of a file's bytes, and must not be told as damage.
+//! Such a failure says nothing about a file's bytes, and must not be reported as damage.
 
 use std::any::Any;
 use std::io;
@@ -13,7 +14,7 @@ const TOO_MANY_FILES: [i32; 2] = [23, 24];
 /// No locks left, no such call, not supported: by a file system that has no locks.
 const NO_LOCKS: [i32; 4] = [37, 38, 45, 95];
 
-/// Whether an error is of the process's surroundings, and not of the file that was asked for.
+/// Whether an error comes from the environment of the process, and not from the requested file.
 pub(crate) fn is_of_environment(error: &io::Error) -> bool {
     use io::ErrorKind as Kind;
     let by_kind = matches!(
@@ -32,7 +33,7 @@ pub(crate) fn is_of_environment(error: &io::Error) -> bool {
     by_kind || error.raw_os_error().is_some_and(|code| TOO_MANY_FILES.contains(&code))
 }
 
-/// The error of the surroundings that a text names. Decoders turn the system's errors into text, which
+/// The error of the environment that a text names. Decoders turn the system's errors into text, which
 /// ends in `(os error 24)`.
 pub(crate) fn named_in(text: &str) -> Option<io::Error> {
     let (_, rest) = text.rsplit_once("(os error ")?;
@@ -44,8 +45,9 @@ fn of_code(code: &str) -> Option<io::Error> {
     is_of_environment(&error).then_some(error)
 }
 
-/// The operating system's error in the text of a panic. Tokio panics if it gets no thread or no descriptor; its text
-/// has the error either in its `Display` form or in its `Debug` form, `Os { code: 24, kind: …`.
+/// The operating system's error in the text of a panic. Tokio panics if it gets no thread or no file
+/// descriptor; its text has the error either in its `Display` form or in its `Debug` form, `Os { code:
+/// 24, kind: …`.
 pub(crate) fn named_in_panic(panic: &(dyn Any + Send)) -> Option<io::Error> {
     let text = panic_text(panic)?;
     named_in(text).or_else(|| {
@@ -54,17 +56,17 @@ pub(crate) fn named_in_panic(panic: &(dyn Any + Send)) -> Option<io::Error> {
     })
 }
 
-/// What a panic says.
+/// The text of a panic.
 pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> Option<&str> {
     panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied())
 }
 
-/// Whether a lock could not be taken because the file system has none.
+/// Whether a lock could not be taken because the file system has no locks.
 pub(crate) fn has_no_locks(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::Unsupported || code_of(error).is_some_and(|code| NO_LOCKS.contains(&code))
 }
 
-/// What to do about it, as a sentence that goes on behind the error.
+/// What the user can do about it, as a sentence to append to the error.
 pub(crate) fn advice(error: &io::Error, path: &Path) -> Option<String> {
     if code_of(error).is_some_and(|code| TOO_MANY_FILES.contains(&code)) {
         return Some("too many files are open: allow more of them (`ulimit -n`)".to_owned());
@@ -72,15 +74,16 @@ pub(crate) fn advice(error: &io::Error, path: &Path) -> Option<String> {
     match error.kind() {
         io::ErrorKind::PermissionDenied => rights(path),
         io::ErrorKind::WouldBlock => Some(
-            "the system gives the process no more threads, or no memory for them: allow more (`ulimit -u`, `ulimit -v`)"
+            "the system gives the process no more threads, or no memory for them: raise the limits (`ulimit \
+             -u`, `ulimit -v`)"
                 .to_owned(),
         ),
-        io::ErrorKind::OutOfMemory => Some("the system has no memory left for it".to_owned()),
+        io::ErrorKind::OutOfMemory => Some("the system has no memory left for this operation".to_owned()),
         _ => None,
     }
 }
 
-/// The system's number, also of an error of the disk that has it inside.
+/// The system's error number, also of an error of [`Disk`](crate::disk::Disk) that wraps it.
 fn code_of(error: &io::Error) -> Option<i32> {
     error.raw_os_error().or_else(|| crate::disk::DiskError::of(error)?.raw_os_error())
 }

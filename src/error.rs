@@ -1,4 +1,4 @@
-//! One error type, sorted by what its receiver should do about it.
+//! One error type, whose kinds say what the caller should do.
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -12,9 +12,9 @@ use crate::environment;
 /// `Result` with Ostracon's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What went wrong: what was attempted, where, why, and often what to do next.
+/// An error: what was attempted, where, why it failed, and often what to do next.
 ///
-/// The message is for people; programs branch on [`Error::kind`].
+/// The message is for people. Programs branch on [`Error::kind`].
 pub struct Error(Box<Inner>);
 
 struct Inner {
@@ -24,63 +24,64 @@ struct Inner {
     hint: Option<String>,
 }
 
-/// The classes of errors, by what the caller should do.
+/// The kinds of errors, by what the caller should do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The disk is full. Nothing was acknowledged; make room and record again.
+    /// The disk is full. The fact was not acknowledged. Make room and record it again.
     NoSpace,
-    /// The operating system refused or failed an operation.
+    /// The operating system refused an operation, or the operation failed.
     Io,
-    /// The buffer is at its bound and the flush did not catch up in time. Nothing was
-    /// recorded; try later or shed the fact.
+    /// The buffer is full and the flush did not make room in time. Nothing was recorded. Try again later,
+    /// or drop the fact.
     Overloaded,
-    /// The store was closed, or opened for reading only.
+    /// The store was closed, or was opened for reading only.
     Closed,
-    /// A sync failed earlier, so nothing more may be promised. Open the store again: that
-    /// replays what the disk has.
+    /// An earlier sync failed, so the store can no longer promise that facts are safe. Open the store
+    /// again: it replays the journal that is on the disk.
     Poisoned,
-    /// The store's path no longer leads to the folder that was opened: it was renamed, replaced,
-    /// removed or unmounted. What was acknowledged is in the folder that was opened, and nothing was put
-    /// into another one. Open the store where it is now. Or files of another store are in its folder.
+    /// The store's path no longer leads to the folder that was opened: the folder was renamed, replaced,
+    /// removed or unmounted. Or files of another store are in the folder. Acknowledged facts are in the
+    /// folder that was opened, and nothing was written into another folder. Open the store where it is
+    /// now.
     Moved,
-    /// Bytes in the store are not what was written.
+    /// Bytes in the store differ from the bytes that were written.
     Damaged,
-    /// There is no store at that path, or something else is.
+    /// There is no store at the path, or something else is there.
     NotAStore,
     /// A newer Ostracon wrote this store.
     NewerFormat,
-    /// `ostracon.toml` or the builder asks for something that is not possible.
+    /// `ostracon.toml` or the builder has a setting that is not possible.
     Settings,
-    /// What was given is not a fact: a malformed line, a value out of range.
+    /// The input is not a fact: a malformed line, or a value out of range.
     InvalidFact,
-    /// The SQL is wrong, or not allowed, or failed while it ran.
+    /// The SQL is wrong or not allowed, or the query failed while it ran.
     Query,
-    /// The program asked for something that cannot be: a column that an answer has not, a value as a type that it is
-    /// not.
+    /// The program asked for something impossible: a column that the answer does not have, or a value as
+    /// a type that does not fit.
     InvalidArgument,
-    /// The query ran out of the memory it was given.
+    /// The query needed more memory than its limit.
     OutOfMemory,
-    /// The query ran out of the time it was given.
+    /// The query took longer than its time limit.
     TimedOut,
-    /// Another process kept committing; the attempt was given up. Try again.
+    /// Other processes kept committing, and the operation gave up. Try again.
     Contended,
-    /// It was stopped because somebody asked for that. The store is as it was.
+    /// The caller cancelled the operation. The store is unchanged.
     Cancelled,
-    /// A fault of Ostracon's own. The store is as it was; please report it.
+    /// A bug in Ostracon. The store is unchanged. Please report it.
     Internal,
-    /// What was asked for cannot be meant, or not without saying so once more. Nothing was done;
-    /// the message says how to insist, or what to ask instead.
+    /// The request makes no sense, or is dangerous and needs a confirmation. Nothing was done. The
+    /// message says how to confirm it, or what to ask for instead.
     Refused,
 }
 
 impl Error {
-    /// The class of this error.
+    /// The kind of this error.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
-    /// What to do about it, where that is known; also a part of the text.
+    /// What to do about the error, if that is known. The error's text includes it.
     pub fn hint(&self) -> Option<&str> {
         self.0.hint.as_deref()
     }
@@ -102,7 +103,7 @@ impl Error {
         Self(Box::new(Inner { kind, message: message.into(), source: Some(source.into()), hint: None }))
     }
 
-    /// An operating system's error: what was attempted, on which path.
+    /// An error of the operating system: what was attempted, on which path.
     pub(crate) fn io(attempt: impl Into<Cow<'static, str>>, path: &Path, source: io::Error) -> Self {
         let kind = match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::NoSpace,
@@ -114,8 +115,8 @@ impl Error {
         Self::with_source(kind, format!("cannot {attempt} {}", path.display()), source).hinting(hint)
     }
 
-    /// What is wrong with a file's bytes; unless a reader of them says that the system kept it from
-    /// reading.
+    /// A file's bytes are wrong. If `what` is an error of the operating system that kept it from being
+    /// read, the error is that one.
     pub(crate) fn damaged(path: &Path, what: impl fmt::Display) -> Self {
         let what = what.to_string();
         if let Some(error) = environment::named_in(&what) {
@@ -124,21 +125,22 @@ impl Error {
         Self::new(ErrorKind::Damaged, format!("{} is damaged: {what}", path.display()))
     }
 
-    /// What a panic that was caught says, as an error.
+    /// Turns a caught panic into an error.
     ///
-    /// The runtime of threads panics if the operating system gives it no thread or no descriptor: that is an error of
-    /// kind [`ErrorKind::Io`], with a hint. Any other panic is a fault of Ostracon's own.
+    /// The async runtime panics if the operating system gives it no thread or no file descriptor: this
+    /// becomes an error of kind [`ErrorKind::Io`], with a hint. Any other panic is a bug in Ostracon.
     pub fn from_panic(panic: &(dyn Any + Send)) -> Self {
         if let Some(refused) = environment::named_in_panic(panic) {
             let hint = environment::advice(&refused, Path::new(""));
-            return Self::with_source(ErrorKind::Io, "the system has stopped it", refused).hinting(hint);
+            let message = "the operating system refused a resource";
+            return Self::with_source(ErrorKind::Io, message, refused).hinting(hint);
         }
-        let message = "a mistake within ostracon stopped it";
-        let hint = "with RUST_LOG=debug it says where, please report it";
+        let message = "a bug in ostracon stopped the operation";
+        let hint = "run it again with RUST_LOG=debug to see where, and please report it";
         Self::new(ErrorKind::Internal, message).hinting(Some(hint.to_owned()))
     }
 
-    /// The operating system's class of this error, if it comes from there.
+    /// The error's class from the operating system, if it comes from there.
     pub fn io_kind(&self) -> Option<io::ErrorKind> {
         self.io_error().map(io::Error::kind)
     }
@@ -149,32 +151,32 @@ impl Error {
 
     /// The text without the hint: what was attempted, and why it failed.
     pub(crate) fn without_hint(&self) -> String {
-        let mut told = self.0.message.clone();
+        let mut whole = self.0.message.clone();
         let mut cause = self.0.source.as_deref().map(|s| s as &dyn StdError);
         while let Some(error) = cause {
             let text = error.to_string();
-            // Many say again what their cause says.
-            if !told.contains(&text) {
-                told += ": ";
-                told += &text;
+            // Many errors repeat the text of their cause.
+            if !whole.contains(&text) {
+                whole += ": ";
+                whole += &text;
             }
             cause = error.source();
         }
-        told
+        whole
     }
 
-    /// Whether the operating system has refused access.
+    /// Whether the operating system refused access.
     pub(crate) fn is_denied(&self) -> bool {
         self.io_kind() == Some(io::ErrorKind::PermissionDenied)
     }
 
-    /// Whether the process's surroundings are the reason, and not what was read: no rights, no descriptors, no
-    /// memory.
+    /// Whether the cause is the environment of the process and not the data: no access rights, no file
+    /// descriptors, no memory.
     pub(crate) fn is_of_environment(&self) -> bool {
         self.io_error().is_some_and(environment::is_of_environment)
     }
 
-    /// The same error, told from one step further out.
+    /// Adds what the caller attempted before the text of this error.
     pub(crate) fn context(mut self, attempt: impl fmt::Display) -> Self {
         self.0.message = format!("{attempt}: {}", self.0.message);
         self
@@ -197,7 +199,7 @@ impl fmt::Debug for Error {
     }
 }
 
-/// The source is what the operating system or a library said. The text of the error says it, too.
+/// The source is the error of the operating system or of a library. The text of the error includes it.
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.0.source.as_deref().map(|source| source as _)
@@ -205,18 +207,18 @@ impl StdError for Error {
 }
 
 impl Disk {
-    /// Fails if the path of the store leads to another folder than when the store was opened, or to none.
+    /// Fails if the store's path no longer leads to the folder that was opened.
     pub(crate) fn check_place(&self) -> Result<()> {
         self.check_anchor().map_err(|misplaced| match misplaced {
             Misplaced::Moved(why) => Error::new(ErrorKind::Moved, why),
             Misplaced::Unknown(error) => {
-                let attempt = "cannot look whether the store is still in its place";
+                let attempt = "cannot check whether the store is still in its place";
                 Error::with_source(ErrorKind::Io, attempt, error)
             }
         })
     }
 
-    /// Replaces an error by [`ErrorKind::Moved`] if the store is no longer in its place.
+    /// Replaces an error with [`ErrorKind::Moved`] if the store is no longer in its place.
     pub(crate) fn explain(&self, error: Error) -> Error {
         match self.check_place() {
             Err(moved) if moved.kind() == ErrorKind::Moved => moved,

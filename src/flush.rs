@@ -1,19 +1,20 @@
-//! The flush: from the buffer into segments, and into the ledger.
+//! The flush: moves facts from the buffer into segments, and into the ledger.
 //!
-//! 1. Seal: the buffer's chunks and the journal file that holds them become one [`Sealed`]; the
-//!    next fact goes into a new file, which was begun before ([`Recorder::seal`]).
+//! 1. Seal: the buffer's chunks and their journal file become one [`Sealed`]; the next fact goes into a
+//!    new file, which was begun before ([`Recorder::seal`]).
 //! 2. Write one segment per kind that has rows ([`segment::write_all`]).
 //! 3. Commit them, and with them a gapless range of the stream (`Ledger::commit`).
-//! 4. Let go of the chunks, and remove the journal files.
+//! 4. Release the chunks, and remove the journal files.
 //!
-//! Killed between any two steps, the facts are in the journal or in the ledger, or in both: then
-//! whoever reads the journal skips what the ledger covers. A flush that failed is tried again; it
-//! asks the ledger first how far the stream is covered, for a commit may have been published even
+//! If the process is killed between two steps, the facts are in the journal or in the ledger, or in both;
+//! a reader of the journal then skips the facts that the ledger covers. A failed flush is tried again. It
+//! first reads in the ledger how far the stream is covered, because a commit may have been published even
 //! though its sync failed.
 //!
-//! Only the owner of a stream commits its facts. A ledger that covers facts which are still to be flushed, and
-//! which no attempt of this process can have committed, has them from another owner: the lock file was removed, or
-//! the locks of the file system do not work. Then the numbers name other facts there, and nothing is let go.
+//! Only the owner of a stream commits its facts. If the ledger covers facts that are still to be flushed,
+//! and no attempt of this process can have committed them, another owner did: the lock file was removed,
+//! or the locks of the file system do not work. Then the numbers in the ledger name other facts, and no
+//! chunk is released.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -27,21 +28,23 @@ use crate::metrics::count;
 use crate::recorder::{Attempts, PENDING_AGE, Recorder, Sealed};
 use crate::segment::{self, Origin};
 
-/// How long a failed flush waits before the next attempt, at first and at most: each failure in
-/// a row doubles it.
+/// The first and the longest time between two attempts of a failed flush: each failure in a row doubles
+/// it.
 const RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_mins(1);
-/// How often it is said that flushes go on failing.
-const SAY_EVERY: Duration = Duration::from_mins(1);
+/// How often repeated failures of flushes are logged.
+const LOG_EVERY: Duration = Duration::from_mins(1);
 
 /// The background thread of a store that is open for writing. It ends when the recorder closes.
 pub(crate) fn run(context: &Context, recorder: &Recorder) {
     let mut retry = RETRY;
     let mut failures = Failures::default();
     while wait_for_work(recorder, &mut failures) {
-        // A panic must not end the thread: nobody would flush any more.
+        // A panic must not end the thread: then no thread would flush any more.
         let flushed = catch_unwind(AssertUnwindSafe(|| flush_sealed(context, recorder)));
-        match flushed.unwrap_or_else(|_| Err(Error::new(ErrorKind::Internal, "the flush failed within"))) {
+        match flushed
+            .unwrap_or_else(|_| Err(Error::new(ErrorKind::Internal, "the flush failed: it panicked")))
+        {
             Ok(()) => {
                 retry = RETRY;
                 failures.end();
@@ -55,8 +58,8 @@ pub(crate) fn run(context: &Context, recorder: &Recorder) {
     }
 }
 
-/// Flushes that failed one after another. It is said at once, and then once a minute for as long as it
-/// goes on: a line that was missed comes again.
+/// Consecutive failures of flushes. The first one is logged at once, and then one a minute as long as
+/// they continue, so that a lost log line is repeated.
 #[derive(Default)]
 struct Failures {
     since: Option<(Instant, u64)>,
@@ -68,7 +71,7 @@ impl Failures {
         let now = Instant::now();
         let (begun, count) = self.since.map_or((now, 1), |(begun, count)| (begun, count + 1));
         self.since = Some((begun, count));
-        if self.said_at.is_some_and(|at| now < at + SAY_EVERY) {
+        if self.said_at.is_some_and(|at| now < at + LOG_EVERY) {
             return;
         }
         self.said_at = Some(now);
@@ -84,7 +87,8 @@ impl Failures {
     }
 }
 
-/// Waits until something is sealed, sealing the buffer if it is full or old enough. `false` at the end.
+/// Waits until a buffer is sealed; seals the buffer if it is full or old enough. Returns `false` when
+/// recording has ended.
 fn wait_for_work(recorder: &Recorder, failures: &mut Failures) -> bool {
     let mut state = recorder.lock();
     loop {
@@ -95,7 +99,7 @@ fn wait_for_work(recorder: &Recorder, failures: &mut Failures) -> bool {
         state.retry_at = state.retry_at.filter(|at| *at > now);
         if state.retry_at.is_none() {
             if recorder.due(&state).is_some_and(|due| due <= now) {
-                // Facts go on coming, and the store may be closed, meanwhile.
+                // Facts are recorded meanwhile, and the store may be closed.
                 drop(state);
                 let sealed = recorder.seal();
                 state = recorder.lock();
@@ -103,7 +107,7 @@ fn wait_for_work(recorder: &Recorder, failures: &mut Failures) -> bool {
                     failures.note(&error);
                     state.retry_at = Some(Instant::now() + RETRY);
                 }
-                // What is sealed is flushed before the next seal, however fast the buffer fills again.
+                // Sealed facts are flushed before the next seal, even if the buffer fills quickly.
                 if state.sealed.is_empty() || state.retry_at.is_some() {
                     continue;
                 }
@@ -124,10 +128,10 @@ fn wait_for_work(recorder: &Recorder, failures: &mut Failures) -> bool {
     }
 }
 
-/// Flushes everything that is sealed, a stream at a time. That one stream's facts cannot be
-/// flushed does not keep the others.
+/// Flushes everything that is sealed, one stream at a time. If one stream cannot be flushed, the others
+/// still are.
 pub(crate) fn flush_sealed(context: &Context, recorder: &Recorder) -> Result<()> {
-    // One at a time.
+    // One flush at a time.
     let mut attempts = recorder.flushing();
     let waiting = {
         let state = recorder.lock();
@@ -136,10 +140,10 @@ pub(crate) fn flush_sealed(context: &Context, recorder: &Recorder) -> Result<()>
         }
         state.check_sound()?;
         if state.claim.is_none() {
-            // The stream may be another process's by now, and that process reads the journal.
+            // Another process may own the stream now and read its journal.
             return Err(Error::new(
                 ErrorKind::Closed,
-                "the store is closed, and what it left is in the journal",
+                "the store is closed; its unflushed facts are in the journal",
             ));
         }
         state.sealed.iter().cloned().collect::<Vec<_>>()
@@ -154,7 +158,8 @@ pub(crate) fn flush_sealed(context: &Context, recorder: &Recorder) -> Result<()>
                 recorder.committed(sealed);
             }
             Err(error) => {
-                // A conflict about another, dead stream does not stop the recorder's own stream.
+                // A conflict about another stream, of a dead process, does not stop the recorder's own
+                // stream.
                 let mut state = recorder.lock();
                 let is_own =
                     state.stream == sealed_stream(sealed) && attempts.two_owners.contains(&state.stream);
@@ -173,15 +178,15 @@ pub(crate) fn flush_sealed(context: &Context, recorder: &Recorder) -> Result<()>
     })
 }
 
-/// Flushes what a dead process left in one stream.
-pub(crate) fn flush_left(context: &Context, sealed: &Arc<Sealed>) -> Result<()> {
+/// Flushes the facts that a dead process left in one stream.
+pub(crate) fn flush_taken_over(context: &Context, sealed: &Arc<Sealed>) -> Result<()> {
     flush(context, std::slice::from_ref(sealed), &mut Attempts::default())?;
     retire(context, std::slice::from_ref(sealed));
     Ok(())
 }
 
-/// Removes the journal files of facts that the ledger covers. One that holds more than could be
-/// read is kept in `quarantine/`.
+/// Removes the journal files of facts that the ledger covers. A file with bytes that could not be read is
+/// kept in `quarantine/`.
 fn retire(context: &Context, sealed: &[Arc<Sealed>]) {
     for journal in sealed.iter().flat_map(|sealed| &sealed.keep_aside) {
         let name = format!("{}.journal", uuid::Uuid::new_v4().simple());
@@ -190,14 +195,14 @@ fn retire(context: &Context, sealed: &[Arc<Sealed>]) {
             Ok(()) => tracing::warn!(journal = %journal.display(), aside = %aside.display(),
                 "the end of a journal was lost by a power failure, or by the disk; the file is kept aside"),
             Err(error) => {
-                tracing::warn!(%error, "a journal file could not be kept aside, and stays");
+                tracing::warn!(%error, "cannot move a journal file aside; it stays in its place");
                 return;
             }
         }
     }
     for journal in sealed.iter().flat_map(|sealed| &sealed.journals) {
         if let Err(error) = context.disk.remove(journal) {
-            tracing::warn!(%error, "a journal file whose facts are in the ledger stays behind");
+            tracing::warn!(%error, "cannot remove a journal file whose facts are in the ledger");
         }
     }
 }
@@ -224,7 +229,7 @@ fn flush(context: &Context, sealed: &[Arc<Sealed>], attempts: &mut Attempts) -> 
         sealed.iter().flat_map(|sealed| &sealed.chunks).filter_map(|chunk| chunk.after(committed)).collect();
     let ended = state.streams.get(&stream).is_some_and(|stream| stream.ended);
     if chunks.is_empty() && (ended || !ends_stream) {
-        // An earlier attempt has published the commit, and perhaps not lived to sync its name.
+        // An earlier attempt has published the commit, and may not have synced its name.
         sync_ledger(context)?;
         attempts.unknown.remove(&stream);
         return Ok(());
@@ -241,7 +246,7 @@ fn flush(context: &Context, sealed: &[Arc<Sealed>], attempts: &mut Attempts) -> 
     attempts.unknown.entry(stream).or_default().insert(range.last_seq);
     let result = context.ledger.commit(|state| {
         if state.committed(stream) != committed {
-            // Where a file system tells of a link that it has made as of one that was there.
+            // Some file systems report a link that they made as one that existed before.
             let is_live = |own: &Segment| state.segments(own.kind).iter().any(|live| live.path == own.path);
             let is_own = !segments.is_empty() && segments.iter().all(is_live);
             return if is_own { Ok(None) } else { Err(attempts.two_owners(stream)) };
@@ -258,7 +263,7 @@ fn flush(context: &Context, sealed: &[Arc<Sealed>], attempts: &mut Attempts) -> 
     let result = result.and_then(|done| if done.is_none() { sync_ledger(context) } else { Ok(()) });
     attempts.note(stream, range.last_seq, &result);
     if let Err(error) = result {
-        // Unless the commit was published all the same, nobody knows of these files.
+        // Unless the commit was published all the same, no commit names these files.
         if context.ledger.refresh().is_ok_and(|state| state.committed(stream) == committed) {
             segment::discard(&context.disk, &context.root, &segments);
         }

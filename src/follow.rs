@@ -1,14 +1,14 @@
-//! Following a store: every fact in the store's order, from a cursor on.
+//! Follows a store: reads every fact after a cursor, in the store's order.
 //!
-//! A [`Cursor`] is a position in every stream. Within a stream facts come in the order of their
-//! `seq`, so whoever keeps the cursor of what it has dealt with, and goes on from there, gets
-//! every fact at least once, whatever is killed. Across streams facts of one call come in the
-//! store's order (`recorded_at`, `stream`, `seq`); a stream that is flushed or found later adds
-//! its facts later.
+//! A [`Cursor`] is a position in every stream. Within a stream, facts come in the order of their `seq`.
+//! So a consumer that keeps the cursor of the facts it has handled, and continues from there, gets every
+//! fact at least once, whichever process is killed. The facts of one call, of all streams, come in the
+//! store's order (`recorded_at`, `stream`, `seq`). A stream that is flushed or found later adds its facts
+//! later.
 //!
-//! Only facts that retention keeps are given, as of the moment in which a call begins. Whoever ships
-//! facts elsewhere should be quicker than the rules are strict: what is dropped before it was
-//! shipped is passed over without a word. It is counted in the ledger, and `retention STORE explain` tells.
+//! It returns only facts that retention keeps at the beginning of a call. A consumer that ships facts
+//! elsewhere must be faster than the retention rules: facts that are dropped before they were shipped are
+//! skipped silently. The ledger counts them, and `retention STORE explain` shows them.
 
 mod cursor;
 mod hidden;
@@ -78,20 +78,20 @@ pub(crate) fn facts(
     Ok(After { reading, waiting, open: BinaryHeap::new(), snapshot, disk: context.disk.clone() })
 }
 
-/// Which of the facts that are there are given.
+/// The treatment of facts that retention does not keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RetentionFilter {
-    /// Those that rules of retention keep.
+    /// Returns only facts that retention rules keep.
     ByRules,
-    /// The same, and where the others are is noted.
+    /// Returns only facts that retention rules keep, and notes the ranges of the hidden ones.
     Noted,
     All,
 }
 
-/// What [`Store::after`](crate::Store::after) returns: facts in the store's order.
+/// The iterator of [`Store::after`](crate::Store::after): facts in the store's order.
 pub struct After {
     reading: Reading,
-    /// What begins later than all that is open, the earliest last.
+    /// Sources that begin later than all open ones, the earliest last.
     waiting: Vec<(Place, Waiting)>,
     open: BinaryHeap<Reverse<Source>>,
     snapshot: Arc<Snapshot>,
@@ -123,14 +123,14 @@ impl Iterator for After {
 }
 
 impl After {
-    /// Lets a cursor say of which store it is: the one that these facts are from. It is then refused by
-    /// every other one, and by an older copy of this one.
+    /// Adds the identity of the facts' store to a cursor. Every other store then refuses the
+    /// cursor, and so does an older copy of this store.
     pub fn sign(&self, cursor: &mut Cursor) {
         cursor.sign(&self.snapshot.state);
     }
 
-    /// Where facts are that were wanted, and passed over because retention does not keep them: so far, and
-    /// perhaps a little further.
+    /// The ranges of requested facts that were skipped because retention does not keep them: up to here,
+    /// and perhaps a little further.
     pub(crate) fn into_hidden(self) -> Vec<StreamRange> {
         self.reading.hidden.into_ranges()
     }
@@ -154,7 +154,7 @@ impl After {
         Ok(Some(source.next))
     }
 
-    /// Puts a source among the open ones, unless it has come to its end.
+    /// Adds a source to the open ones, unless it is at its end.
     fn add(&mut self, mut facts: std::vec::IntoIter<Found>, mut rest: Rest) -> Result<()> {
         loop {
             if let Some(next) = facts.next() {

@@ -17,18 +17,18 @@
 //!
 //! Frames whose body begins with the byte 0 hold no fact:
 //!
-//! - `0` is a *mark*: everything before the offset in its `recorded_at` field was synced when the
-//!   mark was written. It tells a hole that a power failure left in unsynced bytes from damage to
-//!   bytes that were safe.
-//! - `0 1` is the head of a *batch*: its `recorded_at` field says how many of the facts that follow
-//!   were recorded together. If not all of them are there, none of them is.
+//! - `0` is a *mark*: all bytes before the offset in its `recorded_at` field were synced when the mark
+//!   was written. It distinguishes a hole that a power failure left in unsynced bytes from damage to
+//!   synced bytes.
+//! - `0 1` is the head of a *batch*: its `recorded_at` field says how many of the next facts were
+//!   recorded together. They count only if all of them are there.
 
 use crate::fact::{Fact, Seq, StreamId, UnixNanos, codec};
 use crate::ledger::StoreId;
 
 pub(crate) const FILE_HEADER_BYTES: usize = 36;
 pub(crate) const FRAME_HEADER_BYTES: usize = 24;
-/// A frame with a longer body is not written, and not believed.
+/// The most bytes of a frame's body. A frame with a longer body is not written, and counts as damage.
 pub(crate) const MAX_BODY_BYTES: usize = 17 << 20;
 const MAGIC: &[u8; 8] = b"OSTRACON";
 const FORMAT: u32 = 1;
@@ -36,7 +36,7 @@ const MARK: &[u8] = &[0];
 const BATCH_HEAD: &[u8] = &[0, 1];
 const BATCH_HEAD_BYTES: usize = FRAME_HEADER_BYTES + BATCH_HEAD.len();
 
-/// What a journal file says about itself.
+/// The header of a journal file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FileHeader {
     pub(crate) stream: StreamId,
@@ -46,9 +46,9 @@ pub(crate) struct FileHeader {
 /// Why the first bytes of a file are not the header of a journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HeaderError {
-    /// Too short, or not what was written.
+    /// The header is too short, or its bytes have changed.
     Unsound,
-    /// Written by a newer version.
+    /// A newer version wrote the file.
     NewerFormat(u32),
 }
 
@@ -92,12 +92,12 @@ pub(crate) struct Frame<'a> {
 }
 
 impl<'a> Frame<'a> {
-    /// What its place and its body add up to.
+    /// The checksum of the frame's place and body.
     pub(crate) fn checksum(&self) -> u32 {
         u32_at(self.raw, 4).unwrap_or_default()
     }
 
-    /// The frame that begins here, or why there is none.
+    /// Decodes the frame at the beginning of the bytes; the error says why there is none.
     pub(crate) fn decode(bytes: &'a [u8]) -> Result<Self, Unsound> {
         let frame = Self::decode_unverified(bytes)?;
         let end = FRAME_HEADER_BYTES + frame.body.len();
@@ -107,7 +107,7 @@ impl<'a> Frame<'a> {
         if u32_at(bytes, 4) == Some(crc) { Ok(frame) } else { Err(Unsound::Checksum) }
     }
 
-    /// The same for bytes whose checksums were verified before.
+    /// Decodes a frame from bytes whose checksums were verified before.
     pub(crate) fn decode_unverified(bytes: &'a [u8]) -> Result<Self, Unsound> {
         let length = u32_at(bytes, 0).ok_or(Unsound::Cut)? as usize;
         if length == 0 || length > MAX_BODY_BYTES {
@@ -124,28 +124,28 @@ impl<'a> Frame<'a> {
         FRAME_HEADER_BYTES + self.body.len()
     }
 
-    /// If this is a mark: the offset before which everything was synced.
+    /// If this is a mark: the offset before which all bytes were synced.
     pub(crate) fn mark(&self) -> Option<u64> {
         (self.body == MARK).then_some(self.recorded_at.0 as u64)
     }
 
-    /// If this is the head of a batch: how many facts belong to it.
+    /// If this is the head of a batch: the number of its facts.
     pub(crate) fn batch(&self) -> Option<u64> {
         (self.body == BATCH_HEAD).then_some(self.recorded_at.0 as u64)
     }
 
-    /// Whether it holds no fact.
+    /// Whether this frame holds no fact.
     pub(crate) fn is_control(&self) -> bool {
         self.body.first() == Some(&0)
     }
 }
 
-/// Why there is no sound frame.
+/// Why the bytes are not a sound frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unsound {
     /// The file ends before the frame does.
     Cut,
-    /// No frame has that length.
+    /// No frame has this length.
     Length,
     /// The checksum does not match.
     Checksum,
@@ -159,9 +159,9 @@ fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
     Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?))
 }
 
-/// Frames in the making: the bodies first, outside of any lock; then their places.
+/// New frames: the bodies are made first, without a lock, and their places are added later.
 pub(crate) struct FrameBuffer {
-    /// Room for the head of a batch, then the frames.
+    /// Space for the head of a batch, then the frames.
     bytes: Vec<u8>,
     /// Where each frame ends.
     ends: Vec<usize>,
@@ -183,7 +183,7 @@ impl FrameBuffer {
         self.ends.clear();
     }
 
-    /// Adds a frame for this fact. `None` if the fact is too large for a frame.
+    /// Adds a frame for this fact; `None` if the fact is too large for a frame.
     pub(crate) fn add(&mut self, fact: &Fact<'_>) -> Option<()> {
         let start = self.bytes.len();
         self.bytes.resize(start + FRAME_HEADER_BYTES, 0);
@@ -197,7 +197,7 @@ impl FrameBuffer {
         self.ends.len()
     }
 
-    /// Gives the frames their places, one after the other, and with them their checksums.
+    /// Sets the places of the frames, in order, and their checksums.
     pub(crate) fn finish(&mut self, first: Seq, recorded_at: UnixNanos) {
         if let Some(head) = self.bytes.get_mut(..BATCH_HEAD_BYTES) {
             seal(head, first.0, self.ends.len() as u64);
@@ -211,7 +211,7 @@ impl FrameBuffer {
         }
     }
 
-    /// What belongs into the journal: the frames, with a head if they are a batch.
+    /// The bytes to append to the journal: the frames, with a head if they are a batch.
     pub(crate) fn bytes(&self) -> &[u8] {
         let begin = if self.ends.len() > 1 { 0 } else { BATCH_HEAD_BYTES };
         self.bytes.get(begin..).unwrap_or_default()
@@ -223,14 +223,14 @@ impl FrameBuffer {
         starts.zip(&self.ends).filter_map(|(start, end)| self.bytes.get(start..*end))
     }
 
-    /// Gives back memory that a large batch took.
+    /// Releases memory that a large batch used.
     pub(crate) fn shrink(&mut self) {
         self.clear();
         self.bytes.shrink_to(1 << 20);
     }
 }
 
-/// A mark: everything before `offset`, up to the fact `seq`, was synced.
+/// Makes a mark: all bytes before `offset`, up to the fact `seq`, were synced.
 pub(crate) fn mark(seq: Seq, offset: u64) -> Vec<u8> {
     let mut frame = vec![0; FRAME_HEADER_BYTES];
     frame.extend_from_slice(MARK);
@@ -251,7 +251,7 @@ fn seal(frame: &mut [u8], seq: u64, at: u64) {
     crc_bytes.copy_from_slice(&crc.to_le_bytes());
 }
 
-/// The facts' frames in bytes that were verified before, in order.
+/// The frames of facts in bytes that were verified before, in order.
 pub(crate) fn verified_frames(mut bytes: &[u8]) -> impl Iterator<Item = Frame<'_>> {
     std::iter::from_fn(move || {
         loop {

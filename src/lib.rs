@@ -1,10 +1,10 @@
 //! Ostracon is an embedded columnar store for the observable facts of an actor system, with SQL
 //! over them.
 //!
-//! An actor system hands it events, audits and dead letters; it keeps them in a journal, then in
-//! Parquet files, and answers questions about them. It is a persistence backend in the sense of
-//! Papyra. It is not a place for actors' state or mailboxes, not a server, and not a general
-//! database: nothing recorded is ever changed, and SQL only reads.
+//! An actor system hands it events, audits and dead letters. The store keeps them in a journal, then in
+//! Parquet files, and answers questions about them. It is a persistence backend in the sense of Papyra.
+//! It is not a place for actors' state or mailboxes, not a server, and not a general database: a recorded
+//! fact never changes, and SQL only reads.
 //!
 #![cfg_attr(feature = "sql", doc = "```")]
 #![cfg_attr(not(feature = "sql"), doc = "```ignore")]
@@ -26,61 +26,67 @@
 //!
 //! # The path of a fact
 //!
-//! The modules are named for the stations, and declared below in their order.
+//! The modules are named after the stations of this path, and are declared below in their order.
 //!
-//! 1. A [`Fact`] is made, or read from its JSON line by [`Fact::from_line`] (`fact/`).
-//! 2. [`Store::record`] hands it to `Recorder::record` (`recorder.rs`), which makes a journal
-//!    frame of it, gives it its place ([`Position`]: the stream of this process, the next `seq`, and
-//!    `recorded_at`) and appends the frame to the stream's journal: `Journal::append` (`journal/`).
-//!    Now it is as safe as [`Durability`] says; with `Synced` after `GroupCommit::wait`, which
+//! 1. The caller makes a [`Fact`], or reads it from its JSON line with [`Fact::from_line`] (`fact/`).
+//! 2. [`Store::record`] passes it to `Recorder::record` (`recorder.rs`), which makes a journal frame of
+//!    it, gives it its place ([`Position`]: the stream of this process, the next `seq`, and
+//!    `recorded_at`) and appends the frame to the stream's journal: `Journal::append` (`journal/`). Now
+//!    the fact is as safe as [`Durability`] says. With `Synced`, that is after `GroupCommit::wait`, which
 //!    many recorders share.
-//! 3. The frame is copied into the `Buffer` (`buffer.rs`), in chunks that become Arrow rows when
-//!    somebody first asks: `Chunk::rows`. The fact can be queried from now on.
-//! 4. When the buffer is full or old, the background thread (`flush.rs`) begins the next journal
-//!    file, has `Recorder::seal` set the buffer aside with the one before, and writes one Parquet
-//!    file per kind: `SegmentWriter::finish` (`segment.rs`) syncs it, opens it again, compares it,
-//!    and links it into place.
-//! 5. `Ledger::commit` (`ledger/`) publishes a numbered, hash-chained commit that names the
-//!    segments and the range of the stream that they cover. That is the one moment in which the fact
-//!    moves. A copy of the commit is written to `ledger-copy/`, then the journal file is removed.
-//! 6. A reader takes a `Snapshot` (`snapshot.rs`): the tails of all streams, then the ledger's
-//!    head, and of the tails only what lies behind the head. So it sees the fact once, wherever it
-//!    is, in this process or any other.
-//! 7. [`Store::sql`] (`query/`) plans over the snapshot, [`Store::list`] reads the newest facts from
-//!    the segments' ends, [`Store::after`] (`follow.rs`) streams everything behind a [`Cursor`]. All
-//!    three give only what the rules of retention keep, which `Selection::of` finds
-//!    (`retention/`).
+//! 3. The frame is copied into the `Buffer` (`buffer.rs`), in chunks that become Arrow rows when a reader
+//!    first needs them: `Chunk::rows`. From now on queries find the fact.
+//! 4. When the buffer is full or old, the background thread (`flush.rs`) begins the next journal file,
+//!    calls `Recorder::seal` to set the buffer and its journal file aside, and writes one Parquet file
+//!    per kind. `SegmentWriter::finish` (`segment/writer.rs`) syncs the file, opens it again, compares
+//!    it, and links it into place.
+//! 5. `Ledger::commit` (`ledger/`) publishes a numbered, hash-chained commit that names the segments and
+//!    the range of the stream that they cover. At this one moment the fact moves from the journal into a
+//!    segment. A copy of the commit is written to `ledger-copy/`, then the journal file is removed.
+//! 6. A reader takes a `Snapshot` (`snapshot.rs`): first the tails of all streams, then the ledger's
+//!    head. Of the tails it uses only the facts after the head. So it sees each fact once, in this
+//!    process and in every other.
+//! 7. [`Store::sql`] (`query/`) plans over the snapshot. [`Store::list`] reads the newest facts from the
+//!    ends of the segments. [`Store::after`] (`follow.rs`) streams every fact after a [`Cursor`]. All
+//!    three return only facts that the retention rules keep; `Selection::of` (`retention/`) finds them.
 //!
-//! Several processes that share the work of dealing with facts are a consumer group
-//! ([`Store::consumer_group`], `consume.rs`): a cursor that the store keeps, and the list of what was
-//! delivered and not acknowledged yet.
+//! Several processes that share the work of handling facts are a consumer group
+//! ([`Store::consumer_group`], `consume.rs`). The store keeps the group's cursor, and the list of facts
+//! that were delivered and are not acknowledged yet.
 //!
-//! Facts in bulk come by a shorter way: [`Store::import`] (`import/`) parses lines straight into
-//! rows, and goes on with step 4. What a process that died has left in its journal is taken up by
-//! the next one that opens the store for writing (`takeover.rs`), and goes on with step 4, too.
+//! Bulk input takes a shorter path: [`Store::import`] (`import/`) parses lines straight into rows, and
+//! continues with step 4. When a process dies, the next process that opens the store for writing takes
+//! over its journal (`takeover.rs`), and continues with step 4, too.
 //!
-//! Over years, `maintain/` looks after what has come so far. Rules of retention hide what they do not
-//! keep from every read, and [`Store::compact`] drops it for good; [`scan()`] tells whether the store is
-//! what the ledger says, [`verify()`] whether every fact is accounted for, and [`recover()`] makes a damaged
-//! store whole again. [`Store::backup`] makes a second store with the same facts. A commit says what each of them changed.
+//! `maintain/` looks after a store over the years. Retention rules hide facts from every read, and
+//! [`Store::compact`] drops the hidden facts for good. [`scan()`] checks whether the store matches its
+//! ledger. [`verify()`] checks whether every fact is accounted for. [`recover()`] repairs a damaged
+//! store. [`Store::backup`] makes a second store with the same facts. The ledger records every change
+//! that one of them makes as a commit.
 //!
-//! The methods of [`Store`] are in `store/`, the layer above all of these. The layers share one `Context`
-//! (`context.rs`) for each open store.
+//! The methods of [`Store`] are in `store/`, the layer above all the other modules. The layers share one
+//! `Context` (`context.rs`) for each open store.
 //!
 //! # Features
 //!
-//! - `sql`, which is on unless it is turned off: [`Store::sql`], and conditions of rules and holds. Without it, DataFusion
-//!   is not built; a store with rules that have conditions is not opened, and a hold with a condition covers everything
-//!   of its kind.
-//! - `datafusion`: DataFusion's own types, as `Answer::into_dataframe`. They change with DataFusion's versions.
+//! - `sql`, which is on by default: [`Store::sql`], and conditions of rules and holds. Without it,
+//!   DataFusion is not built, a store whose rules have conditions cannot be opened, and a hold with a
+//!   condition covers every fact of its kind.
+//! - `datafusion`: DataFusion's own types, such as `Answer::into_dataframe`. They change with
+//!   DataFusion's versions.
 //! - `redis`: importing from Papyra's Redis backend.
+//! - `testing`: the module `disk`, with disks that fail by plan, and clocks that a test moves.
 //!
-//! The command line is the crate `ostracon-cli`, over this one.
+//! The command line is the crate `ostracon-cli`, which uses this one.
 //!
-//! Everything that touches the disk goes through [`disk`], which can be told to fail.
+//! Everything that touches the disk goes through `disk/`.
 
 // The order of the layers: a module uses only modules that are declared before it. A test checks this.
+#[cfg(feature = "testing")]
 pub mod disk;
+#[cfg(not(feature = "testing"))]
+#[allow(dead_code, unused_imports, unreachable_pub, reason = "fault plans are made by tests")]
+mod disk;
 mod environment;
 mod error;
 mod metrics;
@@ -148,7 +154,7 @@ pub use settings::retention::{AgeBy, RetentionLimits, RetentionPolicy, Retention
 pub use store::{Store, StoreBuilder, backup, recover, scan, verify, verify_at};
 pub use summary::{KindSummary, Summary};
 
-/// Text from outside, before it is imported: what it is packed with, the files of a rotated log, and its lines.
+/// Text from outside, before it is imported: its packing, the files of a rotated log, and its lines.
 pub mod input {
     pub use crate::fact::{MAX_LINE_BYTES, is_blank};
     pub use crate::import::encoding::{confirm, is_damage, text};

@@ -1,8 +1,8 @@
-//! The newest facts of a kind, straight from the segments' ends.
+//! Lists the newest facts of a kind, from the ends of the segments.
 //!
-//! What a backend's `list_events(limit, since)` asks is always the same question, and it is asked
-//! often: so it is answered without SQL. Segments are read backwards, newest first, a window of
-//! rows at a time, and no further than the answer reaches.
+//! A backend's `list_events(limit, since)` is always the same query, and it is called often, so it does
+//! not use SQL. Segments are read backwards, newest first, one window of rows at a time, and only as far
+//! as the answer needs.
 
 use std::ops::Range;
 use std::path::Path;
@@ -27,8 +27,9 @@ const WINDOW_ROWS: usize = 1024;
 
 type Found = Recorded<Fact<'static>>;
 
-/// The newest `limit` facts of a kind that retention keeps and whose timestamp is at least `since` seconds, in order
-/// of recording; all of them without a limit. It ends with [`ErrorKind::Cancelled`] once `cancel` is true.
+/// Lists the newest `limit` facts of a kind, or all without a limit, in the order of recording: only
+/// facts that retention keeps and whose timestamp is at least `since` seconds. It ends with
+/// [`ErrorKind::Cancelled`] once `cancel` is true.
 pub(crate) fn newest(
     context: &Context,
     cancel: &AtomicBool,
@@ -40,7 +41,7 @@ pub(crate) fn newest(
     newest_of(context, &snapshot, kind, limit, since, cancel, Err).map(|listed| listed.facts)
 }
 
-/// Lists the newest facts without those that cannot be read, and the damage.
+/// Lists the newest facts that can be read, and the damage.
 pub(crate) fn newest_readable(
     context: &Context,
     cancel: &AtomicBool,
@@ -52,7 +53,7 @@ pub(crate) fn newest_readable(
     let mut listed =
         newest_of(context, &snapshot, kind, limit, since, cancel, |error| snapshot.note_damage(error))?;
     for damage in snapshot.take_damage() {
-        // A segment that rules have to count is read twice.
+        // A segment whose facts the rules must count is read twice.
         if !listed.damage.iter().any(|known| known.to_string() == damage.to_string()) {
             listed.damage.push(damage);
         }
@@ -60,7 +61,7 @@ pub(crate) fn newest_readable(
     Ok(listed)
 }
 
-/// Goes on after a damaged segment unless `on_damage` says that this is an error.
+/// Continues after a damaged segment, unless `on_damage` returns an error.
 fn newest_of(
     context: &Context,
     snapshot: &Snapshot,
@@ -90,7 +91,7 @@ fn newest_of(
     segments.sort_by_key(|segment| std::cmp::Reverse(segment.last_place()));
     for segment in segments {
         if newest.is_complete_before(&segment) {
-            // All that follow end earlier still.
+            // All later segments in this order end still earlier.
             break;
         }
         newest.check()?;
@@ -108,13 +109,13 @@ fn newest_of(
     Ok(listed)
 }
 
-/// What [`Store::list_readable`](crate::Store::list_readable) has found.
+/// The result of [`Store::list_readable`](crate::Store::list_readable).
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Listed {
-    /// The facts.
+    /// The facts that could be read.
     pub facts: Vec<Recorded<Fact<'static>>>,
-    /// Facts in damaged segments, of which some may be among those found.
+    /// The number of facts in damaged segments that were skipped; some of them may be in the list.
     pub passed_over: u64,
     /// The damage of each segment, of journals and of the ledger.
     pub damage: Vec<Error>,
@@ -141,7 +142,7 @@ impl<'a> Newest<'a> {
         Ok(())
     }
 
-    /// Keeps the newest of what was found, in order.
+    /// Keeps the newest of the facts that were found, in order.
     fn trim(&mut self) {
         self.found
             .sort_by_key(|found| (found.position.recorded_at, found.position.stream, found.position.seq));
@@ -151,12 +152,11 @@ impl<'a> Newest<'a> {
         self.found.drain(..surplus);
     }
 
-    /// Adds the matching rows of a batch that are kept, and returns how many that are.
+    /// Adds the matching rows of a batch that are kept, and returns their number.
     fn add(&mut self, kind: Kind, batch: &RecordBatch) -> Result<usize> {
         let dropped = self.selection.dropped(kind, batch)?;
-        let facts = columns::facts(kind, batch).ok_or_else(|| {
-            Error::new(ErrorKind::Damaged, format!("rows of {kind} lack columns that belong there"))
-        })?;
+        let facts = columns::facts(kind, batch)
+            .ok_or_else(|| Error::new(ErrorKind::Damaged, format!("rows of {kind} lack required columns")))?;
         let matching = facts
             .into_iter()
             .zip(dropped)
@@ -191,12 +191,12 @@ impl<'a> Newest<'a> {
 
     fn may_match(&self, segment: &Segment) -> bool {
         let Some(since) = self.since else { return true };
-        // A second of grace for what rounding to nanoseconds may do.
+        // One second of tolerance for rounding to nanoseconds.
         let newest = segment.timestamp.map(|range| range.max.get() as f64 / 1e9 + 1.0);
         segment.timestamp_nulls > 0 || newest.is_some_and(|newest| newest >= since)
     }
 
-    /// Reads a segment from its end until it has given as many facts as are asked for.
+    /// Reads a segment from its end until there are as many facts as requested.
     fn read(&mut self, kind: Kind, segment: &Segment, path: &Path) -> Result<()> {
         let file = SegmentFile::open(path, segment, PageIndexPolicy::Optional)?;
         let groups = file.group_rows();
@@ -221,8 +221,9 @@ impl<'a> Newest<'a> {
         Ok(())
     }
 
-    /// Reads what can be read of a damaged segment from its end, until it has given as many facts as are asked for,
-    /// and returns how many rows were passed over. Rows that the ledger does not know in this segment are no facts.
+    /// Reads the readable part of a damaged segment from its end, until there are as many facts as
+    /// requested, and returns the number of skipped rows. Rows that the ledger does not have in this
+    /// segment are not facts.
     fn read_undamaged(&mut self, kind: Kind, segment: &Segment, path: &Path) -> Result<u64> {
         let opened = SegmentFile::open(path, segment, PageIndexPolicy::Skip);
         let opened = match unless_damaged(opened)? {
@@ -253,7 +254,7 @@ impl<'a> Newest<'a> {
     }
 }
 
-/// The row groups that have some of these rows of a file, and which of their rows are meant.
+/// The row groups of a file that have some of the given rows, and a selection of the rows in them.
 fn within_groups(groups: &[usize], rows: Range<usize>) -> (Vec<usize>, RowSelection) {
     let mut chosen = Vec::new();
     let (mut at, mut first) = (0, 0);
@@ -286,7 +287,7 @@ fn rows_of(segment: &Segment, rows: &RecordBatch) -> Result<RecordBatch> {
         None => vec![false; rows.num_rows()].into(),
     };
     filter_record_batch(rows, &mask)
-        .map_err(|error| Error::with_source(ErrorKind::Internal, "rows cannot be chosen", error))
+        .map_err(|error| Error::with_source(ErrorKind::Internal, "rows cannot be selected", error))
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
-//! What happens again and again is logged once a minute, with how often it happened.
+//! Limits the log: a repeated event is logged once a minute, with the number of repetitions.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 const PAUSE: Duration = Duration::from_mins(1);
 
-/// Decides when something that keeps happening is worth a line in the log.
+/// Decides when a repeated event gets a line in the log.
 #[derive(Debug, Default)]
 pub(crate) struct LogLimiter(Mutex<Count>);
 
@@ -16,7 +16,7 @@ struct Count {
 }
 
 impl LogLimiter {
-    /// It happened once more: how often since the last line, where a line is due.
+    /// Counts the event. Returns how often it happened since the last line, if a line is due.
     pub(crate) fn due(&self) -> Option<u64> {
         self.due_at(Instant::now())
     }

@@ -1,4 +1,4 @@
-//! What a process did with a store, counted.
+//! Counters of the work that one process did with a store.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -12,7 +12,7 @@ macro_rules! metrics {
 
         /// The counters of one process at one moment.
         ///
-        /// The first ten are those of the backend contract; the others are ours.
+        /// The first ten counters are those of the backend contract. The others are Ostracon's own.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
         #[non_exhaustive]
         pub struct MetricsSnapshot {
@@ -32,7 +32,7 @@ macro_rules! metrics {
         }
 
         impl MetricsSnapshot {
-            /// Name, meaning and value of each counter.
+            /// The name, meaning and value of each counter.
             pub fn counters(&self) -> Vec<(&'static str, &'static str, u64)> {
                 vec![$((stringify!($name), $doc.trim_ascii(), self.$name),)*]
             }
@@ -41,19 +41,19 @@ macro_rules! metrics {
 }
 
 metrics! {
-    /// Facts recorded.
+    /// Facts that this process recorded.
     records_written,
-    /// Bytes of these facts in the journal.
+    /// Bytes that this process wrote to the journal for recorded facts.
     bytes_written,
-    /// Scans begun.
+    /// Scans that this process began.
     scans,
-    /// Anomalies that scans found.
+    /// Anomalies that scans of this process found.
     anomalies_detected,
-    /// Recoveries begun.
+    /// Recoveries that this process began.
     recoveries,
-    /// Compactions begun.
+    /// Compactions that this process began.
     compactions,
-    /// Facts that could not be recorded, for whatever reason.
+    /// Facts that this process could not record, for any reason.
     write_errors,
     /// Scans that failed.
     scan_errors,
@@ -61,25 +61,25 @@ metrics! {
     recovery_errors,
     /// Compactions that failed.
     compaction_errors,
-    /// Of the write errors, those for want of room in the buffer.
+    /// Facts that were refused because the buffer was full. They count as write errors, too.
     refused,
-    /// Facts with a value that no column holds: the column has the nearest one, `extra` the exact one.
+    /// Facts with a value that no column holds exactly; the exact value is in `extra`.
     inexact,
-    /// Times a recorder had to wait for room in the buffer.
+    /// Times that a recorder waited for room in the buffer.
     waits,
-    /// Syncs of the journal.
+    /// Syncs of the journal to the disk.
     syncs,
-    /// Flushes committed.
+    /// Flushes that were committed.
     flushes,
-    /// Flushes that failed, and will be tried again.
+    /// Flushes that failed. A failed flush is tried again.
     flush_errors,
-    /// Segments written.
+    /// Segments that this process wrote.
     segments_written,
-    /// Bytes of these segments.
+    /// Bytes of the segments that this process wrote.
     segment_bytes_written,
-    /// Facts replayed from journals that a dead process left.
+    /// Facts that were replayed from the journals of dead processes.
     replayed,
-    /// Queries begun.
+    /// Queries that this process began.
     queries,
 }
 

@@ -1,4 +1,4 @@
-//! The place of a store: what is at a path, and the folders of a new one.
+//! The place of a store: the state of its path, and the folders of a new store.
 
 mod foreign;
 
@@ -15,25 +15,25 @@ use crate::ledger::{COPY_FOLDER, Ledger, copy_folder};
 use crate::settings;
 pub(crate) use foreign::is_foreign;
 
-/// Set in a process that is the command: it never changes its folder, and speaks of paths as people
-/// have given them.
+/// Set in the process of the command line: it never changes its working directory, and shows paths as the
+/// user gave them.
 static IS_COMMAND: AtomicBool = AtomicBool::new(false);
 
-/// Has errors and reports name stores by the paths that were given, which relative ones may be: for a process that never
-/// changes its folder, such as a command. It cannot be undone.
+/// Makes errors and reports show the paths of stores as they were given, also relative ones. For a
+/// process that never changes its working directory, such as a command. It cannot be undone.
 ///
-/// Otherwise a path is made absolute when it is given, and stays the same place.
+/// Otherwise a path is made absolute when it is given, so that it stays the same place.
 pub fn keep_paths_as_given() {
     IS_COMMAND.store(true, Ordering::Relaxed);
 }
 
-/// The path from the root of the file system on: a relative one would mean another place once the
-/// process changes its folder.
+/// Makes a path absolute: a relative path would name another place once the process changes its working
+/// directory.
 pub(crate) fn absolute(path: &Path) -> Result<PathBuf> {
     if IS_COMMAND.load(Ordering::Relaxed) {
         return Ok(path.to_path_buf());
     }
-    std::path::absolute(path).map_err(|error| Error::io("find the place of", path, error))
+    std::path::absolute(path).map_err(|error| Error::io("get the absolute path of", path, error))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -50,12 +50,12 @@ pub(crate) const FOLDERS: [&str; 7] =
 /// The folder of consumer groups, which is made with the first group.
 pub(crate) const CONSUMERS: &str = "consumers";
 
-/// What is at this path, without touching it.
+/// Looks at the state of this path, without changing anything.
 pub(crate) fn look(root: &Path) -> Result<PlaceState> {
-    let attempt = |error| Error::io("look into", root, error);
+    let attempt = |error| Error::io("list the folder", root, error);
     match fs::metadata(root) {
         Ok(metadata) if metadata.is_dir() => {}
-        Ok(_) => return Err(not_a_store(root, "a store is a folder, and that is none")),
+        Ok(_) => return Err(not_a_store(root, "a store is a folder, and this is no folder")),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(PlaceState::Nothing),
         Err(error) => return Err(attempt(error)),
     }
@@ -74,25 +74,25 @@ pub(crate) fn look(root: &Path) -> Result<PlaceState> {
         if !ours {
             return Err(not_a_store(
                 root,
-                &format!("the folder holds other things, such as {}", name.display()),
+                &format!("the folder has other files, such as {}", name.display()),
             ));
         }
     }
-    // Facts without a ledger are a store that lost it, not a new one.
+    // A folder with facts but no ledger is a store that lost its ledger, not a new one.
     let segments = Kind::ALL.iter().map(|kind| root.join(kind.table()));
     for folder in segments.chain([root.join("journal")]) {
         if has_files(&folder)? {
             return Err(Error::new(
                 ErrorKind::Damaged,
-                format!("{} has files, and the ledger in {} is gone", folder.display(), ledger.display()),
+                format!("{} has files, but the ledger in {} is gone", folder.display(), ledger.display()),
             ));
         }
     }
     Ok(PlaceState::Nothing)
 }
 
-/// Whether there is anything in a folder but what other programs leave everywhere. That the folder may not be
-/// looked into is an error: a store may be there.
+/// Whether a folder has any entry, except those that other programs leave everywhere. A folder that may
+/// not be read is an error: a store may be there.
 pub(crate) fn has_files(folder: &Path) -> Result<bool> {
     has_any(folder, |name| !name.to_str().is_some_and(is_foreign))
 }
@@ -102,7 +102,7 @@ fn has_commits(folder: &Path) -> Result<bool> {
 }
 
 fn has_any(folder: &Path, is_one: impl Fn(&OsStr) -> bool) -> Result<bool> {
-    let attempt = |error| Error::io("look into", folder, error);
+    let attempt = |error| Error::io("list the folder", folder, error);
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if matches!(error.kind(), IoErrorKind::NotFound | IoErrorKind::NotADirectory) => {
@@ -122,7 +122,7 @@ pub(crate) fn not_a_store(root: &Path, why: &str) -> Error {
     Error::new(ErrorKind::NotAStore, format!("{} is not an Ostracon store: {why}", root.display()))
 }
 
-/// Makes the folders that a store has and this one lacks: older programs did not make all of them.
+/// Makes the missing folders of a store: older programs did not make all of them.
 pub(crate) fn make_missing_folders(disk: &Disk, root: &Path) -> Result<()> {
     let missing: Vec<_> =
         FOLDERS.map(|name| root.join(name)).into_iter().filter(|path| !path.exists()).collect();
@@ -135,8 +135,8 @@ pub(crate) fn make_missing_folders(disk: &Disk, root: &Path) -> Result<()> {
     disk.sync_dir(root).map_err(|error| Error::io("create folders in", root, error))
 }
 
-/// Creates the folders, the settings' file, and last the first commit, which makes it a store.
-/// Several processes may do so at once.
+/// Creates the folders, the settings file, and last the first commit, which makes it a store. Several
+/// processes may do this at once.
 pub(crate) fn create(disk: &Disk, root: &Path) -> Result<()> {
     let attempt = |path: &Path| {
         let path = path.to_path_buf();

@@ -1,10 +1,9 @@
-//! Recording: a fact's way into the journal and the buffer.
+//! Recording: puts a fact into the journal and the buffer.
 //!
-//! [`Recorder::record`] does as little as it can while others wait: it makes the frame's body
-//! before it takes the lock, and under the lock gives the fact its place, hands the frame to the
-//! operating system and copies it into the buffer. It never waits there for a sync, but where a file
-//! of the journal is begun for want of one that was begun before ([`sealing`]). Segments are the
-//! flush's business ([`flush`](crate::flush)).
+//! [`Recorder::record`] does little while others wait. It makes the frame's body before it takes the
+//! lock. Under the lock it gives the fact its place, passes the frame to the operating system and copies
+//! it into the buffer. Under the lock it waits for a sync only if it must begin a journal file because no
+//! spare is there ([`sealing`]). The flush writes the segments ([`flush`](crate::flush)).
 
 mod attempts;
 mod clock;
@@ -37,18 +36,18 @@ pub(crate) use sealing::Sealed;
 /// The wall clock; a test may pass another.
 pub(crate) type Clock = Arc<dyn Fn() -> UnixNanos + Send + Sync>;
 
-/// Buffered frames are handed to the journal when there are so many bytes of them.
+/// The bytes of pending frames at which they are written to the journal.
 const PENDING_BYTES: usize = 64 << 10;
-/// … or when so much time has passed.
+/// The age of pending frames at which they are written to the journal.
 pub(crate) const PENDING_AGE: Duration = Duration::from_secs(1);
 
-/// How often recording looks whether the store is still in its place, in nanoseconds.
+/// How often recording checks whether the store is still in its place, in nanoseconds.
 const LOOK_EVERY: u64 = 1_000_000_000;
 
 /// Claims a stream that has no facts yet.
 pub(crate) type NextStream = Box<dyn Fn() -> Result<(Claim, Journal)> + Send + Sync>;
 
-/// Takes facts, for one stream at a time.
+/// Records facts, into one stream at a time.
 pub(crate) struct Recorder {
     disk: Disk,
     next_stream: NextStream,
@@ -57,26 +56,30 @@ pub(crate) struct Recorder {
     clock: Clock,
     metrics: Arc<Metrics>,
     state: Mutex<Recording>,
-    /// Held by who seals the buffer, and takes the lock in between.
+    /// Held while the buffer is sealed; the other lock is taken and released in between.
     sealing: Mutex<()>,
     /// Signals that the flush made room.
     room: Condvar,
-    /// Signals that there is something to flush, or an end to it all.
+    /// Signals that there is something to flush, or that recording ends.
     work: Condvar,
-    /// Facts with values that no column holds.
+    /// Limits the log about facts with values that no column holds.
     inexact: LogLimiter,
-    /// Locked by the flush that is going on.
+    /// Locked while a flush runs.
     flushing: Mutex<Attempts>,
 }
 
-/// Facts that came together are larger than may be, or than the buffer's bound.
+/// The error for facts that are too large together, for a frame or for the buffer.
 fn too_large(frames_fit: bool, bound: usize) -> Error {
     let why = if frames_fit && bound == MOST_BATCH_BYTES {
         format!(
-            "larger, with those that it came with, than {bound} bytes, and none was recorded: record fewer at once"
+            "too large: together with its batch it has more than {bound} bytes, and no fact was recorded: \
+             record fewer facts at once"
         )
     } else if frames_fit {
-        format!("larger than buffer.max_bytes, {bound}; it was not recorded: raise that in ostracon.toml")
+        format!(
+            "larger than buffer.max_bytes, {bound}, and was not recorded: raise buffer.max_bytes in \
+             ostracon.toml"
+        )
     } else {
         "larger than 17 MiB, and was not recorded".to_owned()
     };
@@ -96,7 +99,7 @@ thread_local! {
 }
 
 impl Recorder {
-    /// A recorder for a stream that was claimed, going on behind `last`.
+    /// A recorder for a stream that was claimed; its next fact comes after `last`.
     #[expect(clippy::too_many_arguments, reason = "called once, by the opening of a store")]
     pub(crate) fn new(
         settings: Settings,
@@ -149,15 +152,15 @@ impl Recorder {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Locks out other flushes, and returns what earlier flushes tried.
+    /// Locks out other flushes, and returns the earlier attempts.
     pub(crate) fn flushing(&self) -> MutexGuard<'_, Attempts> {
         self.flushing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Records facts, all or none, with one write. When this returns the position of the last,
-    /// they are as safe as the durability says.
+    /// Records facts, all or none, with one write. When this returns the position of the last fact, they
+    /// are as safe as the durability says.
     pub(crate) fn record<'f>(&self, facts: impl IntoIterator<Item = Fact<'f>>) -> Result<Option<Position>> {
-        self.hand_over(facts, |frames| {
+        self.append_counted(facts, |frames| {
             let last = self.append(frames, Patience::Within(self.max_wait()))?;
             if let Some(last) = last {
                 self.wait(last.stream, last.seq)?;
@@ -168,22 +171,22 @@ impl Recorder {
 
     /// Appends a fact, and waits neither for room nor for the fact's own sync.
     pub(crate) fn append_now(&self, fact: Fact<'_>) -> Result<Option<Position>> {
-        self.hand_over([fact], |frames| self.append(frames, Patience::None))
+        self.append_counted([fact], |frames| self.append(frames, Patience::None))
     }
 
-    /// Appends a fact, waits for room for at most this long, and not for the fact's own sync.
+    /// Appends a fact, and waits for room for at most this long, but not for the fact's own sync.
     pub(crate) fn append_within(&self, fact: Fact<'_>, most: Duration) -> Result<Option<Position>> {
-        self.hand_over([fact], |frames| self.append(frames, Patience::Within(most)))
+        self.append_counted([fact], |frames| self.append(frames, Patience::Within(most)))
     }
 
-    /// Returns when this fact is as safe as the durability says.
+    /// Waits until this fact is as safe as the durability says.
     pub(crate) fn wait(&self, stream: StreamId, seq: Seq) -> Result<()> {
         if self.durability != Durability::Synced {
             return Ok(());
         }
         let group = {
             let state = self.lock();
-            // What is in a stream that was left was synced before.
+            // All facts of a stream that was left were synced before.
             if state.stream != stream {
                 return Ok(());
             }
@@ -199,8 +202,8 @@ impl Recorder {
         state.stream == stream || state.left.contains(&stream)
     }
 
-    /// Makes frames of the facts, and counts what came of them.
-    fn hand_over<'f>(
+    /// Makes frames of the facts, appends them, and counts the result.
+    fn append_counted<'f>(
         &self,
         facts: impl IntoIterator<Item = Fact<'f>>,
         append: impl FnOnce(&mut FrameBuffer) -> Result<Option<Position>>,
@@ -239,7 +242,7 @@ impl Recorder {
         result
     }
 
-    /// Counts facts with values that no column holds, and says so, once a minute.
+    /// Counts facts with values that no column holds, and logs them once a minute.
     fn warn_of(&self, inexact: &[Vec<&'static str>]) {
         count(&self.metrics.inexact, inexact.len() as u64);
         for fields in inexact {
@@ -247,13 +250,14 @@ impl Recorder {
                 tracing::warn!(
                     fields = fields.join(", "),
                     facts,
-                    "no column holds a fact's value: the column has the nearest one, `extra` the exact one"
+                    "no column holds the exact value of a fact: the column has the nearest one, `extra` the \
+                     exact one"
                 );
             }
         }
     }
 
-    /// Facts that are recorded together have no more bytes.
+    /// The most bytes of facts that are recorded together.
     fn most_bytes(&self) -> usize {
         self.settings.buffer.max_bytes.min(MOST_BATCH_BYTES)
     }
@@ -277,7 +281,7 @@ impl Recorder {
         }
         if now.get().abs_diff(state.looked_at.get()) >= LOOK_EVERY {
             state.looked_at = now;
-            // That the look itself failed says nothing of the place.
+            // A failure of the check itself says nothing about the place.
             if let Err(error) = self.disk.check_place()
                 && error.kind() == ErrorKind::Moved
             {
@@ -286,12 +290,12 @@ impl Recorder {
             }
             state.check_claim()?;
         }
-        // The wall clock may be set back; a stream's time is not.
+        // The wall clock may be set back; the time of a stream is not.
         let recorded_at = now.max(state.last_recorded_at);
         let first = state.next_seq;
         frames.finish(first, recorded_at);
         if self.durability == Durability::Buffered {
-            // The file is the trace of numbers that were given out.
+            // The file is the trace that these numbers were given out.
             state.check_claim_before_a_file()?;
             state.journal.begin().inspect_err(|error| state.note(error))?;
             state.pending.extend_from_slice(frames.bytes());
@@ -300,7 +304,7 @@ impl Recorder {
                 && !state.pending_failed
                 && let Err(error) = state.write_pending()
             {
-                // No reason to refuse a fact that only memory was promised for.
+                // This is no reason to refuse a fact that was only promised to be in memory.
                 tracing::warn!(%error, "buffered facts could not be journaled yet");
             }
         } else {
@@ -319,14 +323,14 @@ impl Recorder {
         if state.journal.long() {
             state.finish_file();
         }
-        // The flush seals the buffer; and it has to know from when on it counts the age.
+        // The flush seals the buffer; it also must know the time from which it counts the buffer's age.
         if was_empty || (self.is_full(&state) && state.retry_at.is_none()) {
             self.work.notify_one();
         }
         Ok(Some(Position { stream: state.stream, seq: last, recorded_at }))
     }
 
-    /// Waits until there is room for a fact, but not for long.
+    /// Waits until there is room for a fact, for a limited time.
     fn room<'s>(
         &self,
         mut state: MutexGuard<'s, Recording>,
@@ -355,7 +359,7 @@ impl Recorder {
             return Err(Error::new(
                 ErrorKind::Overloaded,
                 format!(
-                    "{} bytes wait to be flushed, and {} are the bound; the fact was not recorded",
+                    "{} bytes wait to be flushed, and the limit is {}; the fact was not recorded",
                     state.buffer.bytes() + state.sealed_bytes,
                     self.settings.buffer.max_bytes
                 ),
@@ -364,8 +368,8 @@ impl Recorder {
         Ok(state)
     }
 
-    /// Has the disk keep what was appended, and returns up to where. Nobody else syncs what has
-    /// facts, and it is done by one at a time: the group's leader.
+    /// Syncs everything that was appended, and returns the last synced fact. Only one thread at a time
+    /// syncs files with facts: the group's leader.
     fn sync(&self) -> Result<Seq> {
         let (stream, last, point) = {
             let state = self.lock();
@@ -379,7 +383,7 @@ impl Recorder {
         match point.sync() {
             Ok(()) => {
                 let mut state = self.lock();
-                // Journals number their files each for itself.
+                // Each journal numbers its files separately.
                 if state.stream == stream {
                     state.journal.mark_synced(&point, last);
                 }
@@ -389,8 +393,8 @@ impl Recorder {
         }
     }
 
-    /// What this process has recorded and is in no segment yet, oldest first. After closing, what could not be
-    /// flushed is read from the journal, as that of other processes.
+    /// The facts that this process has recorded and that are in no segment yet, oldest first. After
+    /// closing, facts that could not be flushed are read from the journal, as those of other processes.
     pub(crate) fn own_chunks(&self) -> Vec<Arc<Chunk>> {
         let state = self.lock();
         if state.closed {
@@ -406,8 +410,8 @@ impl Recorder {
         state.buffer.rows() >= self.settings.flush.rows || state.buffer.bytes() >= self.settings.flush.bytes
     }
 
-    /// When the buffer is to be flushed, for its age or because it is full; `None` while it is
-    /// empty, or for never.
+    /// When the buffer must be flushed, because of its age or because it is full; `None` while it is
+    /// empty, or if there is no limit.
     pub(crate) fn due(&self, state: &Recording) -> Option<Instant> {
         let since = state.buffer.since()?;
         if self.is_full(state) {
@@ -420,7 +424,7 @@ impl Recorder {
         self.durability == Durability::Buffered
     }
 
-    /// Waits, for at most so long, until there may be something to flush.
+    /// Waits, for at most this long, until there may be something to flush.
     pub(crate) fn wait_for_work<'s>(
         &self,
         state: MutexGuard<'s, Recording>,
@@ -429,7 +433,7 @@ impl Recorder {
         self.work.wait_timeout(state, most).unwrap_or_else(PoisonError::into_inner).0
     }
 
-    /// No more facts from now on.
+    /// Stops recording.
     pub(crate) fn close(&self) {
         self.lock().closed = true;
         self.work.notify_all();

@@ -1,25 +1,25 @@
 //! Retention: which facts the rules keep.
 //!
-//! 1. A policy is read from `ostracon.toml` or given in code (`settings/retention.rs`), and becomes rules whose
-//!    conditions were checked (`rules`, `condition`), before anything else of the store is touched. When the file
-//!    changes, the next statement goes by what it says then (`in_force`).
-//! 2. For every query, and for compaction, [`Selection::of`] turns the rules into bounds as of one
-//!    snapshot and one instant: how old is too old, and at which place in the store's order a limit
-//!    on number or bytes cuts (`bounds`, `count`, `cut`).
-//! 3. Reads skip the segments that it drops as a whole, pass on those that it keeps as a whole, and
-//!    filter the rows of the others. Compaction drops the very same rows for good.
-//! 4. What a hold covers is neither hidden nor dropped (`holds`). It still counts in the ranks: so
-//!    adding a hold never drops another fact, and releasing it brings back what was before.
+//! 1. A policy is read from `ostracon.toml` or given in code (`settings/retention.rs`). It becomes rules
+//!    whose conditions are checked (`rules`, `condition`), before any other part of the store is opened.
+//!    When the file changes, the next statement uses its new content (`in_force`).
+//! 2. For every query, and for compaction, [`Selection::of`] turns the rules into bounds for one snapshot
+//!    and one time: the oldest allowed time, and the place in the store's order at which a limit on
+//!    number or bytes cuts (`bounds`, `count`, `cut`).
+//! 3. Reads skip segments that are dropped as a whole, pass on segments that are kept as a whole, and
+//!    filter the rows of the others. Compaction drops exactly these rows for good.
+//! 4. A fact that a hold covers is neither hidden nor dropped (`holds`). It still counts in the ranks. So
+//!    adding a hold never drops another fact, and releasing it restores the earlier result.
 //!
-//! What a fact's fate depends on, in this order: its rule; the floor (`keep_at_least`), which
-//! protects the newest facts of the rule from all limits; its age; its rank among those that the
-//! age leaves; the bytes of those that come behind it; and at last the holds. "The newest" is by the
-//! store's order (`recorded_at`, `stream`, `seq`), whatever timestamps say, and facts that are not
-//! flushed yet count like all others.
+//! The fate of a fact depends on these points, in this order: its rule; the floor (`keep_at_least`),
+//! which protects the newest facts of the rule from all limits; its age; its rank among the facts that
+//! are not too old; the bytes of the facts after it; and at last the holds. "The newest" is by the
+//! store's order (`recorded_at`, `stream`, `seq`), whatever timestamps say. Facts that are not flushed
+//! yet count like all others.
 //!
-//! A limit is on what the store says, not on what the disk holds: nothing is removed before somebody
-//! compacts. [`Store::summary`](crate::Store::summary) and the tables `store.*` tell of everything
-//! that is there.
+//! A limit applies to the facts that reads return, not to the space on the disk: nothing is removed
+//! before a compaction. [`Store::summary`](crate::Store::summary) and the tables `store.*` count all
+//! facts that are still there.
 
 mod bounds;
 mod condition;

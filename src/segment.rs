@@ -1,13 +1,13 @@
 //! Segments: immutable Parquet files of one kind.
 //!
-//! A segment is written beside its place, synced, opened again and checked, and linked into place;
-//! it becomes part of the store only when a commit names it. It opens in any program that reads
-//! Parquet, and says in its footer what it is: `ostracon.format`, `.store`, `.kind`, `.streams`;
-//! and, if it was imported, of which input ([`origin`]).
+//! A segment is written under a temporary name, synced, opened again and checked, and linked into place.
+//! It becomes part of the store only when a commit names it. Any program that reads Parquet can open it.
+//! Its footer says what it is: `ostracon.format`, `.store`, `.kind`, `.streams`; and, if it was imported,
+//! the input ([`origin`]).
 //!
-//! Parquet has no checksums here, and readers trust its lengths. So the ledger keeps a BLAKE3
-//! digest of every segment ([`digest`]), and a segment is opened for its rows in one way only
-//! ([`SegmentFile`]), which checks lengths and places before a reader of Parquet is given them.
+//! Parquet has no checksums here, and its readers trust its lengths. So the ledger keeps a BLAKE3 digest
+//! of every segment ([`digest`]), and [`SegmentFile`] is the only way to open a segment for its rows. It
+//! checks lengths and places before a Parquet reader uses them.
 
 mod bounds;
 mod file;
@@ -45,7 +45,7 @@ pub(crate) use undamaged::unless_damaged;
 pub(crate) use unnamed::highest_unnamed;
 pub(crate) use writer::{SegmentWriter, write_all};
 
-/// The size and the BLAKE3 digest, in hex, of all that is in a file.
+/// The size and the BLAKE3 digest, in hex, of a file's content.
 pub(crate) fn digest(file: &mut File) -> io::Result<(u64, String)> {
     let mut hasher = blake3::Hasher::new();
     let mut piece = vec![0; 256 << 10];
@@ -69,10 +69,10 @@ pub(crate) fn discard(disk: &Disk, root: &Path, segments: &[Segment]) {
     confirm(disk, root, segments);
 }
 
-/// Opens the file of a segment that the ledger names. That there is none is damage.
+/// Opens the file of a segment that the ledger names. A missing file is damage.
 pub(crate) fn open(path: &Path) -> Result<File> {
     open_regular(path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => Error::damaged(path, "the ledger names it, and it is gone"),
+        io::ErrorKind::NotFound => Error::damaged(path, "the ledger names it, but it is gone"),
         io::ErrorKind::InvalidData => Error::damaged(path, error),
         _ => Error::io("open the segment", path, error),
     })

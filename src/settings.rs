@@ -1,4 +1,4 @@
-//! Settings: what `ostracon.toml` and the builder decide.
+//! Settings: `ostracon.toml` and the builder.
 
 mod cgroup;
 pub(crate) mod duration;
@@ -14,12 +14,12 @@ use serde::Deserialize;
 use crate::disk::{is_broken_link, read_regular};
 use crate::error::{Error, ErrorKind, Result};
 
-/// The name of the settings' file in a store.
+/// The name of the settings file in a store.
 pub(crate) const FILE: &str = "ostracon.toml";
-/// A longer file holds no settings.
+/// The most bytes of a settings file. A longer file is refused.
 pub(crate) const MAX_BYTES: u64 = 1 << 20;
 
-/// What a new store's settings file says: every setting, at its default, to be changed by people.
+/// The settings file of a new store: every setting at its default, for people to change.
 pub(crate) const TEMPLATE: &str = "\
 # Settings of this Ostracon store. Every process that opens the store reads them.
 
@@ -30,54 +30,56 @@ pub(crate) const TEMPLATE: &str = "\
 #durability = \"journaled\"
 
 [flush]
-# Facts go from the journal into Parquet files when there are so many of them,
+# Facts go from the journal into Parquet files when a limit is reached:
+# the number of unflushed facts,
 #rows = 500_000
-# so many bytes of them,
+# their bytes in the journal,
 #bytes = 67_108_864
-# or when the oldest has waited so long.
+# or the age of the oldest unflushed fact.
 #age_seconds = 300
 
 [buffer]
-# Recording is refused while so much waits to be flushed,
+# The most bytes of unflushed facts. While there are more, recording waits, and then refuses facts.
 #max_bytes = 268_435_456
-# after waiting so long for it to become less.
+# How long recording waits for the flush before it refuses a fact.
 #max_wait_ms = 100
 
 [query]
-# What one query may use; more goes to temporary files, or fails. Unless it is said here, it is no more
-# than half of the memory that the system lets the process have (a container's limit).
+# The most memory of one query. A query that needs more writes temporary files, or fails. The default is
+# at most half of the memory that the system lets the process have (a container's limit).
 #memory_bytes = 2_147_483_648
+# The most bytes in temporary files.
 #spill_bytes = 10_737_418_240
-# When a query is stopped; 0 for never.
+# The time after which a query is stopped; 0 for never.
 #timeout_seconds = 0
 
-# Which facts are kept. What is not is hidden from every query at once, and goes for good when
-# somebody runs `ostracon compact`. Without rules everything is kept. `ostracon retention STORE explain`
-# tells what the rules would do.
+# Which facts are kept. Facts that no rule keeps are hidden from every query at once, and the next
+# `ostracon compact` drops them for good. Without rules every fact is kept. `ostracon retention STORE explain`
+# shows what the rules do.
 #
-# Limits of the whole store, its kinds together. The age first, then the number of those that are
-# left, from the newest back, then their bytes as JSON lines.
+# Limits of the whole store, for all kinds together. The age applies first, then the number of the
+# remaining facts, from the newest back, then their bytes as JSON lines.
 #
 #[retention]
 #max_age = \"90d\"                # s, min, h, d, w, y (365 days)
 #max_records = 10_000_000
 #max_bytes = 10_000_000_000
-#keep_at_least = 1_000            # the newest are kept, whatever the limits say
+#keep_at_least = 1_000            # the newest facts are kept, whatever the limits say
 #
-# What age is measured by: a fact's own \"timestamp\", or \"recorded_at\", when the store took it.
-# Papyra's default clock counts from the machine's start, so by their timestamps all its facts are
-# decades old: whoever uses it needs \"recorded_at\".
+# Where the age is measured from: a fact's own \"timestamp\", or \"recorded_at\", the time when the store
+# recorded it. Papyra's default clock counts from the machine's start, so by their timestamps all its facts
+# are decades old. With that clock, use \"recorded_at\".
 #age_by = \"timestamp\"
 #
-# `compact` drops nothing for its age when the clock is so far ahead of the newest fact.
+# If the clock is further ahead of the newest fact than this, `compact` drops no fact for its age.
 #max_clock_lead = \"400d\"
 #
-# Limits of one kind (events, audits, dead_letters), in place of the store's.
+# Limits of one kind (events, audits, dead_letters). They replace the limits of the store for this kind.
 #[retention.audits]
 #max_age = \"30d\"
 #
-# Facts that a condition picks: SQL over the columns of the kind. A fact belongs to the first
-# rule that matches it, and to no other. One without limits keeps all its facts.
+# Limits for facts that a condition picks: SQL over the columns of the kind. A fact belongs to the first
+# rule that matches it, and to no other. A rule without limits keeps all its facts.
 #[[retention.rule]]
 #name = \"crashes\"
 #kind = \"events\"
@@ -90,14 +92,14 @@ pub(crate) const TEMPLATE: &str = "\
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Durability {
-    /// In memory. It reaches the journal within about a second; a crash of the process may lose
-    /// it.
+    /// In memory. The fact reaches the journal within about a second; a crash of the process may lose it.
     Buffered,
-    /// With the operating system: it survives the death of the process, also by `kill -9`, but
-    /// not a power failure.
+    /// In the operating system: the fact survives the death of the process, also by `kill -9`, but not a
+    /// power failure.
     #[default]
     Journaled,
-    /// On the disk. Recorders that wait at the same time share one `fdatasync`.
+    /// On the disk: the fact survives a power failure. Recorders that wait at the same time share one
+    /// `fdatasync`.
     Synced,
 }
 
@@ -111,7 +113,7 @@ impl std::str::FromStr for Durability {
             "synced" => Ok(Self::Synced),
             _ => Err(Error::new(
                 ErrorKind::Settings,
-                format!("durability {text:?} is none of buffered, journaled, synced"),
+                format!("durability {text:?} is not one of buffered, journaled, synced"),
             )),
         }
     }
@@ -143,7 +145,7 @@ impl Default for FlushSettings {
     }
 }
 
-/// How much may wait to be flushed.
+/// How many bytes may wait to be flushed.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct BufferSettings {
@@ -157,13 +159,13 @@ impl Default for BufferSettings {
     }
 }
 
-/// What a query may use.
+/// How much memory, disk and time a query may use.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct QuerySettings {
     pub(crate) memory_bytes: usize,
     pub(crate) spill_bytes: u64,
-    /// When a query is stopped, if ever.
+    /// The time after which a query is stopped, if any.
     #[serde(rename = "timeout_seconds", deserialize_with = "seconds")]
     pub(crate) timeout: Option<Duration>,
 }
@@ -183,10 +185,10 @@ impl Default for QuerySettings {
 const MOST_MEMORY_BYTES: usize = 2 << 30;
 /// The smallest batch of a query, in facts.
 pub(crate) const LEAST_ROWS_AT_ONCE: u64 = 16;
-/// A query that may use less cannot do anything.
+/// The smallest limit with which a query can work.
 const LEAST_MEMORY_BYTES: usize = 1 << 20;
 
-/// Looked up once: the limit is the process's.
+/// Looked up once: the limit belongs to the process.
 fn default_memory_bytes() -> usize {
     static BYTES: OnceLock<usize> = OnceLock::new();
     *BYTES.get_or_init(|| {
@@ -195,14 +197,14 @@ fn default_memory_bytes() -> usize {
     })
 }
 
-/// Half of a limit: the buffer, the segments that are being written and the program need the rest.
+/// Half of a limit: the buffer, the segments that are being written and the program need the other half.
 fn share_of(limit: Option<u64>) -> usize {
     let half = limit.and_then(|limit| usize::try_from(limit / 2).ok()).unwrap_or(MOST_MEMORY_BYTES);
     half.clamp(LEAST_MEMORY_BYTES, MOST_MEMORY_BYTES)
 }
 
 impl Settings {
-    /// Reads a store's settings; a store without the file has the defaults.
+    /// Reads a store's settings. A store without the file has the defaults.
     pub(crate) fn load(root: &Path) -> Result<Self> {
         let path = root.join(FILE);
         let read = read_regular(&path, MAX_BYTES).and_then(|bytes| {
@@ -219,11 +221,7 @@ impl Settings {
         let settings: Self = toml::from_str(&text).map_err(|error| {
             Error::new(
                 ErrorKind::Settings,
-                format!(
-                    "the settings in {} are not understood: {}",
-                    path.display(),
-                    error.to_string().trim_end()
-                ),
+                format!("cannot parse the settings in {}: {}", path.display(), error.to_string().trim_end()),
             )
         })?;
         settings
@@ -232,7 +230,7 @@ impl Settings {
         Ok(settings)
     }
 
-    /// Refuses what cannot work.
+    /// Refuses settings that cannot work.
     pub(crate) fn check(&self) -> Result<()> {
         let wrong = |what: &str| Err(Error::new(ErrorKind::Settings, what.to_owned()));
         if self.flush.rows == 0 || self.flush.bytes == 0 || self.flush.age_seconds == 0 {
@@ -264,7 +262,7 @@ mod tests {
         assert_eq!(toml::from_str::<Settings>(TEMPLATE).unwrap(), Settings::default());
     }
 
-    /// The template with all its settings and sections switched on.
+    /// The template with all its settings and sections enabled.
     fn uncommented() -> String {
         let is_section = |rest: &str| rest.starts_with('[') && rest.ends_with(']');
         let text: String = TEMPLATE

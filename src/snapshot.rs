@@ -1,20 +1,20 @@
-//! A snapshot: one stable view of the store, from a query's first row to its last.
+//! A snapshot: one stable view of the store, from the first row of a query to its last.
 //!
-//! It consists of the ledger at one commit, and of the tails of all streams behind it. Facts go
-//! from a tail into the ledger while somebody looks; so that none is seen twice or not at all, a
+//! It consists of the ledger at one commit, and of the tails of all streams after that commit. Facts move
+//! from a tail into the ledger while a reader works. So that the reader sees each fact exactly once, a
 //! snapshot is taken in this order:
 //!
 //! 1. this process's own buffer is noted, and all other streams' journal files are opened;
 //! 2. the ledger's head is read;
-//! 3. of the tails only what lies behind the head counts.
+//! 3. of the tails only the facts after the head are used.
 //!
-//! A journal file that is removed between 1 and 2 is still open, and the head that covers it is
-//! newer: its facts count once. One that appears after 1 holds only facts recorded after the
-//! snapshot began. Of each stream, the newest file's end is noted first ([`claim::files`]), so that
-//! what is seen of it is a beginning of what there is.
+//! A journal file that is removed between 1 and 2 is still open, and the head that covers it is newer:
+//! its facts count once. A file that appears after 1 holds only facts that were recorded after the
+//! snapshot began. Of each stream, the newest file's end is noted first ([`claim::files`]), so that the
+//! visible part has no gaps.
 //!
-//! A snapshot pins its commit with a shared lock on the commit's file. Whoever deletes segments
-//! first asks for an exclusive lock on the commits that still name them ([`Pin`]).
+//! A snapshot pins its commit with a shared lock on the commit's file. A process that deletes segments
+//! first takes an exclusive lock on the commits that still name them ([`Pin`]).
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -32,20 +32,20 @@ use crate::journal::tail::TailReader;
 use crate::ledger::{Ledger, State, is_ledger_damage, pin_commit};
 use crate::recorder::Recorder;
 
-/// How often the head may move while it is being pinned.
+/// How often the head may move while it is being pinned, before the snapshot fails.
 const MOST_ATTEMPTS: usize = 1000;
 
-/// What a snapshot is taken of.
+/// The parts of a store that a snapshot reads.
 #[derive(Clone, Copy)]
 pub(crate) struct StoreParts<'a> {
     pub(crate) disk: &'a Disk,
     pub(crate) root: &'a Path,
     pub(crate) ledger: &'a Ledger,
-    /// Of this process, if it has the store open for writing.
+    /// The recorder of this process, if it has the store open for writing.
     pub(crate) recorder: Option<&'a Recorder>,
 }
 
-/// One stable view of a store. Cheap to share; it keeps the files it needs from being deleted.
+/// One stable view of a store. It is cheap to share, and keeps its files from being deleted.
 pub(crate) struct Snapshot {
     pub(crate) state: Arc<State>,
     /// Facts of this process that are in no segment of that state.
@@ -53,7 +53,7 @@ pub(crate) struct Snapshot {
     others: Mutex<Others>,
     /// Streams in which numbers may have been given out that are in no file.
     uncertain: BTreeSet<StreamId>,
-    /// What is damaged, in a snapshot that makes do with the rest.
+    /// The damage that was found, in a snapshot of the readable part of a store.
     damage: Option<Mutex<Vec<Error>>>,
     _pin: Option<Pin>,
 }
@@ -67,13 +67,13 @@ enum Others {
 struct StreamFiles {
     stream: StreamId,
     files: Vec<OpenJournal>,
-    /// Why its files cannot be listed.
+    /// The reason why its files cannot be listed.
     unlisted: Option<String>,
 }
 
 /// A journal file as it was when the snapshot was taken.
 struct OpenJournal {
-    /// The file and its length, or why it cannot be read.
+    /// The file and its length, or the reason why it cannot be read.
     content: Result<(File, u64), String>,
     named: JournalFile,
     same_boot: bool,
@@ -86,28 +86,28 @@ impl Snapshot {
         let explain = |error| disk.explain(error);
         let tails = Tails::open(from).map_err(explain)?;
         let (state, pin) = Pin::head(ledger).map_err(explain)?;
-        // Had another store come into the place meanwhile, its journals would be taken for ours.
+        // If another store is at the path now, its journals would be taken for this store's.
         disk.check_place()?;
-        Ok(tails.behind(state, None, Some(pin)))
+        Ok(tails.after(state, None, Some(pin)))
     }
 
-    /// Takes a snapshot of what can be read: where the ledger cannot, by what is known of it, and of damaged
-    /// journals the sound part.
+    /// Takes a snapshot of the readable part: the known state if the ledger cannot be read, and the sound
+    /// part of damaged journals.
     pub(crate) fn take_readable(from: StoreParts<'_>) -> Result<Self> {
         let StoreParts { disk, ledger, .. } = from;
         let explain = |error| disk.explain(error);
         let tails = Tails::open(from).map_err(explain)?;
         let (state, pin, damage) = match Pin::head(ledger) {
             Ok((state, pin)) => (state, Some(pin), Vec::new()),
-            // That the store itself is elsewhere by now is looked at below.
+            // Whether the store itself is in another place now is checked below.
             Err(error) if is_ledger_damage(&error) => (ledger.known(), None, vec![error]),
             Err(error) => return Err(explain(error)),
         };
         disk.check_place()?;
-        Ok(tails.behind(state, Some(damage), pin))
+        Ok(tails.after(state, Some(damage), pin))
     }
 
-    /// Notes damage in a snapshot that makes do with the rest; in another one it is an error.
+    /// Notes damage in a snapshot of the readable part; in another snapshot it is an error.
     pub(crate) fn note_damage(&self, error: Error) -> Result<()> {
         match &self.damage {
             Some(damage) if error.kind() == ErrorKind::Damaged => {
@@ -118,14 +118,13 @@ impl Snapshot {
         }
     }
 
-    /// What was found damaged so far, in a snapshot that makes do with the rest.
+    /// Takes out the damage that was found so far, in a snapshot of the readable part.
     pub(crate) fn take_damage(&self) -> Vec<Error> {
         let damage = self.damage.as_ref().map(|damage| damage.lock().unwrap_or_else(PoisonError::into_inner));
         damage.map_or_else(Vec::new, |mut damage| std::mem::take(&mut *damage))
     }
 
-    /// The facts that are in no segment: each stream's in order. Journals are read when this is
-    /// first called.
+    /// The facts that are in no segment, in order within each stream. The first call reads the journals.
     pub(crate) fn tail(&self) -> Result<Vec<Arc<Chunk>>> {
         let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
         if let Others::Files(streams) = &mut *others {
@@ -143,8 +142,8 @@ impl Snapshot {
         Ok(all)
     }
 
-    /// Whether numbers may have been given out in this stream that are in no file: its facts were only
-    /// in memory, or a power failure took them.
+    /// Whether numbers may have been given out in this stream that are in no file: its facts were only in
+    /// memory, or a power failure took them.
     pub(crate) fn may_have_lost_numbers(&self, stream: StreamId) -> bool {
         let has_ended = self.state.streams.get(&stream).is_some_and(|stream| stream.ended);
         has_ended || self.uncertain.contains(&stream)
@@ -161,8 +160,8 @@ impl Snapshot {
     }
 }
 
-/// What a snapshot looks at before the ledger: this process's own buffer, and all other streams' journal
-/// files, opened.
+/// The parts of a snapshot that are read before the ledger: this process's own buffer, and the open
+/// journal files of all other streams.
 struct Tails {
     own: Vec<Arc<Chunk>>,
     others: Vec<StreamFiles>,
@@ -190,25 +189,25 @@ impl Tails {
         Ok(Self { own, others, uncertain })
     }
 
-    /// Of the tails only what lies behind this state counts.
-    fn behind(self, state: Arc<State>, damage: Option<Vec<Error>>, pin: Option<Pin>) -> Snapshot {
+    /// Makes the snapshot: of the tails it uses only the facts after this state.
+    fn after(self, state: Arc<State>, damage: Option<Vec<Error>>, pin: Option<Pin>) -> Snapshot {
         let own = self.own.iter().filter_map(|chunk| chunk.after(state.committed(chunk.stream))).collect();
         let (others, damage) = (Mutex::new(Others::Files(self.others)), damage.map(Mutex::new));
         Snapshot { state, own, others, uncertain: self.uncertain, damage, _pin: pin }
     }
 }
 
-/// A store held still: one commit, pinned, and the tail of every stream as it was then.
+/// A store at one moment: one commit, pinned, and the tail of every stream at that time.
 pub(crate) struct Frozen {
     pub(crate) state: Arc<State>,
-    /// The facts that no segment has, by stream; also of streams that have none.
+    /// The facts that no segment has, by stream; also lists streams without such facts.
     pub(crate) tails: Vec<(StreamId, Vec<Arc<Chunk>>)>,
     _pin: Pin,
 }
 
 impl Frozen {
-    /// Holds the store as the disk has it: what this process records is read from its journal, like
-    /// everybody else's.
+    /// Freezes the store as it is on the disk: the facts of this process are read from its journal, as
+    /// those of other processes.
     pub(crate) fn take(from: StoreParts<'_>) -> Result<Self> {
         let StoreParts { disk, root, ledger, recorder } = from;
         if let Some(recorder) = recorder {
@@ -227,7 +226,7 @@ impl Frozen {
 }
 
 impl StreamFiles {
-    /// Opens a stream's journal files. That they are damaged is said when they are read.
+    /// Opens a stream's journal files. Damage is reported when they are read.
     fn open(disk: &Disk, root: &Path, stream: StreamId) -> Result<Self> {
         let listed = claim::files(&claim::folder(root, stream));
         match listed.and_then(|files| open_journals(disk, files.into_iter().rev())) {
@@ -239,7 +238,8 @@ impl StreamFiles {
         }
     }
 
-    /// Reads the files' facts behind the ledger. Damage is an error, unless it is to be noted.
+    /// Reads the files' facts after the ledger. Damage is an error, or is added to `damage` if that is
+    /// given.
     fn read(&mut self, state: &State, damage: Option<&Mutex<Vec<Error>>>) -> Result<Vec<Arc<Chunk>>> {
         let mut tail = TailReader::new(state.store, self.stream, state.committed(self.stream));
         if let Some(why) = &self.unlisted {
@@ -267,13 +267,13 @@ impl OpenJournal {
         let (file, bytes) =
             self.content.as_mut().map_err(|why| Error::new(ErrorKind::Damaged, why.clone()))?;
         let path = &self.named.path;
-        // It may have been read before, up to the damage in another file.
+        // The file may have been read before, up to the damage in another file.
         file.rewind().map_err(|error| Error::io("read the journal", path, error))?;
         source::read(file, path, *bytes)
     }
 }
 
-/// Notes damage, if it is to be noted; else it is an error, as all others are.
+/// Adds damage to `damage` if that is given. Otherwise it is an error, as all other failures.
 fn note(error: Error, damage: Option<&Mutex<Vec<Error>>>) -> Result<()> {
     match damage {
         Some(damage) if error.kind() == ErrorKind::Damaged => {
@@ -284,7 +284,7 @@ fn note(error: Error, damage: Option<&Mutex<Vec<Error>>>) -> Result<()> {
     }
 }
 
-/// Opens a stream's journal files; [`claim::files`] says why the newest first.
+/// Opens a stream's journal files, the newest first ([`claim::files`] gives the reason).
 fn open_journals(
     disk: &Disk,
     newest_first: impl Iterator<Item = claim::JournalFile>,
@@ -305,22 +305,22 @@ fn open_journals(
     Ok(open)
 }
 
-/// On a file system without locks a store can be read, and compaction elsewhere may take a query's
-/// files away: then the query fails, and says so. Said once.
+/// Warns once: on a file system without locks a store can be read, but a compaction in another process
+/// may delete the files of a query. Then the query fails with an error.
 fn say_that_nothing_is_pinned(ledger: &Path, error: &std::io::Error) {
     static SAID: std::sync::Once = std::sync::Once::new();
     SAID.call_once(|| {
         tracing::warn!(ledger = %ledger.display(), %error,
-            "the file system has no locks: the store can be read, but a compaction meanwhile may remove the files of a \
-             query, which then fails; do not compact while queries run");
+            "the file system has no locks: the store can be read, but a compaction may delete the files of a \
+             running query, which then fails; do not compact while queries run");
     });
 }
 
 /// A shared lock on the file of a commit.
 ///
-/// A maintainer that has removed segments from the ledger deletes their files only after it got
-/// an exclusive lock on every commit file that still names them. The lock is taken on a commit
-/// that is, after it was taken, still the head: so a maintainer whose commit comes later finds it.
+/// After a maintainer has removed segments from the ledger, it deletes their files only when it has an
+/// exclusive lock on every commit file that still names them. A reader takes the lock, and then checks
+/// that the commit is still the head. So a maintainer whose commit comes later finds the lock.
 pub(crate) struct Pin {
     _file: File,
 }
@@ -341,10 +341,7 @@ impl Pin {
         }
         Err(Error::new(
             ErrorKind::Contended,
-            format!(
-                "no commit in {} could be pinned: other processes keep committing",
-                ledger.folder().display()
-            ),
+            format!("cannot pin a commit in {}: other processes keep committing", ledger.folder().display()),
         ))
     }
 }

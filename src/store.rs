@@ -1,4 +1,4 @@
-//! The store: everything wired together.
+//! The store: connects all the parts.
 
 mod builder;
 mod consumers;
@@ -32,19 +32,19 @@ use crate::snapshot::Snapshot;
 pub use builder::StoreBuilder;
 pub use maintenance::{backup, recover, scan, verify, verify_at};
 
-/// How conditions of rules and holds are read.
+/// The parser for conditions of rules and holds.
 #[cfg(feature = "sql")]
 const CONDITIONS: ConditionParser = parse_condition;
 #[cfg(not(feature = "sql"))]
 const CONDITIONS: ConditionParser = |_, _| {
-    let why = "conditions need SQL, and this program was built without the feature `sql`";
+    let why = "conditions need SQL, but this program was built without the feature `sql`";
     Err(Error::new(ErrorKind::Query, why))
 };
 
 /// A store of facts, open in this process.
 ///
-/// Any number of stores, in any number of processes, may be open on one path at the same time,
-/// for writing and for reading. Dropping a store closes it.
+/// Any number of stores, in any number of processes, may be open on one path at a time, for writing and
+/// for reading. Dropping a store closes it.
 ///
 /// ```
 /// use ostracon::{Event, Json, Store};
@@ -60,7 +60,7 @@ const CONDITIONS: ConditionParser = |_, _| {
 pub struct Store {
     context: Arc<Context>,
     flusher: Mutex<Option<JoinHandle<()>>>,
-    /// Made when the first query comes.
+    /// Made when the first query is run.
     #[cfg(feature = "sql")]
     engine: OnceLock<Result<Engine, String>>,
 }
@@ -80,26 +80,25 @@ impl Store {
         StoreBuilder::default()
     }
 
-    /// Records a fact. When this returns its position, the fact is as safe as the store's
-    /// [`Durability`] promises.
+    /// Records a fact, and returns its position. When this method returns, the fact is as safe as the
+    /// store's [`Durability`] promises.
     ///
-    /// It waits for the flush only when the buffer is at its bound, and then only for a bounded
-    /// time.
+    /// It waits for the flush only when the buffer is full, and then at most
+    /// [`max_wait`](Self::max_wait).
     ///
     /// # Errors
     /// [`ErrorKind::NoSpace`] and [`ErrorKind::Io`] from the journal, [`ErrorKind::Overloaded`],
-    /// [`ErrorKind::Closed`], [`ErrorKind::InvalidFact`] for a fact over 17 MiB: the fact was not
-    /// recorded. [`ErrorKind::Moved`]: the store's folder is no longer in its place; the fact may be in the folder that
-    /// was opened, where what was acknowledged before is. [`ErrorKind::Poisoned`], or the error of the sync
-    /// that failed: whether it is there will be known when the store is opened again.
+    /// [`ErrorKind::Closed`], and [`ErrorKind::InvalidFact`] for a fact over 17 MiB: the fact was not
+    /// recorded. [`ErrorKind::Moved`]: the store's folder is no longer in its place; the fact may be in
+    /// the folder that was opened, where all acknowledged facts are. [`ErrorKind::Poisoned`], or the
+    /// error of the sync that failed: the next opening of the store shows whether the fact is there.
     pub fn record<'f>(&self, fact: impl Into<Fact<'f>>) -> Result<Position> {
         let last = self.record_all([fact])?;
         last.ok_or_else(|| Error::new(ErrorKind::InvalidFact, "no fact was given"))
     }
 
-    /// Records facts that belong together or came together: all of them or none, with one write.
-    /// They follow each other in the stream, at one `recorded_at`; the position returned is the
-    /// last one's, and `None` if there was no fact.
+    /// Records several facts with one write: all of them or none. They follow each other in the stream
+    /// and have one `recorded_at`. Returns the position of the last fact, or `None` if there was no fact.
     ///
     /// # Errors
     /// Those of [`Store::record`].
@@ -112,16 +111,18 @@ impl Store {
         recorder.record(facts)
     }
 
-    /// Records a fact from a thread that must not wait for others, such as an event loop's: it is
-    /// appended to the journal, but neither room in the buffer nor its own sync is waited for.
+    /// Records a fact from a thread that must not block, such as an event loop's thread. The fact is
+    /// appended to the journal; this method waits neither for room in the buffer nor for the fact's own
+    /// sync.
     ///
-    /// Of all syncs it waits for two alone, with the first fact, which begins the journal's first file; the
-    /// next ones are begun by the flush, before they are needed. Where the flush could not, because the disk
-    /// was full, or did not know, because an append failed half-way, the append that needs a file begins it.
-    /// So does the first append after the clock was set back by more than a minute, which begins a stream.
+    /// It waits for a sync only when it must begin a journal file. That happens at the first fact, which
+    /// waits for two syncs. Later files are begun by the flush before they are needed. If the flush could
+    /// not do that, because the disk was full or an append failed half-way, the append that needs a file
+    /// begins it. The first append after the clock was set back by more than a minute also begins a file,
+    /// in a new stream.
     ///
-    /// With [`Durability::Synced`] it is only as safe as a journaled fact until [`Store::wait`] has
-    /// returned, in whatever thread.
+    /// With [`Durability::Synced`] the fact is only as safe as a journaled fact until [`Store::wait`] has
+    /// returned, in any thread.
     ///
     /// ```
     /// # use ostracon::{Durability, Event, Json, Store};
@@ -133,7 +134,7 @@ impl Store {
     /// ```
     ///
     /// # Errors
-    /// Those of [`Store::record`]. [`ErrorKind::Overloaded`] comes at once: whoever can wait may
+    /// Those of [`Store::record`]. [`ErrorKind::Overloaded`] comes at once: a caller that can wait may
     /// then call [`Store::record`].
     pub fn append<'f>(&self, fact: impl Into<Fact<'f>>) -> Result<Position> {
         let Some(recorder) = &self.context.recorder else {
@@ -144,8 +145,8 @@ impl Store {
         position.ok_or_else(|| Error::new(ErrorKind::InvalidFact, "no fact was given"))
     }
 
-    /// [`Store::append`] that waits for room in the buffer, for at most this long, but not for the fact's own
-    /// sync. [`Store::max_wait`] is how long [`Store::record`] waits.
+    /// Works as [`Store::append`], but waits up to `most` for room in the buffer. It does not wait for
+    /// the fact's own sync. [`Store::max_wait`] is how long [`Store::record`] waits.
     ///
     /// # Errors
     /// Those of [`Store::append`].
@@ -158,23 +159,24 @@ impl Store {
         position.ok_or_else(|| Error::new(ErrorKind::InvalidFact, "no fact was given"))
     }
 
-    /// How long recording waits for room in the buffer before a fact is refused.
+    /// The longest time that recording waits for room in the buffer before it refuses a fact.
     pub fn max_wait(&self) -> Duration {
         Duration::from_millis(self.context.settings.buffer.max_wait_ms)
     }
 
-    /// Returns when a fact that this store [appended](Self::append) is as safe as the store's
+    /// Waits until a fact that this store [appended](Self::append) is as safe as the store's
     /// [`Durability`] promises.
     ///
     /// # Errors
-    /// [`ErrorKind::Poisoned`], or the error of the sync that failed: whether the fact is there
-    /// will be known when the store is opened again. [`ErrorKind::Refused`] for the fact of another
-    /// stream.
+    /// [`ErrorKind::Poisoned`], or the error of the sync that failed: the next opening of the store shows
+    /// whether the fact is there. [`ErrorKind::Refused`] for a fact of another stream.
     pub fn wait(&self, position: Position) -> Result<()> {
         let recorder = self.context.recorder.as_ref().filter(|own| own.has(position.stream));
         let Some(recorder) = recorder else {
-            let why =
-                format!("stream {} is not this store's own; its facts are not awaited", position.stream);
+            let why = format!(
+                "stream {} is not the stream of this open store: cannot wait for its facts",
+                position.stream
+            );
             return Err(Error::new(ErrorKind::Refused, why));
         };
         let waited = recorder.wait(position.stream, position.seq);
@@ -184,30 +186,31 @@ impl Store {
         waited
     }
 
-    /// Puts everything recorded so far into segments, and commits it.
+    /// Writes all facts that were recorded so far into segments, and commits them.
     ///
     /// # Errors
-    /// Whatever kept it from being written. The facts then stay in the journal, and the flush is
-    /// tried again.
+    /// The reason why the facts could not be written. They stay in the journal, and the flush is tried
+    /// again.
     pub fn flush(&self) -> Result<()> {
         let Some(recorder) = &self.context.recorder else { return Ok(()) };
         recorder.seal()?;
         flush::flush_sealed(&self.context, recorder)
     }
 
-    /// Flushes, takes no more facts and gives the stream back. Reading still works. To close
-    /// again does nothing.
+    /// Flushes, stops recording and releases the stream. Reading still works. Closing a closed store does
+    /// nothing.
     ///
     /// # Errors
-    /// Those of [`Store::flush`]; the store is closed all the same, and the facts are in the
-    /// journal, from which the next store to be opened for writing flushes them.
+    /// Those of [`Store::flush`]. The store is closed all the same, and the facts are in the journal: the
+    /// next store that is opened for writing flushes them.
     pub fn close(&self) -> Result<()> {
         let Some(recorder) = &self.context.recorder else { return Ok(()) };
         recorder.close();
-        // Held to the end: who closes at the same time returns when it is closed.
+        // Held to the end: a second call at the same time returns when the store is closed.
         let mut flusher = self.flusher.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(thread) = flusher.take() else { return Ok(()) };
-        let stopped = thread.join().map_err(|_| Error::new(ErrorKind::Io, "the flush's thread panicked"));
+        let stopped =
+            thread.join().map_err(|_| Error::new(ErrorKind::Io, "the thread of the flush panicked"));
         let result = self.flush();
         recorder.give_back();
         result.and(stopped)
@@ -218,12 +221,12 @@ impl Store {
         &self.context.root
     }
 
-    /// How safe a fact is when [`Store::record`] returns, as the builder or `ostracon.toml` says.
+    /// How safe a fact is when [`Store::record`] returns, as set by the builder or `ostracon.toml`.
     pub fn durability(&self) -> Durability {
         self.context.settings.durability
     }
 
-    /// What this process did with the store so far. Never fails.
+    /// Counters of this process's work with the store so far. Never fails.
     pub fn metrics(&self) -> MetricsSnapshot {
         self.context.metrics.snapshot()
     }

@@ -1,4 +1,4 @@
-//! A store in numbers.
+//! Counts the contents of a store.
 
 use std::path::Path;
 
@@ -13,12 +13,12 @@ use crate::maintain::inventory::is_owned;
 use crate::retention::hidden;
 use crate::snapshot::Snapshot;
 
-/// What is in a store, in numbers: over all processes, and all time.
+/// Counts of a store's contents, over all processes and all time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Summary {
     kinds: [KindSummary; 3],
-    /// Facts that are in no segment yet.
+    /// Facts that are not in a segment yet.
     pub unflushed: u64,
     /// Streams that ever had a fact.
     pub streams: u64,
@@ -26,24 +26,24 @@ pub struct Summary {
     pub commits: u64,
 }
 
-/// What is in one table, in numbers.
+/// Counts of one table's contents.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KindSummary {
-    /// Facts, flushed and unflushed.
+    /// Facts in the table, flushed and unflushed.
     pub facts: u64,
-    /// Of these, facts that rules of retention hide from every query until a compaction drops them; `None` if that
+    /// Facts that retention rules hide from every query until a compaction drops them; `None` if that
     /// could not be found out.
     pub hidden: Option<u64>,
-    /// Live segments.
+    /// Live segments of the table.
     pub segments: u64,
-    /// Bytes of these.
+    /// Bytes of the table's live segments.
     pub segment_bytes: u64,
-    /// Bytes of the flushed facts as JSON lines.
+    /// Bytes of the table's flushed facts as JSON lines.
     pub fact_bytes: u64,
-    /// The earliest `at` of a fact.
+    /// The earliest `at` of a fact in the table.
     pub first_at: Option<UnixNanos>,
-    /// The latest `at` of a fact.
+    /// The latest `at` of a fact in the table.
     pub last_at: Option<UnixNanos>,
 }
 
@@ -55,12 +55,12 @@ impl KindSummary {
 }
 
 impl Summary {
-    /// Of one kind.
+    /// The counts of one kind.
     pub fn of(&self, kind: Kind) -> KindSummary {
         self.kinds.get(kind.index()).copied().unwrap_or_default()
     }
 
-    /// Facts of all kinds that rules of retention hide; `None` if that could not be found out.
+    /// Facts of all kinds that retention rules hide; `None` if that could not be found out.
     pub fn hidden(&self) -> Option<u64> {
         self.kinds.iter().map(|kind| kind.hidden).sum()
     }
@@ -71,7 +71,7 @@ impl Summary {
     }
 }
 
-/// Counts what is there now, from the ledger and the unflushed tail.
+/// Counts the facts that are there now, from the ledger and the unflushed tail.
 pub(crate) fn summarize(context: &Context) -> Result<Summary> {
     let snapshot = context.snapshot()?;
     let tail = snapshot.tail()?;
@@ -106,7 +106,7 @@ fn hidden_now(context: &Context, snapshot: &Snapshot) -> Result<[u64; 3]> {
     hidden(&context.root, &context.selection(snapshot, context.now())?, snapshot)
 }
 
-/// The streams that a process has open for writing now, as far as they have a journal.
+/// The streams that a process has open for writing now, if they have a journal.
 pub(crate) fn live_streams(root: &Path) -> Result<Vec<StreamId>> {
     let mut live = Vec::new();
     for stream in claim::streams(root)? {
@@ -122,11 +122,11 @@ fn times(rows: &RecordBatch) -> Vec<i64> {
     let column = |name| {
         rows.column_by_name(name).and_then(|column| column.as_primitive_opt::<TimestampNanosecondType>())
     };
-    let (given, told, recorded) = (column("wall_time"), column("timestamp"), column("recorded_at"));
+    let (given, timestamp, recorded) = (column("wall_time"), column("timestamp"), column("recorded_at"));
     let value = |column: Option<&TimestampNanosecondArray>, row| {
         column.filter(|column| column.is_valid(row)).map(|column| column.value(row))
     };
     (0..rows.num_rows())
-        .filter_map(|row| wall_time(value(given, row), value(told, row), value(recorded, row)))
+        .filter_map(|row| wall_time(value(given, row), value(timestamp, row), value(recorded, row)))
         .collect()
 }

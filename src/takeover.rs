@@ -1,26 +1,27 @@
-//! Opening for writing: claiming a stream, and taking over what dead processes left.
+//! Opening for writing: claims a stream, and takes over the facts of dead processes.
 //!
-//! A stream whose lock is free and whose folder has journal files belonged to a process that
-//! died. Its facts are read and handed to the flush; its journal files go when the ledger covers
-//! them. The opener goes on with the stream, unless facts may be gone, and with them numbers that
-//! somebody has seen: because the machine has restarted, and they were never synced; because they were
-//! acknowledged before the journal had them; because the journal ends within a frame, or lacks facts that it
-//! may have had, as one that was cut does; or because segments have higher numbers than the ledger knows of, as
-//! in a copy whose ledger is older than its segments. So that no number names two facts, such a stream ends.
+//! If the lock of a stream is free and its folder has journal files, its process died. Its facts are read
+//! and passed to the flush; its journal files are removed when the ledger covers them. The new writer
+//! continues with the stream, unless facts may be lost whose numbers were seen. That is possible if the
+//! machine has restarted and the facts were never synced; if they were acknowledged before the journal
+//! had them; if the journal ends within a frame, or may have been cut; or if segments have higher numbers
+//! than the ledger, as in a copy whose ledger is older than its segments. Such a stream ends, so that no
+//! number names two facts.
 //!
-//! An opener that promises the disk goes on with no stream that has facts left to flush: its own
-//! would come behind these, and if the power failed, theirs might be there and these not.
+//! A new writer with durability `Synced` does not continue with a stream that has facts left to flush.
+//! Its own facts would come after these, and after a power failure its facts might be there and the
+//! earlier ones not.
 //!
 //! A stream with a damaged journal is left alone, for `recover`.
 //!
-//! # A backup that is recorded into
+//! # Recording into a backup
 //!
-//! A backup and its original may both go on recording, and both begin streams. So that neither gives
-//! out the other's numbers, the first writer of a backup ends the streams that it finds there, and
-//! begins its own far above the highest one ([`stream_apart`]). Nobody else gets near: the original,
-//! and other copies of the same backup, would have to begin tens of thousands of streams. That a store
-//! is a backup which nobody has recorded into is seen by its journal files, which only a writer removes,
-//! after its own stream has a folder.
+//! A backup and its original may both be recorded into, and both begin streams. So that neither gives out
+//! the other's numbers, the first writer of a backup ends the streams that it finds there, and begins its
+//! own far above the highest one ([`stream_apart`]). No other store gets near: the original, and other
+//! copies of the backup, would have to begin tens of thousands of streams. A backup that was not recorded
+//! into is recognised by its journal files: only a writer removes them, after its own stream has a
+//! folder.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -47,7 +48,7 @@ use crate::recorder::{Sealed, is_ahead};
 use crate::segment;
 use crate::settings::Durability;
 
-/// A stream to append to, and what has to be flushed first.
+/// A stream to append to, and the facts that must be flushed first.
 pub(crate) struct OpenedStream {
     pub(crate) claim: Claim,
     pub(crate) journal: Journal,
@@ -57,7 +58,7 @@ pub(crate) struct OpenedStream {
     pub(crate) sealed: VecDeque<Arc<Sealed>>,
 }
 
-/// Claims a free stream and takes over what was left.
+/// Claims a free stream and takes over the files of dead processes.
 pub(crate) fn open_stream(
     disk: &Disk,
     root: &Path,
@@ -66,7 +67,7 @@ pub(crate) fn open_stream(
     now: UnixNanos,
     replayed: &AtomicU64,
 ) -> Result<OpenedStream> {
-    // What others have published, and perhaps not lived to sync, is built upon from here on.
+    // From here on, this process builds on commits that others may have published but not synced.
     let attempt = |folder: &Path, error| Error::io("open the store with", folder, error);
     ledger.sync().map_err(|error| attempt(ledger.folder(), error))?;
     let journal = root.join("journal");
@@ -79,7 +80,7 @@ pub(crate) fn open_stream(
         let files = match claim::files(&claim::folder(root, stream)) {
             Ok(files) => files,
             Err(error) if is_left_for_recover(&error, stream) => continue,
-            // Another user's, which is passed by below.
+            // It belongs to another user, and is skipped below.
             Err(_) if claim::try_claim(disk, root, stream)?.is_none() => continue,
             Err(error) => return Err(error),
         };
@@ -87,7 +88,8 @@ pub(crate) fn open_stream(
             continue;
         }
         let Some(claim) = claim::try_claim(disk, root, stream)? else { continue };
-        // Only now: the last owner may have committed, and removed files, until it let go.
+        // Not earlier: the last owner may have committed, and removed files, until it released the
+        // stream.
         let state = ledger.refresh()?;
         let files = claim::files(&claim.folder)?;
         let left = match leftovers(disk, &state, stream, &files) {
@@ -100,27 +102,27 @@ pub(crate) fn open_stream(
         let gave_up = LostFacts::in_files(ledger, &state, stream, &files);
         if gave_up == LostFacts::Known {
             tracing::warn!(%stream,
-                "journal files of a stream have facts that an earlier recovery gave up as lost; they are left alone, and \
-                 `ostracon recover` makes the facts part of the store again");
+                "journal files of a stream have facts that an earlier recovery gave up as lost; they are \
+                 left alone, and `ostracon recover` makes the facts part of the store again");
             continue;
         }
         let unnamed = if ended { Seq(0) } else { segment::highest_unnamed(root, &state, stream)? };
         if unnamed > left.last {
             tracing::warn!(%stream, newest = %left.last, %unnamed,
-                "segments that no commit names have facts of a stream after the newest one that is known; the stream is not \
-                 gone on with, and `ostracon recover` brings the facts back");
+                "segments that no commit names have facts of a stream after the newest one in the ledger; \
+                 the stream is not continued, and `ostracon recover` restores the facts");
         }
         let numbers_lost = left.numbers_lost || unnamed > left.last;
-        // A clock that was far ahead would keep this stream's time from going on.
+        // If the clock was far ahead, the time of this stream would stand still.
         let timely = !is_ahead(left.last_recorded_at, now);
         if !timely && !ended {
-            // A scan says so, too.
+            // A scan reports it, too.
             tracing::debug!(%stream, newest = %left.last_recorded_at, %now,
-                "the newest fact of a stream was recorded later than now: the clock was ahead then, or is behind now; \
-                 the stream is not gone on with");
+                "the newest fact of a stream was recorded later than now: the clock was ahead then, or is \
+                 late now; the stream is not continued");
         }
-        // Facts that are synced must not come behind others that a power failure may take; and a
-        // sync of these proves nothing, if one has failed before.
+        // Synced facts must not come after facts that a power failure may take. And a sync of the earlier
+        // facts proves nothing, if one has failed before.
         let on_disk = durability != Durability::Synced || left.chunks.is_empty();
         let next_number = claim::next_number(&files);
         let usable = own.is_none() && !ended && timely && on_disk && !numbers_lost;
@@ -152,11 +154,11 @@ pub(crate) fn open_stream(
     Ok(OpenedStream { claim, journal, last, last_recorded_at, sealed })
 }
 
-/// Whether an error is of this one stream's files. The other streams are opened all the same.
+/// Whether an error concerns only this stream's files. The other streams are opened all the same.
 fn is_left_for_recover(error: &Error, stream: StreamId) -> bool {
     let is_damaged = error.kind() == ErrorKind::Damaged;
     if is_damaged {
-        tracing::warn!(%error, %stream, "the stream is left for recover");
+        tracing::warn!(%error, %stream, "the stream is left for `ostracon recover`");
     }
     is_damaged
 }
@@ -169,8 +171,8 @@ pub(crate) fn begin_stream(disk: &Disk, root: &Path, ledger: &Ledger) -> Result<
     Ok((claim, journal))
 }
 
-/// Claims a stream that nothing readable in the store tells of, where the ledger cannot be read: what
-/// other streams have left is not touched.
+/// Claims a stream that no readable part of the store names, if the ledger cannot be read. The files of
+/// other streams are not touched.
 pub(crate) fn open_apart(disk: &Disk, root: &Path, ledger: &Ledger, highest: u32) -> Result<OpenedStream> {
     let folders = claim::streams(root)?;
     let newest = folders.last().map_or(0, |stream| stream.0).max(highest);
@@ -191,13 +193,13 @@ fn new_stream(
     loop {
         newest = match newest.checked_add(1).filter(|n| i32::try_from(*n).is_ok()) {
             Some(next) => next,
-            // The highest number is used: then the lowest that is free.
+            // The highest number is used: take the lowest free one.
             None if !from_the_lowest => {
                 from_the_lowest = true;
                 1
             }
             None => {
-                let why = "the store has no stream numbers left; its journal folder is not sound";
+                let why = "the store has no stream numbers left; its journal folder is damaged";
                 return Err(Error::new(ErrorKind::Damaged, why));
             }
         };
@@ -206,7 +208,7 @@ fn new_stream(
             continue;
         }
         let Some(claim) = claim::try_claim(disk, root, stream)? else { continue };
-        // Another process may have had it, and left, between the listing and the claim.
+        // Another process may have owned and released the stream between the listing and the claim.
         let state = if ledger.is_unreadable() { ledger.known() } else { ledger.refresh()? };
         let is_used = state.streams.contains_key(&stream)
             || !claim::files(&claim.folder)?.is_empty()
@@ -225,7 +227,7 @@ fn is_unused_backup(root: &Path) -> Result<bool> {
     for stream in claim::streams(root)? {
         match claim::files(&claim::folder(root, stream)) {
             Ok(files) if files.iter().any(JournalFile::is_of_backup) => return Ok(true),
-            // Another user's folder, or a link to one that is not mounted.
+            // Another user's folder, or a link to a folder that is not mounted.
             Err(error) if error.is_denied() || error.kind() == ErrorKind::Damaged => {}
             files => drop(files?),
         }
@@ -233,27 +235,28 @@ fn is_unused_backup(root: &Path) -> Result<bool> {
     Ok(false)
 }
 
-/// How many stream numbers, at least, are left to the store that a backup was made of.
+/// The least number of stream numbers that are left for the original of a backup.
 const LEFT_TO_THE_ORIGINAL: u32 = 1 << 16;
-/// How many numbers a backup chooses its first stream from, so that two copies of it rarely choose the same.
+/// The range of numbers for the first stream of a backup, so that two copies of it rarely choose the same
+/// number.
 const CHOICES: u128 = 1 << 21;
 
-/// A number far above this one; where there is no such number, this one.
+/// A number far above this one; this one, if there is no such number.
 fn stream_apart(newest: u32, random: u128) -> u32 {
     let choice = u32::try_from(random % CHOICES).unwrap_or_default();
     let apart = newest.saturating_add(LEFT_TO_THE_ORIGINAL).saturating_add(choice);
-    // A stream is a 32-bit integer in SQL, and other streams follow.
+    // A stream is a 32-bit integer in SQL, and more streams may follow.
     if apart < i32::MAX.unsigned_abs() - LEFT_TO_THE_ORIGINAL { apart } else { newest }
 }
 
-/// Removes the journal files of a dead process's stream whose facts the ledger covers. Returns how
-/// many, and how many bytes.
+/// Removes the journal files of a dead process's stream whose facts the ledger covers. Returns the number
+/// of files and of bytes.
 ///
-/// If it covers all of them, the stream is left as an opener would that goes on with another: where
-/// numbers may have been given out that are in no file, it ends. If not, the files that are left must
-/// tell that still; so a file goes only where they have nothing to tell. A backup's files stay for its
-/// first writer.
-/// Nor does one go whose covered facts `may_go` says no to: the segments that have them are damaged.
+/// If the ledger covers all facts of the stream, the stream is left as a writer leaves it that continues
+/// with another stream: it ends if numbers may have been given out that are in no file. If not, the
+/// remaining files must still show that; so a file is removed only if the files show no such loss. A
+/// backup's files stay for its first writer. A file also stays if `may_go` refuses its covered facts,
+/// because the segments that have them are damaged.
 pub(crate) fn retire_covered(
     context: &Context,
     stream: StreamId,
@@ -272,7 +275,7 @@ pub(crate) fn retire_covered(
     }
     let left = match leftovers(&context.disk, &state, stream, &files) {
         Ok(left) => left,
-        // It is left for recover.
+        // It is left for `recover`.
         Err(error) if error.kind() == ErrorKind::Damaged => return Ok((0, 0)),
         Err(error) => return Err(error),
     };
@@ -295,7 +298,7 @@ pub(crate) fn retire_covered(
             keep_aside: kept_aside(left.keep_aside, gave_up, &files),
             claim: Some(claim),
         };
-        flush::flush_left(context, &Arc::new(sealed))?;
+        flush::flush_taken_over(context, &Arc::new(sealed))?;
     } else if !left.numbers_lost && gave_up == LostFacts::None {
         let header = FileHeader { stream, store: state.store };
         for file in &files {
@@ -314,7 +317,7 @@ pub(crate) fn retire_covered(
     Ok((gone.len() as u64, gone.iter().sum()))
 }
 
-/// The files that are kept in `quarantine/` before they go.
+/// The files that are kept in `quarantine/` before they are removed.
 fn kept_aside(mut kept: Vec<PathBuf>, lost: LostFacts, files: &[JournalFile]) -> Vec<PathBuf> {
     if lost == LostFacts::Possible {
         kept = files.iter().map(|file| file.path.clone()).collect();
@@ -322,13 +325,14 @@ fn kept_aside(mut kept: Vec<PathBuf>, lost: LostFacts, files: &[JournalFile]) ->
     kept
 }
 
-/// What the ledger lost of a stream that ended, and its journal files may have: they were put back.
+/// Lost facts of an ended stream that its journal files may have, because the files were put back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum LostFacts {
     None,
-    /// Facts whose numbers a salvage lost. `recover` restores them from these files.
+    /// Facts that a salvage gave up as lost. `recover` restores them from these files.
     Known,
-    /// A rebuilt ledger does not know all numbers that it lost: facts of covered numbers may be among them.
+    /// A rebuilt ledger does not know all numbers that it lost: the files may have facts with covered
+    /// numbers.
     Possible,
 }
 
@@ -338,7 +342,7 @@ impl LostFacts {
         if !ended || state.unaccounted == 0 || files.is_empty() {
             return Self::None;
         }
-        // Where commits cannot be read, no file goes that `recover` may need.
+        // If commits cannot be read, `recover` may need every file, so none is removed.
         let Ok(lost) = ledger.lost_numbers(state) else { return Self::Known };
         let has_unknown = lost.count() < state.unaccounted;
         if !has_unknown && !lost.has_some_of(stream) {
@@ -352,7 +356,7 @@ impl LostFacts {
             if FileHeader::decode(&bytes).is_ok_and(|found| found != header) {
                 continue;
             }
-            // Also behind damage.
+            // Also after damage.
             let facts = sound(&bytes).facts;
             if facts.iter().any(|frame| lost.contains(stream, frame.seq)) {
                 return Self::Known;
@@ -384,14 +388,14 @@ fn covered(files: &[JournalFile], header: FileHeader, committed: Seq) -> Result<
     Ok(covered)
 }
 
-/// What a stream's journal files hold beyond the ledger.
+/// The facts of a stream's journal files that the ledger does not cover.
 struct Leftovers {
     chunks: Vec<Arc<Chunk>>,
     last: Seq,
     last_recorded_at: UnixNanos,
     /// Numbers may have been given out that are in no file.
     numbers_lost: bool,
-    /// Files that hold more than could be read.
+    /// Files with bytes that could not be read.
     keep_aside: Vec<PathBuf>,
 }
 

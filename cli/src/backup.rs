@@ -1,4 +1,4 @@
-//! `ostracon backup`: a second store with the same facts, while the first is in use.
+//! `ostracon backup`: copy a store while it is in use.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -9,15 +9,15 @@ use super::arguments::StoreArg;
 use super::print::grouped;
 use super::scan::counted;
 
-/// Make a second store with the same facts, while writers go on.
+/// Make a second store with identical facts, while writers go on.
 ///
-/// A backup is a store: it can be read as it is, and to restore it is to copy it to where it is wanted
-/// (`ostracon backup BACKUP STORE`). A new one is there whole or not at all. With --incremental an
-/// existing one gets what it lacks, and keeps what its older commits need.
+/// A backup is a store. You can read it directly, or restore it by a backup in the other direction (`ostracon
+/// backup BACKUP STORE`). A new backup is complete, or it is not there at all. With --incremental, an
+/// existing backup gets the files that it lacks, and keeps the files that its older commits need.
 ///
-/// Segments are linked where the backup is on the same file system: that takes no space, but protects
-/// from deletion only, not from the disk. Facts that only memory was promised for (durability
-/// "buffered", in another process) are in it once they are in the journal.
+/// On one file system, segments are linked. A link takes no space, but it protects only from deletion, not
+/// from a broken disk. Facts that another process keeps in memory (durability "buffered") are in the backup
+/// once they are in the journal.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example:\n  ostracon backup facts/ /backup/facts --incremental\n  ostracon backup /backup/facts restored/ --at-commit 42"
@@ -26,22 +26,22 @@ use super::scan::counted;
 pub(super) struct Args {
     #[command(flatten)]
     store: StoreArg,
-    /// Where the backup is made: nothing, or an empty folder, unless --incremental
+    /// The folder of the backup; without --incremental it must be new or empty
     target: PathBuf,
-    /// Add to the backup that is there already, if there is one
+    /// Update the backup if there is one, else make a new one
     #[arg(long, conflicts_with = "at_commit")]
     incremental: bool,
-    /// The store as it was after this commit (`ostracon head` tells the newest), with the facts that
-    /// were in segments then
+    /// Back up the store as it was after this commit, with the facts that were in segments then; `ostracon
+    /// head` prints the newest commit
     #[arg(long, value_name = "NUMBER")]
     at_commit: Option<u64>,
-    /// Copy segments also where they could be linked
+    /// Copy segments even if they could be linked
     #[arg(long)]
     copy: bool,
-    /// Read also what is in the backup already, and put again what is damaged
+    /// Also read the files that the backup already has, and replace damaged ones
     #[arg(long)]
     verify: bool,
-    /// The report as one JSON object
+    /// Print the report as one JSON object
     #[arg(long)]
     json: bool,
 }
@@ -80,7 +80,8 @@ fn text(report: &BackupReport) -> String {
         );
     }
     for path in &report.left_out {
-        text += &format!("\nleft out: {path} is damaged in the store; `ostracon recover` moves it aside");
+        text +=
+            &format!("\nleft out: {path} is damaged in the store; `ostracon recover` moves it to quarantine");
     }
     text
 }

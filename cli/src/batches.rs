@@ -1,4 +1,4 @@
-//! The rows of an answer, batch by batch: from the library, or from what was kept.
+//! The rows of an answer, batch by batch: from the library, or from memory.
 
 use std::pin::Pin;
 
@@ -7,7 +7,7 @@ use arrow::datatypes::SchemaRef;
 use futures::stream::{self, Stream, StreamExt};
 use ostracon::AnswerStream;
 
-/// Batches of rows of one schema, as they come.
+/// Batches of rows with one schema, in the order in which they arrive.
 pub(crate) struct Batches {
     schema: SchemaRef,
     batches: Pin<Box<dyn Stream<Item = anyhow::Result<RecordBatch>> + Send>>,
@@ -21,8 +21,8 @@ impl Batches {
         Self { schema, batches: Box::pin(batches) }
     }
 
-    /// Rows that are there already.
-    pub(crate) fn kept(schema: SchemaRef, batches: Vec<RecordBatch>) -> Self {
+    /// Batches that are in memory already.
+    pub(crate) fn from_memory(schema: SchemaRef, batches: Vec<RecordBatch>) -> Self {
         Self::new(schema, stream::iter(batches.into_iter().map(Ok)))
     }
 

@@ -1,4 +1,4 @@
-//! `ostracon compact`: small segments into large ones, and away with what is not kept.
+//! `ostracon compact`: merges small segments, and drops facts that are not kept.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -8,11 +8,11 @@ use ostracon::{CompactOptions, CompactReport, Kind, Store};
 use super::arguments::StoreArg;
 use super::print::grouped;
 
-/// Merge small segments into large ones, and drop for good what retention does not keep.
+/// Merge small segments into large ones, and drop for good the facts that retention does not keep.
 ///
-/// Facts can be recorded and read meanwhile. One commit changes the store, at the end: until then
-/// Ctrl-C leaves it as it was, and the files of the unfinished work go with the next compaction.
-/// Files that a query is still reading go with the next one, too.
+/// Other processes can record and read facts at the same time. One commit changes the store, at the end.
+/// Before that commit, Ctrl-C leaves the store as it was. The next compaction removes the files of the
+/// unfinished work, and the files that a query is still reading now.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example:\n  ostracon compact facts/ --dry-run\n  ostracon compact facts/ --kind events --target-size 256M"
@@ -20,19 +20,19 @@ use super::print::grouped;
 pub(super) struct Args {
     #[command(flatten)]
     store: StoreArg,
-    /// Only tell what would be done
+    /// Report what would be done, and change nothing
     #[arg(long)]
     dry_run: bool,
-    /// Only this kind: events, audits or dead-letters
+    /// Compact only this kind: events, audits or dead-letters
     #[arg(long, value_parser = kind)]
     kind: Option<Kind>,
-    /// How large segments are to become: bytes, or with K, M or G
+    /// The size that segments should reach: a number of bytes, or a number with K, M or G
     #[arg(long, value_name = "SIZE", value_parser = size, default_value = "128M")]
     target_size: u64,
-    /// Drop facts although the clock seems to have jumped ahead
+    /// Drop facts even if the clock seems to have jumped ahead
     #[arg(long)]
     insist: bool,
-    /// The report as one JSON object
+    /// Print the report as one JSON object
     #[arg(long)]
     json: bool,
 }
@@ -40,7 +40,7 @@ pub(super) struct Args {
 fn kind(text: &str) -> Result<Kind, String> {
     let named = |kind: &Kind| kind.table() == text.replace('-', "_") || kind.tag() == text.replace('-', "_");
     let found = Kind::ALL.into_iter().find(named);
-    found.ok_or_else(|| "it is none of events, audits, dead-letters".to_owned())
+    found.ok_or_else(|| "use events, audits or dead-letters".to_owned())
 }
 
 /// `134217728`, `128M`, `128MiB`.
@@ -52,10 +52,12 @@ fn size(text: &str) -> Result<u64, String> {
         "K" | "k" | "KiB" => 10,
         "M" | "MiB" => 20,
         "G" | "GiB" => 30,
-        _ => return Err("a size is a number of bytes, or has K, M or G behind it".to_owned()),
+        _ => return Err("a size is a number of bytes, or a number followed by K, M or G".to_owned()),
     };
     let bytes = number.parse::<u64>().ok().and_then(|number| number.checked_mul(1 << shift));
-    bytes.filter(|bytes| *bytes > 0).ok_or_else(|| "a size is at least 1 byte, and has a number".to_owned())
+    bytes
+        .filter(|bytes| *bytes > 0)
+        .ok_or_else(|| "a size is a whole number, at least 1 byte and less than 2^64 bytes".to_owned())
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
@@ -84,7 +86,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     if args.json {
         writeln!(out, "{}", serde_json::to_string(&report)?)?;
     } else {
-        write!(out, "{}", told(&report))?;
+        write!(out, "{}", report_text(&report))?;
     }
     Ok(())
 }
@@ -101,10 +103,12 @@ fn progress() -> ProgressBar {
 }
 
 /// The report for people.
-fn told(report: &CompactReport) -> String {
+fn report_text(report: &CompactReport) -> String {
     let seconds = report.elapsed.as_secs_f64();
     let mut text = match (report.dry_run, report.commit) {
-        (true, _) => format!("looked in {seconds:.1} s; this is what would be done\n"),
+        (true, _) => format!(
+            "nothing was changed; after {seconds:.1} s, this is the result that a compaction would have\n"
+        ),
         (false, Some(commit)) => format!("compacted in {seconds:.1} s, by commit {commit}\n"),
         (false, None) => format!("nothing to merge and nothing to drop, in {seconds:.1} s\n"),
     };
@@ -129,7 +133,7 @@ fn told(report: &CompactReport) -> String {
     for gone in &report.unacknowledged {
         let would_be = if report.dry_run { "would be" } else { "were" };
         text += &format!(
-            "warning    {:>16} {} of these {would_be} dropped before the consumer group {:?} acknowledged them\n",
+            "warning    {:>16} {} {would_be} dropped before the consumer group {:?} acknowledged them\n",
             grouped(gone.facts),
             gone.kind.table().replace('_', " "),
             gone.group
@@ -145,8 +149,8 @@ fn told(report: &CompactReport) -> String {
     }
     if report.files_waiting > 0 {
         text += &format!(
-            "waiting    {:>16} {}, {} bytes, for queries that may still be reading; the next compaction removes what \
-             then waits for nobody\n",
+            "waiting    {:>16} {}, {} bytes, for queries that may still be reading; the next compaction \
+             removes the files that no query reads any more\n",
             grouped(report.files_waiting),
             files(report.files_waiting),
             grouped(report.bytes_waiting)

@@ -1,4 +1,4 @@
-//! `ostracon consume`: facts for one of several who share the work.
+//! `ostracon consume`: delivers facts to one consumer of a group.
 
 use std::io::{BufWriter, Write};
 use std::process::ExitCode;
@@ -10,17 +10,17 @@ use super::print::say;
 use super::sql::duration;
 use ostracon::{ConsumerGroup, Fact, Recorded, StartAt, Store};
 
-/// How often a store that is followed is looked at again.
+/// How long to wait before a followed store is read again.
 const POLL: Duration = Duration::from_millis(200);
-/// Facts that are delivered, and acknowledged, at once.
+/// The number of facts that are delivered, and acknowledged, at once.
 const BATCH: usize = 1000;
 
-/// Consume facts as one of a group, each fact once among all of them.
+/// Consume facts as a member of a consumer group.
 ///
-/// A group is a place in the facts of one kind that the store remembers. Each fact goes to one of
-/// the group's consumers, and is pending until it is acknowledged: here with --ack, once its line has
-/// been written out, or later by `ostracon group ack`. First comes what this consumer was given
-/// earlier and nobody acknowledged, so that nothing is lost whatever is killed; a fact may then come twice.
+/// A consumer group is a place in the facts of one kind; the store remembers it. Each fact goes to one
+/// consumer of the group, and is pending until it is acknowledged: with --ack once its line has been written,
+/// or later by `ostracon group ack`. First come the facts that this consumer got earlier and that are still
+/// pending. So no fact is lost if a process is killed, but a fact may then come twice.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example:\n  ostracon consume facts/ shippers --consumer worker-1 --ack --follow | ship-to-somewhere"
@@ -28,28 +28,28 @@ const BATCH: usize = 1000;
 pub(super) struct Args {
     #[command(flatten)]
     store: StoreArg,
-    /// The group; it is made if it is not there
+    /// The name of the group; it is created if it does not exist
     group: String,
-    /// The kind of facts
+    /// The kind of facts to consume
     #[arg(long, value_enum, default_value = "events")]
     kind: KindArg,
-    /// Who consumes; each of several has a name of its own
+    /// The name of this consumer; each consumer of a group needs its own name
     #[arg(long, value_name = "NAME", default_value = "consumer")]
     consumer: String,
-    /// At most so many facts
+    /// Stop after this number of facts
     #[arg(short = 'n', long, value_name = "N")]
     count: Option<usize>,
-    /// Acknowledge facts once they have been written out
+    /// Acknowledge facts once they have been written
     #[arg(long)]
     ack: bool,
-    /// Wait for more
+    /// Wait for new facts instead of ending
     #[arg(short, long)]
     follow: bool,
-    /// Also take over what other consumers left pending for so long, as 5m
+    /// Also take over facts that other consumers have left pending for this time, for example 5m
     #[arg(long, value_name = "TIME", value_parser = duration)]
     claim_idle: Option<Duration>,
-    /// Where a group begins that is made now: 0 (the first fact), $ (with the next one), or behind a
-    /// cursor, as 1:120,2:77
+    /// Where a new group begins: 0 (at the first fact), $ (at the next new fact), or after a cursor, for
+    /// example 1:120,2:77
     #[arg(long, value_name = "PLACE", default_value = "0")]
     start: StartAt,
 }
@@ -59,9 +59,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let store = Store::builder().access(ostracon::Access::Maintain).open(&args.store.store)?;
     let group = store.consumer_group(args.kind.kind(), &args.group)?;
     if group.create(args.start.clone())? {
-        say(&format!("the group {:?} is new", args.group));
+        say(&format!("the group {:?} is created", args.group));
     }
-    let mut consuming = Consuming {
+    let mut delivery = Delivery {
         args,
         group: &group,
         left: args.count.unwrap_or(usize::MAX),
@@ -69,44 +69,44 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     };
     let begun = Instant::now();
     let mut after = None;
-    consuming.each(|group, most| {
+    delivery.each(|group, most| {
         let facts = group.pending(&args.consumer, after, most)?;
         after = facts.last().map(|fact| fact.position.id()).or(after);
         Ok(facts)
     })?;
     if let Some(idle) = args.claim_idle {
-        // Not what this very run has been given.
-        consuming.each(|group, most| {
+        // Leave out the facts that this run itself has been given.
+        delivery.each(|group, most| {
             let idle = idle.max(begun.elapsed() + Duration::from_millis(1));
             group.claim_idle(&args.consumer, idle, most)
         })?;
     }
     loop {
-        consuming.each(|group, most| group.consume(&args.consumer, most))?;
+        delivery.each(|group, most| group.consume(&args.consumer, most))?;
         if let Some(idle) = args.claim_idle.filter(|_| args.follow && args.ack) {
-            consuming.each(|group, most| group.claim_idle(&args.consumer, idle, most))?;
+            delivery.each(|group, most| group.claim_idle(&args.consumer, idle, most))?;
         }
-        if args.follow && consuming.left > 0 {
+        if args.follow && delivery.left > 0 {
             interrupt::sleep(POLL);
         }
         if let Some(code) = interrupt::code() {
             return Ok(ExitCode::from(code));
         }
-        if !args.follow || consuming.left == 0 {
+        if !args.follow || delivery.left == 0 {
             return Ok(ExitCode::SUCCESS);
         }
     }
 }
 
-struct Consuming<'a, W: Write> {
+struct Delivery<'a, W: Write> {
     args: &'a Args,
     group: &'a ConsumerGroup<'a>,
     left: usize,
     out: W,
 }
 
-impl<W: Write> Consuming<'_, W> {
-    /// Writes out what comes, batch by batch, until nothing does.
+impl<W: Write> Delivery<'_, W> {
+    /// Writes the facts of each batch, until a batch is empty.
     fn each(
         &mut self,
         mut next: impl FnMut(&ConsumerGroup<'_>, usize) -> ostracon::Result<Vec<Recorded<Fact<'static>>>>,

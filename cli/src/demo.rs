@@ -1,4 +1,4 @@
-//! `ostracon demo`: a store to look at, without having one.
+//! `ostracon demo`: a sample store to look at.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -14,10 +14,10 @@ use super::print::{grouped, say};
 
 /// Facts that Papyra recorded.
 const SAMPLE: &[u8] = include_bytes!("../data/sample.ndjson");
-/// What the ledger calls them.
+/// The name of this input in the ledger.
 const NAME: &str = "the demo's sample";
-/// The questions that are asked of them, and as many columns of the answer as a narrow terminal has room for.
-const ASKED: [(&str, &[&str]); 5] = [
+/// The saved queries of the demo, each with the columns of its answer that fit a narrow terminal.
+const QUERIES: [(&str, &[&str]); 5] = [
     ("system_overview", &["system_id", "facts", "events", "actors", "running", "crashes", "restarts"]),
     ("crash_summary", &["system_id", "crashes", "restarts", "worst_actor", "top_error_type"]),
     ("error_groups", &["error_group", "crashes", "actors"]),
@@ -27,40 +27,42 @@ const ASKED: [(&str, &[&str]); 5] = [
 /// Rows of each answer.
 const ROWS: usize = 5;
 
-/// Make a store of real facts, and ask it five saved queries.
+/// Create a store with real facts, and run five saved queries on it.
+///
+/// The facts are a sample that Papyra recorded. If the store has them already, only the queries run.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example:\n  ostracon demo /tmp/demo && ostracon sql /tmp/demo -c \"SELECT * FROM crashes LIMIT 3\""
 )]
 pub(super) struct Args {
-    /// Where to make the store; a folder that is not there yet
+    /// The folder to create the store in
     #[arg(default_value = "ostracon-demo")]
     store: PathBuf,
 }
 
-/// `program` is what this one was called as.
+/// Runs the demo. `program` is the name by which this program was called.
 pub(super) fn run(args: &Args, program: &str) -> anyhow::Result<()> {
     let runtime = runtime()?;
     if args.store.join("ledger").exists() && !runtime.block_on(is_demo(&args.store))? {
         let store = args.store.display();
         anyhow::bail!(
-            "{store} is a store already, and the demo's facts would be among its own; name a folder that is not there \
-             yet, as in: ostracon demo {store}-demo"
+            "cannot make the demo in {store}: it is already a store with other facts; name a new folder, for \
+             example: ostracon demo {store}-demo"
         );
     }
     let store = Store::open(&args.store)?;
     let report = store.import(SAMPLE, Import::named(NAME))?;
     match report.total() {
-        0 => say(&format!("{} has the facts already", args.store.display())),
+        0 => say(&format!("{} already has the facts of the demo", args.store.display())),
         facts => say(&format!("imported {} facts into {}", grouped(facts), args.store.display())),
     }
-    for (name, columns) in ASKED {
+    for (name, columns) in QUERIES {
         let query = SavedQuery::find(name)?;
         let mut out = io::stdout();
         writeln!(out, "\n{}: {}", query.title, query.question)?;
         runtime.block_on(async {
             let answer = store.saved_query(name, &[], QueryOptions::new()).await?;
-            AnswerWriter::new(beginning(answer, columns).await?)
+            AnswerWriter::new(first_rows(answer, columns).await?)
                 .styled(super::sql::style())
                 .write(Target::Stdout(Format::Table))
                 .await
@@ -68,12 +70,15 @@ pub(super) fn run(args: &Args, program: &str) -> anyhow::Result<()> {
     }
     store.close()?;
     let store = args.store.display();
-    say(&format!("\nAsk more at the prompt: {program} {store}\nor so: {program} query {store} last_crashes"));
+    say(&format!(
+        "\nAsk more at the prompt: {program} {store}\nor on the command line: {program} query {store} \
+         last_crashes"
+    ));
     Ok(())
 }
 
-/// These columns of the first rows of an answer.
-async fn beginning(answer: Answer, columns: &[&str]) -> anyhow::Result<Batches> {
+/// The first rows of an answer, with these columns only.
+async fn first_rows(answer: Answer, columns: &[&str]) -> anyhow::Result<Batches> {
     let schema = answer.schema();
     let places = columns.iter().map(|name| schema.index_of(name)).collect::<Result<Vec<_>, _>>()?;
     let mut room = ROWS;
@@ -85,10 +90,10 @@ async fn beginning(answer: Answer, columns: &[&str]) -> anyhow::Result<Batches> 
     }
     let schema =
         batches.first().map_or_else(|| schema.project(&places).map(Arc::new), |batch| Ok(batch.schema()))?;
-    Ok(Batches::kept(schema, batches))
+    Ok(Batches::from_memory(schema, batches))
 }
 
-/// Whether a store has nothing but what the demo has brought.
+/// Whether all facts of a store come from the demo.
 async fn is_demo(path: &Path) -> anyhow::Result<bool> {
     let store = open_to_read(path)?;
     let sql = "SELECT (SELECT count(*) FROM store.commits WHERE rows_added > 0 AND action <> 'compact' AND imported_from IS DISTINCT FROM $1) \

@@ -1,4 +1,4 @@
-//! `ostracon doctor` and `ostracon startup-check`: whether a store is fit to be used.
+//! `ostracon doctor` and `ostracon startup-check`: check a store before it is used.
 
 use std::collections::BTreeSet;
 use std::process::ExitCode;
@@ -7,14 +7,14 @@ use ostracon::{RecoveryConfig, RecoveryMode};
 
 use super::arguments::StoreArg;
 use super::print::{grouped, say};
-use super::recover::{How, Mode as Recovery, found, text};
+use super::recover::{Mode as Recovery, RecoveryArgs, findings, text};
 use super::sanitize::write_result;
 
-/// Tell whether a store is healthy, and recover it if that is asked for.
+/// Check whether a store is healthy, and recover it on request.
 ///
-/// Every byte is looked at. The exit code is 0 if the store is healthy, or was recovered; 1 if
-/// something is wrong and --mode is `fail_on_anomaly`; 2 if something is still wrong after
-/// recovering.
+/// The check reads every byte, unless --quick is given. The exit code is 0 if the store is healthy or was
+/// recovered, or if --mode ignores what is wrong. It is 1 if something is wrong and --mode is
+/// `fail_on_anomaly`, and 2 if something is still wrong after recovery.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  ostracon doctor facts/ --mode recover --recovery-mode repair")]
 pub(super) struct DoctorArgs {
@@ -22,15 +22,16 @@ pub(super) struct DoctorArgs {
     store: StoreArg,
     #[command(flatten)]
     check: Check,
-    /// Look at sizes, footers and numbers, but not at every byte
+    /// Check sizes, footers and numbers, but do not read every byte
     #[arg(long)]
     quick: bool,
 }
 
-/// Tell whether a store may be opened by a system that starts, as its startup mode would.
+/// Check whether an actor system that starts may open a store.
 ///
-/// Sizes, footers and numbers are looked at. The exit code is 0 if the store may be opened; 1 if
-/// something is wrong and --mode is `fail_on_anomaly`; 2 if recovering did not help.
+/// The modes are the startup modes of the actor system. The check reads sizes, footers and numbers; with
+/// --deep it reads every byte. The exit code is 0 if the store may be opened. It is 1 if something is wrong
+/// and --mode is `fail_on_anomaly`, and 2 if something is still wrong after recovery.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  ostracon startup-check facts/ --mode fail_on_anomaly")]
 pub(super) struct StartupCheckArgs {
@@ -38,36 +39,36 @@ pub(super) struct StartupCheckArgs {
     store: StoreArg,
     #[command(flatten)]
     check: Check,
-    /// Look at every byte
+    /// Read every byte of the store
     #[arg(long)]
     deep: bool,
 }
 
 #[derive(clap::Args)]
 struct Check {
-    /// What to do when something is wrong
+    /// The action if something is wrong
     #[arg(long, value_enum, default_value_t)]
     mode: Mode,
-    /// How far recovering goes, in mode recover; quarantine if not given, into the store's own
-    /// quarantine folder unless --quarantine-dir names another
+    /// How far recovery goes with --mode recover. The default is quarantine, into the quarantine folder of
+    /// the store unless --quarantine-dir names another
     #[arg(long, value_enum)]
     recovery_mode: Option<Recovery>,
     #[command(flatten)]
-    how: How,
+    recovery: RecoveryArgs,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 enum Mode {
-    /// Tell, and take it for well
+    /// Report what is wrong, and succeed
     #[value(name = "ignore")]
     Ignore,
-    /// The same
+    /// Report what is wrong, and succeed, as `ignore` does
     #[value(name = "scan_only", alias = "scan-only")]
     ScanOnly,
-    /// Recover
+    /// Recover the store
     #[value(name = "recover")]
     Recover,
-    /// Tell, and fail
+    /// Report what is wrong, and fail
     #[default]
     #[value(name = "fail_on_anomaly", alias = "fail-on-anomaly")]
     FailOnAnomaly,
@@ -84,41 +85,42 @@ pub(super) fn startup_check(args: &StartupCheckArgs) -> anyhow::Result<ExitCode>
 fn run(store: &StoreArg, check: &Check, quick: bool) -> anyhow::Result<ExitCode> {
     let config = match check.mode {
         Mode::Recover => match check.recovery_mode {
-            Some(mode) => check.how.config(mode, quick),
-            None => check.how.gentle(&store.store, quick),
+            Some(mode) => check.recovery.config(mode, quick),
+            None => check.recovery.default_config(&store.store, quick),
         },
         _ => RecoveryConfig::new(RecoveryMode::Ignore).quick(quick),
     };
     let report = ostracon::recover(&store.store, config)?;
     let text = if check.mode == Mode::Recover && !report.scan.is_clean() {
-        text(&report, check.how.verbose)
+        text(&report, check.recovery.verbose)
     } else if quick && report.scan.is_clean() {
-        "nothing is wrong by a quick look, of sizes, footers and numbers\n".to_owned()
+        "a quick check of sizes, footers and numbers found nothing wrong\n".to_owned()
     } else {
-        found("found", &report.scan, check.how.verbose)
+        findings("found", &report.scan, check.recovery.verbose)
     };
     write_result(&text)?;
-    // Nothing is damaged by what the notes tell of, and all facts are kept.
+    // The notes are about harmless findings: nothing is damaged, and all facts are kept.
     for note in &report.after.notes {
         say(&format!("{}: {}", note.path, note.what));
     }
     if quick && report.is_clean() {
-        // A quick scan asks no rule of facts.
+        // A quick scan does not apply the rules of retention to facts.
         let doubts = super::open::open_to_read(&store.store).and_then(|store| Ok(store.retention_doubts()?));
         doubts.unwrap_or_default().iter().for_each(|doubt| say(&doubt.to_string()));
     }
     if report.facts_lost() > 0 {
-        let aside: BTreeSet<_> = report.quarantined_files.iter().filter_map(|path| path.parent()).collect();
-        let aside: Vec<_> = aside.iter().map(|folder| folder.display().to_string()).collect();
-        let aside = if aside.is_empty() { String::new() } else { format!("; see {}", aside.join(", ")) };
+        let folders: BTreeSet<_> = report.quarantined_files.iter().filter_map(|path| path.parent()).collect();
+        let folders: Vec<_> = folders.iter().map(|folder| folder.display().to_string()).collect();
+        let folders =
+            if folders.is_empty() { String::new() } else { format!("; see {}", folders.join(", ")) };
         let one = report.facts_lost() == 1;
         let facts = if one { "fact is" } else { "facts are" };
-        say(&format!("{} {facts} lost{aside}", grouped(report.facts_lost())));
+        say(&format!("{} {facts} lost{folders}", grouped(report.facts_lost())));
     }
     Ok(match check.mode {
         _ if report.is_clean() => ExitCode::SUCCESS,
         Mode::Ignore | Mode::ScanOnly => {
-            say("what is wrong was ignored, as the mode says");
+            say("the anomalies are ignored, as --mode requests");
             ExitCode::SUCCESS
         }
         Mode::FailOnAnomaly => ExitCode::FAILURE,

@@ -1,4 +1,4 @@
-//! `ostracon group`: who consumes a store, and how far they are.
+//! `ostracon group`: consumer groups, and how far they have come.
 
 use std::io::Write;
 use std::time::Duration;
@@ -12,9 +12,10 @@ use super::print::say;
 use super::scan::counted;
 use ostracon::{FactId, GroupSummary, StartAt, Store};
 
-/// Look after consumer groups: list, make, acknowledge, remove.
+/// Manage consumer groups: list, create, acknowledge, remove.
 ///
-/// `ostracon consume` delivers facts to a group.
+/// `ostracon consume` delivers facts to a group. The store remembers how far each group has come, and which
+/// delivered facts are still pending.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example:\n  ostracon group list facts/\n  ostracon group ack facts/ shippers 1:120 1:121"
@@ -32,12 +33,12 @@ enum Command {
     Remove(RemoveArgs),
 }
 
-/// List the groups, and what is pending
+/// List the groups and their pending facts
 #[derive(clap::Args)]
 struct ListArgs {
     #[command(flatten)]
     store: StoreArg,
-    /// As one JSON array
+    /// Print the list as one JSON array
     #[arg(long)]
     json: bool,
 }
@@ -47,34 +48,35 @@ struct ListArgs {
 struct GroupArg {
     #[command(flatten)]
     store: StoreArg,
-    /// The group
+    /// The name of the group
     group: String,
-    /// The kind of its facts
+    /// The kind of facts that the group consumes
     #[arg(long, value_enum, default_value = "events")]
     kind: KindArg,
 }
 
-/// Make a group, unless it is there
+/// Create a group if it does not exist
 #[derive(clap::Args)]
 struct CreateArgs {
     #[command(flatten)]
     group: GroupArg,
-    /// Where it begins: 0 (the first fact), $ (with the next one), or behind a cursor, as 1:120,2:77
+    /// Where the group begins: 0 (at the first fact), $ (at the next new fact), or after a cursor, for
+    /// example 1:120,2:77
     #[arg(long, value_name = "PLACE", default_value = "0")]
     start: StartAt,
 }
 
-/// Acknowledge facts that a consumer was given
+/// Acknowledge facts that were delivered to a consumer
 #[derive(clap::Args)]
 struct AckArgs {
     #[command(flatten)]
     group: GroupArg,
-    /// The facts, as stream:seq
+    /// The facts to acknowledge, each as stream:seq
     #[arg(required = true)]
     facts: Vec<FactId>,
 }
 
-/// Remove a group; made again, it begins anew
+/// Remove a group, and forget how far it has come
 #[derive(clap::Args)]
 struct RemoveArgs {
     #[command(flatten)]
@@ -87,7 +89,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         Command::Create(CreateArgs { group, start }) => {
             let store = open(group)?;
             let made = store.consumer_group(group.kind.kind(), &group.group)?.create(start.clone())?;
-            let is = if made { "is made" } else { "was there already" };
+            let is = if made { "is created" } else { "exists already" };
             say(&format!("the group {:?} {is}", group.group));
             Ok(())
         }
@@ -105,7 +107,13 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         Command::Remove(RemoveArgs { group }) => {
             let store = open(group)?;
             let removed = store.consumer_group(group.kind.kind(), &group.group)?.remove()?;
-            let why = || format!("there is no group {:?} for {}", group.group, group.kind.kind());
+            let why = || {
+                format!(
+                    "cannot remove the group {:?} of {}: there is no such group",
+                    group.group,
+                    group.kind.kind()
+                )
+            };
             removed.then_some(()).with_context(why)?;
             say(&format!("the group {:?} is removed", group.group));
             Ok(())
@@ -136,15 +144,15 @@ fn list(args: &ListArgs) -> anyhow::Result<()> {
         writeln!(out, "  place      {place}")?;
         writeln!(out, "  pending    {}", counted(pending, "fact"))?;
         for consumer in consumers {
-            let (pending, idle) = (counted(consumer.pending, "fact"), told(consumer.longest_idle));
-            writeln!(out, "    {pending} of {}, up to {idle} ago", consumer.consumer)?;
+            let (pending, idle) = (counted(consumer.pending, "fact"), duration_text(consumer.longest_idle));
+            writeln!(out, "    {pending} of {}, delivered up to {idle} ago", consumer.consumer)?;
         }
     }
     Ok(())
 }
 
-/// To the second.
-fn told(idle: Duration) -> String {
+/// A length of time, to the second.
+fn duration_text(idle: Duration) -> String {
     let seconds = i64::try_from(idle.as_secs()).unwrap_or(i64::MAX);
     format!("{:#}", jiff::SignedDuration::from_secs(seconds))
 }

@@ -1,4 +1,4 @@
-//! `ostracon hold`: what somebody must keep, whatever the rules of retention say.
+//! `ostracon hold`: protect facts from the rules of retention.
 
 use std::io::Write;
 
@@ -11,10 +11,10 @@ use super::open::open_to_read;
 use super::print::say;
 use super::scan::counted;
 
-/// Keep facts from being hidden or dropped by rules of retention.
+/// Keep facts that rules of retention would hide or drop.
 ///
-/// Adding and releasing a hold are commits in the store's ledger, with who, when and why. What
-/// was compacted away before does not come back.
+/// A commit in the store's ledger adds or releases a hold, and says who did it, when and why. A hold does not
+/// bring back facts that a compaction has dropped.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example:\n  ostracon hold add facts/ case-4711 --reason 'claim 4711' \\\n    --kind events --where \"actor_address = 'shop:5'\""
@@ -31,24 +31,24 @@ enum Command {
     List(ListArgs),
 }
 
-/// Hold facts
+/// Add a hold
 #[derive(clap::Args)]
 struct AddArgs {
     #[command(flatten)]
     store: StoreArg,
-    /// What the hold is called
+    /// The name of the hold
     name: String,
-    /// Only facts of this kind
+    /// Hold only facts of this kind
     #[arg(long, value_enum)]
     kind: Option<KindArg>,
-    /// Only facts of which this is true, in SQL over the columns of the kind
+    /// Hold only facts for which this condition is true, in SQL over the columns of the kind
     #[arg(long = "where", value_name = "SQL")]
     predicate: Option<String>,
-    /// Why they are held
+    /// The reason for the hold
     #[arg(long, value_name = "TEXT")]
     reason: String,
-    /// Who holds them; the user, unless given
-    #[arg(long, value_name = "WHO")]
+    /// The person who adds the hold; the default is the current user
+    #[arg(long, value_name = "NAME")]
     by: Option<String>,
 }
 
@@ -57,13 +57,13 @@ struct AddArgs {
 struct ReleaseArgs {
     #[command(flatten)]
     store: StoreArg,
-    /// What the hold is called
+    /// The name of the hold
     name: String,
-    /// Why it is released
+    /// The reason for the release
     #[arg(long, value_name = "TEXT", default_value = "")]
     reason: String,
-    /// Who releases it; the user, unless given
-    #[arg(long, value_name = "WHO")]
+    /// The person who releases the hold; the default is the current user
+    #[arg(long, value_name = "NAME")]
     by: Option<String>,
 }
 
@@ -72,7 +72,7 @@ struct ReleaseArgs {
 struct ListArgs {
     #[command(flatten)]
     store: StoreArg,
-    /// As one JSON array
+    /// Print the list as one JSON array
     #[arg(long)]
     json: bool,
 }
@@ -87,41 +87,46 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
 
 fn add(args: &AddArgs) -> anyhow::Result<()> {
     let store = Store::builder().access(ostracon::Access::Maintain).open(&args.store.store)?;
-    let mut hold = Hold::new(&args.reason).by(who(args.by.as_deref())?);
+    let mut hold = Hold::new(&args.reason).by(user_name(args.by.as_deref())?);
     hold.kind = args.kind.map(KindArg::kind);
     hold.predicate.clone_from(&args.predicate);
     let (kind, predicate) = (hold.kind, hold.predicate.clone());
     store.hold(&args.name, hold)?;
     let name = &args.name;
-    // It is in force, whether or not the facts can be counted.
+    // The hold is in force even if the facts cannot be counted.
     say(&match store.explain_retention(kind, predicate.as_deref()) {
         Ok(explanation) => {
             let (kept, dropped) = explanation.totals();
             let covered = kept + dropped;
-            let are = if covered == 1 { "that is" } else { "that are" };
-            format!("hold {name:?} is in force; it covers {} {are} there now", counted(covered, "fact"))
+            format!("hold {name:?} is in force; it now covers {}", counted(covered, "fact"))
         }
-        Err(error) => format!("hold {name:?} is in force; what it covers cannot be counted: {error}"),
+        Err(error) => {
+            format!("hold {name:?} is in force; the facts that it covers cannot be counted: {error}")
+        }
     });
     Ok(())
 }
 
 fn release(args: &ReleaseArgs) -> anyhow::Result<()> {
     let store = Store::builder().access(ostracon::Access::Maintain).open(&args.store.store)?;
-    store.release(&args.name, &who(args.by.as_deref())?, &args.reason)?;
+    store.release(&args.name, &user_name(args.by.as_deref())?, &args.reason)?;
     say(&format!("hold {:?} is released", args.name));
     Ok(())
 }
 
-/// Who acts: as given, or as the system knows. The ledger keeps it for ever, so it is never made up.
-fn who(given: Option<&str>) -> anyhow::Result<String> {
+/// The user who acts: the given name, or the name that the system knows. The ledger keeps the name for ever,
+/// so it is never made up.
+fn user_name(given: Option<&str>) -> anyhow::Result<String> {
     let named = |name: &&str| std::env::var(name).ok().filter(|user| !user.trim().is_empty());
     let user = || ["USER", "LOGNAME", "USERNAME"].iter().find_map(named);
     let known = given.map(str::to_owned).or_else(user).or_else(owner_of_this_process);
-    known.filter(|who| !who.trim().is_empty()).context("who does this is not known here; say it with --by")
+    known
+        .filter(|who| !who.trim().is_empty())
+        .context("the name of the current user is unknown; name the person with --by")
 }
 
-/// The user whose process this is, by name if it has one, as a service in a container often has not.
+/// The owner of this process: the user name, or the uid if the user has no name, which is common for a
+/// service in a container.
 #[cfg(unix)]
 fn owner_of_this_process() -> Option<String> {
     use std::os::unix::fs::MetadataExt;
@@ -149,7 +154,7 @@ fn list(args: &ListArgs) -> anyhow::Result<()> {
         return Ok(());
     }
     if holds.is_empty() {
-        say("nothing is held");
+        say("there are no holds");
     }
     for HoldInForce { name, hold, since, .. } in holds {
         let kind = hold.kind.map_or("everything", ostracon::Kind::table);

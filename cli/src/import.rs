@@ -1,4 +1,4 @@
-//! `ostracon import`: facts from NDJSON files.
+//! `ostracon import`: imports facts from NDJSON files and from Redis.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -14,23 +14,26 @@ use ostracon::{Import, ImportReport, Kind, RedisStreams, Store, UnixNanos, input
 
 use super::arguments::StoreArg;
 use super::print::{grouped, say};
-use super::rejects::{keep_apart, open_rejects, stdin_metadata};
+use super::rejects::{ensure_not_input, open_rejects, stdin_metadata};
 use super::scan::counted;
 
-/// What is to be imported.
+/// The text of an input.
 type Text = Box<dyn Read + Send>;
 
-/// How many malformed lines are told one by one.
-const MOST_TOLD: u64 = 20;
+/// The number of refused lines that are reported one by one.
+const MOST_REPORTED: u64 = 20;
 
-/// Import facts from files of JSON lines, as Papyra's JSON backend writes them, or from its Redis.
+/// Import facts from files of JSON lines, as Papyra's JSON backend writes them, or from Papyra's Redis.
 ///
-/// The store is created if there is none. What gzip or zstd has packed is unpacked on the way. Lines that
-/// are no facts are counted and named by their number; --rejects keeps them aside. Where no line is a fact,
-/// that is a failure. An import that was cut short leaves a prefix of the file in the store; importing the
-/// file again goes on after it, recognising the file by its content. So a file that has grown is completed,
-/// and one that was imported, or an earlier state of it, is not doubled. Of Redis, what has come since the
-/// last import is taken, known by the server's address and the entries' names.
+/// The store is created if there is none. Input that is packed with gzip or zstd is unpacked. Lines that are
+/// not facts are counted, and reported with their number; --rejects keeps them in a file. If no line is a
+/// fact, the command fails.
+///
+/// An interrupted import leaves the first part of the file in the store. Import the file again, and the
+/// import continues after that part: it recognises a file by its content. So a file that has grown is
+/// completed. A file that was imported, or an earlier state of it, is not imported twice. From Redis, the
+/// command imports the entries that arrived after the last import. It recognises them by the address of the
+/// server and the names of the entries.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example:\n  ostracon import facts/ events.ndjson --rejects bad.ndjson\n  ostracon import facts/ old.ndjson.gz\n  ostracon import facts/ --rotated papyra.ndjson\n  ostracon import facts/ redis://localhost:6379/0"
@@ -41,29 +44,30 @@ pub(super) struct Args {
     #[arg(
         required = true,
         value_name = "FILE",
-        help = "The files to import; - for standard input; redis://localhost:6379/0 for what Papyra's Redis backend \
-                has there"
+        help = "The files to import; - is standard input; redis://localhost:6379/0 is the server of Papyra's \
+                Redis backend"
     )]
     files: Vec<PathBuf>,
-    /// First what the rotating backend has left beside each file: FILE.2.gz, FILE.1, oldest first
+    /// Also import the rotated files of each file, oldest first: FILE.2.gz, FILE.1, FILE
     #[arg(long)]
     rotated: bool,
-    /// Of Redis, the prefix of the keys
+    /// The prefix of the keys in Redis
     #[arg(long, value_name = "TEXT", default_value = "papyra")]
     prefix: String,
-    /// Of Redis, this actor system only
+    /// Import only this actor system from Redis
     #[arg(long, value_name = "NAME")]
     system: Option<String>,
-    /// Add the lines that are no facts to this file, byte for byte
+    /// Append each line that is not a fact to this file, unchanged
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
-    /// When the clock of the timestamps started, those that are no dates, as 2026-11-23T08:00:00Z
+    /// The instant from which the timestamps count their seconds, if they are not dates; for example
+    /// 2026-11-23T08:00:00Z
     #[arg(long, value_name = "INSTANT")]
     epoch: Option<jiff::Timestamp>,
-    /// Import everything, also what was imported before
+    /// Import every line, also lines that were imported before
     #[arg(long)]
     again: bool,
-    /// Fail if any line is no fact; the others are imported all the same
+    /// Fail if any line is not a fact; the other lines are still imported
     #[arg(long)]
     strict: bool,
 }
@@ -86,12 +90,12 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         resumed += report.resumed_after;
     }
     store.close()?;
-    // The rest of a file that has grown may be a line that is still being written.
+    // The new part of a file that has grown may be a line that is still being written.
     let none = facts == 0 && resumed == 0;
     refuse(refused, refused + facts, none || args.strict)
 }
 
-/// What the arguments name, in the order in which it is imported.
+/// The inputs that the arguments name, in the order in which they are imported.
 fn inputs(args: &Args) -> anyhow::Result<Vec<Input>> {
     let mut inputs = Vec::new();
     for file in &args.files {
@@ -101,8 +105,8 @@ fn inputs(args: &Args) -> anyhow::Result<Vec<Input>> {
                 inputs.extend(ostracon::input::rotated_files(file)?.into_iter().map(Input::file));
                 for unknown in ostracon::input::unknown_rotated_files(file)? {
                     say(&format!(
-                        "{} has no number of a rotated file, and is not imported; name it, before what is newer, to \
-                         import it",
+                        "{} is not imported, because its name has no number of a rotated file; to import it, \
+                         name it before the newer files",
                         unknown.display()
                     ));
                 }
@@ -113,8 +117,9 @@ fn inputs(args: &Args) -> anyhow::Result<Vec<Input>> {
                     && older != *file
                 {
                     say(&format!(
-                        "{} lies beside it; --rotated imports what was rotated, too",
-                        older.display()
+                        "{} is not imported: it is a rotated file of {}; --rotated imports it, too",
+                        older.display(),
+                        file.display()
                     ));
                 }
                 inputs.push(Input::file(file.clone()));
@@ -125,7 +130,7 @@ fn inputs(args: &Args) -> anyhow::Result<Vec<Input>> {
     Ok(inputs)
 }
 
-/// Refuses files that were rotated while they were listed and opened: one may have been passed over.
+/// Refuses files that were rotated while they were listed and opened: the import could miss one of them.
 fn ensure_settled(args: &Args, inputs: &[Input], opened: &[OpenedInput]) -> anyhow::Result<()> {
     let is_there = |path: &PathBuf| inputs.iter().any(|input| input.path() == Some(path));
     let is_same = |(input, opened): (&Input, &OpenedInput)| {
@@ -138,12 +143,12 @@ fn ensure_settled(args: &Args, inputs: &[Input], opened: &[OpenedInput]) -> anyh
     }
     anyhow::ensure!(
         is_settled,
-        "files were rotated while they were opened; nothing was imported; run it again"
+        "files were rotated while they were opened, so nothing was imported; run the import again"
     );
     Ok(())
 }
 
-/// Notes of which packed files the unpacked ones are imported, too.
+/// Notes for each packed file whether its unpacked file is imported, too.
 fn note_unpacked(inputs: &mut [Input]) {
     let paths: BTreeSet<PathBuf> = inputs.iter().filter_map(Input::path).cloned().collect();
     for input in inputs {
@@ -157,41 +162,43 @@ fn is_redis(url: &str) -> bool {
     ["redis://", "rediss://", "redis+unix://", "unix://"].iter().any(|scheme| url.starts_with(scheme))
 }
 
-/// Something to import.
+/// An input of an import.
 enum Input {
     File {
         path: PathBuf,
-        /// The file that it was packed from, where that is imported, too: this one may not be finished yet.
+        /// The file that this one was packed from, if that is imported, too: the packed file may be
+        /// incomplete.
         unpacked: Option<PathBuf>,
     },
     Redis(String),
 }
 
-/// An input that was found fit to be imported.
+/// An input that can be imported.
 enum OpenedInput {
-    /// What can be opened only once, such as a pipe.
+    /// An input that can be opened only once, such as a pipe.
     Text(Text),
-    /// A regular file. Whatever becomes of its name meanwhile, this is the file that was asked for.
+    /// A regular file. Even if it is renamed meanwhile, this is the file that the user named.
     File(File),
-    /// A regular file that is opened when its turn comes, because there is a limit of files held open. It must still be this one.
+    /// A regular file that is opened later, because the number of open files is limited. It must still be the
+    /// file with this identity.
     Named(Identity),
     Redis,
-    /// A packed file that is not finished, and is not needed.
-    Unfinished,
+    /// A packed file that is incomplete, and is not needed.
+    Incomplete,
 }
 
 impl OpenedInput {
-    /// Which file it is, where that can be told.
+    /// The identity of the file, where it is known.
     fn identity(&self) -> Option<Identity> {
         match self {
             Self::File(file) => file.metadata().ok().as_ref().map(Identity::of),
             Self::Named(identity) => Some(*identity),
-            Self::Text(_) | Self::Redis | Self::Unfinished => None,
+            Self::Text(_) | Self::Redis | Self::Incomplete => None,
         }
     }
 }
 
-/// How many files are held open: a process may hold some hundreds.
+/// The number of files that are held open: a process may open some hundreds.
 const MOST_HELD: usize = 64;
 
 impl Input {
@@ -206,7 +213,7 @@ impl Input {
         }
     }
 
-    /// For people; what may be secret in an address is left out.
+    /// The name for messages. It leaves out the part of an address that may be secret.
     fn name(&self) -> String {
         match self {
             Self::File { path, .. } => path.display().to_string(),
@@ -217,21 +224,26 @@ impl Input {
         }
     }
 
-    /// Refuses what cannot be imported, before anything is. Log files are renamed at any time, so they stay open.
+    /// Refuses an input that cannot be imported, before anything is imported. Files stay open, because log
+    /// files may be renamed at any time.
     fn check(&self, rejects: Option<&Path>, held: &mut usize) -> anyhow::Result<OpenedInput> {
         let Self::File { path, .. } = self else { return Ok(OpenedInput::Redis) };
         let name = self.name();
         if path.as_os_str() == "-" {
             if let Some(rejects) = rejects {
-                keep_apart(rejects, stdin_metadata().as_ref())?;
+                ensure_not_input(rejects, stdin_metadata().as_ref())?;
             }
             return Ok(OpenedInput::Text(input::text(io::stdin(), &name)?));
         }
         let attempt = || format!("cannot open {}", path.display());
         let metadata = std::fs::metadata(path).with_context(attempt)?;
-        anyhow::ensure!(!metadata.is_dir(), "{} is a folder; import its files one by one", path.display());
+        anyhow::ensure!(
+            !metadata.is_dir(),
+            "cannot import {}: it is a folder; import its files one by one",
+            path.display()
+        );
         if let Some(rejects) = rejects {
-            keep_apart(rejects, Some(&metadata))?;
+            ensure_not_input(rejects, Some(&metadata))?;
         }
         let mut file = File::open(path).with_context(attempt)?;
         let metadata = file.metadata().with_context(attempt)?;
@@ -239,7 +251,7 @@ impl Input {
             return Ok(OpenedInput::Text(input::text(file, &name)?));
         }
         match input::text(&file, &name).map(drop).map_err(anyhow::Error::new) {
-            Err(error) if self.is_unfinished(&error) => return Ok(OpenedInput::Unfinished),
+            Err(error) if self.is_incomplete(&error) => return Ok(OpenedInput::Incomplete),
             checked => checked?,
         }
         if *held >= MOST_HELD {
@@ -250,35 +262,35 @@ impl Input {
         Ok(OpenedInput::File(file))
     }
 
-    /// Whether this error is that of a file which ends too early, and is not needed.
-    fn is_unfinished(&self, error: &anyhow::Error) -> bool {
+    /// Whether this error means that the file ends too early and is not needed.
+    fn is_incomplete(&self, error: &anyhow::Error) -> bool {
         let Self::File { unpacked: Some(unpacked), .. } = self else { return false };
         // Files of the store may end too early as well.
         let is_of_input = error.to_string().starts_with(&format!("cannot read {}", self.name()));
-        let is_unfinished = is_of_input
+        let is_incomplete = is_of_input
             && error.downcast_ref::<ostracon::Error>().and_then(ostracon::Error::io_kind)
                 == Some(io::ErrorKind::UnexpectedEof);
-        if is_unfinished {
-            say(&format!("{} is not finished; {} is imported instead", self.name(), unpacked.display()));
+        if is_incomplete {
+            say(&format!("{} is incomplete; {} is imported instead", self.name(), unpacked.display()));
         }
-        is_unfinished
+        is_incomplete
     }
 
-    /// Opens a file whose turn has come.
+    /// Opens a file that was checked before and closed again.
     fn open_again(&self, identity: Identity) -> anyhow::Result<File> {
-        let Self::File { path, .. } = self else { anyhow::bail!("{} is no file", self.name()) };
+        let Self::File { path, .. } = self else { anyhow::bail!("{} is not a file", self.name()) };
         let name = path.display();
         let file = File::open(path).with_context(|| format!("cannot open {name}"))?;
-        let is_it = identity == Identity::of(&file.metadata()?);
+        let is_same = identity == Identity::of(&file.metadata()?);
         anyhow::ensure!(
-            is_it,
-            "{name} is another file than when this import began: it was rotated meanwhile; run it again: it goes on \
-             from where it has come"
+            is_same,
+            "cannot import {name}: it was rotated after this import began; run the import again, and it \
+             continues where it stopped"
         );
         Ok(file)
     }
 
-    /// Imports it. `None` if it is not needed.
+    /// Imports this input. `None` if it is not needed.
     fn import(
         &self,
         store: &Store,
@@ -286,29 +298,30 @@ impl Input {
         args: &Args,
     ) -> anyhow::Result<Option<ImportReport>> {
         let (bar, reader): (ProgressBar, Text) = match opened {
-            OpenedInput::Unfinished => return Ok(None),
+            OpenedInput::Incomplete => return Ok(None),
             OpenedInput::Redis => (progress(None), Box::new(io::empty())),
             OpenedInput::Text(text) => {
                 let bar = progress(None);
                 (bar.clone(), Box::new(bar.wrap_read(text)))
             }
-            OpenedInput::File(file) => self.confirmed(file)?,
-            OpenedInput::Named(identity) => self.confirmed(self.open_again(identity)?)?,
+            OpenedInput::File(file) => self.verified(file)?,
+            OpenedInput::Named(identity) => self.verified(self.open_again(identity)?)?,
         };
         match self.import_from(store, reader, &bar, args) {
-            Err(error) if self.is_unfinished(&error) => Ok(None),
+            Err(error) if self.is_incomplete(&error) => Ok(None),
             result => result.map(Some),
         }
     }
 
-    /// A file that is fit to be imported: of a packed one a checksum may say at the end that its facts are wrong.
-    fn confirmed(&self, mut file: File) -> anyhow::Result<(ProgressBar, Text)> {
+    /// A file whose content is correct: the checksum at the end of a packed file may say that its facts are
+    /// wrong, so the file is read once before the import.
+    fn verified(&self, mut file: File) -> anyhow::Result<(ProgressBar, Text)> {
         let size = file.metadata()?.len();
         let bar = progress(Some(size));
         input::confirm(bar.wrap_read(&file), &self.name())?;
         bar.finish_and_clear();
         file.rewind()?;
-        // Of a packed file, this counts what was read of it.
+        // For a packed file, the bar counts packed bytes.
         let bar = progress(Some(size));
         Ok((bar.clone(), Box::new(bar.wrap_read(file))))
     }
@@ -322,7 +335,7 @@ impl Input {
     ) -> anyhow::Result<ImportReport> {
         let begun = Instant::now();
         let mut rejects = args.rejects.as_deref().map(open_rejects).transpose()?;
-        let told = Rc::new(RefCell::new(0_u64));
+        let reported = Rc::new(RefCell::new(0_u64));
         let name = self.name();
         let mut import = Import::named(name.clone())
             .again(args.again)
@@ -332,12 +345,12 @@ impl Input {
                 }
             })
             .on_reject({
-                let told = Rc::clone(&told);
+                let reported = Rc::clone(&reported);
                 let (progress, is_file) = (progress.clone(), matches!(self, Self::File { .. }));
                 move |reject| {
-                    let mut told = told.borrow_mut();
-                    *told += 1;
-                    if *told <= MOST_TOLD {
+                    let mut reported = reported.borrow_mut();
+                    *reported += 1;
+                    if *reported <= MOST_REPORTED {
                         let place = if is_file { format!("{name}:{}: ", reject.line) } else { String::new() };
                         progress.suspend(|| say(&format!("{place}{}", reject.reason)));
                     }
@@ -362,9 +375,9 @@ impl Input {
         };
         progress.finish_and_clear();
         let report = result?;
-        let more = told.borrow().saturating_sub(MOST_TOLD);
+        let more = reported.borrow().saturating_sub(MOST_REPORTED);
         if more > 0 {
-            say(&format!("… and {} that are no facts", counted(more, "more line")));
+            say(&format!("… and {} that are not facts", counted(more, "more line")));
         }
         let of =
             if args.files.len() > 1 || args.rotated { format!("{}: ", self.name()) } else { String::new() };
@@ -373,7 +386,7 @@ impl Input {
     }
 }
 
-/// Fails because lines were refused, if that is a failure.
+/// Fails because lines were refused, if that counts as a failure.
 pub(super) fn refuse(refused: u64, of: u64, is_failure: bool) -> anyhow::Result<()> {
     if refused == 0 || !is_failure {
         return Ok(());
@@ -386,7 +399,7 @@ pub(super) fn refuse(refused: u64, of: u64, is_failure: bool) -> anyhow::Result<
     anyhow::bail!("{all}{} {were} refused", counted(of, "line"))
 }
 
-/// A file as its system knows it, whatever it is called.
+/// The identity of a file for the system, whatever its name is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Identity {
     device: u64,
@@ -400,7 +413,7 @@ impl Identity {
         Self { device: found.dev(), inode: found.ino() }
     }
 
-    /// Where files have no numbers, one that is there is taken for the right one.
+    /// Where files have no numbers, an existing file counts as the right one.
     #[cfg(not(unix))]
     const fn of(_: &Metadata) -> Self {
         Self { device: 0, inode: 0 }
@@ -421,7 +434,7 @@ fn progress(size: Option<u64>) -> ProgressBar {
     }
 }
 
-/// What an import did, into a store that has lost this number of facts.
+/// A summary of an import, for people. The store has lost this number of facts.
 fn summary(report: &ImportReport, begun: Instant, lost: u64) -> String {
     let seconds = begun.elapsed().as_secs_f64();
     let kinds: Vec<String> = Kind::ALL
@@ -437,14 +450,15 @@ fn summary(report: &ImportReport, begun: Instant, lost: u64) -> String {
     };
     if report.resumed_after > 0 && lost > 0 {
         text += &format!(
-            "; this store has lost {} since it was made: if they came from here, --again imports everything once more",
+            "; this store has lost {} so far: if they came from this input, --again imports every line once \
+             more",
             counted(lost, "fact")
         );
     }
     text += &match report.rejected {
         0 => String::new(),
-        1 => "; 1 line is no fact".to_owned(),
-        lines => format!("; {} lines are no facts", grouped(lines)),
+        1 => "; 1 line is not a fact".to_owned(),
+        lines => format!("; {} lines are not facts", grouped(lines)),
     };
     text
 }

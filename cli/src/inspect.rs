@@ -1,4 +1,4 @@
-//! `ostracon inspect`: facts in the form of Papyra's own `inspect`.
+//! `ostracon inspect`: shows facts in the form of Papyra's own `inspect`.
 
 use std::io::{BufWriter, Write};
 
@@ -10,6 +10,9 @@ use super::print::say;
 use super::sanitize::visible;
 
 /// Show facts in the form of Papyra's `inspect`.
+///
+/// The oldest fact comes first. If a part of the store is damaged, the command shows the readable facts, and
+/// reports the damage on stderr.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example:\n  ostracon inspect facts/ events --event-type ActorCrashed --limit 20 --reverse"
@@ -17,45 +20,45 @@ use super::sanitize::visible;
 pub(super) struct Args {
     #[command(flatten)]
     store: StoreArg,
-    /// What to show
+    /// The facts to show
     #[arg(value_enum)]
     what: What,
-    /// At most so many, the newest
+    /// Show only this number of facts: the newest ones
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
-    /// Only from this timestamp on, in the facts' own seconds
+    /// Show only facts from this timestamp on, in seconds of the actor system's clock
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
     since: Option<f64>,
-    /// Only events of this type
+    /// Show only events of this type
     #[arg(long, value_name = "TYPE")]
     event_type: Option<String>,
-    /// Only dead letters for this target
+    /// Show only dead letters for this target
     #[arg(long, value_name = "ADDRESS")]
     target: Option<String>,
-    /// The newest first
+    /// Show the newest fact first
     #[arg(long)]
     reverse: bool,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum What {
-    /// What happened to actors
+    /// The events of actors, such as starts and crashes
     Events,
-    /// Snapshots of the counters
+    /// Snapshots of the counters of a system
     Audits,
-    /// Messages that reached nobody
+    /// Messages that reached no actor
     #[value(alias = "dead_letters")]
     DeadLetters,
-    /// The latest counters, and how many dead letters there are
+    /// The latest counters, and the number of dead letters
     Summary,
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     if args.event_type.is_some() && !matches!(args.what, What::Events) {
-        anyhow::bail!("only events have an event type: leave --event-type out, or inspect events");
+        anyhow::bail!("--event-type applies only to events: leave it out, or inspect events");
     }
     if args.target.is_some() && !matches!(args.what, What::DeadLetters) {
-        anyhow::bail!("only dead letters have a target: leave --target out, or inspect dead-letters");
+        anyhow::bail!("--target applies only to dead letters: leave it out, or inspect dead-letters");
     }
     let store = open_to_read(&args.store.store)?;
     let mut out = BufWriter::new(super::sanitize::stdout());
@@ -81,7 +84,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     Ok(out.flush()?)
 }
 
-/// The newest facts that the options ask for: filters count before the limit.
+/// The newest facts that match the options. The filters apply before the limit.
 fn newest(store: &Store, kind: Kind, args: &Args) -> anyhow::Result<Vec<Recorded<Fact<'static>>>> {
     let wanted = |fact: &Fact<'_>| match fact {
         Fact::Event(event) => args.event_type.as_ref().is_none_or(|wanted| event.event_type == *wanted),
@@ -100,7 +103,7 @@ fn newest(store: &Store, kind: Kind, args: &Args) -> anyhow::Result<Vec<Recorded
         facts.retain(|found| wanted(&found.fact));
         return Ok(facts);
     };
-    // Look further back until enough have passed the filter.
+    // Read further back until enough facts match the filters.
     let mut reach = limit.saturating_mul(8).max(1024);
     loop {
         let mut facts = list(store, kind, Some(reach), args.since)?;
@@ -115,7 +118,7 @@ fn newest(store: &Store, kind: Kind, args: &Args) -> anyhow::Result<Vec<Recorded
     }
 }
 
-/// The newest readable facts. Damage is reported.
+/// The newest readable facts. Damage is reported on stderr.
 fn list(
     store: &Store,
     kind: Kind,
@@ -124,10 +127,10 @@ fn list(
 ) -> anyhow::Result<Vec<Recorded<Fact<'static>>>> {
     let listed = store.list_readable(kind, limit, since)?;
     for damage in &listed.damage {
-        say(&format!("{kind} may be missing here, for a part of the store cannot be read: {damage}"));
+        say(&format!("some {kind} may be missing, because a part of the store cannot be read: {damage}"));
     }
     if !listed.damage.is_empty() {
-        say("`ostracon scan` tells what is wrong, and `ostracon recover` repairs it");
+        say("`ostracon scan` shows the damage, and `ostracon recover` repairs the store");
     }
     Ok(listed.facts)
 }
@@ -151,7 +154,7 @@ fn line(fact: &Fact<'_>) -> String {
     }
 }
 
-/// How many actors an audit has counted: `total=5 alive=4 stopping=0 restarting=1`.
+/// The numbers of actors in an audit: `total=5 alive=4 stopping=0 restarting=1`.
 fn actors(audit: &Audit<'_>) -> String {
     let counters = [
         ("total", "total_actors", audit.total_actors),
@@ -174,7 +177,7 @@ fn summary(store: &Store, out: &mut impl Write) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// How many dead letters there are that retention keeps.
+/// The number of dead letters that retention keeps.
 fn dead_letters(store: &Store) -> anyhow::Result<u64> {
     let summary = match store.summary() {
         Err(error) if error.kind() == ErrorKind::Damaged => {

@@ -1,17 +1,18 @@
-//! SIGINT, which Ctrl-C sends, SIGTERM, which service managers and containers send, and SIGHUP, which comes when the
-//! terminal is closed or the connection to it is cut: they end a command. At the prompt Ctrl-C stops what is running,
-//! and never the prompt.
+//! The signals that end a command: SIGINT, which Ctrl-C sends; SIGTERM, which service managers and containers
+//! send; and SIGHUP, which arrives when the terminal is closed or the connection to it is cut. At the prompt
+//! Ctrl-C stops the running statement, and never the prompt.
 //!
-//! Every command listens: as the first process of a container, it would not even get a signal that it has no
-//! handler for. A thread of its own does, as all others may be busy with the very work that is to be stopped.
-//! When a signal comes,
+//! Every command has handlers for them: the first process of a container does not even get a signal that it
+//! has no handler for. The handler runs on a thread of its own, because all other threads may be busy with
+//! the work that is to be stopped. When a signal arrives,
 //!
-//! 1. who does something in steps is told, and has a moment to end well ([`ends_well`], [`code`]);
-//! 2. what is left to be done is done ([`at_end`]): a recorder closes its store;
-//! 3. files that are half written are taken away, the terminal is as it was before, and the process ends.
+//! 1. a command that works in steps sees it, and has a moment to end well ([`ends_well`], [`code`]);
+//! 2. the final action runs ([`at_end`]): a recorder closes its store;
+//! 3. half-written files are removed, the terminal is restored, and the process ends.
 //!
-//! A signal that the process was started to ignore, as by `nohup` or in the background of a script, stays ignored.
-//! Where the system does not tell which these are, nobody listens for SIGHUP: `nohup` must keep its promise.
+//! A signal that the process was started to ignore, as by `nohup` or in the background of a script, stays
+//! ignored. Where the system does not say which signals these are, SIGHUP has no handler: `nohup` must keep
+//! its promise.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
@@ -20,16 +21,16 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-/// How long what is being done may take to stop: it may be writing to a program that does not read.
+/// How long a busy command may take to stop: it may be writing to a program that does not read.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// How long the last things may take, unless a second signal comes.
-const LAST_PATIENCE: Duration = Duration::from_secs(8);
+/// How long the final action may take, unless a second signal arrives.
+const FINAL_PATIENCE: Duration = Duration::from_secs(8);
 
 /// The signal for a file that has reached its largest size.
 #[cfg(unix)]
 const FILE_TOO_LARGE: i32 = 25;
 
-/// What a signal's number is added to where it ends a process.
+/// The exit code of a process that a signal ended is this number plus the number of the signal.
 const SIGNAL_CODE: u8 = 128;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,26 +47,26 @@ impl Signal {
     }
 }
 
-/// The signal that ends this process; 0 if none has come.
+/// The number of the signal that ends this process; 0 if none has arrived.
 static ENDING: AtomicU8 = AtomicU8::new(0);
-/// A command ends cleanly when it is asked to.
+/// Whether a command is busy, and ends by itself when a signal arrives.
 static BUSY: AtomicBool = AtomicBool::new(false);
-/// At the prompt Ctrl-C is no end.
+/// Whether the prompt is open, where Ctrl-C does not end the process.
 static AT_PROMPT: AtomicBool = AtomicBool::new(false);
 static PRESSED: OnceLock<watch::Sender<u64>> = OnceLock::new();
-static LAST: Mutex<Option<Last>> = Mutex::new(None);
+static FINAL_ACTION: Mutex<Option<FinalAction>> = Mutex::new(None);
 
-/// Wakes who [sleeps](sleep).
+/// Wakes the threads in [`sleep`].
 static WAKE: Condvar = Condvar::new();
 static WAKING: Mutex<()> = Mutex::new(());
 
-type Last = Box<dyn FnOnce() + Send>;
+type FinalAction = Box<dyn FnOnce() + Send>;
 
 fn pressed() -> &'static watch::Sender<u64> {
     PRESSED.get_or_init(|| watch::channel(0).0)
 }
 
-/// Listens from now on.
+/// Installs the handlers.
 pub(super) fn listen() -> anyhow::Result<()> {
     let (send, signals) = sync_channel(8);
     let (ready, listening) = sync_channel(1);
@@ -101,7 +102,8 @@ async fn sources(heard: impl Fn(Signal), ready: impl FnOnce()) {
     let mut interrupts = listen(Signal::Interrupt, SignalKind::interrupt());
     let mut terminations = listen(Signal::Terminate, SignalKind::terminate());
     let mut hangups = ignored.and_then(|_| listen(Signal::Hangup, SignalKind::hangup()));
-    // A file that may not grow any more (`ulimit -f`) is told by the error of its write, and ends no process.
+    // A file that may not grow any more (`ulimit -f`) is reported by the error of its write. The signal must
+    // not end the process.
     let _files = signal(SignalKind::from_raw(FILE_TOO_LARGE));
     ready();
     loop {
@@ -113,7 +115,7 @@ async fn sources(heard: impl Fn(Signal), ready: impl FnOnce()) {
     }
 }
 
-/// Waits for the next signal of this set; for ever where the program does not listen for them.
+/// Waits for the next signal of this kind; for ever if the program has no handler for it.
 #[cfg(unix)]
 async fn next(signals: &mut Option<tokio::signal::unix::Signal>) {
     match signals {
@@ -132,7 +134,7 @@ async fn sources(heard: impl Fn(Signal), ready: impl FnOnce()) {
     }
 }
 
-/// The signals that this process was started to ignore, a bit each, where the system tells.
+/// The signals that this process was started to ignore, one bit each, where the system reports them.
 #[cfg(unix)]
 fn ignored() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
@@ -154,15 +156,15 @@ fn on(signal: Signal, more: &Receiver<Signal>) {
     if BUSY.load(Ordering::Acquire) {
         std::thread::sleep(PATIENCE);
     }
-    let last = LAST.lock().unwrap_or_else(PoisonError::into_inner).take();
-    if let Some(last) = last {
+    let action = FINAL_ACTION.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(action) = action {
         let (done, wait) = sync_channel::<()>(1);
-        let begun = std::thread::Builder::new().name("last".to_owned()).spawn(move || {
-            last();
+        let begun = std::thread::Builder::new().name("final action".to_owned()).spawn(move || {
+            action();
             drop(done);
         });
         let tick = Duration::from_millis(20);
-        let mut left = LAST_PATIENCE;
+        let mut left = FINAL_PATIENCE;
         while begun.is_ok() && wait.recv_timeout(tick) == Err(RecvTimeoutError::Timeout) {
             left = left.saturating_sub(tick);
             if left.is_zero() || more.try_recv().is_ok() {
@@ -175,7 +177,7 @@ fn on(signal: Signal, more: &Receiver<Signal>) {
     std::process::exit(i32::from(SIGNAL_CODE + signal.number()));
 }
 
-/// The exit code of a process that a signal ends; `None` as long as none does.
+/// The exit code if a signal ends this process; `None` if no signal has arrived.
 pub(super) fn code() -> Option<u8> {
     match ENDING.load(Ordering::Acquire) {
         0 => None,
@@ -183,52 +185,52 @@ pub(super) fn code() -> Option<u8> {
     }
 }
 
-/// From now on [`code`] is looked at often, and the process ends by itself a moment after a signal.
+/// Declares that the command checks [`code`] often, and ends by itself soon after a signal.
 pub(super) fn ends_well() {
     BUSY.store(true, Ordering::Release);
 }
 
-/// What is done when a signal ends this process, before it ends.
-pub(super) fn at_end(last: impl FnOnce() + Send + 'static) {
-    *LAST.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(last));
+/// Sets the final action, which runs before a signal ends this process.
+pub(super) fn at_end(action: impl FnOnce() + Send + 'static) {
+    *FINAL_ACTION.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(action));
 }
 
-/// Waits for so long, or until a signal ends this process.
+/// Waits for this time, or until a signal ends this process.
 pub(super) fn sleep(time: Duration) {
     let guard = WAKING.lock().unwrap_or_else(PoisonError::into_inner);
     drop(WAKE.wait_timeout_while(guard, time, |()| code().is_none()));
 }
 
-/// Tells a runner of statements when a signal comes.
+/// Informs a runner of statements that a signal has arrived.
 #[derive(Clone)]
 pub(super) struct Interrupt {
     pressed: watch::Receiver<u64>,
 }
 
 impl Interrupt {
-    /// For a script, of which Ctrl-C is the end, or for the prompt.
+    /// For a script, which Ctrl-C ends, or for the prompt.
     pub(super) fn new(is_script: bool) -> Self {
         AT_PROMPT.store(!is_script, Ordering::Release);
         Self { pressed: pressed().subscribe() }
     }
 
-    /// Forgets what was pressed before. From now on something is being done.
+    /// Forgets earlier signals, and declares that work begins.
     pub(super) fn begin(&mut self) {
         self.pressed.mark_unchanged();
         BUSY.store(true, Ordering::Release);
     }
 
-    /// Nothing is being done any more.
+    /// Declares that the work has ended.
     pub(super) fn end() {
         BUSY.store(false, Ordering::Release);
     }
 
-    /// Whether it was pressed since.
+    /// Whether a signal has arrived since [`begin`](Self::begin).
     pub(super) fn is_pressed(&self) -> bool {
         self.pressed.has_changed().unwrap_or(false)
     }
 
-    /// Waits until it is pressed.
+    /// Waits until a signal arrives.
     pub(super) async fn wait(&mut self) {
         if self.pressed.changed().await.is_err() {
             std::future::pending::<()>().await;

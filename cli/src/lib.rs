@@ -1,8 +1,8 @@
-//! The command line, for the binary and for whoever ships it in another form: results on stdout,
-//! talk on stderr; exit code 0, or 1 with what went wrong. Commands that look after a store give a
-//! code of their own where the answer is bad news.
+//! The command line, for the binary and for programs that embed it. Results go to stdout, messages to stderr.
+//! The exit code is 0 after success, and 1 after an error, with a message that says what went wrong. Commands
+//! that check a store have further exit codes for bad news.
 //!
-//! It is a thin shell around the library's public interface.
+//! It is a thin layer over the library's public interface.
 
 mod arguments;
 mod sql;
@@ -92,8 +92,8 @@ enum Command {
 }
 
 impl Command {
-    /// Whether it finds or mends damage itself.
-    const fn looks_after_the_store(&self) -> bool {
+    /// Whether the command itself finds or repairs damage.
+    const fn handles_damage(&self) -> bool {
         matches!(
             self,
             Self::Scan(_) | Self::Verify(_) | Self::Recover(_) | Self::Doctor(_) | Self::StartupCheck(_)
@@ -101,12 +101,12 @@ impl Command {
     }
 }
 
-/// Runs the command that these arguments ask for, of which the first is the program's name.
+/// Runs the command that these arguments name. The first argument is the name of the program.
 ///
-/// It is meant to be all that its process does: a panic, which is caught, is told to nobody else,
-/// and the library's warnings go to stderr from now on.
+/// The process should do nothing else: a panic is caught and reported only as an error of this command, and
+/// the library's warnings go to stderr from now on.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let arguments = completed(arguments.into_iter().collect());
+    let arguments = with_repl(arguments.into_iter().collect());
     let program = arguments.first().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let first = arguments.get(1).cloned();
     let cli = match Cli::try_parse_from(arguments) {
@@ -115,7 +115,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             if let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand)
                 && first.is_some_and(|first| first.to_string_lossy() == **word)
             {
-                let _ = Cli::command().error(error.kind(), neither(word)).print();
+                let _ = Cli::command().error(error.kind(), not_a_command(word)).print();
                 return ExitCode::FAILURE;
             }
             let _ = error.print();
@@ -125,47 +125,47 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     messages::listen();
     ostracon::keep_paths_as_given();
-    let looks_after = cli.command.looks_after_the_store();
+    let handles_damage = cli.command.handles_damage();
     let done = std::panic::catch_unwind(AssertUnwindSafe(|| execute(cli.command, &program)));
     let done = done.unwrap_or_else(|panic| Err(ostracon::Error::from_panic(panic.as_ref()).into()));
     match done {
         Ok(code) => code,
-        // Whoever read our output has seen enough.
+        // The reader of our output closed the pipe: it has read enough.
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            say(&format!("error: {}{}", chain(&error), if looks_after { "" } else { remedy(&error) }));
+            say(&format!("error: {}{}", chain(&error), if handles_damage { "" } else { advice(&error) }));
             ExitCode::FAILURE
         }
     }
 }
 
-/// What to do about a damaged store, if an error is of that and does not say it itself.
-fn remedy(error: &anyhow::Error) -> &'static str {
+/// The advice for an error about a damaged store, unless the error has a hint of its own.
+fn advice(error: &anyhow::Error) -> &'static str {
     let is_damaged = |cause: &(dyn std::error::Error + 'static)| {
         cause
             .downcast_ref::<ostracon::Error>()
             .is_some_and(|error| error.kind() == ostracon::ErrorKind::Damaged && error.hint().is_none())
     };
     if error.chain().any(is_damaged) {
-        return "; `ostracon scan STORE` tells more, and `ostracon recover` makes the store whole again";
+        return "; `ostracon scan STORE` shows the damage, and `ostracon recover` repairs the store";
     }
     ""
 }
 
-/// What to say of a word that should be a command, or a store.
-fn neither(word: &str) -> String {
+/// The error message for a word that is neither a command nor a store.
+fn not_a_command(word: &str) -> String {
     let word = sanitize::visible(word);
     let command = Cli::command();
     let names = command.get_subcommands().map(clap::Command::get_name);
     let near = ostracon::nearest(&word, names);
-    let meant = near.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
-    format!("{word} is neither a command nor a store{meant}")
+    let suggestion = near.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
+    format!("{word} is neither a command nor a store{suggestion}")
 }
 
-/// A store alone is the prompt on it.
-fn completed(mut arguments: Vec<OsString>) -> Vec<OsString> {
+/// Inserts `repl` where the first argument is a store: `ostracon STORE` opens the prompt.
+fn with_repl(mut arguments: Vec<OsString>) -> Vec<OsString> {
     let is_command = |name: &str| Cli::command().find_subcommand(name).is_some() || name == "help";
-    // A folder's name may be no text in UTF-8.
+    // The name of a folder need not be UTF-8.
     let is_store = |first: &OsString| {
         let shown = first.to_string_lossy();
         let is_path = Path::new(first).exists() || shown.contains('/');

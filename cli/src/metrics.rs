@@ -1,4 +1,4 @@
-//! `ostracon metrics`: what is in a store, in numbers.
+//! `ostracon metrics`: the numbers of a store.
 
 use std::io::{self, Write};
 
@@ -8,19 +8,19 @@ use super::arguments::StoreArg;
 use super::open::open_to_read;
 use super::print::grouped;
 
-/// Tell what is in a store, in numbers.
+/// Show the numbers of a store: facts, segments, bytes, streams and commits.
 ///
-/// The numbers are the store's, over all processes and all time. Those of one process are in the
+/// The numbers cover the whole store, over all processes and all time. The numbers of one process are in the
 /// SQL table store.metrics, and in the library's `Store::metrics`.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  ostracon metrics facts/ --prometheus")]
 pub(super) struct Args {
     #[command(flatten)]
     store: StoreArg,
-    /// As one JSON object
+    /// Print the numbers as one JSON object
     #[arg(long, conflicts_with = "prometheus")]
     json: bool,
-    /// In the text format of Prometheus
+    /// Print the numbers in the text format of Prometheus
     #[arg(long)]
     prometheus: bool,
 }
@@ -49,24 +49,24 @@ fn figures(summary: &Summary) -> Vec<(String, String, u64)> {
         figures.push((format!("{table}_segments"), format!("Segments of {table}."), of.segments));
         figures.push((
             format!("{table}_segment_bytes"),
-            "Bytes of these segments.".to_owned(),
+            format!("Bytes of the segments of {table}."),
             of.segment_bytes,
         ));
         figures.push((
             format!("{table}_fact_bytes"),
-            format!("Bytes of {table} as JSON lines, when flushed."),
+            format!("Bytes that the flushed {table} would have as JSON lines."),
             of.fact_bytes,
         ));
     }
     for (name, meaning, value) in [
         ("facts", "Facts of all kinds.", summary.facts()),
-        ("unflushed", "Of these, facts in no segment yet.", summary.unflushed),
+        ("unflushed", "Facts that are in no segment yet.", summary.unflushed),
         ("streams", "Streams that ever had a fact.", summary.streams),
         ("commits", "Commits in the ledger.", summary.commits),
     ] {
         figures.push((name.to_owned(), meaning.to_owned(), value));
     }
-    // What could not be found out is no figure.
+    // A number that could not be determined is left out.
     let hidden = "Facts that rules of retention hide until a compaction drops them.";
     figures.extend(summary.hidden().map(|facts| ("hidden".to_owned(), hidden.to_owned(), facts)));
     figures

@@ -1,19 +1,19 @@
-//! What commands that read a store begin with.
+//! How commands that only read open a store.
 
 use std::path::Path;
 
 use anyhow::Context;
 use ostracon::{Error, Store};
 
-/// Opens a store that must be there, without writing to it.
+/// Opens an existing store for reading. Nothing is written to it.
 pub(crate) fn open_to_read(path: &Path) -> anyhow::Result<Store> {
     Ok(Store::builder().access(ostracon::Access::Read).open(path)?)
 }
 
-/// The runtime on which queries are waited for; they are computed on threads of their own.
+/// The runtime that waits for queries. Queries are computed on threads of their own.
 pub(crate) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     use tokio::runtime::Builder;
-    // Tokio panics when it is given no thread. Where the system gives few, one is enough.
+    // Tokio panics if it gets no thread. Where the system gives few threads, one is enough.
     let with = |threads| {
         std::panic::catch_unwind(|| Builder::new_multi_thread().worker_threads(threads).enable_all().build())
     };

@@ -1,4 +1,4 @@
-//! Files that are there when they are whole, and not before.
+//! Files that appear when they are complete, and not before.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -8,70 +8,70 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context;
 
-/// What is being written, for whoever ends the process while it is.
+/// The files that are being written now; they are removed if the process ends.
 static UNFINISHED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
 fn unfinished() -> MutexGuard<'static, BTreeSet<PathBuf>> {
     UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Takes away what is not finished: the process ends now.
+/// Removes unfinished files, because the process ends now.
 pub(super) fn abandon() {
-    for beside in unfinished().iter() {
-        // There is nobody left to tell.
-        let _ = std::fs::remove_file(beside);
+    for temporary in unfinished().iter() {
+        // The process ends: the error cannot be reported any more.
+        let _ = std::fs::remove_file(temporary);
     }
 }
 
-/// A file while it is written: an unfinished one never stands under the name that was asked for.
+/// A file while it is written. It gets the requested name only when it is complete.
 pub(super) struct Partial<'a> {
     file: File,
-    beside: PathBuf,
+    temporary: PathBuf,
     path: &'a Path,
-    named: bool,
+    is_complete: bool,
 }
 
 impl<'a> Partial<'a> {
     pub(super) fn create(path: &'a Path) -> anyhow::Result<Self> {
-        let mut beside = path.to_path_buf().into_os_string();
-        beside.push(format!(".{}.partial", uuid::Uuid::new_v4().simple()));
-        let beside = PathBuf::from(beside);
-        unfinished().insert(beside.clone());
-        let created = File::create_new(&beside);
+        let mut temporary = path.to_path_buf().into_os_string();
+        temporary.push(format!(".{}.partial", uuid::Uuid::new_v4().simple()));
+        let temporary = PathBuf::from(temporary);
+        unfinished().insert(temporary.clone());
+        let created = File::create_new(&temporary);
         let file = created.with_context(|| format!("cannot write {}", path.display())).inspect_err(|_| {
-            unfinished().remove(&beside);
+            unfinished().remove(&temporary);
         })?;
-        Ok(Self { file, beside, path, named: false })
+        Ok(Self { file, temporary, path, is_complete: false })
     }
 
-    /// Where the content goes.
+    /// The file that takes the content.
     pub(super) fn file(&self) -> io::Result<File> {
         self.file.try_clone()
     }
 
-    /// Gives the file its name, if all of it was written. A name on a disk that lost its content would be
-    /// worse than none.
+    /// Gives the file its name if all of it was written. A file with a name but without content would be
+    /// worse than no file, so it is synced first.
     pub(super) fn end(mut self, written: anyhow::Result<()>) -> anyhow::Result<()> {
         written
             .and_then(|()| Ok(self.file.sync_all()?))
-            .and_then(|()| Ok(std::fs::rename(&self.beside, self.path)?))
+            .and_then(|()| Ok(std::fs::rename(&self.temporary, self.path)?))
             .with_context(|| format!("cannot write {}", self.path.display()))?;
-        self.named = true;
+        self.is_complete = true;
         Ok(())
     }
 }
 
 impl Drop for Partial<'_> {
-    /// Takes it away, also where somebody stopped the writing.
+    /// Removes the unfinished file, also if the writing was stopped.
     fn drop(&mut self) {
-        if !self.named {
-            let _ = std::fs::remove_file(&self.beside);
+        if !self.is_complete {
+            let _ = std::fs::remove_file(&self.temporary);
         }
-        unfinished().remove(&self.beside);
+        unfinished().remove(&self.temporary);
     }
 }
 
-/// Writes a file that is complete already.
+/// Writes a file whose content is known.
 pub(super) fn put(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let mut partial = Partial::create(path)?;
     let written = partial.file.write_all(bytes).map_err(anyhow::Error::from);

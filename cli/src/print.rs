@@ -1,4 +1,4 @@
-//! How commands print.
+//! How commands print messages and numbers.
 
 use std::io;
 
@@ -10,7 +10,8 @@ pub(crate) fn say(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{}", sanitize::lines(text));
 }
 
-/// What an error says, from the outermost attempt to its cause. The text of an error of the library has its causes.
+/// The message of an error, from the outermost attempt to its cause. The message of a library error includes
+/// its causes.
 pub(crate) fn chain(error: &anyhow::Error) -> String {
     let mut texts = Vec::new();
     for cause in error.chain() {
@@ -22,8 +23,8 @@ pub(crate) fn chain(error: &anyhow::Error) -> String {
     texts.join(": ")
 }
 
-/// Whether standard output was closed by its reader. The cause of an error of the library is another pipe, or a
-/// connection, and does not count.
+/// Whether the reader of standard output closed it. A library error has another pipe or a connection as its
+/// cause, and does not count.
 pub(crate) fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.chain().take_while(|cause| !cause.is::<ostracon::Error>()).any(|cause| {
         let io = cause.downcast_ref::<io::Error>();

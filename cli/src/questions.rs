@@ -1,4 +1,4 @@
-//! `-c` and `-f`: what is asked on the command line, in the order in which it stands there.
+//! `-c` and `-f`: the queries on the command line, in the order in which they are given.
 
 use std::io::Read;
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
-/// One of them.
+/// A query on the command line.
 #[derive(Clone, Debug)]
 pub(super) enum Question {
     Text(String),
@@ -31,12 +31,12 @@ impl Question {
     }
 }
 
-/// A text without the byte-order mark that some editors put before it.
+/// The text without the byte-order mark that some editors put before it.
 pub(super) fn without_mark(text: &str) -> &str {
     text.strip_prefix('\u{feff}').unwrap_or(text)
 }
 
-/// All of them.
+/// All queries on the command line.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Questions(pub(super) Vec<Question>);
 
@@ -65,7 +65,7 @@ impl clap::Args for Questions {
                     .short('c')
                     .long("command")
                     .value_name("SQL")
-                    .help("The question; may be given several times")
+                    .help("A query to run; may be given several times")
                     .action(ArgAction::Append),
             )
             .arg(
@@ -73,7 +73,7 @@ impl clap::Args for Questions {
                     .short('f')
                     .long("file")
                     .value_name("FILE")
-                    .help("A file with the question; - for standard input; may be given several times")
+                    .help("A file to read a query from; - is standard input; may be given several times")
                     .value_parser(value_parser!(PathBuf))
                     .action(ArgAction::Append),
             )

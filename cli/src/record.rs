@@ -1,4 +1,4 @@
-//! `ostracon record`: facts from standard input, recorded live.
+//! `ostracon record`: records facts from standard input.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
@@ -14,16 +14,16 @@ use super::arguments::StoreArg;
 use super::import::refuse;
 use super::interrupt;
 use super::print::{chain, grouped, say};
-use super::rejects::{keep_apart, open_rejects, stdin_metadata};
+use super::rejects::{ensure_not_input, open_rejects, stdin_metadata};
 use super::scan::counted;
 
-/// Record facts from standard input, one JSON line each, as they come.
+/// Record facts from standard input, one JSON line each, as they arrive.
 ///
-/// The store is created if there is none. Every fact is recorded, even if the store has it already; use
-/// `import` for files, which skips lines that it imported before. Lines that are no facts are reported on stderr,
-/// and written to the file of --rejects. What gzip or zstd has packed is unpacked on the way. With --ack, `stream:seq` is
-/// printed for each fact in the order of the input, once the fact is as safe as the durability says; a line that was
-/// refused is answered with `-`. Where every line was refused, that is a failure.
+/// The store is created if there is none. Every fact is recorded, even if the store has it already. For files
+/// use `import`, which skips lines that it imported before. Input that is packed with gzip or zstd is
+/// unpacked. Lines that are not facts are reported on stderr and refused. With --ack, the command prints a
+/// line for each line of input, in their order: `stream:seq` once the fact is as safe as the durability says,
+/// or `-` if the line was refused. If every line was refused, the command fails.
 #[derive(clap::Args)]
 #[command(
     after_help = "A fact:\n  {\"kind\": \"event\", \"system_id\": \"shop\", \"actor_address\": \"shop:5\", \"event_type\": \"ActorCrashed\", \"payload\": {\"error\": \"timeout\"}, \"timestamp\": 1795404290.4}\n\nExample:\n  tail -n 0 -F papyra.ndjson | ostracon record facts/ --ack --durability synced"
@@ -34,16 +34,17 @@ pub(super) struct Args {
     /// Print stream:seq for each fact once it is safe
     #[arg(long)]
     ack: bool,
-    /// How safe: buffered, journaled or synced; as ostracon.toml says if not given
+    /// How safe a fact is before it counts as recorded: buffered, journaled or synced; the default is in
+    /// ostracon.toml
     #[arg(long)]
     durability: Option<Durability>,
-    /// Add the lines that were not recorded to this file, byte for byte
+    /// Append each refused line to this file, unchanged
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
-    /// Fail if any line was refused; the others are recorded all the same
+    /// Fail if any line was refused; the other lines are still recorded
     #[arg(long)]
     strict: bool,
-    /// Flush when so many facts are buffered
+    /// Flush when this many facts are buffered
     #[arg(long, value_name = "N")]
     flush_rows: Option<u64>,
 }
@@ -56,12 +57,12 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     if let Some(rows) = args.flush_rows {
         builder = builder.flush_rows(rows);
     }
-    // What cannot be read leaves nothing, not even an empty store.
+    // Input that cannot be read creates nothing, not even an empty store.
     let input = Lines::new(BufReader::new(input::text(io::stdin(), "-")?));
     let rejects = Rejects(args.rejects.as_deref().map(rejects_of_stdin).transpose()?);
     let store = Arc::new(builder.open(&args.store.store)?);
     interrupt::at_end({
-        // Only the recording below owns the store: where it panics, the store is closed on the way.
+        // Only the recording below owns the store: if it panics, the store is closed when it is dropped.
         let store = Arc::downgrade(&store);
         move || {
             if let Some(store) = store.upgrade() {
@@ -73,7 +74,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let mut recording = Recording { store: &store, input, rejects, acks, recorded: 0, refused: 0 };
     let done = recording.run();
     let (recorded, refused) = (recording.recorded, recording.refused);
-    // However this ends: facts that were acknowledged from memory are safe only after it.
+    // Close the store in every case: facts that were acknowledged from memory are safe only after that.
     if done.is_err() {
         close(&store);
     }
@@ -87,7 +88,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     };
     if let Err(error) = closed {
         if recorded > 0 {
-            say(&format!("{summary}; what was not flushed waits in the journal for the next writer"));
+            say(&format!("{summary}; facts that were not flushed stay in the journal for the next writer"));
         }
         return Err(error.into());
     }
@@ -95,13 +96,13 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     refuse(refused, refused + recorded, recorded == 0 || args.strict)
 }
 
-/// Opens the file for malformed lines of standard input.
+/// Opens the file for refused lines of standard input.
 fn rejects_of_stdin(path: &Path) -> anyhow::Result<BufWriter<File>> {
-    keep_apart(path, stdin_metadata().as_ref())?;
+    ensure_not_input(path, stdin_metadata().as_ref())?;
     open_rejects(path)
 }
 
-/// Closes a store on the way out, where there is something else to report already.
+/// Closes a store while another error is being reported.
 fn close(store: &Store) {
     if let Err(error) = store.close() {
         say(&format!("error: cannot close the store: {error}"));
@@ -145,14 +146,18 @@ impl<R: BufRead> Recording<'_, R> {
     fn next(&mut self) -> anyhow::Result<bool> {
         let before = self.input.number;
         self.input.next().map_err(|error| {
-            let doubt =
-                if input::is_damage(&error) { ", and what was recorded of it may be wrong" } else { "" };
+            let doubt = if input::is_damage(&error) {
+                ", and the facts that were recorded from it may be wrong"
+            } else {
+                ""
+            };
             anyhow::Error::new(error)
                 .context(format!("cannot read standard input after line {before}{doubt}"))
         })
     }
 
-    /// Keeps a line aside that was not recorded. An error that the next lines would meet, too, is the end.
+    /// Writes a refused line to the rejects file. An error that the next lines would also meet ends the
+    /// recording.
     fn refuse(&mut self, error: ostracon::Error) -> anyhow::Result<()> {
         let is_end = matches!(
             error.kind(),
@@ -176,15 +181,10 @@ impl<R: BufRead> Recording<'_, R> {
         self.acks.give(ack).map_err(|error| self.stopped(&error))
     }
 
-    /// An error that ends the recording. It is text alone: a reader of acknowledgements or rejects that has closed
-    /// its end leaves lines that are not recorded, unlike one that has seen enough of an answer.
+    /// An error that ends the recording. It has no source: a closed pipe of acknowledgements or rejects is a
+    /// failure here, because lines are not recorded. A closed pipe of an answer is none.
     fn stopped(&self, error: &anyhow::Error) -> anyhow::Error {
-        let were = if self.recorded == 1 { "was" } else { "were" };
-        anyhow::anyhow!(
-            "{}; {} {were} recorded, and no more are",
-            chain(error),
-            counted(self.recorded, "fact")
-        )
+        anyhow::anyhow!("{}; recording stopped after {}", chain(error), counted(self.recorded, "fact"))
     }
 }
 
@@ -193,7 +193,7 @@ fn record(store: &Store, line: &[u8]) -> ostracon::Result<ostracon::Position> {
     let mut patience = 50;
     loop {
         match store.record(fact.clone()) {
-            // Whoever pipes facts in can wait longer than an actor system.
+            // A user who pipes facts in can wait longer than an actor system.
             Err(error) if error.kind() == ErrorKind::Overloaded && patience > 0 => {
                 patience -= 1;
                 std::thread::sleep(Duration::from_millis(100));
@@ -213,38 +213,38 @@ impl Acks {
     }
 }
 
-/// Where lines go that are not recorded.
+/// The file for refused lines, if there is one.
 struct Rejects(Option<BufWriter<File>>);
 
 impl Rejects {
     fn keep(&mut self, text: &[u8]) -> anyhow::Result<()> {
         let Some(file) = &mut self.0 else { return Ok(()) };
-        file.write_all(text).context(ASIDE)
+        file.write_all(text).context(CANNOT_REJECT)
     }
 
-    /// Ends a line; it is in the file from then on.
+    /// Ends a line and flushes it to the file.
     fn end_line(&mut self) -> anyhow::Result<()> {
         let Some(file) = &mut self.0 else { return Ok(()) };
-        file.write_all(b"\n").and_then(|()| file.flush()).context(ASIDE)
+        file.write_all(b"\n").and_then(|()| file.flush()).context(CANNOT_REJECT)
     }
 }
 
-const ASIDE: &str = "cannot keep a line aside";
+const CANNOT_REJECT: &str = "cannot write a refused line to the rejects file";
 
-/// Lines of standard input. Of a line that is too long only the beginning is in memory.
+/// Lines of standard input. Only the beginning of a line that is too long is in memory.
 struct Lines<R> {
     input: R,
-    /// One byte more than a fact may have, at most; without its break.
+    /// The line without its line break; at most one byte longer than a fact may be.
     line: Vec<u8>,
-    /// That of the line.
+    /// The number of the line.
     number: u64,
-    /// More of the line is still to be read.
-    goes_on: bool,
+    /// The rest of the line has not been read yet.
+    has_more: bool,
 }
 
 impl<R: BufRead> Lines<R> {
     const fn new(input: R) -> Self {
-        Self { input, line: Vec::new(), number: 0, goes_on: false }
+        Self { input, line: Vec::new(), number: 0, has_more: false }
     }
 
     /// Reads the next line, or its beginning. `false` at the end.
@@ -259,7 +259,7 @@ impl<R: BufRead> Lines<R> {
             };
             if available.is_empty() {
                 self.number += u64::from(is_any);
-                self.goes_on = false;
+                self.has_more = false;
                 return Ok(is_any);
             }
             is_any = true;
@@ -271,18 +271,18 @@ impl<R: BufRead> Lines<R> {
             self.input.consume(taken + usize::from(is_whole));
             if is_whole || self.line.len() > MAX_LINE_BYTES {
                 self.number += 1;
-                self.goes_on = !is_whole;
+                self.has_more = !is_whole;
                 return Ok(true);
             }
         }
     }
 
-    /// Leaves the line, and keeps all of it there.
+    /// Skips the rest of the line, and writes the whole line to `to`.
     fn pass(&mut self, mut to: Option<&mut Rejects>) -> anyhow::Result<()> {
         if let Some(to) = &mut to {
             to.keep(&self.line)?;
         }
-        while self.goes_on {
+        while self.has_more {
             let attempt = || format!("cannot read the rest of line {} of standard input", self.number);
             let available = match self.input.fill_buf() {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -293,7 +293,7 @@ impl<R: BufRead> Lines<R> {
             if let (Some(to), Some(rest)) = (&mut to, available.get(..taken)) {
                 to.keep(rest)?;
             }
-            self.goes_on = end.is_none() && !available.is_empty();
+            self.has_more = end.is_none() && !available.is_empty();
             self.input.consume(taken + usize::from(end.is_some()));
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! `ostracon recover`: making a damaged store whole again.
+//! `ostracon recover`: repairs a damaged store.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,13 +10,12 @@ use super::arguments::StoreArg;
 use super::print::{grouped, say};
 use super::sanitize::write_result;
 
-/// Make a damaged store whole again, and tell what is lost.
+/// Repair a damaged store, and report what is lost.
 ///
-/// The store is scanned, what the scan names is seen to, and the store is scanned again. Facts
-/// that cannot be read any more are noted in the ledger as lost; facts that come from a damaged
-/// file, and may not be what was recorded, as unverified. To restore the facts of a lost segment,
-/// put its file back where it was, and recover again. The exit code is 0, or 2 if something is
-/// still wrong.
+/// The command scans the store, repairs what the scan found, and scans again. The ledger notes facts that can
+/// no longer be read as lost. It notes facts as unverified if they come from a damaged file and may not be
+/// what was recorded. To restore the facts of a lost segment, put its file back where it was, and recover
+/// again. The exit code is 0, or 2 if something is still wrong.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example:\n  ostracon recover facts/ --mode quarantine --quarantine-dir facts/quarantine"
@@ -25,43 +24,43 @@ pub(super) struct Args {
     #[command(flatten)]
     store: StoreArg,
     #[command(flatten)]
-    how: How,
-    /// How far to go; without it nothing is done
+    recovery: RecoveryArgs,
+    /// How far recovery goes; without a mode, nothing is changed
     #[arg(long, value_enum)]
     mode: Option<Mode>,
-    /// Scan sizes, footers and numbers, but not every byte
+    /// Scan sizes, footers and numbers, but do not read every byte
     #[arg(long)]
     quick: bool,
-    /// As one JSON object, with every finding, file and range
+    /// Print the report as one JSON object, with every finding, file and range
     #[arg(long)]
     json: bool,
 }
 
-/// What every command that recovers can be told.
+/// The options of every command that recovers a store.
 #[derive(clap::Args)]
-pub(super) struct How {
-    /// Where damaged and strange files are moved to. If none is given, strange files go to the
-    /// store's own quarantine folder; mode quarantine needs it named
+pub(super) struct RecoveryArgs {
+    /// The folder for damaged and unknown files. Without it, unknown files go to the quarantine folder of the
+    /// store; mode quarantine requires it
     #[arg(long, value_name = "DIR")]
     quarantine_dir: Option<PathBuf>,
-    /// Give facts up that may not be what was recorded, instead of keeping them with a note
+    /// Give up facts that may not be what was recorded, instead of keeping them with a note
     #[arg(long)]
     lose_unverified: bool,
-    /// Tell every finding, file and range, not only the first of each sort
+    /// List every finding, file and range, not only the first of each kind
     #[arg(long)]
     pub(super) verbose: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
 pub(super) enum Mode {
-    /// Look, and change nothing
+    /// Report what is wrong, and change nothing
     #[default]
     Ignore,
-    /// Save what can be read, and let damaged bytes go
+    /// Save what can be read, and give up damaged bytes
     Repair,
-    /// The same, but move every damaged file aside first, to the folder that --quarantine-dir names
+    /// Repair, but first move every damaged file into the folder that --quarantine-dir names
     Quarantine,
-    /// The same, and begin a ledger again that is beyond help
+    /// Repair, and begin a new ledger if the old one cannot be repaired
     Rebuild,
 }
 
@@ -76,9 +75,9 @@ impl From<Mode> for RecoveryMode {
     }
 }
 
-impl How {
-    /// As a command recovers of which nobody has said how far it goes: no damaged byte is deleted.
-    pub(super) fn gentle(&self, store: &Path, quick: bool) -> RecoveryConfig {
+impl RecoveryArgs {
+    /// The configuration if the user chose no recovery mode: no damaged byte is deleted.
+    pub(super) fn default_config(&self, store: &Path, quick: bool) -> RecoveryConfig {
         let config = self.config(Mode::Quarantine, quick);
         match &self.quarantine_dir {
             Some(_) => config,
@@ -96,33 +95,37 @@ impl How {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let report =
-        ostracon::recover(&args.store.store, args.how.config(args.mode.unwrap_or_default(), args.quick))?;
+    let report = ostracon::recover(
+        &args.store.store,
+        args.recovery.config(args.mode.unwrap_or_default(), args.quick),
+    )?;
     let text = if args.json {
         serde_json::to_string_pretty(&report)? + "\n"
     } else {
-        text(&report, args.how.verbose)
+        text(&report, args.recovery.verbose)
     };
     write_result(&text)?;
     if args.mode.is_none() && !report.is_clean() {
         say(
-            "nothing was done: without a mode it is only looked; --mode repair, quarantine or rebuild recovers",
+            "nothing was changed, because no --mode was given; --mode repair, quarantine or rebuild recovers \
+             the store",
         );
     }
     Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(2) })
 }
 
-/// A report for people: all of it if that is asked for, else what it comes to.
+/// The report for people: all of it if `verbose`, else a summary.
 pub(super) fn text(report: &RecoveryReport, verbose: bool) -> String {
-    let most = Most::of(verbose);
-    let mut text = found("before", &report.scan, verbose);
+    let most = ListLimits::of(verbose);
+    let mut text = findings("before", &report.scan, verbose);
     let mut line = |what: &str, rest: &str| text.push_str(&format!("{what:<11} {rest}\n"));
     if !report.repaired_files.is_empty() {
         line("repaired", &most.names(report.repaired_files.iter().map(String::as_str)));
     }
-    let aside: Vec<_> = report.quarantined_files.iter().map(|path| path.display().to_string()).collect();
-    if !aside.is_empty() {
-        line("aside", &most.names(aside.iter().map(String::as_str)));
+    let quarantined: Vec<_> =
+        report.quarantined_files.iter().map(|path| path.display().to_string()).collect();
+    if !quarantined.is_empty() {
+        line("quarantined", &most.names(quarantined.iter().map(String::as_str)));
     }
     for lost in report.lost.iter().take(most.lines) {
         let kind = lost.kind.map_or("facts", ostracon::Kind::table);
@@ -134,7 +137,7 @@ pub(super) fn text(report: &RecoveryReport, verbose: bool) -> String {
     if report.lost.len() > most.lines {
         line(
             "lost",
-            &format!("{} facts in all, of {} files", grouped(report.facts_lost()), report.lost.len()),
+            &format!("{} facts in total, from {} files", grouped(report.facts_lost()), report.lost.len()),
         );
     }
     for doubt in report.unverified.iter().take(most.lines) {
@@ -143,27 +146,28 @@ pub(super) fn text(report: &RecoveryReport, verbose: bool) -> String {
     }
     if report.unverified.len() > most.lines {
         let all = grouped(report.facts_unverified());
-        line("unverified", &format!("{all} facts in all, of {} files", report.unverified.len()));
+        line("unverified", &format!("{all} facts in total, from {} files", report.unverified.len()));
     }
     for note in report.notes.iter().take(most.lines) {
         line("note", note);
     }
     if report.notes.len() > most.lines {
-        line("note", &format!("and {} more notes; --verbose has all", report.notes.len() - most.lines));
+        line("note", &format!("and {} more notes; --verbose lists all", report.notes.len() - most.lines));
     }
     if !report.is_clean() && report.after.anomalies == report.scan.anomalies {
-        line("after", "the same");
+        line("after", "the same anomalies as before");
         return text;
     }
-    text + &found("after", &report.after, verbose)
+    text + &findings("after", &report.after, verbose)
 }
 
-/// What a scan found, for people: every finding, or of each sort how many there are and the first ones.
-pub(super) fn found(when: &str, scan: &ScanReport, verbose: bool) -> String {
+/// The findings of a scan, for people: all of them if `verbose`, else the first of each kind, and how many
+/// more there are.
+pub(super) fn findings(when: &str, scan: &ScanReport, verbose: bool) -> String {
     if scan.is_clean() {
         return format!("{when:<11} nothing is wrong\n");
     }
-    let most = Most::of(verbose);
+    let most = ListLimits::of(verbose);
     let mut kinds: BTreeMap<AnomalyKind, Vec<&Anomaly>> = BTreeMap::new();
     for anomaly in &scan.anomalies {
         kinds.entry(anomaly.kind).or_default().push(anomaly);
@@ -175,30 +179,30 @@ pub(super) fn found(when: &str, scan: &ScanReport, verbose: bool) -> String {
         }
         if anomalies.len() > most.lines {
             let more = grouped((anomalies.len() - most.lines) as u64);
-            out += &format!("{when:<11} {kind}: and {more} more; --verbose has all\n");
+            out += &format!("{when:<11} {kind}: and {more} more; --verbose lists all\n");
         }
     }
     out
 }
 
-/// How much a list for people has.
+/// How many entries a list for people shows.
 #[derive(Clone, Copy)]
-struct Most {
+struct ListLimits {
     lines: usize,
     spans: usize,
 }
 
-impl Most {
+impl ListLimits {
     const fn of(verbose: bool) -> Self {
         if verbose { Self { lines: usize::MAX, spans: usize::MAX } } else { Self { lines: 3, spans: 3 } }
     }
 
     fn names<'a>(self, names: impl ExactSizeIterator<Item = &'a str>) -> String {
         let all = names.len();
-        let told: Vec<_> = names.take(self.lines).collect();
+        let shown: Vec<_> = names.take(self.lines).collect();
         match all.saturating_sub(self.lines) {
-            0 => told.join(", "),
-            more => format!("{} and {} more; --verbose has all", told.join(", "), grouped(more as u64)),
+            0 => shown.join(", "),
+            more => format!("{} and {} more; --verbose lists all", shown.join(", "), grouped(more as u64)),
         }
     }
 
@@ -208,11 +212,11 @@ impl Most {
             let last = if span.first == span.last { String::new() } else { format!("-{}", span.last) };
             format!("{}:{}{last}", span.stream, span.first)
         };
-        let told: Vec<_> = spans.iter().take(self.spans).map(one).collect();
+        let shown: Vec<_> = spans.iter().take(self.spans).map(one).collect();
         match spans.len().saturating_sub(self.spans) {
-            0 => told.join(", "),
+            0 => shown.join(", "),
             more => {
-                format!("{} and {} more ranges; --verbose has all", told.join(", "), grouped(more as u64))
+                format!("{} and {} more ranges; --verbose lists all", shown.join(", "), grouped(more as u64))
             }
         }
     }

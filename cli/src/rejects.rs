@@ -1,4 +1,4 @@
-//! The file in which `import` and `record` keep refused lines.
+//! The file to which `import` and `record` write refused lines.
 
 use std::fs::{File, Metadata};
 use std::io::{self, BufWriter};
@@ -8,30 +8,30 @@ use anyhow::Context;
 
 use super::import::Identity;
 
-/// Refuses to keep malformed lines in the input itself: each would be one more to read.
+/// Refuses a rejects file that is also the input: each refused line would become one more line of input.
 #[cfg(unix)]
-pub(super) fn keep_apart(rejects: &Path, input: Option<&Metadata>) -> anyhow::Result<()> {
+pub(super) fn ensure_not_input(rejects: &Path, input: Option<&Metadata>) -> anyhow::Result<()> {
     use std::os::unix::fs::FileTypeExt;
-    let kept = std::fs::metadata(rejects).ok();
-    let both = kept.zip(input);
-    // What goes to a terminal, or to /dev/null, does not come back.
-    let is_same = both.is_some_and(|(kept, input)| {
-        !kept.file_type().is_char_device() && Identity::of(&kept) == Identity::of(input)
+    let target = std::fs::metadata(rejects).ok();
+    let files = target.zip(input);
+    // A terminal or /dev/null does not return what is written to it.
+    let is_same = files.is_some_and(|(target, input)| {
+        !target.file_type().is_char_device() && Identity::of(&target) == Identity::of(input)
     });
     anyhow::ensure!(
         !is_same,
-        "{} is the input itself; keep its malformed lines in another file",
+        "cannot write refused lines to {}: it is the input itself; name another file with --rejects",
         rejects.display()
     );
     Ok(())
 }
 
 #[cfg(not(unix))]
-pub(super) fn keep_apart(_: &Path, _: Option<&Metadata>) -> anyhow::Result<()> {
+pub(super) fn ensure_not_input(_: &Path, _: Option<&Metadata>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What standard input is.
+/// The metadata of standard input.
 #[cfg(unix)]
 pub(super) fn stdin_metadata() -> Option<Metadata> {
     use std::os::fd::AsFd;
@@ -44,8 +44,9 @@ pub(super) const fn stdin_metadata() -> Option<Metadata> {
     None
 }
 
-/// What an earlier run has kept aside stays: an import that goes on does not meet those lines again.
+/// Opens the rejects file for appending. The lines of an earlier run stay: an import that continues does not
+/// read those lines again.
 pub(super) fn open_rejects(path: &Path) -> anyhow::Result<BufWriter<File>> {
     let file = File::options().create(true).append(true).open(path);
-    Ok(BufWriter::new(file.with_context(|| format!("cannot keep malformed lines in {}", path.display()))?))
+    Ok(BufWriter::new(file.with_context(|| format!("cannot open {} for refused lines", path.display()))?))
 }

@@ -1,4 +1,4 @@
-//! `ostracon retention`: which rules are in force, and what they keep.
+//! `ostracon retention`: the rules in force, and what they keep.
 
 use std::io::Write;
 
@@ -9,13 +9,13 @@ use super::arguments::{KindArg, StoreArg};
 use super::open::open_to_read;
 use super::print::{grouped, say};
 
-/// In a table, facts are cut to so many characters.
+/// The number of characters after which a fact in a table is cut.
 const MOST_CHARS: usize = 160;
 
-/// Tell which rules of retention are in force, and what they keep.
+/// Show the rules of retention in force, and what they keep.
 ///
-/// Rules are written in the store's ostracon.toml. What they do not keep is hidden from every
-/// query, and goes for good when the store is compacted.
+/// The rules are in the store's ostracon.toml. Facts that they do not keep are hidden from every query, and
+/// dropped for good when the store is compacted.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example:\n  ostracon retention facts/ explain --kind events --where \"event_type = 'ActorCrashed'\""
@@ -29,28 +29,28 @@ pub(super) struct Args {
 
 #[derive(clap::Subcommand)]
 enum Command {
-    /// Print the rules in force, and where each was written
+    /// Print the rules in force, and where each of them is written
     Show(ShowArgs),
-    /// Count what each rule keeps and what it would drop, and why
+    /// Count the facts that each rule keeps and would drop, and give examples
     Explain(ExplainArgs),
 }
 
 #[derive(clap::Args)]
 struct ShowArgs {
-    /// As one JSON array
+    /// Print the rules as one JSON array
     #[arg(long)]
     json: bool,
 }
 
 #[derive(clap::Args)]
 struct ExplainArgs {
-    /// Only facts of this kind
+    /// Count only facts of this kind
     #[arg(long, value_enum)]
     kind: Option<KindArg>,
-    /// Only facts of which this is true, in SQL over the columns of the kind
+    /// Count only facts for which this condition is true, in SQL over the columns of the kind
     #[arg(long = "where", value_name = "SQL")]
     predicate: Option<String>,
-    /// As one JSON object
+    /// Print the counts as one JSON object
     #[arg(long)]
     json: bool,
 }
@@ -81,8 +81,8 @@ fn show(store: &Store, args: &ShowArgs) -> anyhow::Result<()> {
         let kind = rule.kind.map_or("all kinds", ostracon::Kind::table);
         writeln!(out, "{}", rule.name)?;
         match &rule.predicate {
-            Some(sql) => writeln!(out, "  of      {kind} where {sql}")?,
-            None => writeln!(out, "  of      {kind}")?,
+            Some(sql) => writeln!(out, "  covers  {kind} where {sql}")?,
+            None => writeln!(out, "  covers  {kind}")?,
         }
         writeln!(out, "  keeps   {}", rule.limits)?;
         writeln!(out, "  from    {}", rule.origin)?;

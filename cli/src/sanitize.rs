@@ -1,13 +1,13 @@
-//! Text that does a terminal no harm.
+//! Text that does no harm to a terminal.
 //!
-//! What was recorded may hold line breaks, tabs, and escapes that move a terminal's cursor or repaint
-//! what stands above. On its way to a terminal each of them is written as what it is called.
+//! Recorded text may hold line breaks, tabs, and escapes that move the cursor or repaint the lines above. On
+//! a terminal each of them is written as its name.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 
-/// The text with everything that a terminal would obey, or not show, written out: `\n`, `\x1b`.
+/// The text, with each character written out that a terminal would obey or not show: `\n`, `\x1b`.
 pub(super) fn visible(text: &str) -> Cow<'_, str> {
     if !text.contains(is_unseen) {
         return Cow::Borrowed(text);
@@ -17,12 +17,12 @@ pub(super) fn visible(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// The same for a text whose lines are its own, such as an error's.
+/// Like [`visible`], for a text with line breaks of its own, such as an error message.
 pub(super) fn lines(text: &str) -> String {
     text.lines().map(visible).collect::<Vec<_>>().join("\n")
 }
 
-/// Control characters, and those that reorder or hide what stands around them.
+/// Whether this is a control character, or one that reorders or hides the text around it.
 pub(super) fn is_unseen(char: char) -> bool {
     char.is_control()
         || matches!(char,
@@ -42,14 +42,14 @@ fn write_out(out: &mut String, char: char) {
     };
 }
 
-/// Standard output, so that a terminal comes to no harm by what was recorded.
+/// Standard output; on a terminal, control characters are written out.
 pub(super) fn stdout() -> Box<dyn Write> {
     let out = io::stdout().lock();
     if out.is_terminal() { Box::new(Sanitized::new(out)) } else { Box::new(out) }
 }
 
-/// Writes the answer of a command whose exit code is an answer, too: a reader of standard output that ends early
-/// does not change it.
+/// Writes the answer of a command whose exit code is also an answer: a reader that closes standard output
+/// early does not change the exit code.
 pub(super) fn write_result(text: &str) -> io::Result<()> {
     match stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -57,16 +57,16 @@ pub(super) fn write_result(text: &str) -> io::Result<()> {
     }
 }
 
-/// A way to the terminal for text with lines and tabs of its own, such as CSV.
+/// Writes text to a terminal that has line breaks and tabs of its own, such as CSV.
 pub(super) struct Sanitized<W: Write> {
     to: W,
-    /// The beginning of a character whose other bytes are still to come.
-    begun: Vec<u8>,
+    /// The first bytes of a character whose other bytes have not arrived yet.
+    incomplete: Vec<u8>,
 }
 
 impl<W: Write> Sanitized<W> {
     pub(super) const fn new(to: W) -> Self {
-        Self { to, begun: Vec::new() }
+        Self { to, incomplete: Vec::new() }
     }
 
     fn text(&mut self, text: &str) -> io::Result<()> {
@@ -74,9 +74,9 @@ impl<W: Write> Sanitized<W> {
         let mut out = String::new();
         let mut rest = text;
         while let Some(at) = rest.find(obeyed) {
-            let (before, behind) = rest.split_at(at);
+            let (before, after) = rest.split_at(at);
             out.push_str(before);
-            let mut chars = behind.chars();
+            let mut chars = after.chars();
             if let Some(char) = chars.next() {
                 write_out(&mut out, char);
             }
@@ -89,7 +89,7 @@ impl<W: Write> Sanitized<W> {
 
 impl<W: Write> Write for Sanitized<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut whole = std::mem::take(&mut self.begun);
+        let mut whole = std::mem::take(&mut self.incomplete);
         whole.extend_from_slice(bytes);
         let mut rest = whole.as_slice();
         loop {
@@ -99,17 +99,17 @@ impl<W: Write> Write for Sanitized<W> {
                     break;
                 }
                 Err(error) => {
-                    let (sound, behind) = rest.split_at(error.valid_up_to());
+                    let (sound, after) = rest.split_at(error.valid_up_to());
                     self.text(&String::from_utf8_lossy(sound))?;
                     let Some(wrong) = error.error_len() else {
-                        self.begun = behind.to_vec();
+                        self.incomplete = after.to_vec();
                         break;
                     };
-                    let (wrong, behind) = behind.split_at(wrong);
+                    let (wrong, after) = after.split_at(wrong);
                     for byte in wrong {
                         write!(self.to, "\\x{byte:02x}")?;
                     }
-                    rest = behind;
+                    rest = after;
                 }
             }
         }

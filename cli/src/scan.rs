@@ -1,4 +1,4 @@
-//! `ostracon scan`: whether a store is whole.
+//! `ostracon scan`: checks whether a store is whole.
 
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
@@ -11,19 +11,18 @@ use super::arguments::StoreArg;
 use super::print::grouped;
 use super::sanitize::{visible, write_result};
 
-/// The exit code of an answer that is bad news.
+/// The exit code if a check found anomalies.
 pub(super) const ANOMALIES: u8 = 2;
-/// So many ranges of facts are told of one anomaly.
+/// The number of fact ranges that are listed for one anomaly.
 const MOST_SPANS: usize = 3;
 
-/// Tell whether a store is whole, and what is wrong if it is not.
+/// Check whether a store is whole, and report what is wrong.
 ///
-/// A quick scan reads every commit and every journal in full, and of each segment the size and the
-/// footer. A deep one reads every byte and decodes every row. Neither changes anything, and both may
-/// run beside writers. What a crash left behind, and what does no harm, is told apart.
+/// A quick scan reads every commit and every journal in full, and the size and the footer of each segment. A
+/// deep scan reads every byte and decodes every row. A scan changes nothing, and may run while writers work.
+/// The report lists harmless leftovers of crashes separately.
 ///
-/// The exit code is 0 for a store that is whole, 2 for one with anomalies, and 1 if it could not be
-/// scanned.
+/// The exit code is 0 for a whole store, 2 for a store with anomalies, and 1 if the scan failed.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  ostracon scan facts/ --deep")]
 pub(super) struct Args {
@@ -32,7 +31,7 @@ pub(super) struct Args {
     /// Read every byte, and decode every row
     #[arg(long)]
     deep: bool,
-    /// As one JSON object
+    /// Print the report as one JSON object
     #[arg(long)]
     json: bool,
 }
@@ -55,8 +54,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     progress.finish_and_clear();
     let report = result?;
     let text = if args.json {
-        let told = ScanJson { clean: report.is_clean(), report: &report };
-        serde_json::to_string_pretty(&told)? + "\n"
+        let json = ScanJson { clean: report.is_clean(), report: &report };
+        serde_json::to_string_pretty(&json)? + "\n"
     } else {
         text(&report, args.deep)
     };
@@ -120,7 +119,8 @@ pub(super) fn counted(number: u64, noun: &str) -> String {
     format!("{} {noun}{plural}", grouped(number))
 }
 
-/// What, where, expected and found, which facts, what `recover` would do.
+/// An anomaly: its kind and path, what was expected and found, which facts it concerns, and what `recover`
+/// would do.
 pub(super) fn anomaly_text(anomaly: &Anomaly) -> String {
     let mut out = format!("{} {}\n", anomaly.kind, visible(&anomaly.path));
     let mut line = |name: &str, text: &str| {
@@ -135,12 +135,12 @@ pub(super) fn anomaly_text(anomaly: &Anomaly) -> String {
     out
 }
 
-/// What is left out of a list for people.
+/// The end of a list for people that leaves ranges out.
 pub(super) fn more_ranges(more: usize) -> String {
     match more {
         0 => String::new(),
-        1 => ", and 1 more range (--json has all)".to_owned(),
-        more => format!(", and {more} more ranges (--json has all)"),
+        1 => ", and 1 more range (--json lists all)".to_owned(),
+        more => format!(", and {more} more ranges (--json lists all)"),
     }
 }
 

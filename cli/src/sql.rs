@@ -1,4 +1,4 @@
-//! `ostracon sql`, `query` and `queries`: questions and their answers.
+//! `ostracon sql`, `query` and `queries`: run queries and write their answers.
 
 use std::ffi::OsStr;
 use std::io::{self, IsTerminal, Write};
@@ -18,11 +18,11 @@ use super::questions::Questions;
 use super::repl;
 use super::table::Style;
 
-/// Ask a question in SQL.
+/// Run queries in SQL.
 ///
-/// Tables: `events`, `audits`, `dead_letters`. Views: `crashes`, `restarts`, `actors`. About the store itself:
-/// `store.segments`, `store.commits`, `store.streams`, `store.consumers`, `store.unverified`, `store.metrics`.
-/// Facts count as soon as they are recorded, by whatever process. SQL only reads.
+/// Tables: `events`, `audits`, `dead_letters`. Views: `crashes`, `restarts`, `actors`. Tables about the store
+/// itself: `store.segments`, `store.commits`, `store.streams`, `store.consumers`, `store.unverified`,
+/// `store.metrics`. A query sees each fact as soon as any process has recorded it. SQL only reads.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example:\n  ostracon sql facts/ -c \"SELECT error_type, count(*) FROM crashes GROUP BY 1 ORDER BY 2 DESC\""
@@ -36,23 +36,26 @@ pub(super) struct SqlArgs {
     answer: AnswerArgs,
 }
 
-/// How an answer is given.
+/// How the answer is written.
 #[derive(clap::Args)]
 struct AnswerArgs {
-    /// How the answer is written; a table if not given
+    /// The format of the answer; the default is a table
     ///
-    /// Of columns with one name the later ones get a number: `seq`, `seq_2`. What has parts, such as a list, is JSON in a cell of CSV or TSV.
+    /// If several columns have one name, the later ones get a number: `seq`, `seq_2`. In CSV and TSV, a value
+    /// with parts, such as a list, is written as JSON.
     #[arg(long, value_enum)]
     format: Option<Format>,
-    /// Write the answer into this file instead, as its ending says: .parquet, .arrow, .csv, .tsv, .json, .ndjson
-    /// or .md
+    /// Write the answer to this file. The ending of its name chooses the format: .parquet, .arrow, .csv,
+    /// .tsv, .json, .ndjson or .md
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Draw the answer, as what fits its columns or as you say: "line x=day y=crashes", "out.svg"
+    /// Draw the answer: a picture that fits its columns, or the one that you describe, for example "line
+    /// x=day y=crashes" or "out.svg"
     ///
-    /// What can be said, all in one argument: bar, line, histogram or heat; columns as x=, y= (several with
-    /// commas), z= (the value in a heat map) and by= (a line for each of its values); and a file ending in
-    /// .svg or .png, where the picture is not for the terminal.
+    /// The description is one argument. It may name a kind of picture (bar, line, histogram or heat),
+    /// columns, and a file that ends in .svg or .png. The columns are x=, y= (several with commas), z= (the
+    /// value in a heat map) and by= (a line for each of its values). Without a file, the picture is drawn on
+    /// the terminal.
     #[arg(
         long,
         value_name = "PICTURE",
@@ -62,23 +65,23 @@ struct AnswerArgs {
         conflicts_with_all = ["format", "output"]
     )]
     plot: Option<Request>,
-    /// Stop after so long, as 500ms, 30s or 5m
+    /// Stop the query after this time, for example 500ms, 30s or 5m
     #[arg(long, value_name = "TIME", value_parser = duration, allow_hyphen_values = true)]
     timeout: Option<Duration>,
 }
 
-/// Ask a saved query.
+/// Run a saved query.
 ///
-/// `ostracon queries` lists them, with what can be set.
+/// `ostracon queries` lists the saved queries with their parameters.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  ostracon query facts/ top_crashers --set limit=5 --set since=2026-11-01")]
 pub(super) struct QueryArgs {
     #[command(flatten)]
     store: StoreArg,
-    /// The query's name
+    /// The name of the saved query
     #[arg(value_parser = SavedName, hide_possible_values = true)]
     name: String,
-    /// Set a parameter
+    /// Set a parameter of the query; may be given several times
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting)]
     set: Vec<(String, String)>,
     #[command(flatten)]
@@ -86,15 +89,18 @@ pub(super) struct QueryArgs {
 }
 
 /// List the saved queries, or show one of them.
+///
+/// The list has the name, the question and the parameters of each query. `ostracon query` runs one.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  ostracon queries crash_loops")]
 pub(super) struct QueriesArgs {
-    /// Show this one with its SQL
+    /// Show the SQL of this query
     #[arg(value_parser = SavedName, hide_possible_values = true)]
     name: Option<String>,
 }
 
-/// Any name; shells complete those that there are, and of another the error says more than a list.
+/// Accepts any name. The possible values are for the completion of shells. For an unknown name, the error of
+/// the library says more than a list.
 #[derive(Clone)]
 struct SavedName;
 
@@ -117,7 +123,7 @@ impl TypedValueParser for SavedName {
 
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let span: jiff::SignedDuration = text.parse().map_err(|error: jiff::Error| error.to_string())?;
-    Duration::try_from(span).map_err(|_| "a length of time is not negative".to_owned())
+    Duration::try_from(span).map_err(|_| "a length of time cannot be negative".to_owned())
 }
 
 fn request(text: &str) -> Result<Request, String> {
@@ -131,11 +137,14 @@ fn setting(text: &str) -> Result<(String, String), String> {
 
 pub(super) fn sql(args: &SqlArgs) -> anyhow::Result<()> {
     if args.questions.0.is_empty() {
-        anyhow::bail!("no question was asked; --command <SQL> and --file <FILE> do");
+        anyhow::bail!("no query was given; name one with --command <SQL> or --file <FILE>");
     }
     let drawn = args.answer.plot.as_ref().and_then(Request::path);
     if let Some(file) = args.answer.output.as_deref().or(drawn).filter(|_| args.questions.0.len() > 1) {
-        anyhow::bail!("{} can hold one answer, and several questions are asked", file.display());
+        anyhow::bail!(
+            "cannot write several answers to {}: a file holds one answer; run one query at a time",
+            file.display()
+        );
     }
     let store = open_to_read(&args.store.store)?;
     for question in &args.questions.0 {
@@ -154,7 +163,7 @@ pub(super) fn query(args: &QueryArgs) -> anyhow::Result<()> {
     answer(&args.answer, async |options| store.saved_query(&args.name, &args.set, options).await)
 }
 
-/// Asks, writes the answer, and tells how long it took.
+/// Runs a query, writes its answer, and reports how long that took.
 fn answer(
     args: &AnswerArgs,
     ask: impl AsyncFnOnce(QueryOptions) -> ostracon::Result<Answer>,
@@ -177,7 +186,7 @@ fn answer(
             None => answer.write(target).await,
         }
     });
-    // What still runs for a query that failed or was stopped is not waited for.
+    // Work for a query that failed or was stopped may still run. Do not wait for it.
     runtime.shutdown_background();
     let rows = rows?;
     let plural = if rows == 1 { "row" } else { "rows" };
@@ -185,7 +194,7 @@ fn answer(
     Ok(())
 }
 
-/// Draws the answer, and returns of how many rows.
+/// Draws the answer, and returns the number of its rows.
 async fn plot(answer: AnswerWriter, request: &Request) -> anyhow::Result<u64> {
     let mut rows = Rows::new();
     let taken = answer.each(|batch| rows.add(batch, request, &TimeZone::UTC)).await?;
@@ -193,7 +202,7 @@ async fn plot(answer: AnswerWriter, request: &Request) -> anyhow::Result<u64> {
     Ok(taken)
 }
 
-/// Draws rows where a terminal's width is known, or into the file that is asked for.
+/// Draws rows on the terminal, or into the file that the request names.
 pub(super) fn show_picture(
     rows: &Rows,
     request: &Request,
@@ -206,23 +215,26 @@ pub(super) fn show_picture(
         return Ok(());
     }
     let stdout = io::stdout();
-    let told = |name, else_| std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(else_);
-    let (width, height) = terminal_size::terminal_size_of(&stdout)
-        .map_or_else(|| (told("COLUMNS", 80), told("LINES", 24)), |(width, height)| (width.0, height.0));
-    // The prompt and how long it took stay on the screen with it.
+    let from_environment =
+        |name, default| std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default);
+    let (width, height) = terminal_size::terminal_size_of(&stdout).map_or_else(
+        || (from_environment("COLUMNS", 80), from_environment("LINES", 24)),
+        |(width, height)| (width.0, height.0),
+    );
+    // Two lines stay free, for the prompt and for the time that the query took.
     let height = height.saturating_sub(2);
     let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let drawn = picture::draw(rows, request, zone, width, height, stdout.is_terminal() && !no_colour)?;
     Ok(out.write_all(drawn.as_bytes())?)
 }
 
-/// Tables are cut to the terminal, if there is one.
+/// The style of tables on standard output: they are cut to the width of the terminal, if there is one.
 pub(super) fn style() -> Style {
     Style { width: width(), piped: !io::stdout().is_terminal(), ..Style::default() }
 }
 
-/// Columns of the terminal on which stdout ends: also where another program is between, as in `| head`, and
-/// talk goes straight there. What goes into a file is whole.
+/// The width of the terminal that shows stdout. If stdout is a pipe, as in `| head`, another program may show
+/// it on the terminal that stderr goes to. Output to a file has no width: nothing is cut.
 fn width() -> Option<usize> {
     let (stdout, stderr) = (io::stdout(), io::stderr());
     let terminal = match terminal_size::terminal_size_of(&stdout) {

@@ -1,4 +1,4 @@
-//! Tables for people: aligned, cut to a width, and harmless whatever the cells hold.
+//! Tables for people: aligned, cut to a width, and harmless to a terminal whatever the cells hold.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -12,25 +12,26 @@ use unicode_width::UnicodeWidthStr;
 use super::output::Cells;
 use super::sanitize::visible;
 
-/// What a NULL looks like, unless another text is to stand for it.
+/// The text for NULL, unless the user sets another text.
 pub(super) const NULL: &str = "NULL";
 /// Texts are not cut shorter than this.
 const LEAST_WIDTH: usize = 10;
-/// No column is padded further than this: one long cell would make as much of every row.
+/// No column is padded to more than this width: otherwise one long cell would make every row as long.
 const MOST_PADDED: usize = 500;
 
 /// How a table is drawn.
 #[derive(Clone, Debug)]
 pub(super) struct Style {
-    /// Columns of the terminal; `None` if there is none, and nothing is cut.
+    /// The width of the terminal in columns; `None` if there is no terminal, and nothing is cut.
     pub(super) width: Option<usize>,
-    /// Another program reads it first, such as grep: a row stays a line. One that would not fit even cut is whole.
+    /// Whether another program reads the table first, such as grep. Then a row is always one line, and a row
+    /// that would not fit even if it were cut is not cut.
     pub(super) piped: bool,
     pub(super) colour: bool,
-    /// In which times are shown.
+    /// The zone in which times are shown.
     pub(super) zone: Zone,
     pub(super) expanded: Expanded,
-    /// What stands for NULL.
+    /// The text for NULL.
     pub(super) null: String,
 }
 
@@ -47,29 +48,29 @@ impl Default for Style {
     }
 }
 
-/// Whether each row is drawn as a block of its own, a column a line.
+/// Whether each row is drawn as a block of its own, with one line for each column.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Expanded {
-    /// Where the table would be too wide even if it were cut.
+    /// Only if the table would be too wide even if it were cut.
     #[default]
     Off,
     On,
-    /// Where the table would have to be cut.
+    /// If the table would have to be cut.
     Auto,
 }
 
 struct Column {
     name: String,
     right: bool,
-    /// A number or a time that is cut reads as another.
+    /// Whether cells must not be cut: a cut number or time reads as another value.
     whole: bool,
     width: usize,
     cells: Vec<Option<String>>,
 }
 
 impl Style {
-    /// Whether the table goes to a terminal and nowhere else.
+    /// Whether the table goes directly to a terminal.
     pub(super) const fn is_on_terminal(&self) -> bool {
         self.width.is_some() && !self.piped
     }
@@ -120,13 +121,13 @@ impl Style {
         Ok(columns)
     }
 
-    /// A time as it is shown.
+    /// The text of a time.
     pub(super) fn time(&self, at: UnixNanos) -> String {
         let local = if self.zone.is_utc() { None } else { self.zone.text(at) };
         local.unwrap_or_else(|| at.to_string())
     }
 
-    /// The cells of a batch, row by row, as they are shown; NULL is empty.
+    /// The texts of the cells of a batch, row by row; NULL is empty.
     pub(super) fn rows(&self, batch: &RecordBatch) -> anyhow::Result<Vec<Vec<String>>> {
         let mut rows = vec![Vec::new(); batch.num_rows()];
         for column in batch.columns() {
@@ -190,7 +191,7 @@ impl Style {
         out.write_all(rule.as_bytes())
     }
 
-    /// A text as far as its column is wide. Where nothing has to fit, nothing is cut.
+    /// A text, cut to the width of its column. Nothing is cut if there is no terminal.
     fn fitting<'t>(&self, text: &'t str, column: &Column) -> Cow<'t, str> {
         if self.width.is_some() { cut(text, column.width) } else { Cow::Borrowed(text) }
     }
@@ -223,18 +224,18 @@ fn table_width(columns: &[Column]) -> usize {
     columns.iter().map(|column| column.width + 3).sum::<usize>() + 1
 }
 
-/// Takes from the widest texts until the table fits, or none can give more.
+/// Narrows the widest text columns until the table fits, or no column can be narrowed any more.
 fn narrow(columns: &mut [Column], width: usize) {
     let mut excess = table_width(columns).saturating_sub(width);
     while excess > 0 {
-        let can_give = |column: &&mut Column| !column.whole && column.width > LEAST_WIDTH;
-        let mut givers: Vec<_> = columns.iter_mut().filter(can_give).collect();
-        let Some(widest) = givers.iter().map(|column| column.width).max() else { return };
-        let next = givers.iter().map(|column| column.width).filter(|width| *width < widest).max();
-        givers.retain(|column| column.width == widest);
+        let can_shrink = |column: &&mut Column| !column.whole && column.width > LEAST_WIDTH;
+        let mut shrinkable: Vec<_> = columns.iter_mut().filter(can_shrink).collect();
+        let Some(widest) = shrinkable.iter().map(|column| column.width).max() else { return };
+        let next = shrinkable.iter().map(|column| column.width).filter(|width| *width < widest).max();
+        shrinkable.retain(|column| column.width == widest);
         let most = widest - next.unwrap_or(LEAST_WIDTH).max(LEAST_WIDTH);
-        let each = most.min(excess.div_ceil(givers.len()));
-        for column in givers {
+        let each = most.min(excess.div_ceil(shrinkable.len()));
+        for column in shrinkable {
             let given = each.min(excess);
             column.width -= given;
             excess -= given;
@@ -253,7 +254,7 @@ fn pad(out: &mut String, text: &str, width: usize, column: &Column) {
     }
 }
 
-/// The text, or as much of it as fits with an ellipsis behind it.
+/// The text, or as much of it as fits, with an ellipsis at its end.
 pub(super) fn cut(text: &str, width: usize) -> Cow<'_, str> {
     if text.width() <= width {
         return Cow::Borrowed(text);

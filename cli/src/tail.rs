@@ -1,4 +1,4 @@
-//! `ostracon tail`: facts in the store's order, for people and for shippers.
+//! `ostracon tail`: prints facts in the store's order, for people and for shippers.
 
 use std::fs;
 use std::io::{self, BufWriter, Write};
@@ -14,16 +14,17 @@ use super::interrupt;
 use super::open::open_to_read;
 use super::print::say;
 
-/// How often a followed store is looked at again.
+/// How long to wait before a followed store is read again.
 const POLL: Duration = Duration::from_millis(200);
-/// After so many facts the cursor is kept.
-const KEEP_EVERY: u64 = 1000;
+/// The number of facts after which the cursor is saved.
+const SAVE_EVERY: u64 = 1000;
 
 /// Print facts as JSON lines, in the store's order.
 ///
-/// Each line is Papyra's, with `stream`, `seq` and `recorded_at` added. The cursor, a position in every
-/// stream, says how far it got, and of which store it is: it is told on stderr at the end, also where a signal
-/// ends it, or kept in a file. Going on from it gives every fact at least once, whatever was killed.
+/// Each line has Papyra's form, with `stream`, `seq` and `recorded_at` added. The cursor is a position in
+/// every stream. It says how far the output has come, and which store it belongs to. The command prints the
+/// cursor on stderr at its end, also if a signal ends it, or saves it in a file. A tail that continues from a
+/// cursor prints every fact at least once, even if a process was killed.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example:\n  ostracon tail facts/ --follow --cursor shipped.cursor | ship-to-somewhere"
@@ -31,16 +32,16 @@ const KEEP_EVERY: u64 = 1000;
 pub(super) struct Args {
     #[command(flatten)]
     store: StoreArg,
-    /// Wait for more
+    /// Wait for new facts instead of ending
     #[arg(short, long)]
     follow: bool,
-    /// Only facts of this kind
+    /// Print only facts of this kind
     #[arg(long, value_enum)]
     kind: Vec<KindArg>,
-    /// Only what comes after this cursor, as 1:120,2:77 or as an earlier tail told it
+    /// Print only facts after this cursor, for example 1:120,2:77, or the cursor that an earlier tail printed
     #[arg(long, value_name = "CURSOR", conflicts_with = "cursor")]
     after: Option<Cursor>,
-    /// Go on from the cursor in this file, and keep it there
+    /// Continue from the cursor in this file, and save the new cursor there
     #[arg(long, value_name = "FILE")]
     cursor: Option<PathBuf>,
 }
@@ -56,15 +57,15 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let kinds: Vec<Kind> = args.kind.iter().map(|kind| kind.kind()).collect();
     let mut out = BufWriter::new(super::sanitize::stdout());
     loop {
-        let mut since_kept = 0;
+        let mut since_saved = 0;
         let facts = store.after(&cursor)?;
         if let Some(file) = &args.cursor
             && !cursor.is_signed()
             && !cursor.is_start()
         {
             say(&format!(
-                "{} does not say of which store it is: an older ostracon wrote it. It is taken for this store's; the \
-                 cursor that follows it will say so",
+                "the cursor in {} does not name its store, because an older ostracon wrote it. It is taken \
+                 as a cursor of this store; the next cursor will name the store",
                 file.display()
             ));
         }
@@ -78,14 +79,14 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
                 writeln!(out, "{}", fact.to_line())?;
             }
             cursor.advance(&fact);
-            since_kept += 1;
-            if since_kept == KEEP_EVERY {
-                keep(args.cursor.as_deref(), &cursor, &mut out)?;
-                since_kept = 0;
+            since_saved += 1;
+            if since_saved == SAVE_EVERY {
+                save(args.cursor.as_deref(), &cursor, &mut out)?;
+                since_saved = 0;
             }
         }
-        if since_kept > 0 {
-            keep(args.cursor.as_deref(), &cursor, &mut out)?;
+        if since_saved > 0 {
+            save(args.cursor.as_deref(), &cursor, &mut out)?;
         }
         if args.follow {
             interrupt::sleep(POLL);
@@ -103,17 +104,17 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 fn load(file: &Path) -> anyhow::Result<Cursor> {
     match fs::read_to_string(file) {
-        Ok(text) => text.parse().with_context(|| format!("cannot go on from {}", file.display())),
+        Ok(text) => text.parse().with_context(|| format!("cannot read a cursor from {}", file.display())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Cursor::start()),
         Err(error) => Err(error).with_context(|| format!("cannot read {}", file.display())),
     }
 }
 
-/// Keeps the cursor only after everything before it has left this process.
-fn keep(file: Option<&Path>, cursor: &Cursor, out: &mut impl Write) -> anyhow::Result<()> {
+/// Saves the cursor, but only after all facts before it have left this process.
+fn save(file: Option<&Path>, cursor: &Cursor, out: &mut impl Write) -> anyhow::Result<()> {
     out.flush()?;
     let Some(file) = file else { return Ok(()) };
-    let attempt = || format!("cannot keep the cursor in {}", file.display());
+    let attempt = || format!("cannot save the cursor in {}", file.display());
     let mut temp = file.as_os_str().to_owned();
     temp.push(".tmp");
     let temp = PathBuf::from(temp);

@@ -1,7 +1,7 @@
-//! The terminal as it was before a line editor changed how it behaves.
+//! Restores the terminal to the state before a line editor changed it.
 //!
-//! The editor puts it back after each line. A process that a signal ends at the prompt has to do that itself:
-//! else the shell after it shows nothing of what is typed.
+//! The editor restores the state after each line. If a signal ends the process at the prompt, the process
+//! must do that itself: otherwise the shell shows nothing of the text that the user types.
 
 #[cfg(unix)]
 pub(super) use unix::{remember, restore};
@@ -16,17 +16,17 @@ mod unix {
     use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
     static FOUND: OnceLock<Termios> = OnceLock::new();
-    /// What the editor turned on: pasted text comes between marks.
+    /// Turns off a mode that the editor turned on: marks around pasted text.
     const NO_MARKED_PASTE: &[u8] = b"\x1b[?2004l";
 
-    /// Remembers how the terminal on standard input behaves.
+    /// Remembers the state of the terminal on standard input.
     pub(crate) fn remember() {
         if let Ok(found) = tcgetattr(io::stdin()) {
             let _ = FOUND.set(found);
         }
     }
 
-    /// Lets it behave so again, if an editor reads from it.
+    /// Restores that state, if an editor reads from the terminal.
     pub(crate) fn restore() {
         let Some(found) = FOUND.get() else { return };
         let is_reading =
@@ -34,7 +34,7 @@ mod unix {
         if !is_reading || tcsetattr(io::stdin(), OptionalActions::Now, found).is_err() {
             return;
         }
-        // Past the lock: the thread that holds it may never give it back.
+        // Write without the lock: the thread that holds it may never release it.
         if let Ok(out) = io::stdout().as_fd().try_clone_to_owned() {
             let _ = File::from(out).write_all(NO_MARKED_PASTE);
         }

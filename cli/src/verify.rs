@@ -1,5 +1,4 @@
-//! `ostracon verify` and `ostracon head`: what became of every fact, and that nobody has changed
-//! the history.
+//! `ostracon verify` and `ostracon head`: account for every fact, and prove that the history was not changed.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -13,36 +12,39 @@ use super::print::grouped;
 use super::sanitize::write_result;
 use super::scan::{ANOMALIES, anomaly_text, counted, more_ranges};
 
-/// Tell what became of every fact, and whether the ledger holds from its first commit on.
+/// Account for every fact, and check the ledger from its first commit on.
 ///
-/// Every fact that was recorded is kept, or hidden by a rule until a compaction drops it, or was
-/// dropped by a named rule, or is lost; and every number that was given out is of a recorded fact, or
-/// of one that was lost from a journal before its kind was noted, or unaccounted for since the ledger
-/// was rebuilt. The numbers must add up. Which facts are hidden is told by the rules in ostracon.toml. With --against, the ledger must also contain the head that was kept elsewhere: a store
-/// that was rolled back or rewritten does not; and what became of facts since that head is told.
-/// Contents of segments are read only with --deep.
+/// Every recorded fact is kept, hidden by a rule until a compaction drops it, dropped by a named rule, or
+/// lost. Every number that was given out belongs to a recorded fact or to a fact that was lost from a journal
+/// before its kind was known, or it is unaccounted for since the ledger was rebuilt. The numbers must add up.
+/// The rules in ostracon.toml decide which facts are hidden. The contents of segments are read only with
+/// --deep.
 ///
-/// The exit code is 0 if all that holds; 3 if it does and, since the head given with --against, facts were
-/// dropped by rules, lost, or read from damaged files; 2 if it does not hold; and 1 if it could not be found out.
+/// With --against, the ledger must also contain the head that you kept elsewhere. A store that was rolled
+/// back or rewritten does not contain it. The report then also says what happened to facts after that head.
+///
+/// The exit code is 0 if all of this holds, and 2 if it does not. It is 3 if all of this holds, but facts
+/// were dropped by rules, lost, or read from damaged files after the head of --against. It is 1 if the check
+/// could not be completed.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  ostracon verify facts/ --against \"$(cat head-of-last-month)\"")]
 pub(super) struct Args {
     #[command(flatten)]
     store: StoreArg,
-    /// A head that `ostracon head` printed earlier
+    /// Check that the ledger contains this head, which `ostracon head` printed earlier
     #[arg(long, value_name = "HEAD")]
     against: Option<LedgerHead>,
     /// Also read the contents of all segments, as `ostracon scan --deep` does
     #[arg(long)]
     deep: bool,
-    /// As one JSON object
+    /// Print the report as one JSON object
     #[arg(long)]
     json: bool,
 }
 
-/// Print the newest commit's number and digest, to keep elsewhere.
+/// Print the number and the digest of the newest commit, to keep elsewhere.
 ///
-/// `ostracon verify --against` tells later whether the store still has the history that led there.
+/// Later, `ostracon verify --against` checks whether the store still has the history up to this commit.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  ostracon head facts/ > head-of-this-month")]
 pub(super) struct HeadArgs {
@@ -56,13 +58,14 @@ pub(super) fn head(args: &HeadArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The exit code where the history holds, and facts went since the head that was kept.
-const TOOK_FACTS: u8 = 3;
+/// The exit code if the history holds, but facts were dropped, lost or read from damaged files after the kept
+/// head.
+const FACTS_REMOVED: u8 = 3;
 
 #[derive(Serialize)]
 struct VerifyJson<'a> {
     sound: bool,
-    /// Facts are gone since the head that was kept, or may have been changed.
+    /// Facts were dropped or lost after the kept head, or may have been changed.
     took_facts: bool,
     #[serde(flatten)]
     sheet: &'a BalanceSheet,
@@ -83,7 +86,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     write_result(&text)?;
     Ok(match (sheet.is_sound(), sheet.took_facts()) {
         (true, false) => ExitCode::SUCCESS,
-        (true, true) => ExitCode::from(TOOK_FACTS),
+        (true, true) => ExitCode::from(FACTS_REMOVED),
         (false, _) => ExitCode::from(ANOMALIES),
     })
 }
@@ -102,7 +105,8 @@ fn text(sheet: &BalanceSheet, kept: Option<&LedgerHead>) -> String {
         let spans: Vec<_> = unverified.spans.iter().take(4).map(ToString::to_string).collect();
         let more = more_ranges(unverified.spans.len() - spans.len());
         out += &format!(
-            "{facts} {kind} come from a file that is damaged or that no commit vouches for, and may not be what was recorded: {}{more}\n",
+            "{facts} {kind} come from a file that is damaged or that no commit names, and may not be what \
+             was recorded: {}{more}\n",
             spans.join(", ")
         );
     }
@@ -139,14 +143,17 @@ fn text(sheet: &BalanceSheet, kept: Option<&LedgerHead>) -> String {
                 lost => format!("; {} facts are lost", grouped(lost)),
             };
             let but = match (sheet.took_facts(), kept) {
-                (true, Some(kept)) => format!("; but facts went since commit {}", kept.commit),
+                (true, Some(kept)) => format!(
+                    "; but facts were dropped, lost or read from damaged files since commit {}",
+                    kept.commit
+                ),
                 _ => String::new(),
             };
             format!(
                 "sound: {commits}, each following from the one before, and the numbers add up{lost}{but}\n"
             )
         }
-        (false, 0) => "not sound: the store does not have the history that was kept\n".to_owned(),
+        (false, 0) => "not sound: the store does not have the history of the kept head\n".to_owned(),
         (false, 1) => format!("not sound: 1 anomaly in {commits}\n"),
         (false, n) => format!("not sound: {n} anomalies in {commits}\n"),
     };
@@ -158,12 +165,12 @@ fn text(sheet: &BalanceSheet, kept: Option<&LedgerHead>) -> String {
     out
 }
 
-/// What became of facts since the head that was kept.
+/// What happened to facts after the kept head.
 fn since(changes: &Changes) -> String {
     let mut out = String::new();
     let mut line = |facts: u64, what: &str| {
         if facts > 0 {
-            out += &format!("  since then {} {what}\n", counted(facts, "fact"));
+            out += &format!("  since then: {} {what}\n", counted(facts, "fact"));
         }
     };
     line(changes.recorded(), "recorded");
@@ -179,14 +186,14 @@ fn since(changes: &Changes) -> String {
     line(changes.unverified, "read from damaged files; they may not be what was recorded");
     for (names, what) in [(&changes.held, "added"), (&changes.released, "released")] {
         for name in names {
-            out += &format!("  since then the hold {name:?} {what}\n");
+            out += &format!("  since then: hold {name:?} {what}\n");
         }
     }
-    if out.is_empty() { "  since then nothing became of any fact\n".to_owned() } else { out }
+    if out.is_empty() { "  since then: no fact was recorded, dropped or lost\n".to_owned() } else { out }
 }
 
-/// A row for each thing that became of facts, a column for each kind. What is set in adds up to the
-/// row above it.
+/// The balance sheet: a row for each state of facts, and a column for each kind. Indented rows add up to the
+/// row above them.
 fn table(sheet: &BalanceSheet) -> String {
     type Numbers = Vec<Option<u64>>;
     let mut rules: Vec<&str> =
@@ -211,7 +218,7 @@ fn table(sheet: &BalanceSheet) -> String {
     }
     rows.push(("  lost".to_owned(), numbers(|of| Some(of.lost))));
     rows.push(("not yet flushed".to_owned(), numbers(|of| Some(of.unflushed))));
-    // Of these nobody knows the kinds.
+    // The kinds of the facts with these numbers are not known.
     let of_any_kind = [
         ("numbers given out", sheet.numbers),
         ("  recorded", all_recorded.unwrap_or_default()),
@@ -247,15 +254,16 @@ fn verdict(kept: &LedgerHead, against: &Against) -> String {
     let commit = kept.commit;
     match against {
         Against::Contained { since } => {
-            format!("commit {commit} is the one that was kept; {} since\n", counted(*since, "commit"))
+            format!("commit {commit} is the kept head; {} since\n", counted(*since, "commit"))
         }
         Against::RolledBack { newest } => {
-            format!("rolled back: commit {commit} was kept, and the newest is {newest}\n")
+            format!("rolled back: the kept head is commit {commit}, and the newest commit is {newest}\n")
         }
         Against::Rewritten { found } => format!(
-            "rewritten: commit {commit} has digest {found}, and {} was kept; or this is another store\n",
+            "rewritten: commit {commit} has digest {found}, and the kept head has {}; or this is another \
+             store\n",
             kept.blake3
         ),
-        _ => format!("commit {commit} was kept, and cannot be read here\n"),
+        _ => format!("commit {commit}, the kept head, cannot be read here\n"),
     }
 }

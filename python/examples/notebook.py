@@ -1,9 +1,9 @@
-"""A notebook about a week of facts, with Polars: the cells are what is between the `# %%`.
+"""A notebook about a week of facts, with Polars. A line with `# %%` begins a cell.
 
 python notebook.py facts/
 """
 
-# %% The store. A real one is opened with mode "read": nothing of it is made, locked or changed.
+# %% The store. A real store is opened with mode "read", which creates, locks and changes nothing.
 from __future__ import annotations
 
 import random
@@ -17,7 +17,7 @@ import ostracon
 path = sys.argv[1] if len(sys.argv) > 1 else "facts"
 MONDAY = datetime(2026, 11, 16, tzinfo=timezone.utc)
 
-# %% A week of made-up facts, if there are none: tills crash now and then, and most on Friday.
+# %% A week of made-up facts, if the store has none. The tills crash sometimes, and most often on Friday.
 chance = random.Random(7)
 with ostracon.open(path) as store:
     hours = [] if store.list("events", limit=1) else range(7 * 24)
@@ -36,7 +36,7 @@ with ostracon.open(path) as store:
                 }
             )
 
-# %% An answer is a table. In a notebook its last line shows it.
+# %% An answer is a table. A notebook shows it if it is the last line of a cell.
 store = ostracon.open(path, "read")
 answer = store.sql(
     "SELECT at, actor_address, error_type, error FROM crashes WHERE at >= $monday ORDER BY at",
@@ -44,7 +44,7 @@ answer = store.sql(
 )
 print(answer)
 
-# %% Polars takes it as it is, without a copy.
+# %% Polars reads the answer without a copy.
 crashes = pl.DataFrame(answer)
 print(f"\n{crashes.height} crashes, columns {', '.join(crashes.columns)}")
 
@@ -56,12 +56,12 @@ by_day = (
 )
 print(f"\nThe worst day was {by_day.item(0, 'day')}, with {by_day.item(0, 'crashes')} crashes.")
 
-# %% The same, asked of the store: what SQL counts needs not come out first.
+# %% The store answers the same question in SQL, without returning all crashes first.
 counted = store.sql(
     "SELECT to_char(at, '%A') AS day, count(*) AS crashes FROM crashes GROUP BY 1 ORDER BY 2 DESC"
 )
 assert counted.to_polars().row(0) == (by_day.item(0, "day"), by_day.item(0, "crashes"))
 
-# %% And the errors without their numbers, from a saved query.
+# %% The errors without their numbers, from a saved query.
 groups = store.query("error_groups", limit=5).to_polars()
 print(f"\n{groups.select('error_group', 'crashes')}")

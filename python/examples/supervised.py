@@ -1,9 +1,9 @@
-"""An actor system that crashes under supervision, and the three questions that are asked next.
+"""An actor system that crashes under supervision, and three questions after the crash.
 
     python supervised.py facts/
 
-The shop has two tills. One of them meets an order for something that is not in its catalogue, again
-and again, until its supervisor stops restarting it; orders that come after that reach nobody.
+The shop has two tills. One of them repeatedly gets an order for something that is not in its catalogue, until
+its supervisor stops restarting it. Orders after that cannot be delivered.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Order:
 
 
 class Till(Actor):
-    """Sells, and does not survive what it has no price for."""
+    """Sells items, and crashes if an item has no price."""
 
     async def receive(self, message: Order) -> int:
         return CATALOGUE[message.sku]
@@ -44,15 +44,15 @@ class Shop(Actor):
         self.tills = [self.context.spawn_child(Till, policy=policy) for _ in range(2)]
 
     async def receive(self, message: Order) -> None:
-        # An order that reaches nobody is a dead letter, which is recorded, and no reason to crash.
+        # An order that cannot be delivered is a dead letter. It is recorded, and is no reason to crash.
         with contextlib.suppress(ActorStopped):
             await self.tills[message.till].tell(message)
 
 
 async def trade(persistence: OstraconPersistence) -> None:
-    """A few minutes of business, in less."""
+    """Simulates a few minutes of business."""
 
-    # With a clock that tells the time of day, facts have a time that people can ask for.
+    # With this clock, the timestamps of facts are dates and times, which queries can use.
     async with ActorSystem(system_id="shop", persistence=persistence, time_fn=time.time) as system:
         shop = system.spawn(Shop, name="shop")
 
@@ -68,7 +68,7 @@ async def trade(persistence: OstraconPersistence) -> None:
         with anyio.fail_after(10):
             while not any(type(event).__name__ == "ActorStopped" for event in system.events()):
                 await anyio.sleep(0.001)
-        # The second till is gone, and with it the orders that were meant for it.
+        # The second till has stopped, so the orders for it become dead letters.
         for _ in range(2):
             await shop.tell(Order(1, "cup"))
         with anyio.fail_after(10):

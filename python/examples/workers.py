@@ -2,8 +2,8 @@
 
     python workers.py facts/
 
-It is what `uvicorn --workers 2` does: every worker imports the application, runs its lifespan, and
-answers requests. Here each is handed its requests in its own process, so that no network is needed.
+`uvicorn --workers 2` does this: every worker imports the application, runs its lifespan, and answers
+requests. Here each worker makes its requests in its own process, so that no network is needed.
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ from typing import Any
 
 from papyra import Actor, ActorSystem, Strategy, SupervisionPolicy
 
-# Papyra's `contrib.starlette` hangs its start on hooks that Starlette 1 has no more: this is what it
-# is made of.
+# Papyra's `contrib.starlette` uses hooks that Starlette 1 has removed. This example uses its parts instead.
 from papyra.contrib.asgi.endpoints import healthz, metrics
 from papyra.contrib.asgi.lifesycle import papyra_lifecycle
 from papyra.persistence.startup import PersistenceStartupConfig, PersistenceStartupMode
@@ -36,7 +35,7 @@ REQUESTS = 20
 
 
 class Till(Actor):
-    """Sells everything but what has no price."""
+    """Sells items, and crashes if an item has no price."""
 
     async def receive(self, message: dict[str, Any]) -> str:
         if message["price"] is None:
@@ -45,7 +44,7 @@ class Till(Actor):
 
 
 def application(path: str, worker: str) -> Starlette:
-    # Making it touches no file: an application may do it when it is imported.
+    # This touches no file, so an application may do it when it is imported.
     persistence = OstraconPersistence(path)
     system = ActorSystem(system_id=worker, persistence=persistence, time_fn=time.time)
     startup = PersistenceStartupConfig(mode=PersistenceStartupMode.FAIL_ON_ANOMALY)
@@ -82,7 +81,7 @@ def application(path: str, worker: str) -> Starlette:
 
 
 async def request(app: Starlette, method: str, path: str) -> tuple[int, Any]:
-    """What a server does with a request."""
+    """Sends a request to the application, as a server does."""
     sent: list[dict[str, Any]] = []
     scope = {
         "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "scheme": "http",
@@ -107,7 +106,7 @@ async def work(path: str, worker: str) -> None:
         health, healthy = await request(app, "GET", "/healthz/")
         _, counted = await request(app, "GET", "/metrics/")
         assert health == 200 and healthy["ok"] and counted["write_errors"] == 0
-        # The line in one piece: two workers write to the same output.
+        # The line is written in one call, because two workers write to one output.
         sys.stdout.write(f"{worker}: {statuses.count(200)} sold, {statuses.count(409)} crashed, healthy\n")
 
 

@@ -8,7 +8,7 @@
 [('shop:5', "KeyError: 'sku'")]
 >>> store.close()
 
-Facts of a Papyra system are recorded by ``ostracon.papyra.OstraconPersistence``.
+``ostracon.papyra.OstraconPersistence`` records the facts of a Papyra system.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from ._report import RecoveryReport, Report, ScanReport
 from ._store import AsyncStore, AsyncStream, Fact, ImportReport, Store
 
 
-def open(  # noqa: A001 - as `gzip.open` and its like
+def open(  # noqa: A001 - as `gzip.open` does
     path: str | os.PathLike[str],
     mode: str = "write",
     *,
@@ -58,14 +58,14 @@ def open(  # noqa: A001 - as `gzip.open` and its like
     max_buffer_bytes: int | None = None,
     max_wait: float | None = None,
 ) -> Store:
-    """Opens the store at this path, and makes it if there is none.
+    """Opens the store at this path, and creates it if there is none.
 
-    With mode "read" nothing is made, locked, flushed or changed; with "maintain" nothing is recorded, but the
-    store may be compacted and recovered, and its facts consumed. The settings, lengths of time in seconds,
-    override those in the store's ``ostracon.toml``; durability is "buffered", "journaled" or "synced".
+    Mode "read" creates, locks, flushes and changes nothing. Mode "maintain" records nothing, but allows
+    compaction, recovery and consumer groups. The settings override the store's ``ostracon.toml``. Times are
+    in seconds. The durability is "buffered", "journaled" or "synced".
     """
     if mode not in ("write", "read", "maintain"):
-        raise ValueError(f"a store is opened to write, read or maintain, not to {mode!r}")
+        raise ValueError(f"the mode must be write, read or maintain, and not {mode!r}")
     handles = Handles(
         path,
         durability=durability,
@@ -90,7 +90,7 @@ async def open_async(path: str | os.PathLike[str], mode: str = "write", **settin
 
 
 class Parameter(NamedTuple):
-    """What may be set in a saved query."""
+    """A parameter of a saved query."""
 
     name: str
     default: str
@@ -98,7 +98,7 @@ class Parameter(NamedTuple):
 
 
 class SavedQuery(NamedTuple):
-    """A question with a name."""
+    """A query with a name."""
 
     name: str
     title: str
@@ -107,7 +107,7 @@ class SavedQuery(NamedTuple):
 
 
 def queries() -> list[SavedQuery]:
-    """The questions that :meth:`Store.query` answers."""
+    """Returns the saved queries, which :meth:`Store.query` answers."""
     return [
         SavedQuery(name, title, question, [Parameter(*parameter) for parameter in parameters])
         for name, title, question, parameters in _native.saved_queries()

@@ -9,7 +9,7 @@ from . import _native
 
 
 def main() -> None:
-    # Ctrl-C is the command's, not the interpreter's.
+    # The command handles Ctrl-C, and not the interpreter.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     sys.exit(_native.cli(["ostracon", *sys.argv[1:]]))
 

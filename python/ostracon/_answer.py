@@ -1,4 +1,4 @@
-"""An answer to SQL, for people and for other libraries."""
+"""An answer to SQL, as Python values, as text, and for other libraries."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from . import _native
 
 _SHOWN = 20
 _WIDEST = 60
-_BEGUN = "some rows of a batch were fetched; go on with fetchone, fetchmany or fetchall"
+_BEGUN = "some rows of this batch were fetched already; use fetchone, fetchmany or fetchall for the rest"
 
 
 class Answer:
     """Rows with named columns.
 
-    It speaks the Arrow PyCapsule interface: ``pyarrow.table(answer)``, ``polars.DataFrame(answer)``
-    and ``duckdb.sql("SELECT * FROM answer")`` take it as it is, without a copy. For types that Polars or
-    pandas do not know there are :meth:`to_polars` and :meth:`to_pandas`.
+    It has the Arrow PyCapsule interface: ``pyarrow.table(answer)``, ``polars.DataFrame(answer)`` and
+    ``duckdb.sql("SELECT * FROM answer")`` read it without a copy. :meth:`to_polars` and :meth:`to_pandas`
+    also convert the types that Polars or pandas do not support.
     """
 
     def __init__(self, native: _native.Answer) -> None:
         self._native = native
-        # Rows that were fetched, by whichever thread.
+        # The number of rows that any thread has fetched.
         self._read = 0
         self._fetching = threading.Lock()
 
@@ -49,35 +49,36 @@ class Answer:
 
     @property
     def types(self) -> list[str]:
-        """The types of the columns, as Arrow calls them."""
+        """The Arrow types of the columns."""
         return self._native.types
 
     def __len__(self) -> int:
         return len(self._native)
 
     def __bool__(self) -> bool:
-        """An answer is true, also without rows."""
+        """Returns ``True``, also for an answer without rows."""
         return True
 
     def rows(self, limit: int | None = None) -> list[tuple[Any, ...]]:
-        """The rows as tuples of Python's own values.
+        """Returns the rows as tuples of Python values.
 
-        Instants are aware ``datetime`` objects in UTC, timestamps without a zone naive ones, both to the
-        microsecond; dates, times, lengths of time, decimals and bytes are what Python has for them. What
-        Python has no value for, such as the year 10000 or an interval of months, is text.
+        An instant is an aware ``datetime`` in UTC, and a timestamp without a zone a naive one. Both are
+        rounded down to microseconds. Dates, times, durations, decimals and bytes have Python's classes. A
+        value that Python's classes cannot hold, such as the year 10000 or an interval of months, is text.
         """
         return self._native.rows(len(self) if limit is None else max(0, limit))
 
     def to_dicts(self) -> list[dict[str, Any]]:
-        """The rows as dictionaries. Of two columns of one name the second is ``name_2``."""
+        """Returns the rows as dictionaries. If two columns have one name, the second is ``name_2``."""
         keys = self._native.keys
         return [dict(zip(keys, row)) for row in self.rows()]
 
     def one(self) -> Any:
-        """The only value of an answer of one row and one column."""
+        """Returns the only value of an answer with one row and one column."""
         if len(self) != 1 or len(self.columns) != 1:
             raise ValueError(
-                f"the answer has {len(self)} rows and {len(self.columns)} columns, not one of each"
+                f"the answer must have one row and one column, and it has {len(self)} rows and "
+                f"{len(self.columns)} columns"
             )
         return self.rows()[0][0]
 
@@ -85,27 +86,27 @@ class Answer:
         return iter(self.rows())
 
     def fetchone(self) -> tuple[Any, ...] | None:
-        """The next row, or ``None`` after the last."""
+        """Returns the next row, or ``None`` after the last."""
         rows = self.fetchmany(1)
         return rows[0] if rows else None
 
     def fetchmany(self, size: int = 1000) -> list[tuple[Any, ...]]:
-        """The next rows, at most this many."""
+        """Returns up to ``size`` rows that were not fetched yet."""
         with self._fetching:
             rows = self._native.rows(max(0, size), self._read)
             self._read += len(rows)
         return rows
 
     def fetchall(self) -> list[tuple[Any, ...]]:
-        """All rows that were not fetched yet."""
+        """Returns all rows that were not fetched yet."""
         return self.fetchmany(len(self))
 
     def batches(self) -> Iterator[Answer]:
-        """The rows in parts, each an answer of its own."""
+        """Returns the rows in parts. Each part is an answer."""
         return map(Answer, self._native.batches())
 
     def reader(self) -> Any:
-        """A ``pyarrow.RecordBatchReader``."""
+        """Returns the rows as a ``pyarrow.RecordBatchReader``."""
         return _reader(self)
 
     def __arrow_c_schema__(self) -> object:
@@ -116,23 +117,24 @@ class Answer:
         return native.__arrow_c_stream__(requested_schema)
 
     def to_arrow(self) -> Any:
-        """A ``pyarrow.Table``."""
+        """Returns the rows as a ``pyarrow.Table``."""
         import pyarrow
 
         return pyarrow.table(self)
 
     def to_polars(self) -> Any:
-        """A ``polars.DataFrame``.
+        """Returns the rows as a ``polars.DataFrame``.
 
-        Polars has no intervals: one without months is a duration, any other text. A decimal of more than 38
-        digits is text, and of two columns of one name the second is ``name_2``.
+        Polars has no intervals: a column of intervals without months becomes durations, and any other becomes
+        text. Decimals of more than 38 digits become text. If two columns have one name, the second is
+        ``name_2``.
         """
         import polars
 
         return polars.DataFrame(self)
 
     def to_pandas(self) -> Any:
-        """A ``pandas.DataFrame``. A time of day is to the microsecond, as Python's are."""
+        """Returns the rows as a ``pandas.DataFrame``. Times of day are rounded down to microseconds."""
         return Answer(self._native.adapted("pandas")).to_arrow().to_pandas()
 
     def __repr__(self) -> str:
@@ -160,7 +162,7 @@ class Answer:
 
 
 def _is_for_polars() -> bool:
-    """Whether Polars asks, which ends with a panic where it is handed a type that it does not know."""
+    """Whether the caller is Polars, which panics on a type that it does not support."""
     return str(sys._getframe(2).f_globals.get("__name__")).partition(".")[0] == "polars"
 
 
@@ -175,20 +177,20 @@ def _reader(rows: object) -> Any:
 
 
 class Stream:
-    """An answer that is computed while it is read, and never whole in memory.
+    """An answer that is computed while it is read. It is never complete in memory.
 
-    It can be read once: by rows (:meth:`fetchone`, :meth:`fetchmany`, or in a loop), by :meth:`batches`, or by
-    another library, as an Arrow stream. Until it is read to its end, or closed, the store keeps the files that
-    it reads from.
+    It can be read once: by rows (:meth:`fetchone`, :meth:`fetchmany`, or in a loop), by :meth:`batches`, or
+    by another library as an Arrow stream. The store keeps the files that the stream reads until the stream is
+    read to its end or closed.
     """
 
     def __init__(self, native: _native.Stream) -> None:
         self._native = native
-        # Rows not given out yet, and the batch that they are made of. A call that is stopped, by Ctrl-C or
-        # by a cancelled task, leaves here what it has, and the next one goes on.
+        # The rows that were not returned yet, and the batch that follows them. A call that is stopped, by
+        # Ctrl-C or by a cancelled task, leaves its rows here for the next call.
         self._rows: deque[tuple[Any, ...]] = deque()
         self._batch: Answer | None = None
-        # Threads may share the rows: each gets others.
+        # Several threads may fetch rows. Each row goes to one of them.
         self._fetching = threading.Lock()
 
     @property
@@ -198,7 +200,7 @@ class Stream:
 
     @property
     def types(self) -> list[str]:
-        """The types of the columns, as Arrow calls them."""
+        """The Arrow types of the columns."""
         return self._native.types
 
     def _next(self) -> Answer | None:
@@ -206,7 +208,7 @@ class Stream:
         return None if batch is None else Answer(batch)
 
     def _ready(self) -> tuple[Any, ...] | None:
-        """The next row, if it is there without waiting."""
+        """Returns the next row, if it is available without waiting."""
         try:
             return self._rows.popleft()
         except IndexError:
@@ -234,7 +236,7 @@ class Stream:
         return rows
 
     def fetchone(self) -> tuple[Any, ...] | None:
-        """The next row, or ``None`` after the last."""
+        """Returns the next row, or ``None`` after the last."""
         row = self._ready()
         if row is None:
             rows = self.fetchmany(1)
@@ -242,25 +244,25 @@ class Stream:
         return row
 
     def fetchmany(self, size: int = 1000) -> list[tuple[Any, ...]]:
-        """The next rows, at most this many; fewer only at the end.
+        """Returns ``size`` rows, or fewer at the end.
 
-        A call that is stopped while it waits gives nothing, and loses nothing: the next one goes on. Where the query
-        itself has failed, each call says so once the rows before that were fetched.
+        A call that is stopped while it waits loses no rows: the next call returns them. If the query fails,
+        each call fails after the rows before the failure were fetched.
         """
         with self._fetching:
             self._filled(size)
             return self._take(size)
 
     def fetchall(self) -> list[tuple[Any, ...]]:
-        """All rows that were not fetched yet."""
+        """Returns all rows that were not fetched yet."""
         return self.fetchmany(sys.maxsize)
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
-        # Of this kind of iterator an exception is not the end.
+        # An exception does not end this kind of iterator.
         return iter(self.fetchone, None)
 
     def batches(self) -> Iterator[Answer]:
-        """The rows as they come, in parts that are answers of their own."""
+        """Returns the rows in parts, as they are computed. Each part is an answer."""
         return iter(self._whole_batch, None)
 
     def _whole_batch(self) -> Answer | None:
@@ -284,7 +286,7 @@ class Stream:
         return batch
 
     def reader(self) -> Any:
-        """A ``pyarrow.RecordBatchReader``."""
+        """Returns the rows as a ``pyarrow.RecordBatchReader``."""
         return _reader(self)
 
     def __arrow_c_schema__(self) -> object:
@@ -294,13 +296,13 @@ class Stream:
         if self._rows or self._batch is not None:
             raise ValueError(_BEGUN)
         if _is_for_polars():
-            # It collects the rows in any case, and the types that suit it follow from all of them.
+            # Polars collects the rows in any case, and the types for it depend on all rows.
             whole = _native.Answer.joined(self._native, [batch._native for batch in self.batches()])
             return whole.adapted("polars").__arrow_c_stream__(requested_schema)
         return self._native.__arrow_c_stream__(requested_schema)
 
     def close(self) -> None:
-        """Stops computing."""
+        """Stops the computation."""
         self._batch = None
         self._rows.clear()
         self._native.close()
@@ -331,7 +333,7 @@ def _shown(value: Any) -> str:
         text = repr(value)
     else:
         text = str(value)
-    # What a terminal would obey is written out.
+    # Control characters are escaped, because a terminal would execute them.
     text = "".join(symbol if symbol.isprintable() else ascii(symbol)[1:-1] for symbol in text)
     return text if len(text) <= _WIDEST else text[: _WIDEST - 1] + "…"
 

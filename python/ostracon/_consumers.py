@@ -1,4 +1,4 @@
-"""Consumer groups: facts to one of several who share the work, each until it is acknowledged."""
+"""Consumer groups: several consumers share the facts of one kind, and acknowledge each fact."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ _FIRST_LOOK, _LONGEST_LOOK = 0.01, 0.2
 
 
 class Delivered(NamedTuple):
-    """A fact that was delivered, and its name, with which it is acknowledged."""
+    """A fact that was delivered, and the id with which it is acknowledged."""
 
     id: str
     fact: dict[str, Any]
 
 
 class GroupSummary(NamedTuple):
-    """What a group was given, and what is pending."""
+    """The state of a group: the cursor after the delivered facts, and the pending facts."""
 
     delivered: str
     pending: int
     first: str | None
     last: str | None
     consumers: dict[str, int]
-    # In seconds, of what each consumer has had for longest.
+    # The longest time in seconds that a fact of each consumer has been pending.
     longest_idle: dict[str, float]
 
 
@@ -41,8 +41,8 @@ def _facts(delivered: list[tuple[str, str]]) -> list[Delivered]:
         try:
             facts.append(Delivered(name, from_line(line)))
         except Exception as error:
-            # Nested deeper than Python reads, say. The other facts are not its hostages.
-            _log.warning("fact %s was left out, for Python cannot read it; it stays pending: %s", name, error)
+            # It may be nested deeper than Python can read. The other facts are delivered.
+            _log.warning("failed to read fact %s: %s; it was left out, and stays pending", name, error)
     return facts
 
 
@@ -54,14 +54,14 @@ def _names(facts: Names) -> list[str]:
 
 
 class Looks:
-    """How long to wait before the next look at a store in which there was nothing new."""
+    """The pauses between checks for new facts in a store."""
 
     def __init__(self, seconds: float | None) -> None:
         self._end = None if seconds is None else time.monotonic() + seconds
         self._pause = _FIRST_LOOK
 
     def pause(self) -> float | None:
-        """``None`` if it is time to give up."""
+        """Returns the time until the next check in seconds, or ``None`` if the time to wait has passed."""
         left = _LONGEST_LOOK if self._end is None else self._end - time.monotonic()
         if left <= 0:
             return None
@@ -70,10 +70,10 @@ class Looks:
 
 
 class ConsumerGroup:
-    """Consumers, in any number of processes, that share the facts of one kind.
+    """Consumers that share the facts of one kind, in any number of processes.
 
-    A fact that was delivered is pending until it is acknowledged: whoever dies meanwhile leaves it to
-    :meth:`pending` or :meth:`claim_idle`. So each comes at least once.
+    A delivered fact is pending until it is acknowledged. If a consumer dies before that, :meth:`pending` or
+    :meth:`claim_idle` return the fact again. So each fact is delivered at least once.
     """
 
     def __init__(
@@ -90,13 +90,16 @@ class ConsumerGroup:
         return self._handles.consumer().consumer_group(self.kind, self.name)
 
     def create(self, start: str = "0") -> bool:
-        """Makes the group, unless it is there: from the first fact on ("0"), from now on ("$"), or behind a cursor."""
+        """Creates the group, unless it exists. Returns whether it was created.
+
+        The group begins with the first fact ("0"), with facts recorded from now on ("$"), or after a cursor.
+        """
         return self._native().create(start)
 
     def consume(self, consumer: str, count: int = 100, *, wait: float | None = 0) -> list[Delivered]:
-        """The next facts, at most so many, that nobody of the group was given.
+        """Returns up to ``count`` facts that were not delivered to any consumer of the group.
 
-        Where there are none it looks again for as many seconds as it may wait; with ``None`` for ever.
+        If there are none, it waits up to ``wait`` seconds for new facts, or forever if ``wait`` is ``None``.
         """
         looks = Looks(wait)
         while not (delivered := self._native().consume(consumer, count)):
@@ -107,23 +110,23 @@ class ConsumerGroup:
         return _facts(delivered)
 
     def pending(self, consumer: str, count: int = 100, *, after: str | None = None) -> list[Delivered]:
-        """What this consumer was given and nobody has acknowledged."""
+        """Returns facts that were delivered to this consumer and are not acknowledged."""
         return _facts(self._native().pending(consumer, after, count))
 
     def claim(self, consumer: str, facts: Names, *, min_idle: float = 0) -> list[Delivered]:
-        """Takes over those of these facts that have been pending for so many seconds."""
+        """Takes over the given facts that have been pending for at least ``min_idle`` seconds."""
         return _facts(self._native().claim(consumer, min_idle, _names(facts)))
 
     def claim_idle(self, consumer: str, count: int = 100, *, min_idle: float) -> list[Delivered]:
-        """Takes over whatever has been pending for so many seconds, the longest first."""
+        """Takes over facts that have been pending for at least ``min_idle`` seconds, the oldest first."""
         return _facts(self._native().claim_idle(consumer, min_idle, count))
 
     def acknowledge(self, facts: Names) -> int:
-        """These facts were dealt with. How many of them were pending."""
+        """Acknowledges facts that were processed. Returns how many of them were pending."""
         return self._native().acknowledge(_names(facts))
 
     def summary(self) -> GroupSummary:
-        """What was delivered, and what is pending with whom."""
+        """Returns the state of the group: the delivered facts, and the pending facts of each consumer."""
         group = self._handles.reader().consumer_group(self.kind, self.name)
         pending, ends, consumers, delivered = group.summary()
         first, last = ends or (None, None)
@@ -132,7 +135,7 @@ class ConsumerGroup:
         return GroupSummary(delivered, pending, first, last, having, idle)
 
     def remove(self) -> bool:
-        """Removes the group. Whether it was there."""
+        """Removes the group. Returns whether it existed."""
         return self._native().remove()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -146,7 +149,7 @@ class ConsumerGroup:
 
 
 class AsyncConsumerGroup:
-    """A :class:`ConsumerGroup` whose methods are awaited, and work in threads off the event loop."""
+    """A :class:`ConsumerGroup` with asynchronous methods, which run in threads outside the event loop."""
 
     def __init__(self, group: ConsumerGroup) -> None:
         self._group = group
@@ -158,7 +161,7 @@ class AsyncConsumerGroup:
         return await off_loop(self._group.create, start)
 
     async def consume(self, consumer: str, count: int = 100, *, wait: float | None = 0) -> list[Delivered]:
-        """:meth:`ConsumerGroup.consume`. Who is cancelled meanwhile may have been given facts: they are pending."""
+        """:meth:`ConsumerGroup.consume`. If the task is cancelled, facts may be delivered and pending."""
         looks = Looks(wait)
         while not (delivered := await off_loop(self._group.consume, consumer, count)):
             pause = looks.pause()

@@ -1,4 +1,4 @@
-"""What the library says in its own threads, forwarded to :mod:`logging`."""
+"""Forwards the library's log messages to :mod:`logging`."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ import threading
 from . import _native
 
 _log = logging.getLogger("ostracon")
-# Seconds between two looks.
+# Seconds between two checks for messages.
 _LOOKS = 1.0
 _thread: threading.Thread | None = None
 _ends = threading.Event()
 
 
 def start() -> None:
-    """Forwards from now on, in a thread of its own."""
+    """Starts a thread that forwards messages."""
     global _thread
     if _thread is None or not _thread.is_alive():
         thread = threading.Thread(target=_run, args=(_ends,), name="ostracon-log", daemon=True)
         try:
             thread.start()
         except RuntimeError:
-            # The interpreter ends, and forwards what is left when it does.
+            # The interpreter ends. The remaining messages are forwarded at its exit.
             return
         _thread = thread
 
 
 def stop() -> None:
-    """Forwards what there is, and no more."""
+    """Forwards the remaining messages, and stops the thread."""
     _ends.set()
     thread = _thread
     if thread is not None and thread is not threading.current_thread():
@@ -38,7 +38,7 @@ def stop() -> None:
 
 
 def now() -> None:
-    """Forwards what was said since the last look."""
+    """Forwards the messages since the last call."""
     for is_error, text in _native.take_log():
         _log.log(logging.ERROR if is_error else logging.WARNING, "%s", text)
 

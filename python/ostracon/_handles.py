@@ -1,4 +1,7 @@
-"""The native stores at a path: opened when they are first needed, and never a parent's."""
+"""The native stores at a path.
+
+They are opened when they are first needed, and a forked child opens its own.
+"""
 
 from __future__ import annotations
 
@@ -15,24 +18,24 @@ from . import _forward, _native
 from ._in_order import InOrder
 
 _log = logging.getLogger("ostracon")
-# Seconds between two attempts to go on after a failed sync.
+# Seconds between two attempts to open the store again after a failed sync.
 _RENEWALS = 1.0
 _all: weakref.WeakSet[Handles] = weakref.WeakSet()
 _FOLDERS = {"ledger", "ledger-copy", "journal", "events", "audits", "dead_letters", "quarantine", "consumers"}
-# The process in which handles are closed at the end.
+# The id of the process that closes its handles at exit.
 _closes_in: int | None = None
 
 
 class Handles:
     """The writer and the reader of one store in one process.
 
-    Making it touches no file. The writer is opened by the first fact, the reader by the first
-    question. A child of a fork has neither: it gets its own, and with its own writer a stream of
-    its own. Pickled, it is the path and the settings; another process opens its own.
+    Creating the object touches no file. The first fact opens the writer, and the first query opens the
+    reader. A forked child does not inherit them. It opens its own, and its writer has a separate stream. A
+    pickled object has the path and the settings, and another process opens its own writer and reader.
     """
 
     def __init__(self, path: str | os.PathLike[str], **options: Any) -> None:
-        # Bound now: the working directory may change before the store is opened.
+        # The path is made absolute now, because the working directory may change before the store is opened.
         self.path = os.path.abspath(os.fsdecode(path))
         self.options = options
         self.settings = _native.Settings(**options)
@@ -44,19 +47,20 @@ class Handles:
 
     def _begin(self) -> None:
         self._lock = threading.RLock()
-        # For who counts beside them: locks of a parent's threads may be held for ever.
+        # The lock for all counters of this store. A forked child needs a new one, because a thread of its
+        # parent may hold the old one forever.
         self.counting = threading.Lock()
         self.in_order = InOrder(self)
         self.opened_writer: _native.Store | None = None
         self._reader: _native.Store | None = None
         self._consumer: _native.Store | None = None
         self._renewed = -_RENEWALS
-        # What writers that were given up had counted, and the one that is being given up.
+        # The counters of writers that were given up, and the writer that is being given up.
         self._gone: tuple[dict[str, int], _native.Store | None] = ({}, None)
         self._users: weakref.WeakSet[object] = weakref.WeakSet()
 
     def writer(self) -> _native.Store:
-        """Opens the store for writing, and makes it if there is none."""
+        """Returns the writer. Opens the store for writing, and creates it if there is none."""
         if self.opened_writer is None:
             with self._lock:
                 if self.opened_writer is None:
@@ -70,13 +74,15 @@ class Handles:
         return store
 
     def listen(self) -> None:
-        """Forwards what the library says to ``logging`` from now on, up to the end of the interpreter."""
+        """Forwards the library's messages to ``logging`` from now on, until the interpreter exits."""
         _forward.start()
         _close_at_exit()
 
     def renew(self) -> None:
-        """Gives up a writer whose sync has failed: the next fact opens the store anew, which replays what
-        the disk has. Of a disk that keeps failing this is tried once a second only.
+        """Gives up a writer whose sync has failed.
+
+        The next fact opens the store again, which replays the journal on the disk. If the disk keeps failing,
+        this is tried only once a second.
         """
         with self._lock:
             now = time.monotonic()
@@ -91,14 +97,14 @@ class Handles:
             try:
                 writer.close()
             except _native.OstraconError as error:
-                _log.debug("a writer was given up: %s", error)
+                _log.debug("failed to close a writer that was given up after a failed sync: %s", error)
             counted = dict(before)
             _add(counted, writer)
             with self.counting:
                 self._gone = (counted, None)
 
     def counts(self) -> dict[str, int]:
-        """The writer's counters, with what was counted by writers that were given up."""
+        """Returns the counters of the writer, and of the writers that were given up."""
         with self.counting:
             (before, leaving), writer = self._gone, self.opened_writer
         counted = dict(before)
@@ -117,12 +123,12 @@ class Handles:
                 store.reset_metrics()
 
     def use(self, user: object) -> None:
-        """Handles that share one writer. The writer is closed when the last of them is closed."""
+        """Adds a user of the writer. The writer is closed when its last user is closed."""
         with self._lock:
             self._users.add(user)
 
     def let_go(self, user: object) -> None:
-        """Closes the writer, unless another still records through it."""
+        """Removes a user of the writer, and closes the writer if it has no other user."""
         with self._lock:
             self._users.discard(user)
             if self._users:
@@ -130,14 +136,14 @@ class Handles:
         self.close()
 
     def close(self) -> None:
-        """Closes the writer, after the facts that wait for room."""
+        """Closes the writer, after the facts that wait for room are recorded."""
         self.in_order.drain()
         writer = self.opened_writer
         if writer is not None:
             writer.close()
 
     def reader(self) -> _native.Store:
-        """The writer if there is one, else the store opened for reading."""
+        """Returns the writer if there is one, or else the store opened for reading."""
         if self.opened_writer is not None:
             return self.opened_writer
         if self._reader is None:
@@ -147,13 +153,16 @@ class Handles:
         return self._reader
 
     def maintainer(self) -> _native.Store:
-        """The writer if there is one, else the store opened to be looked after."""
+        """Returns the writer if there is one, or else the store opened for maintenance."""
         if self.opened_writer is not None:
             return self.opened_writer
         return self._open("maintain")
 
     def consumer(self) -> _native.Store:
-        """Where consumer groups are changed: no stream is claimed for it, unless there is no store yet."""
+        """Returns the store for changes of consumer groups.
+
+        It opens a writer only if there is no store yet.
+        """
         if self.opened_writer is not None:
             return self.opened_writer
         with self._lock:
@@ -164,14 +173,14 @@ class Handles:
         return self._consumer
 
     def exists(self) -> bool:
-        """Whether there is more at the path than the place where a store will be made."""
+        """Whether there is something at the path, other than an empty place for a new store."""
         is_open = self.opened_writer is not None or self._reader is not None
         return is_open or not _is_bare(self.path)
 
     def after_fork(self) -> None:
         inherited = (self.opened_writer, self._reader, self._consumer)
         users = self._users
-        # First of all: what fails below must not leave the parent's writer in the child's hands.
+        # This comes first: if a later step fails, the child must not keep the parent's writer.
         self._begin()
         self._users = users
         for handle in inherited:
@@ -189,30 +198,30 @@ def _made_again(path: str, options: dict[str, Any]) -> Handles:
 
 
 def _is_bare(path: str) -> bool:
-    """Whether there is nothing, an empty folder, or a store whose making was cut short, or goes on."""
+    """Whether there is nothing, an empty folder, or a store whose creation was interrupted or still runs."""
     unread: list[OSError] = []
     for folder, folders, files in os.walk(path, onerror=unread.append):
         if folder == path and not _FOLDERS.issuperset(name for name in folders if name[0] != "."):
             return False
         if folder in (os.path.join(path, "ledger"), os.path.join(path, "ledger-copy")):
-            # Until the first commit there is no store.
+            # A store exists only after its first commit.
             files = [name for name in files if name.endswith(".json")]
         if any(not name.startswith((".", "ostracon.toml")) for name in files):
             return False
-    # What may not be looked into might be a store.
+    # A folder that cannot be read may be a store.
     if not all(isinstance(error, FileNotFoundError) for error in unread):
         return False
     return os.path.isdir(path) or not os.path.lexists(path)
 
 
 def _close_all() -> None:
-    """Before the interpreter ends: a thread, or a cycle, may keep a store from being collected."""
+    """Closes all handles before the interpreter exits, because a thread or a cycle may keep them alive."""
     for handles in list(_all):
         try:
             handles.close()
         except Exception as error:
-            # They are in the journal, as far as they were promised to be.
-            _log.error("closing %s at the end could not flush the last facts: %s", handles.path, error)
+            # The facts are in the journal, if their durability promised it.
+            _log.error("failed to flush the last facts when closing %s at exit: %s", handles.path, error)
     _forward.stop()
 
 
@@ -225,7 +234,7 @@ def _close_at_exit() -> None:
     atexit.register(_close_all)
     processes = sys.modules.get("multiprocessing.process")
     if processes is not None and processes.parent_process() is not None:
-        # A worker of multiprocessing ends without what `atexit` was given.
+        # A worker of multiprocessing exits without running the functions of `atexit`.
         from multiprocessing.util import Finalize
 
         Finalize(None, _close_all, exitpriority=0)

@@ -1,7 +1,7 @@
-"""Facts in the order in which they are given, also while the buffer is at its bound.
+"""Records facts in the order in which they are given, also while the buffer is full.
 
-An event loop must not wait for room. So a fact for which there is none waits in a queue, and so does each
-fact that comes after it, until a thread has recorded all of them, oldest first.
+An event loop must not wait for room in the buffer. So a fact without room waits in a queue, and so does each
+fact after it. A thread records the facts of the queue, oldest first.
 """
 
 from __future__ import annotations
@@ -19,14 +19,15 @@ from ._off_loop import off_loop, signal
 if TYPE_CHECKING:
     from ._handles import Handles
 
-# Bytes of facts that may wait.
+# The largest size of the facts that wait, in bytes.
 _MOST_BYTES = 64 << 20
-# Once a fact was refused for want of room, each of the next waits for this part of what the settings allow.
+# After a fact was refused because there was no room, each of the next facts waits only for one of this number
+# of parts of the time that the settings allow.
 _PARTS = 40
 
 
 class _Waiting:
-    """A fact that waits, and what came of it."""
+    """A fact that waits, and the result of recording it."""
 
     __slots__ = ("line", "failed", "done", "outcome", "error")
 
@@ -42,13 +43,13 @@ class InOrder:
     """Records the facts of event loops."""
 
     def __init__(self, handles: Handles) -> None:
-        # No reference cycle: unused handles are freed at once.
+        # A weak reference avoids a cycle, so that unused handles are freed at once.
         self._of = weakref.ref(handles)
         self._lock = threading.Lock()
         self._queue: deque[_Waiting] = deque()
         self._bytes = 0
         self._thread: threading.Thread | None = None
-        # The store is being closed: after the buffer was full once, no fact waits for room.
+        # Whether the store is being closed. Then facts do not wait for room after the buffer was full once.
         self._closing = False
 
     @property
@@ -60,11 +61,11 @@ class InOrder:
     async def record(
         self, line: str, failed: Callable[[Exception], None] | None = None
     ) -> _native.Position | None:
-        """Appends a fact before this first waits, or puts it in the queue.
+        """Appends a fact, or puts it in the queue, before this coroutine waits for the first time.
 
-        Then it waits, off the loop, until the fact is recorded as safely as the store's durability says. Who is
-        cancelled meanwhile has recorded its fact all the same. What fails is given to ``failed``, if there is
-        such a function, even if its caller was cancelled; otherwise it is raised.
+        Then it waits, outside the event loop, until the fact is as safe as the store's durability promises.
+        If the caller is cancelled, the fact is recorded all the same. An error is passed to ``failed``, also
+        if the caller was cancelled. Without ``failed`` it is raised.
         """
         try:
             appended = None if self._thread is not None else self._append(line)
@@ -90,7 +91,7 @@ class InOrder:
             assert waiting.outcome is not None
             appended = waiting.outcome
         writer, position = appended
-        # As the store's own settings may ask, too.
+        # The durability may also come from the store's own settings.
         if writer.is_synced:
             try:
                 await off_loop(writer.wait, position)
@@ -104,7 +105,7 @@ class InOrder:
         return position
 
     def _append(self, line: str) -> tuple[_native.Store, _native.Position] | None:
-        """``None`` where there is no room."""
+        """Appends a fact. Returns ``None`` if there is no room."""
         try:
             return _by_writer(self._handles, lambda writer: writer.append(line))
         except _native.OverloadedError:
@@ -115,8 +116,8 @@ class InOrder:
         with self._lock:
             if self._bytes >= _MOST_BYTES:
                 raise _native.OverloadedError(
-                    f"{self._bytes} bytes of facts wait for room in the buffer, and {_MOST_BYTES} are the bound; "
-                    "the fact was not recorded"
+                    f"failed to record a fact: {self._bytes} bytes of facts wait for room in the buffer, and "
+                    f"the limit is {_MOST_BYTES}; try again later, or record fewer facts"
                 )
             self._queue.append(waiting)
             self._bytes += len(line)
@@ -125,7 +126,7 @@ class InOrder:
                 try:
                     thread.start()
                 except RuntimeError:
-                    # The interpreter ends. The fact is not recorded, and its task learns of it.
+                    # The interpreter exits. The fact is not recorded, and its task gets the error.
                     self._queue.pop()
                     self._bytes -= len(line)
                     raise
@@ -134,13 +135,13 @@ class InOrder:
 
     def _work(self, handles: Handles) -> None:
         parts = 1
-        # The store is being closed and has found no room: nobody can wait for hours until it is. What is refused
-        # from here on is counted.
+        # Whether the store is being closed and had no room. Closing must not wait for hours, so facts that
+        # are refused from here on are counted as errors.
         hopeless = False
         while True:
             with self._lock:
                 if not self._queue:
-                    # From here on facts are appended at once again: all before them are recorded.
+                    # All facts are recorded, so the next facts are appended directly again.
                     self._thread = None
                     return
                 waiting = self._queue[0]
@@ -160,18 +161,21 @@ class InOrder:
                 waiting.outcome, waiting.error = outcome, error
                 done = waiting.done
             if error is not None:
-                self._tell(waiting, error)
+                self._report(waiting, error)
             if done is not None:
                 done()
 
-    def _tell(self, waiting: _Waiting, error: Exception) -> None:
+    def _report(self, waiting: _Waiting, error: Exception) -> None:
         if waiting.failed is not None:
             waiting.failed(error)
         if isinstance(error, _native.PoisonedError):
             self._handles.renew()
 
     def drain(self) -> None:
-        """Waits until no fact waits for room: after the first for which there is none, the others do not wait."""
+        """Waits until the queue is empty.
+
+        After the first fact without room, the others do not wait for room.
+        """
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             self._closing = True
@@ -186,7 +190,7 @@ def _by_writer(
     try:
         return writer, append(writer)
     except _native.ClosedError:
-        # It may have been given up this very moment, and not closed for good.
+        # The writer may have been given up just now, and another one may be open.
         renewed = handles.writer()
         if renewed is writer:
             raise
@@ -194,7 +198,10 @@ def _by_writer(
 
 
 def _appended(writer: _native.Store, line: str, parts: int) -> _native.Position:
-    """Waits for room for a part of what the settings allow; with no parts it does not wait."""
+    """Appends a fact.
+
+    Waits for room for ``1 / parts`` of the allowed time, or not at all if ``parts`` is 0.
+    """
     return writer.append_within(line, parts) if parts else writer.append(line)
 
 

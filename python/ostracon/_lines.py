@@ -1,8 +1,8 @@
-"""Facts as JSON lines, and back.
+"""Converts facts into JSON lines, and back.
 
-A line is what Papyra's JSON backend writes: ``{"kind": "event", ...}``. Whatever a fact holds, a
-line can be made of it: what JSON has no form for is reduced, best-effort, and a payload never is a
-reason to lose the fact around it.
+A line has the form of Papyra's JSON backend: ``{"kind": "event", ...}``. Every fact can be converted into a
+line: a value that JSON does not support is replaced by a similar value or by its text. So a fact is never
+lost because of its payload.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ _FIELDS = {
     ),
     DEAD_LETTER: ("system_id", "target", "message_type", "payload", "timestamp"),
 }
-# What tells the kinds apart, where nobody says which it is.
+# The fields that identify the kind of a fact without a ``kind``.
 _TELLTALE = {"event_type": EVENT, "total_actors": AUDIT, "message_type": DEAD_LETTER}
-# Containers within containers, before the rest is told as text: far below what the encoder, the
-# store and Python's own reader can take.
+# The largest depth of nested containers. Deeper containers become text. The limits of the encoder, the store
+# and Python's own reader are much larger.
 _DEEPEST = 400
 _names_of_class: dict[type, tuple[str, ...]] = {}
 
 
 def _text(value: Any) -> str:
-    """The text of any object, whatever its ``__str__`` does."""
+    """Returns the text of any object, even if its ``__str__`` fails."""
     try:
         return str(value)
     except Exception:
@@ -51,7 +51,7 @@ def _text(value: Any) -> str:
 
 
 def _reduced(value: Any) -> Any:
-    """What stands for an object that JSON has no form for."""
+    """Returns a replacement for an object that JSON does not support."""
     if is_dataclass(value) and not isinstance(value, type):
         try:
             return {name: getattr(value, name) for name in field_names(type(value))}
@@ -64,7 +64,7 @@ def _reduced(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
     try:
-        # Numbers of other libraries than Python's own, NumPy's among them.
+        # Numbers of other libraries, such as NumPy.
         if isinstance(value, numbers.Integral):
             return int(value)
         if isinstance(value, numbers.Real) and not isinstance(value, numbers.Rational):
@@ -75,7 +75,7 @@ def _reduced(value: Any) -> Any:
 
 
 def field_names(cls: type) -> tuple[str, ...]:
-    """The fields of a dataclass."""
+    """Returns the names of the fields of a dataclass."""
     names = _names_of_class.get(cls)
     if names is None:
         names = _names_of_class[cls] = tuple(field.name for field in fields(cls))
@@ -86,7 +86,7 @@ _encode = json.JSONEncoder(default=_reduced).encode
 
 
 def _plain(value: Any, above: tuple[int, ...] = ()) -> Any:
-    """A copy that can be encoded, of anything: keys are texts, and no cycle goes on."""
+    """Returns a copy of any value that can be encoded: keys become text, and cycles are cut."""
     if value is None or isinstance(value, (bool, float)):
         return value
     if isinstance(value, str):
@@ -94,7 +94,7 @@ def _plain(value: Any, above: tuple[int, ...] = ()) -> Any:
     if isinstance(value, int):
         try:
             int.__repr__(value)
-        except ValueError:  # more digits than Python agrees to write
+        except ValueError:  # more digits than Python converts into text
             return hex(value)
         return value
     if id(value) in above:
@@ -115,7 +115,7 @@ def _plain(value: Any, above: tuple[int, ...] = ()) -> Any:
 def _key(key: Any) -> str:
     if isinstance(key, str):
         return str.__str__(key)
-    # As Python's encoder writes them.
+    # These keys are converted as Python's encoder does.
     if key is None or isinstance(key, (bool, int, float)):
         try:
             return _encode(key)
@@ -125,7 +125,7 @@ def _key(key: Any) -> str:
 
 
 def address_text(value: Any) -> Any:
-    """An address as Papyra gives it: as text, also where it is ``{"system": ..., "actor_id": ...}``."""
+    """Returns an address of Papyra as text, also for ``{"system": ..., "actor_id": ...}``."""
     if value is None or type(value) is str:
         return value
     if isinstance(value, Mapping):
@@ -137,7 +137,7 @@ def address_text(value: Any) -> Any:
 
 
 def _record_of(kind: str, fact: Any) -> dict[str, Any]:
-    """The fields of a fact, in whatever form it came."""
+    """Returns the fields of a fact in any form."""
     record: dict[str, Any]
     if isinstance(fact, Mapping):
         record = {**fact, "kind": kind}
@@ -154,7 +154,7 @@ def _record_of(kind: str, fact: Any) -> dict[str, Any]:
 
 
 def _of_runtime(kind: str, fact: Any) -> dict[str, Any]:
-    """What a running system's own event or dead letter has in another form than a persisted one."""
+    """Returns the fields of a running system's event or dead letter, which differ from the persisted ones."""
     if kind == EVENT and not hasattr(fact, "event_type") and hasattr(fact, "address"):
         address = fact.address
         system = address.get("system", "") if isinstance(address, Mapping) else getattr(address, "system", "")
@@ -166,7 +166,7 @@ def _of_runtime(kind: str, fact: Any) -> dict[str, Any]:
 
 
 def kind_of(fact: Any) -> str:
-    """Which kind of fact this is."""
+    """Returns the kind of a fact."""
     if isinstance(fact, Mapping):
         kind = fact.get("kind")
         if kind in _FIELDS:
@@ -182,11 +182,11 @@ def kind_of(fact: Any) -> str:
             return DEAD_LETTER
         if hasattr(fact, "address") and hasattr(fact, "payload"):
             return EVENT
-    raise ValueError(f"{type(fact).__name__} is neither an event nor an audit nor a dead letter")
+    raise ValueError(f"a {type(fact).__name__} is not an event, an audit or a dead letter")
 
 
 def to_line(fact: Any, kind: str | None = None) -> str:
-    """A fact as its JSON line. Text is taken for one already."""
+    """Returns the JSON line of a fact. A text must be a JSON line already."""
     if isinstance(fact, str):
         return fact
     kind = kind or kind_of(fact)
@@ -203,13 +203,13 @@ def to_line(fact: Any, kind: str | None = None) -> str:
         return _encode(_plain(record))
 
 
-# The store takes no longer lines.
+# The largest length of a line that the store accepts.
 LONGEST = 16 << 20
 _LONGEST_VALUE = 1 << 20
 
 
 def shortened(line: str) -> str:
-    """A fact's line in which each long value is cut: better than no fact at all."""
+    """Cuts each long value in a fact's line, so that the fact is not lost."""
     record = from_line(line)
     for name, value in record.items():
         if isinstance(value, str) and name != "payload":
@@ -220,8 +220,8 @@ def shortened(line: str) -> str:
 
 
 def from_line(line: str) -> dict[str, Any]:
-    """The fields of a fact."""
+    """Returns the fields of a fact from its JSON line."""
     record = json.loads(line)
     if not isinstance(record, dict):
-        raise ValueError("a fact is an object")
+        raise ValueError(f"a fact must be a JSON object, and not a {type(record).__name__}")
     return record

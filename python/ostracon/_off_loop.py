@@ -1,4 +1,4 @@
-"""Work that may wait, off the event loop: asyncio's or trio's."""
+"""Runs work that may wait in threads outside the event loop, for asyncio and trio."""
 
 from __future__ import annotations
 
@@ -21,18 +21,21 @@ try:
 except ImportError:  # pragma: no cover - anyio comes with Papyra
     CancelScope = None  # type: ignore[assignment, misc]
 
-# As many as anyio's.
+# The number of threads. anyio uses this number, too.
 _THREADS = 40
 _pool: ThreadPoolExecutor | None = None
 
 
 async def off_loop(work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-    """Does the work in a thread. Cancelling waits for it: what was begun is known to be done."""
+    """Runs the work in a thread. If the task is cancelled, it waits until the work is done."""
     return await _do(functools.partial(work, *args, **kwargs), None)
 
 
 async def stoppable(work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-    """The same for work that only looks: cancelling stops it, and waits for that."""
+    """Runs work that changes nothing in a thread.
+
+    If the task is cancelled, it stops the work, and waits for its end.
+    """
     cancel = _native.Cancel()
     call = functools.partial(work, *args, **kwargs)
     return await _do(functools.partial(_native.cancellable, cancel, call), cancel)
@@ -52,7 +55,7 @@ async def _in_asyncio(
     context = contextvars.copy_context()
     future: asyncio.Future[T] = loop.run_in_executor(_threads(), lambda: context.run(call))
     cancelled: asyncio.CancelledError | None = None
-    # A scope of anyio's cancels again and again until it is heard; asyncio's own cancelling comes once.
+    # A scope of anyio cancels repeatedly until the task reacts. asyncio itself cancels once.
     with _shield() if cancel is None else nullcontext():
         while not future.done():
             try:
@@ -63,7 +66,7 @@ async def _in_asyncio(
                     cancel.set()
     if cancelled is not None:
         if not future.cancelled():
-            # Otherwise asyncio logs that the exception was never retrieved.
+            # Without this call, asyncio logs that the exception was never retrieved.
             future.exception()
         raise cancelled
     return future.result()
@@ -94,7 +97,7 @@ async def _in_trio(call: Callable[[], T], cancel: _native.Cancel | None) -> T:
             done.set()
 
     async with trio.to_thread.current_default_thread_limiter():
-        # Who is cancelled up to here has begun nothing, and waits for nothing. After this the thread does begin.
+        # A task that is cancelled before this line has not started the work. After it, the thread starts.
         await trio.lowlevel.checkpoint_if_cancelled()
         try:
             return await trio.to_thread.run_sync(
@@ -109,7 +112,7 @@ async def _in_trio(call: Callable[[], T], cancel: _native.Cancel | None) -> T:
 
 
 async def sleep(seconds: float) -> None:
-    """Sleeps on whichever loop this is."""
+    """Sleeps in an asyncio or trio event loop."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -121,14 +124,14 @@ async def sleep(seconds: float) -> None:
 
 
 def signal() -> tuple[Callable[[], Awaitable[Any]], Callable[[], None]]:
-    """What a task of this loop waits for, shielded, and how a thread tells it."""
+    """Returns a function that waits, shielded from cancellation, and a function that ends the wait."""
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:
         return _signal_of_trio()
     future: asyncio.Future[None] = loop.create_future()
 
-    def tell() -> None:
+    def wake() -> None:
         if not future.done():
             future.set_result(None)
 
@@ -136,7 +139,7 @@ def signal() -> tuple[Callable[[], Awaitable[Any]], Callable[[], None]]:
         with _shield():
             await future
 
-    return wait, functools.partial(_tell, loop.call_soon_threadsafe, tell)
+    return wait, functools.partial(_wake, loop.call_soon_threadsafe, wake)
 
 
 def _signal_of_trio() -> tuple[Callable[[], Awaitable[Any]], Callable[[], None]]:
@@ -149,12 +152,12 @@ def _signal_of_trio() -> tuple[Callable[[], Awaitable[Any]], Callable[[], None]]
         with trio.CancelScope(shield=True):
             await event.wait()
 
-    return wait, functools.partial(_tell, token.run_sync_soon, event.set)
+    return wait, functools.partial(_wake, token.run_sync_soon, event.set)
 
 
-def _tell(soon: Callable[[Callable[[], None]], Any], tell: Callable[[], None]) -> None:
+def _wake(soon: Callable[[Callable[[], None]], Any], wake: Callable[[], None]) -> None:
     try:
-        soon(tell)
+        soon(wake)
     except RuntimeError:
         # The event loop has ended, and its tasks with it.
         pass

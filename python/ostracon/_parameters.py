@@ -1,4 +1,4 @@
-"""Parameters of queries: other libraries' values as Python's own, and instants in many forms."""
+"""Parameters of queries: converts values of other libraries into Python values, and reads instants."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _NANOS = 1_000_000_000
 
 
-# Nanoseconds of NumPy's units; years and months are no lengths of time, and units below these have parts of one.
+# The number of nanoseconds in each of NumPy's units. Years and months have no fixed length, and smaller units
+# are less than a nanosecond.
 _UNITS = {
     "W": 604_800 * _NANOS,
     "D": 86_400 * _NANOS,
@@ -25,7 +26,10 @@ _UNITS = {
 
 
 class Nanoseconds:
-    """A timestamp without a zone, counted from 1970, or a length of time: Python's own classes count microseconds."""
+    """A timestamp without a zone (counted from 1970), or a duration, in nanoseconds.
+
+    Python's own classes have only microseconds.
+    """
 
     __slots__ = ("count", "is_length")
 
@@ -35,7 +39,7 @@ class Nanoseconds:
 
 
 def plain(value: Any) -> Any:
-    """A value as one of Python's own classes, where it is another library's."""
+    """Converts a value of another library into one of Python's own classes."""
     kind = type(value)
     if kind.__name__ in ("NaTType", "NAType"):
         return None
@@ -64,40 +68,40 @@ def _nanoseconds(value: Any) -> Nanoseconds:
     is_length = value.dtype.kind == "m"
     if not is_length and value.dtype.str.endswith(("[Y]", "[M]")):
         value = value.astype("M8[D]")
-    # As in `<m8[25s]`: steps of several units.
+    # A type such as `<m8[25s]` has steps of several units.
     step = value.dtype.str.partition("[")[2].rstrip("]")
     unit = step.lstrip("0123456789")
     if unit not in _UNITS:
-        raise ValueError(f"{value!r} is no whole number of nanoseconds; give it in another unit, such as ns")
+        raise ValueError(f"{value!r} is not a whole number of nanoseconds; use another unit, such as ns")
     times = int(step.removesuffix(unit) or 1)
     return Nanoseconds(int(value.astype("i8")) * times * _UNITS[unit], is_length)
 
 
 def parameters(values: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """The values of placeholders."""
+    """Converts the values of placeholders into Python's own classes."""
     return None if values is None else {name: plain(value) for name, value in values.items()}
 
 
 def _of_text(text: str) -> datetime:
     try:
-        # Before 3.11 Python did not read the Z.
+        # Before version 3.11, Python did not accept the Z.
         when = datetime.fromisoformat(text.strip().replace("Z", "+00:00").replace("z", "+00:00"))
     except ValueError:
         raise ValueError(
-            f"{text!r} is no instant: write it as 2026-11-23, or as 2026-11-23T08:00:00+01:00"
+            f"{text!r} is not an instant; write it as 2026-11-23, or as 2026-11-23T08:00:00+01:00"
         ) from None
     return when if when.tzinfo is not None else when.replace(tzinfo=timezone.utc)
 
 
 def nanos(instant: datetime | date | str | float | None) -> int | None:
-    """An instant as nanoseconds since 1970.
+    """Converts an instant into nanoseconds since 1970.
 
-    A number is in seconds; a date, and a text without a zone, are in UTC.
+    A number is in seconds. A date, and a text without a zone, are in UTC.
     """
     if type(instant).__module__ == "numpy":
         given = plain(instant)
         if isinstance(given, Nanoseconds):
-            raise ValueError(f"{instant!r} has no time zone, and might be any of many instants")
+            raise ValueError(f"{instant!r} has no time zone, and so is not an instant; add a time zone")
         instant = given
     if instant is None:
         return None
@@ -105,9 +109,9 @@ def nanos(instant: datetime | date | str | float | None) -> int | None:
         instant = _of_text(instant)
     if isinstance(instant, datetime):
         if instant.tzinfo is None:
-            raise ValueError(f"{instant!r} has no time zone, and might be any of many instants")
+            raise ValueError(f"{instant!r} has no time zone, and so is not an instant; add a time zone")
         since = instant - _EPOCH
-        # Pandas has nanoseconds, too.
+        # Timestamps of pandas have nanoseconds, too.
         below = getattr(instant, "nanosecond", 0)
         return (since.days * 86_400 + since.seconds) * _NANOS + since.microseconds * 1000 + below
     if isinstance(instant, date):
@@ -118,7 +122,7 @@ def nanos(instant: datetime | date | str | float | None) -> int | None:
 
 
 def text(value: Any) -> str:
-    """The value of a saved query's parameter, which takes texts; instants are in UTC."""
+    """Converts the value of a saved query's parameter into text. Instants are in UTC."""
     value = plain(value)
     if isinstance(value, Nanoseconds):
         return _text_of(value)

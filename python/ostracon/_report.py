@@ -1,4 +1,4 @@
-"""What maintenance reports, as an object whose parts have names."""
+"""The reports of maintenance, as objects with attributes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Report:
-    """A report of the store: its parts are attributes, and `to_dict` gives them all."""
+    """A report about the store. Its parts are attributes, and `to_dict` returns all of them."""
 
     def __init__(self, parts: dict[str, Any]) -> None:
         self._parts = parts
@@ -21,10 +21,10 @@ class Report:
         return cls(json.loads(text))
 
     def __getattr__(self, name: str) -> Any:
-        # A copy that is being made has no parts yet.
+        # While an object is copied, it has no parts yet.
         parts = self.__dict__.get("_parts", {})
         if name.startswith("_") or name not in parts:
-            raise AttributeError(f"the report has no {name!r}; it has: {', '.join(parts)}")
+            raise AttributeError(f"the report has no part {name!r}; its parts: {', '.join(parts)}")
         return _named(parts[name])
 
     def __dir__(self) -> list[str]:
@@ -36,7 +36,7 @@ class Report:
     __hash__ = None  # type: ignore[assignment]
 
     def to_dict(self) -> dict[str, Any]:
-        """All parts, as plain dictionaries and lists."""
+        """Returns all parts as dictionaries and lists."""
         return deepcopy(self._parts)
 
     def __repr__(self) -> str:
@@ -44,20 +44,20 @@ class Report:
 
 
 class ScanReport(Report):
-    """What a scan found."""
+    """The report of a scan."""
 
     @property
     def is_clean(self) -> bool:
-        """Whether nothing is wrong."""
+        """Whether the scan found no anomalies."""
         return not self._parts["anomalies"]
 
 
 class RecoveryReport(Report):
-    """What a recovery found, did, and could not do."""
+    """The report of a recovery: the anomalies before it, its actions, and the anomalies after it."""
 
     @property
     def is_clean(self) -> bool:
-        """Whether nothing is wrong now."""
+        """Whether there are no anomalies after the recovery."""
         return not self._parts["after"]["anomalies"]
 
 

@@ -1,4 +1,4 @@
-"""What Papyra's Redis backend offers to those who ship facts elsewhere, on consumer groups."""
+"""The methods of Papyra's Redis backend with which facts are shipped elsewhere, on consumer groups."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ def _entries(delivered: list[Delivered]) -> list[RedisStreamEntry]:
 
 
 class Shipping:
-    """The consumers' side of :class:`~ostracon.papyra.OstraconPersistence`.
+    """The methods for consumers of :class:`~ostracon.papyra.OstraconPersistence`.
 
-    Groups, entries and configurations mean what they do in Papyra's Redis backend; an entry's id is
-    the fact's name, ``stream:seq``. Groups are kept in the store. Delivery is at least once.
+    Groups, entries and configurations have the meaning that they have in Papyra's Redis backend. The id of an
+    entry is the id of the fact, ``stream:seq``. The store keeps the groups. Each entry is delivered at least
+    once.
     """
 
     _handles: Handles
@@ -29,18 +30,21 @@ class Shipping:
         return ConsumerGroup(self._handles, kind, group)
 
     async def ensure_consumer_group(self, *, kind: str, group: str, start_id: str = "0") -> None:
-        """Makes a group, unless it is there: from the first fact on ("0"), or from now on ("$")."""
+        """Creates a group, unless it exists.
+
+        It begins with the first fact ("0"), or with the next one ("$").
+        """
         await off_loop(self._group(kind, group).create, start_id)
 
     async def consume(
         self, *, kind: str, cfg: RedisConsumerGroupConfig | Any, read_id: str = ">"
     ) -> tuple[RedisStreamEntry, ...]:
-        """The next facts for a consumer of a group, pending until they are acknowledged.
+        """Returns the next entries for a consumer of a group. They are pending until they are acknowledged.
 
-        With a ``read_id`` of "0" it is given again what it has not acknowledged; with the id of an
-        entry, what of that comes behind it. ``block_ms`` is how long to wait for news: 0 is not at
-        all, ``None`` for ever, as Papyra's configuration says. Whoever is cancelled meanwhile may have been
-        given entries all the same: they are pending.
+        With ``read_id`` "0", it returns the entries that the consumer has not acknowledged. With the id of an
+        entry, it returns the pending entries after that entry. ``block_ms`` is the time to wait for new
+        entries: 0 does not wait, and ``None`` waits forever, as in Papyra's configuration. If the task is
+        cancelled, entries may have been delivered, and are pending then.
         """
         group = self._group(kind, cfg.group)
         if cfg.ensure_group:
@@ -59,14 +63,17 @@ class Shipping:
     async def claim(
         self, kind: str, *, group: str, consumer: str, min_idle_ms: int, entry_ids: list[str]
     ) -> list[RedisStreamEntry]:
-        """Takes pending entries over that were delivered at least so long ago."""
+        """Takes over the given entries that have been pending for at least ``min_idle_ms`` milliseconds."""
         if not entry_ids:
             return []
         of = self._group(kind, group)
         return _entries(await off_loop(of.claim, consumer, entry_ids, min_idle=min_idle_ms / 1000))
 
     async def ack(self, *, kind: str, group: str, ids: list[str] | tuple[str, ...]) -> int:
-        """These entries were dealt with. How many of them were pending; of no group none were."""
+        """Acknowledges entries.
+
+        Returns how many of them were pending, which is 0 if the group does not exist.
+        """
         if not ids:
             return 0
         try:
@@ -75,7 +82,7 @@ class Shipping:
             return 0
 
     async def pending_summary(self, *, kind: str, group: str) -> dict[str, Any]:
-        """How many entries are pending, the first and the last, and with whom, as Redis tells it."""
+        """Returns a summary in Redis's form: how many entries are pending, and how many for each consumer."""
         summary = await off_loop(self._group(kind, group).summary)
         consumers = [{"name": name, "pending": pending} for name, pending in summary.consumers.items()]
         raw = {"pending": summary.pending, "min": summary.first, "max": summary.last, "consumers": consumers}

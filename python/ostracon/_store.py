@@ -1,4 +1,4 @@
-"""A store, for scripts and notebooks."""
+"""A store of facts, for scripts, notebooks and event loops."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ _LISTED = 1_000
 _LOOKS = 0.2
 
 
-# What an instant may be given as; text is `2026-11-23`, or `2026-11-23T08:00:00+01:00`.
+# The types of an instant. A text is written as `2026-11-23`, or as `2026-11-23T08:00:00+01:00`.
 Instant: TypeAlias = "datetime | date | str | float | None"
 
 
 class Store:
     """A store of facts.
 
-    Opened by :func:`ostracon.open`. It may be open in any number of processes at the same time, and
-    it may be used from any thread.
+    :func:`ostracon.open` opens it. It may be open in any number of processes at the same time, and it may be
+    used from any thread.
     """
 
     def __init__(self, handles: Handles, mode: str, *, closed: bool = False) -> None:
@@ -45,7 +45,7 @@ class Store:
             handles.use(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Another process opens the store at the same path, when it first needs it.
+        # Another process opens the store at the same path when it first needs it.
         return _store_of, (self._handles, self._mode, self._closed)
 
     def __copy__(self) -> Store:
@@ -79,21 +79,21 @@ class Store:
 
     def _check_records(self) -> None:
         if self._mode != "write":
-            raise _native.ClosedError(f"{self.path} is open for reading only; nothing was recorded")
+            raise _native.ClosedError(f"failed to record: {self.path} is open for reading only")
         if self._closed:
-            raise _native.ClosedError(f"{self.path} was closed; nothing was recorded")
+            raise _native.ClosedError(f"failed to record: {self.path} was closed")
 
     def _check_maintains(self) -> None:
         if self._mode == "read":
             raise _native.ClosedError(
-                f'{self.path} is open for reading only, and was left as it is; open it with mode "maintain"'
+                f'failed to change {self.path}: it is open for reading only; open it with mode "maintain"'
             )
 
     def flush(self) -> None:
-        """Puts everything recorded so far into segments."""
+        """Writes all facts recorded so far into segments."""
         self._writer().flush()
 
-    # Asking
+    # Queries
 
     def sql(
         self,
@@ -105,19 +105,20 @@ class Store:
         until: Instant = None,
         as_of: Instant = None,
     ) -> Answer:
-        """Answers a question in SQL, over the facts that are there now, flushed or not.
+        """Answers a SQL query over all facts recorded until now, flushed or not. Ctrl-C stops it.
 
-        ``params`` gives the placeholders ``$name`` their values: ``None``, bool, int, float, str, bytes,
-        ``datetime``, ``date``, ``time``, ``timedelta``, ``Decimal``, ``UUID``, and lists of one of them, for
-        ``column = ANY($names)`` or ``array_has($names, column)``. Each is taken exactly: an int beyond 64 bits
-        is a decimal, an aware datetime an instant, a naive one a timestamp without a zone.
+        ``params`` gives the values of the placeholders ``$name``: ``None``, bool, int, float, str, bytes,
+        ``datetime``, ``date``, ``time``, ``timedelta``, ``Decimal``, ``UUID``, and lists of values of one type,
+        for ``column = ANY($names)`` or ``array_has($names, column)``. Values are converted
+        exactly: an int beyond 64 bits becomes a decimal, an aware datetime an instant, and a naive one a
+        timestamp without a zone.
 
-        ``since`` and ``until`` narrow every table of facts to a window in time, ``as_of`` to what had been
-        recorded by then. An instant is an aware ``datetime``, a ``date`` (from its beginning in UTC), a text such
-        as "2026-11-23", or a number of seconds since 1970. Ctrl-C stops it.
+        ``since`` and ``until`` restrict every table of facts to a window in time. ``as_of`` restricts them to
+        the facts that were recorded until that instant. An instant is an aware ``datetime``, a ``date`` (its
+        beginning in UTC), a text such as "2026-11-23", or a number of seconds since 1970.
 
-        The whole answer is in memory, and counts against the store's ``query.memory_bytes``; :meth:`stream`
-        reads one of any size.
+        The complete answer is in memory, and counts against the store's ``query.memory_bytes``. Use
+        :meth:`stream` for an answer of any size.
         """
         return Answer(
             self._native_of_mode().sql(query, parameters(params), **_within(timeout, since, until, as_of))
@@ -133,7 +134,10 @@ class Store:
         until: Instant = None,
         as_of: Instant = None,
     ) -> Stream:
-        """Answers a question in SQL while the answer is read: see :class:`Stream`, and :meth:`sql`."""
+        """Answers a SQL query.
+
+        The rows are computed while they are read; see :class:`Stream` and :meth:`sql`.
+        """
         return Stream(
             self._native_of_mode().stream(query, parameters(params), **_within(timeout, since, until, as_of))
         )
@@ -149,10 +153,10 @@ class Store:
         as_of: Instant = None,
         **set: object,
     ) -> Answer:
-        """Answers a saved query, with some of its parameters set: see :func:`ostracon.queries`.
+        """Answers a saved query, with some of its parameters set; see :func:`ostracon.queries`.
 
-        Parameters are given by name, or in ``params``. Where a query has a ``since`` or an ``until`` of its
-        own, that is the one which is set; elsewhere they narrow all tables, as in :meth:`sql`.
+        Parameters are given by name, or in ``params``. If the query has its own parameter ``since`` or
+        ``until``, the argument sets that parameter. Otherwise it restricts all tables, as in :meth:`sql`.
         """
         given = {**(params or {}), **set}
         own = _parameters_of(name)
@@ -169,17 +173,18 @@ class Store:
         )
 
     def list(self, kind: str, limit: int | None = None, since: float | None = None) -> list[dict[str, Any]]:
-        """The newest facts of a kind (events, audits or dead_letters), oldest first."""
+        """Returns the newest facts of a kind (events, audits or dead_letters), oldest first."""
         if limit is not None and limit <= 0:
             return []
         listed = self._native_of_mode().list(kind, limit, since)
         return [from_line(line) for lines in iter(lambda: listed.take(_LISTED), []) for line in lines]
 
     def tail(self, after: str = "", *, follow: bool = False) -> Iterator[Fact]:
-        """Every fact after a cursor, in the store's order; for ever, if it follows.
+        """Yields every fact after a cursor, in the store's order. With ``follow`` it waits for more facts
+        forever.
 
-        Each has the cursor with which to go on after it: a reader that keeps the cursor of the last fact that it
-        has dealt with gets every fact at least once.
+        Each fact has the cursor after it. A reader that stores the cursor of the last fact that it has
+        processed, and continues from there, gets every fact at least once.
         """
         while True:
             facts = self._native_of_mode().after(after)
@@ -192,29 +197,30 @@ class Store:
             time.sleep(_LOOKS)
 
     def consumer_group(self, kind: str, name: str) -> ConsumerGroup:
-        """The consumer group of this name for events, audits or dead_letters, whether or not it is there.
+        """Returns the consumer group with this name for events, audits or dead_letters. It may not exist yet.
 
-        It changes nothing before it is asked to, which a store that is open for reading only refuses.
+        This changes nothing. Methods of the group that change it are refused if the store is open for reading
+        only.
         """
         return ConsumerGroup(self._handles, kind, name, self._check_maintains)
 
     def consumer_groups(self) -> Sequence[ConsumerGroup]:
-        """All consumer groups."""
+        """Returns all consumer groups."""
         groups = self._native_of_mode().consumer_groups()
         return [ConsumerGroup(self._handles, kind, name, self._check_maintains) for kind, name in groups]
 
-    # Looking after it
+    # Maintenance
 
     def scan(self, *, deep: bool = False) -> ScanReport:
-        """Looks whether the store is whole; changes nothing."""
+        """Checks the store for damage. It changes nothing."""
         self._handles.listen()
         return ScanReport.read(_native.scan(self.path, deep=deep))
 
     def recover(self, mode: str, quarantine_dir: str | os.PathLike[str] | None = None) -> RecoveryReport:
-        """Makes a damaged store whole again: mode ignore, repair, quarantine or rebuild.
+        """Recovers a damaged store. The mode is ignore, repair, quarantine or rebuild.
 
-        Damaged files are moved to the store's own ``quarantine`` folder, unless another is named. It is not
-        cut short: after Ctrl-C it goes on until it is done, unless the process ends.
+        Damaged files are moved to ``quarantine_dir``, or to the folder ``quarantine`` in the store. Ctrl-C
+        ends only the wait: the recovery continues until it is done, unless the process ends.
         """
         self._check_maintains()
         folder = None if quarantine_dir is None else os.fspath(quarantine_dir)
@@ -232,7 +238,7 @@ class Store:
         target_bytes: int | None = None,
         insist: bool = False,
     ) -> Report:
-        """Merges segments, and drops for good what retention does not keep."""
+        """Merges segments, and drops the facts that retention does not keep."""
         if not dry_run:
             self._check_maintains()
         native = self._handles.maintainer()
@@ -241,7 +247,7 @@ class Store:
         )
 
     def verify(self, against: str | None = None) -> Report:
-        """The balance sheet: whether every fact is accounted for, since the first commit."""
+        """Returns the balance sheet, which checks that every fact since the first commit is accounted for."""
         self._handles.listen()
         return Report.read(_native.verify(self.path, against))
 
@@ -254,11 +260,11 @@ class Store:
         copy: bool = False,
         verify: bool = False,
     ) -> Report:
-        """Makes a second store at ``target`` with all facts recorded so far, while recording goes on.
+        """Makes a backup: a second store at ``target`` with all facts recorded so far. Recording continues.
 
-        An ``incremental`` one adds to the backup that is there. Segments are linked where they can be, unless
-        they are to be copied. ``at_commit`` makes the backup of the store as it was after that commit.
-        ``verify`` also reads what is in the backup already, and puts again what is damaged.
+        With ``incremental``, it adds to the existing backup. Segments are hard-linked if possible, unless
+        ``copy`` is set. With ``at_commit``, the backup has the state of the store after that commit. With
+        ``verify``, it also reads the files that are in the backup already, and replaces damaged ones.
         """
         return Report.read(
             self._native_of_mode().backup(
@@ -271,7 +277,7 @@ class Store:
         )
 
     def metrics(self) -> dict[str, int]:
-        """What this process did with the store, counted."""
+        """Returns the counters of this process for the store."""
         native = self._native_of_mode()
         is_writer = native is self._handles.opened_writer
         return self._handles.counts() if is_writer else dict(native.metrics())
@@ -279,15 +285,18 @@ class Store:
     def import_file(
         self, path: str | os.PathLike[str], *, epoch: Instant = None, again: bool = False
     ) -> ImportReport:
-        """Imports a file of JSON lines, as Papyra's JSON backend writes them.
+        """Imports a file of JSON lines in the form of Papyra's JSON backend.
 
-        What was imported of the same content before is not imported twice. Ctrl-C stops it: what was
-        committed until then stays, and importing the file again goes on from there.
+        Lines of this content that were imported before are not imported twice. Ctrl-C stops the import. Facts
+        that were committed stay, and importing the file again continues after them.
         """
         return ImportReport(*self._writer().import_file(os.fspath(path), epoch=nanos(epoch), again=again))
 
     def close(self) -> None:
-        """Flushes, and takes no more facts. Reading goes on, and so do copies of this store."""
+        """Flushes the store, and closes it for recording.
+
+        Reading is still possible, and copies still record.
+        """
         if self._mode == "write" and not self._closed:
             self._closed = True
             self._handles.let_go(self)
@@ -312,7 +321,7 @@ def _store_of(handles: Handles, mode: str, closed: bool) -> Store:
 
 
 def _parameters_of(query: str) -> frozenset[str]:
-    """The names of a saved query's own parameters."""
+    """Returns the names of a saved query's own parameters."""
     name = query.replace("-", "_")
     for known, _, _, given in _native.saved_queries():
         if known == name:
@@ -321,18 +330,19 @@ def _parameters_of(query: str) -> frozenset[str]:
 
 
 def _instant_text(instant: Instant) -> object:
-    """An instant for a parameter that is text; one in seconds is made a datetime."""
+    """Returns an instant for a parameter that is text. A number of seconds becomes a datetime."""
     if isinstance(instant, (int, float)):
         return datetime.fromtimestamp(instant, timezone.utc)
     return instant
 
 
 class AsyncStore:
-    """A :class:`Store` whose methods are awaited, and work in threads off the event loop.
+    """A :class:`Store` with asynchronous methods, which run in threads outside the event loop.
 
-    Cancelling a task stops its question, list, scan, compaction or import, and returns when that has ended. Where
-    the disk is slow it returns after some seconds, and the work ends later. A ``verify``, which only reads, goes on
-    in its thread. A recording, flush, backup or recovery that was begun is waited for.
+    Cancelling a task stops its query, list, scan, compaction or import, and returns when the work has ended.
+    If the disk is slow, it returns after some seconds, and the work ends later. A ``verify``, which only
+    reads, continues in its thread. Recording, a flush, a backup or a recovery is not stopped: the task waits
+    for its end.
     """
 
     def __init__(self, store: Store) -> None:
@@ -347,9 +357,10 @@ class AsyncStore:
         return self._store.path
 
     async def record(self, fact: Any, *, kind: str | None = None) -> _native.Position:
-        """:meth:`Store.record`; the fact is appended before this first waits.
+        """:meth:`Store.record`. The fact is appended before this coroutine waits for the first time.
 
-        So facts of tasks are recorded in the order in which the tasks began, also while the buffer is full.
+        So the facts of several tasks are recorded in the order in which the tasks began, also while the
+        buffer is full.
         """
         line = to_line(fact, kind)
         self._store._check_records()
@@ -444,7 +455,7 @@ class AsyncStore:
 
 
 class AsyncStream:
-    """A :class:`Stream` whose methods are awaited."""
+    """A :class:`Stream` with asynchronous methods."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
@@ -456,13 +467,13 @@ class AsyncStream:
 
     async def fetchmany(self, size: int = 1000) -> list[tuple[Any, ...]]:
         """:meth:`Stream.fetchmany`."""
-        # The rows are taken here, and not in the thread: what a task is given that is cancelled meanwhile stays.
+        # The rows are taken here, and not in the thread, so that a cancelled task loses no rows.
         while True:
             ended = await stoppable(self._stream._fill, size)
             rows = self._stream._take(size)
             if ended or len(rows) >= size:
                 return rows
-            # Another task has taken some of them.
+            # Another task has taken some of the rows.
             self._stream._rows.extendleft(reversed(rows))
 
     async def fetchone(self) -> tuple[Any, ...] | None:
@@ -501,7 +512,10 @@ class AsyncStream:
 
 
 class _Each(AsyncIterator[T]):
-    """What a function gives, up to ``None``. Unlike a generator it goes on after it was cancelled."""
+    """Iterates over the results of a function until ``None``.
+
+    Unlike a generator, it continues after cancellation.
+    """
 
     def __init__(self, give: Callable[[], Awaitable[T | None]]) -> None:
         self._give = give
@@ -514,7 +528,7 @@ class _Each(AsyncIterator[T]):
 
 
 class Fact(dict[str, Any]):
-    """A fact's fields, with `stream`, `seq` and `recorded_at`, and the cursor after it."""
+    """The fields of a fact, with `stream`, `seq` and `recorded_at`, and the cursor after the fact."""
 
     __slots__ = ("cursor",)
 
@@ -524,13 +538,13 @@ class Fact(dict[str, Any]):
 
     @property
     def kind(self) -> str:
-        """event, audit or dead_letter."""
+        """The kind of the fact: event, audit or dead_letter."""
         return kind_of(self)
 
 
 class ImportReport:
-    """What an import did: `facts` and `rejected` lines, lines passed over as `imported_before`, and the
-    first `reasons` for a rejection, each with its line's number."""
+    """The result of an import: the numbers of `facts`, of `rejected` lines, and of skipped lines that were
+    `imported_before`, and the first `reasons` for rejections with their line numbers."""
 
     def __init__(
         self, facts: int, rejected: int, imported_before: int, reasons: list[tuple[int, str]]
@@ -545,5 +559,5 @@ class ImportReport:
 
 
 def _within(timeout: float | None, since: Instant, until: Instant, as_of: Instant) -> dict[str, Any]:
-    """What bounds a question, as the native store takes it."""
+    """Returns the limits of a query as arguments of the native store."""
     return {"timeout": timeout, "since": nanos(since), "until": nanos(until), "as_of": nanos(as_of)}

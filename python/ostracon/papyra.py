@@ -53,35 +53,36 @@ T = TypeVar("T")
 
 _NAME = "ostracon"
 _log = logging.getLogger("ostracon")
-# Facts that are listed at once: in between, other threads have their turn.
+# The number of facts that are listed at a time. Between two parts, other threads can run.
 _LISTED = 1_000
-# Seconds between two lines in the log about what happens again and again.
+# Seconds between two log messages about one repeated problem.
 _PAUSE = 60.0
 # Seconds to wait for another process that maintains the store.
 _OTHERS = 60.0
 
 
 class OstraconPersistence(Shipping, PersistenceBackend):
-    """Keeps what an actor system tells of itself in an Ostracon store.
+    """Stores the facts of an actor system in an Ostracon store.
 
-    Making one touches no file: the store at ``path`` is made, or opened, by the first fact. Any
-    number of processes may record into one store, and read and maintain it meanwhile.
+    Creating the object touches no file. The first fact opens the store at ``path``, or creates it. Any number
+    of processes may record into one store, and read and maintain it at the same time.
 
-    ``durability`` says how safe a fact is when ``record_*`` returns: "journaled" (against a crash of
-    the process, the default), "synced" (against a crash of the machine), or "buffered". Whatever it is,
-    the fact is appended before ``record_*`` first gives up control, and nothing else is waited for on the
-    event loop. It syncs there only with the first fact, which opens the store and begins its journal, and
-    where the disk kept the flush from beginning the journal's next file beforehand.
+    ``durability`` is the safety of a fact when ``record_*`` returns: "journaled" (safe if the process
+    crashes, the default), "synced" (safe if the machine crashes), or "buffered". In each case the fact is
+    appended before ``record_*`` first gives up control, and nothing else blocks the event loop. A sync blocks
+    the event loop in two cases only: for the first fact, which opens the store and begins its journal, and if
+    the disk prevented the flush from creating the journal's next file in advance.
 
-    Settings that do not fit together, here or in the store's ``ostracon.toml``, are refused at once.
+    Settings that do not fit together, here or in the store's ``ostracon.toml``, are refused immediately.
 
-    A sync that fails is never tried again: the facts that waited for it count as write errors, and the store is
-    opened anew for those to come.
+    A failed sync is never repeated. The facts that waited for it count as write errors, and the store is
+    opened again for the next facts.
 
-    ``retention_policy`` is applied as Papyra does: age, then count, then bytes, over the three kinds
-    together; without one, what the store's ``ostracon.toml`` says. Age is measured by the facts' own
-    timestamps. Papyra's default clock counts from the machine's start, so that those are no dates and
-    an age limit drops everything: give the system ``time_fn=time.time``, or ``age_by="recorded_at"`` here.
+    ``retention_policy`` is applied as in Papyra: age, then count, then bytes, over all three kinds together.
+    Without it, the store's ``ostracon.toml`` applies. The age of a fact is measured by its own timestamp.
+    Papyra's default clock counts from the start of the machine. Its timestamps are not dates, and an age
+    limit drops all facts. To avoid this, give the system ``time_fn=time.time``, or use
+    ``age_by="recorded_at"`` here.
     """
 
     def __init__(
@@ -123,15 +124,15 @@ class OstraconPersistence(Shipping, PersistenceBackend):
         self._handles = handles
         self._closed = closed
         self._counters = OstraconMetrics(handles)
-        self._failures = _Repeated("a fact could not be recorded, and was counted as a write error")
+        self._failures = _Repeated("failed to record a fact")
         self._dropped = _Repeated(
-            "a fact was dropped, for this backend was closed; what is to be recorded after that, such as in an "
-            "application's second lifespan, needs an OstraconPersistence of its own"
+            "failed to record a fact, because this backend is closed; to record more facts, such as in an "
+            "application's second lifespan, create a new OstraconPersistence"
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Another process opens the store at the same path, when it first needs it.
-        # What a subclass has added goes along.
+        # Another process opens the store at the same path when it first needs it.
+        # Attributes that a subclass has added are copied.
         others = {name: value for name, value in vars(self).items() if name not in _MADE_ANEW}
         return _backend_of, (type(self), self._handles, self._closed, others)
 
@@ -150,23 +151,23 @@ class OstraconPersistence(Shipping, PersistenceBackend):
 
     @property
     def closed(self) -> bool:
-        """Whether it takes no more facts."""
+        """Whether this backend is closed, and records no more facts."""
         return self._closed
 
     @property
     def metrics(self) -> OstraconMetrics:  # type: ignore[override]
-        """The counters."""
+        """The counters of Papyra and Ostracon."""
         return self._counters
 
     @property
     def store(self) -> Store:
-        """The same store for questions: ``persistence.store.sql("SELECT ...")``."""
+        """The store, opened for queries: ``persistence.store.sql("SELECT ...")``."""
         return Store(self._handles, "read")
 
     # Recording
 
     async def record_event(self, event: PersistedEvent | Any) -> None:
-        """Records an event. Never fails: what could not be recorded is counted, and logged."""
+        """Records an event. This never raises an error: failures are counted and logged."""
         await self._record(EVENT, event)
 
     async def record_audit(self, report: PersistedAudit | Any) -> None:
@@ -184,7 +185,7 @@ class OstraconPersistence(Shipping, PersistenceBackend):
         try:
             line = to_line(fact, kind)
             if len(line) > LONGEST:
-                _log.warning("a fact of %d bytes is longer than a fact may be, and was shortened", len(line))
+                _log.warning("a fact of %d bytes was shortened, because the limit is %d", len(line), LONGEST)
                 line = shortened(line)
         except Exception as error:
             self._failed(error)
@@ -193,16 +194,16 @@ class OstraconPersistence(Shipping, PersistenceBackend):
 
     def _failed(self, error: Exception) -> None:
         if self._closed and isinstance(error, _native.ClosedError):
-            # It was closed this very moment.
+            # The backend was closed after the check in `_record`.
             self._dropped.log()
             return
         self._counters.add("write_errors", 1)
         self._failures.log(error)
 
     async def aclose(self) -> None:
-        """Flushes, and takes no more facts. Reading goes on; to close again does nothing.
+        """Flushes the store, and closes this backend for recording.
 
-        A copy of it records on.
+        Reading is still possible, and copies of this backend still record. Closing it again does nothing.
         """
         if self._closed:
             return
@@ -210,27 +211,27 @@ class OstraconPersistence(Shipping, PersistenceBackend):
         try:
             await off_loop(self._handles.let_go, self)
         except Exception as error:
-            # They are in the journal, from which the next to open the store takes them.
-            _log.error("closing %s could not flush the last facts: %s", self.path, error)
+            # The facts are in the journal. The next process that opens the store reads them from there.
+            _log.error("failed to flush the last facts when closing %s: %s", self.path, error)
 
     # Reading
 
     async def list_events(
         self, *, limit: int | None = None, since: float | None = None
     ) -> tuple[PersistedEvent, ...]:
-        """The newest events, in the order of recording; `since` counts first, then `limit`."""
+        """Returns the newest events, in the order of recording. `since` is applied first, then `limit`."""
         return await stoppable(self._list, EVENT, PersistedEvent, limit, since)
 
     async def list_audits(
         self, *, limit: int | None = None, since: float | None = None
     ) -> tuple[PersistedAudit, ...]:
-        """The newest audits, as :meth:`list_events`."""
+        """Returns the newest audits, as :meth:`list_events` does."""
         return await stoppable(self._list, AUDIT, PersistedAudit, limit, since)
 
     async def list_dead_letters(
         self, *, limit: int | None = None, since: float | None = None
     ) -> tuple[PersistedDeadLetter, ...]:
-        """The newest dead letters, as :meth:`list_events`."""
+        """Returns the newest dead letters, as :meth:`list_events` does."""
         return await stoppable(self._list, DEAD_LETTER, PersistedDeadLetter, limit, since)
 
     def _list(self, kind: str, cls: type[T], limit: int | None, since: float | None) -> tuple[T, ...]:
@@ -240,24 +241,28 @@ class OstraconPersistence(Shipping, PersistenceBackend):
             return ()
         listed, passed_over, damage = self._handles.reader().list_readable(kind, limit, since)
         if damage:
-            # Papyra's lists never fail for what is bad. A scan tells it, and recover mends it.
+            # Papyra's lists never fail because of damage. A scan reports the damage, and recover repairs it.
             self._counters.add("rows_skipped", passed_over)
-            _log.error("up to %d facts are missing from a list: %s", passed_over, "; ".join(damage))
+            _log.error(
+                "failed to list up to %d facts, because the store is damaged: %s",
+                passed_over,
+                "; ".join(damage),
+            )
         facts = []
         for lines in iter(lambda: listed.take(_LISTED), []):
             for line in lines:
                 try:
                     facts.append(_made(cls, from_line(line)))
                 except Exception as error:
-                    # Nested deeper than Python reads, say. SQL and the other facts are not its hostages.
+                    # It may be nested deeper than Python can read. SQL and the other facts are not affected.
                     self._counters.add("rows_skipped", 1)
-                    _log.warning("a fact was left out of a list, for Python cannot read it: %s", error)
+                    _log.warning("failed to read a fact for a list: %s; it was left out", error)
         return tuple(facts)
 
     # Looking after it
 
     async def scan(self) -> PersistenceScanReport:
-        """Looks whether the store is whole; changes nothing."""
+        """Checks the store for damage. It changes nothing."""
         self._counters.add("scans", 1)
         try:
             report = await stoppable(self._scan)
@@ -292,10 +297,10 @@ class OstraconPersistence(Shipping, PersistenceBackend):
         return PersistenceScanReport(backend=_NAME, anomalies=anomalies)
 
     async def recover(self, config: Any | None = None) -> PersistenceRecoveryReport:
-        """Makes a damaged store whole again, as far as the configuration allows.
+        """Recovers a damaged store, as far as the configuration allows.
 
-        Quarantine moves damaged files to the folder that the configuration names, and without one to the
-        store's own ``quarantine``.
+        Mode quarantine moves damaged files to the folder in the configuration, or to the folder
+        ``quarantine`` in the store.
         """
         self._counters.add("recoveries", 1)
         self._counters.add("scans", 1)
@@ -320,7 +325,7 @@ class OstraconPersistence(Shipping, PersistenceBackend):
         try:
             report: RecoveryReport = _when_free(lambda: store.recover(name, folder))
         except _native.NotAStoreError:
-            # Of what is no store nothing can be recovered, which the scan tells.
+            # Nothing can be recovered without a store, and the scan reports this.
             return PersistenceRecoveryReport(backend=_NAME, scan=self._scan())
         parts = report.to_dict()
         return PersistenceRecoveryReport(
@@ -331,10 +336,10 @@ class OstraconPersistence(Shipping, PersistenceBackend):
         )
 
     async def compact(self) -> CompactionReport:
-        """Drops for good what retention does not keep, and merges what is left.
+        """Drops the facts that retention does not keep, and merges the remaining segments.
 
-        While another process maintains the store it waits for that, up to a minute; then it leaves the work
-        to the other, and reports that nothing changed.
+        If another process maintains the store, it waits for that process up to a minute. After that it does
+        nothing, and reports that nothing changed.
         """
         self._counters.add("compactions", 1)
         try:
@@ -350,13 +355,13 @@ class OstraconPersistence(Shipping, PersistenceBackend):
             )
         writer = self._handles.opened_writer
         if writer is not None and not self._closed:
-            # What was recorded here counts, too.
+            # Facts of this process are compacted, too.
             writer.flush()
         store = Store(self._handles, "maintain")
         try:
             report = _when_free(store.compact).to_dict()
         except _native.ContendedError as error:
-            _log.warning("nothing was compacted: %s", error)
+            _log.warning("failed to compact the store, and nothing was changed: %s", error)
             report = store.compact(dry_run=True).to_dict()
             report["after"] = report["before"]
         before, after = report["before"], report["after"]
@@ -368,7 +373,7 @@ class OstraconPersistence(Shipping, PersistenceBackend):
             after_bytes=after["bytes"],
         )
 
-    # Moving in
+    # Importing
 
     async def import_from(
         self,
@@ -378,13 +383,13 @@ class OstraconPersistence(Shipping, PersistenceBackend):
         prefix: str = "papyra",
         system: str | None = None,
     ) -> ImportReport:
-        """Imports what Papyra's own backends have: a file of the JSON or the rotating one as it lies on the
-        disk, or what the Redis one has put at an address such as ``redis://localhost:6379/0``.
+        """Imports the facts of another backend of Papyra: a file of the JSON or the rotating backend, or the
+        streams of the Redis backend at an address such as ``redis://localhost:6379/0``.
 
-        Rotated files (``path.1``, ``path.2`` and so on) come oldest first. Of Redis, the streams of all systems
-        under the prefix are read, or those of one system, and nothing is changed. What was imported before is
-        not imported twice, and what is no fact is counted and told. Give an ``epoch`` if the system's
-        clock started then.
+        Rotated files (``path.1``, ``path.2`` and so on) are imported oldest first. From Redis it reads the
+        streams of all systems under the prefix, or of one system, and changes nothing. Facts that were
+        imported before are not imported twice. Lines that are not facts are counted and reported. If the
+        timestamps count from the start of the system's clock, give that start as ``epoch``.
         """
         place = os.fspath(path)
         if place.startswith(("redis://", "rediss://", "redis+unix://", "unix://")):
@@ -409,7 +414,7 @@ class OstraconPersistence(Shipping, PersistenceBackend):
 
 
 class OstraconMetrics:
-    """The ten counters of Papyra, and Ostracon's own."""
+    """The ten counters of Papyra, and Ostracon's own counters."""
 
     _PAPYRAS = (
         "records_written",
@@ -424,7 +429,7 @@ class OstraconMetrics:
         "compaction_errors",
     )
     _COUNTED = (*_PAPYRAS, "rows_skipped")
-    # Of these a writer knows; the others are counted here, for they need no writer.
+    # The counters of the writer. The other counters are kept here, because they need no writer.
     _OF_WRITER = ("records_written", "bytes_written")
 
     def __init__(self, handles: Handles) -> None:
@@ -432,20 +437,20 @@ class OstraconMetrics:
         self._counted = dict.fromkeys(self._COUNTED, 0)
 
     def add(self, name: str, number: int) -> None:
-        """Raises a counter."""
+        """Adds a number to a counter."""
         with self._handles.counting:
             self._counted[name] = self._counted.get(name, 0) + number
 
     def snapshot(self) -> dict[str, int]:
-        """All counters. Never fails."""
+        """Returns all counters. This never raises an error."""
         counters = dict(self._counted)
         try:
             for name, value in self._handles.counts().items():
                 if name in self._OF_WRITER or name not in self._COUNTED:
-                    # What was counted here is what the user has added.
+                    # The counters in this object are the numbers that the user has added.
                     counters[name] = counters.get(name, 0) + value
         except Exception:
-            _log.debug("the writer's counters could not be read", exc_info=True)
+            _log.debug("failed to read the writer's counters", exc_info=True)
         return counters
 
     def reset(self) -> None:
@@ -477,14 +482,14 @@ def _whole(number: int | None) -> int | None:
     return None if number is None else max(0, int(number))
 
 
-# What belongs to one backend, and not to its copies.
+# The attributes of one backend that its copies do not get.
 _MADE_ANEW = {"_handles", "_closed", "_counters", "_failures", "_dropped", "_metrics", "_metrics_lock"}
 
 
 def _backend_of(
     cls: type[OstraconPersistence], handles: Handles, closed: bool, others: dict[str, Any]
 ) -> OstraconPersistence:
-    """Another of the same store, made without the constructor, which a subclass may have changed."""
+    """Makes another backend of a store, without the constructor, which a subclass may have changed."""
     backend = cls.__new__(cls)
     PersistenceBackend.__init__(backend)
     vars(backend).update(others)
@@ -493,7 +498,7 @@ def _backend_of(
 
 
 def _when_free(work: Callable[[], T]) -> T:
-    """Does the work of a maintainer as soon as no other is at work."""
+    """Runs maintenance work as soon as no other process maintains the store."""
     end = time.monotonic() + _OTHERS
     pause = 0.05
     while True:
@@ -507,7 +512,7 @@ def _when_free(work: Callable[[], T]) -> T:
 
 
 def _sleep(seconds: float) -> None:
-    """Sleeps, unless this work is stopped."""
+    """Sleeps. Fails if this work is stopped."""
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:
         time.sleep(min(left, 0.05))
@@ -515,7 +520,7 @@ def _sleep(seconds: float) -> None:
 
 
 class _Repeated:
-    """Logs what happens again and again: the first time at once, then each minute, with how often."""
+    """Logs a repeated problem: the first time immediately, and later at most once a minute."""
 
     def __init__(self, what: str) -> None:
         self._what = what
@@ -530,12 +535,13 @@ class _Repeated:
             if now < self._next:
                 return
             times, self._times, self._next = self._times, 0, now + _PAUSE
-        what = self._what if times == 1 else f"{self._what} ({times} times since the last such line)"
-        _log.error("%s: %s", what, error) if error is not None else _log.error("%s", what)
+        what = self._what if times == 1 else f"{self._what} ({times} times since the last message)"
+        note = "further failures are counted, and logged at most once a minute"
+        _log.error("%s: %s: %s", what, error, note) if error is not None else _log.error("%s", what)
 
 
 def _made(cls: type[T], record: dict[str, Any]) -> T:
-    """A fact as one of Papyra's own dataclasses."""
+    """Converts a fact into one of Papyra's dataclasses."""
     values = {name: record[name] for name in field_names(cls)}
     for name in ("registry_orphans", "registry_dead"):
         if isinstance(values.get(name), list):

@@ -1,8 +1,7 @@
-//! Answers for libraries that do not know all of Arrow's types.
+//! Converts answers for libraries that do not support all Arrow types.
 //!
-//! Polars ends with a panic where it is handed an interval or a decimal of more than 38 digits, and pandas
-//! refuses a time of day with nanoseconds. For these a column is made another that says the same, and text
-//! where there is none.
+//! Polars panics on an interval, and on a decimal of more than 38 digits. Pandas refuses a time of day with
+//! nanoseconds. Such a column is converted into an equivalent type, or into text if there is none.
 
 use std::sync::Arc;
 
@@ -22,14 +21,14 @@ use crate::values::unique;
 
 type Result<T> = std::result::Result<T, ArrowError>;
 
-/// For whom an answer is.
+/// The library that receives an answer.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Library {
     Pandas,
     Polars,
 }
 
-/// The same rows in types that a library knows. All batches have the same types.
+/// Converts the rows into types that a library supports. All batches have one schema.
 pub(crate) fn adapt(batches: &[RecordBatch], schema: &Schema, library: Library) -> Result<Vec<RecordBatch>> {
     let names = || schema.fields().iter().map(|field| field.name().as_str());
     let has_doubles = library == Library::Polars && unique(names()).iter().ne(names());
@@ -49,7 +48,7 @@ pub(crate) fn adapt(batches: &[RecordBatch], schema: &Schema, library: Library) 
     Ok(vec![RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)?])
 }
 
-/// Whether a library takes this type as it is.
+/// Whether a library supports this type.
 fn is_known(of: &DataType, library: Library) -> bool {
     match of {
         DataType::Time64(TimeUnit::Nanosecond) => library != Library::Pandas,
@@ -123,7 +122,7 @@ fn list<O: OffsetSizeTrait>(column: &ArrayRef, library: Library) -> Result<Array
     Ok(Arc::new(GenericListArray::<O>::try_new(item(&items), offsets, items, nulls)?))
 }
 
-/// Intervals as lengths of time; `None` if one has months, or is too long.
+/// Converts intervals into durations; `None` if an interval has months, or is too long.
 fn lengths(column: &ArrayRef, unit: IntervalUnit) -> Option<ArrayRef> {
     const DAY: i64 = 86_400_000_000;
     let length = |days: i32, micros: i64| i64::from(days).checked_mul(DAY)?.checked_add(micros);

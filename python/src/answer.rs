@@ -1,4 +1,4 @@
-//! An answer to SQL, as Arrow: whole, or batch by batch.
+//! An answer to SQL, as Arrow record batches: complete, or batch by batch.
 
 use std::io::Cursor;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,10 +21,11 @@ use crate::guard::{Turns, caught, check};
 use crate::runtime::Queries;
 use crate::values::{failed, unique, values};
 
-/// Rows that are made at once: in between other threads run, and Ctrl-C is looked for.
+/// The number of rows that are converted at a time. Between two parts, other threads run, and Ctrl-C is
+/// checked.
 const ROWS_AT_ONCE: usize = 1_000;
 
-/// Rows, with the names and types of their columns.
+/// The rows of an answer, with the names and types of their columns.
 #[pyclass(frozen, module = "ostracon._native")]
 pub(crate) struct Answer {
     schema: SchemaRef,
@@ -32,7 +33,7 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// Collects what a question answers.
+    /// Computes and collects the rows of an answer.
     pub(crate) async fn collect(answer: ostracon::Answer) -> ostracon::Result<Self> {
         let mut schema = answer.schema();
         let batches = answer.collect().await?;
@@ -88,13 +89,13 @@ impl Answer {
         names(&self.schema)
     }
 
-    /// The names, each told from the others.
+    /// The names of the columns, made unique.
     #[getter]
     fn keys(&self) -> Vec<String> {
         unique(names(&self.schema).into_iter())
     }
 
-    /// The types of the columns, as Arrow calls them.
+    /// The Arrow types of the columns.
     #[getter]
     fn types(&self) -> Vec<String> {
         types(&self.schema)
@@ -128,19 +129,19 @@ impl Answer {
         Ok(rows)
     }
 
-    /// The batches, each an answer of its own.
+    /// Returns the batches, each as a separate answer.
     fn batches(&self) -> Vec<Self> {
         let one =
             |batch: &RecordBatch| Self { schema: Arc::clone(&self.schema), batches: vec![batch.clone()] };
         self.batches.iter().map(one).collect()
     }
 
-    /// The same rows in types that "pandas" or "polars" know.
+    /// Returns the rows in types that "pandas" or "polars" supports.
     fn adapted(&self, py: Python<'_>, library: &str) -> PyResult<Self> {
         let library = match library {
             "pandas" => Library::Pandas,
             "polars" => Library::Polars,
-            other => return Err(misuse(format!("there is nothing to adapt for {other:?}"))),
+            other => return Err(misuse(format!("the library must be pandas or polars, and not {other:?}"))),
         };
         let batches =
             caught(|| py.detach(|| adapt(&self.batches, &self.schema, library)))?.map_err(failed)?;
@@ -148,7 +149,7 @@ impl Answer {
         Ok(Self { schema, batches })
     }
 
-    /// The rows as an Arrow stream of bytes.
+    /// Returns the rows as the bytes of an Arrow IPC stream.
     fn to_bytes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         let write = || -> Result<Vec<u8>, ArrowError> {
             let mut writer = StreamWriter::try_new(Vec::new(), &self.schema)?;
@@ -158,7 +159,7 @@ impl Answer {
         Ok(PyBytes::new(py, &caught(|| py.detach(write))?.map_err(failed)?))
     }
 
-    /// Back from [`Answer::to_bytes`].
+    /// Reads the bytes that [`Answer::to_bytes`] returned.
     #[staticmethod]
     fn from_bytes(py: Python<'_>, bytes: &[u8]) -> PyResult<Self> {
         let read = || -> Result<Self, ArrowError> {
@@ -169,22 +170,22 @@ impl Answer {
         caught(|| py.detach(read))?.map_err(failed)
     }
 
-    /// The rows of a stream's parts.
+    /// Joins parts of a stream into one answer.
     #[staticmethod]
-    #[expect(clippy::needless_pass_by_value, reason = "so Python hands a list over")]
+    #[expect(clippy::needless_pass_by_value, reason = "Python passes a list")]
     fn joined(of: &Stream, parts: Vec<PyRef<'_, Self>>) -> Self {
         let batches = parts.iter().flat_map(|part| part.batches.iter().cloned()).collect();
         Self { schema: Arc::clone(&of.schema), batches }
     }
 
-    /// The schema, as the Arrow `PyCapsule` interface hands it over.
+    /// Returns the schema by the Arrow `PyCapsule` interface.
     fn __arrow_c_schema__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyCapsule>> {
         schema_capsule(py, &self.schema)
     }
 
-    /// The rows, as the Arrow `PyCapsule` interface hands them over: without a copy.
+    /// Returns the rows by the Arrow `PyCapsule` interface, without a copy.
     #[pyo3(signature = (requested_schema=None))]
-    #[expect(unused_variables, reason = "a wish, says the interface, that need not be heard")]
+    #[expect(unused_variables, reason = "the interface allows to ignore the requested schema")]
     fn __arrow_c_stream__<'py>(
         &self,
         py: Python<'py>,
@@ -203,10 +204,10 @@ pub(crate) struct Stream {
     process: u32,
 }
 
-/// What of an answer is still to come.
+/// The rest of an answer, which has not been read yet.
 enum Rest {
     Open(AnswerStream),
-    /// A thread has taken the stream out, and reads from it.
+    /// Another thread has taken the stream, and reads from it.
     BeingRead,
     /// All rows were read, or the stream was closed.
     Ended,
@@ -214,7 +215,8 @@ enum Rest {
     Failed(CutShort),
 }
 
-/// Why an answer has no end. Each call for the rest fails with it: the rest must not look empty.
+/// The error that ended an answer before its last row. Each later read fails with it, because the rest must
+/// not look empty.
 #[derive(Clone)]
 struct CutShort {
     kind: ErrorKind,
@@ -226,9 +228,9 @@ impl CutShort {
         Self { kind: error.kind(), why: error.to_string() }
     }
 
-    /// The first error is the query's own; later ones say what they follow from.
+    /// Returns the text of a later error. The first read fails with the query's own error.
     fn again(&self) -> String {
-        format!("the answer was cut short: {}", self.why)
+        format!("the rest of the answer is missing, because the query failed: {}", self.why)
     }
 }
 
@@ -242,10 +244,12 @@ impl Stream {
         self.rest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the stream out to read from it, and leaves `then` in its place. `None` at the end.
+    /// Takes the stream to read from it, and puts `then` in its place. Returns `None` at the end.
     fn take(&self, then: Rest) -> PyResult<Option<AnswerStream>> {
         if self.process != std::process::id() {
-            return Err(misuse("this answer is computed in the parent process; ask again in this one"));
+            return Err(misuse(
+                "this answer is computed in the parent process; run the query again in this process",
+            ));
         }
         let mut rest = self.rest();
         match &*rest {
@@ -253,7 +257,9 @@ impl Stream {
             Rest::Ended => return Ok(None),
             Rest::Failed(cut) => return Err(of_kind(cut.kind, cut.again())),
             Rest::BeingRead => {
-                return Err(misuse("another thread reads this answer; its methods are for one at a time"));
+                return Err(misuse(
+                    "another thread reads this answer; only one thread may read it at a time",
+                ));
             }
         }
         match std::mem::replace(&mut *rest, then) {
@@ -262,7 +268,7 @@ impl Stream {
         }
     }
 
-    /// Says what is still to come after a read. What was closed meanwhile stays closed.
+    /// Sets the rest of the answer after a read. An answer that was closed meanwhile stays closed.
     fn leave(&self, next: Rest) {
         let mut rest = self.rest();
         if matches!(*rest, Rest::BeingRead) {
@@ -279,13 +285,14 @@ impl Stream {
         names(&self.schema)
     }
 
-    /// The types of the columns, as Arrow calls them.
+    /// The Arrow types of the columns.
     #[getter]
     fn types(&self) -> Vec<String> {
         types(&self.schema)
     }
 
-    /// The next rows; `None` at the end. A call that is stopped while it waits loses no rows: the next call goes on.
+    /// Returns the next rows; `None` at the end. A call that is stopped while it waits loses no rows: the
+    /// next call continues.
     fn next(&self, py: Python<'_>) -> PyResult<Option<Answer>> {
         let Some(mut stream) = self.take(Rest::BeingRead)? else { return Ok(None) };
         loop {
@@ -318,7 +325,7 @@ impl Stream {
         }
     }
 
-    /// Stops computing.
+    /// Stops the computation.
     fn close(&self, py: Python<'_>) {
         if self.process == std::process::id() {
             let rest = std::mem::replace(&mut *self.rest(), Rest::Ended);
@@ -326,14 +333,15 @@ impl Stream {
         }
     }
 
-    /// The schema, as the Arrow `PyCapsule` interface hands it over.
+    /// Returns the schema by the Arrow `PyCapsule` interface.
     fn __arrow_c_schema__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyCapsule>> {
         schema_capsule(py, &self.schema)
     }
 
-    /// What has not been read yet, as the Arrow `PyCapsule` interface hands it over: computed while it is read.
+    /// Returns the rows that have not been read yet by the Arrow `PyCapsule` interface. They are computed
+    /// while they are read.
     #[pyo3(signature = (requested_schema=None))]
-    #[expect(unused_variables, reason = "a wish, says the interface, that need not be heard")]
+    #[expect(unused_variables, reason = "the interface allows to ignore the requested schema")]
     fn __arrow_c_stream__<'py>(
         &self,
         py: Python<'py>,
@@ -367,9 +375,9 @@ impl Iterator for Reader {
             // After a panic, the state of the stream is unknown.
             Err(error) => {
                 let cut = CutShort { kind: ErrorKind::Internal, why: error.to_string() };
-                let told = cut.again();
+                let text = cut.again();
                 self.rest = Rest::Failed(cut);
-                return Some(Err(ArrowError::ExternalError(told.into())));
+                return Some(Err(ArrowError::ExternalError(text.into())));
             }
         };
         match batch {
@@ -393,7 +401,7 @@ impl RecordBatchReader for Reader {
     }
 }
 
-/// A question's rows, whole.
+/// Answers a query, and collects all rows.
 pub(crate) fn collect(
     queries: &Queries,
     py: Python<'_>,
@@ -402,7 +410,7 @@ pub(crate) fn collect(
     queries.wait(py, async move { Answer::collect(answer.await?).await })
 }
 
-/// A question's rows, as they are computed.
+/// Answers a query, and returns its rows as they are computed.
 pub(crate) fn stream(
     queries: &Queries,
     py: Python<'_>,

@@ -9,7 +9,7 @@ use crate::error::raise;
 use crate::guard::detached;
 use crate::settings::seconds;
 
-/// Facts with their names, as Papyra's JSON lines.
+/// The ids of facts, and the facts as Papyra's JSON lines.
 type Delivered = Vec<(String, String)>;
 
 /// Consumers that share the facts of one kind in one store.
@@ -43,20 +43,20 @@ impl ConsumerGroup {
 }
 
 #[pymethods]
-#[expect(clippy::redundant_closure_for_method_calls, reason = "a path to a method is of one lifetime only")]
+#[expect(clippy::redundant_closure_for_method_calls, reason = "a method path has only one lifetime")]
 impl ConsumerGroup {
-    /// Makes the group, unless it is there. Whether it was made.
+    /// Creates the group, unless it exists. Returns whether it was created.
     fn create(&self, py: Python<'_>, start: &str) -> PyResult<bool> {
         let start = start.parse().map_err(raise)?;
         self.with(py, |group| group.create(start))
     }
 
-    /// The next facts that nobody of the group was given.
+    /// Returns the next facts that were not delivered to any consumer of the group.
     fn consume(&self, py: Python<'_>, consumer: &str, most: usize) -> PyResult<Delivered> {
         self.with(py, |group| group.consume(consumer, most).map(delivered))
     }
 
-    /// What a consumer was given and nobody has acknowledged.
+    /// Returns the facts that were delivered to a consumer and are not acknowledged.
     fn pending(
         &self,
         py: Python<'_>,
@@ -68,7 +68,7 @@ impl ConsumerGroup {
         self.with(py, |group| group.pending(consumer, after, most).map(delivered))
     }
 
-    /// Takes these pending facts over.
+    /// Moves the given pending facts to a consumer.
     fn claim(
         &self,
         py: Python<'_>,
@@ -80,20 +80,20 @@ impl ConsumerGroup {
         self.with(py, |group| group.claim(consumer, idle, facts).map(delivered))
     }
 
-    /// Takes over what has been pending for so long.
+    /// Moves facts to a consumer that have been pending for at least `min_idle` seconds.
     fn claim_idle(&self, py: Python<'_>, consumer: &str, min_idle: f64, most: usize) -> PyResult<Delivered> {
         let idle = seconds(min_idle)?;
         self.with(py, |group| group.claim_idle(consumer, idle, most).map(delivered))
     }
 
-    /// These facts were dealt with. How many of them were pending.
+    /// Acknowledges facts. Returns how many of them were pending.
     fn acknowledge(&self, py: Python<'_>, facts: Vec<String>) -> PyResult<u64> {
         let facts = ids(facts)?;
         self.with(py, |group| group.acknowledge(facts))
     }
 
-    /// How many facts are pending, the first and the last of them, each consumer with how many it has and
-    /// for how long at most, and the cursor of what was delivered.
+    /// Returns the number of pending facts, the first and the last of them, the number and the longest idle
+    /// time for each consumer, and the cursor after the delivered facts.
     #[expect(clippy::type_complexity, reason = "tuples for Python")]
     fn summary(
         &self,
@@ -109,7 +109,7 @@ impl ConsumerGroup {
         ))
     }
 
-    /// Removes the group. Whether it was there.
+    /// Removes the group. Returns whether it existed.
     fn remove(&self, py: Python<'_>) -> PyResult<bool> {
         self.with(py, |group| group.remove())
     }

@@ -1,4 +1,4 @@
-//! One exception for each kind of error.
+//! Converts errors into exceptions. Each kind of error has an exception class.
 
 use ostracon::{Error, ErrorKind};
 use pyo3::exceptions::PyException;
@@ -10,7 +10,7 @@ mod classes {
     use super::PyException;
     use pyo3::create_exception;
 
-    create_exception!(ostracon, OstraconError, PyException, "What went wrong with a store.");
+    create_exception!(ostracon, OstraconError, PyException, "The base class of all errors of a store.");
 
     macro_rules! kinds {
         ($($name:ident: $doc:literal,)*) => {
@@ -19,24 +19,24 @@ mod classes {
     }
 
     kinds! {
-        NoSpaceError: "The disk is full. Nothing was acknowledged; make room and record again.",
-        StoreIOError: "The operating system refused or failed an operation.",
-        OverloadedError: "The buffer is at its bound. Nothing was recorded; try later or shed the fact.",
-        ClosedError: "The store was closed, or opened for reading only.",
+        NoSpaceError: "The disk is full. The fact was not acknowledged; free some space and record it again.",
+        StoreIOError: "An operation of the operating system failed, or was refused.",
+        OverloadedError: "The buffer is full. The fact was not recorded; try again later, or drop the fact.",
+        ClosedError: "The store was closed, or was opened for reading only.",
         MovedError: "The store's folder is no longer where it was opened: it was renamed, replaced or unmounted.",
-        PoisonedError: "A sync failed earlier, so nothing more may be promised. Open the store again.",
-        DamagedError: "Bytes in the store are not what was written.",
-        NotAStoreError: "There is no store at that path, or something else is.",
-        NewerFormatError: "A newer Ostracon wrote this store.",
-        SettingsError: "A setting asks for something that is not possible.",
-        InvalidFactError: "What was given is not a fact.",
-        QueryError: "The SQL is wrong, or not allowed, or failed while it ran.",
-        QueryMemoryError: "The query ran out of the memory it was given.",
-        QueryTimeoutError: "The query ran out of the time it was given.",
+        PoisonedError: "A sync failed earlier, so the store cannot make facts safe any more. Open the store again.",
+        DamagedError: "Bytes in the store differ from the bytes that were written.",
+        NotAStoreError: "There is no store at this path: it is missing, or it is something else.",
+        NewerFormatError: "A newer version of Ostracon wrote this store.",
+        SettingsError: "A setting is not possible.",
+        InvalidFactError: "The given value is not a fact.",
+        QueryError: "The SQL is wrong, is not allowed, or failed while it ran.",
+        QueryMemoryError: "The query needed more memory than its limit.",
+        QueryTimeoutError: "The query needed more time than its timeout.",
         ContendedError: "Another process kept committing, or maintains the store. Try again.",
-        CancelledError: "It was stopped because somebody asked for that.",
-        InternalError: "A fault of Ostracon's own. The store is as it was; please report it.",
-        RefusedError: "What was asked for needs to be insisted on. Nothing was done.",
+        CancelledError: "The operation was cancelled.",
+        InternalError: "A bug in Ostracon. The store was not changed; please report the bug.",
+        RefusedError: "The operation was refused, and nothing was done. The text of the error says how to insist.",
     }
 }
 use classes::{
@@ -45,13 +45,13 @@ use classes::{
     QueryError, QueryMemoryError, QueryTimeoutError, RefusedError, SettingsError, StoreIOError,
 };
 
-/// An error of the library as an exception.
+/// Converts an error of the library into an exception.
 #[expect(clippy::needless_pass_by_value, reason = "made for `map_err`")]
 pub(crate) fn raise(error: Error) -> PyErr {
     of_kind(error.kind(), error.to_string())
 }
 
-/// The exception of this kind.
+/// Makes the exception for a kind of error.
 pub(crate) fn of_kind(kind: ErrorKind, text: String) -> PyErr {
     match kind {
         ErrorKind::NoSpace => NoSpaceError::new_err(text),
@@ -77,24 +77,22 @@ pub(crate) fn of_kind(kind: ErrorKind, text: String) -> PyErr {
     }
 }
 
-/// A panic, as an exception that programs can handle.
+/// Makes the exception for a panic.
 pub(crate) fn fault(why: &str) -> PyErr {
-    InternalError::new_err(format!(
-        "Ostracon failed within, which is a fault of its own; please report it: {why}"
-    ))
+    InternalError::new_err(format!("Ostracon panicked, which is a bug; please report it: {why}"))
 }
 
-/// Whether it tells of a fault of our own, as a panic is.
+/// Whether an exception is caused by a bug in Ostracon, such as a panic.
 pub(crate) fn is_fault(py: Python<'_>, error: &PyErr) -> bool {
     error.is_instance_of::<InternalError>(py)
 }
 
-/// The caller cancelled the work.
+/// Makes the exception for work that the caller cancelled.
 pub(crate) fn cancelled() -> PyErr {
-    CancelledError::new_err("it was stopped, for what waited for it was cancelled")
+    CancelledError::new_err("the operation was stopped, because the task that waited for it was cancelled")
 }
 
-/// A wrong argument.
+/// Makes the exception for a wrong argument.
 pub(crate) fn misuse(text: impl Into<String>) -> PyErr {
     pyo3::exceptions::PyValueError::new_err(text.into())
 }

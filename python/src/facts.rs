@@ -1,4 +1,4 @@
-//! Facts in the store's order, from a cursor on.
+//! Facts in the store's order after a cursor, and lists of facts.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 
 use crate::guard::{check, detached};
 
-/// What lies behind a cursor, a few facts at a time.
+/// The facts after a cursor, a few at a time.
 #[pyclass(frozen, module = "ostracon._native")]
 pub(crate) struct Facts(Mutex<Following>);
 
@@ -40,7 +40,7 @@ impl Facts {
     }
 }
 
-/// Facts that were listed, a few at a time.
+/// The facts of a list, a few at a time.
 #[pyclass(frozen, module = "ostracon._native")]
 pub(crate) struct Listed(Mutex<std::vec::IntoIter<Recorded<Fact<'static>>>>);
 

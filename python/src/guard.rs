@@ -1,5 +1,5 @@
-//! How long work is done for Python: without the interpreter's lock, stopped by Ctrl-C or by a cancelled
-//! task, and without a panic that crosses.
+//! Runs long work for Python: without the interpreter's lock, stopped by Ctrl-C or a cancelled task, and
+//! without passing a panic to Python.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -13,14 +13,14 @@ use pyo3::prelude::*;
 
 use crate::error::{cancelled, fault, raise};
 
-/// How long work may go on before Ctrl-C is looked for again.
+/// The time between two checks for Ctrl-C.
 pub(crate) const SIGNALS: Duration = Duration::from_millis(50);
 
-/// The number of waits for work that was asked to stop. Together they take a few seconds.
+/// The number of waits for work that has to stop. Together they take a few seconds.
 const PATIENCE: u32 = 100;
 
 thread_local! {
-    /// What stops the work that this thread does for another.
+    /// The flag that stops the work that this thread does for another thread.
     static STOPPED_BY: RefCell<Option<Arc<AtomicBool>>> = const { RefCell::new(None) };
 }
 
@@ -35,13 +35,13 @@ impl Cancel {
         Self(Arc::default())
     }
 
-    /// Asks it to stop.
+    /// Requests the work to stop.
     fn set(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 }
 
-/// Does something that a [`Cancel`] may stop.
+/// Runs work that a [`Cancel`] may stop.
 #[pyfunction]
 pub(crate) fn cancellable<'py>(cancel: &Cancel, work: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let before = STOPPED_BY.replace(Some(Arc::clone(&cancel.0)));
@@ -50,7 +50,7 @@ pub(crate) fn cancellable<'py>(cancel: &Cancel, work: &Bound<'py, PyAny>) -> PyR
     done
 }
 
-/// Fails if the work of this thread is to stop.
+/// Fails if the work of this thread has to stop.
 pub(crate) fn check(py: Python<'_>) -> PyResult<()> {
     py.check_signals()?;
     let stopped = STOPPED_BY
@@ -58,20 +58,21 @@ pub(crate) fn check(py: Python<'_>) -> PyResult<()> {
     if stopped { Err(cancelled()) } else { Ok(()) }
 }
 
-/// Fails if the work of this thread is to stop, for work that waits in Python.
+/// Fails if the work of this thread has to stop. It is used by work that waits in Python.
 #[pyfunction]
 pub(crate) fn check_stopped(py: Python<'_>) -> PyResult<()> {
     check(py)
 }
 
-/// How long the interpreter's lock is kept between two turns of other threads: twice Python's switch interval.
+/// The time for which the interpreter's lock is kept between two turns of other threads: twice Python's
+/// switch interval.
 const TURN: Duration = Duration::from_millis(10);
 
 /// Lets other Python threads run during long work that needs the interpreter's lock.
 ///
 /// A waiting thread claims the lock only after it has waited for a whole switch interval (5 ms) without being
-/// woken. A release that is followed at once by taking the lock back wakes it, and its wait begins again. So the
-/// lock must be released rarely: a release each millisecond starves the other threads.
+/// woken. A release that is followed at once by taking the lock back wakes it, and its wait begins again. So
+/// the lock must be released rarely: a release each millisecond starves the other threads.
 pub(crate) struct Turns(Instant);
 
 impl Turns {
@@ -93,12 +94,12 @@ fn text_of(panic: &(dyn Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason was given").to_owned()
 }
 
-/// Does something; a panic becomes an exception that programs can handle.
+/// Runs work, and turns a panic into an exception.
 pub(crate) fn caught<T>(work: impl FnOnce() -> T) -> PyResult<T> {
     catch_unwind(AssertUnwindSafe(work)).map_err(|panic| fault(&text_of(&*panic)))
 }
 
-/// Does something short without the interpreter's lock.
+/// Runs short work without the interpreter's lock.
 pub(crate) fn detached<T: Send>(
     py: Python<'_>,
     work: impl FnOnce() -> ostracon::Result<T> + Send,
@@ -106,32 +107,32 @@ pub(crate) fn detached<T: Send>(
     caught(|| py.detach(work))?.map_err(raise)
 }
 
-/// What becomes of work when Ctrl-C, or a cancelled task, stops the wait for it.
+/// The behavior of work when Ctrl-C or a cancelled task stops the wait for it.
 pub(crate) enum Stopped<'f> {
     /// The flag is set, and the work ends soon. The caller waits for its end.
-    Told(&'f AtomicBool),
-    /// It goes on until it is done.
+    ByFlag(&'f AtomicBool),
+    /// The work continues until it is done.
     GoesOn,
 }
 
-/// Does something long that ends soon once the flag that it is given is set.
+/// Runs long work in another thread. The work must end soon after its flag is set.
 pub(crate) fn stoppable<T: Send + 'static>(
     py: Python<'_>,
     work: impl FnOnce(Arc<AtomicBool>) -> ostracon::Result<T> + Send + 'static,
 ) -> PyResult<T> {
     let stop = Arc::new(AtomicBool::new(false));
-    let told = Arc::clone(&stop);
-    interruptible(py, &Stopped::Told(&stop), move || work(told))
+    let flag = Arc::clone(&stop);
+    interruptible(py, &Stopped::ByFlag(&stop), move || work(flag))
 }
 
-/// Does something long in a thread of its own.
+/// Runs long work in another thread.
 pub(crate) fn interruptible<T: Send + 'static>(
     py: Python<'_>,
     stopped: &Stopped<'_>,
     work: impl FnOnce() -> ostracon::Result<T> + Send + 'static,
 ) -> PyResult<T> {
     let (sender, receiver) = sync_channel(1);
-    // Two threads never wait for it; this shows it to the compiler.
+    // Only one thread uses the receiver. The mutex shows this to the compiler.
     let receiver = Mutex::new(receiver);
     let thread = std::thread::Builder::new().name("ostracon-work".to_owned());
     thread.spawn(move || {
@@ -152,16 +153,16 @@ pub(crate) fn interruptible<T: Send + 'static>(
             Err(RecvTimeoutError::Timeout) => {}
         }
         match stopped {
-            Stopped::Told(flag) if interrupted.is_err() => {
+            Stopped::ByFlag(flag) if interrupted.is_err() => {
                 flag.store(true, Ordering::Relaxed);
                 patience -= 1;
                 if patience == 0 {
-                    // It may hang in a read from a pipe. It ends as soon as it notices.
+                    // The work may hang in a read from a pipe. It ends when it checks the flag.
                     std::mem::replace(&mut interrupted, Ok(()))?;
                 }
             }
             Stopped::GoesOn => std::mem::replace(&mut interrupted, Ok(()))?,
-            Stopped::Told(_) => {}
+            Stopped::ByFlag(_) => {}
         }
     }
 }

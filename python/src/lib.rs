@@ -1,8 +1,8 @@
-//! Ostracon for Python: what `ostracon/*.py` is built upon.
+//! The native module of Ostracon for Python, which `ostracon/*.py` uses.
 //!
-//! Facts go in and come out as JSON lines, answers to SQL as Arrow, reports as JSON: Python has
-//! its own good ways to deal with each. Nothing here waits with the interpreter's lock held, and no panic
-//! crosses ([`guard`]).
+//! Facts are passed as JSON lines, answers to SQL as Arrow, and reports as JSON, because Python has good
+//! libraries for each. Nothing here waits with the interpreter's lock held, and no panic reaches Python
+//! ([`guard`]).
 
 mod adapt;
 mod answer;
@@ -23,13 +23,13 @@ use std::ffi::OsString;
 
 use pyo3::prelude::*;
 
-/// The command line.
+/// Runs the command line, and returns its exit code.
 ///
-/// The process belongs to it from now on.
+/// The command line controls the process: it may change signal handlers and global settings.
 #[pyfunction]
 fn cli(py: Python<'_>, arguments: Vec<OsString>) -> u8 {
     let code = py.detach(|| ostracon_cli::run(arguments));
-    // The one way to compare an exit code.
+    // An exit code has no other way to read its number.
     (0..=u8::MAX).find(|n| std::process::ExitCode::from(*n) == code).unwrap_or(1)
 }
 

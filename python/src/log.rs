@@ -1,7 +1,7 @@
-//! What the library has to say, for Python's `logging`.
+//! Passes the library's warnings and errors to Python's `logging`.
 //!
-//! It speaks up in threads that must not wait for the interpreter, and while nobody listens. So its warnings
-//! are put down here, and a thread of Python's fetches them.
+//! The library logs in threads that must not wait for the interpreter. So its warnings are stored in a queue,
+//! and a Python thread fetches them.
 
 use std::collections::VecDeque;
 use std::fmt::Write;
@@ -13,22 +13,23 @@ use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
-/// Warnings that Python has not fetched, and the largest number that is kept.
+/// The warnings that Python has not fetched.
 static WAITING: Mutex<VecDeque<(bool, String)>> = Mutex::new(VecDeque::new());
+/// The largest number of warnings in the queue.
 const MOST: usize = 1_000;
-/// How often it is tried to put one down.
+/// The number of attempts to lock the queue.
 const TRIES: usize = 1_000;
 
-/// Listens to the library from now on, unless another does.
+/// Receives the library's warnings from now on, unless another subscriber does.
 pub(crate) fn listen() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        // The command line may listen already.
+        // The command line may have set a subscriber.
         let _ = tracing::subscriber::set_global_default(ToPython);
     });
 }
 
-/// What was said since it was last asked: whether it is an error, and the text.
+/// Takes the warnings since the last call: whether each is an error, and its text.
 #[pyfunction]
 pub(crate) fn take_log() -> Vec<(bool, String)> {
     WAITING.try_lock().map(|mut waiting| waiting.drain(..).collect()).unwrap_or_default()
@@ -56,12 +57,12 @@ impl Subscriber for ToPython {
     fn event(&self, event: &Event<'_>) {
         let mut line = Line::default();
         event.record(&mut line);
-        let told = (*event.metadata().level() == Level::ERROR, line.message + &line.fields);
-        // Never waits: in the child of a fork the lock may be held for ever.
+        let warning = (*event.metadata().level() == Level::ERROR, line.message + &line.fields);
+        // It must not wait: in a forked child, the lock may be held forever.
         for _ in 0..TRIES {
             if let Ok(mut waiting) = WAITING.try_lock() {
                 if waiting.len() < MOST {
-                    waiting.push_back(told);
+                    waiting.push_back(warning);
                 }
                 return;
             }

@@ -1,4 +1,4 @@
-//! What can be done to a store that need not be open, and the reports of it, as JSON.
+//! Maintenance of a store that does not have to be open, and the reports as JSON.
 
 use std::path::{Path, PathBuf};
 
@@ -16,13 +16,13 @@ pub(crate) fn json(report: &impl serde::Serialize) -> PyResult<String> {
     serde_json::to_string(report).map_err(|error| misuse(error.to_string()))
 }
 
-/// A scan's report, with what Papyra calls each anomaly.
+/// Converts a scan's report into JSON, with Papyra's name of each anomaly.
 pub(crate) fn scan_json(report: &ScanReport) -> PyResult<serde_json::Value> {
     let mut json = serde_json::to_value(report).map_err(|error| misuse(error.to_string()))?;
     let anomalies = json.get_mut("anomalies").and_then(serde_json::Value::as_array_mut);
-    for (told, anomaly) in anomalies.into_iter().flatten().zip(&report.anomalies) {
-        if let Some(told) = told.as_object_mut() {
-            told.insert("papyra".to_owned(), anomaly.kind.papyra().into());
+    for (value, anomaly) in anomalies.into_iter().flatten().zip(&report.anomalies) {
+        if let Some(object) = value.as_object_mut() {
+            object.insert("papyra".to_owned(), anomaly.kind.papyra().into());
         }
     }
     Ok(json)
@@ -30,9 +30,9 @@ pub(crate) fn scan_json(report: &ScanReport) -> PyResult<serde_json::Value> {
 
 pub(crate) fn recovery_json(report: &RecoveryReport) -> PyResult<String> {
     let mut json = serde_json::to_value(report).map_err(|error| misuse(error.to_string()))?;
-    if let Some(told) = json.as_object_mut() {
-        told.insert("scan".to_owned(), scan_json(&report.scan)?);
-        told.insert("after".to_owned(), scan_json(&report.after)?);
+    if let Some(object) = json.as_object_mut() {
+        object.insert("scan".to_owned(), scan_json(&report.scan)?);
+        object.insert("after".to_owned(), scan_json(&report.after)?);
     }
     Ok(json.to_string())
 }
@@ -41,7 +41,7 @@ pub(crate) fn depth(deep: bool) -> ScanDepth {
     if deep { ScanDepth::Deep } else { ScanDepth::Quick }
 }
 
-/// How the store at this path is recovered. Mode quarantine uses the store's own folder unless one is named.
+/// Makes the configuration of a recovery. Without a quarantine folder, mode quarantine uses the store's own.
 pub(crate) fn recovery(
     mode: &str,
     quarantine_dir: Option<PathBuf>,
@@ -54,7 +54,7 @@ pub(crate) fn recovery(
         "rebuild" => RecoveryMode::Rebuild,
         other => {
             return Err(misuse(format!(
-                "there is no mode {other:?}; there are ignore, repair, quarantine and rebuild"
+                "there is no mode {other:?}; the modes are ignore, repair, quarantine and rebuild"
             )));
         }
     };
@@ -66,7 +66,7 @@ pub(crate) fn recovery(
     })
 }
 
-/// Looks whether the store at this path is whole. The report is JSON.
+/// Checks the store at this path for damage. Returns the report as JSON.
 #[pyfunction]
 #[pyo3(signature = (path, *, deep=false))]
 pub(crate) fn scan(py: Python<'_>, path: PathBuf, deep: bool) -> PyResult<String> {
@@ -75,7 +75,7 @@ pub(crate) fn scan(py: Python<'_>, path: PathBuf, deep: bool) -> PyResult<String
     Ok(scan_json(&report)?.to_string())
 }
 
-/// Makes the store at this path whole. The report is JSON.
+/// Recovers the store at this path. Returns the report as JSON.
 #[pyfunction]
 #[pyo3(signature = (path, mode, quarantine_dir=None))]
 pub(crate) fn recover(
@@ -89,7 +89,7 @@ pub(crate) fn recover(
     recovery_json(&interruptible(py, &Stopped::GoesOn, move || ostracon::recover(path, config))?)
 }
 
-/// A backup of the store at this path. The report is JSON.
+/// Makes a backup of the store at this path. Returns the report as JSON.
 #[pyfunction]
 #[pyo3(signature = (path, target, *, incremental=false, at_commit=None, copy=false, verify=false))]
 pub(crate) fn backup(
@@ -118,7 +118,7 @@ pub(crate) fn backup_options(
     }
 }
 
-/// The balance sheet of the store at this path, as JSON.
+/// Returns the balance sheet of the store at this path as JSON.
 #[pyfunction]
 #[pyo3(signature = (path, against=None))]
 pub(crate) fn verify(py: Python<'_>, path: PathBuf, against: Option<&str>) -> PyResult<String> {
@@ -127,7 +127,7 @@ pub(crate) fn verify(py: Python<'_>, path: PathBuf, against: Option<&str>) -> Py
     json(&interruptible(py, &Stopped::GoesOn, move || ostracon::verify(path, against.as_ref()))?)
 }
 
-/// The files that a rotating backend has left of a log, oldest first.
+/// Returns the files of a rotated log, oldest first.
 #[pyfunction]
 pub(crate) fn rotated_files(py: Python<'_>, path: PathBuf) -> PyResult<Vec<PathBuf>> {
     detached(py, || ostracon::input::rotated_files(path))

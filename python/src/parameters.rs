@@ -1,4 +1,4 @@
-//! Values of Python's as values of SQL, each exactly or not at all.
+//! Converts Python values into SQL values. A value that cannot be converted exactly is refused.
 
 use arrow::datatypes::{DataType, TimeUnit, i256};
 use datafusion::common::ScalarValue;
@@ -9,16 +9,17 @@ use pyo3::types::{
 
 use crate::error::misuse;
 
-/// Digits that SQL's decimals have at most.
+/// The largest number of digits of an SQL decimal.
 const MOST_DIGITS: usize = 76;
 const NARROW_DIGITS: usize = 38;
 
-/// The value of a placeholder. Whatever is no value of Python's own was made one before.
+/// Converts the value of a placeholder. The Python code has converted values of other libraries into Python's
+/// own before.
 pub(crate) fn value(name: &str, value: &Bound<'_, PyAny>) -> PyResult<ScalarValue> {
     if value.is_none() {
         return Ok(ScalarValue::Null);
     }
-    // A bool is an int, and a datetime a date: they come first.
+    // A bool is an int, and a datetime is a date, so they are checked first.
     if value.cast::<PyBool>().is_ok() {
         return Ok(ScalarValue::Boolean(Some(value.extract()?)));
     }
@@ -61,27 +62,31 @@ pub(crate) fn value(name: &str, value: &Bound<'_, PyAny>) -> PyResult<ScalarValu
     }
     Err(misuse(format!(
         "${name} cannot be a {}: it may be None, a bool, int, float, str, bytes, datetime, date, time, \
-         timedelta, Decimal or UUID, or a list of one of them",
+         timedelta, Decimal or UUID, or a list of values of one type",
         value.get_type().name()?
     )))
 }
 
-/// 1970-01-01, as Python counts days.
+/// The day 1970-01-01 in Python's count of days.
 const EPOCH_ORDINAL: i32 = 719_163;
 const MICROS: i64 = 1_000_000;
 
-/// The microseconds of a `timedelta`: as many as a datetime can be away from another fit 64 bits.
+/// Returns the microseconds of a `timedelta`, of which the longest ones do not fit 64 bits. The difference of any two
+/// datetimes fits.
 fn micros(delta: &Bound<'_, PyAny>) -> PyResult<i64> {
     let part = |name: &str| delta.getattr(name)?.extract::<i64>();
-    Ok((part("days")? * 86_400 + part("seconds")?) * MICROS + part("microseconds")?)
+    let seconds = part("days")? * 86_400 + part("seconds")?;
+    let micros =
+        seconds.checked_mul(MICROS).and_then(|micros| micros.checked_add(part("microseconds").ok()?));
+    micros.ok_or_else(|| misuse(format!("a timedelta of {} days is too long for SQL", seconds / 86_400)))
 }
 
-/// What a value of pandas has below its microseconds; Python's own values have nothing there.
+/// Returns the nanoseconds of a pandas value below its microseconds. Python's own values have none.
 fn part_of_micros(value: &Bound<'_, PyAny>, name: &str) -> i64 {
     value.getattr(name).and_then(|nanos| nanos.extract()).unwrap_or_default()
 }
 
-/// A length of time, to the nanosecond where 64 bits hold it.
+/// Makes a duration, in nanoseconds if it fits 64 bits.
 fn length(micros: i64, nanos: i64) -> ScalarValue {
     match micros.checked_mul(1000).and_then(|all| all.checked_add(nanos)) {
         Some(nanos) => ScalarValue::DurationNanosecond(Some(nanos)),
@@ -89,7 +94,7 @@ fn length(micros: i64, nanos: i64) -> ScalarValue {
     }
 }
 
-/// A timestamp or a length of time of `NumPy`'s, which Python counts in nanoseconds.
+/// Converts a timestamp or a duration of `NumPy`, which the Python code has converted into nanoseconds.
 fn of_nanoseconds(name: &str, value: &Bound<'_, PyAny>) -> PyResult<ScalarValue> {
     let count = value.getattr("count")?;
     let is_length: bool = value.getattr("is_length")?.extract()?;
@@ -110,10 +115,10 @@ fn of_nanoseconds(name: &str, value: &Bound<'_, PyAny>) -> PyResult<ScalarValue>
             ScalarValue::TimestampMicrosecond(Some(micros), None)
         });
     }
-    Err(misuse(format!("${name} is further away than SQL counts in microseconds")))
+    Err(misuse(format!("${name} is outside the range of SQL's times and durations")))
 }
 
-/// An instant in UTC of an aware datetime; a naive one is a timestamp without a zone, as in SQL's text.
+/// Converts an aware datetime into an instant in UTC, and a naive one into a timestamp without a zone.
 fn instant(value: &Bound<'_, PyAny>) -> PyResult<ScalarValue> {
     let py = value.py();
     let datetime = py.import("datetime")?;
@@ -136,7 +141,7 @@ fn instant(value: &Bound<'_, PyAny>) -> PyResult<ScalarValue> {
 fn time_of_day(name: &str, value: &Bound<'_, PyAny>) -> PyResult<ScalarValue> {
     if !value.getattr("tzinfo")?.is_none() {
         return Err(misuse(format!(
-            "${name} is a time of day with a zone, which SQL has not; leave the zone away"
+            "${name} is a time of day with a zone, which SQL does not support; remove the zone"
         )));
     }
     let part = |name: &str| value.getattr(name)?.extract::<i64>();
@@ -146,7 +151,7 @@ fn time_of_day(name: &str, value: &Bound<'_, PyAny>) -> PyResult<ScalarValue> {
 
 fn of_decimal(name: &str, value: &Bound<'_, PyAny>) -> PyResult<ScalarValue> {
     if !value.call_method0("is_finite")?.extract::<bool>()? {
-        return Err(misuse(format!("${name} is {}, which no decimal of SQL is", value.str()?)));
+        return Err(misuse(format!("${name} is {}, which SQL's decimals do not support", value.str()?)));
     }
     let parts = value.call_method0("as_tuple")?;
     let digits: Vec<u8> = parts.getattr("digits")?.extract()?;
@@ -164,7 +169,7 @@ fn of_decimal(name: &str, value: &Bound<'_, PyAny>) -> PyResult<ScalarValue> {
 }
 
 fn too_long(name: &str) -> PyErr {
-    misuse(format!("${name} has more than {MOST_DIGITS} digits, which no number of SQL has; give it as text"))
+    misuse(format!("${name} has more than {MOST_DIGITS} digits, the limit of SQL's numbers; pass it as text"))
 }
 
 /// Makes a decimal of `digits`, with `scale` digits after the decimal point.
@@ -183,13 +188,14 @@ fn decimal(name: &str, digits: &str, scale: usize) -> PyResult<ScalarValue> {
     Ok(ScalarValue::Decimal256(Some(value), precision as u8, scale))
 }
 
-/// A list, whose items are of one type.
+/// Converts a list, whose items must have one type.
 fn list(name: &str, items: &Bound<'_, PyAny>) -> PyResult<ScalarValue> {
     let items = items.try_iter()?.map(|item| value(name, &item?)).collect::<PyResult<Vec<_>>>()?;
     let of = common(name, &items)?;
     if let Some(finer) = items.iter().find(|item| is_finer(item, &of)) {
         return Err(misuse(format!(
-            "${name} has {finer}, to the nanosecond, beside a time that is counted in microseconds: no list holds both"
+            "${name} contains {finer}, which has nanoseconds, and a time that fits only microseconds; one \
+             list cannot hold both"
         )));
     }
     let items = items
@@ -213,7 +219,7 @@ fn is_finer(item: &ScalarValue, of: &DataType) -> bool {
     is_coarse && nanos.is_some_and(|nanos| nanos % 1000 != 0)
 }
 
-/// The type of a list's items. Numbers of different kinds become decimals, which are exact.
+/// Returns the common type of a list's items. Numbers of different types become decimals, which are exact.
 fn common(name: &str, items: &[ScalarValue]) -> PyResult<DataType> {
     let mut of = DataType::Null;
     for item in items.iter().filter(|item| !item.is_null()) {
@@ -238,17 +244,17 @@ fn common(name: &str, items: &[ScalarValue]) -> PyResult<DataType> {
                 }
                 _ => {
                     return Err(misuse(format!(
-                        "${name} is a list of {of} and {next}: the items of a list are of one type"
+                        "${name} is a list of {of} and {next}; the items of a list must have one type"
                     )));
                 }
             },
         };
     }
-    // Of an empty list, too, something may be asked.
+    // An empty list needs a type as well, because the query may use it.
     Ok(if of == DataType::Null { DataType::Utf8 } else { of })
 }
 
-/// The digits of an exact number before and after its point.
+/// Returns the number of digits of an exact number type before and after its point.
 fn digits(of: &DataType) -> Option<(u8, u8)> {
     match of {
         DataType::Int64 => Some((19, 0)),

@@ -1,11 +1,11 @@
-//! How questions are asked, and which have names.
+//! The options of queries, and the saved queries.
 
 use ostracon::{QueryOptions, SavedQuery, UnixNanos};
 use pyo3::prelude::*;
 
 use crate::settings::seconds;
 
-/// What narrows a question; instants are in nanoseconds since 1970.
+/// Makes the options of a query. Instants are in nanoseconds since 1970.
 pub(crate) fn options(
     timeout: Option<f64>,
     since: Option<i64>,
@@ -28,7 +28,7 @@ pub(crate) fn options(
     Ok(options)
 }
 
-/// The saved queries: name, title, question, and name, default and meaning of each parameter.
+/// Returns the saved queries: name, title and question, and the name, default and meaning of each parameter.
 #[pyfunction]
 #[expect(clippy::type_complexity, reason = "tuples for Python")]
 pub(crate) fn saved_queries()

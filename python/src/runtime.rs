@@ -1,4 +1,4 @@
-//! Where queries run.
+//! The runtime on which queries run.
 
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
@@ -9,7 +9,7 @@ use tokio::runtime::Runtime;
 use crate::error::raise;
 use crate::guard::{SIGNALS, caught, check};
 
-/// The threads that compute a store's answers, made when the first question comes.
+/// The threads that compute a store's answers. They are started by the first query.
 #[derive(Clone, Default)]
 pub(crate) struct Queries(Arc<Threads>);
 
@@ -18,7 +18,7 @@ struct Threads(OnceLock<Runtime>);
 
 impl Drop for Threads {
     fn drop(&mut self) {
-        // Python's collector must not wait for what still runs.
+        // Python's garbage collector must not wait for running tasks.
         if let Some(runtime) = self.0.take() {
             runtime.shutdown_background();
         }
@@ -34,12 +34,12 @@ impl Queries {
         Ok(self.0.0.get_or_init(|| made))
     }
 
-    /// Waits without looking for signals: in threads of other libraries.
+    /// Waits without checking for signals. It is used in threads of other libraries.
     pub(crate) fn block_on<T>(&self, work: impl Future<Output = T>) -> std::io::Result<T> {
         Ok(self.runtime()?.block_on(work))
     }
 
-    /// Waits for an answer. Ctrl-C, or the end of the task that asked, stops it.
+    /// Waits for an answer. Ctrl-C, or the cancellation of the calling task, stops the query.
     pub(crate) fn wait<T: Send>(
         &self,
         py: Python<'_>,

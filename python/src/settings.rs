@@ -1,4 +1,4 @@
-//! How a store is opened, checked before it is.
+//! The settings of a store, which are checked before the store is opened.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use crate::error::{misuse, raise};
 use crate::guard::caught;
 
-/// What overrides a store's `ostracon.toml`.
+/// The settings that override a store's `ostracon.toml`.
 #[pyclass(frozen, module = "ostracon._native")]
 pub(crate) struct Settings(StoreBuilder);
 
@@ -19,15 +19,15 @@ impl Settings {
     }
 }
 
-/// A length of time.
+/// Converts seconds into a duration.
 pub(crate) fn seconds(seconds: f64) -> PyResult<Duration> {
     Duration::try_from_secs_f64(seconds)
-        .map_err(|_| misuse(format!("{seconds} is no length of time in seconds")))
+        .map_err(|_| misuse(format!("{seconds} is not a number of seconds from 0 on")))
 }
 
 #[pymethods]
 impl Settings {
-    /// Fails for what cannot be meant. Nothing is opened.
+    /// Makes settings. Fails for values that are not possible. Opens nothing.
     #[new]
     #[pyo3(signature = (*, durability=None, flush_rows=None, flush_bytes=None, flush_age=None,
                         max_buffer_bytes=None, max_wait=None, retention=None, age_by=None))]
@@ -45,7 +45,9 @@ impl Settings {
         let age_by = match age_by.unwrap_or("timestamp") {
             "timestamp" => AgeBy::Timestamp,
             "recorded_at" => AgeBy::RecordedAt,
-            other => return Err(misuse(format!("age is by timestamp or recorded_at, not by {other:?}"))),
+            other => {
+                return Err(misuse(format!("age_by must be timestamp or recorded_at, and not {other:?}")));
+            }
         };
         let mut builder = Store::builder();
         if let Some(durability) = durability {
@@ -55,7 +57,7 @@ impl Settings {
                 "synced" => Durability::Synced,
                 other => {
                     return Err(misuse(format!(
-                        "there is no durability {other:?}; there are buffered, journaled and synced"
+                        "there is no durability {other:?}; use buffered, journaled or synced"
                     )));
                 }
             });
@@ -92,8 +94,8 @@ impl Settings {
         Ok(Self(builder))
     }
 
-    /// Fails for settings that do not fit together, with those of the store at this path. Nothing is opened
-    /// or made; whatever else keeps the store from being opened is found when it is.
+    /// Fails if these settings do not fit together, or do not fit the settings of the store at this path.
+    /// Opens and creates nothing. Opening the store may still fail for other reasons.
     fn check(&self, py: Python<'_>, path: PathBuf) -> PyResult<()> {
         let checked = caught(|| py.detach(|| self.0.check(path)))?;
         match checked {

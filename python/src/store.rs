@@ -25,10 +25,10 @@ use crate::questions::options;
 use crate::runtime::Queries;
 use crate::settings::Settings;
 
-/// Reasons for a rejection that are kept.
+/// The largest number of reasons for rejected lines that are kept.
 const REASONS: usize = 100;
 
-/// The place of a fact in its store.
+/// The position of a fact in its store.
 #[pyclass(frozen, eq, hash, module = "ostracon")]
 #[derive(PartialEq, Eq, Hash)]
 pub(crate) struct Position(ostracon::Position);
@@ -41,13 +41,13 @@ impl Position {
         self.0.stream.get()
     }
 
-    /// Its number in the stream.
+    /// The number of the fact in its stream.
     #[getter]
     fn seq(&self) -> u64 {
         self.0.seq.get()
     }
 
-    /// The position of these numbers.
+    /// Makes a position from its parts.
     #[staticmethod]
     fn of(stream: u32, seq: u64, recorded_at: i64) -> PyResult<Self> {
         let id: FactId = format!("{stream}:{seq}").parse().map_err(raise)?;
@@ -59,7 +59,7 @@ impl Position {
         Ok((of, (self.stream(), self.seq(), self.recorded_at())))
     }
 
-    /// When it was recorded, in nanoseconds since 1970.
+    /// The time when the fact was recorded, in nanoseconds since 1970.
     #[getter]
     fn recorded_at(&self) -> i64 {
         self.0.recorded_at.get()
@@ -78,7 +78,7 @@ pub(crate) struct Store {
 }
 
 impl Drop for Store {
-    /// What closing waits for, it does not wait for with the interpreter's lock held.
+    /// Closes the store. It waits without the interpreter's lock.
     fn drop(&mut self) {
         if Arc::strong_count(&self.store) == 1 {
             Python::try_attach(|py| py.detach(|| self.store.close().map_err(|_| ())));
@@ -89,7 +89,7 @@ impl Drop for Store {
 fn kind(name: &str) -> PyResult<Kind> {
     let found = Kind::ALL.into_iter().find(|kind| [kind.table(), kind.tag()].contains(&name));
     found.ok_or_else(|| {
-        misuse(format!("there is no kind {name:?}; there are events, audits and dead_letters"))
+        misuse(format!("there is no kind {name:?}; the kinds are events, audits and dead_letters"))
     })
 }
 
@@ -108,22 +108,22 @@ impl Store {
             "read" => builder.access(ostracon::Access::Read),
             "maintain" => builder.access(ostracon::Access::Maintain),
             other => {
-                return Err(misuse(format!("a store is opened to write, read or maintain, not {other:?}")));
+                return Err(misuse(format!("the mode must be write, read or maintain, and not {other:?}")));
             }
         };
         log::listen();
-        // Where Ctrl-C ends the wait, it is closed again as soon as it is open.
+        // If Ctrl-C ends the wait, the store is closed as soon as it is open.
         let store = interruptible(py, &Stopped::GoesOn, move || builder.open(path))?;
         Ok(Self { store: Arc::new(store), queries: Queries::default() })
     }
 
-    /// Whether a fact that was appended has to be waited for, to be as safe as the durability says.
+    /// Whether `append` must be followed by `wait` to reach the store's durability.
     #[getter]
     fn is_synced(&self) -> bool {
         self.store.durability() == Durability::Synced
     }
 
-    /// Records a fact, given as its JSON line, and returns its place.
+    /// Records a fact from its JSON line, and returns its position.
     fn record(&self, py: Python<'_>, line: &str) -> PyResult<Position> {
         let fact = fact(line)?;
         detached(py, || self.store.record(fact)).map(Position)
@@ -135,19 +135,19 @@ impl Store {
         detached(py, || self.store.append(fact)).map(Position)
     }
 
-    /// Records a fact, waiting for room: for a part of the time that the settings allow.
+    /// Records a fact. It waits for room in the buffer for `1 / parts` of the time that the settings allow.
     fn append_within(&self, py: Python<'_>, line: &str, parts: u32) -> PyResult<Position> {
         let fact = fact(line)?;
         let most = self.store.max_wait() / parts.max(1);
         detached(py, || self.store.append_within(fact, most)).map(Position)
     }
 
-    /// Returns when a fact that was appended is as safe as the durability says.
+    /// Waits until an appended fact is as safe as the store's durability promises.
     fn wait(&self, py: Python<'_>, position: &Position) -> PyResult<()> {
         detached(py, || self.store.wait(position.0))
     }
 
-    /// The newest facts of a kind.
+    /// Returns the newest facts of a kind.
     #[pyo3(signature = (kind_, limit=None, since=None))]
     fn list(
         &self,
@@ -160,7 +160,8 @@ impl Store {
         stoppable(py, move |stop| store.list_unless(&stop, kind, limit, since)).map(Listed::new)
     }
 
-    /// The same of what can be read, how many facts are in segments that cannot, and what is wrong with these.
+    /// Returns the newest facts that can be read, the number of facts in segments that cannot be read, and
+    /// the damage in those segments.
     fn list_readable(
         &self,
         py: Python<'_>,
@@ -174,7 +175,7 @@ impl Store {
         Ok((Listed::new(listed.facts), listed.passed_over, damage))
     }
 
-    /// Every fact behind a cursor, in the store's order.
+    /// Returns every fact after a cursor, in the store's order.
     fn after(&self, py: Python<'_>, cursor: &str) -> PyResult<Facts> {
         let mut cursor: Cursor = cursor.parse().map_err(raise)?;
         let after = detached(py, || self.store.after(&cursor))?;
@@ -182,12 +183,12 @@ impl Store {
         Ok(Facts::new(after, cursor))
     }
 
-    /// The consumer group of this name for facts of a kind, whether or not it is there.
+    /// Returns the consumer group with this name for facts of a kind. The group may not exist yet.
     fn consumer_group(&self, kind_: &str, name: String) -> PyResult<ConsumerGroup> {
         Ok(ConsumerGroup::new(Arc::clone(&self.store), kind(kind_)?, name))
     }
 
-    /// The kind and the name of every consumer group.
+    /// Returns the kind and the name of every consumer group.
     fn consumer_groups(&self, py: Python<'_>) -> PyResult<Vec<(&'static str, String)>> {
         detached(py, || {
             let groups = self.store.consumer_groups()?;
@@ -213,7 +214,7 @@ impl Store {
         answer::collect(&self.queries, py, async move { store.sql_with(&sql, options).await })
     }
 
-    /// Answers SQL while the answer is read.
+    /// Answers SQL. The rows are computed while they are read.
     #[pyo3(signature = (sql, params=None, *, timeout=None, since=None, until=None, as_of=None))]
     #[expect(clippy::too_many_arguments, reason = "all of them have names in Python")]
     fn stream(
@@ -250,25 +251,25 @@ impl Store {
         answer::collect(&self.queries, py, async move { store.saved_query(&name, &set, options).await })
     }
 
-    /// Puts everything recorded so far into segments.
+    /// Writes all facts recorded so far into segments.
     fn flush(&self, py: Python<'_>) -> PyResult<()> {
         let store = Arc::clone(&self.store);
         interruptible(py, &Stopped::GoesOn, move || store.flush())
     }
 
-    /// Flushes, and takes no more facts.
+    /// Flushes the store, and closes it for recording.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         let store = Arc::clone(&self.store);
         interruptible(py, &Stopped::GoesOn, move || store.close())
     }
 
-    /// Never lets go of the store, and so never closes it: what a child has to do with its
-    /// parent's, whose threads it has not.
+    /// Leaks the store, so that it is never closed. A forked child does this with its parent's store, because
+    /// the child does not have the parent's threads.
     fn forget(slf: Py<Self>) {
         std::mem::forget(slf);
     }
 
-    /// The counters.
+    /// Returns the counters.
     fn metrics(&self) -> Vec<(&'static str, u64)> {
         self.store.metrics().counters().into_iter().map(|(name, _, value)| (name, value)).collect()
     }
@@ -278,7 +279,7 @@ impl Store {
         self.store.reset_metrics();
     }
 
-    /// Merges segments and drops what retention does not keep. The report is JSON.
+    /// Merges segments, and drops facts that retention does not keep. Returns the report as JSON.
     #[pyo3(signature = (*, dry_run=false, kind_=None, target_bytes=None, insist=false))]
     fn compact(
         &self,
@@ -303,7 +304,7 @@ impl Store {
         json(&report)
     }
 
-    /// Looks whether the store is whole. The report is JSON.
+    /// Checks the store for damage. Returns the report as JSON.
     #[pyo3(signature = (*, deep=false))]
     fn scan(&self, py: Python<'_>, deep: bool) -> PyResult<String> {
         let store = Arc::clone(&self.store);
@@ -311,7 +312,7 @@ impl Store {
         Ok(scan_json(&report)?.to_string())
     }
 
-    /// Makes a second store with the same facts, while recording goes on. The report is JSON.
+    /// Makes a backup: a second store with the same facts. Recording continues. Returns the report as JSON.
     #[pyo3(signature = (target, *, incremental=false, at_commit=None, copy=false, verify=false))]
     fn backup(
         &self,
@@ -327,7 +328,7 @@ impl Store {
         json(&interruptible(py, &Stopped::GoesOn, move || store.backup(target, options))?)
     }
 
-    /// Makes the store whole. The report is JSON.
+    /// Recovers the store. Returns the report as JSON.
     #[pyo3(signature = (mode, quarantine_dir=None))]
     fn recover(&self, py: Python<'_>, mode: &str, quarantine_dir: Option<PathBuf>) -> PyResult<String> {
         let config = recovery(mode, quarantine_dir, self.store.path())?;
@@ -335,7 +336,8 @@ impl Store {
         recovery_json(&interruptible(py, &Stopped::GoesOn, move || store.recover(config))?)
     }
 
-    /// Imports what Papyra's Redis backend has there. Facts, lines that are none, and these with why.
+    /// Imports the facts of Papyra's Redis backend. Returns the number of facts, the number of rejected
+    /// lines, the number of skipped lines, and the first reasons for rejections.
     #[pyo3(signature = (url, prefix, system=None, *, epoch=None))]
     fn import_redis(
         &self,
@@ -355,8 +357,9 @@ impl Store {
         })
     }
 
-    /// Imports a file of JSON lines: facts, rejected lines, lines passed over as imported before,
-    /// and the first reasons for a rejection with their lines.
+    /// Imports a file of JSON lines. Returns the number of facts, the number of rejected lines, the number of
+    /// lines that were skipped because they were imported before, and the first reasons for rejections with
+    /// their line numbers.
     #[pyo3(signature = (path, *, epoch=None, again=false))]
     fn import_file(
         &self,
@@ -375,10 +378,11 @@ impl Store {
     }
 }
 
-/// Facts, rejected lines, lines passed over, and reasons with their lines.
+/// The numbers of facts, of rejected lines and of skipped lines, and the reasons for rejections with their
+/// line numbers.
 type Imported = (u64, u64, u64, Vec<(u64, String)>);
 
-/// Imports, and keeps the first reasons for a rejection.
+/// Runs an import, and keeps the first reasons for rejections.
 fn imported(
     name: String,
     epoch: Option<i64>,
@@ -398,7 +402,7 @@ fn imported(
     Ok((report.total(), report.rejected, report.resumed_after, reasons))
 }
 
-/// A file that ends with an error when it is told to.
+/// A file whose reads fail after a flag is set.
 struct Stoppable {
     file: File,
     stopped: Arc<AtomicBool>,
@@ -407,7 +411,7 @@ struct Stoppable {
 impl Read for Stoppable {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         if self.stopped.load(Ordering::Relaxed) {
-            return Err(io::Error::other("the import was stopped; what was committed stays"));
+            return Err(io::Error::other("the import was stopped; the facts that were committed stay"));
         }
         self.file.read(into)
     }

@@ -1,9 +1,9 @@
-//! Arrow's values as Python's own.
+//! Converts Arrow values into Python values.
 //!
-//! An instant comes as an aware `datetime` in UTC, a timestamp without a zone as a naive one; dates, times
-//! and lengths of time as `date`, `time` and `timedelta`, decimals as `Decimal`, bytes as `bytes`. All to
-//! the microsecond, which is as exact as Python's are. What these cannot hold (an instant beyond the year
-//! 9999, an interval of months) comes as SQL's text.
+//! An instant becomes an aware `datetime` in UTC, and a timestamp without a zone a naive one. Dates, times
+//! and durations become `date`, `time` and `timedelta`, decimals `Decimal`, and bytes `bytes`. Times have
+//! microseconds, the precision of Python's classes. A value that these classes cannot hold (an instant after
+//! the year 9999, an interval of months) becomes its SQL text.
 
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray};
 use arrow::compute::cast;
@@ -83,7 +83,7 @@ impl<'py> Classes<'py> {
     }
 }
 
-/// So many of a unit as microseconds, rounded down; `None` beyond 64 bits.
+/// Converts a number of a unit into microseconds, rounded down; `None` if the result does not fit 64 bits.
 fn micros(value: i64, unit: TimeUnit) -> Option<i64> {
     match unit {
         TimeUnit::Second => value.checked_mul(MICROS),
@@ -93,12 +93,12 @@ fn micros(value: i64, unit: TimeUnit) -> Option<i64> {
     }
 }
 
-/// Whether an exception says that a class does not hold a value.
+/// Whether an exception means that a class cannot hold a value.
 fn is_beyond(py: Python<'_>, error: &PyErr) -> bool {
     error.is_instance_of::<PyOverflowError>(py) || error.is_instance_of::<PyValueError>(py)
 }
 
-/// The values of a column.
+/// Converts the values of a column.
 pub(crate) fn values<'py>(py: Python<'py>, column: &ArrayRef) -> PyResult<Values<'py>> {
     Converter { py, classes: Classes::new(py)? }.values(column)
 }
@@ -134,7 +134,7 @@ impl<'py> Converter<'py> {
         self.plain(column.as_primitive::<T>().iter())
     }
 
-    /// Values that Python's own class holds, but for some, which come as text.
+    /// Converts values into a Python class, and the values that the class cannot hold into text.
     fn or_text<V>(
         &self,
         column: &ArrayRef,
@@ -153,14 +153,14 @@ impl<'py> Converter<'py> {
         Ok(found)
     }
 
-    /// A value as SQL writes it.
+    /// Converts a value into its SQL text.
     fn text(&self, column: &ArrayRef, row: usize) -> PyResult<Bound<'py, PyAny>> {
         let options = FormatOptions::default();
         let texts = ArrayFormatter::try_new(column, &options).map_err(failed)?;
         if let Ok(text) = texts.value(row).try_to_string() {
             return Ok(text.into_pyobject(self.py)?.into_any());
         }
-        // Not even the calendar of SQL's text goes so far: the number that is stored.
+        // The calendar of SQL texts does not reach this value either, so the stored number is returned.
         let number = cast(&column.slice(row, 1), &DataType::Int64).map_err(failed)?;
         Ok(number.as_primitive::<Int64Type>().value(0).into_pyobject(self.py)?.into_any())
     }
@@ -360,7 +360,7 @@ impl<'py> Converter<'py> {
     }
 }
 
-/// The names, each told from the others: the second `seq` is `seq_2`.
+/// Makes names unique: the second `seq` becomes `seq_2`.
 pub(crate) fn unique<'n>(names: impl Iterator<Item = &'n str> + Clone) -> Vec<String> {
     let mut taken: std::collections::HashSet<String> = names.clone().map(str::to_owned).collect();
     let mut first = std::collections::HashSet::new();

@@ -131,5 +131,5 @@ def test_a_running_systems_own_objects_are_facts() -> None:
 
 
 def test_what_is_no_fact_is_told() -> None:
-    with pytest.raises(ValueError, match="neither an event nor an audit nor a dead letter"):
+    with pytest.raises(ValueError, match="is not an event, an audit or a dead letter"):
         to_line(object())

@@ -145,7 +145,7 @@ def test_maintenance(store: ostracon.Store, path: Path) -> None:
     assert not found.is_clean and found.anomalies[0].kind == "segment_size"
     recovered = store.recover("repair")
     assert recovered.is_clean and store.scan().is_clean
-    with pytest.raises(AttributeError, match="has no 'nonsense'"):
+    with pytest.raises(AttributeError, match="has no part 'nonsense'"):
         _ = recovered.nonsense
     with pytest.raises(ValueError, match="no mode"):
         store.recover("magic")

@@ -146,7 +146,7 @@ def test_nanoseconds_stay(store: ostracon.Store) -> None:
     for wrong in (numpy.timedelta64(1, "Y"), numpy.timedelta64(5), numpy.timedelta64(1, "ps")):
         with pytest.raises(ValueError, match="whole number of nanoseconds"):
             nanos(wrong)
-    with pytest.raises(ValueError, match="further away"):
+    with pytest.raises(ValueError, match="outside the range"):
         nanos(numpy.datetime64(2**62, "s"))
     with pytest.raises(ValueError, match="microseconds"):
         nanos([numpy.datetime64(at, "ns"), datetime(9999, 1, 1)])
@@ -178,9 +178,9 @@ def test_what_sql_cannot_hold_is_refused(store: ostracon.Store, value: Any) -> N
 
 
 def test_a_misspelt_parameter_is_refused(store: ostracon.Store) -> None:
-    with pytest.raises(ostracon.QueryError, match=r"no parameter \$lim; it has \$limit"):
+    with pytest.raises(ostracon.QueryError, match=r"no parameter \$lim; its parameters: \$limit"):
         store.sql("SELECT 1 LIMIT $limit", {"limit": 1, "lim": 2})
-    with pytest.raises(ostracon.QueryError, match="it has none"):
+    with pytest.raises(ostracon.QueryError, match="its parameters: none"):
         store.sql("SELECT 1", {"limit": 1})
 
 
@@ -322,7 +322,7 @@ def test_a_stream_that_failed_has_no_end(store: ostracon.Store) -> None:
         # What came before is there, and what comes after is no end.
         assert len(rows.fetchmany(10)) == 10
         for _ in range(2):
-            with pytest.raises(ostracon.QueryError, match="cut short") as again:
+            with pytest.raises(ostracon.QueryError, match="the rest of the answer is missing") as again:
                 rows.fetchall()
             assert str(first.value) in str(again.value)
     with store.stream(failing) as rows:
@@ -367,5 +367,13 @@ def test_the_window_is_also_the_saved_querys_own(store: ostracon.Store) -> None:
         assert store.sql("SELECT count(*) FROM events", until=since).one() == 1
     assert len(store.query("crashes_by_day", {"since": day.isoformat()})) == 2
     for wrong in ("tomorrow", "2026-13-01", ""):
-        with pytest.raises(ValueError, match="no instant"):
+        with pytest.raises(ValueError, match="not an instant"):
             store.sql("SELECT 1", since=wrong)
+
+
+def test_a_timedelta_that_is_too_long_for_sql_is_refused(path: Path) -> None:
+    store = ostracon.open(path)
+    for longest in (timedelta.max, timedelta.min, timedelta(days=106_751_992)):
+        with pytest.raises(ValueError, match="too long for SQL"):
+            store.sql("SELECT $x AS x", {"x": longest})
+    assert store.sql("SELECT $x AS x", {"x": timedelta(days=1)}).one() is not None

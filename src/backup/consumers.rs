@@ -10,20 +10,20 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::StoreId;
 use crate::place::CONSUMERS;
 
-/// How often the states are listed again because groups went on meanwhile.
+/// How often the states are listed again because groups changed meanwhile.
 const MOST_ATTEMPTS: usize = 1000;
 
 /// The newest sound state of each group.
 pub(super) struct Groups {
-    /// Their files, by name.
+    /// The content of their files, by name.
     states: BTreeMap<String, Vec<u8>>,
-    /// States that are damaged.
+    /// The files of damaged states.
     left_out: Vec<String>,
 }
 
 /// Reads the states of a store's groups.
 ///
-/// A damaged state is left out, and named in the report: it must not keep facts from being backed up.
+/// A damaged state is left out, and named in the report: it must not prevent a backup of the facts.
 pub(super) fn read(from: &Path, store: StoreId) -> Result<Groups> {
     for _ in 0..MOST_ATTEMPTS {
         let (names, left_out) = newest_sound(from, store)?;
@@ -34,7 +34,7 @@ pub(super) fn read(from: &Path, store: StoreId) -> Result<Groups> {
     Err(Error::new(ErrorKind::Contended, "the consumer groups change all the time; try again"))
 }
 
-/// Reads these states. `None` if a group has gone on since they were listed, or is gone.
+/// Reads these states; `None` if a group has changed since they were listed, or is gone.
 fn read_all(from: &Path, names: BTreeSet<String>) -> Result<Option<BTreeMap<String, Vec<u8>>>> {
     let mut states = BTreeMap::new();
     for name in names {
@@ -48,7 +48,8 @@ fn read_all(from: &Path, names: BTreeSet<String>) -> Result<Option<BTreeMap<Stri
     Ok(Some(states))
 }
 
-/// Puts states there. Groups that are gone from the store go from the backup, too.
+/// Writes the states into the backup. Groups that are gone from the store are removed from the backup,
+/// too.
 pub(super) fn put(files: &mut Files<'_>, groups: &Groups) -> Result<()> {
     files.report.left_out.clone_from(&groups.left_out);
     let to = files.to.join(CONSUMERS);
@@ -57,7 +58,7 @@ pub(super) fn put(files: &mut Files<'_>, groups: &Groups) -> Result<()> {
     }
     files.disk.create_dir(&to).map_err(|error| Error::io("make the folder", &to, error))?;
     for (name, bytes) in &groups.states {
-        // Not by its name: a group that was made anew counts from one again.
+        // Not by its name: a group that was created again counts from one again.
         files.replace_with(&to.join(name), bytes)?;
     }
     for old in names(&to)? {
@@ -71,7 +72,7 @@ pub(super) fn put(files: &mut Files<'_>, groups: &Groups) -> Result<()> {
     files.sync(&to)
 }
 
-/// The names of the files that hold the newest sound states, and of those that are damaged.
+/// The names of the files with the newest sound states, and of those that are damaged.
 fn newest_sound(from: &Path, store: StoreId) -> Result<(BTreeSet<String>, Vec<String>)> {
     let mut names = BTreeSet::new();
     let mut left_out = Vec::new();
@@ -79,7 +80,7 @@ fn newest_sound(from: &Path, store: StoreId) -> Result<(BTreeSet<String>, Vec<St
         for name in states {
             match consume::check_state(from, Some(store), &name) {
                 Err(error) if error.kind() == ErrorKind::Damaged => left_out.push(name.path()),
-                // One that a newer Ostracon wrote is copied as it is.
+                // A state that a newer Ostracon wrote is copied unchanged.
                 Err(error) if error.kind() != ErrorKind::NewerFormat => return Err(error),
                 _ => {
                     names.insert(file_name(&name));

@@ -1,7 +1,7 @@
-//! The files of a backup: linked or copied whole, compared, and never put over another.
+//! The files of a backup: linked or copied as a whole, compared, and never overwritten.
 //!
-//! A file is first made ready beside its place and synced, and gets its name then. One that is not what
-//! it should be, such as a segment that was cut off, is moved to the backup's `quarantine/` before.
+//! A file is first written beside its place and synced, and then gets its name. A wrong file at its
+//! place, such as a segment that was cut off, is moved to the backup's `quarantine/` before.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -16,7 +16,7 @@ use crate::place::FOLDERS;
 use crate::segment;
 use crate::settings;
 
-/// So many bytes are copied at once.
+/// The bytes that are copied at once.
 const PIECE: usize = 1 << 20;
 
 /// Puts files of a store into a backup.
@@ -25,11 +25,11 @@ pub(super) struct Files<'a> {
     pub(super) disk: Disk,
     pub(super) from: &'a Path,
     pub(super) to: PathBuf,
-    /// Segments are linked where that is possible.
+    /// Whether segments are linked if possible.
     links: bool,
-    /// It is of a commit that is not the newest.
+    /// Whether the backup is of a commit that is not the newest.
     is_older: bool,
-    /// What is there already is read and compared.
+    /// Whether files that exist already are read and compared.
     pub(super) verify: bool,
     /// Segments that are ready beside their places.
     staged: BTreeSet<String>,
@@ -43,27 +43,28 @@ impl<'a> Files<'a> {
         Self { disk: disk.clone(), from, to, links, is_older, verify, staged: BTreeSet::new(), report }
     }
 
-    /// From now on files are made for the folder that is at the backup's place now: they take after it,
-    /// and none is put into another one.
+    /// From now on, files are made for the folder that is at the backup's place now: they get its owner,
+    /// group and mode, and none is put into another folder.
     pub(super) fn anchor(&mut self) -> Result<()> {
         self.disk = self.disk.anchored(&self.to).map_err(|error| Error::io("open", &self.to, error))?;
         Ok(())
     }
 
-    /// Makes a segment ready, unless it is there: beside its place, and compared with the ledger's digest.
+    /// Prepares a segment beside its place, unless it exists already, and compares it with the ledger's
+    /// digest.
     pub(super) fn stage(&mut self, segment: &Segment) -> Result<()> {
         let (from, to) = (self.from.join(&segment.path), self.to.join(&segment.path));
         if self.has_segment(&to, segment)? {
             self.report.kept += 1;
             return Ok(());
         }
-        if !from.try_exists().map_err(|error| Error::io("look for", &from, error))? {
+        if !from.try_exists().map_err(|error| Error::io("access", &from, error))? {
             return Err(if self.is_older {
-                let why =
-                    "is not there: it was compacted away since that commit, unless a backup of then has it";
+                let why = "does not exist: a compaction has removed it since that commit; only a backup from \
+                           that time may have it";
                 Error::new(ErrorKind::Refused, format!("{} {why}", from.display()))
             } else {
-                Error::damaged(&from, "the ledger names it, and it is gone; recover the store first")
+                Error::damaged(&from, "the ledger names it, but it is gone; recover the store first")
             });
         }
         let beside = beside(&to);
@@ -74,28 +75,28 @@ impl<'a> Files<'a> {
         Ok(())
     }
 
-    /// Whether the backup has this segment: by its size, or, if it is to be verified, by its digest.
+    /// Whether the backup has this segment: by its size, or, with verification, by its digest.
     fn has_segment(&self, to: &Path, segment: &Segment) -> Result<bool> {
         match fs::metadata(to) {
             Ok(found) if found.len() != segment.bytes => Ok(false),
-            // A symbolic link to the store's own file is no second one.
+            // A symbolic link to the store's own file is not a second file.
             Ok(_) if to.is_symlink() && is_same_file(&self.from.join(&segment.path), to) => Ok(false),
             Ok(_) if self.verify => is_sound(to, segment),
             Ok(_) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(Error::io("look at", to, error)),
+            Err(error) => Err(Error::io("access", to, error)),
         }
     }
 
-    /// Whether the backup has a file of the store, with the same bytes if it is to be verified.
+    /// Whether the backup has a file of the store; with verification, the bytes must be equal.
     pub(super) fn has(&self, from: &Path, to: &Path) -> Result<bool> {
-        if !to.try_exists().map_err(|error| Error::io("look for", to, error))? {
+        if !to.try_exists().map_err(|error| Error::io("access", to, error))? {
             return Ok(false);
         }
         Ok(!self.verify || is_same(from, to)?)
     }
 
-    /// Puts the segments that are ready into their places, and has the disk keep their names.
+    /// Moves the prepared segments into their places, and syncs their names.
     pub(super) fn place(&mut self) -> Result<()> {
         for path in std::mem::take(&mut self.staged) {
             let to = self.to.join(path);
@@ -104,7 +105,7 @@ impl<'a> Files<'a> {
         self.sync_folders()
     }
 
-    /// Removes what a backup that was killed has left.
+    /// Removes files that a killed backup left.
     fn remove_left(&self, path: &Path) -> Result<()> {
         match self.disk.remove(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io("remove", path, error)),
@@ -112,8 +113,7 @@ impl<'a> Files<'a> {
         }
     }
 
-    /// Gives a whole file that is ready its final name. What has that name is something else, and is moved
-    /// aside.
+    /// Gives a prepared file its final name. Another file with that name is moved aside.
     pub(super) fn put_in_place(&mut self, from: &Path, to: &Path) -> Result<()> {
         if fs::symlink_metadata(to).is_ok() {
             self.set_aside(to)?;
@@ -134,8 +134,9 @@ impl<'a> Files<'a> {
         Ok(())
     }
 
-    /// A link where that is possible: not to another file system, and not everywhere. Of a segment that is behind a
-    /// symbolic link, the backup has the file itself: the store and the link may be gone when the backup is needed.
+    /// Links a file if possible: not to another file system, and not everywhere. If a segment is reached
+    /// through a symbolic link, the backup gets the file itself: the store and the link may be gone when
+    /// the backup is needed.
     fn link_or_copy(&mut self, from: &Path, to: &Path) -> Result<()> {
         let is_symlink = from.is_symlink();
         if self.links {
@@ -145,7 +146,7 @@ impl<'a> Files<'a> {
                     self.report.linked += 1;
                     return Ok(());
                 }
-                // What a symbolic link leads to may be on another file system than the store.
+                // The target of a symbolic link may be on another file system than the store.
                 Err(error) if is_not_linked(&error) => self.links = is_symlink,
                 Err(error) => return Err(Error::io("link the file", to, error)),
             }
@@ -153,11 +154,11 @@ impl<'a> Files<'a> {
         self.copy(from, to)
     }
 
-    /// Gives a whole file its final name, which is not given yet.
+    /// Gives a whole file its final name, which must be free.
     fn give_name(&self, from: &Path, to: &Path) -> io::Result<()> {
         match self.disk.publish_link(from, to) {
             Ok(()) => {
-                // A second name that stays does no harm.
+                // A second name that remains does no harm.
                 let _ = self.disk.remove(from);
                 Ok(())
             }
@@ -180,18 +181,18 @@ impl<'a> Files<'a> {
         ))
     }
 
-    /// Copies a file: beside its place, synced, and then linked into it.
+    /// Copies a file beside its place, syncs it, and then links it into its place.
     pub(super) fn copy(&mut self, from: &Path, to: &Path) -> Result<()> {
         let mut source = open_regular(from).map_err(|error| Error::io("open", from, error))?;
         self.write(to, |piece| source.read(piece))
     }
 
-    /// Puts these bytes there as a file.
+    /// Writes these bytes as a file in its place.
     pub(super) fn put(&mut self, to: &Path, mut bytes: &[u8]) -> Result<()> {
         self.write(to, |piece| bytes.read(piece))
     }
 
-    /// Makes these bytes ready as a file that gets its final name later.
+    /// Writes these bytes as a file that gets its final name later.
     pub(super) fn prepare(&mut self, temp: &Path, mut bytes: &[u8]) -> Result<()> {
         self.remove_left(temp)?;
         let written = self.write_new(temp, |piece| bytes.read(piece));
@@ -231,8 +232,8 @@ impl<'a> Files<'a> {
         self.report.copied_bytes += bytes;
     }
 
-    /// Puts a file of the store's own folder there, in place of what is there; nothing if the store
-    /// has none.
+    /// Copies a file of the store's own folder, and replaces an existing one. Does nothing if the store
+    /// does not have the file.
     pub(super) fn replace(&mut self, name: &str) -> Result<()> {
         let (from, to) = (self.from.join(name), self.to.join(name));
         let own = match read_regular(&from, settings::MAX_BYTES) {
@@ -243,7 +244,7 @@ impl<'a> Files<'a> {
         self.replace_with(&to, &own)
     }
 
-    /// Puts these bytes there, in place of what is there.
+    /// Writes these bytes as a file, and replaces an existing one.
     pub(super) fn replace_with(&mut self, to: &Path, bytes: &[u8]) -> Result<()> {
         match fs::read(to) {
             Ok(there) if there == bytes => {
@@ -257,7 +258,7 @@ impl<'a> Files<'a> {
         self.put(to, bytes)
     }
 
-    /// Has the disk keep all names.
+    /// Syncs all names.
     pub(super) fn sync_folders(&self) -> Result<()> {
         for folder in FOLDERS {
             self.sync(&self.to.join(folder))?;
@@ -270,7 +271,7 @@ impl<'a> Files<'a> {
     }
 }
 
-/// Where a segment is until its commit comes.
+/// The path of a segment until its commit is there.
 fn beside(path: &Path) -> PathBuf {
     path.with_extension("parquet.tmp")
 }
@@ -297,7 +298,7 @@ fn is_same_file(one: &Path, other: &Path) -> bool {
     real(one).is_some_and(|one| real(other) == Some(one))
 }
 
-/// The names in a folder; none if it is not there.
+/// The names in a folder; empty if the folder does not exist.
 pub(super) fn names(folder: &Path) -> Result<Vec<String>> {
     let attempt = |error| Error::io("list the folder", folder, error);
     let listed = match fs::read_dir(folder) {
@@ -312,8 +313,8 @@ pub(super) fn names(folder: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Whether a link failed because there can be none: another file system, one without links, or a
-/// file with too many.
+/// Whether a link failed because it is impossible: another file system, a file system without links, or a
+/// file with too many links.
 fn is_not_linked(error: &io::Error) -> bool {
     matches!(
         error.kind(),

@@ -1,19 +1,19 @@
-//! The ledger of a backup: all commits up to one, of which a reader sees all or none.
+//! The ledger of a backup: all commits up to one; a reader sees all of them or none.
 //!
-//! Commits are added to a backup that may be read meanwhile, and what an older one names may be compacted
-//! away, and be nowhere any more. So a reader must not find a commit between the one that the backup had
-//! and the new head:
+//! Commits are added to a backup that may be read meanwhile. Segments that an older commit names may have
+//! been compacted away, and exist nowhere. So a reader must not find a commit between the old head of the
+//! backup and the new one:
 //!
-//! 1. All commits that are missing are made ready beside their places.
-//! 2. The state at the new head is put there as a checkpoint. It counts once its commit is there.
+//! 1. All missing commits are prepared beside their places.
+//! 2. The state at the new head is written as a checkpoint. It counts once its commit is there.
 //! 3. The new head gets its name. From here on a reader begins with that checkpoint, and not with the
 //!    commits before.
-//! 4. The others get their names, the newest first: so a reader that follows the chain finds no next
-//!    commit until all are there.
-//! 5. The checkpoint goes, unless every store has one there.
+//! 4. The other commits get their names, the newest first: so a reader that follows the chain finds no
+//!    next commit until all are there.
+//! 5. The checkpoint is removed, unless every store has one at this commit.
 //!
-//! Killed between 3 and 5, commits are missing and all facts are there; the next run puts the commits
-//! there.
+//! If the process is killed between 3 and 5, commits are missing, but all facts are there; the next run
+//! adds the commits.
 
 use std::path::{Path, PathBuf};
 
@@ -24,7 +24,7 @@ use crate::ledger::{
     list_commits, read_commit_bytes,
 };
 
-/// Puts all commits up to this state's there.
+/// Adds all commits up to this state's.
 pub(super) fn put(files: &mut Files<'_>, state: &State) -> Result<()> {
     let (from, to) = (files.from.join("ledger"), files.to.join("ledger"));
     let missing = stage(files, &from, &to, state.head.number)?;
@@ -33,10 +33,10 @@ pub(super) fn put(files: &mut Files<'_>, state: &State) -> Result<()> {
     put_checkpoints(files, &from, &to, state.head.number)
 }
 
-/// A commit's file that is ready, and the number of the commit.
+/// A prepared commit file, and the number of the commit.
 type Staged = (CommitNumber, PathBuf);
 
-/// Makes the commits ready that the backup lacks.
+/// Prepares the commits that the backup lacks.
 fn stage(files: &mut Files<'_>, from: &Path, to: &Path, head: CommitNumber) -> Result<Vec<Staged>> {
     let mut numbers = list_commits(from)?;
     numbers.extend(list_commits(&copy_folder(from))?);
@@ -56,10 +56,10 @@ fn stage(files: &mut Files<'_>, from: &Path, to: &Path, head: CommitNumber) -> R
     Ok(staged)
 }
 
-/// Whether a folder has a commit; the very one of the store, if what is there is to be verified.
+/// Whether a folder has a commit; with verification, it must be equal to the store's.
 fn has_commit(files: &Files<'_>, from: &Path, folder: &Path, number: CommitNumber) -> Result<bool> {
     let path = commit_path(folder, number);
-    if !path.try_exists().map_err(|error| Error::io("look for", &path, error))? {
+    if !path.try_exists().map_err(|error| Error::io("access", &path, error))? {
         return Ok(false);
     }
     let read = || std::fs::read(&path).map_err(|error| Error::io("read", &path, error));
@@ -83,7 +83,7 @@ fn publish(files: &mut Files<'_>, to: &Path, state: &State, missing: &[Staged]) 
     files.sync(to)
 }
 
-/// Each commit once more, as in every store.
+/// Writes the second file of each commit, as in every store.
 fn put_copies(files: &mut Files<'_>, ledger: &Path, head: CommitNumber) -> Result<()> {
     let to = copy_folder(ledger);
     files.disk.create_dir(&to).map_err(|error| Error::io("make the folder", &to, error))?;
@@ -108,7 +108,7 @@ fn put_checkpoints(files: &mut Files<'_>, from: &Path, to: &Path, head: CommitNu
                 continue;
             }
             Ok(false) if to.exists() => files.set_aside(&to)?,
-            // Old checkpoints go when newer ones are written.
+            // Old checkpoints are removed when newer ones are written.
             Err(_) if !from.exists() => continue,
             has => drop(has?),
         }
@@ -120,8 +120,8 @@ fn put_checkpoints(files: &mut Files<'_>, from: &Path, to: &Path, head: CommitNu
     remove_bridges(files, to, head)
 }
 
-/// Removes the checkpoints that led over commits which were not there yet. Where the store itself has not
-/// all commits, because it is a backup that was cut short, they stay.
+/// Removes the checkpoints that replaced commits which were not there yet. They stay if the store itself
+/// does not have all commits, because it is a backup that was cut short.
 fn remove_bridges(files: &Files<'_>, to: &Path, head: CommitNumber) -> Result<()> {
     let commits = list_commits(to)?;
     let expected = commits.first().map_or(0, |first| head.0.saturating_sub(first.0).saturating_add(1));

@@ -1,10 +1,12 @@
-//! Facts that a backup has and its store has not: an incremental backup would remove the only place of them.
+//! Finds facts that a backup has but its store does not: an incremental backup would remove their only
+//! place.
 //!
-//! Before a journal file of the target goes, each fact in it must be in the store: in its tail, or in
-//! what the new head covers. A number alone does not show that, for a store that was put back to an older
-//! state gives its numbers to other facts. A fact of the tail is compared by its bytes, one that is in
-//! segments by the time at which it was recorded, to the nanosecond. What the store had, and has dropped
-//! since, counts as covered if a backup has put it there. A file with facts that the store has lost is kept.
+//! Before a journal file of the target is removed, each fact in it must be in the store: in its tail, or
+//! in the segments of the new head. A number alone does not prove that, because a store that was put back
+//! to an older state gives its numbers to other facts. A fact of the tail is compared by its bytes, and a
+//! fact in segments by its time of recording, to the nanosecond. Facts that the store had, and has
+//! dropped since, count as covered if a backup has put them there. A file with facts that the store has
+//! lost is kept.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -25,9 +27,9 @@ use crate::snapshot::Frozen;
 /// The journal files of a target that are not simply removed.
 #[derive(Default)]
 pub(super) struct OwnFiles {
-    /// They are damaged.
+    /// Damaged files.
     pub(super) damaged: BTreeSet<PathBuf>,
-    /// They have facts that the store has lost.
+    /// Files with facts that the store has lost.
     pub(super) lost_by_store: BTreeSet<PathBuf>,
 }
 
@@ -65,7 +67,7 @@ struct Comparison<'a> {
 #[derive(Clone, Copy)]
 struct Covered {
     recorded_at: UnixNanos,
-    /// A backup has put it there, and no writer.
+    /// Whether a backup has put it there, and not a writer.
     is_of_backup: bool,
 }
 
@@ -109,7 +111,7 @@ impl<'a> Comparison<'a> {
         Ok(())
     }
 
-    /// Compares with the store what is in its segments.
+    /// Compares the facts that the store has in its segments.
     fn look_up(&mut self, context: &Context) -> Result<()> {
         if self.covered.is_empty() {
             return Ok(());
@@ -132,9 +134,9 @@ impl<'a> Comparison<'a> {
 
 fn own_fact(id: FactId) -> Error {
     refused(&format!(
-        "the target has facts that this store has not, such as fact {} of stream {}: they were recorded there, or this \
-         store has lost them or was put back to an older state; nothing was changed: keep the target, and back up to \
-         another folder",
+        "the target has facts that this store does not have, such as fact {} of stream {}: they were \
+         recorded there, or this store has lost them or was put back to an older state; nothing was changed: \
+         keep the target, and back up to another folder",
         id.seq, id.stream
     ))
 }

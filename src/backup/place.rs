@@ -1,4 +1,4 @@
-//! Where a backup is made, and how a new one gets there.
+//! The place where a backup is made, and how a new one gets to its target.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,33 +9,34 @@ use crate::error::{Error, Result};
 use crate::place::{CONSUMERS, FOLDERS, is_foreign};
 use crate::settings;
 
-/// Where files are put, and what becomes of it.
+/// The place where a backup is made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Place<'a> {
-    /// In the target, where something is already.
+    /// In the target, where something exists already.
     There(&'a Path),
-    /// In a folder beside the target, which gets its name in the end.
+    /// In a folder beside the target, which gets the target's name at the end.
     Beside { target: &'a Path, folder: PathBuf },
-    /// In a hidden folder within the target, which is an empty folder. It may be a mounted volume, on a file
-    /// system of its own, or a link.
+    /// In a hidden folder within the target, which is an empty folder. It may be a mounted volume, on a
+    /// file system of its own, or a link.
     Within { target: &'a Path, folder: PathBuf },
 }
 
-/// A new name.
+/// A new, unique name.
 fn fresh() -> String {
     uuid::Uuid::new_v4().simple().to_string()
 }
 
 impl<'a> Place<'a> {
-    /// Looks what is at the target. What other programs leave in every folder is nothing.
+    /// Chooses the place by the state of the target. Files that other programs leave in every folder do
+    /// not count.
     pub(super) fn choose(target: &'a Path) -> Result<Self> {
-        let attempt = |error| Error::io("look into", target, error);
+        let attempt = |error| Error::io("list the folder", target, error);
         match std::fs::metadata(target) {
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 if std::fs::symlink_metadata(target).is_ok() {
                     return Err(refused(
-                        "the target is a link that leads nowhere; make the folder that it names",
+                        "the target is a link that leads nowhere; make the folder that it leads to",
                     ));
                 }
                 let mut name = target.file_name().unwrap_or_default().to_owned();
@@ -54,7 +55,7 @@ impl<'a> Place<'a> {
         Ok(Self::Within { target, folder })
     }
 
-    /// Where files are put.
+    /// The folder into which files are put.
     pub(super) fn folder(&self) -> &Path {
         match self {
             Self::There(target) => target,
@@ -62,22 +63,22 @@ impl<'a> Place<'a> {
         }
     }
 
-    /// Makes the folder of a new backup. Within a folder it takes after that one, and else after the store,
-    /// which may be private.
+    /// Makes the folder of a new backup. It gets the owner, group and mode of the target's folder if it
+    /// is within that folder, and otherwise of the store, which may be private.
     pub(super) fn make_folder(&self, disk: &Disk, store: &Path) -> Result<()> {
         let attempt = |error| Error::io("make the folder", self.folder(), error);
         let after = if let Self::Within { target, .. } = self { target } else { store };
         disk.create_dir_after(self.folder(), after).map_err(attempt)
     }
 
-    /// Removes what was made. What cannot be removed either is a folder that says by its name what it is.
+    /// Removes the unfinished backup. If that fails too, a folder remains whose name says what it is.
     pub(super) fn clear(&self) {
         if let Self::Beside { folder, .. } | Self::Within { folder, .. } = self {
             let _ = std::fs::remove_dir_all(folder);
         }
     }
 
-    /// Puts a new backup, which is whole, at the target.
+    /// Publishes a new, complete backup at the target.
     pub(super) fn publish(&self, disk: &Disk) -> Result<()> {
         match self {
             Self::There(_) => Ok(()),
@@ -102,7 +103,7 @@ impl<'a> Place<'a> {
     }
 }
 
-/// Moves all parts of a store, the ledger after what it names: without commits it is no store.
+/// Moves all parts of a store, the ledger last: without commits it is no store.
 fn move_into(disk: &Disk, from: &Path, to: &Path, moved: &mut Vec<&'static str>) -> io::Result<()> {
     let is_ledger = |name: &&str| name.starts_with("ledger");
     let parts = FOLDERS.into_iter().filter(|name| !is_ledger(name)).chain([CONSUMERS]);
@@ -120,7 +121,7 @@ fn move_into(disk: &Disk, from: &Path, to: &Path, moved: &mut Vec<&'static str>)
         moved.push(name);
     }
     disk.sync_dir(to)?;
-    // It is empty; one that stays does no harm.
+    // It is empty; a folder that remains does no harm.
     let _ = disk.remove_dir(from);
     Ok(())
 }

@@ -1,12 +1,12 @@
-//! The journals of a backup: one file per stream, with the facts that are in no segment yet.
+//! The journals of a backup: one file per stream, with the unflushed facts.
 //!
-//! The file is named as if it were of another run of the machine, and a stream without such facts has
-//! one that is empty: the first process that opens the backup for writing ends the stream and begins
-//! another, far above it ([`takeover`](crate::takeover)). So a backup and its original never give the same
-//! name to two facts. A backup always has one such file at least, for by these it is known.
+//! The file's name contains another boot than any real one, and a stream without unflushed facts has an
+//! empty file. So the first process that opens the backup for writing ends the stream and begins another,
+//! with a far higher number ([`takeover`](crate::takeover)). So a backup and its original never give one
+//! name to two facts. A backup always has at least one such file, which identifies it as a backup.
 //!
-//! New files are made ready before the ledger's new head is there, and get their names after it: between
-//! the two, the files from before have what the new head does not cover. They go last.
+//! New files are prepared before the ledger's new head is there, and get their names after it: in
+//! between, the earlier files have the facts that the new head does not cover. They are removed last.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -25,13 +25,13 @@ use crate::ledger::State;
 /// A stream's journal file in the backup.
 pub(super) struct StreamTail {
     folder: PathBuf,
-    /// Its place; none if the stream has no file now.
+    /// The file's place; `None` if the stream has no file now.
     path: Option<PathBuf>,
-    /// Where it is ready, unless it is in its place already.
+    /// The path of the prepared file, unless it is in its place already.
     ready: Option<PathBuf>,
 }
 
-/// Makes a file ready for each stream that has not ended.
+/// Prepares a file for each stream that has not ended.
 pub(super) fn stage(
     files: &mut Files<'_>,
     state: &State,
@@ -51,7 +51,7 @@ pub(super) fn stage(
     Ok(staged)
 }
 
-/// Those that have not ended, and those with facts that no segment has; one at least.
+/// The streams that have not ended, and those with facts that no segment has; at least one.
 fn streams_with_files(state: &State, tails: &[(StreamId, Vec<Arc<Chunk>>)]) -> BTreeSet<StreamId> {
     let open = state.streams.iter().filter(|(_, known)| !known.ended).map(|(stream, _)| *stream);
     let with_facts = tails.iter().filter(|(_, chunks)| !chunks.is_empty()).map(|(stream, _)| *stream);
@@ -90,8 +90,7 @@ fn stage_stream(
     Ok(StreamTail { folder, path: Some(path), ready: Some(ready) })
 }
 
-/// Gives the files their names, and removes those that were put before. Of these, damaged ones are moved
-/// aside.
+/// Gives the files their names, and removes the earlier ones. Damaged ones are moved aside instead.
 pub(super) fn publish(files: &mut Files<'_>, tails: &[StreamTail], own: &OwnFiles) -> Result<()> {
     for StreamTail { folder, path, ready } in tails {
         if let (Some(path), Some(ready)) = (path, ready) {
@@ -103,7 +102,7 @@ pub(super) fn publish(files: &mut Files<'_>, tails: &[StreamTail], own: &OwnFile
     files.sync(&files.to.join("journal"))
 }
 
-/// Removes the journal files in a folder but this one.
+/// Removes all other journal files in a folder.
 fn remove_others(files: &mut Files<'_>, folder: &Path, but: Option<&Path>, own: &OwnFiles) -> Result<()> {
     for (_, path) in journals(folder)? {
         if Some(path.as_path()) == but {

@@ -1,7 +1,7 @@
-//! The files of consumer groups: named, published, read, and never trusted.
+//! The files of consumer groups: their names, and how to publish, read and check them.
 //!
-//! A file holds the BLAKE3 digest of the rest in hex, a line break, and the state as JSON, with the
-//! store, the kind and the group whose it is.
+//! A file holds the BLAKE3 digest of the rest in hex, a line break, and the state as JSON, including its
+//! store, kind and group.
 
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
@@ -19,15 +19,15 @@ use crate::fact::Kind;
 use crate::ledger::{FORMAT, StoreId};
 use crate::place::CONSUMERS;
 
-/// The extension of the file that who changes a group holds.
+/// The extension of a group's lock file.
 pub(crate) const LOCK: &str = "lock";
 
-/// A name, as text and in the name of a file, is not longer.
+/// The most bytes of a name, as text and in the name of a file.
 const MAX_NAME_BYTES: usize = 180;
-/// A state is not larger; a longer file is not one.
+/// The most bytes of a state. A longer file is not a state.
 const MAX_STATE_BYTES: u64 = 64 << 20;
 
-/// What the name of a state's file says.
+/// The parts of the name of a state's file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct StateName {
     pub(crate) kind: Kind,
@@ -36,7 +36,7 @@ pub(crate) struct StateName {
 }
 
 impl StateName {
-    /// `events.shippers.00000000000000000042.json`.
+    /// Parses `events.shippers.00000000000000000042.json`.
     pub(crate) fn parse(name: &str) -> Option<Self> {
         let mut parts = name.strip_suffix(".json")?.split('.');
         let (kind, group, number) = (parts.next()?, parts.next()?, parts.next()?);
@@ -47,13 +47,13 @@ impl StateName {
         Some(Self { kind, group, number })
     }
 
-    /// The path below the store's root.
+    /// The path relative to the store's root.
     pub(crate) fn path(&self) -> String {
         format!("{CONSUMERS}/{}.{}.{:020}.json", self.kind.table(), encoded(&self.group), self.number)
     }
 }
 
-/// Letters, digits, `-` and `_` as they are; every other byte as `%XX`.
+/// Encodes a name: letters, digits, `-` and `_` stay, every other byte becomes `%XX`.
 fn encoded(name: &str) -> String {
     let mut out = String::with_capacity(name.len());
     for byte in name.bytes() {
@@ -69,33 +69,33 @@ fn encoded(name: &str) -> String {
 fn decoded(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
-    while let Some((byte, behind)) = rest.split_first() {
-        rest = behind;
+    while let Some((byte, after)) = rest.split_first() {
+        rest = after;
         if *byte == b'%' {
-            let (digits, behind) = rest.split_at_checked(2)?;
+            let (digits, after) = rest.split_at_checked(2)?;
             bytes.push(u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?);
-            rest = behind;
+            rest = after;
         } else {
             bytes.push(*byte);
         }
     }
-    // There is one way to write a name.
+    // Each name has exactly one encoding.
     String::from_utf8(bytes).ok().filter(|name| check_name(name).is_ok() && encoded(name) == text)
 }
 
-/// Whether a group or a consumer may have this name.
+/// Checks whether a group or a consumer may have this name.
 pub(super) fn check_name(name: &str) -> Result<()> {
     if name.is_empty() || encoded(name).len() > MAX_NAME_BYTES {
         let why = format!(
-            "{name:?} cannot name a consumer or a group: a name has at least one letter and at most \
-             {MAX_NAME_BYTES} bytes, where all but letters, digits, - and _ count three times"
+            "{name:?} cannot be the name of a consumer or a group: a name has at least one letter and at \
+             most {MAX_NAME_BYTES} bytes, where all but letters, digits, - and _ count three times"
         );
         return Err(Error::new(ErrorKind::Refused, why));
     }
     Ok(())
 }
 
-/// The states of all groups, as their names tell.
+/// The states of all groups, from the names of their files.
 pub(super) fn list(root: &Path) -> Result<Vec<StateName>> {
     let folder = root.join(CONSUMERS);
     let attempt = |error| Error::io("list the consumer groups in", &folder, error);
@@ -123,7 +123,7 @@ pub(crate) fn newest(names: impl IntoIterator<Item = StateName>) -> Vec<StateNam
     newest.into_values().collect()
 }
 
-/// The numbers of a group's states that are there, in order.
+/// The numbers of a group's states, in order.
 fn numbers(root: &Path, kind: Kind, group: &str) -> Result<Vec<u64>> {
     let names = list(root)?.into_iter().filter(|name| name.kind == kind && name.group == group);
     let mut numbers: Vec<u64> = names.map(|name| name.number).collect();
@@ -136,14 +136,14 @@ pub(super) fn load(root: &Path, store: StoreId, kind: Kind, group: &str) -> Resu
     loop {
         let Some(number) = numbers(root, kind, group)?.pop() else { return Ok(None) };
         let name = StateName { kind, group: group.to_owned(), number };
-        // It may have been followed by others, and removed, since it was listed.
+        // A newer state may have replaced it since it was listed.
         if let Some(state) = read(root, store, &name)? {
             return Ok(Some(state));
         }
     }
 }
 
-/// Whether a file holds the state that its name says; `None` if the file is gone.
+/// Checks whether a file holds the state in its name; `None` if the file is gone.
 pub(crate) fn check(root: &Path, store: Option<StoreId>, name: &StateName) -> Result<Option<()>> {
     read_of(root, store, name).map(|state| state.map(drop))
 }
@@ -153,7 +153,8 @@ fn read(root: &Path, store: StoreId, name: &StateName) -> Result<Option<GroupSta
         ErrorKind::Damaged => Error::new(
             ErrorKind::Damaged,
             format!(
-                "{error}; `ostracon recover --mode repair` moves it aside, and the group goes on from the state before it, if there is one"
+                "{error}; `ostracon recover --mode repair` moves it aside, and the group continues from the \
+                 state before it, if there is one"
             ),
         ),
         _ => error,
@@ -166,9 +167,9 @@ fn read_of(root: &Path, store: Option<StoreId>, name: &StateName) -> Result<Opti
     let file = match open_regular(&path) {
         Ok(file) => file,
         Err(error) if is_unreadable(&error) => return Err(Error::damaged(&path, error)),
-        // It is not gone: the next listing would have it again.
+        // The name exists: the next listing would have it again.
         Err(_) if is_broken_link(&path) => {
-            return Err(Error::damaged(&path, "it is a link, and nothing is where it leads to"));
+            return Err(Error::damaged(&path, "it is a link that leads to nothing"));
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(attempt(error)),
@@ -191,11 +192,11 @@ fn read_of(root: &Path, store: Option<StoreId>, name: &StateName) -> Result<Opti
     }
     let body: Body = serde_json::from_str(json).map_err(|_| unsound("it holds no state"))?;
     if store.is_some_and(|store| body.store != store) {
-        return Err(unsound("it is of another store"));
+        return Err(unsound("it belongs to another store"));
     }
     let state = body.state.state(MOST_PENDING).ok_or_else(|| unsound("it holds no state"))?;
     let named = body.kind == name.kind && body.group == name.group && state.number() == name.number;
-    if named { Ok(Some(state)) } else { Err(unsound("it is not what its name says")) }
+    if named { Ok(Some(state)) } else { Err(unsound("its content does not match its name")) }
 }
 
 #[derive(Deserialize)]
@@ -213,20 +214,20 @@ struct Body {
     state: StateInFile,
 }
 
-/// Held by who changes a group.
+/// The lock of a group that is being changed.
 pub(super) struct Lock {
     file: File,
 }
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // A child that was forked meanwhile has the file open, too, and would keep it locked.
+        // A child process that was forked meanwhile has the file open, too, and would keep it locked.
         let _ = self.file.unlock();
     }
 }
 
 impl Lock {
-    /// Waits for the lock, but not for longer than this: whoever has it may have been stopped.
+    /// Waits for the lock for at most this long: its holder may have been stopped.
     pub(super) fn take(disk: &Disk, root: &Path, kind: Kind, group: &str, most: Duration) -> Result<Self> {
         let path = root.join(format!("{CONSUMERS}/{}.{}.{LOCK}", kind.table(), encoded(group)));
         let attempt = |error| Error::io("lock the consumer group", &path, error);
@@ -238,7 +239,8 @@ impl Lock {
                 Err(TryLockError::Error(error)) => return Err(attempt(error)),
                 Err(TryLockError::WouldBlock) if begun.elapsed() >= most => {
                     let why = format!(
-                        "another consumer has held {} for more than {} s; try again, or see whether it was stopped",
+                        "another consumer has held {} for more than {} s; try again, or check whether that \
+                         consumer was stopped",
                         path.display(),
                         most.as_secs()
                     );
@@ -251,16 +253,16 @@ impl Lock {
     }
 }
 
-/// Makes the folder of the groups, with the first of them.
+/// Makes the folder of the groups, if it is missing.
 pub(super) fn make_folder(disk: &Disk, root: &Path) -> Result<()> {
     let folder = root.join(CONSUMERS);
     let attempt = |error| Error::io("make the folder", &folder, error);
-    // Whoever made it may have been killed before its name was on the disk.
+    // The process that made it may have been killed before the name was on the disk.
     disk.create_dir(&folder).and_then(|()| disk.sync_dir(root)).map_err(attempt)
 }
 
-/// Publishes a state of a group, and removes those before it but one. The caller has the lock, and
-/// has read the state before under it.
+/// Publishes a state of a group, and removes all earlier states but one. The caller has the lock, and has
+/// read the state before under it.
 pub(super) fn publish(
     disk: &Disk,
     root: &Path,
@@ -278,7 +280,7 @@ pub(super) fn publish(
     let temp = root.join(format!("{CONSUMERS}/{}.tmp", uuid::Uuid::new_v4().simple()));
     disk.publish(&temp, &path, bytes.as_bytes())
         .map_err(|error| Error::io("publish the consumer group", &path, error))?;
-    // It is published: what cannot be removed does no harm.
+    // The state is published: an old state that cannot be removed does no harm.
     let old = numbers(root, kind, group).unwrap_or_default().into_iter();
     for number in old.filter(|number| number.saturating_add(1) < state.number()) {
         let _ = disk.remove(&of(number));
@@ -286,7 +288,7 @@ pub(super) fn publish(
     Ok(())
 }
 
-/// Removes all states of a group, the newest last. Whether there were any.
+/// Removes all states of a group, the newest last. Returns whether there were any.
 pub(super) fn remove(disk: &Disk, root: &Path, kind: Kind, group: &str) -> Result<bool> {
     let numbers = numbers(root, kind, group)?;
     let found = !numbers.is_empty();

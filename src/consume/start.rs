@@ -1,23 +1,23 @@
-//! Where a group begins.
+//! The first fact of a new group.
 
 use std::str::FromStr;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::follow::Cursor;
 
-/// Where a new group begins.
+/// The position at which a new group begins.
 ///
-/// As text it is Redis': `0` is the beginning, `$` is behind what is there now. A cursor, as
-/// `1:120,2:77`, is behind what it has passed.
+/// The text form is that of Redis: `0` is the beginning, `$` is after the facts that are there now. A
+/// cursor, such as `1:120,2:77`, is after the facts that it has passed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StartAt {
-    /// With the first fact that is there.
+    /// Begins with the first fact that is there.
     #[default]
     Beginning,
-    /// With the first fact that is recorded from now on.
+    /// Begins with the first fact that is recorded from now on.
     Now,
-    /// Behind a cursor.
+    /// Begins after a cursor.
     After(Cursor),
 }
 
@@ -31,7 +31,10 @@ impl FromStr for StartAt {
             text => text.parse().map(Self::After).map_err(|_| {
                 Error::new(
                     ErrorKind::Query,
-                    format!("{text:?} is no place to start at: 0 is the beginning, $ is now, and a cursor looks like 1:120,2:77"),
+                    format!(
+                        "{text:?} is not a position to start at: 0 is the beginning, $ is now, and a cursor \
+                         looks like 1:120,2:77"
+                    ),
                 )
             }),
         }

@@ -1,4 +1,4 @@
-//! What a consumer group knows: what was delivered, and what of it is pending. Pure.
+//! The state of a consumer group: delivered and pending facts. It reads and writes no files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -12,20 +12,21 @@ use crate::fact::{FactId, Kind, Seq, UnixNanos};
 use crate::follow::Cursor;
 use crate::ledger::StreamRange;
 
-/// So many ranges of facts that were passed over are kept.
+/// The most ranges of skipped facts that are kept.
 const MOST_PASSED_OVER: usize = 10_000;
 
-/// The state of a group after so many changes.
+/// The state of a group after a number of changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct GroupState {
     number: u64,
     delivered: Cursor,
     pending: BTreeMap<FactId, Delivery>,
-    /// Behind `delivered`, and never were: retention hid them. In each range all of the kind are.
+    /// Ranges before `delivered` that were not delivered, because retention hid them. In each range all
+    /// facts of the kind are hidden.
     passed_over: Vec<StreamRange>,
 }
 
-/// To whom a fact was delivered last, when, and how many times it was.
+/// The last delivery of a fact: its consumer, its time, and how many deliveries there were.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Delivery {
     consumer: Arc<str>,
@@ -34,7 +35,7 @@ struct Delivery {
 }
 
 impl GroupState {
-    /// Of a group that begins behind a cursor.
+    /// The first state of a group that begins after a cursor.
     pub(super) const fn first(delivered: Cursor) -> Self {
         Self { number: 1, delivered, pending: BTreeMap::new(), passed_over: Vec::new() }
     }
@@ -43,7 +44,7 @@ impl GroupState {
         self.number
     }
 
-    /// The same with the number of the state that follows.
+    /// This state with the number of the next state.
     pub(super) fn next(mut self) -> Self {
         self.number = self.number.saturating_add(1);
         self
@@ -65,8 +66,8 @@ impl GroupState {
         !self.delivered.has_passed(id) || self.pending.contains_key(&id) || self.passed_over.iter().any(is_in)
     }
 
-    /// Notes what of these ranges lies between what was delivered before and what is now. Of very many
-    /// the oldest are forgotten: compaction has most likely been there.
+    /// Notes the parts of the given ranges between the earlier and the current delivered position. If there
+    /// are too many ranges, the oldest are forgotten: most likely a compaction has dropped their facts.
     pub(super) fn pass_over(&mut self, before: &Cursor, hidden: &[StreamRange]) {
         for range in hidden {
             let first_seq = range.first_seq.max(before.seq(range.stream).next());
@@ -79,7 +80,7 @@ impl GroupState {
         self.passed_over.drain(..surplus);
     }
 
-    /// Whether facts of this range may have been passed over.
+    /// Whether facts of this range may have been skipped.
     pub(super) fn has_passed_over_in(&self, range: StreamRange) -> bool {
         let overlaps = |passed: &StreamRange| {
             passed.stream == range.stream
@@ -96,7 +97,7 @@ impl GroupState {
             && self.pending.range(id(range.first_seq)..=id(range.last_seq)).next().is_some()
     }
 
-    /// These facts are pending for this consumer from now on, whosever they were.
+    /// Makes these facts pending for this consumer, whichever consumer had them before.
     pub(super) fn deliver(&mut self, ids: impl Iterator<Item = FactId>, consumer: &str, now: UnixNanos) {
         let consumer: Arc<str> = consumer.into();
         for id in ids {
@@ -107,19 +108,19 @@ impl GroupState {
         }
     }
 
-    /// The pending facts of a consumer, behind one of them.
+    /// The pending facts of a consumer, after one of them.
     pub(super) fn pending_of(&self, consumer: &str, after: Option<FactId>) -> impl Iterator<Item = FactId> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let pending = self.pending.range((from, Bound::Unbounded));
         pending.filter(move |(_, delivery)| *delivery.consumer == *consumer).map(|(id, _)| *id)
     }
 
-    /// Whether a fact is pending, and was delivered at least so long ago.
+    /// Whether a fact is pending, and was delivered at least this long ago.
     pub(super) fn is_idle(&self, id: FactId, least: Duration, now: UnixNanos) -> bool {
         self.pending.get(&id).is_some_and(|delivery| delivery.idle(now) >= least)
     }
 
-    /// Pending facts that were delivered at least so long ago: those that have waited longest first.
+    /// Pending facts that were delivered at least this long ago: those that have waited longest first.
     pub(super) fn idle(&self, least: Duration, now: UnixNanos) -> Vec<FactId> {
         let idle = self.pending.iter().filter(|(_, delivery)| delivery.idle(now) >= least);
         let mut idle: Vec<_> = idle.map(|(id, delivery)| (delivery.at, *id)).collect();
@@ -127,7 +128,7 @@ impl GroupState {
         idle.into_iter().map(|(_, id)| id).collect()
     }
 
-    /// How many of these were pending, and are no more.
+    /// Removes pending facts, and returns how many of them were pending.
     pub(super) fn acknowledge(&mut self, ids: &[FactId]) -> u64 {
         ids.iter().filter(|id| self.pending.remove(id).is_some()).count() as u64
     }
@@ -156,20 +157,20 @@ impl GroupState {
 }
 
 impl Delivery {
-    /// How long ago it was; by a clock that was set back meanwhile, no time at all.
+    /// The time since the delivery; zero if the clock was set back meanwhile.
     fn idle(&self, now: UnixNanos) -> Duration {
         let nanos = i128::from(now.get()) - i128::from(self.at.get());
         Duration::from_nanos(u64::try_from(nanos.max(0)).unwrap_or(u64::MAX))
     }
 }
 
-/// A group's state as it is in its file.
+/// A group's state as in its file.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct StateInFile {
     number: u64,
     delivered: String,
     pending: Vec<PendingInFile>,
-    /// Runs of names, as those of pending facts.
+    /// Runs of names, as for pending facts.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     passed_over: String,
 }
@@ -180,7 +181,7 @@ struct PendingInFile {
     consumer: String,
     at: UnixNanos,
     times: u64,
-    /// Names of facts, or of the first and the last of some that follow each other: `1:7,1:9-12`.
+    /// Names of facts, or of the first and the last of consecutive ones: `1:7,1:9-12`.
     facts: String,
 }
 
@@ -207,7 +208,7 @@ impl From<&GroupState> for StateInFile {
 }
 
 impl StateInFile {
-    /// The state that was written; `None` if it is not one. No more facts are pending than `most`.
+    /// The state in the file; `None` if it is invalid. At most `most` facts may be pending.
     pub(super) fn state(self, most: usize) -> Option<GroupState> {
         let mut state = GroupState::first(self.delivered.parse().ok()?);
         state.number = self.number;
@@ -230,7 +231,7 @@ impl StateInFile {
     }
 }
 
-/// `1:7,1:9-12`.
+/// Writes `1:7,1:9-12`.
 fn runs(ids: &BTreeSet<FactId>) -> String {
     let ids: Vec<FactId> = ids.iter().copied().collect();
     let follow = |one: &FactId, next: &FactId| one.stream == next.stream && one.seq.next() == next.seq;

@@ -1,25 +1,25 @@
-//! What is told of a group.
+//! The summary of a group.
 
 use std::time::Duration;
 
 use crate::fact::{FactId, Kind};
 use crate::follow::Cursor;
 
-/// What a group has been given, and what is pending.
+/// The delivered and pending facts of a consumer group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct GroupSummary {
-    /// The kind of its facts.
+    /// The kind of the group's facts.
     pub kind: Kind,
-    /// Its name.
+    /// The group's name.
     pub group: String,
-    /// What was delivered to anybody, acknowledged or not.
+    /// The facts that were delivered to any consumer, acknowledged or not.
     pub delivered: Cursor,
-    /// How many facts are pending.
+    /// The number of pending facts.
     pub pending: u64,
-    /// The first and the last of them, in the order of their names.
+    /// The first and the last pending fact, in the order of their names.
     pub pending_range: Option<(FactId, FactId)>,
-    /// Whose they are.
+    /// The pending facts by consumer.
     pub consumers: Vec<ConsumerSummary>,
 }
 
@@ -27,10 +27,10 @@ pub struct GroupSummary {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConsumerSummary {
-    /// Its name.
+    /// The consumer's name.
     pub consumer: String,
-    /// How many facts it has not acknowledged.
+    /// The number of facts that the consumer has not acknowledged.
     pub pending: u64,
-    /// How long ago the one was delivered that has waited longest.
+    /// The time since the delivery of the fact that has waited longest.
     pub longest_idle: Duration,
 }

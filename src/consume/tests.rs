@@ -82,7 +82,7 @@ fn a_state_that_is_not_what_was_written_is_damage_whichever_byte_it_is() {
         std::fs::write(&path, &sound[..at]).unwrap();
         assert_eq!(load().unwrap_err().kind(), ErrorKind::Damaged, "cut to {at} bytes");
     }
-    // One that was written, but for another group or store.
+    // A valid state, but of another group or store.
     std::fs::write(&path, &sound).unwrap();
     std::fs::rename(&path, folder.path().join("consumers/events.h.00000000000000000001.json")).unwrap();
     assert_eq!(file::load(folder.path(), STORE, Kind::Event, "h").unwrap_err().kind(), ErrorKind::Damaged);
@@ -125,7 +125,7 @@ fn a_state_is_published_over_no_other_and_the_one_before_it_stays() {
     assert_eq!(names, [state(4), state(5), "events.g.lock".to_owned()]);
 }
 
-/// What a consumer may do.
+/// The actions of a consumer.
 #[derive(Clone, Debug)]
 enum Act {
     Deliver(u8, usize),
@@ -146,8 +146,8 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
 }
 
 proptest! {
-    /// Against a plain list: every fact is delivered in order, is pending with one consumer until
-    /// it is acknowledged, and is never forgotten.
+    /// Compares with a plain list: every fact is delivered in order, is pending for one consumer until it
+    /// is acknowledged, and is never forgotten.
     #[test]
     fn a_group_is_a_list_of_facts_and_who_has_them(acts in acts()) {
         let folder = tempfile::tempdir().unwrap();

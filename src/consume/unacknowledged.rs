@@ -1,4 +1,4 @@
-//! What compaction drops before a group has acknowledged it: counted, so that it is said.
+//! Counts the facts that a compaction drops before a group has acknowledged them, for its report.
 
 use arrow::array::RecordBatch;
 
@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Kind, columns};
 use crate::ledger::{Segment, StreamRange};
 
-/// All groups as they are when a compaction begins.
+/// All groups at the beginning of a compaction.
 pub(crate) struct Watch {
     groups: Vec<Group>,
 }
@@ -20,7 +20,7 @@ pub(crate) struct Group {
     state: GroupState,
 }
 
-/// What is known of a segment's facts and a group without reading them.
+/// The knowledge about a segment's facts and a group without reading the facts.
 enum Known {
     None,
     All,
@@ -28,8 +28,8 @@ enum Known {
 }
 
 impl Watch {
-    /// Reads the newest state of every group. What a group has not acknowledged cannot be told
-    /// where its state is damaged, and so that is an error.
+    /// Reads the newest state of every group. A damaged state is an error, because the unacknowledged
+    /// facts of its group would be unknown.
     pub(crate) fn begin(context: &Context) -> Result<Self> {
         let store = context.ledger.known().store;
         let mut groups = Vec::new();
@@ -45,8 +45,8 @@ impl Watch {
         &self.groups
     }
 
-    /// How many facts of a segment that goes as a whole each group has not acknowledged; `None` if
-    /// the facts' names have to be read.
+    /// The number of facts of a segment, if it is dropped as a whole, that each group has not
+    /// acknowledged; `None` if the facts' names must be read.
     pub(crate) fn of_all(&self, segment: &Segment) -> Option<Vec<u64>> {
         let of = |group: &Group| match group.knows(segment) {
             Known::None => Some(0),
@@ -56,12 +56,12 @@ impl Watch {
         self.groups.iter().map(of).collect()
     }
 
-    /// Whether a group has not acknowledged some of a segment's facts.
+    /// Whether a group may not have acknowledged some of a segment's facts.
     pub(crate) fn watches(&self, segment: &Segment) -> bool {
         self.groups.iter().any(|group| !matches!(group.knows(segment), Known::None))
     }
 
-    /// Adds, for each group, those rows of a batch that are dropped and not acknowledged.
+    /// Counts, for each group, the rows of a batch that are dropped and not acknowledged.
     pub(crate) fn count(
         &self,
         kind: Kind,
@@ -73,9 +73,8 @@ impl Watch {
         if !self.groups.iter().any(|group| group.kind == kind) {
             return Ok(());
         }
-        let ids = columns::ids(rows).ok_or_else(|| {
-            Error::new(ErrorKind::Damaged, format!("rows of {kind} lack columns that belong there"))
-        })?;
+        let ids = columns::ids(rows)
+            .ok_or_else(|| Error::new(ErrorKind::Damaged, format!("rows of {kind} lack required columns")))?;
         for (_, id) in ids.enumerate().filter(|(row, _)| is_dropped(*row)) {
             for (group, count) in self.groups.iter().zip(counts.iter_mut()) {
                 *count += u64::from(group.kind == kind && group.state.is_open(id));
@@ -86,7 +85,7 @@ impl Watch {
 }
 
 impl Group {
-    /// Whether nothing of this range, which lies behind what was delivered, is open.
+    /// Whether no fact of this range, which is before the delivered position, is unacknowledged.
     fn is_done_in(&self, range: StreamRange) -> bool {
         !self.state.has_pending_in(range) && !self.state.has_passed_over_in(range)
     }
@@ -96,11 +95,11 @@ impl Group {
             return Known::None;
         }
         let delivered = self.state.delivered();
-        let behind = |range: &StreamRange| range.last_seq <= delivered.seq(range.stream);
+        let is_delivered = |range: &StreamRange| range.last_seq <= delivered.seq(range.stream);
         let before = |range: &StreamRange| range.first_seq > delivered.seq(range.stream);
         if segment.streams.iter().all(before) {
             Known::All
-        } else if segment.streams.iter().all(|range| behind(range) && self.is_done_in(*range)) {
+        } else if segment.streams.iter().all(|range| is_delivered(range) && self.is_done_in(*range)) {
             Known::None
         } else {
             Known::Some

@@ -1,21 +1,21 @@
-//! The folder that a disk's files belong in, recognised whatever happens to its path.
+//! The folder that a disk's files belong in, recognised by its identity and not by its path.
 //!
-//! A store is reached by a path, and a path may come to name another folder: somebody renames the
-//! store and makes a new one in its place, a volume is unmounted, a link is pointed elsewhere. A
-//! file that was begun before is still in the old folder. The next one would be put into the other
-//! store, where it does harm and nobody looks for it. So the folder is held open, which keeps the
-//! system from giving its number to another one, and before each change of a name the folder that
-//! the path leads to is compared with it by device and inode.
+//! A store is reached by a path, and the path may come to name another folder: a user renames the store
+//! and makes a new one in its place, a volume is unmounted, a link gets another target. A file that was
+//! begun before is still in the old folder. The next file would be put into the other store, where it
+//! does harm and is not looked for. So the folder is held open, which keeps the system from giving its
+//! inode number to another folder. Before each change of a name, the folder at the path is compared with
+//! the open one by device and inode.
 //!
-//! What is watched is `ledger/` in the store's folder, so that one look also finds a store that was
-//! emptied and made anew in the same folder.
+//! The anchor is `ledger/` in the store's folder. So one check also detects a store that was emptied and
+//! made anew in the same folder.
 //!
-//! # What is left
+//! # Remaining races
 //!
-//! Between the look and the change there is a moment, which the standard library cannot close. A
-//! commit or a segment is linked from a temporary name that exists in the right folder alone, so in
-//! the wrong one the link fails. A file that is created is looked for once more, and removed if the
-//! folder was exchanged in between.
+//! Between the check and the change of a name there is a moment that the standard library cannot close. A
+//! commit or a segment is linked from a temporary name that exists only in the right folder, so in the
+//! wrong folder the link fails. A file that is created is checked once more, and removed if the folder
+//! was exchanged in between.
 
 use std::error::Error;
 use std::fs::{self, File, Metadata};
@@ -29,7 +29,7 @@ pub(super) struct Anchor {
     watched: PathBuf,
     id: FolderId,
     open: File,
-    /// Held, so that no other folder is given its number.
+    /// Held open, so that no other folder gets its inode number.
     _ledger: Option<File>,
 }
 
@@ -46,7 +46,7 @@ impl FolderId {
         Self { device: found.dev(), inode: found.ino() }
     }
 
-    /// Where folders have no numbers, one that is there is taken for the right one.
+    /// Where folders have no inode numbers, any folder at the path counts as the right one.
     #[cfg(not(unix))]
     fn of(_: &Metadata) -> Self {
         Self { device: 0, inode: 0 }
@@ -73,7 +73,7 @@ impl Anchor {
         path != self.root && path.starts_with(&self.root)
     }
 
-    /// Fails with [`Moved`] if the path leads to another folder now, or to none.
+    /// Fails with [`Moved`] if the path leads to another folder now, or to no folder.
     pub(super) fn check(&self) -> io::Result<()> {
         match fs::metadata(&self.watched) {
             Ok(found) if FolderId::of(&found) == self.id => Ok(()),
@@ -90,7 +90,7 @@ impl Anchor {
         io::Error::other(Moved { path: self.root.clone(), is_replaced, now: self.whereabouts() })
     }
 
-    /// The path that the open folder has now, where the system tells.
+    /// The path that the open folder has now, if the system can say it.
     fn whereabouts(&self) -> Option<PathBuf> {
         #[cfg(unix)]
         let link = std::os::fd::AsRawFd::as_raw_fd(&self.open);
@@ -104,7 +104,8 @@ impl Anchor {
     }
 }
 
-/// Why nothing is done: the store's path no longer leads to the folder that was opened.
+/// The reason why an operation was not attempted: the store's path no longer leads to the folder that was
+/// opened.
 #[derive(Debug)]
 pub(super) struct Moved {
     path: PathBuf,
@@ -116,7 +117,7 @@ impl fmt::Display for Moved {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = self.path.display();
         if self.is_replaced {
-            write!(f, "another folder is at {path} since the store there was opened")?;
+            write!(f, "another folder is at {path} since the store was opened there")?;
         } else {
             write!(f, "the store at {path} is gone since it was opened")?;
         }
@@ -125,8 +126,8 @@ impl fmt::Display for Moved {
             write!(f, " (it is now {})", now.display())?;
         }
         f.write_str(
-            "; facts that were acknowledged are in the folder that was opened, and nothing was put into another one: \
-             open the store where it is now",
+            "; acknowledged facts are in the folder that was opened, and nothing was written into another \
+             folder: open the store where it is now",
         )
     }
 }

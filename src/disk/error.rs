@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use super::Op;
 use super::anchor::Moved;
 
-/// What stands inside every [`io::Error`] of [`Disk`](super::Disk): the operation, its path, and
-/// the operating system's reason.
+/// The error inside every [`io::Error`] of [`Disk`](super::Disk): the operation, its path, and the
+/// operating system's reason.
 ///
 /// The surrounding error has the reason's [`io::ErrorKind`] (a full disk is
-/// [`io::ErrorKind::StorageFull`]), but not its number: ask [`DiskError::raw_os_error`] for that.
-/// The message names the reason already, so [`source`](Error::source) goes on *behind* it, and a
-/// printed chain does not say the same thing twice.
+/// [`io::ErrorKind::StorageFull`]), but not its number: [`DiskError::raw_os_error`] returns that. The
+/// message includes the reason, so [`source`](Error::source) continues with the cause *after* the reason,
+/// and a printed chain does not repeat it.
 #[derive(Debug)]
 pub struct DiskError {
     op: Op,
@@ -29,12 +29,12 @@ impl DiskError {
         error.get_ref()?.downcast_ref()
     }
 
-    /// What was attempted.
+    /// The operation that was attempted.
     pub fn op(&self) -> Op {
         self.op
     }
 
-    /// On which path; for a link, the new name.
+    /// The path of the operation; for a link, the new name.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -44,13 +44,13 @@ impl DiskError {
         self.reason.raw_os_error()
     }
 
-    /// Whether nothing was attempted, because [`FaultPlan::halt_at`](super::FaultPlan::halt_at) had
+    /// Whether nothing was attempted because [`FaultPlan::halt_at`](super::FaultPlan::halt_at) had
     /// stopped the disk.
     pub fn is_halted(&self) -> bool {
         matches!(self.reason.get_ref(), Some(inner) if inner.is::<Halted>())
     }
 
-    /// Whether nothing was attempted, because the store's path leads to another folder by now.
+    /// Whether nothing was attempted because the store's path leads to another folder now.
     pub(crate) fn is_moved(&self) -> bool {
         matches!(self.reason.get_ref(), Some(inner) if inner.is::<Moved>())
     }
@@ -63,8 +63,8 @@ impl DiskError {
         Self::wrap_as(reason.kind(), op, path, Some(offset), reason)
     }
 
-    /// `error` under the kind [`io::ErrorKind::Other`]: for the caller who would draw a wrong
-    /// conclusion from the kind it has.
+    /// `error` under the kind [`io::ErrorKind::Other`]: for callers that would draw a wrong conclusion
+    /// from its own kind.
     pub(super) fn without_kind(error: io::Error) -> io::Error {
         match error.downcast::<Self>() {
             Ok(inner) => io::Error::other(inner),
@@ -99,8 +99,8 @@ impl Error for DiskError {
     }
 }
 
-/// The reason given once the disk has halted. A type of its own, so that no real failure can be
-/// taken for it.
+/// The reason of an operation on a halted disk. It has its own type, so that it cannot be confused with a
+/// real failure.
 #[derive(Debug)]
 pub(super) struct Halted;
 

@@ -1,8 +1,8 @@
-//! The operations of a disk, and the ways in which they fail.
+//! The operations of a disk, and how they can fail.
 
 use std::io;
 
-/// One of the things that [`Disk`](super::Disk) does, and a plan counts.
+/// An operation of [`Disk`](super::Disk) that a plan counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Op {
@@ -29,7 +29,7 @@ pub enum Op {
 }
 
 impl Op {
-    /// How an error message says it: "cannot … `path`".
+    /// The operation in the words of an error message: "cannot … `path`".
     pub(super) fn verb(self) -> &'static str {
         match self {
             Self::CreateDir => "create directory",
@@ -50,15 +50,16 @@ impl Op {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
-    /// The disk could not (`EIO`); nothing was done.
+    /// The disk failed (`EIO`); nothing was done.
     Io,
     /// The disk is full (`ENOSPC`); nothing was done.
     NoSpace,
-    /// The disk became full in the middle of an append: some of the bytes, but not all, are in the
-    /// file. How many is the same in every run. Any other operation fails as with [`Fault::Io`].
+    /// The disk became full in the middle of an append: some of the bytes, but not all, are in the file.
+    /// The number of bytes is equal in every run. Any other operation fails as with [`Fault::Io`].
     ShortWrite,
-    /// The operation is done, but reports that the name exists (`EEXIST`). NFS does this when its first reply is lost
-    /// and the client asks again. An append or a sync fails as with [`Fault::Io`].
+    /// The operation is done, but it reports that the name exists (`EEXIST`). NFS does this when its
+    /// first reply is lost and the client sends the request again. An append or a sync fails as with
+    /// [`Fault::Io`].
     DoneBefore,
 }
 

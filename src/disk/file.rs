@@ -1,4 +1,4 @@
-//! A file that only grows.
+//! A file that is only appended to.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -9,9 +9,9 @@ use std::time::SystemTime;
 use super::record::FileId;
 use super::{DiskError, FaultPlan, Op};
 
-/// A file being written: it is only ever appended to, by one thread at a time.
+/// A file that is being written: one thread at a time appends to it.
 ///
-/// Dropping it closes it, and neither syncs nor removes it.
+/// Dropping it closes the file, but neither syncs nor removes it.
 #[derive(Debug)]
 pub struct DiskFile {
     handle: Syncer,
@@ -26,7 +26,7 @@ impl DiskFile {
         Self { handle, len: 0, torn: false }
     }
 
-    /// The file is linked as `path`: errors tell of it by that name from now on.
+    /// The file was linked as `path`: errors use that name from now on.
     pub(crate) fn named(mut self, path: &Path) -> Self {
         self.handle.path = path.into();
         self
@@ -36,10 +36,10 @@ impl DiskFile {
     ///
     /// # Errors
     ///
-    /// The file then holds [`len`](Self::len) bytes of complete appends, and if
-    /// [`torn`](Self::torn) also a part of this one. A torn file takes no more appends: they would
-    /// stand behind bytes that no reader can skip. One that is not torn may be tried again, say
-    /// once there is space.
+    /// The file then holds [`len`](Self::len) bytes of complete appends, and if it is
+    /// [`torn`](Self::torn) also a part of this one. A torn file takes no more appends: they would stand
+    /// after bytes that no reader can skip. A file that is not torn takes another try, for example once
+    /// there is space.
     pub(crate) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         if self.torn {
             return Err(self.refuse());
@@ -57,30 +57,31 @@ impl DiskFile {
         }
     }
 
-    /// How many bytes were appended, counting only appends that succeeded.
+    /// The number of bytes in appends that succeeded.
     pub(crate) fn len(&self) -> u64 {
         self.len
     }
 
-    /// Whether an append failed that may have left a part of its bytes behind [`len`](Self::len).
+    /// Whether a failed append may have left a part of its bytes after [`len`](Self::len).
     pub(crate) fn torn(&self) -> bool {
         self.torn
     }
 
-    /// Waits until the disk has all that was appended before this call (`fdatasync`). Says nothing
-    /// about the file's name: that takes [`Disk::sync_dir`](super::Disk::sync_dir).
+    /// Waits until the disk has all bytes that were appended before this call (`fdatasync`). This does
+    /// not cover the file's name: [`Disk::sync_dir`](super::Disk::sync_dir) does.
     ///
-    /// After an error, nobody knows what the disk has, and a second call that succeeds proves
-    /// nothing: do not retry.
+    /// After an error, the state of the disk is unknown, and a second call that succeeds proves nothing:
+    /// do not retry.
     pub(crate) fn sync_data(&self) -> io::Result<()> {
         self.handle.sync_data()
     }
 
-    /// Says when the file was modified, which the next append changes. That it cannot be said is no error:
-    /// no caller may rely on it.
+    /// Sets the file's time of modification, which the next append changes. A failure is not an error: no
+    /// caller may rely on this time.
     pub(crate) fn set_modified(&self, at: SystemTime) {
         if let Err(error) = self.handle.file.set_modified(at) {
-            tracing::debug!(path = %self.handle.path.display(), %error, "the time of a file cannot be set");
+            tracing::debug!(path = %self.handle.path.display(), %error, "cannot set the modification time of \
+                                                                         a file");
         }
     }
 
@@ -91,8 +92,8 @@ impl DiskFile {
 
     #[cold]
     fn fail(&mut self, reason: io::Error) -> io::Error {
-        // The file's own length knows best what has reached it; if even that cannot be told, expect
-        // the worst.
+        // The file's own length shows best how much has reached it. If the length cannot be read, assume
+        // a torn file.
         self.torn = !self.handle.file.metadata().is_ok_and(|found| found.len() == self.len);
         DiskError::wrap_at(Op::Append, &self.handle.path, self.len, reason)
     }
@@ -104,8 +105,8 @@ impl DiskFile {
     }
 }
 
-/// Each `write` is one `append`, of all the bytes or, as far as the count tells, of none; `flush`
-/// has nothing to do.
+/// Each `write` is one `append`: of all the bytes or, by the returned count, of none. `flush` has nothing
+/// to do.
 impl Write for DiskFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.append(bytes)?;
@@ -117,7 +118,7 @@ impl Write for DiskFile {
     }
 }
 
-/// Syncs a [`DiskFile`] from any thread; cheap to clone, and good after the file itself was
+/// Syncs a [`DiskFile`] from any thread. It is cheap to clone, and works after the file itself was
 /// dropped.
 #[derive(Clone, Debug)]
 pub(crate) struct Syncer {
@@ -128,7 +129,7 @@ pub(crate) struct Syncer {
 }
 
 impl Syncer {
-    /// As [`DiskFile::sync_data`]: covers what was appended before this call began.
+    /// Works as [`DiskFile::sync_data`]: covers the bytes that were appended before this call began.
     pub(crate) fn sync_data(&self) -> io::Result<()> {
         let result = match &self.plan {
             None => self.file.sync_data(),

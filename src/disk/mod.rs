@@ -1,50 +1,48 @@
-//! The disk: the only module that writes, syncs, links and removes files, and the place where a
-//! test moves them.
+//! The disk: the only module that writes, syncs, links and removes files, and the place where tests
+//! inject faults.
 //!
-//! A store's promises are about the moments when the disk lets it down, and those do not come when
-//! a test calls. So all the store does to files goes through a [`Disk`], in ten operations
-//! ([`Op`]) and no others: create a directory, create a file, append to it, sync it, sync a
-//! directory, link, remove, remove a directory, open a lock file,
-//! and give a directory its final name. There is no overwriting, no truncating and
-//! no renaming over something, because nothing in a store is ever modified in
-//! place. Reading is not here, but for the opening: what is no regular file is not opened (`regular`).
+//! A store's promises matter when the disk fails, and a test cannot wait for that. So all file operations
+//! of the store go through a [`Disk`]. It has ten operations ([`Op`]) and no others: create a directory,
+//! create a file, append to it, sync it, sync a directory, link, remove, remove a directory, open a lock
+//! file, and give a directory its final name. It does not overwrite, truncate or replace a file, because
+//! nothing in a store is ever modified in place. Reading is not part of it, except for opening: only
+//! regular files are opened (`regular`).
 //!
-//! # What it guarantees
+//! # Guarantees
 //!
 //! - `Disk::publish` makes a whole file appear or none, never replaces one, and when it returns
 //!   `Ok`, content and name are on the disk. `Disk::publish_link` is its last step alone, for a
 //!   file that was streamed into place.
-//! - `DiskFile::append` writes all bytes, or says whether it left a part of them behind.
+//! - `DiskFile::append` writes all bytes, or says whether it left a part of them in the file.
 //! - An error names the operation, the path and the reason, and keeps the reason's kind and number
 //!   ([`DiskError`]).
-//! - Nothing is retried here, least of all a sync.
-//! - A disk that is anchored to a store's folder changes no name in another one that
-//!   has come into its place (`anchor`).
+//! - Nothing is retried here, above all no sync.
+//! - A disk that is anchored to a store's folder changes no names if another folder has taken its place
+//!   (`anchor`).
 //!
-//! # What a name needs
+//! # How a name becomes durable
 //!
-//! A file has content and names, and a sync makes durable one of the two. `DiskFile::sync_data` is
-//! for the content; a name, new or removed, is durable after `Disk::sync_dir` of the directory it
-//! stands in; and that directory's own name after `sync_dir` of *its* parent. Some file systems are
-//! kinder. None has to be.
+//! A file has content and names, and a sync makes one of the two durable. `DiskFile::sync_data` is for
+//! the content. A name, new or removed, is durable after `Disk::sync_dir` of its directory; the name of
+//! that directory is durable after `sync_dir` of *its* parent. Some file systems promise more. The store
+//! needs only this.
 //!
-//! # Moving the disk in a test
+//! # Faults in a test
 //!
 //! A test builds the store on [`Disk::with_plan`] and keeps a clone of the [`FaultPlan`]:
 //!
 //! - *fault*: [`fail_at`](FaultPlan::fail_at) the n-th operation once, or
 //!   [`fail_from`](FaultPlan::fail_from) there on;
-//! - *death*: [`halt_at`](FaultPlan::halt_at) stops the disk within a living process,
+//! - *death*: [`halt_at`](FaultPlan::halt_at) stops the disk in a living process,
 //!   [`abort_at`](FaultPlan::abort_at) kills the process;
 //! - *power failure*: [`record_for_power_failure`](FaultPlan::record_for_power_failure), then
-//!   [`power_failure`](FaultPlan::power_failure) lays out beside it a store as the disk might hold
-//!   it, with what was not synced dropped, torn or reordered. Reopen that one with
-//!   [`Disk::after_power_failure`].
+//!   [`power_failure`](FaultPlan::power_failure) makes a copy of the store as the disk might hold it,
+//!   with unsynced writes dropped, torn or reordered. Open that copy with [`Disk::after_power_failure`].
 //!
-//! The usual test runs once on a plan without faults to learn how many operations there are, then
-//! once for each n:
+//! The usual test runs once on a plan without faults to count the operations, then once for each n:
 //!
-//! ```
+#![cfg_attr(feature = "testing", doc = "```")]
+#![cfg_attr(not(feature = "testing"), doc = "```ignore")]
 //! use ostracon::disk::{Disk, Fault, FaultPlan, Op};
 //!
 //! let rehearsal = FaultPlan::new();
@@ -60,14 +58,15 @@
 //! # assert_eq!(plan.operations(), 0);
 //! ```
 //!
-//! Without a plan, all this costs one look at an `Option` per operation.
+//! Without a plan, all this costs one check of an `Option` per operation.
 //!
-//! # The parts
+//! # The modules
 //!
-//! `anchor` recognises the store's folder; `file` is the growing file; `fault` names operations and failures, and `plan` decides which
-//! meet; `record` remembers what was synced; `power` makes of that a disk after the power failed.
-//! What this is not: a file system in memory. Every operation that is let through happens on the
-//! real disk, and tests run against real directories.
+//! `anchor` recognises the store's folder; `file` is the growing file; `fault` names operations and
+//! failures, and `plan` decides which operation fails; `record` remembers which bytes and names were
+//! synced; `power` makes a directory from that record as a power failure might leave it. This is not a
+//! file system in memory: every operation that is allowed happens on the real disk, and tests run against
+//! real directories.
 
 mod anchor;
 mod error;
@@ -98,7 +97,7 @@ pub use power::PowerFailure;
 use record::{FileId, Record};
 pub(crate) use regular::{EIO, is_broken_link, is_unreadable, open_regular, read_bytes, read_regular};
 
-/// The boot id of a machine that has been through a simulated power failure.
+/// The boot id of a machine after a simulated power failure.
 const BOOT_ID_AFTER_POWER_FAILURE: &str = "00000000-0000-4000-8000-706f7765726f";
 
 /// Why a store may not be in its place.
@@ -109,13 +108,13 @@ pub(crate) enum Misplaced {
     Unknown(io::Error),
 }
 
-/// Where a store writes: the real disk, or one that goes by a [`FaultPlan`]. Cheap to clone; clones
-/// share the plan.
+/// The disk that a store writes to: the real disk, or one with a [`FaultPlan`]. It is cheap to clone;
+/// clones share the plan.
 #[derive(Clone, Debug, Default)]
 pub struct Disk {
     plan: Option<FaultPlan>,
     rebooted: bool,
-    /// The folder that files belong in; none where it does not matter.
+    /// The folder that files belong in; `None` where it does not matter.
     anchor: Option<Arc<Anchor>>,
 }
 
@@ -125,26 +124,26 @@ impl Disk {
         Self::default()
     }
 
-    /// The real disk, with the faults that `plan` holds in store. Keep a clone of the plan to count
-    /// and heal.
+    /// The real disk, with the faults of `plan`. Keep a clone of the plan to count operations and to
+    /// heal.
     pub fn with_plan(plan: FaultPlan) -> Self {
         Self { plan: Some(plan), ..Self::default() }
     }
 
-    /// The real disk, on a machine that has been started anew: it has another boot id. For
-    /// reopening what [`FaultPlan::power_failure`] has left.
+    /// The real disk, on a machine that was restarted: it has another boot id. For opening the result of
+    /// [`FaultPlan::power_failure`].
     pub fn after_power_failure() -> Self {
         Self { rebooted: true, ..Self::default() }
     }
 
-    /// The same disk for the files of one store: no name is made or removed once the path of the
-    /// store leads to another folder than now.
+    /// Anchors the disk to one store's folder: no name is made or removed once the store's path leads to
+    /// another folder than now.
     pub(crate) fn anchored(&self, root: &Path) -> io::Result<Self> {
         Ok(Self { anchor: Some(Arc::new(Anchor::hold(root)?)), ..self.clone() })
     }
 
-    /// Fails if the path of the store leads to another folder than when it was
-    /// [anchored](Self::anchored), or to none.
+    /// Fails if the store's path leads to another folder than when the disk was
+    /// [anchored](Self::anchored), or to no folder.
     pub(crate) fn check_anchor(&self) -> Result<(), Misplaced> {
         let Some(anchor) = &self.anchor else { return Ok(()) };
         anchor.check().map_err(|error| match error.get_ref() {
@@ -153,8 +152,7 @@ impl Disk {
         })
     }
 
-    /// Creates the directory `path`, one level; `Ok` if it is there already. Durable after a sync
-    /// of its parent.
+    /// Creates the directory `path`, one level; `Ok` if it exists. Durable after a sync of its parent.
     pub(crate) fn create_dir(&self, path: &Path) -> io::Result<()> {
         let create = || match fs::create_dir(path) {
             Ok(()) => {
@@ -170,14 +168,14 @@ impl Disk {
         Ok(())
     }
 
-    /// As [`create_dir`](Self::create_dir); a new directory takes after another one, in owner, group and mode.
+    /// Works as [`create_dir`](Self::create_dir); a new directory gets the owner, group and mode of
+    /// `after`.
     pub(crate) fn create_dir_after(&self, path: &Path, after: &Path) -> io::Result<()> {
         self.create_dir(path)?;
         owner::take_after(&fs::metadata(after)?, &File::open(path)?)
     }
 
-    /// Creates the file `path` for appending; [`io::ErrorKind::AlreadyExists`] if there is anything
-    /// of that name.
+    /// Creates the file `path` for appending; [`io::ErrorKind::AlreadyExists`] if the name exists.
     pub(crate) fn create_new(&self, path: &Path) -> io::Result<DiskFile> {
         let id = FileId::fresh();
         let create = || {
@@ -188,7 +186,7 @@ impl Disk {
         let file = self.perform(Op::CreateNew, path, create, |record, _| {
             record.file_created(path, id);
         })?;
-        // The folder may have been exchanged just before: then the file is in the wrong one.
+        // The folder may have been exchanged just before: then the file is in the wrong folder.
         if let Err(moved) = self.refuse_elsewhere(Op::CreateNew, path) {
             drop(file);
             let _ = fs::remove_file(path);
@@ -215,9 +213,8 @@ impl Disk {
         result.map_err(|reason| DiskError::wrap(Op::SyncDir, path, reason))
     }
 
-    /// Gives the file `from` the further name `to`; [`io::ErrorKind::AlreadyExists`] if there is
-    /// anything of that name, which is left as it is. Durable after a sync of the directory of
-    /// `to`.
+    /// Gives the file `from` the further name `to`; [`io::ErrorKind::AlreadyExists`] if that name exists,
+    /// which is then left unchanged. Durable after a sync of the directory of `to`.
     pub(crate) fn publish_link(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.perform(Op::Link, to, || fs::hard_link(from, to), |record, ()| record.linked(from, to))
     }
@@ -232,31 +229,30 @@ impl Disk {
         self.perform(Op::RemoveDir, path, || fs::remove_dir(path), |record, ()| record.removed(path))
     }
 
-    /// Renames the directory `from` to `to`, where nothing is yet, or an empty directory; durable after
-    /// a sync of both parents. A recording for a power failure does not know of it.
+    /// Renames the directory `from` to `to`, where nothing or an empty directory is; durable after a sync
+    /// of both parents. A recording for a power failure does not include this.
     pub(crate) fn rename_dir(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.perform(Op::RenameDir, to, || fs::rename(from, to), |_, ()| {})
     }
 
-    /// Publishes a whole file: `bytes` are at `target`, content and name on the disk, or nothing
-    /// is.
+    /// Publishes a whole file: either `bytes` are at `target`, content and name on the disk, or no file
+    /// is there.
     ///
-    /// 1. creates `temp`, which is to be a fresh name in the directory of `target`, and writes and
-    ///    syncs `bytes` there;
-    /// 2. links it to `target`, which fails if somebody else was there first;
+    /// 1. creates `temp`, which must be a fresh name in the directory of `target`, and writes and syncs
+    ///    `bytes` there;
+    /// 2. links it to `target`, which fails if that name exists already;
     /// 3. removes `temp`;
     /// 4. syncs the directory.
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::AlreadyExists`] always means that `target` was there already (a `temp` that
-    /// is there already is of kind `Other`, and is left alone).
+    /// [`io::ErrorKind::AlreadyExists`] always means that `target` existed before (if `temp` exists
+    /// before, the error has kind `Other`, and `temp` is left alone).
     ///
-    /// Before step 2 succeeded, nothing was published, and `temp` is removed if the disk still can.
-    /// After it, there is no way back, for others may have read the file: that step 3 failed is
-    /// then no error, as a name that nothing refers to does no harm, and a failure of step 4, told
-    /// from the others by [`DiskError::op`] being [`Op::SyncDir`], means *published, but perhaps
-    /// not for ever*.
+    /// If the error comes before step 2 succeeded, nothing was published, and `temp` is removed if the
+    /// disk still can. After step 2 the file cannot be withdrawn, because others may have read it. A
+    /// failure of step 3 is then no error: a name that nothing refers to does no harm. A failure of step
+    /// 4 means *published, but perhaps not durable*; its [`DiskError::op`] is [`Op::SyncDir`].
     pub(crate) fn publish(&self, temp: &Path, target: &Path, bytes: &[u8]) -> io::Result<()> {
         let mut file = self.create_new(temp).map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => DiskError::without_kind(error),
@@ -269,7 +265,7 @@ impl Disk {
         self.sync_dir(directory_of(target))
     }
 
-    /// Opens the lock file `path`, and creates it empty if it is not there. No lock is taken.
+    /// Opens the lock file `path`, and creates it empty if it does not exist. Takes no lock.
     pub(crate) fn lock_file(&self, path: &Path) -> io::Result<File> {
         let open = || {
             let existed = path.exists();
@@ -286,8 +282,8 @@ impl Disk {
         Ok(file)
     }
 
-    /// As [`lock_file`](Self::lock_file); one that may not be written, because another user's process
-    /// made it, is opened for reading, which is enough to lock it.
+    /// Works as [`lock_file`](Self::lock_file). If another user's process made the file and it may not be
+    /// written, it is opened for reading, which is enough to lock it.
     pub(crate) fn lock_file_of_anyone(&self, path: &Path) -> io::Result<File> {
         self.lock_file(path).or_else(|error| match error.kind() {
             io::ErrorKind::PermissionDenied => File::open(path).map_err(|_| error),
@@ -295,7 +291,7 @@ impl Disk {
         })
     }
 
-    /// Lets what was made in the store take after its folder.
+    /// Gives a new entry of the store the owner, group and mode of its folder.
     fn take_after_folder(&self, path: &Path, made: impl FnOnce() -> io::Result<File>) -> io::Result<()> {
         match &self.anchor {
             Some(anchor) if anchor.holds(path) => owner::take_after_folder(path, &made()?),
@@ -303,8 +299,8 @@ impl Disk {
         }
     }
 
-    /// What names this run of the machine: after another boot it is another text. Empty where the
-    /// system has none.
+    /// Identifies the current boot of the machine: another text after each boot. Empty where the system
+    /// has none.
     pub(crate) fn boot_id(&self) -> String {
         if self.rebooted || self.plan.as_ref().is_some_and(FaultPlan::power_has_failed) {
             return BOOT_ID_AFTER_POWER_FAILURE.to_owned();
@@ -313,8 +309,8 @@ impl Disk {
         text.trim().to_owned()
     }
 
-    /// One operation on names: `act` does it, and `note` tells the plan's record, if there is one,
-    /// that it was done.
+    /// Performs one operation on names: `act` does it, and `note` adds it to the plan's record, if there
+    /// is one.
     fn perform<T>(
         &self,
         op: Op,
@@ -336,7 +332,7 @@ impl Disk {
     }
 }
 
-/// The directory that `path` stands in; a bare name's is the current one.
+/// The directory of `path`; for a bare name the current one.
 fn directory_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,

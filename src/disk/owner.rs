@@ -1,16 +1,18 @@
-//! Whose files a store has: who made them must not keep others of the folder's people out.
+//! The owner of a store's files: a file must not keep other users of the folder out because of who made
+//! it.
 //!
-//! A store belongs to a service, and now and then root runs one command on it. What root made would be
-//! root's: the service could not open it. So what is made in a store takes after its folder, in group
-//! and mode, and, where the process may give files away, in owner. Only the right of all others to write
-//! is not taken over. Where that did not happen, an error says whose a file is, and which `chown` helps
-//! ([`rights`]).
+//! A store belongs to a service, and sometimes root runs a command on it. A file that root makes would
+//! belong to root, and the service could not open it. So a new file or directory gets the group and mode
+//! of its folder and, where the process may change owners, also its owner. Only the permission of all
+//! others to write is not copied. Where this was not possible, an error names the owner of the file, and
+//! the `chown` that helps ([`rights`]).
 
 use std::fs::{File, Metadata};
 use std::io;
 use std::path::Path;
 
-/// Lets a new file or directory take after the folder that it stands in. What is not permitted is left.
+/// Gives a new file or directory the owner, group and mode of its folder. Changes that are not permitted
+/// are skipped.
 pub(super) fn take_after_folder(path: &Path, made: &File) -> io::Result<()> {
     match path.parent() {
         Some(folder) => take_after(&std::fs::metadata(folder)?, made),
@@ -18,7 +20,8 @@ pub(super) fn take_after_folder(path: &Path, made: &File) -> io::Result<()> {
     }
 }
 
-/// Lets a new file or directory take after a folder. What is not permitted is left.
+/// Gives a new file or directory the owner, group and mode of a folder. Changes that are not permitted
+/// are skipped.
 #[cfg(unix)]
 pub(super) fn take_after(folder: &Metadata, made: &File) -> io::Result<()> {
     use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
@@ -26,7 +29,7 @@ pub(super) fn take_after(folder: &Metadata, made: &File) -> io::Result<()> {
     if (own.uid(), own.gid()) != (folder.uid(), folder.gid()) {
         let both = fchown(made, Some(folder.uid()), Some(folder.gid()));
         if both.is_err() && own.gid() != folder.gid() {
-            // Who is in the group may give it the group.
+            // A member of the group may give the file to the group.
             let _ = fchown(made, None, Some(folder.gid()));
         }
     }
@@ -37,7 +40,7 @@ pub(super) fn take_after(folder: &Metadata, made: &File) -> io::Result<()> {
     Ok(())
 }
 
-/// Files have no owners here.
+/// Files have no owners on this system.
 #[cfg(not(unix))]
 pub(super) fn take_after(_: &Metadata, _: &File) -> io::Result<()> {
     Ok(())
@@ -50,7 +53,7 @@ pub(crate) fn is_of_another(folder: &Metadata, found: &Metadata) -> bool {
     folder.uid() != found.uid()
 }
 
-/// Files have no owners here.
+/// Files have no owners on this system.
 #[cfg(not(unix))]
 pub(crate) fn is_of_another(_: &Metadata, _: &Metadata) -> bool {
     false
@@ -63,18 +66,18 @@ pub(crate) fn owner(found: &Metadata) -> String {
     format!("{}:{}", found.uid(), found.gid())
 }
 
-/// Files have no owners here.
+/// Files have no owners on this system.
 #[cfg(not(unix))]
 pub(crate) fn owner(_: &Metadata) -> String {
     String::new()
 }
 
-/// Why a path may not be opened, and what helps: a sentence to go on with after the error.
+/// Why a path cannot be opened, and what helps: a sentence to append to the error.
 #[cfg(unix)]
 pub(crate) fn rights(path: &Path) -> Option<String> {
     use std::os::unix::fs::MetadataExt;
     let own = std::fs::metadata("/proc/self").ok()?.uid();
-    // The outermost thing on the way that is another's: within it nothing is to be had.
+    // The outermost entry on the path that belongs to another user: nothing within it can be reached.
     let mut found = None;
     for part in path.ancestors() {
         match std::fs::metadata(part) {
@@ -97,14 +100,14 @@ pub(crate) fn rights(path: &Path) -> Option<String> {
     ))
 }
 
-/// Whether everybody's things are in this folder: its owner says nothing of theirs.
+/// Whether any user may put files into this folder: then its owner says nothing about them.
 #[cfg(unix)]
 fn is_system(folder: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
     folder.parent().is_none() || std::fs::metadata(folder).is_ok_and(|found| found.uid() == 0)
 }
 
-/// Files have no owners here.
+/// Files have no owners on this system.
 #[cfg(not(unix))]
 pub(crate) fn rights(_: &Path) -> Option<String> {
     None

@@ -16,13 +16,11 @@ use super::power::PowerFailure;
 use super::random::SplitMix64;
 use super::record::{FileId, Record};
 
-/// What a test has decided about the disk: which operations fail, and whether to keep book for a
-/// power failure.
+/// A test's plan for the disk: which operations fail, and whether to record for a power failure.
 ///
-/// Clones share one plan: hand one to [`Disk::with_plan`](super::Disk::with_plan) and keep the
-/// other. Every method may be called at any time, also while a store is running on the disk; `n`
-/// always counts from the call, and the next operation is number 1. Several faults may be pending
-/// at once.
+/// Clones share one plan: pass one to [`Disk::with_plan`](super::Disk::with_plan) and keep the other.
+/// Every method may be called at any time, also while a store uses the disk. `n` always counts from the
+/// call, and the next operation is number 1. Several faults may be pending at once.
 #[derive(Clone, Default)]
 pub struct FaultPlan {
     state: Arc<Mutex<State>>,
@@ -41,7 +39,7 @@ struct State {
     record: Option<Record>,
 }
 
-/// Something that happens at the operation that takes `left` to 0.
+/// A fault that happens at the operation that takes `left` to 0.
 struct Pending {
     left: u64,
     event: Event,
@@ -62,7 +60,7 @@ enum Refusal {
 
 #[expect(
     clippy::return_self_not_must_use,
-    reason = "they return one more handle on the same plan, for chaining; not all tests chain"
+    reason = "they return one more handle of one plan, for chaining; not all tests chain"
 )]
 impl FaultPlan {
     /// A plan without faults; it only counts.
@@ -70,26 +68,26 @@ impl FaultPlan {
         Self::default()
     }
 
-    /// The `n`-th operation from now fails, once.
+    /// Lets the `n`-th operation from now fail, once.
     pub fn fail_at(&self, n: u64, fault: Fault) -> Self {
         self.at(n, Event::FailOnce(fault))
     }
 
-    /// The `n`-th operation from now fails, and so does every later one of its kind, until
+    /// Lets the `n`-th operation from now fail, and every later one of its kind, until
     /// [`heal`](Self::heal).
     pub fn fail_from(&self, n: u64, fault: Fault) -> Self {
         self.at(n, Event::FailForGood(fault))
     }
 
-    /// From the `n`-th operation on, every operation fails with "disk halted" and touches nothing.
-    /// What is on the disk is then what a process would have left that died before that operation,
-    /// while the test lives on to look at it. There is no way back from it.
+    /// From the `n`-th operation on, every operation fails with "disk halted" and changes nothing. The
+    /// disk then holds what a process leaves that died before that operation, while the test can still
+    /// look at it. A halt cannot be undone.
     pub fn halt_at(&self, n: u64) -> Self {
         self.at(n, Event::Halt)
     }
 
-    /// Before the `n`-th operation, the process dies of SIGKILL: no destructor runs and no buffer
-    /// is flushed. For a test that runs the store in a process of its own.
+    /// Kills the process with SIGKILL before the `n`-th operation: no destructor runs and no buffer is
+    /// flushed. For a test that runs the store in a process of its own.
     pub fn abort_at(&self, n: u64) -> Self {
         self.at(n, Event::Abort)
     }
@@ -101,19 +99,19 @@ impl FaultPlan {
         self.clone()
     }
 
-    /// Lets faults come only to operations on paths below this folder.
+    /// Limits faults to operations on paths below this folder.
     pub fn below(&self, folder: impl Into<PathBuf>) -> Self {
         self.state().below = Some(folder.into());
         self.clone()
     }
 
-    /// Starts to keep what [`power_failure`](Self::power_failure) needs, for all that happens below
-    /// `root`: a copy of every byte written, and what of it was synced.
+    /// Starts to record what [`power_failure`](Self::power_failure) needs, for all operations below
+    /// `root`: a copy of every byte written, and which of them were synced.
     ///
-    /// What is there now counts as synced, and so does the name of `root` itself, there or not; to
-    /// learn whether a store syncs the name of its own directory, record the directory above.
-    /// Whatever changes below `root` from now on must do so through a disk with this plan. A second
-    /// call starts anew.
+    /// All that is there now counts as synced, and so does the name of `root` itself, whether or not it
+    /// exists. To test whether a store syncs the name of its own directory, record the directory above.
+    /// From now on, every change below `root` must go through a disk with this plan. A second call starts
+    /// a new record.
     pub fn record_for_power_failure(&self, root: impl AsRef<Path>) -> Self {
         let mut state = self.state();
         state.record = Some(Record::new(root.as_ref()));
@@ -128,21 +126,21 @@ impl FaultPlan {
 }
 
 impl FaultPlan {
-    /// As [`only`](Self::only), for a plan that is in use.
+    /// Works as [`only`](Self::only), for a plan that is in use.
     pub fn restrict_to(&self, op: Op) {
         self.state().only = Some(op);
     }
 
-    /// No more faults, as when space has been freed: what was to come is cancelled, what was broken
-    /// works. A disk that has halted stays so.
+    /// Removes all faults, as when space was freed: pending faults are cancelled, and failing operations
+    /// work again. A halted disk stays halted.
     pub fn heal(&self) {
         let mut state = self.state();
         state.pending.clear();
         state.broken.clear();
     }
 
-    /// How many operations were attempted so far, those that failed included; under
-    /// [`only`](Self::only), how many of that kind. What came after a halt does not count.
+    /// Counts the operations that were attempted so far, including failed ones; under
+    /// [`only`](Self::only), the operations of that kind. Operations after a halt do not count.
     pub fn operations(&self) -> u64 {
         let state = self.state();
         match state.only {
@@ -151,24 +149,23 @@ impl FaultPlan {
         }
     }
 
-    /// The operations attempted so far, in order, for the message of a failing test. A link goes by
-    /// its new name.
+    /// Lists the operations that were attempted so far, in order, for the message of a failing test. A
+    /// link is listed by its new name.
     pub fn log(&self) -> Vec<(Op, PathBuf)> {
         self.state().log.iter().map(|(op, path)| (*op, path.to_path_buf())).collect()
     }
 
-    /// Whether [`halt_at`](Self::halt_at) has come about.
+    /// Whether [`halt_at`](Self::halt_at) has taken effect.
     pub fn is_halted(&self) -> bool {
         self.state().halted
     }
 
-    /// Makes, in the empty directory `into`, what the disk might hold of the tree below `root` if
-    /// the power failed now. `root` is the recorded directory or one below it, and is itself taken
-    /// to have survived.
+    /// Makes a tree in the empty directory `into` that the disk might hold below `root` if the power
+    /// failed now. `root` is the recorded directory or one below it, and counts as durable itself.
     ///
-    /// What is below `root` is left alone, and the store may go on running: a test can draw many
-    /// power failures from one moment, and one from many moments. The boot id of disks with this
-    /// plan is another from here on.
+    /// The files below `root` are left alone, and the store may go on running: a test can make many power
+    /// failures from one moment, and one each from many moments. From here on, disks with this plan have
+    /// another boot id.
     ///
     /// # Errors
     ///
@@ -189,8 +186,8 @@ impl FaultPlan {
         self.state().power_has_failed
     }
 
-    /// One operation on names. The lock is held throughout, so that the record has them in the
-    /// order in which they happened.
+    /// Performs one operation on names. The lock is held throughout, so that the record has the
+    /// operations in their order.
     pub(super) fn perform<T>(
         &self,
         op: Op,
@@ -199,7 +196,7 @@ impl FaultPlan {
         note: impl FnOnce(&mut Record, &T),
     ) -> io::Result<T> {
         let mut state = self.state();
-        let told = match state.admit(op, path.into()) {
+        let refusal = match state.admit(op, path.into()) {
             Ok(()) => None,
             Err(Refusal::Fault(Fault::DoneBefore)) => Some(Fault::DoneBefore.error(op)),
             Err(refusal) => return Err(refusal.error(op)),
@@ -208,10 +205,10 @@ impl FaultPlan {
         if let Some(record) = &mut state.record {
             note(record, &done);
         }
-        told.map_or(Ok(done), Err)
+        refusal.map_or(Ok(done), Err)
     }
 
-    /// One append to the file `id`, which is `len` bytes long.
+    /// Performs one append to the file `id`, which is `len` bytes long.
     pub(super) fn append(
         &self,
         id: FileId,
@@ -231,7 +228,7 @@ impl FaultPlan {
             Err(refusal) => Err(refusal.error(Op::Append)),
         };
         if let Some(record) = &mut state.record {
-            // After an error, only the file itself knows how much has reached it.
+            // After an error, only the file itself shows how much has reached it.
             let reached = match &result {
                 Ok(()) => bytes.len(),
                 Err(_) => file.metadata().map_or(0, |found| found.len().saturating_sub(len) as usize),
@@ -241,8 +238,8 @@ impl FaultPlan {
         result
     }
 
-    /// One sync. It covers what `begin` finds in the record, and not what is added while it runs,
-    /// so the lock is free meanwhile; `end` learns whether it was done.
+    /// Performs one sync. It covers the bytes that are in the record at `begin`, and not bytes that are
+    /// added while it runs, so the lock is free meanwhile. `end` gets the result.
     pub(super) fn sync(
         &self,
         op: Op,
@@ -254,7 +251,7 @@ impl FaultPlan {
         let mut state = self.state();
         let admitted = state.admit(op, path.into());
         if let Err(Refusal::Halted) = admitted {
-            // Not a failed sync: the process it stands for never made the call.
+            // Not a failed sync: the dead process never made this call.
             return Err(Refusal::Halted.error(op));
         }
         let covered = state.record.as_mut().map(begin);
@@ -333,17 +330,17 @@ impl Refusal {
     }
 }
 
-/// Some of `bytes`, and of two or more not all and not none.
+/// A part of `bytes`: of two or more bytes neither all nor none.
 fn short(bytes: &[u8], seed: u64) -> &[u8] {
     let most = bytes.len().saturating_sub(1);
     let some = (1 + SplitMix64::new(seed).below(most)).min(most);
     bytes.get(..some).unwrap_or_default()
 }
 
-/// Ends the process by SIGKILL, as nothing else ends it without a word. Only the plan's lock keeps
-/// the other threads from the disk until the signal is there, so the caller holds it.
+/// Kills the process with SIGKILL. Only the plan's lock keeps the other threads from the disk until the
+/// signal arrives, so the caller holds it.
 fn die() -> ! {
-    // The shell's own `kill`: the command of that name is not everywhere.
+    // The shell's own `kill`: not every system has the command of that name.
     let kill = format!("kill -9 {}", std::process::id());
     if Command::new("sh").args(["-c", &kill]).status().is_ok() {
         thread::sleep(Duration::from_secs(5));

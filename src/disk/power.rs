@@ -1,4 +1,4 @@
-//! The power failure: lays out, from what a plan has recorded, a tree as the disk might hold it.
+//! The power failure: makes a tree as the disk might hold it, from the record of a plan.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
@@ -9,14 +9,13 @@ use std::path::{Path, PathBuf};
 use super::random::SplitMix64;
 use super::record::{Content, Directory, Entry, FileId, Record, apply};
 
-/// What a disk writes at once, in bytes: the unit in which unsynced content survives or does not.
+/// The bytes that a disk writes at once: the unit in which unsynced content survives or is lost.
 const SECTOR: usize = 512;
 
-/// Which of the states that a power failure may leave is laid out. What was synced is in all of
-/// them: they differ in what was not.
+/// The state that a power failure leaves. Synced content and names are in all of the states; they differ
+/// in the unsynced ones.
 ///
-/// A name that is lost takes what is below it along, and a removal that is lost brings the name
-/// back.
+/// If a name is lost, everything below it is lost, too. If a removal is lost, the name comes back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PowerFailure {
@@ -27,14 +26,14 @@ pub enum PowerFailure {
     KeepNames,
     /// All content has survived, but no unsynced change of a name.
     KeepAllData,
-    /// Each change of a name has survived or not, each file's unsynced part is cut anywhere, and of
-    /// each 512 bytes of it the disk has the content, zeros or, rarely, garbage. The seed decides,
-    /// and the same seed decides the same.
+    /// Each change of a name has survived or not. The unsynced part of each file is cut anywhere, and of
+    /// each 512 bytes of it the disk has the content, zeros or, rarely, garbage. The seed decides; equal
+    /// seeds give equal results.
     Random(u64),
 }
 
 impl PowerFailure {
-    /// Lays out in `into` what becomes of the tree at `root`.
+    /// Makes the tree of `root` after the power failure in `into`.
     pub(super) fn apply(self, record: &Record, root: &Path, into: &Path) -> io::Result<()> {
         let root = record.relative(root)?;
         if fs::read_dir(into)?.next().is_some() {
@@ -51,7 +50,7 @@ struct Aftermath<'a> {
     record: &'a Record,
     choice: PowerFailure,
     random: SplitMix64,
-    /// Where a file stands already, so that its further names show the same content.
+    /// Where a file was made already, so that its further names show the same content.
     laid_out: HashMap<FileId, PathBuf>,
 }
 
@@ -109,9 +108,9 @@ impl Aftermath<'_> {
         bytes
     }
 
-    /// Cuts `bytes` somewhere behind the first `synced`, and damages what is left behind them.
+    /// Cuts `bytes` somewhere after the first `synced` bytes, and damages the rest after them.
     fn tear(&mut self, bytes: &mut Vec<u8>, synced: usize) {
-        // The two ends are where code goes wrong, so they get more than their share.
+        // Both ends get a larger share, because errors in code are most likely there.
         let unsynced = bytes.len() - synced;
         let len = match self.random.below(4) {
             0 => synced,
@@ -119,7 +118,7 @@ impl Aftermath<'_> {
             _ => synced + self.random.below(unsynced + 1),
         };
         bytes.truncate(len);
-        // Some files are cut and no more: damage everywhere would hide what a clean cut does.
+        // Some files are only cut: damage everywhere would hide the effect of a clean cut.
         if self.random.below(4) == 0 {
             return;
         }

@@ -1,9 +1,8 @@
-//! A few deterministic random numbers: how much of a short write gets through, and what a power
-//! failure leaves.
+//! A few deterministic random numbers: the length of a short write, and the result of a power failure.
 
-/// `SplitMix64` (Steele, Lea and Flood, 2014): one addition and three mixing steps a number. A test
-/// that failed under a seed fails under it again, on every machine and with every version of any
-/// crate, which is why this is not `rand`.
+/// `SplitMix64` (Steele, Lea and Flood, 2014): one addition and three mixing steps for each number. A
+/// test that failed with a seed fails with it again, on every machine and with every version of any
+/// crate. That is why this is not `rand`.
 pub(super) struct SplitMix64 {
     state: u64,
 }

@@ -1,14 +1,14 @@
-//! What was written and what of it was synced: the book that a plan keeps for a power failure.
+//! The record that a plan keeps for a power failure: which bytes and names were written, and which were
+//! synced.
 //!
-//! The model is the least that POSIX promises. A file has content, a prefix of which is synced; a
-//! directory has names as of its last sync, and the changes since. The two do not know of each
-//! other: a file synced to its last byte may be without a name, and a durable name may stand for an
-//! empty file.
+//! The model is the least that POSIX promises. A file has content, a prefix of which is synced. A
+//! directory has names as of its last sync, and the changes since then. The two are independent: a file
+//! that is synced to its last byte may have no durable name, and a durable name may belong to an empty
+//! file.
 //!
-//! A sync that failed is final for the file. Linux reports a failed write-back once and then takes
-//! the pages for clean, so the bytes may be gone though the next sync succeeds. Hence bytes that
-//! were unsynced when a sync failed, and whatever comes behind them, are never counted as synced
-//! again.
+//! A failed sync is final for the file. Linux reports a failed write-back once and then marks the pages
+//! as clean, so the bytes may be lost though the next sync succeeds. So bytes that were unsynced when a
+//! sync failed, and all bytes after them, never count as synced again.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::directory_of;
 
-/// One file, whatever its names: what an inode number would be, were it never used again.
+/// One file, independent of its names: as an inode number that is never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct FileId(u64);
 
@@ -30,12 +30,12 @@ impl FileId {
     }
 }
 
-/// The book. Paths of directories are relative to `root`, which is the empty path.
+/// The record. Paths of directories are relative to `root`, which is the empty path.
 pub(super) struct Record {
     root: PathBuf,
     directories: BTreeMap<PathBuf, Directory>,
     files: HashMap<FileId, Content>,
-    /// Files that were open already when recording began, under the id they were then found by.
+    /// Files that were open when recording began, with the id under which they were found later.
     known_as: HashMap<FileId, FileId>,
     name_changes: u64,
     trouble: Option<String>,
@@ -45,7 +45,7 @@ pub(super) struct Record {
 pub(super) struct Directory {
     /// The names as every process sees them now.
     now: BTreeMap<OsString, Entry>,
-    /// The names as of the last sync, and what has been done to them since.
+    /// The names as of the last sync, and the changes since then.
     pub(super) synced: BTreeMap<OsString, Entry>,
     pub(super) since: Vec<Change>,
 }
@@ -56,7 +56,7 @@ pub(super) enum Entry {
     Directory,
 }
 
-/// A name given, or taken away.
+/// A name that was added or removed.
 pub(super) struct Change {
     number: u64,
     pub(super) name: OsString,
@@ -66,9 +66,9 @@ pub(super) struct Change {
 #[derive(Default)]
 pub(super) struct Content {
     pub(super) bytes: Vec<u8>,
-    /// How many of `bytes`, from the first on, are on the disk whatever happens.
+    /// How many of `bytes`, from the first one on, are on the disk in any case.
     pub(super) synced: usize,
-    /// A sync failed that should have covered bytes behind `synced`.
+    /// A sync failed that should have covered bytes after `synced`.
     doomed: bool,
 }
 
@@ -79,7 +79,7 @@ impl Content {
 }
 
 impl Record {
-    /// Begins with the tree below `root` as it is, all of it synced.
+    /// Begins with the tree below `root` as it is, with everything synced.
     pub(super) fn new(root: &Path) -> Self {
         let mut record = Self {
             root: resolve(root),
@@ -115,7 +115,7 @@ impl Record {
         Ok(())
     }
 
-    /// A file that was made by somebody else.
+    /// Adds a file that was not made through this disk.
     fn take_in_file(&mut self, path: &Path) -> FileId {
         let id = FileId::fresh();
         let bytes = fs::read(path).unwrap_or_else(|error| {
@@ -126,7 +126,7 @@ impl Record {
         id
     }
 
-    // What happens to names.
+    // Changes of names.
 
     pub(super) fn directory_created(&mut self, path: &Path, created: bool) {
         let Some((parent, name)) = self.locate(path) else {
@@ -176,14 +176,13 @@ impl Record {
         self.change(&parent, name, None);
     }
 
-    /// How many changes of names there were so far: what a sync of a directory that begins now will
-    /// cover.
+    /// The number of changes of names so far: a sync of a directory that begins now covers them.
     pub(super) fn name_changes(&self) -> u64 {
         self.name_changes
     }
 
-    /// A sync of the directory `path` has ended, which had begun after the first `before` changes
-    /// of names. One that failed changes nothing: unlike a file's, a directory's changes are in the
+    /// Notes the end of a sync of the directory `path` that began after the first `before` changes of
+    /// names. A failed one changes nothing: unlike a file's content, a directory's changes are in the
     /// file system's own journal, and stay there for the next sync.
     pub(super) fn directory_synced(&mut self, path: &Path, before: u64, done: bool) {
         let path = resolve(path);
@@ -198,7 +197,7 @@ impl Record {
         }
     }
 
-    // What happens to content.
+    // Changes of content.
 
     pub(super) fn appended(&mut self, id: FileId, path: &Path, bytes: &[u8]) {
         if let Some(content) = self.content_mut(id, path) {
@@ -206,12 +205,12 @@ impl Record {
         }
     }
 
-    /// The length that a sync of the file which begins now will cover.
+    /// The length that a sync of the file covers if it begins now.
     pub(super) fn file_len(&mut self, id: FileId, path: &Path) -> u64 {
         self.content_mut(id, path).map_or(0, |content| content.bytes.len() as u64)
     }
 
-    /// A sync of the file has ended, which had begun when it was `len` bytes long.
+    /// Notes the end of a sync of the file that began when it was `len` bytes long.
     pub(super) fn file_synced(&mut self, id: FileId, path: &Path, len: u64, done: bool) {
         if let Some(content) = self.content_mut(id, path) {
             let len = len as usize;
@@ -223,9 +222,9 @@ impl Record {
         }
     }
 
-    // For laying it out again.
+    // Reading the record to make a tree.
 
-    /// Where `path` is in the record, if it is the root or below it.
+    /// The path relative to the record's root, if `path` is the root or below it.
     pub(super) fn relative(&self, path: &Path) -> io::Result<PathBuf> {
         if let Some(trouble) = &self.trouble {
             return Err(io::Error::other(format!("the record is incomplete: {trouble}")));
@@ -269,14 +268,15 @@ impl Record {
         directory.since.push(Change { number, name, entry });
     }
 
-    /// Enters a name that has been there for long.
+    /// Adds a name that existed before the record.
     fn settle(&mut self, parent: &Path, name: OsString, entry: Entry) {
         let directory = self.directory_mut(parent);
         directory.now.insert(name.clone(), entry);
         directory.synced.insert(name, entry);
     }
 
-    /// The directory at `path`; one that somebody else made counts as synced, with all above it.
+    /// The directory at `path`. A directory that was not made through this disk counts as synced, with
+    /// all above it.
     fn directory_mut(&mut self, path: &Path) -> &mut Directory {
         if !self.directories.contains_key(path)
             && let Some(parent) = path.parent()
@@ -300,9 +300,8 @@ impl Record {
     }
 }
 
-/// Gives `name` to `entry`, or takes it away. Giving a name that is taken replaces what it stood
-/// for: the removal that must have come between was lost. Taking away what is not there does
-/// nothing.
+/// Gives `name` to `entry`, or removes it. Giving a name that is taken replaces its old entry: the
+/// removal in between was lost. Removing a name that does not exist does nothing.
 pub(super) fn apply(names: &mut BTreeMap<OsString, Entry>, name: OsString, entry: Option<Entry>) {
     match entry {
         Some(entry) => drop(names.insert(name, entry)),
@@ -310,8 +309,8 @@ pub(super) fn apply(names: &mut BTreeMap<OsString, Entry>, name: OsString, entry
     }
 }
 
-/// `path`, absolute and without symbolic links as far as it exists, so that two spellings of one
-/// place are equal.
+/// Makes `path` absolute and without symbolic links as far as it exists, so that two spellings of one
+/// path are equal.
 fn resolve(path: &Path) -> PathBuf {
     if let Ok(found) = path.canonicalize() {
         return found;

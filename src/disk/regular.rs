@@ -1,13 +1,13 @@
-//! Opening files to read them: only regular ones.
+//! Opens files for reading, but only regular ones.
 //!
-//! A file of a store may have been replaced by a pipe, which keeps its reader until a process writes into it, or
-//! by a device, which has no end. Neither is opened.
+//! A file of a store may have been replaced by a pipe, whose reader waits until a process writes into it,
+//! or by a device, which has no end. Neither is opened.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::path::Path;
 
-/// `O_NONBLOCK`: the opening of a pipe does not wait for a writer.
+/// `O_NONBLOCK`: opening a pipe does not wait for a writer.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const NON_BLOCKING: i32 = 0o4000;
 #[cfg(all(unix, not(any(target_os = "linux", target_os = "android"))))]
@@ -25,10 +25,10 @@ const ELOOP: i32 = 40;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const ELOOP: i32 = 62;
 
-/// Opens a regular file for reading, also through links. Anything else is [`io::ErrorKind::InvalidData`], and is
-/// not waited for.
+/// Opens a regular file for reading, also through links. Anything else gives
+/// [`io::ErrorKind::InvalidData`] without waiting.
 pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
-    let no_file = || io::Error::new(io::ErrorKind::InvalidData, "it is no file");
+    let no_file = || io::Error::new(io::ErrorKind::InvalidData, "it is not a regular file");
     let mut options = OpenOptions::new();
     options.read(true);
     #[cfg(unix)]
@@ -40,12 +40,12 @@ pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
     if file.metadata()?.is_file() { Ok(file) } else { Err(no_file()) }
 }
 
-/// Reads a regular file. One of more than `most` bytes is [`io::ErrorKind::InvalidData`].
+/// Reads a regular file. A file of more than `most` bytes gives [`io::ErrorKind::InvalidData`].
 pub(crate) fn read_regular(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let file = open_regular(path)?;
     let size = file.metadata()?.len();
     if size > most {
-        let why = format!("it has {size} bytes, and more than {most} are not believed");
+        let why = format!("it has {size} bytes, and at most {most} are allowed");
         return Err(io::Error::new(io::ErrorKind::InvalidData, why));
     }
     read_bytes(&file, size)
@@ -60,14 +60,14 @@ pub(crate) fn read_bytes(file: &File, size: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Whether an error says that something has the name, and cannot be read: the disk has lost it, it is no file, or
-/// it is a link to itself.
+/// Whether an error says that the name exists but cannot be read: the disk has lost it, it is not a
+/// regular file, or it is a link to itself.
 pub(crate) fn is_unreadable(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::InvalidData
         || matches!(error.raw_os_error(), Some(EIO | ENXIO | EISDIR | ELOOP))
 }
 
-/// Whether there is a link at a path, and nothing that it leads to.
+/// Whether a path is a link that leads to nothing.
 pub(crate) fn is_broken_link(path: &Path) -> bool {
     let is_link = std::fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink());
     let leads_nowhere = |error: io::Error| {

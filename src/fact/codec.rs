@@ -8,8 +8,8 @@
 //! text   = length u32 | UTF-8        text? = length u32, u32::MAX for none | UTF-8
 //! list   = count u32 | text …
 //! ```
-//! All numbers are little-endian. The frame's checksum was verified before anything here is
-//! read; still, every length is checked against the bytes that are there.
+//! All numbers are little-endian. The frame's checksum was verified before this module reads it; still,
+//! every length is checked against the remaining bytes.
 
 use std::borrow::Cow;
 
@@ -88,7 +88,7 @@ fn put_list(out: &mut Vec<u8>, list: &[Cow<'_, str>]) {
     }
 }
 
-/// The fact that these bytes are; `None` if they are none.
+/// Decodes a fact; `None` if the bytes are not a fact.
 pub(crate) fn decode(body: &[u8]) -> Option<Fact<'_>> {
     let kind = kind_of(body)?;
     let mut rest = Reader(body.get(1..)?);
@@ -129,7 +129,7 @@ pub(crate) fn decode(body: &[u8]) -> Option<Fact<'_>> {
     rest.0.is_empty().then_some(fact)
 }
 
-/// What is left to decode.
+/// The remaining bytes to decode.
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
@@ -169,7 +169,7 @@ impl<'a> Reader<'a> {
     }
 
     fn list(&mut self) -> Option<Vec<Cow<'a, str>>> {
-        // Not `with_capacity(count)`: the count is only believed as far as texts follow.
+        // Not `with_capacity(count)`: the count is trusted only as far as texts follow.
         (0..self.length()?).map(|_| self.text()).collect()
     }
 }
@@ -179,7 +179,7 @@ pub(crate) mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Facts of every kind, with whatever text and floats may bring.
+    /// Facts of every kind, with any text and any floats.
     pub(crate) fn any_fact() -> impl Strategy<Value = Fact<'static>> {
         let text = || "(\\PC|\n|\"|\\\\|\u{0}){0,12}".prop_map(Cow::<'static, str>::Owned);
         let payload = || {

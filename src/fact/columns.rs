@@ -1,9 +1,9 @@
-//! Facts in columns: the Arrow schema of each kind, and the way there and back.
+//! Facts in columns: the Arrow schema of each kind, and the conversion in both directions.
 //!
-//! Two columns are for machines only and hidden from SQL: `timestamp_bits` (a float that its
-//! nanosecond does not lead back to) and `wall_time` (the wall time of a fact whose clock's start
-//! was given on import). Hot keys of an event's payload have columns of their own: `error`,
-//! `error_type` (the exception's class) and `reason`.
+//! Two columns are hidden from SQL: `timestamp_bits` (the bits of a float that its nanosecond does not
+//! determine) and `wall_time` (the wall time of a fact, if the start of its clock was given on import).
+//! Hot keys of an event's payload have columns of their own: `error`, `error_type` (the exception's
+//! class) and `reason`.
 
 mod read;
 
@@ -72,7 +72,7 @@ fn build_schema(kind: Kind) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
-/// The columns of events that repeat what the payload has.
+/// The columns of events that repeat keys of the payload.
 pub(crate) const HOT_KEYS: [&str; 3] = ["error", "error_type", "reason"];
 
 /// The hot keys' columns for events with these payloads.
@@ -97,8 +97,8 @@ impl HotKeys {
     }
 }
 
-/// Events whose batch lacks the hot keys' columns, with those made from the payloads; `None` if the batch lacks
-/// other columns.
+/// Adds the hot keys' columns, made from the payloads, to events whose batch lacks them; `None` if the
+/// batch lacks other columns.
 pub(crate) fn with_hot_keys(batch: &RecordBatch) -> Option<RecordBatch> {
     let payloads = batch.column_by_name("payload")?.as_string_view_opt()?;
     let mut keys = HotKeys::default();
@@ -186,8 +186,8 @@ impl RowsBuilder {
         self.seq.is_empty()
     }
 
-    /// Adds a fact, which must be of the builder's kind. `wall_time` is given only where the
-    /// start of its clock is known.
+    /// Adds a fact, which must be of the builder's kind. `wall_time` is given only if the start of its
+    /// clock is known.
     pub(crate) fn push(
         &mut self,
         seq: Seq,
@@ -241,8 +241,8 @@ impl RowsBuilder {
         self.extra.append_option(extra.map(Json::as_str));
     }
 
-    /// The rows of this stream; the builder is empty again. `first` is added to every `seq`, for
-    /// facts that were numbered before their place was known.
+    /// Returns the rows as facts of this stream, and empties the builder. `first` is added to every
+    /// `seq`, for facts that were numbered before their place was known.
     pub(crate) fn finish(&mut self, stream: StreamId, first: Seq) -> Rows {
         let built = std::mem::replace(self, Self::new(self.kind));
         let rows = built.seq.len();

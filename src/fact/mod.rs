@@ -1,10 +1,10 @@
-//! Facts: what an actor system lets the world observe, and the forms they take.
+//! Facts: the observable data of an actor system, and the forms they take.
 //!
-//! A fact is an [`Event`], an [`Audit`] or a [`DeadLetter`]. It is text when it comes
-//! (`line`: one JSON object as Papyra writes it), bytes in the journal ([`codec`]) and a
-//! row in a segment ([`columns`]); each form gives back exactly the fact that went in.
+//! A fact is an [`Event`], an [`Audit`] or a [`DeadLetter`]. It arrives as text (`line`: one JSON object
+//! as Papyra writes it), is bytes in the journal ([`codec`]) and a row in a segment ([`columns`]). Each
+//! form returns exactly the fact that went in.
 //!
-//! Strings borrow where they can (`Cow`), so that recording a fact copies it once: into its
+//! Strings are borrowed where possible (`Cow`), so that recording copies a fact only once: into its
 //! journal frame.
 
 pub(crate) mod codec;
@@ -26,21 +26,21 @@ pub use timestamp::{Timestamp, UnixNanos};
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// Which of the three kinds a fact is of. Each kind is one SQL table.
+/// The kind of a fact. Each kind is one SQL table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Kind {
-    /// Something happened to an actor: it started, crashed, restarted, stopped.
+    /// An event of an actor: it started, crashed, restarted or stopped.
     Event,
     /// A snapshot of the whole actor system's counters.
     Audit,
-    /// A message that reached nobody.
+    /// A message that no actor received.
     DeadLetter,
 }
 
 impl Kind {
-    /// All kinds, in the order in which they are listed everywhere.
+    /// All kinds, in the order in which they are always listed.
     pub const ALL: [Self; 3] = [Self::Event, Self::Audit, Self::DeadLetter];
 
     /// The kind's SQL table and its folder in the store: `events`, `audits`, `dead_letters`.
@@ -76,10 +76,10 @@ impl fmt::Display for Kind {
     }
 }
 
-/// Well-formed JSON text, kept as it was given: key order, digits of numbers, escapes.
+/// Well-formed JSON text, kept unchanged: key order, digits of numbers, escapes.
 ///
-/// It is JSON as Python reads and writes it: `NaN` and `Infinity` are values, integers have
-/// any size, `"\ud800"` is a string.
+/// This is JSON as Python reads and writes it: `NaN` and `Infinity` are values, integers have any size,
+/// `"\ud800"` is a string.
 ///
 /// ```
 /// use ostracon::Json;
@@ -95,7 +95,7 @@ impl<'a> Json<'a> {
     /// Checks that `text` is one JSON value, and keeps it.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidFact`], naming the byte at which it stops being JSON.
+    /// [`ErrorKind::InvalidFact`], with the first byte that is not JSON.
     pub fn parse(text: impl Into<Cow<'a, str>>) -> Result<Self> {
         let text = text.into();
         match json::RawValue::parse(&text) {
@@ -105,7 +105,7 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// A JSON string of this text.
+    /// Makes a JSON string of this text.
     pub fn string(text: &str) -> Self {
         let mut out = String::with_capacity(text.len() + 2);
         json::write_str(&mut out, text);
@@ -122,18 +122,18 @@ impl<'a> Json<'a> {
         Self(Cow::Borrowed("null"))
     }
 
-    /// The text.
+    /// The JSON text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Trusts that the text was checked before it was written to where it comes from.
+    /// Wraps text that was checked before it was stored.
     pub(crate) const fn trusted(text: Cow<'a, str>) -> Self {
         Self(text)
     }
 
-    /// The value of a key as SQL's `->>` gives it: a string's text, any other value's JSON text,
-    /// nothing for `null` or a key that is not there. The last of equal keys counts, as in Python.
+    /// The value of a key as SQL's `->>` returns it: a string's text, any other value's JSON text,
+    /// nothing for `null` or a missing key. The last of equal keys counts, as in Python.
     pub(crate) fn text_of(&self, key: &str) -> Option<Cow<'_, str>> {
         json::RawValue::trusted(&self.0).get(key)?.to_text()
     }
@@ -143,26 +143,26 @@ impl<'a> Json<'a> {
     }
 }
 
-/// Something that happened to an actor.
+/// An event of an actor.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Event<'a> {
-    /// The actor system that tells it.
+    /// The actor system that reported the event.
     pub system_id: Cow<'a, str>,
-    /// The actor it happened to; `"system:5"` by custom, but any text is an address.
+    /// The actor of the event; by custom `"system:5"`, but any text is an address.
     pub actor_address: Cow<'a, str>,
-    /// `ActorStarted`, `ActorCrashed`, …; other types are welcome.
+    /// The event's type: `ActorStarted`, `ActorCrashed`, …; other types are allowed.
     pub event_type: Cow<'a, str>,
-    /// Details, `{}` if there are none.
+    /// Details of the event, `{}` if there are none.
     pub payload: Json<'a>,
-    /// When it happened, by the actor system's clock.
+    /// When the event happened, by the actor system's clock.
     pub timestamp: Timestamp,
-    /// Fields of its JSON line that no column holds exactly, as a JSON object.
+    /// Fields of the fact's JSON line that no column holds exactly, as a JSON object.
     pub extra: Option<Json<'a>>,
 }
 
 impl<'a> Event<'a> {
-    /// An event without extra fields.
+    /// Makes an event without extra fields.
     pub fn new(
         system_id: impl Into<Cow<'a, str>>,
         actor_address: impl Into<Cow<'a, str>>,
@@ -185,57 +185,57 @@ impl<'a> Event<'a> {
 #[derive(Clone, Debug, PartialEq, Default)]
 #[non_exhaustive]
 pub struct Audit<'a> {
-    /// The actor system that tells it.
+    /// The actor system that reported the audit.
     pub system_id: Cow<'a, str>,
-    /// When it was taken, by the actor system's clock.
+    /// When the audit was taken, by the actor system's clock.
     pub timestamp: Timestamp,
-    /// Actors known.
+    /// Actors that the system knew at the audit.
     pub total_actors: i64,
-    /// Of these, alive.
+    /// Actors that were alive at the audit.
     pub alive_actors: i64,
-    /// Of these, stopping.
+    /// Actors that were stopping at the audit.
     pub stopping_actors: i64,
-    /// Of these, restarting.
+    /// Actors that were restarting at the audit.
     pub restarting_actors: i64,
     /// Entries in the registry of names.
     pub registry_size: i64,
-    /// Names whose actor is unknown.
+    /// Names in the registry whose actor is unknown.
     pub registry_orphans: Vec<Cow<'a, str>>,
-    /// Names whose actor is dead.
+    /// Names in the registry whose actor is dead.
     pub registry_dead: Vec<Cow<'a, str>>,
-    /// Dead letters so far.
+    /// Dead letters that the system counted up to the audit.
     pub dead_letters_count: i64,
-    /// Fields of its JSON line that no column holds exactly, as a JSON object.
+    /// Fields of the fact's JSON line that no column holds exactly, as a JSON object.
     pub extra: Option<Json<'a>>,
 }
 
 impl<'a> Audit<'a> {
-    /// An audit with every counter zero, to be filled in.
+    /// Makes an audit with every counter zero, to be filled in.
     pub fn new(system_id: impl Into<Cow<'a, str>>, timestamp: impl Into<Timestamp>) -> Self {
         Self { system_id: system_id.into(), timestamp: timestamp.into(), ..Self::default() }
     }
 }
 
-/// A message that reached nobody.
+/// A message that no actor received.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct DeadLetter<'a> {
-    /// The actor system that tells it.
+    /// The actor system that reported the dead letter.
     pub system_id: Cow<'a, str>,
-    /// Whom it was meant for, if that is known.
+    /// The intended receiver of the message, if it is known.
     pub target: Option<Cow<'a, str>>,
     /// The message's type.
     pub message_type: Cow<'a, str>,
-    /// The message itself.
+    /// The content of the message.
     pub payload: Json<'a>,
-    /// When it was given up, by the actor system's clock.
+    /// When delivery was given up, by the actor system's clock.
     pub timestamp: Timestamp,
-    /// Fields of its JSON line that no column holds exactly, as a JSON object.
+    /// Fields of the fact's JSON line that no column holds exactly, as a JSON object.
     pub extra: Option<Json<'a>>,
 }
 
 impl<'a> DeadLetter<'a> {
-    /// A dead letter without extra fields.
+    /// Makes a dead letter without extra fields.
     pub fn new(
         system_id: impl Into<Cow<'a, str>>,
         target: Option<impl Into<Cow<'a, str>>>,
@@ -267,7 +267,7 @@ pub enum Fact<'a> {
 }
 
 impl Fact<'_> {
-    /// Its kind.
+    /// The fact's kind.
     pub const fn kind(&self) -> Kind {
         match self {
             Self::Event(_) => Kind::Event,
@@ -276,7 +276,7 @@ impl Fact<'_> {
         }
     }
 
-    /// When it happened, by the actor system's clock.
+    /// When the fact happened, by the actor system's clock.
     pub const fn timestamp(&self) -> Timestamp {
         match self {
             Self::Event(event) => event.timestamp,
@@ -285,7 +285,7 @@ impl Fact<'_> {
         }
     }
 
-    /// Fields of its JSON line that no column holds exactly.
+    /// Fields of the fact's JSON line that no column holds exactly.
     pub const fn extra(&self) -> Option<&Json<'_>> {
         match self {
             Self::Event(event) => event.extra.as_ref(),
@@ -294,7 +294,7 @@ impl Fact<'_> {
         }
     }
 
-    /// The same fact, owning its text.
+    /// Turns the fact into one that owns its text.
     pub fn into_owned(self) -> Fact<'static> {
         fn own(text: Cow<'_, str>) -> Cow<'static, str> {
             Cow::Owned(text.into_owned())

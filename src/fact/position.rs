@@ -1,4 +1,4 @@
-//! Where a recorded fact is: its stream and its place there, which name it for ever.
+//! The position of a recorded fact: its stream and its number there, which are its permanent name.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 pub struct StreamId(pub(crate) u32);
 
 impl StreamId {
-    /// The number as SQL shows it in `stream`.
+    /// The number, as the SQL column `stream` shows it.
     pub const fn get(self) -> u32 {
         self.0
     }
@@ -23,14 +23,14 @@ impl fmt::Display for StreamId {
     }
 }
 
-/// A fact's place in its stream: 1, 2, 3, …, over all kinds, without gaps.
+/// A fact's number in its stream: 1, 2, 3, …, over all kinds, without gaps.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
 )]
 pub struct Seq(pub(crate) u64);
 
 impl Seq {
-    /// The number as SQL shows it in `seq`.
+    /// The number, as the SQL column `seq` shows it.
     pub const fn get(self) -> u64 {
         self.0
     }
@@ -46,7 +46,7 @@ impl fmt::Display for Seq {
     }
 }
 
-/// The name of a recorded fact, for ever: its stream, and its place there. As text it is `1:120`.
+/// The permanent name of a recorded fact: its stream, and its number there. As text it is `1:120`.
 ///
 /// ```
 /// let id: ostracon::FactId = "1:120".parse()?;
@@ -59,7 +59,7 @@ impl fmt::Display for Seq {
 pub struct FactId {
     /// The stream of the writer that recorded it.
     pub stream: StreamId,
-    /// Its place in that stream.
+    /// The fact's number in that stream.
     pub seq: Seq,
 }
 
@@ -78,26 +78,26 @@ impl FromStr for FactId {
             (Ok(stream), Ok(seq)) => Ok(Self { stream: StreamId(stream), seq: Seq(seq) }),
             _ => Err(Error::new(
                 ErrorKind::Query,
-                format!("{text:?} does not name a fact; a name looks like 1:120"),
+                format!("{text:?} is not the name of a fact; write one such as 1:120"),
             )),
         }
     }
 }
 
-/// Where a recorded fact is, its stream and its place there, and when the store took it.
+/// The position of a recorded fact: its stream, its number there, and when the store recorded it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Position {
     /// The stream of the writer that recorded it.
     pub stream: StreamId,
-    /// Its place in that stream.
+    /// The fact's number in that stream.
     pub seq: Seq,
-    /// When the store took it; never goes backwards within a stream.
+    /// When the store recorded the fact. Within a stream this time never goes backwards.
     pub recorded_at: UnixNanos,
 }
 
 impl Position {
-    /// The place of a fact of this name, which the store took at this instant.
+    /// The position of the fact with this name, which the store recorded at this time.
     pub const fn new(id: FactId, recorded_at: UnixNanos) -> Self {
         Self { stream: id.stream, seq: id.seq, recorded_at }
     }
@@ -108,12 +108,12 @@ impl Position {
     }
 }
 
-/// A fact that the store has taken, with its position.
+/// A recorded fact with its position.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Recorded<T> {
-    /// Where it is and when it was taken.
+    /// The position of the fact, and when it was recorded.
     pub position: Position,
-    /// What was recorded.
+    /// The recorded fact.
     pub fact: T,
 }

@@ -5,12 +5,12 @@ use std::fmt;
 /// Nanoseconds in a second.
 const NANOS: i64 = 1_000_000_000;
 
-/// Timestamps from here on (2000-01-01T00:00:00Z) are taken for times since the Unix epoch;
-/// smaller ones are most likely the seconds since a machine's start.
+/// Timestamps from here on (2000-01-01T00:00:00Z) count as times since the Unix epoch. Smaller ones are
+/// most likely seconds since a machine's start.
 pub(crate) const FIRST_EPOCH_NANOS: i64 = 946_684_800 * NANOS;
 
-/// The wall time that people mean, `at` in SQL: the one given on import if there is one, the
-/// timestamp if it is a time since the Unix epoch, else the time of recording. All in nanoseconds.
+/// The wall time of a fact, `at` in SQL: the time given on import if there is one; else the timestamp, if
+/// it is a time since the Unix epoch; else the time of recording. All in nanoseconds.
 pub(crate) fn wall_time(given: Option<i64>, timestamp: Option<i64>, recorded_at: Option<i64>) -> Option<i64> {
     given.or(timestamp.filter(|nanos| *nanos >= FIRST_EPOCH_NANOS)).or(recorded_at)
 }
@@ -22,7 +22,7 @@ pub(crate) fn wall_time(given: Option<i64>, timestamp: Option<i64>, recorded_at:
 pub struct UnixNanos(pub(crate) i64);
 
 impl UnixNanos {
-    /// This many nanoseconds after the Unix epoch.
+    /// Makes the time that is this number of nanoseconds after the Unix epoch.
     pub const fn new(nanos: i64) -> Self {
         Self(nanos)
     }
@@ -32,7 +32,7 @@ impl UnixNanos {
         self.0
     }
 
-    /// The machine's clock. A clock that is out of range counts as the nearest instant in range.
+    /// The machine's clock. A time out of range becomes the nearest time in range.
     pub(crate) fn now() -> Self {
         let since = |d: std::time::Duration| i64::try_from(d.as_nanos()).unwrap_or(i64::MAX);
         Self(match std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH) {
@@ -52,30 +52,29 @@ impl fmt::Display for UnixNanos {
     }
 }
 
-/// When something happened by the actor system's clock: float seconds since an origin that only
-/// the actor system knows.
+/// A time of the actor system's clock: float seconds since an origin that only the actor system knows.
 ///
-/// With Papyra's default clock the origin is the machine's start; it may go backwards from one
-/// run to the next, and it may be anything a float can be. It comes back bit for bit.
+/// With Papyra's default clock the origin is the machine's start. The time may go backwards from one run
+/// to the next, and it may be any float. The store returns it bit for bit.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Timestamp(f64);
 
 impl Timestamp {
-    /// A timestamp of so many seconds.
+    /// Makes a timestamp of this number of seconds.
     pub const fn from_seconds(seconds: f64) -> Self {
         Self(seconds)
     }
 
-    /// The seconds, as they were given.
+    /// The seconds, unchanged.
     pub const fn seconds(self) -> f64 {
         self.0
     }
 
-    /// The nearest nanosecond, if 64 bits hold it. `NaN`, the infinities and times beyond the
-    /// years 1677 and 2262 have none.
+    /// The nearest nanosecond, if it fits in 64 bits. `None` for `NaN`, the infinities and times outside
+    /// the years 1677 to 2262.
     pub fn to_nanos(self) -> Option<i64> {
-        // Whole seconds and fraction apart: each is exact, where one product would lose
-        // the last hundred nanoseconds of today's dates.
+        // Whole seconds and fraction are converted apart: each is exact, while one product would lose the
+        // last hundred nanoseconds of today's dates.
         let whole = self.0.floor();
         if !(-9.2e9..9.2e9).contains(&whole) {
             return None;
@@ -84,15 +83,15 @@ impl Timestamp {
         Some(whole as i64 * NANOS + fraction)
     }
 
-    /// The two columns that hold it: the nanosecond, and the float's bits where the nanosecond
-    /// does not lead back to it.
+    /// The two columns of a timestamp: the nanosecond, and the float's bits where the nanosecond does not
+    /// determine them.
     pub(crate) fn to_columns(self) -> (Option<i64>, Option<i64>) {
         let nanos = self.to_nanos();
         let exact = nanos.is_some_and(|n| Self::from_nanos(n) == self);
         (nanos, (!exact).then_some(self.0.to_bits() as i64))
     }
 
-    /// Back from [`Self::to_columns`].
+    /// Makes the timestamp from the columns of [`Self::to_columns`].
     pub(crate) fn from_columns(nanos: Option<i64>, bits: Option<i64>) -> Self {
         match (bits, nanos) {
             (Some(bits), _) => Self(f64::from_bits(bits as u64)),
@@ -106,7 +105,7 @@ impl Timestamp {
     }
 }
 
-/// Equal means the same bits: two `NaN`s of one pattern are equal, `0.0` and `-0.0` are not.
+/// Equal means equal bits: two `NaN`s with the same bits are equal, `0.0` and `-0.0` are not.
 impl PartialEq for Timestamp {
     fn eq(&self, other: &Self) -> bool {
         self.0.to_bits() == other.0.to_bits()

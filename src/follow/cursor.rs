@@ -1,4 +1,4 @@
-//! Positions: the name of one fact, what has been dealt with, and what is wanted.
+//! Positions: the name of one fact, the facts that were handled, and the facts that are requested.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -10,29 +10,29 @@ use crate::fact::{FactId, Recorded, Seq, StreamId};
 use crate::ledger::{CommitNumber, State, StoreId, StreamRange, read_commit};
 use crate::snapshot::Snapshot;
 
-/// A position in every stream: what has been dealt with.
+/// A position in every stream: the facts that were handled.
 ///
-/// Its text form is short, and for keeping: `1:120,2:77` is fact 120 of stream 1 and fact 77 of
-/// stream 2. Before that, and an `@`, stands of which store it is, and how far its ledger had come
-/// ([`After::sign`](super::After::sign)): a cursor of another store, or of a later state than an older
-/// copy of the store has, is refused instead of passing over facts. One that does not say so is
-/// taken for one of the store that it is given to.
+/// Its text form is short, and may be stored: `1:120,2:77` is fact 120 of stream 1 and fact 77 of stream
+/// 2. A signed cursor begins with the identity of its store and the state of the store's ledger, and an
+/// `@` ([`After::sign`](super::After::sign)). If such a cursor belongs to another store, or to a later
+/// state than an older copy has, it is refused, so that no facts are skipped. A cursor without a
+/// signature is accepted by every store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cursor {
     origin: Option<Origin>,
     passed: BTreeMap<StreamId, Seq>,
 }
 
-/// The store that a cursor is of, and the commit at which it was last moved.
+/// The store of a cursor, and the commit at which the cursor was last moved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Origin {
     store: StoreId,
     commit: CommitNumber,
-    /// The beginning of the commit's digest.
+    /// The first digits of the commit's digest.
     digest: String,
 }
 
-/// So many digits of a commit's digest are kept.
+/// The number of digits of a commit's digest that are kept.
 const DIGEST_DIGITS: usize = 12;
 
 impl Origin {
@@ -40,7 +40,7 @@ impl Origin {
         Self { store: state.store, commit: state.head.number, digest: abridged(&state.head.blake3) }
     }
 
-    /// The form of `text` before the `@`.
+    /// Parses the part of a text before the `@`.
     fn parse(text: &str) -> Option<Self> {
         let mut parts = text.trim().split('.');
         let store = StoreId::try_from(parts.next()?.to_owned()).ok()?;
@@ -50,27 +50,29 @@ impl Origin {
         (is_digest && parts.next().is_none()).then_some(Self { store, commit, digest })
     }
 
-    /// Whether a store has, or had, this commit; an error says why not.
+    /// Checks whether a store has, or had, this commit; the error says why not.
     fn check(&self, ledger: &Path, state: &State) -> Result<(), String> {
         let (own, number) = (state.store, self.commit);
         if self.store != own {
-            return Err(format!("it is of store {}, and this is store {own}", self.store));
+            return Err(format!("it belongs to store {}, but this is store {own}", self.store));
         }
         if number > state.head.number {
             let head = state.head.number;
             return Err(format!(
-                "it is of commit {number}, and the newest commit of the store is {head}: this is an older copy of the store"
+                "it belongs to commit {number}, but the newest commit of the store is {head}: this is an \
+                 older copy of the store"
             ));
         }
         let digest = if number == state.head.number {
             Some(state.head.blake3.clone())
         } else {
-            // One that cannot be read, or that a rebuilt ledger no longer has, proves nothing.
+            // A commit that cannot be read, or that a rebuilt ledger no longer has, proves nothing.
             read_commit(ledger, number).ok().flatten().map(|(_, digest)| digest)
         };
         match digest {
             Some(digest) if abridged(&digest) != self.digest => Err(format!(
-                "commit {number} of the store is another one than it was: this is an older copy of the store that has gone its own way, or its ledger was rebuilt"
+                "commit {number} of the store is another one than the cursor's: this is an older copy of the \
+                 store that was written to since, or its ledger was rebuilt"
             )),
             _ => Ok(()),
         }
@@ -89,55 +91,55 @@ impl fmt::Display for Origin {
 }
 
 impl Cursor {
-    /// The position before everything.
+    /// The position before all facts.
     pub fn start() -> Self {
         Self::default()
     }
 
-    /// Moves behind this fact.
+    /// Moves the cursor after this fact.
     pub fn advance<T>(&mut self, fact: &Recorded<T>) {
         self.pass(fact.position.stream, fact.position.seq);
     }
 
-    /// Moves behind a fact, unless it is behind it already.
+    /// Moves the cursor after a fact, unless it is after the fact already.
     pub(crate) fn pass(&mut self, stream: StreamId, seq: Seq) {
         let passed = self.passed.entry(stream).or_default();
         *passed = seq.max(*passed);
     }
 
-    /// Whether this fact has been dealt with.
+    /// Whether this fact was handled.
     pub(crate) fn has_passed(&self, id: FactId) -> bool {
         id.seq <= self.seq(id.stream)
     }
 
-    /// Whether it says of which store it is.
+    /// Whether the cursor names its store.
     pub fn is_signed(&self) -> bool {
         self.origin.is_some()
     }
 
-    /// Whether it is before everything.
+    /// Whether the cursor is before all facts.
     pub fn is_start(&self) -> bool {
         self.passed.values().all(|seq| seq.0 == 0)
     }
 
-    /// From now on it is of this store, at this state.
+    /// Makes this the store and the state of the cursor.
     pub(crate) fn sign(&mut self, state: &State) {
         self.origin = Some(Origin::of(state));
     }
 
-    /// The positions alone.
+    /// The cursor without its store.
     pub(crate) fn unsigned(self) -> Self {
         Self { origin: None, ..self }
     }
 
-    /// Refuses one that cannot be of the store that this snapshot is of: facts would be passed over that
-    /// nobody has dealt with.
+    /// Refuses a cursor that does not fit the store of this snapshot: facts would be skipped that were
+    /// not handled.
     pub(crate) fn check(&self, ledger: &Path, snapshot: &Snapshot) -> Result<()> {
         let refused = |why: String| {
             let cursor = Self { origin: None, passed: self.passed.clone() };
             let why = format!(
-                "the cursor {cursor} does not belong to this store: {why}; with it, facts would be passed over; \
-                 begin without a cursor, or with one of this store"
+                "the cursor {cursor} does not belong to this store: {why}; it would skip facts; begin \
+                 without a cursor, or with one of this store"
             );
             Err(Error::new(ErrorKind::Refused, why))
         };
@@ -157,14 +159,14 @@ impl Cursor {
                 return refused(if end.0 == 0 {
                     format!("it has no stream {stream}")
                 } else {
-                    format!("stream {stream} ends with fact {end}, and the cursor is at {seq}")
+                    format!("stream {stream} ends with fact {end}, but the cursor is at {seq}")
                 });
             }
         }
         Ok(())
     }
 
-    /// The last fact of a stream that has been dealt with.
+    /// The last fact of a stream that was handled.
     pub(crate) fn seq(&self, stream: StreamId) -> Seq {
         self.passed.get(&stream).copied().unwrap_or_default()
     }
@@ -187,8 +189,9 @@ impl FromStr for Cursor {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let wrong =
-            || Error::new(ErrorKind::Query, format!("{text:?} is not a cursor; one looks like 1:120,2:77"));
+        let wrong = || {
+            Error::new(ErrorKind::Query, format!("{text:?} is not a cursor; write one such as 1:120,2:77"))
+        };
         let (origin, positions) = match text.split_once('@') {
             Some((origin, positions)) => (Some(Origin::parse(origin).ok_or_else(wrong)?), positions),
             None => (None, text),
@@ -204,17 +207,17 @@ impl FromStr for Cursor {
     }
 }
 
-/// Which facts somebody asks for.
+/// The facts that a caller requests.
 #[derive(Clone, Debug)]
 pub(crate) enum Wanted {
-    /// Those behind a cursor.
+    /// All facts after a cursor.
     After(Cursor),
-    /// Those of these names.
+    /// The facts with these names.
     These(BTreeSet<FactId>),
 }
 
 impl Wanted {
-    /// Whether it is this one.
+    /// Whether this fact is requested.
     pub(crate) fn is(&self, id: FactId) -> bool {
         match self {
             Self::After(cursor) => !cursor.has_passed(id),
@@ -222,7 +225,7 @@ impl Wanted {
         }
     }
 
-    /// Whether all in this range of a stream are.
+    /// Whether all facts in this range of a stream are requested.
     pub(crate) fn are_all_of(&self, range: &StreamRange) -> bool {
         match self {
             Self::After(cursor) => range.first_seq > cursor.seq(range.stream),
@@ -230,7 +233,7 @@ impl Wanted {
         }
     }
 
-    /// Whether there may be one in this range of a stream.
+    /// Whether some facts in this range of a stream may be requested.
     pub(crate) fn may_be_in(&self, range: &StreamRange) -> bool {
         match self {
             Self::After(cursor) => range.last_seq > cursor.seq(range.stream),

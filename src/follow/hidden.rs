@@ -1,14 +1,14 @@
-//! Where facts are that were passed over, because retention does not keep them.
+//! The ranges of facts that were skipped because retention does not keep them.
 
 use crate::fact::{FactId, StreamId};
 use crate::ledger::StreamRange;
 
-/// Facts of one kind, in ranges in which all of that kind are hidden. Nothing is noted unless
-/// somebody wants to know.
+/// Ranges of facts of one kind in which all facts of the kind are hidden. Nothing is noted unless a
+/// caller needs it.
 #[derive(Debug)]
 pub(super) struct Hidden {
     ranges: Option<Vec<StreamRange>>,
-    /// A fact of this stream was hidden last, and none was kept since.
+    /// The last fact that was hidden belongs to this stream, and no fact was kept since.
     open: Option<StreamId>,
 }
 
@@ -22,7 +22,7 @@ impl Hidden {
         self.open = None;
     }
 
-    /// A fact that is not kept.
+    /// Notes a fact that is not kept.
     pub(super) fn hide(&mut self, id: FactId) {
         let Some(ranges) = &mut self.ranges else { return };
         match ranges.last_mut().filter(|_| self.open == Some(id.stream)) {
@@ -32,7 +32,7 @@ impl Hidden {
         self.open = Some(id.stream);
     }
 
-    /// What is hidden next does not follow what was hidden last: there may be a fact between that is kept.
+    /// Ends the current range: between it and the next hidden fact, a fact may be kept.
     pub(super) const fn end_range(&mut self) {
         self.open = None;
     }

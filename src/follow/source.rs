@@ -1,8 +1,8 @@
-//! Where facts are read from: segments, a row group at a time, and chunks of the tail.
+//! The sources of facts: segments, read by row groups, and chunks of the tail.
 //!
-//! Who follows a store asks for a little, often, and from the middle of what may be a large
-//! segment. So row groups that hold nothing of what is wanted are not read; of the others first the
-//! two columns that name the facts, and the rest only of the rows that are wanted.
+//! A reader that follows a store asks for few facts, often, and from the middle of a segment that may be
+//! large. So row groups without requested facts are not read. Of the others the two columns that name the
+//! facts are read first, and then the other columns of the requested rows only.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -27,13 +27,13 @@ use crate::segment::SegmentFile;
 
 pub(crate) type Found = Recorded<Fact<'static>>;
 
-/// Rows that become facts at once.
+/// Rows that are turned into facts at once.
 const BATCH_ROWS: usize = 1024;
 
-/// What is read, and of what store.
+/// The parameters of a read, and its store.
 pub(super) struct Reading {
     pub(super) root: PathBuf,
-    /// What retention keeps; none for everything.
+    /// The facts that retention keeps; `None` for all facts.
     pub(super) selection: Option<Selection>,
     pub(super) wanted: Wanted,
     pub(super) hidden: Hidden,
@@ -44,7 +44,7 @@ impl Reading {
     fn kept(&mut self, kind: Kind, batch: &RecordBatch) -> Result<Vec<Found>> {
         let dropped = self.selection.as_ref().map(|selection| selection.dropped(kind, batch)).transpose()?;
         let facts = columns::facts(kind, batch).ok_or_else(|| lacking(kind))?;
-        // What lies between these rows and those of another batch may be kept, and be read later.
+        // Facts between these rows and those of another batch may be kept, and be read later.
         self.hidden.end_range();
         let mut kept = Vec::with_capacity(facts.len());
         for (row, Recorded { position, fact }) in facts.into_iter().enumerate() {
@@ -61,17 +61,17 @@ impl Reading {
 }
 
 fn lacking(kind: Kind) -> Error {
-    Error::new(ErrorKind::Damaged, format!("rows of {kind} lack columns that belong there"))
+    Error::new(ErrorKind::Damaged, format!("rows of {kind} lack required columns"))
 }
 
-/// What has not become facts yet.
+/// The rows that have not become facts yet.
 pub(super) enum Rest {
     Segment(SegmentReader),
     Chunk(ChunkRows),
 }
 
 impl Rest {
-    /// The next facts, of which all may be dropped. `None` at the end.
+    /// The next facts; the list may be empty because all are dropped. `None` at the end.
     pub(super) fn read(&mut self, reading: &mut Reading) -> Result<Option<Vec<Found>>> {
         match self {
             Self::Segment(segment) => segment.read(reading),
@@ -80,7 +80,7 @@ impl Rest {
     }
 }
 
-/// Rows of a chunk that are wanted.
+/// The requested rows of a chunk.
 pub(super) struct ChunkRows {
     kind: Kind,
     rows: RecordBatch,
@@ -89,7 +89,7 @@ pub(super) struct ChunkRows {
 }
 
 impl ChunkRows {
-    /// `None` if there are none.
+    /// The requested rows; `None` if there are none.
     pub(super) fn of(kind: Kind, batch: &RecordBatch, wanted: &Wanted) -> Result<Option<Self>> {
         let positions: Vec<Position> = columns::positions(batch).ok_or_else(|| lacking(kind))?.collect();
         let mask: BooleanArray = positions.iter().map(|position| Some(wanted.is(position.id()))).collect();
@@ -99,7 +99,7 @@ impl ChunkRows {
             batch.clone()
         } else {
             filter_record_batch(batch, &mask)
-                .map_err(|error| Error::with_source(ErrorKind::Internal, "rows cannot be chosen", error))?
+                .map_err(|error| Error::with_source(ErrorKind::Internal, "rows cannot be selected", error))?
         };
         Ok(Some(Self { kind, rows, first, at: 0 }))
     }
@@ -119,15 +119,15 @@ impl ChunkRows {
     }
 }
 
-/// The rest of a segment.
+/// The remaining rows of a segment.
 pub(super) struct SegmentReader {
     kind: Kind,
     path: PathBuf,
     file: SegmentFile,
-    /// Not all of its rows are wanted.
+    /// Whether only some of its rows are requested.
     is_filtered: bool,
     facts: Facts,
-    /// Row groups that are not open yet, the first last.
+    /// Row groups that are not open yet, the first one last.
     groups: Vec<usize>,
     reader: Option<ParquetRecordBatchReader>,
 }
@@ -136,7 +136,8 @@ impl SegmentReader {
     pub(super) fn open(reading: &Reading, segment: &Segment) -> Result<Self> {
         let path = reading.root.join(&segment.path);
         let file = SegmentFile::open(&path, segment, PageIndexPolicy::Skip)?;
-        // By the ledger, which is checked, and not by the file: where all rows are wanted none is passed over.
+        // This uses the ledger, which is checked, and not the file: if all rows are requested, none is
+        // skipped.
         let is_filtered = !segment.streams.iter().all(|range| reading.wanted.are_all_of(range));
         let groups = file.metadata().row_groups().iter().enumerate().rev();
         let groups = groups.filter(|(_, group)| !is_filtered || may_have(group, segment, &reading.wanted));
@@ -169,8 +170,8 @@ impl SegmentReader {
 
 const NOT_ITS_FACTS: &str = "it has other facts than the ledger says";
 
-/// The facts that the ledger says a segment has. Pages have no checksums: a number that is wrong must
-/// not be taken for how far somebody has come.
+/// The facts of a segment, according to the ledger. Pages have no checksums: a wrong number must not
+/// become the position of a cursor.
 #[derive(Clone)]
 struct Facts {
     ranges: Vec<StreamRange>,
@@ -178,7 +179,7 @@ struct Facts {
 }
 
 impl Facts {
-    /// Whether the next rows hold such facts, in the order of their numbers.
+    /// Whether the next rows have such facts, in the order of their numbers.
     fn are_in(&mut self, rows: &RecordBatch) -> bool {
         columns::ids(rows).is_some_and(|mut ids| ids.all(|id| self.has(id)))
     }
@@ -190,7 +191,7 @@ impl Facts {
     }
 }
 
-/// Chooses the rows that are wanted by the two columns that name them.
+/// Selects the requested rows by the two columns that name the facts.
 fn filter(metadata: &ArrowReaderMetadata, wanted: Wanted, mut facts: Facts) -> RowFilter {
     let names = ProjectionMask::columns(metadata.parquet_schema(), ["stream", "seq"]);
     let predicate = ArrowPredicateFn::new(names, move |batch: RecordBatch| {
@@ -201,7 +202,7 @@ fn filter(metadata: &ArrowReaderMetadata, wanted: Wanted, mut facts: Facts) -> R
     RowFilter::new(vec![Box::new(predicate)])
 }
 
-/// Whether a row group may have a row that is wanted, by its statistics.
+/// Whether a row group may have a requested row, according to its statistics.
 fn may_have(group: &RowGroupMetaData, segment: &Segment, wanted: &Wanted) -> bool {
     let of = |name: &str| {
         let column = group.columns().iter().find(|column| column.column_path().string() == name)?;
@@ -225,7 +226,7 @@ fn may_have(group: &RowGroupMetaData, segment: &Segment, wanted: &Wanted) -> boo
     })
 }
 
-/// Facts in the store's order, of which one is next.
+/// Facts in the store's order, with the next one at the front.
 pub(super) struct Source {
     pub(super) next: Found,
     pub(super) facts: std::vec::IntoIter<Found>,

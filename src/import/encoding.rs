@@ -1,7 +1,8 @@
-//! What an input is written in: text as it is, or text that gzip or zstd has packed.
+//! The encoding of an input: plain text, or text compressed with gzip or zstd.
 //!
-//! An input is known by its first bytes, not by its name. What is neither text nor unpacked here is refused
-//! with its name and the command that makes text of it, before anything is done with it.
+//! The encoding is found from an input's first bytes, not from its name. An input that is neither text
+//! nor supported is refused before anything is done with it. The error has its name and the command that
+//! makes text of it.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::sync::Arc;
@@ -11,13 +12,14 @@ use flate2::bufread::GzDecoder;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// What is packed within what is packed is unpacked, but not for ever.
+/// The most layers of compression that are unpacked.
 const MOST_LAYERS: usize = 4;
-/// Facts never pack this well, with times and numbers in every line: it is made to fill a disk.
+/// The best ratio of compression: facts, with times and numbers in every line, never compress this well.
+/// Such an input was made to fill a disk.
 const MOST_TIMES: u64 = 5000;
-/// So much may be unpacked before that is looked at.
+/// The bytes that may be unpacked before the ratio is checked.
 const ANY_BYTES: u64 = 1 << 30;
-/// Where a tar archive has its mark.
+/// The place of the mark in a tar archive.
 const TAR_MARK: usize = 257;
 
 /// An input's encoding.
@@ -26,7 +28,7 @@ enum Encoding {
     Text,
     Gzip,
     Zstd,
-    /// Something else: what it is, and the command that makes text of `FILE`.
+    /// Another format: its name, and the command that makes text of `FILE`.
     Other(&'static str, &'static str),
 }
 
@@ -36,7 +38,7 @@ const ICONV_16: &str = "iconv -f UTF-16 -t UTF-8 FILE";
 const ICONV_32: &str = "iconv -f UTF-32 -t UTF-8 FILE";
 const NOT_LINES: &str = "";
 
-/// How inputs begin. Where one beginning is that of another, the longer one comes first.
+/// The first bytes of inputs. If one beginning is the prefix of another, the longer one comes first.
 const SIGNATURES: &[(&[u8], Encoding)] = &[
     (b"\x1f\x8b", Gzip),
     (b"\x28\xb5\x2f\xfd", Zstd),
@@ -67,7 +69,7 @@ const SIGNATURES: &[(&[u8], Encoding)] = &[
 const TAR: Encoding = Other("a tar archive", "tar -xOf FILE");
 
 impl Encoding {
-    /// That of what begins with these bytes; `None` if more of them are needed.
+    /// The encoding of an input with these first bytes; `None` if more bytes are needed.
     fn of(begin: &[u8], is_all: bool) -> Option<Self> {
         let is_skippable = |magic: &[u8]| matches!(magic, [0x50..=0x5f, rest @ ..] if b"\x2a\x4d\x18".starts_with(rest) || rest.starts_with(b"\x2a\x4d\x18"));
         let undecided = |magic: &&[u8]| begin.len() < magic.len() && magic.starts_with(begin);
@@ -75,7 +77,7 @@ impl Encoding {
         if !is_all && (begin.is_empty() || magics.any(|magic| undecided(&magic))) {
             return None;
         }
-        // A file that zstd wrote in parallel begins with a frame that says nothing.
+        // A file that zstd wrote in parallel begins with a frame that holds no data.
         if begin.len() >= 4 && is_skippable(begin) {
             return Some(Zstd);
         }
@@ -86,7 +88,7 @@ impl Encoding {
         if let Some((_, encoding)) = known {
             return Some(*encoding);
         }
-        // An archive begins with a file's name; a line of text ends at some time.
+        // An archive begins with a file's name, while a line of text ends after some bytes.
         match begin.get(TAR_MARK..TAR_MARK + 5) {
             Some(b"ustar") => Some(TAR),
             None if !is_all && is_archive(begin) => None,
@@ -95,29 +97,29 @@ impl Encoding {
     }
 }
 
-/// Whether this may be a file's name, and the zeros that fill its place.
+/// Whether this may be a file's name, padded with zeros.
 fn is_archive(begin: &[u8]) -> bool {
     let end = begin.iter().position(|byte| *byte == 0);
     end.is_some_and(|end| end > 0 && begin.iter().take(end).all(|byte| !byte.is_ascii_control()))
 }
 
-/// The text of an input, unpacked where it is packed. For people it has this name.
+/// The text of an input, unpacked if it is packed. `name` is for messages.
 ///
-/// No more is read than is needed to know it: what is written live comes as it is written.
+/// It reads only as many bytes as it needs to find the encoding: live input is passed on as it arrives.
 ///
 /// # Errors
-/// [`ErrorKind::Refused`] for what is no text, and those of reading.
+/// [`ErrorKind::Refused`] if the input is not text, and the errors of reading.
 pub fn text<'a>(input: impl Read + Send + 'a, name: &str) -> Result<Box<dyn Read + Send + 'a>> {
     unpack(input, name).map(|(text, _)| text)
 }
 
-/// Reads a packed input to its end: only there its checksum says whether what it unpacks to is right. Of text as it
-/// is nothing is read but its beginning.
+/// Reads a packed input to its end, where its checksum shows whether the unpacked bytes are right. Of
+/// plain text it reads only the beginning.
 ///
-/// An input that is torn off is not refused, nor is one that cannot be read: its whole lines are imported.
+/// An input that is torn off, or that cannot be read, is not refused: its whole lines are imported.
 ///
 /// # Errors
-/// [`ErrorKind::Io`] for what is damaged.
+/// [`ErrorKind::Io`] if the input is damaged.
 pub fn confirm(input: impl Read + Send, name: &str) -> Result<()> {
     let Ok((mut text, is_packed)) = unpack(input, name) else { return Ok(()) };
     if !is_packed {
@@ -125,7 +127,7 @@ pub fn confirm(input: impl Read + Send, name: &str) -> Result<()> {
     }
     match io::copy(&mut text, &mut io::sink()) {
         Err(error) if is_damage(&error) => {
-            let attempt = format!("cannot unpack {name}, and nothing of it was imported");
+            let attempt = format!("cannot unpack {name}: nothing of it was imported");
             Err(Error::with_source(ErrorKind::Io, attempt, error))
         }
         _ => Ok(()),
@@ -152,12 +154,13 @@ fn unpack<'a>(input: impl Read + Send + 'a, name: &str) -> Result<(Box<dyn Read 
     Err(Error::new(ErrorKind::Refused, why))
 }
 
-/// Whether what was read before is sound: the input ended too early, or the operating system gives no more of it.
+/// Whether the bytes that were read before are sound: the input ended too early, or the operating system
+/// could not read more of it.
 pub(crate) fn is_torn(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::UnexpectedEof || error.raw_os_error().is_some()
 }
 
-/// Whether a packed input is not what was packed, so that what was unpacked before may be wrong, too.
+/// Whether a packed input is damaged, so that the bytes that were unpacked before may be wrong, too.
 pub fn is_damage(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::InvalidData
 }
@@ -168,16 +171,15 @@ fn cannot_read(name: &str, error: io::Error) -> Error {
 
 fn refused(name: &str, what: &str, command: &str) -> Error {
     let remedy = match command {
-        NOT_LINES => "what is imported are JSON lines".to_owned(),
+        NOT_LINES => "an import reads JSON lines".to_owned(),
         command if name == "-" => {
             let command = command.replace(" FILE", "");
-            format!("put the command between that makes text of it: … | {command} | ostracon import STORE -")
+            format!(
+                "pipe it through the command that makes text of it: … | {command} | ostracon import STORE -"
+            )
         }
         command => {
-            format!(
-                "import the text that it holds: {} | ostracon import STORE -",
-                command.replace("FILE", name)
-            )
+            format!("import the text in it: {} | ostracon import STORE -", command.replace("FILE", name))
         }
     };
     Error::new(
@@ -186,7 +188,7 @@ fn refused(name: &str, what: &str, command: &str) -> Error {
     )
 }
 
-/// Reads as many bytes as are needed to know an input.
+/// Reads as many bytes as are needed to find the encoding.
 fn sniff(input: &mut impl Read) -> io::Result<(Encoding, Vec<u8>)> {
     let mut begin = Vec::new();
     let mut room = [0; 512];
@@ -203,12 +205,12 @@ fn sniff(input: &mut impl Read) -> io::Result<(Encoding, Vec<u8>)> {
     }
 }
 
-/// The members of a gzip file, one after the other. Zeros after a member fill up a block of a tape, or a file that
-/// was given its size beforehand.
+/// The members of a gzip file, one after another. Zeros after a member fill a block of a tape, or a file
+/// whose size was set before it was written.
 struct Members<R>(Option<GzDecoder<R>>);
 
 impl<R: BufRead> Members<R> {
-    /// Goes on to the next member. `false` at the end.
+    /// Moves to the next member. Returns `false` at the end.
     fn next(&mut self) -> io::Result<bool> {
         let Some(decoder) = &mut self.0 else { return Ok(false) };
         let input = decoder.get_mut();
@@ -242,7 +244,7 @@ impl<R: BufRead> Read for Members<R> {
                     }
                 }
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => {
-                    // Nothing after it is taken for a member.
+                    // No bytes after this are read as a member.
                     self.0 = None;
                     return Err(error);
                 }
@@ -253,15 +255,15 @@ impl<R: BufRead> Read for Members<R> {
     }
 }
 
-/// What was read of a packed input.
+/// The result of reading a packed input.
 #[derive(Default)]
 struct Packed {
     bytes: AtomicU64,
-    /// It could not be read on: what follows is no damage.
+    /// The input could not be read further: an error after this is not damage.
     failed: AtomicBool,
 }
 
-/// What is read, and how much that was.
+/// A reader that counts the bytes that were read.
 struct Counted<R> {
     input: R,
     packed: Arc<Packed>,
@@ -279,7 +281,7 @@ impl<R: Read> Read for Counted<R> {
     }
 }
 
-/// Text that was packed, unless it is more than anything real unpacks to.
+/// The unpacked text of a packed input; an error if it is larger than real data can be.
 struct Unpacked<R> {
     input: R,
     bytes: u64,
@@ -287,8 +289,8 @@ struct Unpacked<R> {
 }
 
 impl<R> Unpacked<R> {
-    /// What the unpacking found wrong is [damage](is_damage).
-    fn told(&self, error: io::Error) -> io::Error {
+    /// Marks an error of unpacking as [damage](is_damage), if it is damage.
+    fn classify(&self, error: io::Error) -> io::Error {
         let is_below =
             self.packed.failed.load(Ordering::Relaxed) || error.kind() == io::ErrorKind::Interrupted;
         if is_below || is_torn(&error) { error } else { io::Error::new(io::ErrorKind::InvalidData, error) }
@@ -297,11 +299,11 @@ impl<R> Unpacked<R> {
 
 impl<R: Read> Read for Unpacked<R> {
     fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
-        let read = self.input.read(room).map_err(|error| self.told(error))?;
+        let read = self.input.read(room).map_err(|error| self.classify(error))?;
         self.bytes += read as u64;
         let packed = self.packed.bytes.load(Ordering::Relaxed).max(1);
         if self.bytes > ANY_BYTES && self.bytes / packed > MOST_TIMES {
-            let why = format!("it unpacks to more than {MOST_TIMES} times its size: it holds no facts");
+            let why = format!("it unpacks to more than {MOST_TIMES} times its size: it has no facts");
             return Err(io::Error::new(io::ErrorKind::InvalidData, why));
         }
         Ok(read)
@@ -359,7 +361,8 @@ mod tests {
         for (input, what) in [
             (
                 b"BZh91AY&SY".as_slice(),
-                "this is bzip2, not text in UTF-8; import the text that it holds: bzcat facts.log | ostracon import STORE -",
+                "this is bzip2, not text in UTF-8; import the text in it: bzcat facts.log | ostracon import \
+                 STORE -",
             ),
             (b"\xfd7zXZ\0\0", "this is xz"),
             (b"PK\x03\x04", "this is zip"),
@@ -367,7 +370,7 @@ mod tests {
             (b"\xff\xfe", "this is UTF-16"),
             (b"\xff\xfe\0\0{\0\0\0", "this is UTF-32"),
             (&wide, "iconv -f UTF-16LE -t UTF-8 facts.log"),
-            (b"PAR1", "this is Parquet, not text in UTF-8; what is imported are JSON lines"),
+            (b"PAR1", "this is Parquet, not text in UTF-8; an import reads JSON lines"),
             (&tar, "tar -xOf facts.log"),
             (&gzip(&tar), "this is a tar archive"),
         ] {

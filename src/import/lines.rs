@@ -1,18 +1,18 @@
-//! Cutting an input into parts of whole lines.
+//! Cuts an input into parts of whole lines.
 
 use std::io::{self, Read};
 
 use super::encoding::is_torn;
 use crate::fact::MAX_LINE_BYTES;
 
-/// How much text is parsed, written and committed at once.
+/// The bytes of text that are parsed, written and committed at once.
 const PART_BYTES: usize = 64 << 20;
 const READ_BYTES: usize = 1 << 20;
 
 /// An input, as far as it can be read.
 ///
-/// An input that was torn off is read to where it ends, and its whole lines are imported. What is packed wrongly is
-/// not trusted: what was read with the error is not used.
+/// An input that was torn off is read to its end, and its whole lines are imported. A damaged packed
+/// input is not trusted: the bytes that were read together with the error are not used.
 pub(super) struct Source<R> {
     input: R,
     ended: bool,
@@ -24,7 +24,7 @@ impl<R: Read> Source<R> {
         Self { input, ended: false, failure: None }
     }
 
-    /// Reads some more. `false` at the end, also where that is one that [`Self::failure`] tells of.
+    /// Reads more bytes. Returns `false` at the end, or after an error, which [`Self::failure`] returns.
     pub(super) fn fill(&mut self, text: &mut Vec<u8>) -> bool {
         if self.ended {
             return false;
@@ -42,7 +42,7 @@ impl<R: Read> Source<R> {
         text.len() > before
     }
 
-    /// Why nothing more can be read, if that is not the end of the input.
+    /// The reason why the input cannot be read further, if that is not its end.
     pub(super) const fn failure(&mut self) -> Option<io::Error> {
         self.failure.take()
     }
@@ -51,7 +51,7 @@ impl<R: Read> Source<R> {
 /// Reads whole lines, a part at a time.
 pub(super) struct Lines<R> {
     source: Source<R>,
-    /// Read, but not part of a part yet: the beginning of a line.
+    /// Bytes that were read but are in no part yet: the beginning of a line.
     carry: Vec<u8>,
     ended: bool,
 }
@@ -62,21 +62,21 @@ pub(super) enum Part {
     Lines(Vec<u8>),
     /// The last line, without a line break.
     Unfinished(Vec<u8>),
-    /// The beginning of a line that is too long. The rest is to be read with [`Lines::rest_of_line`].
+    /// The beginning of a line that is too long. [`Lines::rest_of_line`] reads the rest.
     TooLong(Vec<u8>),
-    /// Nothing is left.
+    /// The end of the input.
     End,
 }
 
 impl<R: Read> Lines<R> {
-    /// Goes on with an input of which this much was read.
+    /// Continues an input of which these bytes were read already.
     pub(super) const fn new(source: Source<R>, read: Vec<u8>) -> Self {
         Self { source, carry: read, ended: false }
     }
 
     pub(super) fn next(&mut self) -> io::Result<Part> {
         let mut text = std::mem::take(&mut self.carry);
-        // No line break lies before here.
+        // There is no line break before this place.
         let mut searched = 0;
         loop {
             if (text.len() >= PART_BYTES || self.ended)
@@ -86,7 +86,7 @@ impl<R: Read> Lines<R> {
                 return Ok(Part::Lines(text));
             }
             if self.ended {
-                // The line at which the input failed may not be whole.
+                // The line at which reading failed may be incomplete.
                 if let Some(failure) = self.source.failure() {
                     return Err(failure);
                 }
@@ -122,14 +122,14 @@ impl<R: Read> Lines<R> {
     }
 }
 
-/// Cuts whole lines into about so many pieces of whole lines, for parsing in parallel.
+/// Cuts whole lines into about `pieces` pieces of whole lines, for parsing in parallel.
 pub(super) fn cut(text: &[u8], pieces: usize) -> Vec<&[u8]> {
     let target = text.len().div_ceil(pieces.max(1)).max(1);
     let mut cut = Vec::new();
     let mut rest = text;
     while rest.len() > target {
-        let (_, behind) = rest.split_at(target - 1);
-        let Some(end) = memchr::memchr(b'\n', behind).map(|at| at + target) else { break };
+        let (_, tail) = rest.split_at(target - 1);
+        let Some(end) = memchr::memchr(b'\n', tail).map(|at| at + target) else { break };
         let (piece, remaining) = rest.split_at(end);
         cut.push(piece);
         rest = remaining;

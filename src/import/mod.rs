@@ -1,11 +1,11 @@
-//! Import: many facts at once, from text of one JSON line each.
+//! Import: adds many facts at once, from text with one JSON line for each fact.
 //!
-//! An import has a stream of its own and no journal: its facts are in the file that they come
-//! from until they are committed. It goes part by part ([`lines`]): the lines of a part are
-//! parsed in parallel, numbered, and written as segments while the next part is parsed; each part
-//! is one commit. So after a crash the store holds a prefix of the file. Every commit says how far
-//! into the file it reaches, and by which content that file is known ([`resume`]): importing it
-//! again goes on from there. What gzip or zstd has packed is unpacked on the way ([`encoding`]).
+//! An import has a stream of its own and no journal: its facts stay in the input until they are
+//! committed. It works part by part ([`lines`]): the lines of a part are parsed in parallel, numbered,
+//! and written as segments while the next part is parsed. Each part is one commit. So after a crash the
+//! store holds a prefix of the input. Every commit says how far into the input it reaches, and which
+//! content identifies the input ([`resume`]): a repeated import continues from there. An input that is
+//! packed with gzip or zstd is unpacked on the way ([`encoding`]).
 
 pub(crate) mod encoding;
 mod lines;
@@ -28,7 +28,7 @@ pub use redis::RedisStreams;
 pub(crate) use redis::import_redis;
 pub use rotated::{rotated_files, unknown_rotated_files, without_packing};
 
-/// How a file is imported.
+/// The options of an import.
 #[derive(Default)]
 #[must_use]
 pub struct Import<'a> {
@@ -41,20 +41,20 @@ pub struct Import<'a> {
     entries: Option<Entries>,
 }
 
-/// The lines of an input that are entries of something else, each with a name of its own there.
+/// The lines of an input that are named entries of another source.
 struct Entries {
-    /// Which they are, after which.
+    /// The entries that the lines are, and the one before them.
     range: EntryRange,
-    /// They may have been imported before, and are imported all the same.
+    /// The entries may have been imported before, and are imported all the same.
     again: bool,
-    /// The name of each line.
+    /// The name of each line's entry.
     names: Vec<EntryId>,
-    /// Lines before these.
+    /// The number of lines before these.
     before: u64,
 }
 
 impl Entries {
-    /// The name of the line of this number, from 1.
+    /// The entry's name of the line with this number, from 1.
     fn name(&self, line: u64) -> EntryId {
         let at = usize::try_from(line).ok().and_then(|line| line.checked_sub(1));
         at.and_then(|at| self.names.get(at)).copied().unwrap_or(self.range.last)
@@ -68,74 +68,74 @@ type OnProgress<'a> = Box<dyn FnMut(&ImportReport) + 'a>;
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Reject<'a> {
-    /// Its number in the file, from 1.
+    /// The line's number in the input, from 1.
     pub line: u64,
-    /// Why.
+    /// The reason why the line was not imported.
     pub reason: &'a str,
 }
 
-/// What an import did.
+/// The result of an import.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ImportReport {
-    /// Lines read, sound and malformed ones, without those of an earlier import.
+    /// Lines that this import read, sound and malformed ones, without those of an earlier import.
     pub lines: u64,
-    /// Bytes read, with those of an earlier import.
+    /// Bytes of the input that were read, including those of an earlier import.
     pub bytes: u64,
     /// Facts committed, of each kind in the order of [`Kind::ALL`].
     pub facts: [u64; 3],
-    /// Lines that are no facts.
+    /// Lines that are not facts.
     pub rejected: u64,
-    /// Facts with a value that no column holds: the column has the nearest one, `extra` the exact one.
+    /// Facts with a value that no column holds exactly; the exact value is in `extra`.
     pub inexact: u64,
-    /// Lines at the file's beginning that an earlier import had taken.
+    /// Lines at the input's beginning that an earlier import had imported.
     pub resumed_after: u64,
 }
 
 impl ImportReport {
-    /// Facts of all kinds.
+    /// The number of committed facts of all kinds.
     pub fn total(&self) -> u64 {
         self.facts.iter().sum()
     }
 
-    /// Facts of one kind.
+    /// The number of committed facts of one kind.
     pub fn of(&self, kind: Kind) -> u64 {
         self.facts.get(kind.index()).copied().unwrap_or_default()
     }
 }
 
 impl<'a> Import<'a> {
-    /// An import of something with this name; the name is for people, in the ledger.
+    /// Options for an import with this name. The name is written to the ledger, for people.
     pub fn named(name: impl Into<String>) -> Self {
         Self { name: name.into(), ..Self::default() }
     }
 
-    /// The actor system's clock started at this instant: `at` is that plus the timestamp, where this
-    /// is no date of its own (from 2000 on).
+    /// Sets the time at which the actor system's clock started. The column `at` becomes this time plus
+    /// the timestamp, unless the timestamp is a date itself (from 2000 on).
     pub const fn epoch(mut self, epoch: UnixNanos) -> Self {
         self.epoch = Some(epoch);
         self
     }
 
-    /// Imports everything, also what an earlier import has taken.
+    /// Sets whether to import everything, also lines that an earlier import has imported.
     pub const fn again(mut self, again: bool) -> Self {
         self.again = again;
         self
     }
 
-    /// Keeps malformed lines aside, byte for byte.
+    /// Writes malformed lines to `rejects`, byte for byte.
     pub fn rejects(mut self, rejects: &'a mut dyn Write) -> Self {
         self.rejects = Some(rejects);
         self
     }
 
-    /// Called for every malformed line, in order.
+    /// Calls this for every malformed line, in order.
     pub fn on_reject(mut self, call: impl FnMut(&Reject<'_>) + 'a) -> Self {
         self.on_reject = Some(Box::new(call));
         self
     }
 
-    /// Called now and then with what has been read so far.
+    /// Calls this from time to time with the progress so far.
     pub fn on_progress(mut self, call: impl FnMut(&ImportReport) + 'a) -> Self {
         self.on_progress = Some(Box::new(call));
         self
@@ -166,7 +166,7 @@ impl<'a> Import<'a> {
     }
 }
 
-/// Imports facts, one JSON line each, into a store that is open for writing.
+/// Imports facts from JSON lines into a store that is open for writing.
 pub(crate) fn import(
     context: &Context,
     input: impl Read + Send,
@@ -176,16 +176,16 @@ pub(crate) fn import(
     parts::run(context, text, &mut import)
 }
 
-/// Counts facts with values that no column holds, and says so.
+/// Counts and logs facts with values that no column holds.
 fn count_inexact(context: &Context, input: &str, facts: u64) {
     count(&context.metrics.inexact, facts);
     tracing::warn!(
         input,
         facts,
-        "no column holds a value of some facts: the column has the nearest one, `extra` the exact one"
+        "no column holds a value of some facts exactly: the column has the nearest one, `extra` the exact one"
     );
 }
 
 fn not_kept(error: std::io::Error) -> Error {
-    Error::with_source(ErrorKind::Io, "cannot keep a malformed line aside", error)
+    Error::with_source(ErrorKind::Io, "cannot write a malformed line to the rejects", error)
 }

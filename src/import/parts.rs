@@ -1,5 +1,5 @@
-//! The import's work: parse a part in parallel, write it beside the parsing of the next, commit
-//! in order.
+//! The steps of an import: parses a part in parallel, writes it while the next one is parsed, and commits
+//! parts in order.
 
 use std::collections::VecDeque;
 use std::io::Read;
@@ -23,9 +23,10 @@ use crate::metrics::count;
 use crate::segment::{self, ImportPart, Origin};
 use crate::takeover;
 
-/// How many parts are written at the same time, and how many more may wait.
+/// The number of parts that are written in parallel, and of parts that may wait in addition.
 const WRITERS: usize = 2;
-/// A longer line is not passed over to its end: it may have none, or come out of an archive that was made so.
+/// The most bytes of a line that are skipped. A longer line may have no end, or come from a malicious
+/// archive.
 const MOST_LINE_BYTES: u64 = 1 << 30;
 
 /// Imports an input, part by part.
@@ -36,7 +37,7 @@ pub(super) fn run(
 ) -> Result<ImportReport> {
     let mut source = Source::new(input);
     let read = resume::read_beginning(&mut source);
-    // Of now: a pipe may have taken its time.
+    // The current state: a pipe may have taken a long time.
     let state = context.ledger.refresh()?;
     let Begin { mut progress, read, resumed_after, first_look } =
         resume::begin(&mut source, read, &state, import)?;
@@ -75,7 +76,7 @@ pub(super) fn run(
                 let rejected = parsed.iter().map(|piece| piece.rejects.len() as u64).sum();
                 let count: u64 = parsed.iter().map(|piece| piece.lines).sum();
                 let mut line = progress.lines;
-                // What is kept aside is safe before the commit that goes past it.
+                // Rejected lines are safe before the commit that goes past them.
                 for piece in &parsed {
                     for (at, reason, text) in &piece.rejects {
                         import.reject(line + at + 1, reason, text)?;
@@ -83,7 +84,7 @@ pub(super) fn run(
                     line += piece.lines;
                 }
                 import.flush_rejects()?;
-                // A line that was cut off is looked at again when the file has grown.
+                // A line that was cut off is read again when the file has grown.
                 if finished || rejected == 0 {
                     progress.add(&text, count, rejected);
                 }
@@ -108,7 +109,7 @@ pub(super) fn run(
         })();
         match result {
             Ok(failure) => committer.finish().and(failure.map_or(Ok(()), Err)),
-            // What is being written is not committed: it would not follow what was.
+            // Parts that are still being written are not committed: an earlier part is missing.
             Err(error) => Err(error),
         }
     })?;
@@ -118,24 +119,24 @@ pub(super) fn run(
     Ok(report)
 }
 
-/// Why an input is imported up to this line only.
+/// The error of an input that was imported up to this line only.
 fn cannot_read(name: &str, lines: u64, error: std::io::Error) -> Error {
     let reached = match lines {
         0 => format!("cannot read {name}"),
         lines if encoding::is_damage(&error) => format!(
-            "cannot read {name} after line {lines}; what is before it was imported, and may be wrong: what it was \
-             packed from does not come out"
+            "cannot read {name} after line {lines}; the lines before were imported, and may be wrong, \
+             because the packed input is damaged"
         ),
         lines => format!(
-            "cannot read {name} after line {lines}; what is before it was imported, and importing the whole \
-             input brings the rest"
+            "cannot read {name} after line {lines}; the lines before were imported, and importing the whole \
+             input adds the rest"
         ),
     };
     Error::with_source(ErrorKind::Io, reached, error)
 }
 
-/// Passes over a line that is too long, without keeping it in memory. Gives what kept it from finding the line's
-/// end.
+/// Skips a line that is too long, without keeping it in memory. Returns the error that kept it from
+/// finding the line's end.
 fn skip_line(
     lines: &mut Lines<impl Read>,
     begun: Vec<u8>,
@@ -157,7 +158,7 @@ fn skip_line(
             break;
         }
         if progress.bytes - begins > MOST_LINE_BYTES {
-            let why = "its next line goes on for more than a GiB: these are no facts";
+            let why = "its next line is longer than one GiB: it is not a line with a fact";
             return Ok(Some(cannot_read(&import.name, progress.lines, std::io::Error::other(why))));
         }
         more = match lines.rest_of_line() {
@@ -179,7 +180,7 @@ struct Parsed {
     lines: u64,
     /// Facts with values that no column holds.
     inexact: u64,
-    /// Line within the piece, from 0; reason; text.
+    /// The line within the piece, from 0; the reason; the text.
     rejects: Vec<(u64, String, Vec<u8>)>,
 }
 
@@ -199,7 +200,7 @@ fn parse(text: &[u8], numbering: &Numbering, epoch: Option<UnixNanos>) -> Result
 }
 
 fn panicked(what: &str) -> Error {
-    Error::new(ErrorKind::Internal, format!("{what} the import's lines failed within"))
+    Error::new(ErrorKind::Internal, format!("{what} the lines of the import failed: a thread panicked"))
 }
 
 fn parse_piece(text: &[u8], recorded_at: UnixNanos, epoch: Option<UnixNanos>) -> Parsed {
@@ -208,11 +209,11 @@ fn parse_piece(text: &[u8], recorded_at: UnixNanos, epoch: Option<UnixNanos>) ->
     let mut parser = LineParser::default();
     let mut rest = text;
     while !rest.is_empty() {
-        let (line, behind) = match memchr::memchr(b'\n', rest) {
+        let (line, after) = match memchr::memchr(b'\n', rest) {
             Some(end) => (rest.get(..end).unwrap_or_default(), rest.get(end + 1..).unwrap_or_default()),
             None => (rest, &[][..]),
         };
-        rest = behind;
+        rest = after;
         let number = parsed.lines;
         parsed.lines += 1;
         if is_blank(line) {
@@ -233,13 +234,13 @@ fn parse_piece(text: &[u8], recorded_at: UnixNanos, epoch: Option<UnixNanos>) ->
     parsed
 }
 
-/// The wall time of a fact whose clock started at this instant; none where the timestamp is a date.
+/// The wall time of a fact whose clock started at this time; `None` if the timestamp is a date.
 fn clock_time(epoch: UnixNanos, fact: &Fact<'_>) -> Option<UnixNanos> {
     let since = fact.timestamp().to_nanos().filter(|since| *since < FIRST_EPOCH_NANOS)?;
     epoch.get().checked_add(since).map(UnixNanos::new)
 }
 
-/// Gives an import's facts their places in a stream of its own.
+/// Gives the facts of an import their places in a stream of its own.
 struct Numbering {
     claim: Claim,
     next: Seq,
@@ -258,11 +259,11 @@ impl Numbering {
             &context.metrics.replayed,
         )?;
         for sealed in &opened.sealed {
-            flush::flush_left(context, sealed)?;
+            flush::flush_taken_over(context, sealed)?;
         }
         Ok(Self {
             next: opened.last.next(),
-            // One of its own: by it an import's facts are told from others of the same numbers.
+            // A time of its own: it distinguishes the facts of an import from others with equal numbers.
             recorded_at: context.now().max(UnixNanos::new(opened.last_recorded_at.get().saturating_add(1))),
             claim: opened.claim,
         })
@@ -272,7 +273,7 @@ impl Numbering {
         self.claim.stream
     }
 
-    /// What is to be written and committed for a part; nothing if it has no facts.
+    /// The segments and the commit of a part to be written; `None` if the part has no facts.
     fn job(&mut self, parsed: Vec<Parsed>, report: &mut ImportReport, part: ImportPart) -> Option<Job> {
         let mut rows = [Vec::new(), Vec::new(), Vec::new()];
         let first_seq = self.next;
@@ -302,23 +303,24 @@ struct Job {
     recorded_at: UnixNanos,
 }
 
-/// A part that was written, or why not.
+/// A part that was written, or the error.
 type Written = Result<Action>;
 
-/// What the ledger should say when a part is committed.
+/// The import marks that the ledger should have when a part is committed.
 enum Expected {
     Anything,
-    /// That the input was imported up to here; and before the first commit, all that it said when this import began.
+    /// The input is imported up to here. Before the first commit: the ledger has the marks of the
+    /// import's beginning.
     Input {
         known: Option<u64>,
         first_look: Option<FirstLook>,
     },
-    /// That of the source entries were imported up to this one.
+    /// The entries of the source are imported up to this one.
     Entry(Option<EntryId>),
 }
 
 impl Expected {
-    /// Whether the ledger says something else: another import of the same has been at work.
+    /// Whether the ledger has other marks: another import of this input was at work.
     fn differs(&self, state: &State, mark: &ImportMark) -> bool {
         match self {
             Self::Anything => false,
@@ -330,7 +332,7 @@ impl Expected {
         }
     }
 
-    /// After a part was committed.
+    /// Updates the expectation after a part was committed.
     fn advance(&mut self, mark: &ImportMark) {
         match self {
             Self::Anything => {}
@@ -340,7 +342,7 @@ impl Expected {
     }
 }
 
-/// Writes parts beside each other, and commits them one after the other.
+/// Writes parts in parallel, and commits them one after another.
 struct Committer<'scope, 'env> {
     context: &'env Context,
     scope: &'scope Scope<'scope, 'env>,
@@ -367,7 +369,7 @@ impl<'scope, 'env> Committer<'scope, 'env> {
         let context = self.context;
         self.scope.spawn(move || {
             let written = catch_unwind(AssertUnwindSafe(|| write(context, job)));
-            // If nobody receives any more, the import has failed already.
+            // If the receiver is gone, the import has failed already.
             let _ = sender.send(written.unwrap_or_else(|_| Err(panicked("writing"))));
         });
         self.writing.push_back(receiver);
@@ -381,15 +383,17 @@ impl<'scope, 'env> Committer<'scope, 'env> {
         let (stream, before) = (self.stream, Seq(range.first_seq.0 - 1));
         self.context.ledger.commit(|state| {
             if self.expected.differs(state, mark) {
-                let why = "another import of the same input is under way, or was since this one began; \
-                           run it again: it goes on from where the other has come";
+                let why = "another import of this input is under way, or has committed since this one began; \
+                           run the import again: it continues after the other one";
                 return Err(Error::new(ErrorKind::Contended, why));
             }
             if state.committed(stream) == before {
                 return Ok(Some(action.clone()));
             }
-            let why =
-                format!("another process has written to stream {stream}, which this one holds the lock of: the locks of the file system do not work");
+            let why = format!(
+                "another process has written to stream {stream}, although this process holds its lock: the \
+                 locks of the file system do not work"
+            );
             Err(Error::new(ErrorKind::Contended, why))
         })?;
         segment::confirm(&self.context.disk, &self.context.root, add);

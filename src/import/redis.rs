@@ -1,11 +1,11 @@
-//! The streams of Papyra's Redis backend.
+//! Imports the streams of Papyra's Redis backend.
 //!
-//! They are read and left as they are. Each has its entries' facts in the field `data`, as the lines
-//! that Papyra's JSON backend writes.
+//! The streams are read, not changed. Each has the facts of its entries in the field `data`, as lines of
+//! Papyra's JSON backend.
 //!
-//! A stream is trimmed at its beginning, so it is not known again by its content, as a file is. Entries
-//! come in batches, each of which is one commit, whose mark names the last of them: a run takes what
-//! has come since.
+//! A stream is trimmed at its beginning, so its content cannot identify it, as for a file. Entries are
+//! read in batches. Each batch is one commit, whose mark names the batch's last entry: the next run reads
+//! only newer entries.
 
 use std::time::Duration;
 
@@ -17,18 +17,18 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Kind, LineError, MAX_LINE_BYTES};
 use crate::ledger::{EntryId, EntryRange};
 
-/// A batch is one commit, so its text is less than a part of an import.
+/// The most bytes of a batch. A batch is one commit, so its text is less than a part of an import.
 const BATCH_BYTES: usize = 32 << 20;
-/// … and its entries are not more than this.
+/// The most entries of a batch.
 const BATCH_ENTRIES: usize = 100_000;
-/// Entries that are asked for at once.
+/// The most entries of one request.
 const AT_ONCE: usize = 250;
-/// … and about so many bytes.
+/// The approximate bytes of one answer.
 const ANSWER_BYTES: usize = 4 << 20;
-/// How long Redis may take to answer.
+/// The longest time to wait for an answer of Redis.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Where Papyra's Redis backend has put its facts.
+/// The place of the streams of Papyra's Redis backend.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct RedisStreams {
@@ -38,18 +38,18 @@ pub struct RedisStreams {
 }
 
 impl RedisStreams {
-    /// On this server, as `redis://localhost:6379/0`, with Papyra's own prefix, of all systems.
+    /// The streams on this server (`redis://localhost:6379/0`), with Papyra's own prefix, of all systems.
     pub fn at(url: impl Into<String>) -> Self {
         Self { url: url.into(), prefix: "papyra".to_owned(), system: None }
     }
 
-    /// With another prefix of the keys.
+    /// Sets another prefix of the keys.
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into();
         self
     }
 
-    /// Of one system only.
+    /// Limits the import to one system.
     pub fn system(mut self, system: impl Into<String>) -> Self {
         self.system = Some(system.into());
         self
@@ -59,7 +59,7 @@ impl RedisStreams {
 /// An entry of a stream.
 struct Entry {
     id: EntryId,
-    /// What its field `data` holds, if it has one.
+    /// The content of its field `data`, if it has one.
     data: Option<Vec<u8>>,
 }
 
@@ -74,14 +74,14 @@ pub(crate) fn import_redis(
     if keys.is_empty() {
         let system = streams.system.as_deref().unwrap_or("*");
         let why = format!(
-            "there are no streams {}:{system}:events, audits or dead_letters at {}; give the prefix and the \
-             system of Papyra's configuration",
+            "no streams {}:{system}:events, audits or dead_letters are at {}; give the prefix and the system \
+             of Papyra's configuration",
             streams.prefix, server.address
         );
         return Err(Error::new(ErrorKind::Refused, why));
     }
     let everything = import.again;
-    // What is known of a source is known by its entries' names, not by its content.
+    // A source is recognised by its entries' names, not by its content.
     let mut import = Import { again: true, ..import };
     let mut call = import.on_progress.take();
     let mut sum = ImportReport::default();
@@ -117,7 +117,7 @@ pub(crate) fn import_redis(
     Ok(sum)
 }
 
-/// The lines of a batch. Entries of which no line can be made are refused here.
+/// Makes the lines of a batch. Entries that cannot become a line are rejected here.
 fn lines(
     batch: &[Entry],
     range: EntryRange,
@@ -132,7 +132,8 @@ fn lines(
     for Entry { id, data } in batch {
         let reason = match data {
             Some(data) if data.len() < MAX_LINE_BYTES => {
-                // Between the values of JSON a line break is a space, and within them there is none.
+                // Between the values of JSON a line break counts as a space, and within them there is
+                // none.
                 text.extend(data.iter().map(|byte| if *byte == b'\n' { b' ' } else { *byte }));
                 text.push(b'\n');
                 names.push(*id);
@@ -151,10 +152,10 @@ fn lines(
     Ok(text)
 }
 
-/// A Redis server, and how it is told from others.
+/// A Redis server, and its name in the ledger.
 struct Server {
     connection: Connection,
-    /// Without name and password.
+    /// The address without user name and password.
     address: String,
 }
 
@@ -163,7 +164,7 @@ impl Server {
         let info = url.into_connection_info().map_err(|error| {
             Error::with_source(
                 ErrorKind::Refused,
-                "this is not the address of a Redis server, which looks like redis://localhost:6379/0",
+                "this is not the address of a Redis server; write one such as redis://localhost:6379/0",
                 error,
             )
         })?;
@@ -214,7 +215,7 @@ impl Server {
         }
     }
 
-    /// Refuses a stream that ends before the last entry that is known of it: it is another one.
+    /// Refuses a stream that ends before the last entry that was imported: it is another stream.
     fn check_goes_on(&mut self, key: &str, known: Option<EntryId>) -> Result<()> {
         let Some(known) = known else { return Ok(()) };
         let command = redis::cmd("XREVRANGE").arg(key).arg("+").arg("-").arg("COUNT").arg(1).clone();
@@ -222,8 +223,8 @@ impl Server {
         let newest = newest.first().map(|(id, _)| self.entry_id(id)).transpose()?;
         if newest.is_some_and(|newest| newest < known) {
             let why = format!(
-                "{key} at {} ends before entry {known}, which was imported from there: it is not the stream that it was; \
-                 --again imports all of it",
+                "{key} at {} ends before entry {known}, which was imported from there: it is another stream \
+                 now; --again imports all of it",
                 self.address
             );
             return Err(Error::new(ErrorKind::Refused, why));
@@ -233,12 +234,12 @@ impl Server {
 
     fn entry_id(&self, text: &str) -> Result<EntryId> {
         text.parse().map_err(|why| {
-            let why = format!("{} answered with an entry {text:?}: {why}", self.address);
+            let why = format!("{} returned an entry {text:?}: {why}", self.address);
             Error::new(ErrorKind::Io, why)
         })
     }
 
-    /// The next entries of a stream: one batch.
+    /// Reads the next entries of a stream: one batch.
     fn entries(&mut self, key: &str, after: Option<EntryId>) -> Result<Vec<Entry>> {
         let mut batch = Vec::new();
         let (mut bytes, mut last, mut at_once) = (0, after, AT_ONCE);
@@ -253,14 +254,14 @@ impl Server {
             if found.is_empty() {
                 break;
             }
-            // Of large entries fewer are in memory at once.
+            // If entries are large, fewer are in memory at once.
             let answer: usize = found.iter().flat_map(|(_, fields)| fields).map(Vec::len).sum();
             at_once = (at_once * ANSWER_BYTES / answer.max(1)).clamp(1, AT_ONCE);
             for (id, fields) in found {
                 let id = self.entry_id(&id)?;
                 if last.is_some_and(|last| id <= last) {
                     let why = format!(
-                        "{} answered with entry {id} of {key} where one behind it was asked for",
+                        "{} returned entry {id} of {key}, but a later one was requested",
                         self.address
                     );
                     return Err(Error::new(ErrorKind::Io, why));
@@ -284,7 +285,7 @@ impl Server {
     }
 }
 
-/// A key's beginning as a pattern that matches just that.
+/// Escapes the beginning of a key, as a pattern that matches exactly that.
 fn escaped(prefix: &str) -> String {
     let mut out = String::with_capacity(prefix.len());
     for c in prefix.chars() {

@@ -1,13 +1,15 @@
-//! Knowing a file again by its content.
+//! Recognises a file by its content.
 //!
-//! A commit of an import keeps the digest of the file's first bytes, and that of all bytes up to
-//! where the commit reaches. A file that begins with the same bytes may be the same; it is, if the
-//! second digest fits as well. A file that is shorter than the first bytes of a known one may be an earlier state
-//! of it; it is, if it ends where a line of them ends, and the digest up to there fits. Where too few of these digests
-//! are kept to tell, the input is refused. Names do not count: log files are renamed and rotated.
+//! A commit of an import keeps the digest of the file's first bytes, and the digest of all bytes up to
+//! the end of the commit. A file with equal first bytes may be the same one; it is, if the second digest
+//! fits as well. A file that is shorter than the first bytes of a known one may be an earlier state of
+//! it; it is, if it ends at the end of one of the known file's lines, and the digest up to there fits. If
+//! too few of the lines' digests are kept to decide, the input is refused. Names do not count: log files
+//! are renamed and rotated.
 //!
-//! Two imports at once may have two states of one file, and neither knows of the other when it begins. So before its
-//! first commit an import looks at the ledger again ([`FirstLook`]): of the two, the one that commits first goes on.
+//! Two imports at one time may have two states of one file, and neither knows of the other when it
+//! begins. So before its first commit an import reads the ledger again ([`FirstLook`]): the import that
+//! commits first continues.
 
 use std::io::Read;
 
@@ -17,9 +19,10 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fact::LineParser;
 use crate::ledger::{CommitNumber, EntryRange, ImportMark, State};
 
-/// How many bytes tell whether a file may be known.
+/// The number of first bytes that show whether a file may be known.
 const HEAD_BYTES: usize = 64 << 10;
-/// How many of its lines have a digest of their own: more than facts there are in that many bytes.
+/// The number of lines with a digest of their own: more than the number of facts that fit in the first
+/// bytes.
 const HEAD_LINES: usize = 768;
 /// Hexadecimal digits of the digest of a line.
 const LINE_DIGITS: usize = 8;
@@ -27,10 +30,10 @@ const LINE_DIGITS: usize = 8;
 /// The beginning of an input.
 struct Beginning {
     bytes: Vec<u8>,
-    /// There is no more of it.
+    /// Whether the input has no more bytes.
     is_whole: bool,
     lines: usize,
-    /// Those of its first lines.
+    /// The digests of its first lines.
     digests: String,
 }
 
@@ -42,14 +45,14 @@ impl Beginning {
         Self { is_whole: read.len() < HEAD_BYTES, bytes, lines, digests }
     }
 
-    /// Whether it begins with the same bytes as a known input.
+    /// Whether it begins with the first bytes of a known input.
     fn begins_with(&self, mark: &ImportMark) -> bool {
         let head = usize::try_from(mark.head_bytes).ok().and_then(|bytes| self.bytes.get(..bytes));
         let is_same = |head: &[u8]| blake3::hash(head).to_hex().as_str() == mark.head_blake3;
         mark.head_bytes > 0 && head.is_some_and(is_same)
     }
 
-    /// Whether it may be an earlier state of an input of which too few lines are known to tell.
+    /// Whether it may be an earlier state of an input, and too few lines of that are known to decide.
     fn may_be_earlier_state(&self, mark: &ImportMark) -> bool {
         let known = mark.head_lines.as_deref().unwrap_or_default();
         !known.is_empty()
@@ -59,13 +62,13 @@ impl Beginning {
     }
 }
 
-/// What the ledger says of an input.
+/// The result of looking for an input in the ledger.
 struct Recognition<'a> {
-    /// The input that begins with the same bytes, and of which most was imported.
+    /// Of the known inputs with equal first bytes, the one of which most was imported.
     known: Option<&'a ImportMark>,
-    /// How many bytes and lines of the input are the beginning of another one, where these are more.
+    /// The number of bytes and lines of the input that are the beginning of another one, if that is more.
     earlier: Option<(usize, u64)>,
-    /// An input of which this one may be an earlier state.
+    /// A known input of which this one may be an earlier state.
     doubtful: Option<&'a ImportMark>,
 }
 
@@ -87,7 +90,7 @@ impl<'a> Recognition<'a> {
         Self { known, earlier, doubtful }
     }
 
-    /// What an import goes by.
+    /// A summary of the recognition, to compare two of them.
     fn summary(&self) -> Summary {
         let known = self.known.map(|mark| (mark.bytes, mark.blake3.clone()));
         Summary { known, earlier: self.earlier, is_doubtful: self.doubtful.is_some() }
@@ -101,53 +104,53 @@ struct Summary {
     is_doubtful: bool,
 }
 
-/// What the ledger said of an input when its import began.
+/// The ledger's knowledge of an input when its import began.
 pub(super) struct FirstLook {
     input: Beginning,
     summary: Summary,
-    /// The head of the ledger.
+    /// The head of the ledger at that time.
     at: CommitNumber,
 }
 
 impl FirstLook {
-    /// Whether the ledger says something else by now: another state of the same input was imported meanwhile.
+    /// Whether the ledger has changed: another state of this input was imported meanwhile.
     pub(super) fn differs(&self, state: &State) -> bool {
         state.head.number != self.at && Recognition::new(&self.input, state).summary() != self.summary
     }
 }
 
-/// How far an input was read, and what it is known by.
+/// How far an input was read, and the digests that identify it.
 pub(super) struct Progress {
     name: String,
     head_bytes: u64,
     head_blake3: String,
     head_lines: String,
     hasher: blake3::Hasher,
-    /// How far the ledger says that it was imported.
+    /// The number of bytes that were imported before, according to the ledger.
     pub(super) known: Option<u64>,
-    /// The ledger knows its beginning, and it is imported all the same.
+    /// The ledger knows the input's beginning, but it is imported all the same.
     pub(super) again: bool,
     pub(super) bytes: u64,
     pub(super) lines: u64,
     pub(super) rejected: u64,
-    /// Which entries of a source the input is.
+    /// The entries of a source that the input consists of.
     entries: Option<EntryRange>,
 }
 
-/// Where to begin with an input.
+/// The place to begin with an input.
 pub(super) struct Begin {
     pub(super) progress: Progress,
     /// Bytes that were read and are not imported yet.
     pub(super) read: Vec<u8>,
-    /// Lines that an earlier import has taken. The last of them may have had no line break; then what
-    /// is read next is the rest of that line, and `progress` does not count it yet.
+    /// Lines that an earlier import has imported. The last of them may have had no line break; then the
+    /// next bytes are the rest of that line, and `progress` does not count it yet.
     pub(super) resumed_after: u64,
-    /// `None` where an input is known by something else.
+    /// The first look; `None` if an input is identified in another way.
     pub(super) first_look: Option<FirstLook>,
 }
 
 impl Progress {
-    /// Adds bytes that are dealt with.
+    /// Adds bytes that were parsed.
     pub(super) fn add(&mut self, text: &[u8], lines: u64, rejected: u64) {
         self.hasher.update(text);
         self.bytes += text.len() as u64;
@@ -171,7 +174,7 @@ impl Progress {
     }
 }
 
-/// The digests of all up to the end of each of the first lines, one after the other.
+/// The digests of all bytes up to the end of each of the first lines, one after another.
 fn line_digests(head: &[u8]) -> String {
     let mut hasher = blake3::Hasher::new();
     let mut digests = String::new();
@@ -184,13 +187,13 @@ fn line_digests(head: &[u8]) -> String {
     digests
 }
 
-/// How many bytes and lines of a whole input, of which these are the digests, were imported as the beginning of
-/// another, if that is all of it that holds facts: its last line may be torn off.
+/// The bytes and lines of a whole input, with these digests, that were imported as the beginning of
+/// another one. `None` unless that includes all its facts: the input's last line may be torn off.
 fn is_earlier_state(input: &[u8], digests: &str, mark: &ImportMark) -> Option<(usize, u64)> {
     let known = mark.head_lines.as_deref()?;
     let lines = input.split_inclusive(|byte| *byte == b'\n').count();
     if lines > HEAD_LINES {
-        // Lines that have no digest are not known.
+        // Lines without a digest are not known.
         return None;
     }
     let reaches = |text: &[u8], digests: &str| {
@@ -207,14 +210,14 @@ fn is_earlier_state(input: &[u8], digests: &str, mark: &ImportMark) -> Option<(u
     reaches(input, digests).or_else(torn_off)
 }
 
-/// Reads an input's beginning, by which it may be known.
+/// Reads an input's beginning, which may identify it.
 pub(super) fn read_beginning(input: &mut Source<impl Read>) -> Vec<u8> {
     let mut read = Vec::new();
     while read.len() < HEAD_BYTES && input.fill(&mut read) {}
     read
 }
 
-/// Skips what the ledger says was imported of an input, of which this much was read.
+/// Skips the part of an input that was imported before, according to the ledger.
 pub(super) fn begin(
     input: &mut Source<impl Read>,
     mut read: Vec<u8>,
@@ -288,8 +291,8 @@ fn cannot_read(name: &str, error: std::io::Error) -> Error {
 
 fn may_be_known(mark: &ImportMark) -> Error {
     let message = format!(
-        "the input begins like {:?}, of which {} bytes were imported, and may be an earlier state of it; too few of \
-         its lines are known to tell; importing it, whole, has to be asked for (--again)",
+        "the input begins like {:?}, of which {} bytes were imported, and may be an earlier state of it; too \
+         few of its lines are known to decide that; to import the whole input, ask for it (--again)",
         mark.name, mark.bytes
     );
     Error::new(ErrorKind::InvalidFact, message)
@@ -297,8 +300,8 @@ fn may_be_known(mark: &ImportMark) -> Error {
 
 fn differs(mark: &ImportMark, how: &str) -> Error {
     let message = format!(
-        "the input begins like {:?}, of which {} bytes were imported, but {how} their end; \
-         importing it again, whole, has to be asked for (--again)",
+        "the input begins like {:?}, of which {} bytes were imported, but {how} their end; to import the \
+         whole input again, ask for it (--again)",
         mark.name, mark.bytes
     );
     Error::new(ErrorKind::InvalidFact, message)
@@ -337,7 +340,7 @@ mod tests {
         assert_eq!(known(&text[..2 * line]), Some((2 * line, 2)));
         assert_eq!(known(&text[..2 * line - 1]), Some((2 * line - 1, 2)), "without its last line break");
         assert_eq!(known(&text[..2 * line + 20]), Some((2 * line, 2)), "its last line is torn off");
-        assert_eq!(known(&(text[..2 * line].to_owned() + &fact(9))), None, "it went on otherwise");
+        assert_eq!(known(&(text[..2 * line].to_owned() + &fact(9))), None, "it continued in another way");
         assert_eq!(
             known(&(text[..2 * line].to_owned() + fact(9).trim())),
             None,
@@ -346,16 +349,16 @@ mod tests {
         assert_eq!(known(&text[line..]), None);
         assert_eq!((known(""), known("\n"), known(&text[..20])), (None, None, None));
         let half = mark(2 * line);
-        assert_eq!(is_earlier(&text[..3 * line], &half), None, "not so far was it imported");
-        // An old mark knows the first lines only.
+        assert_eq!(is_earlier(&text[..3 * line], &half), None, "less than that was imported");
+        // An old mark knows only the first lines.
         let mut old = mark(text.len());
         old.head_lines = old.head_lines.map(|lines| lines[..2 * LINE_DIGITS].to_owned());
         assert_eq!(is_earlier(&text[..2 * line], &old), Some((2 * line, 2)));
         let may_be =
             |input: &str, mark: &ImportMark| Beginning::new(input.as_bytes()).may_be_earlier_state(mark);
         assert!(may_be(&text[..3 * line], &old) && may_be(&text[..3 * line - 9], &old));
-        assert!(!may_be(&text[..2 * line], &old), "that is known for sure");
-        assert!(!may_be(&(text.clone() + &fact(9)), &old), "what is longer has grown, or is another input");
+        assert!(!may_be(&text[..2 * line], &old), "that is known for certain");
+        assert!(!may_be(&(text.clone() + &fact(9)), &old), "a longer input has grown, or is another input");
         assert!(!may_be(&(text[..line].to_owned() + &fact(9) + &fact(9)), &old));
         assert!(!may_be(&text[..3 * line], &all), "all lines are known");
     }

@@ -1,19 +1,19 @@
-//! The files of a rotating backend.
+//! Lists the files of a log that a backend rotates.
 
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
-/// Endings of files that were packed after they were rotated. What cannot be unpacked here is listed, too, so that
-/// importing it says so.
+/// Endings of files that were packed after they were rotated. Formats that cannot be unpacked here are
+/// listed, too, so that an import of them gives an error.
 const PACKED: [&str; 12] = ["gz", "zst", "zstd", "bz2", "xz", "lzma", "lz4", "lz", "sz", "zip", "7z", "Z"];
 
-/// `log.240131` was rotated on that day.
+/// The most digits of a number: `log.240131` was rotated on that day.
 const MOST_DIGITS: usize = 4;
 
-/// The files that a rotating backend has left of a log, oldest first: `path.3`, `path.2`, `path.1`, and
-/// `path` itself, which is also there when it alone is, or none is. Those that were packed are among them:
-/// `path.2.gz`, `path.3.zst`. A number has up to four digits: more of them are a date, as in `path.260131`.
+/// Lists the files of a rotated log, oldest first: `path.3`, `path.2`, `path.1`, and `path` itself, which
+/// is always in the list. Packed files are in it, too: `path.2.gz`, `path.3.zst`. A number has up to four
+/// digits: more digits are a date, as in `path.260131`.
 ///
 /// ```
 /// # let folder = tempfile::tempdir()?;
@@ -27,29 +27,29 @@ const MOST_DIGITS: usize = 4;
 /// ```
 ///
 /// # Errors
-/// The operating system's, where the folder cannot be listed.
+/// The operating system's errors, if the folder cannot be listed.
 pub fn rotated_files(path: impl AsRef<Path>) -> Result<Vec<PathBuf>> {
     let path = path.as_ref();
     let mut older: Vec<_> = beside(path)?
         .into_iter()
         .filter_map(|(ending, file)| Some((std::cmp::Reverse(number(&ending)?), ending.len(), file)))
         .collect();
-    // Of one number the file that is not packed comes first: the other may not be finished.
+    // Of two files with one number, the unpacked one comes first: the packed one may be incomplete.
     older.sort_unstable();
     let is_alone = older.is_empty();
     let mut files: Vec<PathBuf> = older.into_iter().map(|(.., file)| file).collect();
-    let is_there = || path.try_exists().map_err(|error| Error::io("look at", path, error));
+    let is_there = || path.try_exists().map_err(|error| Error::io("access", path, error));
     if is_alone || is_there()? {
         files.push(path.to_path_buf());
     }
     Ok(files)
 }
 
-/// Files beside a log whose names say that they are older states of it, and that [`rotated_files`] does not know:
-/// in which order they are to be imported, only people know.
+/// Lists files beside a log whose names look like older states of it, but that [`rotated_files`] does not
+/// know. The user must decide in which order to import them.
 ///
 /// # Errors
-/// The operating system's, where the folder cannot be listed.
+/// The operating system's errors, if the folder cannot be listed.
 pub fn unknown_rotated_files(path: &Path) -> Result<Vec<PathBuf>> {
     let is_older = |ending: &str| {
         let name = PACKED.iter().find_map(|packed| ending.strip_suffix(packed)?.strip_suffix('.'));
@@ -73,7 +73,7 @@ pub fn without_packing(path: &Path) -> Option<PathBuf> {
     PACKED.contains(&packed).then(|| path.with_extension(""))
 }
 
-/// The number of a rotated file, of what its name has after the log's. A longer one is a date.
+/// The number of a rotated file, from the rest of its name after the log's. A longer one is a date.
 fn number(ending: &str) -> Option<u64> {
     let ending = ending.strip_prefix('.')?;
     let (number, packed) =
@@ -82,7 +82,7 @@ fn number(ending: &str) -> Option<u64> {
     number.parse().ok().filter(|_| is_number && packed.is_none_or(|packed| PACKED.contains(&packed)))
 }
 
-/// The files whose names begin with that of a log and `.` or `-`, each with what its name has after the log's.
+/// The files whose names begin with the log's name and `.` or `-`, each with the rest of its name.
 fn beside(path: &Path) -> Result<Vec<(String, PathBuf)>> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,

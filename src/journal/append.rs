@@ -9,12 +9,12 @@ use crate::fact::Seq;
 use crate::frame::{FileHeader, mark};
 use crate::settings::Durability;
 
-/// A file that is so long is finished, whoever waits for the flush: what nobody can hold in memory,
-/// nobody reads.
+/// The size at which a file is finished, even if the flush is late: a longer file could not be read into
+/// memory.
 const LONGEST: u64 = 1 << 30;
-/// Facts that are recorded together have no more bytes.
+/// The most bytes of facts that are recorded together.
 pub(crate) const MOST_BATCH_BYTES: usize = 1 << 30;
-/// Files with more bytes are not read: no writer makes such a file.
+/// The most bytes of a journal file. No writer makes a longer file, and none is read.
 pub(crate) const MAX_JOURNAL_BYTES: u64 = LONGEST + MOST_BATCH_BYTES as u64 + (1 << 20);
 
 /// The journal of a stream that this process owns.
@@ -24,14 +24,14 @@ pub(crate) struct Journal {
     header: FileHeader,
     next_number: u64,
     open: Option<OpenFile>,
-    /// The file that follows the open one. No higher number was given out since.
+    /// The file that follows the open one. No higher file number was given out since.
     spare: Option<BegunFile>,
     /// Finished files whose facts are not in the ledger yet.
     finished: Vec<PathBuf>,
-    /// Finished files that have facts which were not synced, oldest first; only where facts are
-    /// promised the disk.
+    /// Finished files with facts that were not synced, oldest first. Used only if durability promises the
+    /// disk.
     unsynced: Vec<FileEnd>,
-    /// Everything up to here, in files before the one that is open, was synced.
+    /// All facts up to this one, in files before the open one, were synced.
     kept: Option<Seq>,
     durability: Durability,
 }
@@ -40,14 +40,14 @@ struct OpenFile {
     path: PathBuf,
     number: u64,
     file: DiskFile,
-    /// So many of its bytes were synced.
+    /// The number of its bytes that were synced.
     synced: u64,
-    /// A mark that goes before the next frame.
+    /// A mark to write before the next frame.
     mark: Option<Vec<u8>>,
 }
 
 impl Journal {
-    /// Nothing is created before the first fact comes. File numbers begin at `next_number`.
+    /// A journal without files: the first fact creates one. File numbers begin at `next_number`.
     pub(crate) const fn new(disk: Disk, folder: PathBuf, header: FileHeader, next_number: u64) -> Self {
         Self {
             disk,
@@ -63,15 +63,14 @@ impl Journal {
         }
     }
 
-    /// What its facts are promised. The names of files whose facts are acknowledged before they
-    /// have them say so: whoever finds one knows that numbers may have been given out that are
-    /// nowhere.
+    /// Sets the durability of its facts. If facts are acknowledged before they are in a file, the file's
+    /// name says so: then numbers may have been given out that are in no file.
     pub(crate) const fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
         self
     }
 
-    /// Makes sure that there is a file to append to: the spare, or else one that is begun now.
+    /// Makes sure that there is a file to append to: the spare, or a file that is begun now.
     pub(crate) fn begin(&mut self) -> Result<()> {
         if self.open.is_some() {
             return Ok(());
@@ -86,8 +85,8 @@ impl Journal {
         Ok(())
     }
 
-    /// Hands frames to the operating system. On an error none of them counts as written. If a
-    /// part of them was left in the file, it is [torn](Self::torn), and has to be finished.
+    /// Passes frames to the operating system. On an error none of them counts as written. If a part of
+    /// them was left in the file, it is [torn](Self::torn), and must be finished.
     pub(crate) fn append(&mut self, frames: &[u8]) -> Result<()> {
         self.begin()?;
         let Some(open) = &mut self.open else { return Ok(()) };
@@ -100,12 +99,12 @@ impl Journal {
         Ok(())
     }
 
-    /// Whether there is a file that was begun, and takes frames.
+    /// Whether a file was begun that takes frames.
     pub(crate) const fn is_open(&self) -> bool {
         self.open.is_some()
     }
 
-    /// Whether the open file ends within a frame, and takes no more of them.
+    /// Whether the open file ends within a frame, and takes no more frames.
     pub(crate) fn torn(&self) -> bool {
         self.open.as_ref().is_some_and(|open| open.file.torn())
     }
@@ -115,7 +114,7 @@ impl Journal {
         self.open.as_ref().is_some_and(|open| open.file.len() >= LONGEST)
     }
 
-    /// The file to be begun for a spare; `None` if there is one.
+    /// The file to begin as a spare; `None` if there is a spare.
     pub(crate) fn missing_spare(&mut self) -> Option<NextFile> {
         self.spare.is_none().then(|| self.next_file())
     }
@@ -132,8 +131,8 @@ impl Journal {
         }
     }
 
-    /// Takes a spare. Files follow each other by their numbers, so if another one was begun in the
-    /// meantime, this one comes too late and is given back.
+    /// Takes a spare. Files follow each other by their numbers. So if another file was begun in the
+    /// meantime, this one is too late and is returned.
     pub(crate) fn keep_spare(&mut self, begun: BegunFile) -> Option<BegunFile> {
         if self.spare.is_some() || begun.number + 1 != self.next_number {
             return Some(begun);
@@ -142,19 +141,19 @@ impl Journal {
         None
     }
 
-    /// The spare, which from now on is the caller's.
+    /// Takes the spare out of the journal.
     pub(crate) fn take_spare(&mut self) -> Option<BegunFile> {
         self.spare.take()
     }
 
-    /// How to sync what was appended so far and may not have been synced.
+    /// The point up to which to sync: all that was appended so far and may not have been synced.
     pub(crate) fn sync_point(&self) -> SyncPoint {
         let mut files = self.unsynced.clone();
         files.extend(self.open.as_ref().and_then(OpenFile::unsynced));
         SyncPoint { files }
     }
 
-    /// Notes that everything up to this point, and so up to this fact, was synced.
+    /// Notes that the journal was synced up to this point, and so up to this fact.
     pub(crate) fn mark_synced(&mut self, point: &SyncPoint, seq: Seq) {
         self.unsynced.retain(|end| point.bytes_of(end.number) != Some(end.bytes));
         if let Some(open) = &mut self.open
@@ -171,9 +170,9 @@ impl Journal {
         }
     }
 
-    /// The next fact goes into a new file; the last one was `last`. If everything up to it was
-    /// synced, that file will say so: whoever finds it after a power failure knows that nothing
-    /// before it may be missing.
+    /// Ends the open file, whose last fact is `last`: the next fact goes into a new file. If everything
+    /// up to `last` was synced, the new file says so. Then a reader knows after a power failure that
+    /// nothing before it may be missing.
     pub(crate) fn finish_file(&mut self, last: Seq) {
         let Some(open) = self.open.take() else { return };
         if self.durability == Durability::Synced {
@@ -183,13 +182,13 @@ impl Journal {
         self.finished.push(open.path);
     }
 
-    /// Replaces an error by its cause, if the store's folder was moved.
+    /// Replaces an error with its cause, if the store's folder was moved.
     pub(crate) fn explain(&self, error: Error) -> Error {
         self.disk.explain(error)
     }
 
-    /// Gives its files, and these, further names in `quarantine/`, where no process removes them. That one cannot
-    /// be kept is no error: it stays where it is for now.
+    /// Links its files, and these, into `quarantine/`, where no process removes them. A failure is not an
+    /// error: the file stays in its place for now.
     pub(crate) fn keep_aside<'p>(&'p self, more: impl IntoIterator<Item = &'p PathBuf>) {
         let Some(root) = self.folder.ancestors().nth(2) else { return };
         let own = self.finished.iter().chain(self.open.as_ref().map(|open| &open.path));
@@ -205,21 +204,21 @@ impl Journal {
         }
     }
 
-    /// The finished files; from now on they are the caller's.
+    /// Takes the finished files out of the journal.
     pub(crate) fn take_finished(&mut self) -> Vec<PathBuf> {
         std::mem::take(&mut self.finished)
     }
 }
 
 impl OpenFile {
-    /// Its end, if not all before it was synced.
+    /// The end of the file, unless everything before it was synced.
     fn unsynced(&self) -> Option<FileEnd> {
         let bytes = self.file.len();
         (self.synced < bytes).then(|| FileEnd { number: self.number, bytes, syncer: self.file.syncer() })
     }
 }
 
-/// A position in a journal file, and the handle that makes the disk keep all before it.
+/// A position in a journal file, and the handle that syncs everything before it.
 #[derive(Clone)]
 struct FileEnd {
     number: u64,
@@ -227,9 +226,9 @@ struct FileEnd {
     syncer: Syncer,
 }
 
-/// A position in a journal: all that was appended before it and may not have been synced.
+/// A position in a journal: everything that was appended before it and may not have been synced.
 pub(crate) struct SyncPoint {
-    /// Oldest first.
+    /// The files to sync, oldest first.
     files: Vec<FileEnd>,
 }
 
@@ -239,8 +238,8 @@ impl SyncPoint {
         self.files.is_empty()
     }
 
-    /// Has the disk keep all before it: the older facts first. One at a time: the system tells of a
-    /// failed write-back only once.
+    /// Syncs everything before it, older facts first. Files are synced one at a time: the system reports
+    /// a failed write-back only once.
     pub(crate) fn sync(&self) -> std::io::Result<()> {
         self.files.iter().try_for_each(|end| end.syncer.sync_data())
     }

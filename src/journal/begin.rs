@@ -1,19 +1,18 @@
-//! Beginning a journal file.
+//! Begins journal files.
 //!
-//! Before a file takes facts, the disk has its header and its name: after a power failure there is
-//! a trace of the stream having been in use, and its numbers are not given out twice. The file gets its
-//! name when its header is on the disk, so that one without a header is damaged for certain. That takes
-//! two syncs, and who appends is not to wait for them. So the file that will follow the open one
-//! may be begun beforehand, beside the lock: it is then the *spare*.
+//! Before a file takes facts, its header and its name are on the disk. So after a power failure there is
+//! a trace that the stream was used, and its numbers are not given out twice. The file gets its name when
+//! its header is on the disk, so a file without a header is certainly damaged. Beginning a file takes two
+//! syncs, and recorders should not wait for them. So the next file may be begun early, without the lock:
+//! it is then the *spare*.
 //!
-//! A spare that nobody came to use is a file without facts. Whoever finds one takes it for what it
-//! has always been, the file of a writer that died before its first fact; also where files with
-//! lower and with higher numbers have facts.
+//! A spare that was never used is a file without facts. A reader treats it as the file of a writer that
+//! died before its first fact, also if files with lower and with higher numbers have facts.
 //!
-//! A file that was cut to its header looks the same, and numbers that were given out are not to be given
-//! out again. So a file that is begun is said to have been modified in the year 2000 ([`UNUSED`]), and the
-//! first append, or whatever else changes the file, makes that another time. A copy that does not keep times
-//! is taken for one that may have had facts: that ends the stream, and costs nothing else.
+//! A file that was cut to its header looks like an unused one, but numbers that were given out must not
+//! be given out again. So a new file gets a modification time in the year 2000 ([`UNUSED`]), and the
+//! first append, or any other change of the file, changes that time. A copy that does not keep times
+//! counts as a file that may have had facts: that ends the stream, and costs nothing else.
 
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};
@@ -24,12 +23,12 @@ use crate::disk::{Disk, DiskFile};
 use crate::error::{Error, Result};
 use crate::frame::{FILE_HEADER_BYTES, FileHeader};
 
-/// When a file was modified to which nothing was appended since it was begun: 2000-01-01 00:00 UTC, 10,957 days
-/// after 1970-01-01.
+/// The modification time of a new file that has not changed since it was begun: 2000-01-01 00:00 UTC,
+/// 10,957 days after 1970-01-01.
 const UNUSED: Duration = Duration::from_hours(10_957 * 24);
 
-/// Whether nothing was appended to a journal file since it was begun, nor cut from it. `false` if that cannot be
-/// known.
+/// Whether nothing was appended to a journal file since it was begun, and nothing was cut from it.
+/// `false` if that cannot be known.
 pub(crate) fn is_unused(file: &Metadata) -> bool {
     file.len() == FILE_HEADER_BYTES as u64
         && file.modified().is_ok_and(|at| at == SystemTime::UNIX_EPOCH + UNUSED)
@@ -44,7 +43,7 @@ pub(crate) struct NextFile {
     pub(super) buffered: bool,
 }
 
-/// A journal file without facts, of which the disk has the header and the name.
+/// A journal file without facts, whose header and name are on the disk.
 pub(crate) struct BegunFile {
     pub(super) path: PathBuf,
     pub(super) number: u64,
@@ -53,7 +52,7 @@ pub(crate) struct BegunFile {
 }
 
 impl NextFile {
-    /// Creates the file, with two syncs. If that fails, nothing that matters is left of it.
+    /// Creates the file, with two syncs. If that fails, it leaves nothing that does harm.
     pub(crate) fn begin(self) -> Result<BegunFile> {
         let Self { disk, folder, header, number, buffered } = self;
         let path = folder.join(journal_name(number, &boot_tag(&disk), buffered));
@@ -64,10 +63,10 @@ impl NextFile {
                 .append(&header.encode())
                 .and_then(|()| file.sync_data())
                 .and_then(|()| disk.publish_link(&temp, path));
-            // A temporary name that stays does no harm.
+            // A temporary name that remains does no harm.
             let _ = disk.remove(&temp);
             linked?;
-            // Not before: a temporary file that is old is taken for a dead one's, and removed.
+            // Not before: an old temporary file counts as that of a dead process, and is removed.
             file.set_modified(SystemTime::UNIX_EPOCH + UNUSED);
             if let Err(error) = disk.sync_dir(&folder) {
                 // It holds no fact; if it cannot be removed either, it does no harm.
@@ -82,10 +81,10 @@ impl NextFile {
 }
 
 impl BegunFile {
-    /// Removes it: nobody will append to it.
+    /// Removes the file: nothing was appended to it.
     pub(crate) fn remove(self) {
         if let Err(error) = self.disk.remove(&self.path) {
-            tracing::warn!(%error, "a journal file without facts stays behind");
+            tracing::warn!(%error, "cannot remove a journal file without facts");
         }
     }
 }

@@ -1,8 +1,8 @@
-//! Streams and their owners: who may append where.
+//! Streams and their owners: a process appends only to a stream that it owns.
 //!
-//! `journal/<stream>/lock` is locked by the stream's owner for as long as its process lives; the
-//! operating system frees it when that ends, however it ends. The file is never removed, so that
-//! two processes can never hold locks on two files of that name.
+//! `journal/<stream>/lock` is locked by the stream's owner as long as its process lives; the operating
+//! system releases the lock when the process ends for any reason. The file is never removed, so that two
+//! processes can never hold locks on two files of that name.
 
 use std::fs::{File, Metadata, TryLockError};
 use std::path::{Path, PathBuf};
@@ -18,13 +18,13 @@ pub(crate) struct Claim {
     pub(crate) stream: StreamId,
     pub(crate) folder: PathBuf,
     lock: File,
-    /// How many names the lock file had.
+    /// How many names (hard links) the lock file had.
     names: u64,
 }
 
 impl Claim {
-    /// Fails if the lock file was removed: then another process can lock a new one of its name, and own the
-    /// stream, too.
+    /// Fails if the lock file was removed: then another process can lock a new file of its name, and own
+    /// the stream, too.
     pub(crate) fn check(&self) -> Result<()> {
         if self.names == 0 || !self.lock.metadata().is_ok_and(|found| names_of(&found) == 0) {
             return Ok(());
@@ -33,8 +33,9 @@ impl Claim {
         Err(Error::new(
             ErrorKind::Contended,
             format!(
-                "{} was removed while this process held its lock, so another process may own stream {}, too; nothing \
-                 more is recorded, and what was is kept in quarantine/ as well: open the store again",
+                "{} was removed while this process held its lock, so another process may own stream {}, too; \
+                 nothing more is recorded, and the unflushed facts are also kept in quarantine/: open the \
+                 store again",
                 lock.display(),
                 self.stream
             ),
@@ -57,17 +58,17 @@ const fn names_of(_: &Metadata) -> u64 {
 pub(crate) struct JournalFile {
     pub(crate) path: PathBuf,
     pub(crate) number: u64,
-    /// Which run of the machine it was begun in.
+    /// The boot of the machine in which it was begun.
     pub(crate) tag: String,
-    /// Its facts were acknowledged before it had them.
+    /// Its facts were acknowledged before they were in the file.
     pub(crate) buffered: bool,
 }
 
-/// What stands for the run of the machine in the names of a backup's journal files: no machine has it.
+/// The boot in the names of a backup's journal files: no machine has it.
 pub(crate) const BACKUP_TAG: &str = "backup";
 
 impl JournalFile {
-    /// Whether a backup has put it here: the stream goes on in another store.
+    /// Whether a backup has put it here: the stream continues in another store.
     pub(crate) fn is_of_backup(&self) -> bool {
         self.tag == BACKUP_TAG
     }
@@ -78,29 +79,29 @@ impl JournalFile {
     }
 }
 
-/// The name of a journal file: `00000007-1b2c3d4e.journal`, with `-buffered` behind the tag of one
-/// whose facts are acknowledged before it has them.
+/// The name of a journal file: `00000007-1b2c3d4e.journal`. If its facts are acknowledged before they are
+/// in the file, `-buffered` follows the boot's tag.
 pub(crate) fn journal_name(number: u64, tag: &str, buffered: bool) -> String {
     let buffered = if buffered { BUFFERED } else { "" };
     format!("{number:08}-{tag}{buffered}.journal")
 }
 
 const BUFFERED: &str = "-buffered";
-/// Journal files have no higher numbers: no writer gets so far.
+/// The highest number of a journal file: no writer gets so far.
 const MOST_NUMBER: u64 = i64::MAX as u64;
 
-/// What the name of a journal file says.
+/// The parts of a journal file's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct JournalName {
     pub(crate) number: u64,
-    /// Which run of the machine it was begun in.
+    /// The boot of the machine in which it was begun.
     pub(crate) tag: String,
-    /// Its facts were acknowledged before it had them.
+    /// Its facts were acknowledged before they were in the file.
     pub(crate) buffered: bool,
 }
 
 impl JournalName {
-    /// `None` if it is not the name of a journal file.
+    /// Parses a name; `None` if it is not the name of a journal file.
     pub(crate) fn parse(name: &str) -> Option<Self> {
         let (number, rest) = name.strip_suffix(".journal")?.split_once('-')?;
         let (tag, buffered) = rest.strip_suffix(BUFFERED).map_or((rest, false), |tag| (tag, true));
@@ -122,25 +123,24 @@ pub(crate) fn streams(root: &Path) -> Result<Vec<StreamId>> {
     Ok(streams)
 }
 
-/// The stream whose journal is in the folder of this name. Streams are numbers of 31 bits: a column of segments
-/// has them.
+/// The stream whose journal is in the folder of this name. Stream numbers have 31 bits, so that they fit
+/// the column in segments.
 pub(crate) fn stream_of(name: &str) -> Option<StreamId> {
     let number: u32 = name.parse().ok().filter(|number: &u32| number.to_string() == name)?;
     i32::try_from(number).is_ok().then_some(StreamId(number))
 }
 
-/// The number of the next file; `None` if few numbers are left.
+/// The number of the next file; `None` if too few numbers are left.
 pub(crate) fn next_number(files: &[JournalFile]) -> Option<u64> {
     let newest = files.last().map_or(0, |file| file.number);
     (newest < MOST_NUMBER / 2).then_some(newest + 1)
 }
 
-/// The journal files in a stream's folder, oldest first. Strangers are left out.
+/// The journal files in a stream's folder, oldest first, without other files.
 ///
-/// Who looks at the files of a writer that lives takes note of their ends in the opposite order,
-/// the newest file's first. A file may follow another from one moment to the next: were the older
-/// one's end noted first, facts that were appended to both in between would be missing before
-/// others that are there.
+/// A reader of a live writer's files must note their ends in the opposite order, the newest file's first.
+/// The writer may begin the next file at any time. If the reader noted the older file's end first, it
+/// could miss facts that were appended to the older file, but see later facts in the newer one.
 pub(crate) fn files(folder: &Path) -> Result<Vec<JournalFile>> {
     let mut files: Vec<JournalFile> = names(folder)?
         .into_iter()
@@ -158,11 +158,11 @@ fn names(folder: &Path) -> Result<Vec<String>> {
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(_) if is_broken_link(folder) => {
-            return Err(Error::damaged(folder, "it is a link, and nothing is where it leads to"));
+            return Err(Error::damaged(folder, "it is a link that leads to nothing"));
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {
-            return Err(Error::damaged(folder, "it is no folder"));
+            return Err(Error::damaged(folder, "it is not a folder"));
         }
         Err(error) => return Err(attempt(error)),
     };
@@ -175,13 +175,14 @@ fn names(folder: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Claims this stream, unless another process has it. One that another user has made, and that this
-/// process may not write, is passed by.
+/// Claims this stream, unless another process owns it. A stream that another user made, and that this
+/// process may not write, is skipped.
 pub(crate) fn try_claim(disk: &Disk, root: &Path, stream: StreamId) -> Result<Option<Claim>> {
     let folder = folder(root, stream);
     let lock = folder.join("lock");
     let claim = || {
-        // Also for a folder that is there: who made it may not have come as far as to sync it.
+        // Also if the folder exists: the process that made it may have died before it synced the folder's
+        // name.
         disk.create_dir(&folder)?;
         disk.sync_dir(&root.join("journal"))?;
         disk.lock_file(&lock)
@@ -189,11 +190,12 @@ pub(crate) fn try_claim(disk: &Disk, root: &Path, stream: StreamId) -> Result<Op
     let file = match claim() {
         Ok(file) => file,
         Err(_) if is_broken_link(&folder) || folder.is_file() => {
-            return Err(Error::damaged(&folder, "it is no folder"));
+            return Err(Error::damaged(&folder, "it is not a folder"));
         }
         Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied && folder.exists() => {
             let error = Error::io("claim the stream with", &lock, error);
-            tracing::warn!(%error, "a stream that belongs to another user is passed by; its unflushed facts wait for that user");
+            tracing::warn!(%error, "a stream that belongs to another user is skipped; its unflushed facts \
+                                    wait for that user");
             return Ok(None);
         }
         Err(error) => return Err(Error::io("claim the stream with", &lock, error)),
@@ -206,8 +208,8 @@ pub(crate) fn try_claim(disk: &Disk, root: &Path, stream: StreamId) -> Result<Op
         Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(error)) => {
             let hint = has_no_locks(&error).then(|| {
-                "the file system has no locks; a store can be read there, but only recorded into where files can be locked \
-                 (NFS needs lockd, and a mount without `nolock`)"
+                "the file system has no locks: a store on it can be read, but facts can be recorded only \
+                 where files can be locked (NFS needs lockd, and a mount without `nolock`)"
                     .to_owned()
             });
             Err(Error::io("lock", &lock, error).hinting(hint))
@@ -215,8 +217,8 @@ pub(crate) fn try_claim(disk: &Disk, root: &Path, stream: StreamId) -> Result<Op
     }
 }
 
-/// Claims every stream, so that nothing is recorded or flushed meanwhile. If one of them cannot be
-/// claimed, the result names it: another process owns it, or it belongs to another user.
+/// Claims every stream, so that nothing is recorded or flushed meanwhile. If a stream cannot be claimed,
+/// because another process owns it or it belongs to another user, returns its number.
 pub(crate) fn claim_all(disk: &Disk, root: &Path) -> Result<Result<Vec<Claim>, StreamId>> {
     let mut claims = Vec::new();
     for stream in streams(root)? {
@@ -228,14 +230,14 @@ pub(crate) fn claim_all(disk: &Disk, root: &Path) -> Result<Result<Vec<Claim>, S
     Ok(Ok(claims))
 }
 
-/// Names this run of the machine in the names of journal files.
+/// The tag of this boot in the names of journal files.
 pub(crate) fn boot_tag(disk: &Disk) -> String {
     disk.boot_id().chars().filter(char::is_ascii_alphanumeric).take(8).collect()
 }
 
-/// Whether a file was begun in this run of the machine. Where that cannot be known, it is taken
-/// for so: then damage is never taken for the trace of a power failure. So is a backup's file, which was
-/// on the disk as a whole before it had its name.
+/// Whether a file was begun in this boot of the machine. If that cannot be known, the answer is yes: then
+/// damage is never taken for the trace of a power failure. It is also yes for a backup's file, which was
+/// completely on the disk before it had its name.
 pub(crate) fn same_boot(disk: &Disk, file: &JournalFile) -> bool {
     let now = boot_tag(disk);
     now.is_empty() || file.tag.is_empty() || file.tag == now || file.is_of_backup()

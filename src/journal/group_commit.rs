@@ -1,13 +1,12 @@
 //! Group commit: recorders that wait for the disk at the same time share one `fdatasync`.
 //!
-//! The first to come leads: it notes what was appended so far, syncs, and tells everybody whose
-//! fact that covered. Those who append in the meantime wait for the next round, which one of
-//! them leads.
+//! The first recorder to arrive is the leader: it notes what was appended so far, syncs, and wakes every
+//! recorder whose fact is covered. Recorders that append in the meantime wait for the next round, which
+//! one of them leads.
 //!
-//! Woken recorders usually come straight back with their next fact. Were the next leader to sync
-//! at once, it would sync one fact, and all others would wait for two syncs. So a leader first
-//! gives way for as long as facts keep coming, at most a quarter of what the last sync took, and
-//! never longer than two milliseconds.
+//! Woken recorders usually return at once with their next fact. If the next leader synced immediately, it
+//! would sync one fact, and all others would wait for two syncs. So a leader first waits as long as facts
+//! keep coming, at most a quarter of the time of the last sync, and never longer than two milliseconds.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -15,7 +14,7 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::Seq;
 
-/// Who waits for whom.
+/// The state of the waiting recorders.
 #[derive(Default)]
 pub(crate) struct GroupCommit {
     round: Mutex<Round>,
@@ -24,11 +23,11 @@ pub(crate) struct GroupCommit {
 
 #[derive(Default)]
 struct Round {
-    /// Everything up to here is on the disk.
+    /// All facts up to this one are on the disk.
     synced: Seq,
     led: bool,
     last_sync: Duration,
-    /// Why no further sync is tried.
+    /// The reason why no further sync is tried.
     failed: Option<(ErrorKind, String)>,
 }
 
@@ -37,7 +36,7 @@ impl GroupCommit {
         self.round.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Every fact up to `seq` is on the disk: its recorders need not wait.
+    /// Notes that every fact up to `seq` is on the disk: its recorders need not wait.
     pub(crate) fn complete(&self, seq: Seq) {
         let mut round = self.lock();
         round.synced = round.synced.max(seq);
@@ -45,8 +44,8 @@ impl GroupCommit {
         self.over.notify_all();
     }
 
-    /// Returns when everything up to `seq` is on the disk. `appended` tells what was appended so
-    /// far; `sync` makes it durable and returns up to where.
+    /// Waits until all facts up to `seq` are on the disk. `appended` returns the last fact that was
+    /// appended so far; `sync` makes facts durable and returns the last durable one.
     pub(crate) fn wait(
         &self,
         seq: Seq,
@@ -56,7 +55,7 @@ impl GroupCommit {
         let mut round = self.lock();
         loop {
             match &round.failed {
-                // No sync has failed: the error stands for itself.
+                // No sync has failed: the error is returned as it is.
                 Some((kind @ (ErrorKind::Moved | ErrorKind::Poisoned | ErrorKind::Contended), why)) => {
                     return Err(Error::new(*kind, why.clone()));
                 }
@@ -98,7 +97,7 @@ impl GroupCommit {
     }
 }
 
-/// Lets others append first, while they do.
+/// Lets other recorders append first, while facts keep coming.
 fn give_way(patience: Duration, appended: impl Fn() -> Seq) {
     let begun = Instant::now();
     let mut before = appended();
@@ -111,11 +110,11 @@ fn give_way(patience: Duration, appended: impl Fn() -> Seq) {
     }
 }
 
-/// What everybody hears after a sync has failed.
+/// The error of every recorder after a sync has failed.
 pub(crate) fn poisoned(why: &str) -> Error {
     Error::new(
         ErrorKind::Poisoned,
-        format!("the journal cannot be trusted since a sync failed ({why}); open the store again"),
+        format!("the journal cannot be trusted, because a sync failed ({why}); open the store again"),
     )
 }
 

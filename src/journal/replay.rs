@@ -1,27 +1,27 @@
-//! Reading a journal file: which facts it holds, and how it ends.
+//! Reads a journal file: which facts it holds, and how it ends.
 //!
-//! A crash cuts a file's tail; anything else is damage. The two are told apart so that a fact is
-//! never dropped in silence:
+//! A crash cuts a file's tail; anything else is damage. The reader distinguishes the two, so that a fact
+//! is never dropped silently:
 //!
 //! - zeros, or nothing, after the last sound frame: a **clean** end;
-//! - bytes that are no frame, and no sound frame after them: a **torn** tail, if a crash explains
-//!   it. A process that is killed leaves a frame that is cut short; only when the machine itself
-//!   stopped in between may a whole frame be wrong;
-//! - a sound frame somewhere behind bytes that are none: **damage** — unless the machine has
-//!   restarted since and no mark says that those bytes were synced. Then the power failed and the
-//!   disk kept later bytes but not earlier ones: nobody was promised more, the tail is torn.
+//! - bytes that are no frame, and no sound frame after them: a **torn** tail, if a crash explains it. A
+//!   killed process leaves a frame that is cut short; a whole frame can be wrong only if the machine
+//!   itself stopped in between;
+//! - a sound frame somewhere after bytes that are none: **damage**, unless the machine has restarted
+//!   since and no mark says that those bytes were synced. Then the power failed, and the disk kept later
+//!   bytes but not earlier ones. These were never promised to be durable, so the tail is torn.
 
 use crate::fact::{Seq, UnixNanos, codec};
 use crate::frame::{FILE_HEADER_BYTES, FileHeader, Frame, HeaderError, Unsound};
 
-/// What a journal file holds.
+/// The content of a journal file.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Contents {
     /// Where the sound frames begin and end.
     pub(crate) sound: std::ops::Range<usize>,
-    /// First and last fact, and when the last was recorded. `None` without facts.
+    /// First and last fact, and when the last was recorded; `None` without facts.
     pub(crate) facts: Option<Facts>,
-    /// Everything up to this fact, in this file or before it, was synced; so a mark says.
+    /// All facts up to this one, in this file or before it, were synced, according to a mark.
     pub(crate) synced: Seq,
     pub(crate) ending: Ending,
 }
@@ -34,19 +34,19 @@ pub(crate) struct Facts {
     pub(crate) last_recorded_at: UnixNanos,
 }
 
-/// What the facts of a stream were in the files so far. Two processes that both believe to own a stream give
-/// the same number to two facts.
+/// The facts of a stream in the files so far, by number. Two processes that both believe that they own a
+/// stream give one number to two facts.
 #[derive(Debug, Default)]
 pub(crate) struct FactSums {
-    /// The number of the first fact, and the checksums of all from there on; 0 for one that is missing.
+    /// The number of the first fact, and the checksums of all facts from there on; 0 for a missing one.
     first: Option<Seq>,
     sums: Vec<u32>,
 }
 
 impl FactSums {
-    /// Notes a fact; `false` if another one has its number.
+    /// Adds a fact. Returns `false` if another fact has its number.
     pub(crate) fn fits(&mut self, frame: &Frame<'_>) -> bool {
-        /// Numbers that are missing in between: more are not from the same stream's files.
+        /// The most missing numbers in between: with more, the files are not from one stream.
         const MOST_MISSING: usize = 1 << 20;
         let first = self.first.get_or_insert(frame.seq);
         let place = frame.seq.0.checked_sub(first.0).and_then(|place| usize::try_from(place).ok());
@@ -69,26 +69,26 @@ impl FactSums {
 /// How a journal file ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
-    /// With its last frame.
+    /// With a whole frame.
     Clean,
-    /// With what a crash left of a frame that was not acknowledged.
+    /// With a part of a frame that a crash left and that was not acknowledged.
     Torn {
         /// Where the tail begins.
         offset: usize,
-        /// Sound frames follow: the power failed, or the disk lost something.
-        sound_behind: bool,
+        /// Sound frames follow: the power failed, or the disk lost bytes.
+        sound_after: bool,
     },
     /// Not by a crash: facts may be missing.
     Damaged {
         /// Where the damage begins.
         offset: usize,
-        /// What is wrong there.
+        /// The kind of the damage.
         reason: String,
     },
 }
 
-/// Reads a file's bytes. `expected` is the header it must have; `same_boot` says whether the
-/// machine is still running as it was when the file was begun.
+/// Reads a file's bytes. `expected` is the header that it must have; `same_boot` says whether the machine
+/// has not restarted since the file was begun.
 pub(crate) fn read(bytes: &[u8], expected: &FileHeader, same_boot: bool) -> Contents {
     let nothing = |ending| Contents { sound: 0..0, facts: None, synced: Seq(0), ending };
     match FileHeader::decode(bytes) {
@@ -98,13 +98,14 @@ pub(crate) fn read(bytes: &[u8], expected: &FileHeader, same_boot: bool) -> Cont
             return nothing(Ending::Damaged { offset: 0, reason });
         }
         Err(HeaderError::NewerFormat(version)) => {
-            let reason = format!("it has format version {version}, which is newer than this program");
+            let reason =
+                format!("it has format version {version}, which is newer than this program supports");
             return nothing(Ending::Damaged { offset: 0, reason });
         }
         Err(HeaderError::Unsound) => {
-            // A file gets its name when its header is on the disk: no crash explains this.
+            // A file gets its name when its header is on the disk: a crash cannot explain this.
             let reason = match bytes {
-                [] => "it is empty, and had a header once, and perhaps facts",
+                [] => "it is empty, but once had a header, and perhaps facts",
                 _ if bytes.len() < FILE_HEADER_BYTES => "it is shorter than its header",
                 _ => "its header is not sound",
             };
@@ -137,7 +138,7 @@ pub(crate) fn read(bytes: &[u8], expected: &FileHeader, same_boot: bool) -> Cont
                 continue;
             }
             Ok(frame) if frame.seq.0 == 0 || i64::try_from(frame.seq.0).is_err() => {
-                (false, format!("{} is no number of a fact", frame.seq))
+                (false, format!("{} is not the number of a fact", frame.seq))
             }
             Ok(frame) if facts.is_some_and(|facts| frame.seq != facts.last.next()) => {
                 (false, format!("fact {} follows fact {last}", frame.seq))
@@ -162,24 +163,24 @@ pub(crate) fn read(bytes: &[u8], expected: &FileHeader, same_boot: bool) -> Cont
         };
         break tail(bytes, offset, last, cut, same_boot, synced, &reason);
     };
-    // Of a batch that is not whole nothing was acknowledged.
+    // A batch that is not complete was not acknowledged.
     if let Some(batch) = batch {
         (offset, facts) = (batch.offset, batch.before);
         if !matches!(ending, Ending::Damaged { .. }) {
-            ending = Ending::Torn { offset, sound_behind: false };
+            ending = Ending::Torn { offset, sound_after: false };
         }
     }
     Contents { sound: FILE_HEADER_BYTES..offset, facts, synced: synced_seq, ending }
 }
 
-/// A batch of which facts are still to come.
+/// A batch whose facts are not all read yet.
 struct Batch {
     offset: usize,
     before: Option<Facts>,
     left: u64,
 }
 
-/// How a file ends whose bytes from `offset` on are no frame.
+/// The end of a file whose bytes from `offset` on are no frame.
 fn tail(
     bytes: &[u8],
     offset: usize,
@@ -191,14 +192,14 @@ fn tail(
 ) -> Ending {
     let rest = bytes.get(offset..).unwrap_or_default();
     let damaged = |reason: String| Ending::Damaged { offset, reason };
-    match frames_behind(rest, last) {
-        Behind::None if cut || !same_boot => Ending::Torn { offset, sound_behind: false },
-        Behind::None => damaged(reason.to_owned()),
-        Behind::Unknown => damaged(format!("{reason}, and too much follows to tell what it is")),
-        Behind::Some { at, mark } => {
+    match frames_after(rest, last) {
+        FramesAfter::None if cut || !same_boot => Ending::Torn { offset, sound_after: false },
+        FramesAfter::None => damaged(reason.to_owned()),
+        FramesAfter::Unknown => damaged(format!("{reason}, and too many bytes follow to find out more")),
+        FramesAfter::Some { at, mark } => {
             synced = synced.max(mark);
             if !same_boot && synced <= offset as u64 {
-                Ending::Torn { offset, sound_behind: true }
+                Ending::Torn { offset, sound_after: true }
             } else {
                 damaged(format!("{reason}, and sound frames follow at offset {}", offset + at))
             }
@@ -206,20 +207,20 @@ fn tail(
     }
 }
 
-enum Behind {
+enum FramesAfter {
     None,
     /// The first sound frame, and the furthest mark in any.
     Some {
         at: usize,
         mark: u64,
     },
-    /// Looking further would take too long.
+    /// A longer search would take too long.
     Unknown,
 }
 
-/// Looks for sound frames behind the first byte. A file made to be slow is not looked at for ever:
-/// the bytes summed up for checksums are bounded by four times the file, and some.
-fn frames_behind(rest: &[u8], last: Seq) -> Behind {
+/// Looks for sound frames after the first byte. The search in a file that was made to be slow is limited:
+/// the bytes that are read for checksums are at most four times the file, plus a constant.
+fn frames_after(rest: &[u8], last: Seq) -> FramesAfter {
     let mut budget = rest.len().saturating_mul(4) + (64 << 20);
     let mut found = None;
     let mut at = 1;
@@ -231,15 +232,15 @@ fn frames_behind(rest: &[u8], last: Seq) -> Behind {
             at += 1;
             continue;
         };
-        // A frame has 25 bytes at least, so seq numbers have a bound: it keeps random bytes from
-        // being looked at more closely.
+        // A frame has at least 25 bytes, which limits the seq numbers. So most random bytes are rejected
+        // early.
         let most = last.0.saturating_add(rest.len() as u64 / 25 + 1);
         let possible = last.0 == 0 || (frame.seq > last && frame.seq.0 <= most);
         if !frame.is_control() && !possible {
             at += 1;
             continue;
         }
-        let Some(left) = budget.checked_sub(frame.bytes()) else { return Behind::Unknown };
+        let Some(left) = budget.checked_sub(frame.bytes()) else { return FramesAfter::Unknown };
         budget = left;
         if Frame::decode(candidate).is_ok() {
             let (first, mark) = found.unwrap_or((at, 0));
@@ -249,5 +250,5 @@ fn frames_behind(rest: &[u8], last: Seq) -> Behind {
             at += 1;
         }
     }
-    found.map_or(Behind::None, |(at, mark)| Behind::Some { at, mark })
+    found.map_or(FramesAfter::None, |(at, mark)| FramesAfter::Some { at, mark })
 }

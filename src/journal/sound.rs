@@ -1,35 +1,35 @@
-//! Every fact that can still be read from a damaged journal, before the damage and behind it.
+//! Finds every fact that can still be read from a damaged journal, before and after the damage.
 //!
-//! A frame carries its own checksum and its fact's number, so each one that is sound stands for
-//! itself. Where the bytes are no frame, the next sound one is looked for byte by byte.
+//! A frame has its own checksum and its fact's number, so each sound frame can be used alone. Where bytes
+//! are no frame, the next sound one is searched byte by byte.
 
 use crate::fact::codec;
 use crate::frame::{FILE_HEADER_BYTES, FRAME_HEADER_BYTES, Frame};
 
-/// What was found in one file.
+/// The facts that were found in one file.
 #[derive(Debug, Default)]
 pub(crate) struct Sound<'b> {
     /// In the order of the file.
     pub(crate) facts: Vec<Frame<'b>>,
-    /// Facts at the end, of a batch that is not whole: if a crash cut it, nobody was told of them.
+    /// Facts at the end, of an incomplete batch: if a crash cut it, they were not acknowledged.
     pub(crate) incomplete: Vec<Frame<'b>>,
-    /// Too much follows the damage to look at all of it.
+    /// Too many bytes follow the damage to search all of them.
     pub(crate) given_up: bool,
 }
 
-/// Looks for sound frames in a file whose header is sound or not.
+/// Searches for sound frames in a file, whether or not its header is sound.
 pub(crate) fn sound(bytes: &[u8]) -> Sound<'_> {
     let mut found = Sound::default();
     // The last number of the batch that is being read, and where its facts begin.
     let mut batch: Option<(u64, usize)> = None;
     let mut offset = FILE_HEADER_BYTES;
     let mut last = 0_u64;
-    // A file made to be slow is not looked at for ever.
+    // The search in a file that was made to be slow is limited.
     let mut budget = bytes.len().saturating_mul(4) + (64 << 20);
     while let Some(rest) = bytes.get(offset..).filter(|rest| rest.len() > FRAME_HEADER_BYTES) {
         let sound = Frame::decode_unverified(rest).ok().and_then(|unverified| {
-            // A frame has 25 bytes at least, so its number has a bound: it keeps random bytes from
-            // being looked at more closely.
+            // A frame has at least 25 bytes, which limits its number. So most random bytes are rejected
+            // early.
             let most = last.saturating_add(bytes.len() as u64 / 25 + 1);
             let possible = last == 0 || (unverified.seq.0 > last && unverified.seq.0 <= most);
             if !possible && !unverified.is_control() {
@@ -58,7 +58,7 @@ pub(crate) fn sound(bytes: &[u8]) -> Sound<'_> {
         if !is_fact || codec::decode(frame.body).is_none() {
             continue;
         }
-        // Whatever comes behind it says that the batch was whole.
+        // Any frame after the batch proves that the batch was complete.
         batch = batch.filter(|(last, _)| frame.seq.0 < *last);
         last = frame.seq.0;
         found.facts.push(frame);
@@ -118,7 +118,7 @@ mod tests {
         let whole = file(&[batch(1, 1), batch(2, 3)]);
         let cut = sound(&whole[..whole.len() - 5]);
         assert_eq!((numbers(&cut.facts), numbers(&cut.incomplete)), (vec![1], vec![2, 3]));
-        // Something comes behind it: it was whole once.
+        // A frame follows it: it was complete once.
         let mut damaged = file(&[batch(1, 1), batch(2, 3), batch(5, 1)]);
         let at = whole.len() - 5;
         damaged[at] ^= 1;

@@ -1,9 +1,9 @@
-//! Opening a journal file for reading.
+//! Opens a journal file for reading.
 //!
-//! A writer removes a file once the ledger covers its facts, so one that is gone after it was listed has nothing
-//! that is not in the ledger. Everything else that keeps a file of this name from being read, and that is no
-//! failure of the process's surroundings, is damage of this one file: a link that leads nowhere, a folder, a pipe,
-//! bytes that the disk has lost.
+//! A writer removes a file once the ledger covers its facts. So if a listed file is gone, all its facts
+//! are in the ledger. Any other reason why a file of this name cannot be read, except a failure of the
+//! process's environment, is damage of this one file: a link that leads nowhere, a folder, a pipe, bytes
+//! that the disk has lost.
 
 use std::fs::File;
 use std::io;
@@ -13,12 +13,12 @@ use super::append::MAX_JOURNAL_BYTES;
 use crate::disk::{is_broken_link, is_unreadable, open_regular, read_bytes};
 use crate::error::{Error, Result};
 
-/// Opens a journal file, and says how long it is; `None` if nothing has the name.
+/// Opens a journal file, and returns its length; `None` if the name does not exist.
 pub(crate) fn open(path: &Path) -> Result<Option<(File, u64)>> {
     let file = match open_regular(path) {
         Ok(file) => file,
         Err(_) if is_broken_link(path) => {
-            return Err(Error::damaged(path, "it is a link, and nothing is where it leads to"));
+            return Err(Error::damaged(path, "it is a link that leads to nothing"));
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(failed("open the journal", path, error)),

@@ -11,7 +11,7 @@ use crate::fact::{Seq, StreamId, UnixNanos};
 use crate::frame::{FileHeader, HeaderError, verified_frames};
 use crate::ledger::StoreId;
 
-/// What is wrong where a journal file and one before it have different facts of the same number.
+/// The error if a journal file and an earlier one have different facts of one number.
 pub(crate) fn two_facts(seq: Seq, stream: StreamId) -> String {
     format!(
         "it has another fact {seq} of stream {stream} than the file before it: two processes have owned the stream at the \
@@ -26,16 +26,16 @@ pub(crate) struct TailReader {
     pub(crate) last: Seq,
     pub(crate) last_recorded_at: UnixNanos,
     sums: FactSums,
-    /// A power failure took what came before the files that are left.
+    /// A power failure took the facts before the remaining files.
     cut: bool,
     /// There may have been facts after the last one: a file ends within a frame, or has no facts.
     pub(crate) may_lack_facts: bool,
-    /// Files that hold more than could be read.
+    /// Files with bytes that could not be read.
     pub(crate) keep_aside: Vec<PathBuf>,
 }
 
 impl TailReader {
-    /// A tail that begins behind what the ledger covers.
+    /// An empty tail that begins after the facts that the ledger covers.
     pub(crate) fn new(store: StoreId, stream: StreamId, committed: Seq) -> Self {
         Self {
             header: FileHeader { stream, store },
@@ -52,14 +52,15 @@ impl TailReader {
     /// Adds the facts of a file. Damage, and a gap before its first fact, are errors.
     pub(crate) fn add(&mut self, path: &Path, bytes: &[u8], same_boot: bool) -> Result<()> {
         let Contents { sound, facts, synced, ending } = replay::read(bytes, &self.header, same_boot);
-        if matches!(ending, Ending::Torn { sound_behind: true, .. }) {
+        if matches!(ending, Ending::Torn { sound_after: true, .. }) {
             self.keep_aside.push(path.to_path_buf());
         }
         if let Ending::Damaged { offset, reason } = ending {
             return Err(Error::damaged(
                 path,
                 format_args!(
-                    "{reason} (at offset {offset}); facts of stream {} after {} may be affected, and `ostracon recover` will deal with it",
+                    "{reason} (at offset {offset}); facts of stream {} after {} may be affected; repair the \
+                     store with `ostracon recover`",
                     self.header.stream,
                     self.last.max(facts.map_or(Seq(0), |facts| facts.last))
                 ),
@@ -70,11 +71,12 @@ impl TailReader {
             return Err(Error::damaged(path, two_facts(frame.seq, self.header.stream)));
         }
         let is_torn = matches!(ending, Ending::Torn { .. });
-        // Those of a file that the ledger covers beyond its last fact are known to be all.
+        // If the ledger covers a file beyond its last fact, no fact of it is missing.
         self.may_lack_facts |= facts.is_none_or(|facts| is_torn && facts.last >= self.last);
         let Some(facts) = facts.filter(|facts| facts.last > self.last) else { return Ok(()) };
         if self.cut || (facts.first > self.last.next() && !same_boot && synced <= self.last) {
-            // The disk kept a later file and not an earlier one. Nobody was promised more.
+            // The disk kept a later file but not an earlier one, whose facts were never promised to be
+            // durable.
             self.cut = true;
             self.keep_aside.push(path.to_path_buf());
             return Ok(());
@@ -88,7 +90,7 @@ impl TailReader {
                 ),
             ));
         }
-        // What a file before it may have had is in this one, or was never given a number.
+        // The facts that an earlier file may have had are in this one, or were never given a number.
         self.may_lack_facts = is_torn;
         for frame in frames() {
             if frame.seq > self.last {
@@ -100,19 +102,19 @@ impl TailReader {
         Ok(())
     }
 
-    /// Adds the facts whose frames are sound of a file that could not be added: before and after the damage in it,
+    /// Adds the facts with sound frames of a file that could not be added: before and after its damage,
     /// or after a gap.
     pub(crate) fn add_sound(&mut self, bytes: &[u8]) {
         let is_foreign = match FileHeader::decode(bytes) {
             Ok(header) => header != self.header,
             Err(HeaderError::NewerFormat(_)) => true,
-            // By its place it is the stream's.
+            // By its path it belongs to the stream.
             Err(HeaderError::Unsound) => false,
         };
         if is_foreign {
             return;
         }
-        // No crash has cut the last batch of a damaged file: its facts count.
+        // A crash cannot have cut the last batch of a damaged file: its facts count.
         let found = sound(bytes);
         for frame in found.facts.iter().chain(&found.incomplete) {
             if frame.seq > self.last {

@@ -1,4 +1,4 @@
-//! What a commit does.
+//! The actions of a commit.
 
 use std::collections::BTreeMap;
 
@@ -9,29 +9,29 @@ use super::lossy_repair::LossyRepair;
 use super::state::{Stream, Total};
 use crate::fact::{Kind, StreamId, UnixNanos};
 
-/// What a commit does. [`State::apply`](super::State::apply) says what must add up.
+/// The action of a commit. [`State::apply`](super::State::apply) says what must add up.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "action", rename_all = "snake_case")]
 pub(crate) enum Action {
-    /// The store begins.
+    /// Creates the store.
     Create,
     /// The facts of a gapless range of one stream are now in segments.
     Flush {
         range: StreamRange,
-        /// When the last of them was recorded.
+        /// When the last fact of the range was recorded.
         last_recorded_at: UnixNanos,
-        /// The stream will not go on: after a power failure some of its numbers may have been
-        /// given out that nobody finds again.
+        /// The stream has ended: after a power failure, numbers may have been given out whose facts are
+        /// lost.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         ends_stream: bool,
-        /// Where a file was imported up to, if that is where the facts came from.
+        /// How far an input was imported, if the facts came from an input.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         import: Option<ImportMark>,
         add: Vec<Segment>,
     },
-    /// Segments take the place of others, without the facts that retention does not keep.
+    /// Segments replace others, without the facts that retention does not keep.
     Compact {
-        /// The tombstones: what was live until now, with its digests.
+        /// The tombstones: segments that were live until now, with their digests.
         remove: Vec<Segment>,
         add: Vec<Segment>,
         dropped: Vec<Dropped>,
@@ -39,8 +39,8 @@ pub(crate) enum Action {
         #[serde(default)]
         swept: CommitNumber,
     },
-    /// Segments with the readable rows of a damaged segment replace it, or segments are added with facts that an
-    /// earlier repair lost.
+    /// Segments with the readable rows of a damaged segment replace it, or segments with facts that an
+    /// earlier repair lost are added.
     Repair {
         remove: Vec<Segment>,
         add: Vec<Segment>,
@@ -54,40 +54,40 @@ pub(crate) enum Action {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         unverified: Vec<Unverified>,
     },
-    /// What could still be read of a stream's damaged journal is now in segments. A gapless range
-    /// of the stream, as in a flush, but for the facts that are lost.
+    /// The readable facts of a stream's damaged journal are now in segments. They are a gapless range of
+    /// the stream, as in a flush, except for the lost facts.
     Salvage {
         range: StreamRange,
         last_recorded_at: UnixNanos,
         ends_stream: bool,
         add: Vec<Segment>,
-        /// Facts of the range that nobody can read any more, not even their kinds.
+        /// Facts of the range that can no longer be read; even their kinds are unknown.
         lost: Vec<StreamRange>,
-        /// Where inputs were imported up to, of whose commits only the segments were left.
+        /// How far inputs were imported, if only the segments of their commits were left.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         imports: Vec<ImportMark>,
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         unverified: Vec<Unverified>,
     },
-    /// Facts whose numbers a salvage lost are in segments again.
+    /// Facts that a salvage gave up as lost are in segments again.
     Restore {
         /// The numbers of the restored facts.
         numbers: Vec<StreamRange>,
         add: Vec<Segment>,
     },
-    /// A new beginning, from what segments and readable commits say: the ledger before it was
-    /// beyond help, and is no longer part of the store.
+    /// The ledger begins again, from segments and readable commits. The ledger before it could not be
+    /// repaired, and is no longer part of the store.
     Rebuild(Box<Rebuilt>),
-    /// What a hold covers is kept, whatever other rules say.
+    /// Facts that a hold covers are kept, whatever other rules say.
     Hold {
         name: String,
         #[serde(flatten)]
         hold: Hold,
     },
-    /// A hold is no more.
+    /// A hold ends.
     Release {
         name: String,
-        /// Who released it.
+        /// The person or program that released it.
         #[serde(rename = "released_by")]
         by: String,
         #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -96,7 +96,7 @@ pub(crate) enum Action {
 }
 
 impl Action {
-    /// Its name, as in the file.
+    /// The action's name, as in the file.
     pub(crate) const fn name(&self) -> &'static str {
         match self {
             Self::Create => "create",
@@ -140,7 +140,7 @@ impl Action {
         }
     }
 
-    /// Facts that rules of retention did not keep.
+    /// Facts that retention rules did not keep.
     pub(crate) fn dropped(&self) -> &[Dropped] {
         match self {
             Self::Compact { dropped, .. } => dropped,
@@ -150,7 +150,7 @@ impl Action {
     }
 }
 
-/// Facts that a rule of retention did not keep.
+/// Facts that a retention rule did not keep.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Dropped {
     pub(crate) rule: String,
@@ -159,55 +159,55 @@ pub(crate) struct Dropped {
     pub(crate) total: Total,
 }
 
-/// Facts of a segment that nobody can read any more.
+/// Facts of a segment that can no longer be read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Lost {
     pub(crate) kind: Kind,
     #[serde(flatten)]
     pub(crate) total: Total,
-    /// Where they were: the lost facts are among these.
+    /// The ranges that contain the lost facts.
     pub(crate) within: Vec<StreamRange>,
 }
 
-/// Live facts that were read from a file of which nobody could say that it is as it was written:
-/// they may not be what was recorded. Their places name them, whatever segments they are in later.
+/// Live facts that were read from a file whose bytes could not be proven: they may differ from the
+/// recorded facts. Their places name them, also when a compaction moves them to other segments.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Unverified {
     pub(crate) kind: Kind,
     pub(crate) facts: u64,
-    /// Where they are: the facts of the kind among these.
+    /// The ranges that contain them: all facts of the kind in these ranges.
     pub(crate) within: Vec<StreamRange>,
 }
 
 /// Keeps facts of one kind, or of all, from being hidden or dropped.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Hold {
-    /// Of this kind only.
+    /// Holds only facts of this kind.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) kind: Option<Kind>,
-    /// Which facts: SQL over the kind's columns. None for all.
+    /// An SQL condition over the kind's columns that selects the facts. `None` selects all facts.
     #[serde(rename = "where", default, skip_serializing_if = "Option::is_none")]
     pub(crate) predicate: Option<String>,
     pub(crate) reason: String,
-    /// Who added it.
+    /// The person or program that added it.
     #[serde(rename = "held_by")]
     pub(crate) by: String,
 }
 
-/// What a rebuilt ledger begins with.
+/// The first state of a rebuilt ledger.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Rebuilt {
     pub(crate) add: Vec<Segment>,
     /// How far each stream is covered.
     pub(crate) streams: Vec<(StreamId, Stream)>,
-    /// What readable commits tell of facts that are in no segment any more.
+    /// Dropped facts, as far as readable commits name them.
     pub(crate) dropped: Vec<Dropped>,
     pub(crate) lost: Vec<Lost>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) unverified: Vec<Unverified>,
     pub(crate) holds: BTreeMap<String, Hold>,
     pub(crate) imports: Vec<ImportMark>,
-    /// What readable commits had removed: the proof of it is not lost with the ledger.
+    /// Segments that readable commits had removed: this proof is not lost with the old ledger.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) removed: Vec<Removed>,
     /// Repairs whose facts can still be restored: their segments' files may come back.
@@ -216,23 +216,23 @@ pub(crate) struct Rebuilt {
     /// Numbers whose facts can still be restored: their journals may come back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) lost_numbers: Vec<StreamRange>,
-    /// What could not be known, for people.
+    /// The unknown data, as text for people.
     pub(crate) unknown: Vec<String>,
 }
 
-/// A segment that a commit of a ledger that began again since has removed.
+/// A segment that a commit of an earlier, replaced ledger removed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Removed {
     pub(crate) path: String,
     pub(crate) bytes: u64,
     /// The commit that removed it.
     pub(crate) by: CommitNumber,
-    /// What that commit says of it, if it could be read.
+    /// The description of the segment in that commit, if it could be read.
     #[serde(flatten, default, skip_serializing_if = "Option::is_none")]
     pub(crate) proof: Option<Proof>,
 }
 
-/// What tells a removed segment from any other.
+/// The identity of a removed segment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Proof {
     pub(crate) rows: u64,
@@ -241,7 +241,7 @@ pub(crate) struct Proof {
 }
 
 impl Removed {
-    /// As the commit tells that removed it.
+    /// The identity of the segment in the commit that removed it.
     pub(crate) fn of(segment: &Segment, by: CommitNumber) -> Self {
         let Segment { rows, blake3, streams, .. } = segment.clone();
         let proof = Some(Proof { rows, blake3, streams });

@@ -1,12 +1,12 @@
-//! What a commit must be to follow another, and what it changes.
+//! The rules for a commit that follows another, and the changes that it makes.
 //!
-//! A ledger is a balance sheet, and a commit that does not add up is not taken, whoever wrote it:
+//! A ledger is a balance sheet. A commit that does not add up is refused, whichever program wrote it:
 //!
-//! - a flush or a salvage covers the numbers of one stream that follow those covered before, and
-//!   has a row, or says that it is lost, for each;
-//! - a commit that restores facts has a row for each of their numbers, which were unaccounted for;
-//! - a compaction or a repair removes segments that are live, and every fact in them is in a
-//!   segment that it adds, or dropped by a named rule, or lost.
+//! - a flush or a salvage covers the next numbers of one stream, after those that were covered before;
+//!   for each number it has a row, or says that the fact is lost;
+//! - a commit that restores facts has a row for each of their numbers, which were unaccounted for before;
+//! - a compaction or a repair removes live segments, and every fact in them is in a segment that it adds,
+//!   or was dropped by a named rule, or is lost.
 //!
 //! So at every commit, of each kind, *recorded = live + dropped + lost*; and over all kinds and
 //! streams, *numbers given out and covered = recorded + unaccounted* ([`State::imbalance`]).
@@ -19,14 +19,15 @@ use super::commit::{Commit, CommitNumber, ImportMark, Segment, StreamRange};
 use super::state::{Head, State, Stream, Tombstone, Total};
 use crate::fact::{Kind, UnixNanos};
 
-/// How many of the newest imports are known by all lines of their beginning, too: it makes a mark ten times as long.
+/// The number of newest imports whose marks keep the digests of all first lines: it makes a mark ten
+/// times as long.
 const MARKS_WITH_LINES: usize = 1000;
-/// How much older ones keep of [`ImportMark::head_lines`]: the digests of 16 lines, by which it is seen that an input
-/// may be known.
+/// The length that older marks keep of [`ImportMark::head_lines`]: the digests of 16 lines, which are
+/// enough to see that an input may be known.
 const OLD_MARK_DIGITS: usize = 16 * 8;
 
 impl State {
-    /// The state after a commit that begins a ledger.
+    /// The state after the first commit of a ledger.
     pub(crate) fn begin(commit: &Commit, digest: String) -> Result<Self, String> {
         let mut state = Self {
             store: commit.store,
@@ -48,19 +49,20 @@ impl State {
         match &commit.action {
             Action::Create if commit.number == CommitNumber(0) && commit.parent.is_empty() => {}
             Action::Rebuild(rebuilt) if commit.parent.is_empty() => state.rebuild(rebuilt)?,
-            _ => return Err("it is not a first commit".to_owned()),
+            _ => return Err("it is not the first commit of a ledger".to_owned()),
         }
         Ok(state)
     }
 
-    /// Whether a commit names this state as the one before it. What it does must add up, too.
+    /// Whether a commit names this state as the one before it. Its action must still add up.
     pub(crate) fn precedes(&self, commit: &Commit) -> bool {
         commit.store == self.store
             && commit.number == self.head.number.next()
             && commit.parent == self.head.blake3
     }
 
-    /// Adds a commit. An error says why it cannot follow; the state is of no use then.
+    /// Applies a commit. An error says why the commit cannot follow; then the state must not be used any
+    /// more.
     pub(crate) fn apply(&mut self, commit: &Commit, digest: String) -> Result<(), String> {
         if commit.store != self.store {
             return Err(format!("it belongs to store {}, not {}", commit.store, self.store));
@@ -75,7 +77,9 @@ impl State {
             ));
         }
         match &commit.action {
-            Action::Create | Action::Rebuild(_) => return Err("it begins the store again".to_owned()),
+            Action::Create | Action::Rebuild(_) => {
+                return Err("it creates the store a second time".to_owned());
+            }
             Action::Flush { range, last_recorded_at, ends_stream, import, add } => {
                 self.cover(*range, add, &[], *last_recorded_at, *ends_stream)?;
                 self.note_imports(import);
@@ -107,12 +111,12 @@ impl State {
             Action::Restore { numbers, add } => self.restore(numbers, add)?,
             Action::Hold { name, hold } => {
                 if self.holds.insert(name.clone(), hold.clone()).is_some() {
-                    return Err(format!("there is a hold {name:?} already"));
+                    return Err(format!("a hold {name:?} exists already"));
                 }
             }
             Action::Release { name, .. } => {
                 if self.holds.remove(name).is_none() {
-                    return Err(format!("there is no hold {name:?}"));
+                    return Err(format!("no hold {name:?} exists"));
                 }
             }
         }
@@ -121,7 +125,7 @@ impl State {
         Ok(())
     }
 
-    /// Whether the numbers add up; if not, how they do not.
+    /// Checks whether the numbers add up. If not, returns the difference.
     pub(crate) fn imbalance(&self) -> Option<String> {
         for kind in Kind::ALL {
             let at = kind.index();
@@ -172,14 +176,14 @@ impl State {
         let missing = sum(lost.iter().map(|part| part.facts().filter(|_| within(part)).unwrap_or(u64::MAX)));
         let rows = sum(add.iter().map(|segment| segment.rows));
         if missing.zip(rows).and_then(|(missing, rows)| missing.checked_add(rows)) != Some(facts) {
-            return Err(format!("it covers {facts} facts, and its segments have other rows"));
+            return Err(format!("it covers {facts} facts, but its segments have other rows"));
         }
         for segment in add {
             self.count_recorded(segment.kind, Total::of(segment))?;
         }
         self.add_segments(add)?;
         self.unaccounted = self.unaccounted.saturating_add(missing.unwrap_or_default());
-        // What a journal still has of a stream that has ended is flushed, and does not begin it again.
+        // Later flushes from the journal of an ended stream do not begin it again.
         let ended = ended || self.streams.get(&range.stream).is_some_and(|stream| stream.ended);
         self.streams.insert(range.stream, Stream { committed: range.last_seq, last_recorded_at, ended });
         Ok(())
@@ -190,15 +194,15 @@ impl State {
         let facts = sum(numbers.iter().map(|range| range.facts().unwrap_or(u64::MAX)));
         let rows = sum(add.iter().map(|segment| segment.rows));
         let rest = facts.filter(|_| facts == rows).and_then(|facts| self.unaccounted.checked_sub(facts));
-        self.unaccounted = rest.ok_or("it restores other facts than were lost")?;
+        self.unaccounted = rest.ok_or("it restores other facts than the lost ones")?;
         for segment in add {
             self.count_recorded(segment.kind, Total::of(segment))?;
         }
         self.add_segments(add)
     }
 
-    /// Replaces live segments by others. `gone` counts the facts that only the removed segments had, by kind, and
-    /// `back` the facts that only the added segments have.
+    /// Replaces live segments by others. `gone` counts the facts that only the removed segments have, by
+    /// kind, and `back` the facts that only the added segments have.
     fn replace(
         &mut self,
         number: CommitNumber,
@@ -215,7 +219,7 @@ impl State {
         {
             if after.plus(gone) != Some(before) {
                 return Err(format!(
-                    "it removes or finds again {} {} ({} bytes), and accounts for {} and {} ({} and {} bytes)",
+                    "it removes or restores {} {} ({} bytes), but accounts for {} and {} ({} and {} bytes)",
                     before.facts,
                     kind.table(),
                     before.bytes,
@@ -262,7 +266,7 @@ impl State {
         self.unverified.clone_from(&rebuilt.unverified);
         self.removed = rebuilt.removed.iter().map(Tombstone::of).collect();
         if let Some(path) = self.path_out_of_place() {
-            return Err(format!("{path:?} is no place for a segment"));
+            return Err(format!("{path:?} is not a valid path of a segment"));
         }
         self.count_dropped(&rebuilt.dropped)?;
         self.count_lost(&rebuilt.lost)?;
@@ -280,7 +284,7 @@ impl State {
         Ok(())
     }
 
-    /// A further part of the same file takes the place of the part before.
+    /// The mark of a longer part of a file replaces the mark of the shorter part.
     fn note_imports<'a>(&mut self, marks: impl IntoIterator<Item = &'a ImportMark>) {
         for mark in marks {
             if self.imports.iter().any(|known| known.has_entries_of(mark)) {
@@ -306,7 +310,7 @@ impl State {
     fn add_segments(&mut self, add: &[Segment]) -> Result<(), String> {
         for segment in add {
             if !segment.is_in_place() {
-                return Err(format!("{:?} is no place for a segment", segment.path));
+                return Err(format!("{:?} is not a valid path of a segment", segment.path));
             }
             if let Some(live) = self.segments.get_mut(segment.kind.index()) {
                 live.push(Arc::new(segment.clone()));
@@ -332,14 +336,14 @@ impl State {
     fn count_found(&mut self, found: [Total; 3]) -> Result<(), String> {
         for (lost, found) in self.lost.iter_mut().zip(found) {
             let less = lost.facts.checked_sub(found.facts).zip(lost.bytes.checked_sub(found.bytes));
-            let (facts, bytes) = less.ok_or("it brings back more facts than were lost")?;
+            let (facts, bytes) = less.ok_or("it restores more facts than were lost")?;
             *lost = Total { facts, bytes };
         }
         Ok(())
     }
 }
 
-/// Forgets all but the first lines of a mark.
+/// Removes all but the first lines of a mark.
 fn shorten(head_lines: &mut Option<String>) {
     let first = head_lines.as_deref().and_then(|lines| lines.get(..OLD_MARK_DIGITS)).map(str::to_owned);
     if first.is_some() {
@@ -349,7 +353,7 @@ fn shorten(head_lines: &mut Option<String>) {
 
 fn add_to(totals: &mut [Total; 3], kind: Kind, more: Total) -> Result<(), String> {
     let total = totals.get_mut(kind.index()).ok_or("there is no such kind")?;
-    *total = total.plus(more).ok_or("it counts more facts than there can be")?;
+    *total = total.plus(more).ok_or("it counts more facts than are possible")?;
     Ok(())
 }
 

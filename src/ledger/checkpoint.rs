@@ -1,4 +1,4 @@
-//! Checkpoints: the state written beside the commits that lead to it.
+//! Checkpoints: the state of the ledger, written beside its commits.
 //!
 //! `ledger/00000000000000000128.checkpoint` holds the BLAKE3 digest of the rest in hex, a line
 //! break, and the state after commit 128 as JSON.
@@ -12,19 +12,19 @@ use super::twice;
 use crate::disk::Disk;
 use crate::error::{Error, ErrorKind, Result};
 
-/// A checkpoint is written at every so many commits.
+/// The number of commits between two checkpoints.
 const EVERY: u64 = 128;
 /// How many checkpoints are kept.
 const KEPT: u64 = 2;
 const MAX_CHECKPOINT_BYTES: u64 = 4 << 30;
 
-/// The file of a checkpoint.
+/// The path of a checkpoint.
 pub(crate) fn checkpoint_path(folder: &Path, number: CommitNumber) -> PathBuf {
     folder.join(format!("{:020}.checkpoint", number.0))
 }
 
-/// Writes a checkpoint if one is due. That it fails is no reason to fail a commit which is
-/// already published: the next opening only takes longer.
+/// Writes a checkpoint if one is due. A failure does not fail the commit, which is already published:
+/// only the next opening takes longer.
 pub(super) fn maybe_write(disk: &Disk, folder: &Path, state: &State) {
     let number = state.head.number;
     if !is_due(number) {
@@ -45,12 +45,12 @@ pub(super) fn maybe_write(disk: &Disk, folder: &Path, state: &State) {
     }
 }
 
-/// Whether stores have a checkpoint at this commit.
+/// Whether a checkpoint is due at this commit.
 pub(crate) const fn is_due(number: CommitNumber) -> bool {
     number.0 > 0 && number.0.is_multiple_of(EVERY)
 }
 
-/// The checkpoint's file.
+/// The content of the checkpoint's file.
 pub(crate) fn to_bytes(state: &State) -> Result<Vec<u8>> {
     let json = serde_json::to_string(state).map_err(|error| {
         Error::with_source(ErrorKind::Internal, "cannot write a checkpoint as JSON", error)
@@ -58,15 +58,15 @@ pub(crate) fn to_bytes(state: &State) -> Result<Vec<u8>> {
     Ok(format!("{}\n{json}\n", commit::digest(json.as_bytes())).into_bytes())
 }
 
-/// The state at the head: from the newest sound checkpoint, and the commits after it. And whether every
-/// commit has its copy.
+/// Reads the state at the head, from the newest sound checkpoint and the commits after it. Also returns
+/// whether every commit has its copy.
 pub(super) fn load_newest(folder: &Path) -> Result<(State, bool)> {
     let mut known = Digests::new();
     loop {
         let listing = list(folder)?;
         match load(folder, &listing, &known)? {
             Loaded::State(state) => return Ok((*state, listing.is_copied)),
-            // Of a commit's two files the other one is right, as the commit after it tells.
+            // The other file of this commit is right, as the next commit shows.
             Loaded::Wrong { number, digest } => drop(known.insert(number, digest)),
         }
     }
@@ -85,7 +85,7 @@ pub(super) fn load_up_to(folder: &Path, number: CommitNumber) -> Result<State> {
     }
 }
 
-/// The digests by which commits name the ones before them, where the first choice was wrong.
+/// For commits whose first file was the wrong one: the digest that the next commit names.
 type Digests = BTreeMap<CommitNumber, String>;
 
 enum Loaded {
@@ -107,7 +107,7 @@ fn load(folder: &Path, listing: &Listing, known: &Digests) -> Result<Loaded> {
                 state = Some(found);
                 break;
             }
-            Err(error) => tracing::warn!(%error, "a checkpoint of the ledger is not used"),
+            Err(error) => tracing::warn!(%error, "cannot use a checkpoint of the ledger"),
         }
     }
     let state = match state {
@@ -117,8 +117,8 @@ fn load(folder: &Path, listing: &Listing, known: &Digests) -> Result<Loaded> {
     go_on(folder, state, listing, listing.head, known)
 }
 
-/// The state after the commit that the ledger begins with. What an older program has left of the copies
-/// when it rebuilt the ledger does not count.
+/// The state after the first commit of the ledger. Copies that an older program left when it rebuilt the
+/// ledger do not count.
 fn begin(folder: &Path, listing: &Listing, known: &Digests) -> Result<State> {
     first(folder, listing.root, known).or_else(|error| match listing.copied_root {
         Some(copied) if copied < listing.root => first(folder, copied, known),
@@ -150,7 +150,10 @@ fn go_on(
         };
         if number > listing.own_head && are_strays(folder, &state, number, head)? {
             let copies = twice::copy_folder(folder);
-            tracing::warn!(folder = %copies.display(), from = number.0, "commits of another store are among the copies; they are passed over, and `ostracon recover` moves them aside");
+            tracing::warn!(folder = %copies.display(), from = number.0, "commits of another store are among \
+                                                                         the copies; they are ignored, and \
+                                                                         `ostracon recover` moves them \
+                                                                         aside");
             break;
         }
         if !state.precedes(&commit) && !known.contains_key(&state.head.number) {
@@ -167,7 +170,7 @@ fn go_on(
 
 /// Whether commits of which only the copies exist all belong to another store.
 fn are_strays(folder: &Path, state: &State, first: CommitNumber, last: CommitNumber) -> Result<bool> {
-    // Only over files that exist: the last number comes from a file's name and may be huge.
+    // Checks only files that exist: the last number comes from a file's name and may be huge.
     for number in twice::list(&twice::copy_folder(folder))?.range(first..=last).copied() {
         let found = twice::read_side(folder, number, |commit, _| commit.store == state.store)?;
         if found.is_some_and(|(commit, _, side)| !super::is_stray(state, &commit, side)) {
@@ -177,7 +180,7 @@ fn are_strays(folder: &Path, state: &State, first: CommitNumber, last: CommitNum
     Ok(true)
 }
 
-/// The state after the commit that the ledger begins with: 0, unless it was rebuilt.
+/// The state after the commit that begins the ledger: commit 0, unless the ledger was rebuilt.
 fn first(folder: &Path, root: CommitNumber, known: &Digests) -> Result<State> {
     let path = commit_path(folder, root);
     let is_known = |digest: &str| known.get(&root).is_none_or(|known| known == digest);
@@ -202,7 +205,7 @@ fn first(folder: &Path, root: CommitNumber, known: &Digests) -> Result<State> {
 }
 
 struct Listing {
-    /// The lowest number of a commit in `ledger/`; where there is none, that of a copy.
+    /// The lowest number of a commit in `ledger/`; if there is none, the lowest number of a copy.
     root: CommitNumber,
     /// The lowest number of a copy.
     copied_root: Option<CommitNumber>,
@@ -210,7 +213,7 @@ struct Listing {
     head: CommitNumber,
     /// The highest number of a commit in `ledger/`.
     own_head: CommitNumber,
-    /// Every commit in `ledger/` has a copy, or that may not be looked at.
+    /// Every commit in `ledger/` has a copy, or the folder of copies cannot be read.
     is_copied: bool,
     checkpoints: Vec<CommitNumber>,
 }
@@ -247,19 +250,19 @@ fn list(folder: &Path) -> Result<Listing> {
     })
 }
 
-/// Reads a checkpoint, and makes sure that it stands on the commit of its number.
+/// Reads a checkpoint, and checks that it belongs to the commit of its number.
 pub(crate) fn read(folder: &Path, number: CommitNumber) -> Result<State> {
     let path = checkpoint_path(folder, number);
     let state = read_alone(&path)?;
     let is_it = |_: &commit::Commit, digest: &str| digest == state.head.blake3;
     let commit = twice::read(folder, number, is_it)?;
     if state.head.number != number || commit.is_none_or(|(_, digest)| digest != state.head.blake3) {
-        return Err(Error::damaged(&path, "it does not stand on the commit of its number"));
+        return Err(Error::damaged(&path, "it does not belong to the commit of its number"));
     }
     Ok(state)
 }
 
-/// Reads a checkpoint that may have outlived the commit it stands on.
+/// Reads a checkpoint whose commit may be gone.
 pub(crate) fn read_alone(path: &Path) -> Result<State> {
     let unsound = |why: &str| Error::damaged(path, why);
     let bytes = read_file(path, MAX_CHECKPOINT_BYTES)?.ok_or_else(|| unsound("it is gone"))?;
@@ -271,7 +274,7 @@ pub(crate) fn read_alone(path: &Path) -> Result<State> {
     }
     let state: State = serde_json::from_str(json).map_err(|_| unsound("it holds no state"))?;
     match state.path_out_of_place() {
-        Some(path) => Err(unsound(&format!("{path:?} is no place for a segment"))),
+        Some(path) => Err(unsound(&format!("{path:?} is not a valid path of a segment"))),
         None => Ok(state),
     }
 }

@@ -11,10 +11,10 @@ use super::state::State;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{FactId, Kind, Seq, StreamId, UnixNanos};
 
-/// The version of the store's format. A store with a higher one is not opened.
+/// The version of the store's format. A store with a higher version is not opened.
 pub(crate) const FORMAT: u32 = 1;
 
-/// The name of a store, drawn when it is created: what keeps files of two stores apart.
+/// The random ID of a store, made when it is created: it distinguishes the files of two stores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub(crate) struct StoreId(uuid::Uuid);
@@ -49,7 +49,7 @@ impl TryFrom<String> for StoreId {
     }
 }
 
-/// A commit is never larger; a longer file is not one.
+/// The most bytes of a commit. A longer file is not a commit.
 const MAX_COMMIT_BYTES: u64 = 1 << 30;
 
 /// The place of a commit in the ledger: 0, 1, 2, ….
@@ -57,7 +57,8 @@ const MAX_COMMIT_BYTES: u64 = 1 << 30;
 pub(crate) struct CommitNumber(pub(crate) u64);
 
 impl CommitNumber {
-    /// The last number is followed by itself: no ledger gets there, but a file may have that name.
+    /// The number after this one. The last number is followed by itself: no ledger gets there, but a file
+    /// may have that name.
     pub(crate) const fn next(self) -> Self {
         Self(self.0.saturating_add(1))
     }
@@ -69,12 +70,12 @@ impl fmt::Display for CommitNumber {
     }
 }
 
-/// The file of a commit.
+/// The path of a commit's file.
 pub(crate) fn commit_path(folder: &Path, number: CommitNumber) -> PathBuf {
     folder.join(format!("{:020}.json", number.0))
 }
 
-/// A commit as it is on disk.
+/// A commit, as in its file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Commit {
     pub(crate) format: u32,
@@ -82,9 +83,9 @@ pub(crate) struct Commit {
     pub(crate) number: CommitNumber,
     /// BLAKE3 of the file of the commit before, in hex; empty for the first.
     pub(crate) parent: String,
-    /// When it was made, by the clock of the process that made it.
+    /// When the commit was made, by the clock of its process.
     pub(crate) at: UnixNanos,
-    /// The process that made it.
+    /// The process that made the commit.
     pub(crate) by: String,
     #[serde(flatten)]
     pub(crate) action: Action,
@@ -104,8 +105,8 @@ impl StreamRange {
         Self { stream: id.stream, first_seq: id.seq, last_seq: id.seq }
     }
 
-    /// How many facts it covers; `None` for a range that is none. One that ends just before it
-    /// begins is empty.
+    /// The number of facts in the range. It is zero for a range that ends just before it begins, and
+    /// `None` for an invalid range.
     pub(crate) fn facts(self) -> Option<u64> {
         i64::try_from(self.last_seq.0).ok()?;
         self.last_seq.next().0.checked_sub(self.first_seq.0)
@@ -115,30 +116,31 @@ impl StreamRange {
 /// How much of a file was imported, recognised by its content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ImportMark {
-    /// The file's name, for people.
+    /// The file's name, as information for people.
     pub(crate) name: String,
-    /// Length and BLAKE3 of the file's beginning: whether it may be the same file.
+    /// Length and BLAKE3 of the file's beginning: they show whether it may be the same file.
     pub(crate) head_bytes: u64,
     pub(crate) head_blake3: String,
-    /// Length and BLAKE3 of all that was imported: whether it is the same file.
+    /// Length and BLAKE3 of the imported part: they show whether it is the same file.
     pub(crate) bytes: u64,
     pub(crate) blake3: String,
-    /// Lines in that, sound and malformed ones.
+    /// Lines in the imported part, sound and malformed ones.
     pub(crate) lines: u64,
     pub(crate) rejected: u64,
-    /// Of a source whose entries have names, such as a Redis stream: which of them. It is known by these
-    /// and by its name, not by its content.
+    /// The imported entries, for a source whose entries have names, such as a Redis stream. Such a source
+    /// is recognised by its name and these entries, not by its content.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) entries: Option<EntryRange>,
-    /// Eight hexadecimal digits for each line of the file's beginning: those of the BLAKE3 of all up to the line's
-    /// end, without its line break. By these a shorter, earlier state of the file is known. Older programs did not
-    /// write them, and only the newest marks keep more than those of 16 lines.
+    /// Eight hexadecimal digits for each line of the file's beginning: those of the BLAKE3 of all bytes
+    /// up to the line's end, without its line break. They recognise a shorter, earlier state of the file.
+    /// Older programs did not write them, and only the newest marks keep the digits of more than 16
+    /// lines.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) head_lines: Option<String>,
 }
 
 impl ImportMark {
-    /// Whether this one reaches at least as far into the same source of entries.
+    /// Whether this mark covers the entries of the other mark, of one source.
     pub(crate) fn has_entries_of(&self, other: &Self) -> bool {
         let ends = self.entries.zip(other.entries);
         ends.is_some_and(|(own, others)| self.name == other.name && own.last >= others.last)
@@ -153,7 +155,7 @@ pub(crate) struct TimeRange {
 }
 
 impl TimeRange {
-    /// The range that also covers this one.
+    /// Extends the range to cover another one.
     pub(crate) fn cover(range: &mut Option<Self>, other: Self) {
         *range = Some(match *range {
             None => other,
@@ -162,11 +164,11 @@ impl TimeRange {
     }
 }
 
-/// A segment as the ledger knows it: enough to plan a query without opening it, and to tell
-/// whether it is still what was committed.
+/// A segment as the ledger describes it: enough to plan a query without opening it, and to check whether
+/// it is still the committed file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Segment {
-    /// Below the store's root, `events/….parquet`.
+    /// The path relative to the store's root, `events/….parquet`.
     pub(crate) path: String,
     pub(crate) kind: Kind,
     pub(crate) rows: u64,
@@ -179,13 +181,13 @@ pub(crate) struct Segment {
     /// The smallest and largest `seq` in it, of each stream.
     pub(crate) streams: Vec<StreamRange>,
     pub(crate) recorded_at: TimeRange,
-    /// Of the timestamps that have a nanosecond; none if none has.
+    /// The range of the timestamps that have a nanosecond; `None` if no timestamp has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) timestamp: Option<TimeRange>,
     /// Rows whose timestamp has no nanosecond.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(crate) timestamp_nulls: u64,
-    /// Of the wall times.
+    /// The range of the wall times.
     pub(crate) at: TimeRange,
 }
 
@@ -200,21 +202,21 @@ impl Segment {
         (self.recorded_at.min, stream, seq)
     }
 
-    /// None of its facts has a place behind this one.
+    /// None of its facts has a place after this one.
     pub(crate) fn last_place(&self) -> Place {
         let last = self.streams.iter().map(|range| (range.stream, range.last_seq)).max();
         let (stream, seq) = last.unwrap_or((StreamId(u32::MAX), Seq(u64::MAX)));
         (self.recorded_at.max, stream, seq)
     }
 
-    /// Whether it is a file in the folder of its kind, and not somewhere else.
+    /// Whether its path is in the folder of its kind.
     pub(super) fn is_in_place(&self) -> bool {
         is_place_of(self.kind, &self.path)
     }
 }
 
-/// Whether a path is that of a segment, of whatever kind. Who reads one from the ledger opens it, and
-/// who finds it removed deletes it.
+/// Whether a path is a valid path of a segment, of any kind. Readers open a path that the ledger names,
+/// and a sweep deletes one that was removed.
 pub(crate) fn is_segment_path(path: &str) -> bool {
     Kind::ALL.into_iter().any(|kind| is_place_of(kind, path))
 }
@@ -224,7 +226,7 @@ fn is_place_of(kind: Kind, path: &str) -> bool {
     name.is_some_and(|name| name.ends_with(".parquet") && !name.contains(['/', '\\']))
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde requires")]
 fn is_zero(n: &u64) -> bool {
     *n == 0
 }
@@ -260,12 +262,13 @@ impl Commit {
         }
     }
 
-    /// Whether a ledger may begin with it.
+    /// Whether a ledger may begin with this commit.
     pub(crate) const fn begins_ledger(&self) -> bool {
         self.parent.is_empty() && matches!(self.action, Action::Create | Action::Rebuild(_))
     }
 
-    /// The commit's file: JSON, whose last member is the digest of all bytes before that member.
+    /// The content of the commit's file: JSON whose last member is the digest of all bytes before that
+    /// member.
     pub(crate) fn to_bytes(&self) -> Result<Vec<u8>> {
         let mut json = serde_json::to_string_pretty(self).map_err(|error| {
             Error::with_source(ErrorKind::Internal, "cannot write a commit as JSON", error)
@@ -277,10 +280,10 @@ impl Commit {
     }
 }
 
-/// What stands before a commit's last member. The head has no child that would name its digest.
+/// The text before a commit's last member. The head has no next commit that would name its digest.
 const CHECK: &str = ",\n  \"check\": \"";
 
-/// Whether a commit's file is what was written.
+/// Whether a commit's file is unchanged.
 fn is_sound(file: &[u8]) -> bool {
     let Some(at) = memchr::memmem::rfind(file, CHECK.as_bytes()) else { return false };
     let (covered, rest) = file.split_at(at);
@@ -297,20 +300,20 @@ pub(crate) fn digest(bytes: &[u8]) -> String {
     blake3::hash(bytes).to_hex().to_string()
 }
 
-/// Reads a file that must not be larger than `most` bytes; `None` if there is none.
+/// Reads a file of at most `most` bytes; `None` if it does not exist.
 pub(super) fn read_file(path: &Path, most: u64) -> Result<Option<Vec<u8>>> {
     let attempt = |error| Error::io("read", path, error);
     let size = match std::fs::metadata(path) {
         Ok(metadata) if metadata.is_file() => metadata.len(),
-        // A pipe would never be read to its end.
-        Ok(_) => return Err(Error::damaged(path, "it is no file")),
+        // Reading a pipe would never end.
+        Ok(_) => return Err(Error::damaged(path, "it is not a regular file")),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(attempt(error)),
     };
     if size > most {
         return Err(Error::damaged(
             path,
-            format_args!("it has {size} bytes, and more than {most} are not believed"),
+            format_args!("it has {size} bytes, and at most {most} are allowed"),
         ));
     }
     match std::fs::read(path) {
@@ -320,17 +323,17 @@ pub(super) fn read_file(path: &Path, most: u64) -> Result<Option<Vec<u8>>> {
     }
 }
 
-/// The bytes of a commit's file; `None` if there is none.
+/// Reads the bytes of a commit's file; `None` if it does not exist.
 pub(super) fn read_bytes(path: &Path) -> Result<Option<Vec<u8>>> {
     read_file(path, MAX_COMMIT_BYTES)
 }
 
-/// Makes sure that a commit's file says what the commit does.
+/// Checks that a commit's file reads back as the commit.
 pub(super) fn check_readable(commit: &Commit, bytes: &[u8]) -> Result<()> {
     let read: Result<Commit, _> = serde_json::from_slice(bytes);
     let why = match read {
         Ok(read) if read == *commit => return Ok(()),
-        Ok(_) => "it reads otherwise".to_owned(),
+        Ok(_) => "it reads back as another commit".to_owned(),
         Err(error) => error.to_string(),
     };
     Err(Error::new(
@@ -339,9 +342,9 @@ pub(super) fn check_readable(commit: &Commit, bytes: &[u8]) -> Result<()> {
     ))
 }
 
-/// Reads a commit and its digest from one file; `None` if there is none of that name.
+/// Reads a commit and its digest from one file; `None` if it does not exist.
 pub(super) fn read(path: &Path) -> Result<Option<(Commit, String)>> {
-    /// Only what must be understood of a commit of any version.
+    /// The members that a program must understand of a commit of any version.
     #[derive(Deserialize)]
     struct Version {
         format: u32,
@@ -354,7 +357,7 @@ pub(super) fn read(path: &Path) -> Result<Option<(Commit, String)>> {
         return Err(Error::new(
             ErrorKind::NewerFormat,
             format!(
-                "{} has store format {}, and this program knows formats up to {FORMAT}; use a newer ostracon",
+                "{} has store format {}, but this program knows formats up to {FORMAT}; use a newer ostracon",
                 path.display(),
                 version.format
             ),

@@ -1,18 +1,18 @@
-//! Entries of a source that gives each a name which grows: a Redis stream.
+//! Entries of a source that gives each entry an increasing name: a Redis stream.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// The name of an entry: milliseconds since 1970, and a number among those of the same. As text it
-/// is `1700000000000-5`.
+/// The name of an entry: milliseconds since 1970, and a number among the entries of one millisecond. As
+/// text it is `1700000000000-5`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub(crate) struct EntryId(u64, u64);
 
 impl EntryId {
-    /// The first name that an entry behind this one may have; `None` behind the last.
+    /// The lowest name that an entry after this one can have; `None` after the highest name.
     #[cfg(feature = "redis")]
     pub(crate) fn next(self) -> Option<Self> {
         match self.1.checked_add(1) {
@@ -32,7 +32,7 @@ impl FromStr for EntryId {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wrong = "an entry's name looks like 1700000000000-5";
+        let wrong = "the name of an entry looks like 1700000000000-5";
         let (milliseconds, number) = text.split_once('-').ok_or(wrong)?;
         Ok(Self(milliseconds.parse().map_err(|_| wrong)?, number.parse().map_err(|_| wrong)?))
     }
@@ -55,10 +55,10 @@ impl From<EntryId> for String {
 /// Entries that were imported together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct EntryRange {
-    /// The one before them; none if they are the first.
+    /// The entry before them; `None` if they are the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) after: Option<EntryId>,
-    /// The last of them.
+    /// The last entry of them.
     pub(crate) last: EntryId,
 }
 

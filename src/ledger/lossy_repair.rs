@@ -5,17 +5,17 @@ use serde::{Deserialize, Serialize};
 use super::action::{Action, Lost, Unverified};
 use super::commit::{Commit, CommitNumber, Segment};
 
-/// A repair that lost facts of a segment, or could not prove them. The segment's file may be restored later, from a
-/// backup or from a disk that was not mounted: then its facts can be restored, too.
+/// A repair that lost facts of a segment, or could not prove them. The segment's file may be restored
+/// later, from a backup or from a disk that was not mounted. Then its facts can be restored, too.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct LossyRepair {
     pub(crate) segment: Segment,
-    /// The lost facts. Where a saved fact was altered, a loss may have bytes and no facts.
+    /// The lost facts. If a saved fact was altered, a loss may have bytes and no facts.
     pub(crate) lost: Vec<Lost>,
-    /// The facts that it saved without proof.
+    /// The facts that the repair saved without proof.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) unverified: Vec<Unverified>,
-    /// The segments that replaced it.
+    /// The segments that replaced the damaged segment.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) heirs: Vec<Segment>,
     /// The repair's commit.
@@ -23,7 +23,7 @@ pub(crate) struct LossyRepair {
 }
 
 impl LossyRepair {
-    /// Reads a commit; `None` if it is no such repair.
+    /// The repair in a commit; `None` if the commit is not such a repair.
     pub(crate) fn from_commit(commit: &Commit) -> Option<Self> {
         let Action::Repair { remove, add, lost, unverified, .. } = &commit.action else { return None };
         let [segment] = remove.as_slice() else { return None };
@@ -42,7 +42,7 @@ impl LossyRepair {
             Action::Repair { add, found, .. } => {
                 let is_back = |repair: &Self| {
                     let whole = add.iter().any(|added| added.blake3 == repair.segment.blake3);
-                    // Of a loss, all facts are restored or none; their bytes may be others.
+                    // A loss is restored as a whole; its bytes may differ.
                     let is_same = |one: &Lost, other: &Lost| {
                         one.kind == other.kind
                             && one.total.facts == other.total.facts

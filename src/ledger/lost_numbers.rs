@@ -6,8 +6,8 @@ use super::action::Action;
 use super::commit::{Commit, StreamRange};
 use crate::fact::{Seq, StreamId};
 
-/// Numbers whose facts could not be read when their stream was salvaged. The journal file may be restored later, from
-/// a backup: then these facts can be restored, too.
+/// Numbers whose facts could not be read when their stream was salvaged. The journal file may be restored
+/// later, from a backup. Then these facts can be restored, too.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct LostNumbers(
     /// Ranges of each stream, in their order. No number is in two of them.
@@ -43,8 +43,8 @@ impl LostNumbers {
         let (first, last) = (range.first_seq, range.last_seq);
         let rest = known.iter().flat_map(|(from, to)| {
             let before = (*from, (*to).min(Seq(first.0.saturating_sub(1))));
-            let behind = ((*from).max(last.next()), *to);
-            [before, behind].into_iter().filter(|(from, to)| from <= to)
+            let after = ((*from).max(last.next()), *to);
+            [before, after].into_iter().filter(|(from, to)| from <= to)
         });
         *known = rest.collect();
         if known.is_empty() {

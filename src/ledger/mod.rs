@@ -1,16 +1,16 @@
-//! The ledger: what is live, what was removed, and why.
+//! The ledger: which segments are live, which were removed, and why.
 //!
-//! `ledger/00000000000000000042.json` is one commit: immutable, numbered without gaps, naming the
-//! BLAKE3 digest of the commit before. The head is the highest number. A commit is published
-//! whole or not at all, and never over another: of two processes that commit at once one wins,
-//! the other reads what came and tries again ([`Ledger::commit`]).
+//! `ledger/00000000000000000042.json` is one commit: immutable, numbered without gaps, with the BLAKE3
+//! digest of the commit before. The head is the highest number. A commit is published whole or not at
+//! all, and never over another. If two processes commit at once, one wins; the other reads the new commit
+//! and tries again ([`Ledger::commit`]).
 //!
-//! Every commit's file is kept twice ([`twice`]): what is said here of reading a commit's file is true
-//! of either of the two.
+//! Every commit's file is kept twice ([`twice`]): this module's rules for reading a commit's file hold
+//! for both files.
 //!
-//! Every 128 commits the state they add up to is written beside them as a checkpoint, so that
-//! opening reads one file and at most a few commits. A checkpoint is a copy: when it is missing
-//! or wrong, the commits tell the same.
+//! Every 128 commits, their sum is written beside them as a checkpoint, so that opening reads one file
+//! and at most a few commits. A checkpoint is a copy: if it is missing or wrong, the commits give the
+//! same state.
 
 mod action;
 mod apply;
@@ -48,9 +48,9 @@ use crate::disk::Disk;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::UnixNanos;
 
-/// How often a commit is tried against other processes before it is given up.
+/// How often a commit is tried against other processes before it fails.
 const MOST_ATTEMPTS: usize = 1000;
-/// So many copies that are missing are written at an opening, or after a commit.
+/// The most missing copies that are written at an opening, or after a commit.
 const COPIES_AT_ONCE: usize = 64;
 
 /// A store's ledger, as far as this process has read it.
@@ -58,9 +58,9 @@ pub(crate) struct Ledger {
     disk: Disk,
     folder: PathBuf,
     state: Mutex<Arc<State>>,
-    /// It could not be read when it was opened, nor since.
+    /// The ledger could not be read so far.
     unreadable: AtomicBool,
-    /// Copies of commits are missing, as far as is known.
+    /// Copies of commits are missing, as far as this process knows.
     uncopied: AtomicBool,
 }
 
@@ -76,13 +76,13 @@ impl Ledger {
         }
     }
 
-    /// Publishes a commit with which the ledger begins again. `false` if there is one of that
-    /// number already.
+    /// Publishes a commit with which the ledger begins again. Returns `false` if a commit of that number
+    /// exists.
     pub(crate) fn begin_again(disk: &Disk, root: &Path, commit: &Commit) -> Result<bool> {
         let folder = root.join("ledger");
         let path = commit_path(&folder, commit.number);
         let bytes = commit.to_bytes()?;
-        // There is no way back from it: what was there before will be moved aside.
+        // This cannot be undone: the old ledger will be moved aside.
         if serde_json::from_slice::<Commit>(&bytes).ok().as_ref() != Some(commit) {
             return Err(Error::new(ErrorKind::Damaged, "the rebuilt ledger would not be readable"));
         }
@@ -103,8 +103,9 @@ impl Ledger {
         Ok(Self { disk, folder, state, unreadable: AtomicBool::new(false), uncopied })
     }
 
-    /// Has the disk keep all that was committed so far: others may have published a commit, and not
-    /// lived to sync its name, or to write its copy. That a copy cannot be written is warned of.
+    /// Syncs all commits so far, and their copies: another process may have died after it published a
+    /// commit, before it synced the commit's name or wrote its copy. A copy that cannot be written is
+    /// only a warning.
     pub(crate) fn sync(&self) -> std::io::Result<()> {
         self.disk.sync_dir(&self.folder)?;
         let known = self.known();
@@ -115,7 +116,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Writes some of the copies that are missing.
+    /// Writes some of the missing copies.
     fn complete_copies(&self) {
         let left = twice::complete(&self.disk, &self.folder, COPIES_AT_ONCE);
         self.uncopied.store(!matches!(left, Ok(0)), Ordering::Relaxed);
@@ -124,18 +125,19 @@ impl Ledger {
         }
     }
 
-    /// A ledger that cannot be read now, and what is left of it: nothing is committed upon such a guess.
+    /// A ledger that cannot be read now, with an estimate from its readable part. Nothing is committed on
+    /// an estimate.
     pub(crate) fn unreadable(disk: Disk, root: &Path, guess: State) -> Self {
         let (folder, state) = (root.join("ledger"), Mutex::new(Arc::new(guess)));
         Self { disk, folder, state, unreadable: AtomicBool::new(true), uncopied: AtomicBool::new(false) }
     }
 
-    /// Whether the ledger could not be read so far, and what is known of it is a guess.
+    /// Whether the ledger could not be read so far, so that its state is an estimate.
     pub(crate) fn is_unreadable(&self) -> bool {
         self.unreadable.load(Ordering::Acquire)
     }
 
-    /// What the commits up to this one add up to; `None` if the ledger does not have it.
+    /// The state after the commits up to this one; `None` if the ledger does not have that commit.
     pub(crate) fn state_at(&self, number: CommitNumber) -> Result<Option<State>> {
         let known = self.refresh()?;
         if number < known.root || number > known.head.number {
@@ -148,7 +150,7 @@ impl Ledger {
         &self.folder
     }
 
-    /// The numbers of facts that salvages lost, as the commits up to a state tell.
+    /// The numbers of facts that salvages gave up as lost, in the commits up to a state.
     pub(crate) fn lost_numbers(&self, state: &State) -> Result<LostNumbers> {
         let mut lost = LostNumbers::default();
         for number in (state.root.0..=state.head.number.0).map(CommitNumber) {
@@ -159,12 +161,12 @@ impl Ledger {
         Ok(lost)
     }
 
-    /// What this process knows, without looking for news.
+    /// The state that this process knows, without reading new commits.
     pub(crate) fn known(&self) -> Arc<State> {
         Arc::clone(&self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The state at the head, with all that other processes have committed.
+    /// The state at the head, including all commits of other processes.
     pub(crate) fn refresh(&self) -> Result<Arc<State>> {
         let mut known = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if self.is_unreadable() {
@@ -180,7 +182,7 @@ impl Ledger {
         Ok(Arc::clone(&known))
     }
 
-    /// Follows the chain from a state; `None` if there is no news.
+    /// Follows the chain from a state; `None` if there is no newer commit.
     fn read_on(&self, from: &State) -> Result<Option<State>> {
         let mut newer: Option<State> = None;
         loop {
@@ -197,7 +199,7 @@ impl Ledger {
         }
     }
 
-    /// Publishes what `build` makes of the state at the head, and returns the state after it.
+    /// Publishes the commit that `build` makes for the state at the head, and returns the state after it.
     ///
     /// `build` is called again with the newer state when another process commits first. It
     /// returns `None` if there is nothing left to commit.
@@ -210,7 +212,7 @@ impl Ledger {
             let Some(action) = build(&state)? else { return Ok(None) };
             let commit = Commit::after(&state, action, UnixNanos::now());
             let bytes = commit.to_bytes()?;
-            // What could not be read again would be the end of the ledger.
+            // A commit that cannot be read again would make the ledger unreadable.
             commit::check_readable(&commit, &bytes)?;
             let mut next = (*state).clone();
             let path = commit_path(&self.folder, commit.number);
@@ -236,25 +238,25 @@ impl Ledger {
                 Err(error) => return Err(Error::io("publish the commit", &path, error)),
             }
         }
-        let attempt =
-            format!("committing to {} was given up: other processes keep committing", self.folder.display());
+        let attempt = format!("cannot commit to {}: other processes keep committing", self.folder.display());
         Err(Error::new(ErrorKind::Contended, attempt))
     }
 }
 
-/// Whether an error says that the ledger's files cannot be read for what is in them: they are damaged, or of another
-/// store.
+/// Whether an error says that the content of the ledger's files cannot be used: they are damaged, or of
+/// another store.
 pub(crate) fn is_ledger_damage(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Damaged | ErrorKind::Moved)
 }
 
-/// Whether a commit beyond the head is another store's, of which only a copy is here: it is no part of this
-/// ledger, and not in the way of its next commit.
+/// Whether a commit after the head is another store's, and exists only as a copy: then it is not part of
+/// this ledger, and does not block its next commit.
 fn is_stray(state: &State, commit: &Commit, side: Side) -> bool {
     side == Side::Copy && commit.store != state.store
 }
 
-/// Adds a commit to a state. One of another store is no damage: the files of two stores are in one folder.
+/// Adds a commit to a state. A commit of another store is not damage: the files of two stores are in one
+/// folder.
 fn follow(state: &mut State, commit: &Commit, digest: String, path: &Path) -> Result<()> {
     let own = state.store;
     state.apply(commit, digest).map_err(|why| {
@@ -262,15 +264,15 @@ fn follow(state: &mut State, commit: &Commit, digest: String, path: &Path) -> Re
             return Error::damaged(path, why);
         }
         let why = format!(
-            "{} is not this store's: {why}; a process that had the other store open has put it here: move the file out of \
-             the store's folder",
+            "{} belongs to another store: {why}; a process that had the other store open has written it \
+             here: move the file out of the store's folder",
             path.display()
         );
         Error::new(ErrorKind::Moved, why)
     })
 }
 
-/// Reads a commit and its digest; `None` if there is none of that number.
+/// Reads a commit and its digest; `None` if no commit has that number.
 pub(crate) fn read_commit(folder: &Path, number: CommitNumber) -> Result<Option<(Commit, String)>> {
     twice::read(folder, number, |_, _| true)
 }
@@ -284,12 +286,13 @@ pub(crate) fn read_commit_file(
     commit::read(&side.path(folder, number))
 }
 
-/// Publishes a commit and then its copy; `false` if the copy could not be written.
+/// Publishes a commit and then its copy. Returns `false` if the copy could not be written.
 fn publish_twice(disk: &Disk, folder: &Path, number: CommitNumber, bytes: &[u8]) -> std::io::Result<bool> {
     publish(disk, folder, &commit_path(folder, number), bytes)?;
     let copied = twice::write(disk, folder, number, bytes);
     if let Err(error) = &copied {
-        tracing::warn!(commit = number.0, %error, "the commit stands, but its copy could not be written");
+        tracing::warn!(commit = number.0, %error, "the commit is published, but its copy could not be \
+                                                   written");
     }
     Ok(copied.is_ok())
 }

@@ -1,4 +1,4 @@
-//! What the commits add up to.
+//! The state of the store: the sum of its commits.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ pub(crate) struct Head {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct State {
     pub(crate) store: StoreId,
-    /// The commit that the ledger begins with: 0, or the one that rebuilt it.
+    /// The commit that begins the ledger: 0, or the commit that rebuilt it.
     #[serde(default)]
     pub(crate) root: CommitNumber,
     pub(crate) head: Head,
@@ -30,19 +30,19 @@ pub(crate) struct State {
     /// The live segments of each kind, in the order in which they were committed.
     pub(crate) segments: [Vec<Arc<Segment>>; 3],
     pub(crate) streams: BTreeMap<StreamId, Stream>,
-    /// Facts ever recorded, of each kind, and the sum of their sizes.
+    /// All facts that were ever recorded, of each kind, and the sum of their sizes.
     pub(crate) recorded: [Total; 3],
-    /// Of these, what rules of retention did not keep, by the rule's name.
+    /// Facts that retention rules did not keep and that were dropped, by the rule's name.
     #[serde(default)]
     pub(crate) dropped: BTreeMap<String, [Total; 3]>,
-    /// Of these, what could not be read any more when a segment was repaired.
+    /// Facts that could not be read when their segment was repaired, of each kind.
     #[serde(default)]
     pub(crate) lost: [Total; 3],
-    /// Numbers of facts that are not among the recorded ones: lost from a journal, or from before
-    /// the ledger was rebuilt.
+    /// Numbers of facts that are not among the recorded ones: lost from a journal, or from before the
+    /// ledger was rebuilt.
     #[serde(default)]
     pub(crate) unaccounted: u64,
-    /// Facts, live or dropped since, that may not be what was recorded.
+    /// Facts, live or dropped since, that may differ from the recorded ones.
     #[serde(default)]
     pub(crate) unverified: Vec<Unverified>,
     /// When the store was last compacted.
@@ -50,7 +50,7 @@ pub(crate) struct State {
     pub(crate) compacted_at: UnixNanos,
     #[serde(default)]
     pub(crate) holds: BTreeMap<String, Hold>,
-    /// Segments that are no longer live, and whose files may still be there.
+    /// Segments that are no longer live, but whose files may still exist.
     #[serde(default)]
     pub(crate) removed: Vec<Tombstone>,
     pub(crate) imports: Vec<ImportMark>,
@@ -66,7 +66,7 @@ pub(crate) struct Tombstone {
 }
 
 impl Tombstone {
-    /// One that a rebuilt ledger has taken over.
+    /// A segment that a rebuilt ledger took over as removed.
     pub(crate) fn of(removed: &Removed) -> Self {
         Self { path: removed.path.clone(), bytes: removed.bytes, by: removed.by }
     }
@@ -75,14 +75,14 @@ impl Tombstone {
 /// How far the ledger covers a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Stream {
-    /// Everything up to here is in segments.
+    /// All facts up to this one are in segments.
     pub(crate) committed: Seq,
     pub(crate) last_recorded_at: UnixNanos,
-    /// Nobody will append to it any more.
+    /// No process will append to the stream any more.
     pub(crate) ended: bool,
 }
 
-/// So many facts, and so many bytes as JSON lines.
+/// A number of facts, and their bytes as JSON lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Total {
     pub(crate) facts: u64,
@@ -90,12 +90,12 @@ pub(crate) struct Total {
 }
 
 impl Total {
-    /// Of one segment.
+    /// The total of one segment.
     pub(crate) fn of(segment: &Segment) -> Self {
         Self { facts: segment.rows, bytes: segment.fact_bytes }
     }
 
-    /// `None` where no store can have so many.
+    /// Adds two totals; `None` if the sum is larger than any store can be.
     pub(crate) fn plus(self, other: Self) -> Option<Self> {
         let facts = self.facts.checked_add(other.facts)?;
         Some(Self { facts, bytes: self.bytes.checked_add(other.bytes)? })
@@ -103,25 +103,25 @@ impl Total {
 }
 
 impl State {
-    /// Everything up to here is in segments, of this stream.
+    /// The last fact of this stream up to which all facts are in segments.
     pub(crate) fn committed(&self, stream: StreamId) -> Seq {
         self.streams.get(&stream).map_or(Seq(0), |stream| stream.committed)
     }
 
-    /// How many bytes were imported of an input with this beginning.
+    /// The number of imported bytes of an input with this beginning.
     pub(crate) fn imported(&self, head_blake3: &str) -> Option<u64> {
         let marks = self.imports.iter().filter(|mark| mark.entries.is_none());
         let marks = marks.filter(|mark| mark.head_blake3 == head_blake3);
         marks.map(|mark| mark.bytes).max()
     }
 
-    /// The last entry that was imported of this source.
+    /// The last imported entry of this source.
     pub(crate) fn imported_entry(&self, source: &str) -> Option<EntryId> {
         let marks = self.imports.iter().filter(|mark| mark.name == source);
         marks.filter_map(|mark| mark.entries).map(|entries| entries.last).max()
     }
 
-    /// The path of a segment, live or removed, that is no place for one.
+    /// The path of a segment, live or removed, that is not a valid path of a segment.
     pub(crate) fn path_out_of_place(&self) -> Option<&str> {
         let live = self.segments.iter().flatten().filter(|segment| !segment.is_in_place());
         let removed = self.removed.iter().map(|tombstone| tombstone.path.as_str());
@@ -133,7 +133,7 @@ impl State {
         self.unaccounted > 0 || self.lost.iter().any(|lost| lost.facts > 0)
     }
 
-    /// What the live segments of a kind hold.
+    /// The facts and bytes of a kind in live segments.
     pub(crate) fn live(&self, kind: Kind) -> Total {
         self.segments(kind).iter().fold(Total::default(), |total, segment| Total {
             facts: total.facts.saturating_add(segment.rows),

@@ -1,19 +1,19 @@
-//! The ledger is kept twice.
+//! Keeps every commit in two files.
 //!
-//! Every commit's file is written once more, as a file of its own in another folder:
-//! `ledger-copy/00000000000000000042.json` has the bytes of `ledger/00000000000000000042.json`. So
-//! one bad sector, one lost file or one lost folder costs no commit.
+//! Every commit's file is written a second time, as a separate file in another folder:
+//! `ledger-copy/00000000000000000042.json` has the bytes of `ledger/00000000000000000042.json`. So one
+//! bad sector, one lost file or one lost folder costs no commit.
 //!
 //! 1. A commit is published by its name in `ledger/`. That is the commit point.
-//! 2. Its copy is published next, before the committer goes on. A copy that cannot be written is
-//!    warned of; the commit stands, and the next commit, the next writer to open the store and
-//!    `recover` write the copies that are missing ([`complete`]): opening lists both folders.
-//! 3. A reader takes the file in `ledger/` if that is the commit that it looks for, and else the
-//!    copy ([`read`]). A number that only the copy has is taken: nothing is published over it.
-//!    Where only the copies go on, and with commits of another store, they are strangers, and passed over.
-//! 4. `recover` publishes the missing or damaged one of the two again, from the other.
+//! 2. Its copy is published next, before the committer continues. If the copy cannot be written, that is
+//!    only a warning, and the commit is valid. The next commit, the next writer that opens the store, and
+//!    `recover` write missing copies ([`complete`]); an opening lists both folders to find them.
+//! 3. A reader uses the file in `ledger/` if it is the right commit, otherwise the copy ([`read`]). A
+//!    number that only the copy has is taken: nothing is published over it. If only copies follow after
+//!    the head, and they belong to another store, they are ignored.
+//! 4. `recover` publishes a missing or damaged file again, from the other one.
 //!
-//! Checkpoints are not written twice: they say what the commits say.
+//! Checkpoints are not written twice: their content follows from the commits.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -25,7 +25,7 @@ use crate::disk::Disk;
 use crate::environment::has_no_locks;
 use crate::error::{Error, ErrorKind, Result};
 
-/// The name of the folder with the copies.
+/// The name of the folder with the copies of commits.
 pub(crate) const COPY_FOLDER: &str = "ledger-copy";
 
 /// The folder of the copies, which is beside the ledger's own.
@@ -36,9 +36,9 @@ pub(crate) fn copy_folder(ledger: &Path) -> PathBuf {
 /// One of the two files of a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
-    /// In `ledger/`.
+    /// The file in `ledger/`.
     Ledger,
-    /// In `ledger-copy/`.
+    /// The file in `ledger-copy/`.
     Copy,
 }
 
@@ -60,17 +60,17 @@ impl Side {
         }
     }
 
-    /// The path below the store's root, as reports write it.
+    /// The path relative to the store's root, as reports write it.
     pub(crate) fn name(self, number: CommitNumber) -> String {
         let folder = if self == Self::Ledger { "ledger" } else { COPY_FOLDER };
         format!("{folder}/{:020}.json", number.0)
     }
 }
 
-/// Reads a commit and its digest: from the ledger's own file if that `is_it`, and else from the copy.
-/// `None` if there is no file of that number.
+/// Reads a commit and its digest: from the ledger's own file if `is_it` accepts it, otherwise from the
+/// copy. `None` if there is no file of that number.
 ///
-/// If neither file is the wanted one, the result is that of the ledger's own file, or of the copy if
+/// If neither file is the wanted commit, the result is that of the ledger's own file, or of the copy if
 /// the ledger has none.
 pub(crate) fn read(
     ledger: &Path,
@@ -80,7 +80,7 @@ pub(crate) fn read(
     Ok(read_side(ledger, number, is_it)?.map(|(commit, digest, _)| (commit, digest)))
 }
 
-/// [`read`], and which of the two files it was.
+/// Works as [`read`], and also returns which of the two files it was.
 pub(super) fn read_side(
     ledger: &Path,
     number: CommitNumber,
@@ -93,14 +93,14 @@ pub(super) fn read_side(
         return own.map(|own| with(Side::Ledger, own));
     }
     let copy = match commit::read(&Side::Copy.path(ledger, number)) {
-        // A folder that this process may not look into has no say.
+        // A folder that this process may not read is ignored.
         Err(error) if error.is_denied() => Ok(None),
         copy => copy,
     };
     match (&own, &copy) {
         (Ok(None), Ok(None)) => Ok(None),
         (_, copy_found) if is_wanted(copy_found) => {
-            // Between the two looks, the commit may have been published.
+            // The commit may have been published between the two reads.
             let again = commit::read(&Side::Ledger.path(ledger, number));
             if is_wanted(&again) {
                 return again.map(|own| with(Side::Ledger, own));
@@ -113,19 +113,20 @@ pub(super) fn read_side(
     }
 }
 
-/// The commit's own file is not used, for this reason.
+/// Logs the reason why the commit's own file is not used.
 fn warn_of_own(number: CommitNumber, error: Option<Error>) {
-    // Nothing is wrong with a file that this process may not read: the reason says whose it is.
+    // A file that this process may not read is not damaged: the reason names its owner.
     let is_denied = error.as_ref().is_some_and(Error::is_denied);
-    let why = error.map_or_else(|| "it is missing, or another".to_owned(), |why| why.to_string());
+    let why = error.map_or_else(|| "it is missing, or is another commit".to_owned(), |why| why.to_string());
     if is_denied {
         tracing::warn!(commit = number.0, %why, "a commit is read from its copy in {COPY_FOLDER}");
     } else {
-        tracing::warn!(commit = number.0, %why, "a commit is read from its copy in {COPY_FOLDER}; `ostracon recover` puts its file right");
+        tracing::warn!(commit = number.0, %why, "a commit is read from its copy in {COPY_FOLDER}; `ostracon \
+                                                 recover` restores its file");
     }
 }
 
-/// The bytes of a commit, from whichever of its files is sound.
+/// Reads the bytes of a commit from a sound file of the two.
 pub(crate) fn read_bytes(ledger: &Path, number: CommitNumber) -> Result<Option<Vec<u8>>> {
     let Some((_, digest)) = read(ledger, number, |_, _| true)? else { return Ok(None) };
     let mut failure = None;
@@ -139,7 +140,7 @@ pub(crate) fn read_bytes(ledger: &Path, number: CommitNumber) -> Result<Option<V
     failure.map_or(Ok(None), Err)
 }
 
-/// Writes the copy of a commit with these bytes. The folder is made if it is not there, for older
+/// Writes the copy of a commit with these bytes. Makes the folder if it is missing, because older
 /// programs did not make it.
 pub(super) fn write(disk: &Disk, ledger: &Path, number: CommitNumber, bytes: &[u8]) -> io::Result<()> {
     let folder = copy_folder(ledger);
@@ -148,7 +149,7 @@ pub(super) fn write(disk: &Disk, ledger: &Path, number: CommitNumber, bytes: &[u
     }
     let path = commit_path(&folder, number);
     match super::publish(disk, &folder, &path, bytes) {
-        // Another process completes the copies at the same time.
+        // Another process wrote this copy in the meantime.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && is_same(&path, bytes) => Ok(()),
         result => result,
     }
@@ -186,13 +187,13 @@ pub(super) fn number_of(name: &str, extension: &str) -> Option<CommitNumber> {
     stem.parse().ok().filter(|_| digits).map(CommitNumber)
 }
 
-/// Whether the commits that the ledger began and ended with have their copies.
+/// Whether the first and the last commit of the ledger have their copies.
 pub(super) fn is_complete(ledger: &Path, root: CommitNumber, head: CommitNumber) -> bool {
     [head, root].into_iter().all(|number| Side::Copy.path(ledger, number).symlink_metadata().is_ok())
 }
 
-/// Writes up to `most` copies that are missing, the newest first. Returns how many are missing then.
-/// A file that is no sound commit of its number, or one of another store, is not copied.
+/// Writes up to `most` missing copies, the newest first. Returns how many are still missing. A file that
+/// is not a sound commit of its number, or belongs to another store, is not copied.
 pub(crate) fn complete(disk: &Disk, ledger: &Path, most: usize) -> Result<usize> {
     let folder = copy_folder(ledger);
     let copies = list(&folder)?;
@@ -222,9 +223,9 @@ pub(crate) fn complete(disk: &Disk, ledger: &Path, most: usize) -> Result<usize>
     Ok(left)
 }
 
-/// A shared lock on the file of a commit: whoever deletes segments asks for the commits that still
-/// name them first. Of a commit whose file in `ledger/` is missing, the copy is locked. Where the file system
-/// has no locks, its error is given, too.
+/// Takes a shared lock on the file of a commit. A process that deletes segments first tries the locks of
+/// the commits that still name them. If the file in `ledger/` is missing, the copy is locked. If the file
+/// system has no locks, its error is returned, too.
 pub(crate) fn pin(ledger: &Path, number: CommitNumber) -> Result<(File, Option<io::Error>)> {
     let attempt = |path: &Path, error| Error::io("pin the commit", path, error);
     for side in Side::BOTH {
@@ -245,14 +246,14 @@ pub(crate) fn pin(ledger: &Path, number: CommitNumber) -> Result<(File, Option<i
             Err(error) if has_no_locks(&error) => Some(error),
             Err(error) => return Err(attempt(&path, error)),
         };
-        // No process sees a lock on a file that a repair has replaced.
+        // A lock on a file that a repair has replaced is invisible to other processes.
         if leads_to(&path, &file) {
             return Ok((file, no_locks));
         }
     }
     let path = Side::Ledger.path(ledger, number);
     let attempt =
-        format!("cannot pin commit {number}: {} is not there, nor its copy; try again", path.display());
+        format!("cannot pin commit {number}: neither {} nor its copy exists; try again", path.display());
     Err(Error::new(ErrorKind::Damaged, attempt))
 }
 

@@ -1,4 +1,4 @@
-//! What a scan can find, as types.
+//! The findings of a scan, as types.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,51 +8,51 @@ use serde::Serialize;
 use crate::fact::{Kind, Seq, StreamId, UnixNanos};
 use crate::ledger::{Segment, StreamRange};
 
-/// What is wrong, by what it is wrong with.
+/// The kinds of anomalies, by the damaged part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum AnomalyKind {
-    /// A commit between the first and the newest is not there.
+    /// A commit between the first and the newest is missing.
     CommitMissing,
-    /// A commit's file is not what was written.
+    /// A commit's file differs from the one that was written.
     CommitDamaged,
-    /// The second copy of a commit is not what was written.
+    /// The second copy of a commit differs from the one that was written.
     CommitCopyDamaged,
     /// A commit does not follow from the one before.
     ChainBroken,
-    /// A checkpoint is not what was written, or not what the commits add up to.
+    /// A checkpoint differs from the one that was written, or from the sum of the commits.
     CheckpointDamaged,
-    /// The facts recorded are not those live, dropped and lost.
+    /// The recorded facts are not the sum of the live, dropped and lost ones.
     Imbalance,
-    /// The ledger names a segment, and there is no such file.
+    /// The ledger names a segment, but its file is missing.
     SegmentMissing,
     /// A segment's file is longer or shorter than the ledger says.
     SegmentSize,
-    /// A segment's bytes are not what was written.
+    /// A segment's bytes differ from those that were written.
     SegmentDamaged,
-    /// A sound segment, but not the one that the ledger names.
+    /// The file is a sound segment, but not the one that the ledger names.
     SegmentForeign,
     /// A segment that no commit names, with facts that are nowhere else.
     SegmentUnknown,
     /// A journal with facts that an earlier repair lost.
     JournalUnknown,
-    /// Facts that a power failure, or the disk, tore out of a journal.
+    /// A power failure, or the disk, removed facts from a journal.
     JournalTorn,
-    /// A journal's bytes are not what was written.
+    /// A journal's bytes differ from those that were written.
     JournalDamaged,
-    /// Facts between the ledger and a journal, or between two journals, are nowhere.
+    /// Facts between the ledger and a journal, or between two journals, are missing.
     JournalGap,
-    /// The newest state of a consumer group is not what was written.
+    /// The newest state of a consumer group differs from the one that was written.
     ConsumerGroupDamaged,
     /// `ostracon.toml` cannot be read or used: the store cannot be opened with it.
     SettingsUnusable,
-    /// Something that does not belong into a store.
+    /// An entry that does not belong into a store.
     Unexpected,
 }
 
 impl AnomalyKind {
-    /// What Papyra calls it.
+    /// Papyra's name for this kind of anomaly.
     pub const fn papyra(self) -> &'static str {
         match self {
             Self::SegmentSize => "TRUNCATED_LINE",
@@ -65,26 +65,26 @@ impl AnomalyKind {
         }
     }
 
-    /// What `recover` does about it in mode repair.
+    /// The action of `recover` in mode repair against this anomaly.
     const fn remedy(self) -> &'static str {
         match self {
             Self::CommitMissing | Self::CommitDamaged | Self::ChainBroken | Self::Imbalance => {
-                "nothing that can be vouched for, as the commit's copy is of no use either; mode rebuild makes a new ledger from the segments, the \
-                 journals and the commits that can be read"
+                "nothing that can be proven, as the commit's copy cannot be used either; mode rebuild makes \
+                 a new ledger from the segments, the journals and the commits that can be read"
             }
             Self::CommitCopyDamaged => "writes the copy again, from the commit's own file",
-            Self::CheckpointDamaged => "removes the checkpoint: the commits tell the same",
+            Self::CheckpointDamaged => "removes the checkpoint: its state follows from the commits",
             Self::SegmentMissing => {
-                "looks for the facts elsewhere in the store, and commits as lost what is not found"
+                "searches the store for the facts, and commits as lost those that it does not find"
             }
             Self::SegmentDamaged => {
-                "puts a single flipped bit right (in files of up to 1 MiB); else looks for the facts elsewhere in \
-                 the store, reads all rows that can be read, proves them by the digest where it can, and commits as \
-                 lost only what is not found"
+                "corrects a single flipped bit (in files of up to 1 MiB); else searches the store for the \
+                 facts, reads all rows that can be read, proves them by the digest if it can, and commits as \
+                 lost only the facts that it does not find"
             }
             Self::SegmentSize | Self::SegmentForeign => {
-                "looks for the facts elsewhere in the store, writes the rows that can still be read into a \
-                 new segment, and commits the others as lost"
+                "searches the store for the facts, writes the rows that can still be read into a new \
+                 segment, and commits the others as lost"
             }
             Self::SegmentUnknown => {
                 "commits its facts that are nowhere else, and moves the file to quarantine"
@@ -94,10 +94,11 @@ impl AnomalyKind {
                 "commits the facts that can still be read and the others as lost, and ends the stream"
             }
             Self::ConsumerGroupDamaged => {
-                "moves it to quarantine; the group goes on from the state before it, and is given again what was \
-                 delivered or acknowledged last; without one, it begins anew when it is made again"
+                "moves it to quarantine; the group continues from the state before it, and the facts that \
+                 were delivered or acknowledged last are delivered again; without such a state, the group \
+                 begins anew when it is created again"
             }
-            Self::SettingsUnusable => "nothing: settings are people's; correct the file",
+            Self::SettingsUnusable => "nothing: the settings belong to the user; correct the file",
             Self::Unexpected => "moves it to quarantine",
         }
     }
@@ -109,15 +110,15 @@ impl fmt::Display for AnomalyKind {
     }
 }
 
-/// Facts of one stream that follow each other, both ends included.
+/// Consecutive facts of one stream, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[non_exhaustive]
 pub struct Span {
-    /// The stream.
+    /// The stream of the facts.
     pub stream: StreamId,
-    /// The first fact.
+    /// The number of the first fact.
     pub first: Seq,
-    /// The last fact.
+    /// The number of the last fact.
     pub last: Seq,
 }
 
@@ -138,17 +139,17 @@ impl fmt::Display for Span {
     }
 }
 
-/// Which facts an anomaly touches, as far as that is known.
+/// The facts that an anomaly affects, as far as that is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Affected {
-    /// Of this kind only.
+    /// The kind of the affected facts; `None` if they may be of any kind.
     pub kind: Option<Kind>,
-    /// At most so many facts; `None` if nobody knows.
+    /// The largest number of affected facts; `None` if it is unknown.
     pub facts: Option<u64>,
-    /// They are among these.
+    /// Ranges that contain the affected facts.
     pub spans: Vec<Span>,
-    /// When the first and the last of them was recorded.
+    /// The times at which the first and the last of the affected facts were recorded.
     pub recorded_at: Option<(UnixNanos, UnixNanos)>,
 }
 
@@ -163,33 +164,33 @@ impl Affected {
         }
     }
 
-    /// These facts of a stream, of whatever kind.
+    /// These facts of a stream, of any kind.
     pub(crate) fn facts(stream: StreamId, first: Seq, last: Seq) -> Self {
         let range = StreamRange { stream, first_seq: first, last_seq: last };
         Self { facts: range.facts(), spans: vec![range.into()], ..Self::default() }
     }
 }
 
-/// One thing that is not as it should be.
+/// One finding: a part of the store that is damaged or wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Anomaly {
-    /// What is wrong.
+    /// The kind of the anomaly.
     pub kind: AnomalyKind,
-    /// Where, below the store's folder.
+    /// The path of the part, relative to the store's folder.
     pub path: String,
-    /// What should be there.
+    /// The expected content.
     pub expected: String,
-    /// What is there.
+    /// The content that was found.
     pub found: String,
-    /// The facts that it touches.
+    /// The facts that the anomaly affects.
     pub affected: Affected,
-    /// What `recover` would do in mode repair.
+    /// The action of `recover` in mode repair.
     pub remedy: String,
 }
 
 impl Anomaly {
-    /// An anomaly of which is not known that it touches any facts.
+    /// Makes an anomaly that affects no facts, as far as is known.
     pub(crate) fn new(
         kind: AnomalyKind,
         path: impl Into<String>,
@@ -217,25 +218,25 @@ impl Anomaly {
     }
 }
 
-/// What a crash left behind, and what does no harm: no fact depends on it.
+/// A file that a crash left, or that does no harm: no fact depends on it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Debris {
-    /// Where, below the store's folder.
+    /// The path of the file, relative to the store's folder.
     pub path: String,
-    /// What it is, and why it does no harm.
+    /// The description of the file, and why it does no harm.
     pub what: String,
     /// The size of the file.
     pub bytes: u64,
 }
 
-/// What is worth knowing of a store, and is neither damage nor debris.
+/// Information about a store that is neither damage nor debris.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Note {
-    /// Where, below the store's folder.
+    /// The path that the note is about, relative to the store's folder.
     pub path: String,
-    /// What it is, and what to do about it.
+    /// The text of the note, and what to do about it.
     pub what: String,
 }
 
@@ -245,26 +246,25 @@ impl Note {
     }
 }
 
-/// What a scan found.
+/// The findings of a scan.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ScanReport {
-    /// What is wrong.
+    /// The anomalies: damaged or wrong parts of the store.
     pub anomalies: Vec<Anomaly>,
-    /// What was left behind, and does no harm.
+    /// Files that were left and do no harm.
     pub debris: Vec<Debris>,
-    /// What is worth knowing: other users' files, facts stamped ahead of the clock, a file system
-    /// without locks.
+    /// Notes: other users' files, facts stamped ahead of the clock, a file system without locks.
     pub notes: Vec<Note>,
-    /// Commits that were looked at.
+    /// Commits that were checked.
     pub commits: u64,
-    /// Segments that were looked at.
+    /// Segments that were checked.
     pub segments: u64,
-    /// Journal files that were looked at.
+    /// Journal files that were checked.
     pub journals: u64,
     /// Bytes that were read.
     pub bytes: u64,
-    /// How long it took.
+    /// The duration of the scan.
     #[serde(rename = "elapsed_seconds", serialize_with = "seconds")]
     pub elapsed: Duration,
 }
@@ -274,7 +274,7 @@ fn seconds<S: serde::Serializer>(elapsed: &Duration, out: S) -> Result<S::Ok, S:
 }
 
 impl ScanReport {
-    /// Whether nothing is wrong.
+    /// Whether there is no anomaly.
     pub fn is_clean(&self) -> bool {
         self.anomalies.is_empty()
     }

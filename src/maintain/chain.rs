@@ -1,13 +1,12 @@
-//! The ledger from its first commit to its head, every commit read and added up.
+//! Reads the ledger from its first commit to its head, and adds up every commit.
 //!
-//! Opening a store trusts its newest checkpoint. Here nothing is trusted that the commits do not
-//! show: each must be there, be what was written, name the one before, and add up; and every
-//! checkpoint must be what the commits come to. Where the chain breaks, this goes on with what is
-//! left: from the next sound checkpoint, or, if there is none, with what the commits say one by
-//! one ([`Chain::adds_up`] is false then).
+//! Opening a store trusts its newest checkpoint. This module trusts only the commits: each must be there,
+//! be unchanged, name the one before, and add up; and every checkpoint must equal the sum of the commits.
+//! If the chain breaks, it continues from the next sound checkpoint, or, if there is none, with the data
+//! of each single commit ([`Chain::adds_up`] is then false).
 //!
-//! Each commit has two files, and the chain holds as long as one of the two is the commit that the ones
-//! before and after it tell of. The other one is an anomaly, and named for repair ([`Unlike`]).
+//! Each commit has two files, and the chain holds as long as one of the two is the commit that fits the
+//! ones before and after it. The other file is an anomaly, and is listed for repair ([`Unlike`]).
 
 mod commit_files;
 mod strays;
@@ -34,44 +33,44 @@ use crate::ledger::{
 /// The number of commits that are read ahead.
 const WINDOW: usize = 512;
 
-/// What the commits come to.
+/// The result of reading the commits.
 #[derive(Debug, Default)]
 pub(crate) struct Chain {
     /// The state at the head; `None` if no commit can be read.
     pub(crate) state: Option<State>,
-    /// Whether the state is what the commits add up to, and no mere guess from what is left of them.
+    /// Whether the state is the sum of the commits, and not an estimate from the readable ones.
     pub(crate) adds_up: bool,
-    /// What could not be known when the ledger was rebuilt, if it was.
+    /// The facts that were unknown when the ledger was rebuilt, as text, if it was rebuilt.
     pub(crate) rebuilt: Option<Vec<String>>,
-    /// Facts of which a commit says that they are lost from a journal.
+    /// Facts that commits count as lost from a journal.
     pub(crate) lost_from_journals: u64,
-    /// Where numbers of facts may be missing from the segments.
+    /// Ranges of numbers that may be missing from the segments.
     pub(crate) gaps: Gaps,
     pub(crate) commits: u64,
     pub(crate) bytes: u64,
     pub(crate) anomalies: Vec<Anomaly>,
     /// Files of commits that are missing or damaged, where the commit's other file is sound.
     pub(crate) unlike: Vec<Unlike>,
-    /// Commits of another store: a process that had that one open has put them here.
+    /// Commits of another store: a process that had that store open has written them here.
     pub(crate) foreign: Vec<CommitNumber>,
     /// Commits without a copy: of an older program, or of a process that was killed.
     pub(crate) uncopied: Vec<Uncopied>,
-    /// Copies beyond the newest commit that are no commits of this ledger.
+    /// Copies after the newest commit that are not commits of this ledger.
     pub(crate) strays: Vec<Stray>,
     /// The digest of the newest commit that was read.
     newest: Option<(CommitNumber, String)>,
     checkpoints: BTreeSet<CommitNumber>,
 }
 
-/// A commit's file that is not what it should be.
+/// A commit's file with wrong content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Unlike {
     pub(crate) number: CommitNumber,
-    /// Which of the two files.
+    /// Which of the two files it is.
     pub(crate) side: Side,
     /// The digest that it should have; the other file has it.
     pub(crate) digest: String,
-    /// It is a sound commit all the same, though not this one.
+    /// Whether it is a sound commit, though not this one.
     pub(crate) is_commit: bool,
 }
 
@@ -82,7 +81,7 @@ pub(crate) struct Uncopied {
     pub(crate) at: UnixNanos,
 }
 
-/// Follows the chain below this root. `seen` is given every commit, with its digest.
+/// Follows the chain below this root, and calls `seen` for every commit, with its digest.
 ///
 /// # Errors
 /// [`NewerFormat`](crate::ErrorKind::NewerFormat), and files that may not be read.
@@ -91,13 +90,13 @@ pub(crate) fn walk(root: &Path, mut seen: impl FnMut(&Commit, &str)) -> Result<C
     let mut chain = Chain { adds_up: true, ..Chain::default() };
     let mut numbers = chain.list(&folder)?;
     if has_hole(&numbers) {
-        // A listing beside writers is not one moment's: what came while it went on may be in it,
-        // and what came before that not.
+        // A listing beside writers is not of one moment: it may have a commit that was added during the
+        // listing, but not an earlier one.
         numbers.extend(chain.list(&folder)?);
     }
     chain.set_strays_apart(&folder, &mut numbers)?;
     let numbers: Vec<_> = numbers.into_iter().collect();
-    // One is added when the next one was read: it tells which of two files is right.
+    // A commit is added when the next one was read, which shows which of the two files is right.
     let mut waiting: Option<(CommitNumber, CommitFiles)> = None;
     for window in numbers.chunks(WINDOW) {
         for (number, files) in window.iter().zip(read_all(&folder, window)) {
@@ -124,7 +123,7 @@ fn has_hole(numbers: &BTreeSet<CommitNumber>) -> bool {
 }
 
 impl Chain {
-    /// The numbers of the commits in a ledger's folder, and of their copies; notes the checkpoints.
+    /// Lists the numbers of the commits in a ledger's folder, and of their copies; notes the checkpoints.
     fn list(&mut self, folder: &Path) -> Result<BTreeSet<CommitNumber>> {
         let attempt = |error| Error::io("list the ledger", folder, error);
         let mut numbers = BTreeSet::new();
@@ -170,7 +169,7 @@ impl Chain {
         }
     }
 
-    /// Adds what has been committed since.
+    /// Adds the commits that were published since.
     pub(crate) fn advance(&mut self, root: &Path, mut seen: impl FnMut(&Commit, &str)) -> Result<()> {
         let folder = root.join("ledger");
         while let Some(newest) = self.newest.as_ref().map(|(newest, _)| *newest) {
@@ -194,8 +193,8 @@ impl Chain {
         Ok(())
     }
 
-    /// Of a commit's two files the one that is the commit; `named` is the digest by which the next
-    /// commit names it. What is wrong with the other file is noted, and no break of the chain.
+    /// Chooses the right one of a commit's two files; `named` is the digest by which the next commit
+    /// names it. A wrong other file is noted, and does not break the chain.
     fn choose(&mut self, number: CommitNumber, files: CommitFiles, named: Option<&str>) -> CommitFile {
         let CommitFiles { own, copy } = files;
         let before =
@@ -340,13 +339,13 @@ impl Chain {
         }
     }
 
-    /// Those of the commits that are of another store, unless it is not certain which store this is.
-    pub(crate) fn strangers(&self) -> &[CommitNumber] {
+    /// The commits that belong to another store, if it is certain which store this is.
+    pub(crate) fn commits_of_another_store(&self) -> &[CommitNumber] {
         let is_certain = (self.foreign.len() as u64) < self.commits / 2;
         if is_certain { &self.foreign } else { &[] }
     }
 
-    /// Takes from a commit what it says by itself.
+    /// Adds the data of a single commit, without a check of the sums.
     fn add_loosely(&mut self, commit: &Commit, digest: &str) {
         let head = Head { number: commit.number, blake3: digest.to_owned() };
         let state = self.state.get_or_insert_with(|| State {
@@ -395,19 +394,19 @@ impl Chain {
         }
     }
 
-    /// A checkpoint must be what the commits add up to; after a break it takes their place.
+    /// Compares a checkpoint with the sum of the commits; after a break, the checkpoint replaces it.
     fn compare(&mut self, folder: &Path, number: CommitNumber) {
         let path = format!("ledger/{:020}.checkpoint", number.0);
-        let expected = format!("what the commits up to {number} add up to");
+        let expected = format!("the sum of the commits up to {number}");
         let file = folder.join(format!("{:020}.checkpoint", number.0));
         let anomaly = |found: String| {
             Anomaly::new(AnomalyKind::CheckpointDamaged, path.clone(), expected.clone(), found)
         };
         match std::fs::symlink_metadata(&file) {
             Ok(metadata) if metadata.is_file() => self.bytes += metadata.len(),
-            // A newer one has taken its place.
+            // A newer one has replaced it.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return,
-            // Told as a stranger.
+            // It is reported as an unknown file.
             _ => return,
         }
         match read_checkpoint(folder, number) {
@@ -437,7 +436,7 @@ impl Chain {
             return;
         };
         if let Some(beyond) = self.checkpoints.last().filter(|number| *number > head) {
-            let found = format!("the newest commit is {head}, and there is a checkpoint of commit {beyond}");
+            let found = format!("the newest commit is {head}, but there is a checkpoint of commit {beyond}");
             let path = commit_name(head.next());
             let expected = format!("commits up to {beyond}");
             self.anomalies.push(Anomaly::new(AnomalyKind::CommitMissing, path, expected, found));
@@ -455,7 +454,7 @@ impl Chain {
     fn damaged(&mut self, kind: AnomalyKind, path: String, expected: String, found: String) {
         let mut anomaly = Anomaly::new(kind, path, expected, found);
         if self.foreign.last().is_some_and(|foreign| commit_name(*foreign) == anomaly.path) {
-            anomaly = anomaly.remedy("moves the file aside: it is of another store".to_owned());
+            anomaly = anomaly.remedy("moves the file aside: it belongs to another store".to_owned());
         }
         self.anomalies.push(anomaly);
         self.adds_up = false;
@@ -463,7 +462,7 @@ impl Chain {
     }
 }
 
-/// The path of a commit below the root.
+/// The path of a commit, relative to the root.
 fn commit_name(number: CommitNumber) -> String {
     Side::Ledger.name(number)
 }

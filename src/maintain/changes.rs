@@ -1,7 +1,8 @@
-//! What commits did since a head that was kept elsewhere.
+//! The changes by commits since a head that was kept elsewhere.
 //!
-//! An unbroken history from the head to today shows that no commit was changed. It does not show that no fact went:
-//! commits also tell which facts compactions dropped and which facts recovery gave up. This module counts them.
+//! An unbroken history from the head to today shows that no commit was changed. It does not show that no
+//! fact was removed: commits also name the facts that compactions dropped and that recovery gave up. This
+//! module counts them.
 
 use std::collections::BTreeMap;
 
@@ -10,19 +11,20 @@ use serde::Serialize;
 use crate::fact::Kind;
 use crate::ledger::{Action, Commit};
 
-/// What became of facts in the commits since a head that was kept elsewhere.
+/// The changes to facts in the commits since a head that was kept elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Changes {
-    /// Of each kind, in the order of [`Kind::ALL`].
+    /// The changes of each kind, in the order of [`Kind::ALL`].
     pub kinds: Vec<KindChanges>,
-    /// Facts that were lost from a damaged journal before they were in a segment. Their kinds are not known.
+    /// Facts that were lost from a damaged journal before they were in a segment. Their kinds are
+    /// unknown.
     pub lost_from_journals: u64,
-    /// Live facts that were read from damaged files, and may not be what was recorded.
+    /// Live facts that were read from damaged files, and may differ from the recorded facts.
     pub unverified: u64,
-    /// Compactions.
+    /// The number of compactions.
     pub compactions: u64,
-    /// Commits of `recover`.
+    /// The number of commits by `recover`.
     pub repairs: u64,
     /// Names of holds that were added.
     pub held: Vec<String>,
@@ -30,11 +32,11 @@ pub struct Changes {
     pub released: Vec<String>,
 }
 
-/// What became of facts of one kind.
+/// The changes to facts of one kind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct KindChanges {
-    /// The kind.
+    /// The kind of the facts.
     pub kind: Kind,
     /// Facts that were added.
     pub recorded: u64,
@@ -88,7 +90,7 @@ impl Changes {
         self.dropped() > 0 || self.lost() > 0 || self.unverified > 0
     }
 
-    /// Takes up what one more commit did.
+    /// Adds the changes of one more commit.
     pub(super) fn add(&mut self, commit: &Commit) {
         match &commit.action {
             Action::Flush { add, .. } => {
@@ -134,7 +136,7 @@ impl Changes {
             }
             Action::Hold { name, .. } => self.held.push(name.clone()),
             Action::Release { name, .. } => self.released.push(name.clone()),
-            // A ledger begins with these; nothing comes before.
+            // These begin a ledger; no commit comes before them.
             Action::Create | Action::Rebuild(_) => {}
         }
     }

@@ -1,15 +1,15 @@
-//! Where numbers of facts may be missing from a store's segments, as its commits tell.
+//! Ranges in which numbers of facts may be missing from a store's segments, according to its commits.
 
 use std::collections::BTreeMap;
 
 use crate::fact::{Seq, StreamId};
 use crate::ledger::{Action, StreamRange};
 
-/// Where commits have dropped or lost facts: the numbers of these are among the ranges.
+/// Ranges in which commits have dropped or lost facts: the missing numbers are in these ranges.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Gaps {
     within: BTreeMap<StreamId, Vec<(Seq, Seq)>>,
-    /// Not all commits could be read.
+    /// Whether numbers may be missing anywhere, because not all commits could be read.
     pub(super) anywhere: bool,
 }
 
@@ -26,14 +26,14 @@ impl Gaps {
         self.anywhere || reached >= last
     }
 
-    /// Facts of these ranges may be missing.
+    /// Adds ranges whose facts may be missing.
     pub(crate) fn add(&mut self, ranges: impl IntoIterator<Item = StreamRange>) {
         for range in ranges {
             self.within.entry(range.stream).or_default().push((range.first_seq, range.last_seq));
         }
     }
 
-    /// To be called before [`Self::allow`].
+    /// Sorts the ranges. Call this before [`Self::allow`].
     pub(crate) fn seal(&mut self) {
         self.within.values_mut().for_each(|ranges| ranges.sort_unstable());
     }

@@ -1,4 +1,4 @@
-//! What can be told of a store whose ledger cannot be read.
+//! Estimates the state of a store whose ledger cannot be read.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -15,12 +15,13 @@ use crate::ledger::{
 use crate::segment::footer::Footer;
 use crate::segment::is_damage;
 
-/// What the readable commits come to; `None` if none can be read.
+/// The sum of the readable commits; `None` if none can be read.
 pub(crate) fn guess_state(root: &Path) -> Result<Option<State>> {
     Ok(chain::walk(root, |_, _| {})?.state)
 }
 
-/// A number that no stream has of which anything in the store tells: no lower one is certain to be free.
+/// The highest number of a stream that the store may have used: only higher numbers are certain to be
+/// free.
 pub(crate) fn highest_stream(root: &Path) -> Result<u32> {
     let ledger = root.join("ledger");
     let mut highest = 0;
@@ -60,7 +61,7 @@ pub(crate) fn highest_stream(root: &Path) -> Result<u32> {
     }
     let all =
         numbers.first().zip(numbers.last()).map_or(0, |(first, last)| (last.0 - first.0).saturating_add(1));
-    // A number far ahead is no commit's.
+    // A number that is far too high is not a commit's.
     let unreadable = all.saturating_sub(readable.len() as u64).min(1 << 20);
     Ok(highest.saturating_add(u32::try_from(unreadable).unwrap_or_default()))
 }

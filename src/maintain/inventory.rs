@@ -1,15 +1,15 @@
-//! What every file in a store is.
+//! Classifies every file in a store.
 //!
-//! A file that the ledger does not name is not part of the store; but between "not part of it" and
-//! "may go" lies all that a crash, a copy or a stranger can leave. [`list()`] says what is there,
-//! without opening anything; [`Inventory::of`] says of each entry what it is ([`What`]), from names
-//! and from what the ledger and the journals say ([`ExpectedFiles`]), and looks at no file.
+//! A file that the ledger does not name is not part of the store. But that does not mean that it may be
+//! deleted: a crash, a copy or another program may have left it. [`list()`] lists all entries without
+//! opening anything. [`Inventory::of`] classifies each entry ([`What`]), from its name and from the data
+//! of the ledger and the journals ([`ExpectedFiles`]). It reads no file.
 //!
-//! A segment that no commit names is judged by the facts it would hold ([`Standing`]). A flush
-//! must follow on from what the ledger covers, so one whose facts are covered can never be
-//! committed any more: it is litter. One whose facts are still in a journal will be written
-//! again. Any other may be the only place of its facts, unless it is of an import that was cut
-//! short: that is in [`origin`](crate::segment)'s second names.
+//! A segment that no commit names is judged by its facts ([`Standing`]). A flush must continue after the
+//! facts that the ledger covers. So a segment whose facts are covered can never be committed: it is
+//! debris. If its facts are still in a journal, a segment will be written for them again. Any other
+//! segment may be the only place of its facts, unless it belongs to an import that was cut short, which
+//! its second name shows ([`origin`](crate::segment)).
 
 mod list;
 
@@ -30,68 +30,68 @@ use crate::place::{CONSUMERS, is_foreign};
 pub(crate) use crate::segment::range_of;
 use crate::settings;
 
-/// What an entry is.
+/// The class of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum What {
     /// One of the folders that every store has.
     Folder,
-    /// A link in the place of one of them. Somebody has put the folder elsewhere, and the store goes
-    /// there; a listing does not.
+    /// A link in the place of such a folder. A user has moved the folder, and the store follows
+    /// the link; a listing does not.
     LinkedFolder,
-    /// `ostracon.toml`, and what an editor leaves beside it.
+    /// `ostracon.toml`, and an editor's files beside it.
     Settings,
     Commit(CommitNumber),
     /// The second file of a commit.
     CommitCopy(CommitNumber),
     Checkpoint(CommitNumber),
-    /// Locked by who maintains the store.
+    /// The lock of a process that maintains the store.
     MaintenanceLock,
     /// A segment that is part of the store.
     Live(Kind),
-    /// A segment that a commit removed; it waits until no reader needs it.
+    /// A segment that a commit removed; it stays until no reader needs it.
     Removed(Kind),
     /// A segment that no commit names.
     Uncommitted {
         kind: Kind,
-        /// The facts that its name says it has; none if its name does not say.
+        /// The ranges of facts in its name; empty if the name has none.
         ranges: Vec<StreamRange>,
         standing: Standing,
     },
     StreamFolder(StreamId),
-    /// Locked by the process that owns the stream.
+    /// The lock of the process that owns the stream.
     StreamLock(StreamId),
     Journal(StreamId, JournalName),
-    /// A file that was not finished, or whose second name was not removed: part of nothing.
+    /// A file that was not finished, or whose second name was not removed: it is not part of the store.
     Temporary {
-        /// Whose it is, if its name says so. Its owner, if it lives, may still be writing it.
+        /// The stream of its owner, if its name has one. A live owner may still be writing it.
         stream: Option<StreamId>,
     },
     /// A state of a consumer group.
     ConsumerGroup(StateName),
-    /// Locked by who changes a consumer group.
+    /// The lock of a process that changes a consumer group.
     ConsumerGroupLock,
-    /// What was moved aside.
+    /// A file that was moved aside.
     Quarantine,
     /// A dot file, or another name that other programs leave everywhere.
     Hidden,
-    /// A file or a folder of the user's beside the store's own. It does no harm.
+    /// A file or a folder of the user, beside the store's own. It does no harm.
     Foreign,
-    /// It does not belong into a store; what would, in these words.
+    /// A file that does not belong into a store; the text says what belongs there.
     Stranger(&'static str),
 }
 
-/// Where else the facts are of a segment that no commit names.
+/// The other places of the facts of a segment that no commit names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
-    /// The ledger covers their numbers: the segment can never be committed any more.
+    /// The ledger covers their numbers: the segment can never be committed.
     Covered,
-    /// What the ledger does not cover is in a journal.
+    /// Facts that the ledger does not cover are in a journal.
     Journaled,
-    /// Nowhere, as far as is known.
+    /// No other place is known.
     Unknown,
 }
 
-/// What the ledger and the journals say.
+/// The files and facts that the ledger and the journals name.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ExpectedFiles<'a> {
     live: HashSet<&'a str>,
@@ -101,7 +101,7 @@ pub(crate) struct ExpectedFiles<'a> {
 }
 
 impl<'a> ExpectedFiles<'a> {
-    /// What the ledger says.
+    /// The files and facts that the ledger names.
     pub(crate) fn of(state: &'a State) -> Self {
         let live = state.segments.iter().flatten();
         Self {
@@ -112,13 +112,12 @@ impl<'a> ExpectedFiles<'a> {
         }
     }
 
-    /// What is left of a ledger that is damaged: nobody can say of a segment that it names all that
-    /// are live.
+    /// The readable part of a damaged ledger: it may not name all live segments.
     pub(crate) fn guess(state: &'a State) -> Self {
         Self { committed: BTreeMap::new(), ..Self::of(state) }
     }
 
-    /// These paths are of live segments, too.
+    /// Adds paths of live segments.
     pub(crate) fn add_live(&mut self, paths: impl Iterator<Item = &'a str>) {
         self.live.extend(paths);
     }
@@ -128,14 +127,14 @@ impl<'a> ExpectedFiles<'a> {
         self.live.contains(path)
     }
 
-    /// These facts of a stream can be read from a journal file.
+    /// Adds facts of a stream that can be read from a journal file.
     pub(crate) fn add_journaled(&mut self, stream: StreamId, first: Seq, last: Seq) {
         let ranges = self.journaled.entry(stream).or_default();
         ranges.push((first, last));
         ranges.sort_unstable();
     }
 
-    /// Where else these facts are.
+    /// Returns which other places have the facts in these ranges.
     pub(crate) fn standing(&self, ranges: &[StreamRange]) -> Standing {
         let beyond: Vec<_> =
             ranges.iter().filter(|range| range.last_seq > self.committed(range.stream)).collect();
@@ -150,7 +149,7 @@ impl<'a> ExpectedFiles<'a> {
         }
     }
 
-    /// Whether some of these numbers are of facts that the ledger covers, or a journal has.
+    /// Whether the ledger or a journal has facts with some numbers in these ranges.
     pub(crate) fn has_some(&self, ranges: &[StreamRange]) -> bool {
         ranges.iter().any(|range| {
             let mut journaled = self.journaled.get(&range.stream).into_iter().flatten();
@@ -163,7 +162,7 @@ impl<'a> ExpectedFiles<'a> {
         self.committed.get(&stream).copied().unwrap_or_default()
     }
 
-    /// Whether what the ledger does not cover of this range is in journals.
+    /// Whether the facts of this range that the ledger does not cover are in journals.
     fn is_journaled(&self, range: StreamRange) -> bool {
         let mut reached = self.committed(range.stream).max(Seq(range.first_seq.0.saturating_sub(1)));
         for (first, last) in self.journaled.get(&range.stream).into_iter().flatten() {
@@ -175,32 +174,32 @@ impl<'a> ExpectedFiles<'a> {
     }
 }
 
-/// An entry, and what it is.
+/// An entry, and its class.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Item {
     pub(crate) entry: Entry,
     pub(crate) what: What,
 }
 
-/// Everything in a store's folders, and what it is.
+/// All entries in a store's folders, with their classes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Inventory {
     pub(crate) items: Vec<Item>,
 }
 
 impl Inventory {
-    /// Tells what these entries are.
+    /// Classifies these entries.
     pub(crate) fn of(entries: Vec<Entry>, known: &ExpectedFiles<'_>) -> Self {
         let items = entries.into_iter().map(|entry| Item { what: what(&entry, known), entry });
         Self { items: items.collect() }
     }
 }
 
-/// What this entry is, by its name.
+/// Classifies this entry by its name.
 fn what(entry: &Entry, known: &ExpectedFiles<'_>) -> What {
     let path = entry.name();
     let (folder, name) = path.split_once('/').unwrap_or(("", path.as_str()));
-    // A name that is not text is nobody's here.
+    // A name that is not text is not a name of the store.
     let name = if entry.path.to_str().is_some() { name } else { "?" };
     let found = match folder {
         "" => in_root(name, entry.form),
@@ -210,12 +209,12 @@ fn what(entry: &Entry, known: &ExpectedFiles<'_>) -> What {
         CONSUMERS => in_consumers(name),
         _ => match Kind::ALL.into_iter().find(|kind| kind.table() == folder) {
             Some(kind) => in_segments(kind, name, &path, known),
-            None => What::Stranger("nothing of this name"),
+            None => What::Stranger("no file of this name"),
         },
     };
     let wanted = match found {
         What::Folder | What::StreamFolder(_) | What::Quarantine => Form::Folder,
-        // Whatever stands there, the user has put it there.
+        // Any kind of entry with this name belongs to the user.
         What::Settings | What::Hidden | What::Foreign | What::Stranger(_) => return found,
         _ => Form::File,
     };
@@ -277,7 +276,8 @@ fn in_consumers(name: &str) -> What {
     }
 }
 
-/// `events.shippers.lock`, beside `events.shippers.00000000000000000042.json`.
+/// Whether this is a group's lock: `events.shippers.lock`, beside
+/// `events.shippers.00000000000000000042.json`.
 fn is_lock_of_group(name: &str) -> bool {
     let state = name.strip_suffix(consume::LOCK).map(|stem| format!("{stem}{:020}.json", 1));
     state.is_some_and(|state| StateName::parse(&state).is_some())
@@ -323,17 +323,16 @@ fn in_segments(kind: Kind, name: &str, path: &str, known: &ExpectedFiles<'_>) ->
     }
 }
 
-/// Whether a process owns this stream. Nothing is created, and nothing written: a lock file that
-/// is not there is nobody's.
+/// Whether a process owns this stream. Nothing is created or written: a lock file that does not exist
+/// means that no process owns it.
 ///
-/// A lock can only be asked for by asking to have it, so for an instant this holds a shared lock on
-/// a stream that nobody owns. A writer that opens in that very instant takes the stream for owned
-/// and goes to another; what the stream's journal holds stays readable there, and is flushed by the
-/// next one that opens. So this is asked only where something lies about that an owner may be
-/// making: in a store that is at rest never.
+/// A lock can only be tested by taking it, so for an instant this holds a shared lock on a stream without
+/// an owner. A writer that opens in that instant sees the stream as owned, and uses another one. The
+/// stream's journal stays readable, and the next writer flushes it. So this is called only if there is a
+/// file that an owner may be making: never in a store at rest.
 pub(crate) fn is_owned(root: &Path, stream: StreamId) -> Result<bool> {
     let path = claim::folder(root, stream).join("lock");
-    let attempt = |error| Error::io("look at the lock", &path, error);
+    let attempt = |error| Error::io("check the lock", &path, error);
     if !is_file(&path)? {
         return Ok(false);
     }
@@ -341,7 +340,7 @@ pub(crate) fn is_owned(root: &Path, stream: StreamId) -> Result<bool> {
     match file.try_lock_shared() {
         Ok(()) => Ok(false),
         Err(std::fs::TryLockError::WouldBlock) => Ok(true),
-        // Where nothing can be locked, this is unknown: then another process may own the stream.
+        // If locks do not work, the owner is unknown: then another process may own the stream.
         Err(std::fs::TryLockError::Error(error)) if crate::environment::has_no_locks(&error) => Ok(true),
         Err(std::fs::TryLockError::Error(error)) => Err(attempt(error)),
     }

@@ -6,11 +6,11 @@ use std::path::Path;
 use crate::disk::Disk;
 use crate::error::{Error, ErrorKind, Result};
 
-/// The name of the lock's file, in the ledger's folder.
+/// The name of the lock file, in the ledger's folder.
 pub(crate) const LOCK: &str = "maintenance.lock";
 
-/// The right to remove segments from the ledger, until it is dropped. The operating system frees
-/// it when the process ends, however it ends.
+/// The right to remove segments from the ledger, until it is dropped. The operating system releases it
+/// when the process ends for any reason.
 #[derive(Debug)]
 pub(crate) struct Maintenance {
     lock: File,
@@ -18,13 +18,13 @@ pub(crate) struct Maintenance {
 
 impl Drop for Maintenance {
     fn drop(&mut self) {
-        // A child that was forked meanwhile has the file open, too, and would keep it locked.
+        // A child process that was forked meanwhile has the file open, too, and would keep it locked.
         let _ = self.lock.unlock();
     }
 }
 
 impl Maintenance {
-    /// Claims it, or says that another process has it.
+    /// Takes the lock; an error says that another process has it.
     pub(crate) fn claim(disk: &Disk, root: &Path) -> Result<Self> {
         let path = root.join("ledger").join(LOCK);
         let attempt = |error| Error::io("claim the maintenance of the store with", &path, error);

@@ -1,4 +1,4 @@
-//! Finds the files of segments that a repair lost facts of.
+//! Finds the files of segments whose facts a repair lost.
 //!
 //! Such a file may be restored later, from a backup or from a disk that was not mounted. Scan then reports it,
 //! compaction keeps it, and recover restores its facts.

@@ -1,14 +1,15 @@
-//! Looking after a store over years: what is kept, what may go, and the proof.
+//! Maintenance of a store over years: compaction, scan, verification and recovery.
 //!
-//! - `compact`: small segments become large ones, and what is not kept goes. Nobody but the user
-//!   calls it.
-//! - `scan`: whether everything that the ledger promises is there. It never changes a byte.
-//!   `inventory` says what every file is, `footer` what a segment says of itself, and `chain` what
-//!   the commits add up to.
-//! - `verify`: what became of every fact, and whether the history is still the one that was kept.
-//! - `recover`: makes a damaged store whole again, and accounts for what is lost.
+//! - `compact`: merges small segments into large ones, and drops the facts that retention does not keep.
+//!   Only the user starts it.
+//! - `scan`: checks whether everything that the ledger promises is there. It never changes a byte.
+//!   `inventory` classifies every file, `footer` reads a segment's own description, and `chain` adds up
+//!   the commits.
+//! - `verify`: accounts for every fact, and checks whether the history still contains a head that was
+//!   kept elsewhere.
+//! - `recover`: repairs a damaged store, and accounts for the lost facts.
 //!
-//! One process at a time maintains a store ([`Maintenance`]), beside any number that write and read.
+//! One process at a time maintains a store ([`Maintenance`]), beside any number of writers and readers.
 
 mod anomaly;
 mod chain;

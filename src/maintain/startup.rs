@@ -1,7 +1,7 @@
-//! What is looked at before the first fact is recorded.
+//! Checks of a store before the first fact is recorded.
 //!
-//! An actor system that starts wants to know whether its store is whole: scan, recover if that is
-//! wished, scan again, and only then open. Opening itself repairs nothing.
+//! An actor system that starts can check whether its store is whole: scan, recover if requested, scan
+//! again, and only then open. Opening itself repairs nothing.
 
 use std::path::Path;
 
@@ -16,19 +16,19 @@ use crate::retention::ConditionParser;
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub enum StartupMode {
-    /// Look at nothing.
+    /// Checks nothing.
     #[default]
     Ignore,
-    /// Scan, and warn.
+    /// Scans, and logs a warning about anomalies.
     ScanOnly,
-    /// Scan and recover; do not open the store if something is wrong all the same. The scan is a
-    /// quick one, unless the configuration says otherwise.
+    /// Scans and recovers; does not open the store if anomalies remain. The scan is a quick one, unless
+    /// the configuration says otherwise.
     Recover(RecoveryConfig),
-    /// Scan, and do not open the store if something is wrong.
+    /// Scans, and does not open the store if there is an anomaly.
     FailOnAnomaly,
 }
 
-/// What was found and done before a store was opened.
+/// The findings and actions before a store was opened.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Startup {
     pub(crate) scans: u64,
@@ -36,7 +36,7 @@ pub(crate) struct Startup {
     pub(crate) recoveries: u64,
 }
 
-/// Does what the mode asks for. An error says why the store is not to be opened.
+/// Scans and recovers, as the mode requires. An error says why the store must not be opened.
 pub(crate) fn check(
     mode: &StartupMode,
     disk: &Disk,
@@ -62,7 +62,7 @@ pub(crate) fn check(
         }
     };
     match result {
-        // It will be made.
+        // The store will be created.
         Err(error) if error.kind() == ErrorKind::NotAStore => Ok(Startup::default()),
         result => result,
     }
@@ -90,7 +90,8 @@ fn refused(root: &Path, report: &ScanReport, first: &Anomaly, what_next: &str) -
     Error::new(
         ErrorKind::Damaged,
         format!(
-            "{} is not whole, and is not opened: {kind} at {path} (expected {expected}, found {found}){more}; {what_next}",
+            "the store {} has anomalies, and is not opened: {kind} at {path} (expected {expected}, found \
+             {found}){more}; {what_next}",
             root.display()
         ),
     )

@@ -1,14 +1,14 @@
-//! Verify: the balance sheet of a store, and that nobody has changed its history.
+//! Verify: makes the balance sheet of a store, and checks that its history was not changed.
 //!
-//! The ledger carries the numbers, and every commit names the digest of the one before. So whoever
-//! kept one commit's number and digest elsewhere ([`LedgerHead`]) can tell for ever whether the
-//! store still has the history that led there: a store that was rolled back ends before it, and
-//! one that was rewritten has another digest at its place. Without such a mark a rolled back store
-//! looks like a younger one.
+//! The ledger has the numbers, and every commit has the digest of the one before. Keep one commit's
+//! number and digest elsewhere ([`LedgerHead`]). Then you can check at any later time whether the store
+//! still has the history up to that commit: a store that was rolled back ends before it, and a store that
+//! was rewritten has another digest in its place. Without such a head, a store that was rolled back looks
+//! like a younger one.
 //!
-//! Verifying looks at commits and journals, and into segments only as far as it takes to tell which
-//! facts rules hide. Whether the segments hold what the ledger says is found out by reading them:
-//! [`ScanDepth::Deep`] does, and the sheet says whether it was done.
+//! Verifying reads commits and journals, and of the segments only the parts that show which facts the
+//! rules hide. [`ScanDepth::Deep`] also reads the contents of the segments, and compares them with the
+//! ledger. The balance sheet says whether this was done.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -31,8 +31,8 @@ use crate::fact::{Kind, UnixNanos};
 use crate::ledger::{Ledger, Segment, State};
 use crate::retention::{ConditionParser, hidden_in_segments};
 
-/// A commit, by number and digest: what to keep elsewhere, so that a store which was rolled back
-/// or rewritten is found out.
+/// A commit, by number and digest. Keep it elsewhere, to detect later that a store was rolled back or
+/// rewritten.
 ///
 /// Its text form is `42:` and 64 hexadecimal digits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,106 +77,106 @@ impl Serialize for LedgerHead {
 pub struct BalanceSheet {
     /// The newest commit; `None` if none can be read.
     pub head: Option<LedgerHead>,
-    /// When it was made.
+    /// When the newest commit was made.
     pub at: Option<UnixNanos>,
-    /// The commit that the ledger begins with: 0, unless it was rebuilt.
+    /// The commit that begins the ledger: 0, unless the ledger was rebuilt.
     pub root: u64,
-    /// What could not be known when the ledger was rebuilt, if it was.
+    /// The facts that were unknown when the ledger was rebuilt, as text, if it was rebuilt.
     pub rebuilt: Option<Vec<String>>,
     /// Commits that were read.
     pub commits: u64,
-    /// Of each kind, in the order of [`Kind::ALL`].
+    /// The balance of each kind, in the order of [`Kind::ALL`].
     pub kinds: Vec<KindBalance>,
-    /// Numbers that streams gave out and the ledger covers: those of the recorded facts of all kinds,
-    /// of facts that were lost from journals, and those that are unaccounted for.
+    /// Numbers that streams gave out and that the ledger covers. They belong to recorded facts of all
+    /// kinds, to facts that were lost from journals, or are unaccounted for.
     pub numbers: u64,
-    /// Facts that were acknowledged, and lost from a damaged journal before they were in a segment.
-    /// Nobody knows their kinds.
+    /// Facts that were acknowledged, and lost from a damaged journal before they were in a segment. Their
+    /// kinds are unknown.
     pub lost_from_journals: u64,
-    /// Numbers of which is not known whose they were: from before the ledger was rebuilt.
+    /// Numbers whose facts are unknown: from before the ledger was rebuilt.
     pub unaccounted: u64,
-    /// Facts that were read from damaged files when the store was recovered, and that may not be
-    /// what was recorded.
+    /// Facts that were read from damaged files during a recovery, and that may differ from the recorded
+    /// facts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unverified: Vec<Affected>,
-    /// Names of the holds.
+    /// The names of the holds in force.
     pub holds: Vec<String>,
-    /// What the head that was kept elsewhere says, if one was given.
+    /// The result of the comparison with a head that was kept elsewhere, if one was given.
     pub against: Option<Against>,
-    /// What became of facts since that head, if the store still has the history that led there.
+    /// The changes since that head, if the store still has the history up to it.
     pub changes: Option<Changes>,
-    /// Whether the contents of all live segments were read and compared with what was written.
+    /// Whether the contents of all live segments were read and compared with the ledger.
     pub contents_read: bool,
-    /// What is wrong with the ledger, the journals, or the sizes of the segments' files.
+    /// Anomalies of the ledger, of the journals, and of the sizes of the segments' files.
     pub anomalies: Vec<Anomaly>,
-    /// What is worth knowing: facts that are stamped ahead of the clock.
+    /// Notes that are not damage, such as facts that are stamped ahead of the clock.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<Note>,
 }
 
-/// What became of the facts of one kind: those recorded are live, dropped or lost.
+/// The balance of one kind: recorded facts are live, dropped or lost.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct KindBalance {
-    /// The kind.
+    /// The kind of the facts.
     pub kind: Kind,
-    /// Facts that the ledger ever covered.
+    /// All facts of the kind that the ledger ever covered.
     pub recorded: u64,
-    /// Of these, facts in live segments.
+    /// Recorded facts that are in live segments.
     pub live: u64,
-    /// Of the live ones, facts that reads give; `None` if that could not be found out.
+    /// Live facts that reads return; `None` if that could not be found out.
     pub kept: Option<u64>,
-    /// Of the live ones, facts that the rules of retention in `ostracon.toml` hide until a
-    /// compaction drops them.
+    /// Live facts that the retention rules in `ostracon.toml` hide until a compaction drops them; `None`
+    /// if that could not be found out.
     pub hidden: Option<u64>,
-    /// Of these, facts that a rule of retention did not keep, by the rule's name.
+    /// Recorded facts that retention rules dropped, by the rule's name.
     pub dropped: BTreeMap<String, u64>,
-    /// Of these, facts that could not be read any more when their segment was repaired.
+    /// Recorded facts that could not be read when their segment was repaired.
     pub lost: u64,
-    /// Facts in the journals, which the ledger does not cover yet.
+    /// Facts of the kind in the journals that the ledger does not cover yet.
     pub unflushed: u64,
 }
 
-/// Whether a store still has the history that led to a head which was kept elsewhere.
+/// Whether a store still has the history up to a head that was kept elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "verdict", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Against {
-    /// The head is in the history, and this number of commits follow it. [`BalanceSheet::changes`] says what they did.
+    /// The head is in the history. [`BalanceSheet::changes`] has the changes since.
     Contained {
-        /// The commits made since.
+        /// The number of commits after the head.
         since: u64,
     },
-    /// The store's newest commit is older: it was rolled back.
+    /// The store's newest commit is older than the head: the store was rolled back.
     RolledBack {
-        /// The newest commit that is there.
+        /// The newest commit of the store.
         newest: u64,
     },
-    /// Another commit has that number: the store was rewritten, or is another.
+    /// Another commit has the head's number: the store was rewritten, or is another one.
     Rewritten {
-        /// The digest of that commit.
+        /// The digest of the store's commit with that number.
         found: String,
     },
-    /// That commit cannot be read, or comes before a rebuilt ledger's beginning.
+    /// The commit cannot be read, or is from before the ledger was rebuilt.
     Gone,
 }
 
 impl BalanceSheet {
-    /// Whether the chain holds, the numbers add up, and the head that was kept is part of it.
+    /// Whether the chain holds, the numbers add up, and the head that was kept is part of the chain.
     pub fn is_sound(&self) -> bool {
         self.anomalies.is_empty()
             && self.against.as_ref().is_none_or(|against| matches!(against, Against::Contained { .. }))
     }
 
-    /// Whether facts that were there at the head which was kept, or came since, are gone or may have been changed:
-    /// dropped by rules, lost, or read from damaged files.
+    /// Whether facts from before or after the head are gone or may differ from the recorded ones: they
+    /// were dropped by rules, lost, or read from damaged files.
     pub fn took_facts(&self) -> bool {
         self.changes.as_ref().is_some_and(Changes::took_facts)
     }
 }
 
-/// Adds up the store at `root`, from its first commit to its head, and with [`ScanDepth::Deep`] also reads the contents
-/// of all segments.
+/// Adds up the store at `root`, from its first commit to its head. With [`ScanDepth::Deep`] it also reads
+/// the contents of all segments.
 pub(crate) fn verify(
     root: &Path,
     against: Option<&LedgerHead>,
@@ -196,7 +196,7 @@ pub(crate) fn verify(
     Ok(sheet)
 }
 
-/// How many facts in the segments of each kind the rules hide.
+/// The number of facts in the segments of each kind that the rules hide.
 fn hidden(context: &Context) -> Result<[u64; 3]> {
     let snapshot = context.snapshot()?;
     let selection = context.selection(&snapshot, context.now())?;
@@ -218,7 +218,7 @@ fn add_up(root: &Path, against: Option<&LedgerHead>, parser: ConditionParser) ->
         }
     })?;
     let scene = Scene::new(root, &disk, parser);
-    // The sheet is of one moment: what is committed while the journals are read does not count.
+    // The sheet is of one moment: commits that are added while the journals are read do not count.
     let state = chain.state.clone();
     let mut unflushed = [0_u64; 3];
     let mut anomalies = Vec::new();
@@ -235,7 +235,7 @@ fn add_up(root: &Path, against: Option<&LedgerHead>, parser: ConditionParser) ->
     anomalies.append(&mut chain.anomalies);
     let empty = || LedgerHead { commit: 0, blake3: String::new() };
     let head = state.as_ref().map_or_else(empty, head_of);
-    // The rules are read as a reader would; in a store that is damaged nobody reads.
+    // The rules are applied as a reader does; a damaged store cannot be read in this way.
     let hidden = Context::open_for_reading(root, parser).and_then(|context| hidden(&context)).ok();
     let unaccounted = state.as_ref().map_or(0, |state| state.unaccounted);
     let lost_from_journals = chain.lost_from_journals.min(unaccounted);
@@ -291,7 +291,7 @@ fn add_up(root: &Path, against: Option<&LedgerHead>, parser: ConditionParser) ->
     })
 }
 
-/// Live segments whose files are not there, or not of the right size. What is in them a scan looks at.
+/// Live segments whose files are missing or have a wrong size. A scan checks their contents.
 fn not_there(root: &Path, state: &State) -> Result<Vec<Anomaly>> {
     let of = |segment: &Segment| {
         let (kind, expected, found) = match std::fs::metadata(root.join(&segment.path)) {
@@ -304,7 +304,7 @@ fn not_there(root: &Path, state: &State) -> Result<Vec<Anomaly>> {
             Err(error) if is_absent(&error) => {
                 (AnomalyKind::SegmentMissing, "a segment".to_owned(), "nothing".to_owned())
             }
-            Err(error) => return Err(Error::io("look at", &root.join(&segment.path), error)),
+            Err(error) => return Err(Error::io("access", &root.join(&segment.path), error)),
         };
         let anomaly = Anomaly::new(kind, segment.path.clone(), expected, found);
         Ok(Some(anomaly.touching(Affected::of(segment))))
@@ -316,7 +316,7 @@ fn not_there(root: &Path, state: &State) -> Result<Vec<Anomaly>> {
     if !found.is_empty()
         && let Ok(ledger) = Ledger::open(Disk::new(), root)
     {
-        // A compaction may have put another in its place meanwhile.
+        // A compaction may have replaced it meanwhile.
         let now = ledger.known();
         let is_live = |path: &str| now.segments.iter().flatten().any(|segment| segment.path == path);
         found.retain(|anomaly| is_live(&anomaly.path));
@@ -340,7 +340,7 @@ fn balance(kind: Kind, state: Option<&State>, unflushed: [u64; 3], hidden: Optio
     if let Some(state) = state {
         balance.recorded = state.recorded.get(at).map_or(0, |total| total.facts);
         balance.live = state.live(kind).facts;
-        // What was found out is of a moment later.
+        // The number was found at a later moment.
         balance.hidden = hidden.and_then(|hidden| hidden.get(at).copied()).map(|n| n.min(balance.live));
         balance.kept = balance.hidden.map(|hidden| balance.live - hidden);
         balance.lost = state.lost.get(at).map_or(0, |total| total.facts);

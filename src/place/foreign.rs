@@ -1,7 +1,7 @@
-//! Names that operating systems and other programs leave in every folder. They are no part of a store,
-//! and no damage to it.
+//! Names that operating systems and other programs leave in every folder. They are not part of a store,
+//! and not damage.
 
-/// Names of this kind that do not begin with a dot, in small letters.
+/// Such names that do not begin with a dot, in lower case.
 const NAMES: [&str; 21] = [
     // A fresh volume, and quotas on it.
     "lost+found",
@@ -30,7 +30,7 @@ const NAMES: [&str; 21] = [
     "#snapshot",
 ];
 
-/// Whether an operating system or another program leaves files or folders of this name anywhere.
+/// Whether this is a name that an operating system or another program leaves anywhere.
 pub(crate) fn is_foreign(name: &str) -> bool {
     name.starts_with('.') || NAMES.contains(&name.to_lowercase().as_str())
 }

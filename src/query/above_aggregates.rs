@@ -1,9 +1,13 @@
-//! A condition without columns stays above an aggregate that has a row for no rows.
+//! Keeps a condition without columns above an aggregate that returns a row for an empty input.
 //!
-//! `SELECT … FROM (SELECT count(*) FROM t) WHERE c` has no row where `c` is false. DataFusion 55.2 moves a
-//! condition below an aggregate if it names nothing but the groups. One that names nothing at all, such as a
-//! comparison of two subqueries or of `now()`, then leaves no rows to the aggregate, which counts 0 and gives
-//! its row.
+//! DataFusion 55.2 moves a condition below an aggregate if the condition uses only the columns of the groups.
+//! A condition without columns, such as a comparison of two subqueries or of `now()`, is moved as well.
+//!
+//! Example: `SELECT … FROM (SELECT count(*) FROM t) WHERE c` must return no row if `c` is false. Below the
+//! aggregate, `c` leaves an empty input. The aggregate counts 0, and returns a row.
+//!
+//! Our rule wraps DataFusion's rule, and does not apply it to such a filter. Delete it when DataFusion keeps
+//! conditions without columns above aggregates.
 
 use datafusion::common::Result;
 use datafusion::common::tree_node::Transformed;
@@ -12,11 +16,12 @@ use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan};
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 use std::sync::Arc;
 
-/// The rule that moves conditions down, but for those.
+/// DataFusion's rule that moves conditions down. It does not move conditions without columns below an
+/// aggregate.
 #[derive(Debug)]
 pub(super) struct AboveAggregates(pub(super) Arc<dyn OptimizerRule + Send + Sync>);
 
-/// Whether an aggregate has a row where it is given none: it has a group of all rows.
+/// Whether an aggregate returns a row for an empty input, because it has a group of all rows.
 fn has_row_of_none(aggregate: &Aggregate) -> bool {
     aggregate.group_expr.is_empty() || matches!(aggregate.group_expr.as_slice(), [Expr::GroupingSet(_)])
 }

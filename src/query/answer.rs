@@ -1,4 +1,4 @@
-//! The answer to a question: its columns, its rows as they are computed, and how far they have come.
+//! The answer to a query: its columns, its rows as they are computed, and their progress.
 
 mod monitor;
 mod rows;
@@ -24,10 +24,11 @@ pub use rows::{Column, FromValue, Row};
 pub use stream::{AnswerStream, Canceller};
 pub use value::Value;
 
-/// The answer to a question in SQL. Nothing is computed until its rows are asked for.
+/// The answer to a SQL query. Nothing is computed before its rows are requested.
 ///
-/// Rows come as Arrow record batches, by [`Answer::stream`] as they are computed or by [`Answer::collect`] all at
-/// once, or as values of Rust by [`Answer::rows`]. Dropping the future or the stream stops the computation.
+/// [`Answer::stream`] returns Arrow record batches as they are computed, [`Answer::collect`] returns all of
+/// them at once, and [`Answer::rows`] returns Rust values. Dropping the future or the stream stops the
+/// computation.
 ///
 /// ```
 /// # use ostracon::{Event, Json, Store};
@@ -45,7 +46,7 @@ pub use value::Value;
 /// # Ok(()) }
 /// ```
 ///
-/// A clone is computed anew, over the facts of the same moment.
+/// A clone is computed separately, over the same snapshot of the store.
 #[derive(Clone)]
 pub struct Answer {
     frame: DataFrame,
@@ -56,17 +57,18 @@ impl Answer {
         Self { frame }
     }
 
-    /// The names and types of the columns.
+    /// Returns the names and types of the columns.
     pub fn schema(&self) -> SchemaRef {
         Arc::clone(self.frame.schema().inner())
     }
 
-    /// Plans the question, and gives its rows as they are computed.
+    /// Plans the query, and returns its rows as they are computed.
     ///
-    /// The plan is made on a thread of its own: the query's timeout counts, and dropping the future stops the wait.
+    /// The plan is made on a worker thread. The query's timeout applies, and dropping the future stops the
+    /// wait.
     ///
     /// # Errors
-    /// [`ErrorKind::TimedOut`](crate::ErrorKind::TimedOut) after the query's timeout,
+    /// [`ErrorKind::TimedOut`](crate::ErrorKind::TimedOut) after the query's timeout, and
     /// [`ErrorKind::Query`](crate::ErrorKind::Query) for SQL that cannot be planned.
     pub async fn stream(self) -> Result<AnswerStream> {
         let context = Arc::new(self.frame.task_ctx());
@@ -74,14 +76,14 @@ impl Answer {
         AnswerStream::begin(plan, context)
     }
 
-    /// All rows. What is kept of them counts against the query's memory
+    /// Computes and returns all rows. They count against the query's memory
     /// ([`query_memory_bytes`](crate::StoreBuilder::query_memory_bytes)).
     ///
-    /// An answer without rows has no batches; [`Answer::schema`] tells its columns.
+    /// An answer without rows has no batches; [`Answer::schema`] returns its columns.
     ///
     /// # Errors
-    /// Those of [`Answer::stream`]; [`ErrorKind::OutOfMemory`](crate::ErrorKind::OutOfMemory) if the answer is larger
-    /// than that memory, and whatever stops the computation.
+    /// The errors of [`Answer::stream`], [`ErrorKind::OutOfMemory`](crate::ErrorKind::OutOfMemory) if the
+    /// answer is larger than the query's memory, and any error of the computation.
     pub async fn collect(self) -> Result<Vec<RecordBatch>> {
         let pool = Arc::clone(self.frame.task_ctx().memory_pool());
         let kept = MemoryConsumer::new("the answer").register(&pool);
@@ -97,24 +99,24 @@ impl Answer {
         Ok(batches)
     }
 
-    /// All rows, each of which gives its values by [`Row::get`].
+    /// Computes and returns all rows. [`Row::get`] returns the values of a row.
     ///
     /// # Errors
-    /// Those of [`Answer::collect`].
+    /// The errors of [`Answer::collect`].
     pub async fn rows(self) -> Result<Vec<Row>> {
         Ok(rows::rows(self.collect().await?))
     }
 
-    /// DataFusion's data frame, for what DataFusion can do with it.
+    /// Returns the DataFusion data frame, for further operations by DataFusion.
     ///
-    /// It is planned on the caller's thread; the query's timeout counts from its first row.
+    /// The data frame is planned on the caller's thread. The query's timeout begins with the first row.
     #[cfg(feature = "datafusion")]
     pub fn into_dataframe(self) -> DataFrame {
         self.frame
     }
 }
 
-/// The answer that a data frame made of another one gives: computed and watched as all answers are.
+/// Converts a data frame, such as one that was made from [`Answer::into_dataframe`], into an answer.
 #[cfg(feature = "datafusion")]
 impl From<DataFrame> for Answer {
     fn from(frame: DataFrame) -> Self {
@@ -128,7 +130,7 @@ impl fmt::Debug for Answer {
     }
 }
 
-/// The bytes that keeping an array takes, without buffers that were counted before.
+/// Returns the size of an array in bytes, without the buffers that were counted before.
 fn kept_bytes(data: &ArrayData, seen: &mut HashSet<usize>) -> usize {
     let nulls = data.nulls().map(NullBuffer::buffer);
     let buffers = data.buffers().iter().chain(nulls);

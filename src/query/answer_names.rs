@@ -1,15 +1,17 @@
-//! Each column of an answer has a name of its own.
+//! Gives each column of an answer a unique name.
 //!
-//! Several columns may have one name in SQL, and neither JSON nor Parquet keeps them apart. The first column keeps its
-//! name, and the next ones of that name are `seq_2`, `seq_3`. This takes three steps:
+//! Several columns may have one name in SQL, but not in JSON or Parquet. The first column keeps its name, and
+//! the next columns with that name become `seq_2`, `seq_3`. This takes three steps:
 //!
-//! 1. `SELECT *, seq` and `SELECT at AS t, at::date AS t` name a column twice, which DataFusion refuses. Then
-//!    [`items`] gives the later ones names in the text. Where `max(at::date)` and `max(at::time)` have one name, it
-//!    writes the casts as calls of a [function](named_cast).
-//! 2. A query within the query may have a name twice, as in `(SELECT a.seq, b.seq …) t`. DataFusion calls the second
-//!    column `seq:1`, and takes `t.seq` for the first one without a word. [`references`] refuses such a mention, as
-//!    PostgreSQL does.
-//! 3. [`unique`] names the columns of the answer: those of step 2, and those that only their tables told apart.
+//! 1. `SELECT *, seq` and `SELECT at AS t, at::date AS t` use one name for two columns, and DataFusion
+//!    refuses them. Then [`items`] renames the later columns in the parsed statement. `max(at::date)` and
+//!    `max(at::time)` have one name in DataFusion, so [`items`] writes the casts as calls of a
+//!    [function](named_cast).
+//! 2. A subquery may use one name for two columns, as in `(SELECT a.seq, b.seq …) t`. DataFusion names the
+//!    second column `seq:1`, and reads `t.seq` as the first one without an error. [`references`] refuses such
+//!    a reference, as PostgreSQL does.
+//! 3. [`unique`] renames the columns of the answer: the columns of step 2, and columns that differ only in
+//!    their table.
 
 mod items;
 mod named_cast;
@@ -26,17 +28,16 @@ use datafusion::sql::sqlparser::ast::{self, Ident, Query};
 
 pub(super) use named_cast::function as named_cast_function;
 
-use super::using_keys;
+use super::{dialect, using_keys};
 
-/// Names that a query within the query has twice, by that query's alias.
+/// The column names that a subquery uses more than once, by the alias of the subquery.
 #[derive(Default)]
 pub(super) struct Doubles(HashMap<String, HashSet<String>>);
 
-/// Plans a statement, also one that names columns alike.
+/// Plans a statement. Several of its columns may have one name.
 pub(super) async fn plan(state: &SessionState, sql: &str) -> Result<(LogicalPlan, Doubles)> {
-    let dialect = state.config_options().sql_parser.dialect;
-    let mut statement = state.sql_to_statement(sql, &dialect)?;
-    items::keep_apart(&mut statement);
+    let mut statement = dialect::parse(state, sql)?;
+    items::name_subqueries(&mut statement);
     let mut plan = using_keys::plan(state, statement.clone()).await;
     if plan.as_ref().is_err_and(is_about_names) {
         items::name(state, &mut statement).await;
@@ -52,7 +53,7 @@ pub(super) async fn plan(state: &SessionState, sql: &str) -> Result<(LogicalPlan
     Ok((plan, doubles))
 }
 
-/// Whether a query was refused since it names two columns alike.
+/// Whether a query was refused because two of its columns have one name.
 fn is_about_names(error: &DataFusionError) -> bool {
     let why = error.to_string();
     ["require unique expression names", "would be ambiguous", "Schema contains duplicate"]
@@ -60,7 +61,7 @@ fn is_about_names(error: &DataFusionError) -> bool {
         .any(|words| why.contains(words))
 }
 
-/// Whether keys of a `DISTINCT ON` have one name. DataFusion refuses that when it has planned the query.
+/// Whether two keys of a `DISTINCT ON` have one name. DataFusion plans such a query, and refuses it later.
 fn has_keys_of_one_name(plan: &LogicalPlan) -> bool {
     let mut found = false;
     let looked = plan.apply_with_subqueries(|node| {
@@ -73,7 +74,7 @@ fn has_keys_of_one_name(plan: &LogicalPlan) -> bool {
     looked.is_ok() && found
 }
 
-/// The plan with names of their own for all columns of the answer.
+/// Gives each column of a plan's answer a unique name.
 pub(super) fn unique(plan: LogicalPlan, doubles: &Doubles) -> Result<LogicalPlan> {
     let fields = plan.schema().fields();
     let names: Vec<&str> = fields.iter().map(|field| doubles.name_of(field.name())).collect();
@@ -113,20 +114,20 @@ impl Doubles {
         Ok(doubles)
     }
 
-    /// What a column is called by those who asked: `seq` for DataFusion's `seq:1`.
+    /// Returns the name of a column in the text of the query: `seq` for DataFusion's `seq:1`.
     fn name_of<'n>(&self, name: &'n str) -> &'n str {
         let is_double = |first: &&str| self.0.values().any(|names| names.contains(*first));
         first_of(name).filter(is_double).unwrap_or(name)
     }
 }
 
-/// The name of which `seq:1` is the second one.
+/// Returns `seq` for `seq:1`, which is DataFusion's name for the second column `seq`.
 fn first_of(name: &str) -> Option<&str> {
     let (first, number) = name.rsplit_once(':')?;
     (!number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit())).then_some(first)
 }
 
-/// The first of `name_2`, `name_3`, … that is not taken; then it is.
+/// Takes the first of `name_2`, `name_3`, … that is free.
 fn free(name: &str, taken: &mut HashSet<String>) -> String {
     let mut number = 2;
     loop {
@@ -138,7 +139,7 @@ fn free(name: &str, taken: &mut HashSet<String>) -> String {
     }
 }
 
-/// The query of a statement.
+/// Returns the query of a statement.
 fn query_of(statement: &mut Statement) -> Option<&mut Query> {
     match statement {
         Statement::Statement(inner) => match inner.as_mut() {
@@ -150,7 +151,7 @@ fn query_of(statement: &mut Statement) -> Option<&mut Query> {
     }
 }
 
-/// A name as SQL knows it: small letters, unless it is quoted.
+/// Returns a name in lower case, or as it is written if it is quoted.
 fn folded(name: &Ident) -> String {
     if name.quote_style.is_some() { name.value.clone() } else { name.value.to_lowercase() }
 }

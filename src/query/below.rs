@@ -1,20 +1,20 @@
-//! Expressions that become columns of the rows below, so that what is over them can name them.
+//! Turns expressions of a node into columns of the node's input, so that the node can refer to them by name.
 
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{Column, Result};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 
-/// The columns that a node's rows are to have besides their own.
+/// The columns that are added to the rows of a node's input.
 pub(super) struct Below<'n> {
     prefix: &'static str,
-    /// How many names were given, in the whole plan.
+    /// The number of names that were made so far, in the whole plan.
     names: &'n mut usize,
     columns: Vec<Expr>,
 }
 
 impl Below<'_> {
-    /// Makes a column of an expression.
+    /// Adds an expression as a column, and returns the reference to that column.
     pub(super) fn column(&mut self, expr: Expr) -> Expr {
         *self.names += 1;
         let name = format!("{}{}", self.prefix, self.names);
@@ -23,10 +23,11 @@ impl Below<'_> {
     }
 }
 
-/// A node over the projection that computes parts of its expressions, and the same columns as before.
+/// Puts a projection below a node. The projection computes parts of the node's expressions. The node returns
+/// its old columns.
 ///
-/// `replace` puts columns in place of these parts. The projection is what `finish` makes of it. Joins stay as
-/// they are: their expressions are over two inputs.
+/// `replace` replaces these parts by columns. `finish` may change the projection. Joins stay as they are,
+/// because their expressions use two inputs.
 pub(super) fn put_below(
     node: LogicalPlan,
     prefix: &'static str,

@@ -1,9 +1,9 @@
-//! Functions that can make much of little, bounded.
+//! Bounds for functions whose results can be much larger than their arguments.
 //!
-//! A query's memory is counted where rows are kept: in sorts, joins and groups. A function's
-//! answer is not counted while it is made, and `repeat('x', 1000000000)` makes a gigabyte for every
-//! row. So functions whose answer is as large as an argument says are asked first how large it would
-//! be.
+//! A query's memory is counted where rows are kept: in sorts, joins and groups. The result of a function is
+//! not counted while it is computed, and `repeat('x', 1000000000)` makes a gigabyte for every row. So for the
+//! functions whose arguments determine the size of the result, this module computes that size first, and
+//! refuses the call if it is too large.
 
 use std::sync::Arc;
 
@@ -20,30 +20,30 @@ use datafusion::logical_expr::{
     Signature,
 };
 
-/// What one call may make, for a batch of rows.
+/// The largest result of one call for a batch of rows, in bytes.
 const MAX_BYTES: u64 = 256 << 20;
-/// What one call may make of constants. The planner computes it, where no timeout is looked at, and whatever is
-/// computed with it takes its time there, too.
+/// The largest result of one call with constants only, in bytes. The planner computes such a call, and all
+/// expressions that use its result. It does not check the timeout meanwhile.
 const MAX_CONSTANT_BYTES: u64 = 32 << 20;
-/// Steps that one call may take, for a batch of rows.
+/// The largest number of steps of one call for a batch of rows.
 const MAX_STEPS: u64 = 1 << 32;
-/// Steps that one call may take with constants.
+/// The largest number of steps of one call with constants only.
 const MAX_CONSTANT_STEPS: u64 = 1 << 28;
 
-/// How the size of an answer follows from the arguments.
+/// The way in which the arguments determine the size of the result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Growth {
-    /// The first argument, as often as the second says.
+    /// The first argument is repeated. The second argument is the number of repetitions.
     Times,
-    /// As long as the second argument says.
+    /// The second argument is the length of the result.
     Long,
-    /// As many values as the second argument says, each as large as the third.
+    /// The second argument is the number of values. The third is each value.
     Filled,
-    /// The first argument, with each place where the second is found as large as the third.
+    /// Each match of the second argument in the first is replaced by the third.
     Replaced,
-    /// As many steps as the first argument is long, for each letter of the second.
+    /// The number of steps is the length of the first argument times the length of the second.
     Product,
-    /// From the first argument to the second, in steps of the third.
+    /// The values go from the first argument to the second. The third is the step.
     Range,
 }
 
@@ -60,10 +60,10 @@ const FUNCTIONS: [(&str, Growth); 10] = [
     ("generate_series", Growth::Range),
 ];
 
-/// Has these functions ask first.
+/// Replaces the functions by functions that check the size of the result first.
 pub(super) fn bound_functions(registry: &mut dyn FunctionRegistry) -> Result<()> {
     for (name, growth) in FUNCTIONS {
-        // Not every set of features has them all.
+        // Some feature sets of DataFusion lack some of the functions.
         if let Ok(inner) = registry.udf(name) {
             registry.register_udf(Arc::new(ScalarUDF::new_from_impl(Bounded { inner, growth })))?;
         }
@@ -71,7 +71,7 @@ pub(super) fn bound_functions(registry: &mut dyn FunctionRegistry) -> Result<()>
     Ok(())
 }
 
-/// A function that fails where its answer would be too large.
+/// A function that fails if its result would be too large.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Bounded {
     inner: Arc<ScalarUDF>,
@@ -79,9 +79,9 @@ struct Bounded {
 }
 
 impl Bounded {
-    /// What each row comes to, at most.
+    /// Returns the largest possible size of each row's result.
     fn sizes(&self, args: &ScalarFunctionArgs, rows: usize) -> Result<Vec<u64>> {
-        // A constant stays one value: it may be large, and the rows many.
+        // A constant stays one value: copies for all rows may be too large.
         let arrays = args.args.iter().map(|arg| match arg {
             ColumnarValue::Scalar(value) => value.to_array(),
             ColumnarValue::Array(array) => Ok(Arc::clone(array)),
@@ -103,7 +103,7 @@ impl Bounded {
             Growth::Times | Growth::Long | Growth::Filled => (None, number(1), None),
             Growth::Replaced | Growth::Product => (None, None, None),
         };
-        // From instant to instant, or day to day, in intervals.
+        // A range of instants or of days has an interval as its step.
         let steps = match (self.growth, arrays.first(), arrays.get(2)) {
             (Growth::Range, Some(first), Some(step)) if first.data_type().is_temporal() => {
                 steps(step, matches!(first.data_type(), DataType::Date32))?
@@ -124,7 +124,7 @@ impl Bounded {
             Growth::Replaced => size(0, row).saturating_mul(size(2, row)),
             Growth::Product => size(0, row).saturating_mul(size(1, row)),
             Growth::Range => {
-                // With one argument it is the end.
+                // A single argument is the end of the range.
                 let (from, to) = match &second {
                     Some(_) => (value(&first, row, 0), value(&second, row, 0)),
                     None => (0, value(&first, row, 0)),
@@ -140,25 +140,25 @@ impl Bounded {
         Ok((0..rows).map(of_row).collect())
     }
 
-    /// Refuses what comes to more than a call may make of rows, or of constants.
+    /// Refuses a call whose results would be larger than the limit for rows, or for constants.
     fn check(&self, total: u64, constant: bool) -> Result<()> {
         let (what, limit) = match (self.growth, constant) {
             (Growth::Product, false) => (format!("take {total} steps"), MAX_STEPS),
             (Growth::Product, true) => (format!("take {total} steps"), MAX_CONSTANT_STEPS),
-            (_, false) => (format!("make {total} bytes"), MAX_BYTES),
-            (_, true) => (format!("make {total} bytes"), MAX_CONSTANT_BYTES),
+            (_, false) => (format!("return {total} bytes"), MAX_BYTES),
+            (_, true) => (format!("return {total} bytes"), MAX_CONSTANT_BYTES),
         };
         if total <= limit {
             return Ok(());
         }
         let name = self.inner.name();
         Err(DataFusionError::ResourcesExhausted(format!(
-            "{name}() would {what} at once, and {limit} are the limit"
+            "one call of {name}() would {what}, and the limit is {limit}"
         )))
     }
 
-    /// Computes as many rows at once as fit even where each is as large as it can be, until what they have
-    /// become is. What a text becomes is mostly far less than what it could.
+    /// Computes the rows in parts whose largest possible results are within the limit. Fails if the actual
+    /// results exceed the limit. They are usually far smaller than the largest possible ones.
     fn invoke_in_parts(&self, args: &ScalarFunctionArgs, sizes: &[u64]) -> Result<ColumnarValue> {
         let mut parts = Vec::new();
         let (mut from, mut made) = (0, 0_u64);
@@ -190,7 +190,7 @@ impl Bounded {
     }
 }
 
-/// Where a row's value is in an argument; a constant has one for all rows.
+/// Returns the index of a row's value in an argument. A constant has one value for all rows.
 fn row_of(array: &dyn Array, row: usize) -> usize {
     if array.len() == 1 { 0 } else { row }
 }
@@ -202,8 +202,8 @@ fn slice(arg: &ColumnarValue, from: usize, rows: usize) -> ColumnarValue {
     }
 }
 
-/// How long intervals are, at least: in days, or in nanoseconds. A step of `1 month -29 days` goes forth in one
-/// month and back in the next, and never arrives.
+/// Returns the smallest length of each interval, in days or in nanoseconds. It refuses a step such as
+/// `1 month -29 days`: that goes forward in one month and back in the next, so the range would have no end.
 fn steps(intervals: &ArrayRef, in_days: bool) -> Result<Option<Vec<Option<u64>>>> {
     const DAY: u64 = 86_400_000_000_000;
     let Ok(intervals) = cast(intervals, &DataType::Interval(IntervalUnit::MonthDayNano)) else {
@@ -215,7 +215,10 @@ fn steps(intervals: &ArrayRef, in_days: bool) -> Result<Option<Vec<Option<u64>>>
         parts.iter().any(|part: &i64| *part < 0) && parts.iter().any(|part| *part > 0)
     };
     if intervals.iter().flatten().any(turns) {
-        return exec_err!("a step has months, days and time of one sign, as `1 month 2 days`");
+        return exec_err!(
+            "a step of a range cannot have both positive and negative parts; write a step such as `1 month 2 \
+             days`"
+        );
     }
     let length = |interval: IntervalMonthDayNano| {
         let days = i64::from(interval.months) * 28 + i64::from(interval.days);
@@ -225,7 +228,7 @@ fn steps(intervals: &ArrayRef, in_days: bool) -> Result<Option<Vec<Option<u64>>>
     Ok(Some(intervals.iter().map(|interval| interval.map(length)).collect()))
 }
 
-/// How large a value is, about.
+/// Returns the approximate size of a value in bytes.
 fn size(array: &ArrayRef, row: usize) -> u64 {
     let text = array
         .as_string_view_opt()

@@ -1,12 +1,15 @@
-//! Filters that go down a plan find their columns by position, not by name.
+//! Stops filters at plan nodes where they would be applied to the wrong column.
 //!
-//! DataFusion 55.2 hands a filter from a node to the one below by the *names* of its columns (its issue
-//! 21246). Where two columns have one name, as those of two tables above their join, the filter of the
-//! one is applied to the other, and rows are lost. It is right wherever names are unambiguous and stay the
-//! same. So the rule by which filters go down is kept, and before it runs, a barrier is put upon each node
-//! where names mislead; what comes from above does not pass it, what begins below is not held up.
+//! DataFusion 55.2 passes a filter from a node to its input by the *names* of the columns (DataFusion issue
+//! 21246). If two columns have one name, a filter on one of them can be applied to the other, and rows are
+//! lost. Example: `SELECT * FROM events a JOIN events b ON a.seq = b.seq + 1 WHERE b.seq = 5`, where the
+//! filter on `b.seq` can become one on `a.seq`. The rule is right where names are unambiguous and do not
+//! change.
 //!
-//! It is needless with a DataFusion whose `FilterRemapper` goes by position.
+//! So our rule runs DataFusion's rule, and before it puts a barrier on each node whose names mislead. A
+//! filter from above does not pass the barrier. A filter that begins below it is not affected.
+//!
+//! Delete this module when DataFusion's `FilterRemapper` maps columns by position.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -27,7 +30,7 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Pla
 
 use super::single_input::single_input;
 
-/// The rule by which filters go down, with its barriers.
+/// DataFusion's rule that moves filters down a physical plan, with barriers.
 #[derive(Debug)]
 pub(super) struct ByPosition(pub(super) Arc<dyn PhysicalOptimizerRule + Send + Sync>);
 
@@ -63,7 +66,7 @@ impl PhysicalOptimizerRule for ByPosition {
     }
 }
 
-/// Whether a filter upon this node may be taken for one of other columns below.
+/// Whether a filter above this node could be applied to other columns below it.
 fn misleading(node: &Arc<dyn ExecutionPlan>) -> bool {
     if ambiguous(node) {
         return true;
@@ -72,7 +75,7 @@ fn misleading(node: &Arc<dyn ExecutionPlan>) -> bool {
         return filter.projection().is_some() && ambiguous(filter.input());
     }
     if let Some(join) = node.downcast_ref::<HashJoinExec>() {
-        // A filter of the key on one side goes down the other side, too.
+        // A filter on a key of one side is applied to the other side, too.
         let semi = matches!(join.join_type(), JoinType::LeftSemi | JoinType::RightSemi);
         return semi && !join.on().iter().all(|(left, right)| name(left) == name(right));
     }
@@ -101,7 +104,7 @@ fn ambiguous(node: &Arc<dyn ExecutionPlan>) -> bool {
     !schema.fields().iter().all(|field| names.insert(field.name().as_str()))
 }
 
-/// Its input, which no filter from above reaches. It is in no plan that is executed.
+/// A node that no filter from above passes. It is removed before a plan is executed.
 #[derive(Debug)]
 struct BarrierExec {
     input: Arc<dyn ExecutionPlan>,

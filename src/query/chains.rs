@@ -1,8 +1,8 @@
 //! Chains of `AND` and `OR`.
 //!
-//! A parser makes a tree of them that is as deep as the chain is long. Rules of the planner walk through the
-//! whole left side of each `OR`, and by recursion: six hundred conditions take a minute, or the stack. A long
-//! chain is therefore kept as a tree that is no deeper than it must be, from the parsed text on.
+//! The parser makes a tree that is as deep as the chain is long. Rules of the planner walk through the whole
+//! left side of each `OR`, by recursion. For six hundred conditions this takes a minute, or overflows the
+//! stack. So a long chain becomes a balanced tree as soon as it is parsed, and stays balanced.
 
 use datafusion::common::Result;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
@@ -10,10 +10,10 @@ use datafusion::logical_expr::utils::split_binary;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 use datafusion::sql::sqlparser::ast::{self, BinaryOperator};
 
-/// Shorter chains are left as they are written.
+/// Chains of up to this number of parts stay as they are written.
 const LONG: usize = 16;
 
-/// Which chain an expression is.
+/// Returns the operator of a chain; `None` for other expressions.
 pub(super) fn operator(expr: &Expr) -> Option<Operator> {
     match expr {
         Expr::BinaryExpr(BinaryExpr { op: op @ (Operator::And | Operator::Or), .. }) => Some(*op),
@@ -21,12 +21,12 @@ pub(super) fn operator(expr: &Expr) -> Option<Operator> {
     }
 }
 
-/// Whether it is a chain that is better kept balanced.
+/// Whether an expression is a chain that has to be balanced.
 pub(super) fn is_long(expr: &Expr) -> bool {
     operator(expr).is_some_and(|op| split_binary(expr, op).len() > LONG)
 }
 
-/// The parts of a chain, from left to right; without recursion, since chains may be long.
+/// Returns the parts of a chain, from left to right. It does not recurse, because chains may be long.
 pub(super) fn parts(expr: Expr, chain: Operator) -> Vec<Expr> {
     let mut parts = Vec::new();
     let mut left_to_do = vec![expr];
@@ -41,13 +41,13 @@ pub(super) fn parts(expr: Expr, chain: Operator) -> Vec<Expr> {
     parts
 }
 
-/// All of them as one chain: a short one from left to right, a long one as a flat tree.
+/// Joins parts into one chain: a short one from left to right, a long one as a balanced tree.
 pub(super) fn joined(parts: Vec<Expr>, op: Operator) -> Option<Expr> {
     let binary = |left, right| Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right)));
     if parts.len() <= LONG { parts.into_iter().reduce(binary) } else { paired(parts, binary) }
 }
 
-/// All of them as a tree in which each level has half as many as the one below.
+/// Joins parts into a tree in which each level has half as many nodes as the level below.
 fn paired<T>(mut parts: Vec<T>, join: impl Fn(T, T) -> T) -> Option<T> {
     while parts.len() > 1 {
         let mut pairs = Vec::with_capacity(parts.len().div_ceil(2));
@@ -63,7 +63,7 @@ fn paired<T>(mut parts: Vec<T>, join: impl Fn(T, T) -> T) -> Option<T> {
     parts.pop()
 }
 
-/// Balances a long chain as it was parsed.
+/// Balances a long chain in a parsed statement.
 pub(super) fn balance_parsed(expr: &mut ast::Expr) {
     let ast::Expr::BinaryOp { op: op @ (BinaryOperator::And | BinaryOperator::Or), .. } = expr else {
         return;
@@ -85,13 +85,13 @@ pub(super) fn balance_parsed(expr: &mut ast::Expr) {
     }
 }
 
-/// The same expression with all of its long chains balanced.
+/// Balances all long chains of an expression.
 pub(super) fn balanced(expr: Expr) -> Result<Transformed<Expr>> {
     expr.transform_down(|expr| {
         let Some(op) = operator(&expr).filter(|_| is_long(&expr)) else { return Ok(Transformed::no(expr)) };
         let parts = parts(expr, op).into_iter().map(|part| Ok(balanced(part)?.data));
         let Some(whole) = joined(parts.collect::<Result<_>>()?, op) else {
-            return datafusion::common::internal_err!("a chain has parts");
+            return datafusion::common::internal_err!("a chain of AND or OR has no parts");
         };
         Ok(Transformed::new(whole, true, TreeNodeRecursion::Jump))
     })

@@ -1,7 +1,8 @@
-//! The root of every plan: the deadline, the net below damaged bytes, and the snapshot's life.
+//! The root of every plan: it stops the query at its deadline, turns panics into errors, and pins the
+//! snapshot.
 //!
-//! What is below the root is computed on [`workers`](super::workers) of its own. The root waits for it, and when it is not
-//! waited for itself any more, it has all that is below [`stop`](super::stop).
+//! The [`workers`](super::workers) compute the plan below the root, and the root waits for them. When the
+//! caller no longer waits for the root, the root makes everything below it [`stop`](super::stop).
 
 use std::any::Any;
 use std::fmt;
@@ -32,7 +33,7 @@ use crate::environment;
 use crate::error::{Error, ErrorKind};
 use crate::snapshot::Snapshot;
 
-/// The rule that puts a [`DeadlineExec`] on top.
+/// The rule that adds a [`DeadlineExec`] as the root of a plan.
 pub(super) struct Deadline {
     timeout: Option<Duration>,
     snapshot: Arc<Snapshot>,
@@ -64,7 +65,7 @@ impl PhysicalOptimizerRule for Deadline {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
         let stop = Arc::new(Stop::new(Arc::clone(&self.segments)));
         let plan = stoppable(plan, &stop)?;
-        // One stream, so that there is one to be dropped.
+        // The caller drops a single stream to stop the query.
         let input = match plan.output_partitioning().partition_count() {
             1 => plan,
             _ => Arc::new(CoalescePartitionsExec::new(plan)),
@@ -78,7 +79,7 @@ impl PhysicalOptimizerRule for Deadline {
     }
 }
 
-/// Passes its input on until the deadline, and keeps the snapshot pinned until it is dropped.
+/// Returns the rows of its input until the deadline. It keeps the snapshot pinned until it is dropped.
 struct DeadlineExec {
     input: Arc<dyn ExecutionPlan>,
     timeout: Option<Duration>,
@@ -92,7 +93,7 @@ impl fmt::Debug for DeadlineExec {
     }
 }
 
-/// What the root of a plan watches.
+/// Returns the input of a [`DeadlineExec`]; `None` for other nodes.
 pub(super) fn watched(plan: &Arc<dyn ExecutionPlan>) -> Option<&Arc<dyn ExecutionPlan>> {
     plan.downcast_ref::<DeadlineExec>().map(|watch| &watch.input)
 }
@@ -138,7 +139,7 @@ impl ExecutionPlan for DeadlineExec {
                 let Some(batch) = next.unwrap_or_else(|panic| Some(Err(panicked(panic.as_ref())))) else {
                     return;
                 };
-                // After an error the stream is over: a stream that panicked is not asked again.
+                // An error ends the stream, because a stream that panicked must not be polled again.
                 let over = batch.is_err();
                 if send.send(batch).await.is_err() || over {
                     return;
@@ -160,7 +161,7 @@ impl ExecutionPlan for DeadlineExec {
     }
 }
 
-/// A query, before its first row is asked for and after.
+/// A query, before and after its first row is requested.
 enum Watched<C> {
     Asleep { compute: C, timeout: Option<Duration>, stop: Arc<Stop>, snapshot: Arc<Snapshot> },
     Awake(Computing),
@@ -176,7 +177,7 @@ struct Computing {
 }
 
 impl Computing {
-    /// Ends what is still computed; that takes a moment, and what it has open is closed then.
+    /// Stops the computation, and waits a moment until it has closed its files.
     async fn stop(&mut self) {
         self.wanted = None;
         self.task.abort();
@@ -195,12 +196,12 @@ where
     C: FnOnce(Sender<Result<RecordBatch>>) -> F,
     F: Future<Output = ()> + Send + 'static,
 {
-    /// The clock runs from the first row that is asked for.
+    /// Starts the computation, and the clock, when the first row is requested.
     fn wake(self) -> Result<Self> {
         let Self::Asleep { compute, timeout, stop, snapshot } = self else { return Ok(self) };
         let (send, batches) = mpsc::channel(1);
         let (wanted, threads) = (stop.begin(timeout), stop.workers()?);
-        // One beyond all time is none.
+        // A deadline that does not fit the clock counts as none.
         let deadline = timeout.and_then(|timeout| Some((Instant::now().checked_add(timeout)?, timeout)));
         let task = threads.spawn(compute(send));
         Ok(Self::Awake(Computing { batches, deadline, task, wanted: Some(wanted), _pinned: snapshot }))
@@ -209,7 +210,7 @@ where
     async fn next(&mut self) -> Option<Result<RecordBatch>> {
         let Self::Awake(computing) = self else { return None };
         let Some((deadline, timeout)) = computing.deadline else { return computing.batches.recv().await };
-        // A batch that is ready wins against any timer.
+        // A batch that is ready is returned even if the timer is ready, too.
         if Instant::now() < deadline
             && let Ok(next) = tokio::time::timeout_at(deadline, computing.batches.recv()).await
         {
@@ -220,9 +221,11 @@ where
     }
 }
 
+/// Returns the error for a query that has reached its timeout.
 pub(super) fn late(timeout: Duration) -> DataFusionError {
-    let message =
-        format!("the query was stopped after {timeout:?}, its timeout; ask for less, or give it more time");
+    let message = format!(
+        "the query was stopped after {timeout:?}, its timeout; ask for less, or set a longer timeout"
+    );
     DataFusionError::External(Box::new(Error::new(ErrorKind::TimedOut, message)))
 }
 
@@ -230,14 +233,13 @@ pub(super) fn late(timeout: Duration) -> DataFusionError {
 pub(super) fn panicked(panic: &(dyn Any + Send)) -> DataFusionError {
     if let Some(refused) = environment::named_in_panic(panic) {
         let hint = environment::advice(&refused, Path::new(""));
-        let error =
-            Error::with_source(ErrorKind::Io, "the query could not be answered", refused).hinting(hint);
+        let error = Error::with_source(ErrorKind::Io, "failed to answer the query", refused).hinting(hint);
         return DataFusionError::External(Box::new(error));
     }
     let why = environment::panic_text(panic).unwrap_or("no reason given");
     let message = format!(
-        "a query failed within ({why}): that is a fault of ostracon's, which you may report, unless `ostracon scan --deep` \
-         finds that a segment is damaged"
+        "failed to answer the query: it panicked ({why}); run `ostracon scan --deep`: if no segment is damaged, \
+         this is a bug in ostracon, so please report it"
     );
     DataFusionError::External(Box::new(Error::new(ErrorKind::Internal, message)))
 }

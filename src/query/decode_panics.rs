@@ -1,7 +1,7 @@
-//! Panics while a segment is decoded.
+//! Explains panics during a scan.
 //!
-//! Decoders may panic on damaged bytes. But functions that are computed during the scan may panic, too. The digests of
-//! the scanned files show which it was.
+//! Decoders may panic on damaged bytes. Functions that are computed during the scan may panic, too. The
+//! digests of the scanned files show the cause.
 
 use std::any::Any;
 use std::fmt;
@@ -35,7 +35,8 @@ impl SegmentDigests {
         Self { root, snapshot }
     }
 
-    /// Turns a panic during a scan into an error: damage if a scanned file is damaged, else a fault of our own.
+    /// Turns a panic during a scan into an error: damage if a scanned file is damaged, otherwise a bug in
+    /// Ostracon.
     pub(super) fn explain_panic(&self, scan: &DataSourceExec, panic: &(dyn Any + Send)) -> DataFusionError {
         self.find_damage(scan)
             .map_or_else(|| panicked(panic), |error| DataFusionError::External(Box::new(error)))
@@ -51,7 +52,7 @@ impl SegmentDigests {
             let path = self.root.join(&segment.path);
             let (_, found) = open_regular(&path).and_then(|mut file| digest(&mut file)).ok()?;
             (found != segment.blake3)
-                .then(|| Error::damaged(&path, "its digest is not the one that the ledger names"))
+                .then(|| Error::damaged(&path, "its digest differs from the digest in the ledger"))
         })
     }
 }

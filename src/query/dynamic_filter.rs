@@ -1,9 +1,9 @@
-//! `ORDER BY at DESC LIMIT n` without reading the store.
+//! Lets `ORDER BY at DESC LIMIT n` read only a part of the store.
 //!
-//! A sort with a limit tells the scans below it what a row must beat to be among the best, and the
-//! more it has seen, the better it knows. Of `at`, which is computed ([`wall_time`]), a
-//! scan learns it in terms of the expression that computes it, and statistics say nothing about
-//! that. This rule has what is learned put in terms of the stored columns, each time that a scan
+//! A sort with a limit gives the scans below it a dynamic filter: the condition that a row must meet to be
+//! among the first `n`. The condition becomes stricter while the sort reads rows. The column `at` is computed
+//! ([`wall_time`]), so the condition contains the expression that computes it, and the segments' statistics
+//! cannot decide that. This rule rewrites the condition in terms of the stored columns, each time that a scan
 //! asks whether to read on.
 
 use std::fmt;
@@ -27,7 +27,7 @@ use datafusion::physical_plan::ExecutionPlan;
 
 use super::wall_time;
 
-/// The rule. It comes behind the one by which filters reach the scans.
+/// Rewrites dynamic filters on `at`. It runs after the rule that moves filters to the scans.
 #[derive(Debug)]
 pub(super) struct DynamicFilters;
 
@@ -51,7 +51,8 @@ impl PhysicalOptimizerRule for DynamicFilters {
     }
 }
 
-/// The same scan, if it is one of segments that learns about `at`.
+/// Returns a scan of segments with its dynamic filter on `at` in terms of stored columns; `None` for other
+/// nodes.
 fn in_stored_terms(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     let Some((config, source)) = plan
         .downcast_ref::<DataSourceExec>()
@@ -62,8 +63,8 @@ fn in_stored_terms(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn Execu
     let schema = source.table_schema().table_schema();
     let Some(filter) = source.filter() else { return Ok(None) };
     let at = wall_time::over(schema)?;
-    let learns = DynamicFilterTracking::classify(&filter).contains_dynamic_filter();
-    if !learns || !filter.exists(|part| Ok(part == &at))? {
+    let is_dynamic = DynamicFilterTracking::classify(&filter).contains_dynamic_filter();
+    if !is_dynamic || !filter.exists(|part| Ok(part == &at))? {
         return Ok(None);
     }
     let terms = StoredTerms { filter, at, schema: Arc::clone(schema) };
@@ -73,11 +74,11 @@ fn in_stored_terms(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn Execu
     Ok(Some(DataSourceExec::from_data_source(config)))
 }
 
-/// A filter that is its input, and when statistics are to decide it, that in terms of stored columns.
+/// A filter on `at`. When statistics have to decide it, it gives a condition in terms of stored columns.
 #[derive(Debug, Eq)]
 struct StoredTerms {
     filter: Arc<dyn PhysicalExpr>,
-    /// What stands for `at` in it.
+    /// The expression that computes `at` in the filter.
     at: Arc<dyn PhysicalExpr>,
     schema: Arc<Schema>,
 }
@@ -101,9 +102,9 @@ impl fmt::Display for StoredTerms {
 }
 
 impl StoredTerms {
-    /// `at <op> constant` by stored columns; `None` for anything else.
+    /// Returns `at <op> constant` in terms of stored columns; `None` for other expressions.
     fn compared(&self, part: &Arc<dyn PhysicalExpr>) -> Result<Option<Arc<dyn PhysicalExpr>>> {
-        // It is never NULL.
+        // `at` is never NULL.
         if part.downcast_ref::<IsNullExpr>().is_some_and(|null| null.arg() == &self.at) {
             return Ok(Some(lit(false)));
         }
@@ -131,8 +132,8 @@ impl PhysicalExpr for StoredTerms {
         self.filter.evaluate(batch)
     }
 
-    /// With what stands for `at`: what is put in place of a column, as its value where that is the same
-    /// in all of a file, is put there in both.
+    /// The expression for `at` is a child, too. DataFusion may replace a column by a constant if all rows of
+    /// a file have one value. It must do so in both expressions.
     fn children(&self) -> Vec<&Arc<dyn PhysicalExpr>> {
         vec![&self.filter, &self.at]
     }
@@ -142,7 +143,7 @@ impl PhysicalExpr for StoredTerms {
         children: Vec<Arc<dyn PhysicalExpr>>,
     ) -> Result<Arc<dyn PhysicalExpr>> {
         let [filter, at] = <[_; 2]>::try_from(children)
-            .map_err(|_| DataFusionError::Internal("a filter and what stands for at".to_owned()))?;
+            .map_err(|_| DataFusionError::Internal("StoredTerms must have two children".to_owned()))?;
         Ok(Arc::new(Self { filter, at, schema: Arc::clone(&self.schema) }))
     }
 
@@ -150,9 +151,10 @@ impl PhysicalExpr for StoredTerms {
         self.filter.fmt_sql(f)
     }
 
-    /// Asked for after that of the children: what they have learned so far.
+    /// Returns the current condition in terms of stored columns. DataFusion takes the snapshots of the
+    /// children first.
     fn snapshot(&self) -> Result<Option<Arc<dyn PhysicalExpr>>> {
-        let told = Arc::clone(&self.filter).transform_down(|part| {
+        let in_stored_terms = Arc::clone(&self.filter).transform_down(|part| {
             Ok(match self.compared(&part)? {
                 Some(stored) => {
                     Transformed::new(stored, true, datafusion::common::tree_node::TreeNodeRecursion::Jump)
@@ -160,6 +162,6 @@ impl PhysicalExpr for StoredTerms {
                 None => Transformed::no(part),
             })
         })?;
-        Ok(Some(told.data))
+        Ok(Some(in_stored_terms.data))
     }
 }

@@ -1,8 +1,9 @@
-//! Unions of which all branches but one are empty.
+//! Replaces unions of which only one branch is not empty.
 //!
-//! DataFusion 55.2 puts a projection in the place of such a union, which names the columns of the branch that is left
-//! without their tables. For `SELECT b.seq FROM a JOIN b … UNION ALL SELECT 1 WHERE false` it names `seq`, and takes a
-//! filter on that for one on `a.seq`. Here the projection names the columns of the branch.
+//! DataFusion 55.2 replaces such a union by a projection, which refers to the columns of that branch without
+//! their tables. For `SELECT b.seq FROM a JOIN b … UNION ALL SELECT 1 WHERE false` it refers to `seq`, and
+//! applies a filter on it to `a.seq`. Our rule makes a projection that refers to the qualified columns.
+//! Delete it when DataFusion's rule `propagate_empty_relation` keeps the qualifiers.
 
 use std::sync::Arc;
 
@@ -11,15 +12,15 @@ use datafusion::common::tree_node::Transformed;
 use datafusion::logical_expr::{Expr, LogicalPlan, Projection, Union};
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 
-/// The rule that removes empty inputs.
+/// The name of DataFusion's rule that removes empty inputs.
 const PROPAGATE: &str = "propagate_empty_relation";
 
-/// The rule `propagate_empty_relation`, with the right columns for a union's only branch.
+/// The rule `propagate_empty_relation`, with the right columns for the only branch of a union.
 #[derive(Debug)]
 pub(super) struct EmptyBranches(Arc<dyn OptimizerRule + Send + Sync>);
 
 impl EmptyBranches {
-    /// The rule itself, or the rule with care.
+    /// Wraps the rule `propagate_empty_relation`, and returns any other rule as it is.
     pub(super) fn guard(rule: Arc<dyn OptimizerRule + Send + Sync>) -> Arc<dyn OptimizerRule + Send + Sync> {
         if rule.name() == PROPAGATE { Arc::new(Self(rule)) } else { rule }
     }

@@ -1,7 +1,8 @@
-//! Adds sorts that DataFusion 55.2 forgets.
+//! Adds sorts that DataFusion 55.2 omits.
 //!
-//! For `SELECT seq AS a, seq AS b … UNION ALL … ORDER BY a, b` it sorts the first input by `a` only, because `a` and `b`
-//! are equal there. Then its own check finds that the union is not sorted by `b`, and refuses the query.
+//! For `SELECT seq AS a, seq AS b … UNION ALL … ORDER BY a, b` it sorts the first input by `a` only, because
+//! `a` and `b` are equal there. Then its own check finds that the union is not sorted by `b`, and refuses the
+//! query. Our rule adds the missing sort. Delete it when DataFusion answers this query.
 
 use std::sync::Arc;
 

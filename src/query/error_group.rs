@@ -1,5 +1,5 @@
-//! `error_group(text)`: the shape of an error's text, so that errors that differ in a number, an id or
-//! an address count as one.
+//! The function `error_group(text)`. It returns the shape of an error's text: errors that differ only in a
+//! number, an id or an address have one shape.
 //!
 //! ```text
 //! KeyError: missing field sku-123               KeyError: missing field sku-<n>
@@ -8,7 +8,7 @@
 //! OSError: [Errno 28] No space left on device   (as it is)
 //! ```
 //!
-//! One scan from left to right, at each place the first of these that fits:
+//! The text is scanned once, from left to right. At each place the first matching line of this table applies:
 //!
 //! | text | becomes |
 //! |---|---|
@@ -16,30 +16,31 @@
 //! | a UUID | `<uuid>` |
 //! | an ISO date, with or without time and offset | `<time>` |
 //! | an IPv4 address, with or without port | `<ip>` |
-//! | `0x` and hex digits; 8 or more hex digits, letters as well as figures | `<hex>` |
+//! | `0x` and hex digits; 8 or more hex digits, both letters and figures | `<hex>` |
 //! | a code (below) | itself |
 //! | a number: `7`, `-7`, `28.837`, `1e-9`, `1.2.3`; figures inside a word | `<n>` |
 //! | quoted text, `'…'` or `"…"` | `'<s>'`, `"<s>"` |
 //!
-//! What stays, because it tells one error from another:
+//! Some parts stay, because they distinguish errors:
 //!
-//! - **Codes**: a number right after `errno`, `winerror`, `http`, `status`, `code` or `signal` (`exit code 137`,
-//!   `HTTP 503`, `status=404`, `HTTP/1.1 502`) of at most three figures, five for an errno. An order number
-//!   behind the word `code` is longer than that.
-//! - **Quoted names**: letters, `_` and `.` alone, as in `'NoneType' object has no attribute 'price'`. A name
-//!   between quotes is mostly the program's own, any other text mostly somebody's data.
-//! - **The class** in front: `S3Error: …` is not `S<n>Error: …`.
+//! - **Codes**: a number right after `errno`, `winerror`, `http`, `status`, `code` or `signal`
+//!   (`exit code 137`, `HTTP 503`, `status=404`, `HTTP/1.1 502`), with up to three digits, or up to five for
+//!   an errno. A longer number, such as an order number after the word `code`, is replaced.
+//! - **Quoted names**: only letters, `_` and `.`, as in `'NoneType' object has no attribute 'price'`. A
+//!   quoted name usually comes from the program, and any other quoted text from its data.
+//! - **The class** at the beginning: `S3Error: …` stays, and does not become `S<n>Error: …`.
 //!
-//! Of several lines the first is the shape, and ` …` says that there was more; a line of over
-//! [`MAX_BYTES`] bytes ends at the last blank before that, for the same reason. Blanks around the text go.
+//! If the text has several lines, the shape has the first line only, and ends with ` …`. A line of more than
+//! [`MAX_BYTES`] bytes is cut at the last blank before that limit, and ends with ` …`, too. Blanks around the
+//! text are removed.
 //!
-//! A shape is its own shape: `error_group(error_group(x)) == error_group(x)`, so groups can be grouped again and
-//! compared with `=`. For that, every rule treats `<` and `>` at its edges as it does a letter: what
-//! a replaced number leaves behind then opens no door that the number had kept shut.
+//! A shape is its own shape: `error_group(error_group(x)) == error_group(x)`. So groups can be grouped again
+//! and compared with `=`. For this, every rule treats `<` and `>` at its edges like letters. Otherwise a
+//! placeholder in place of a number could make another rule match that did not match before.
 //!
-//! Left out: IPv6 addresses, clock times without a date, base64, numbers in other scripts. They
-//! cost a few groups more, never a wrong answer. There is no regular expression here because the
-//! function runs once a crash, over millions of them, and most texts need one look and no copy.
+//! Not recognized: IPv6 addresses, clock times without a date, base64, numbers in other scripts. This makes a
+//! few more groups, and never a wrong answer. This module uses no regular expressions, because the function
+//! runs for each of millions of crashes, and most texts need one pass and no copy.
 
 use std::borrow::Cow;
 
@@ -50,43 +51,44 @@ use shapes::{
 
 mod shapes;
 
-/// The longest shape, its final ` …` aside.
+/// The largest length of a shape in bytes, without the final ` …`.
 const MAX_BYTES: usize = 400;
 
-/// What a shape ends with when text was left off.
+/// The end of a shape that was cut.
 const MORE: &str = " …";
 
-/// Returns the shape of an error's text; see the module for the rules.
+/// Returns the shape of an error's text. The module documentation has the rules.
 ///
-/// Takes time in proportion to the text's length, and borrows when the text is its own shape.
+/// The time is proportional to the length of the text. The result is borrowed if the text is its own shape.
 pub(crate) fn error_group(text: &str) -> Cow<'_, str> {
     Scan::new(text.trim()).run()
 }
 
-/// A stretch of the text that the scan takes in one step.
+/// A part of the text that the scan processes in one step.
 enum Piece {
-    /// The next `len` bytes stay.
+    /// The next bytes, of this number, stay.
     Keep(usize),
-    /// The next `len` bytes become this.
+    /// The next bytes, of this number, are replaced by this text.
     Put(usize, &'static str),
 }
 
 struct Scan<'a> {
     text: &'a str,
-    /// Up to here the text is done. Always a character's edge.
+    /// The end of the text that is processed. It is always at a character boundary.
     at: usize,
     /// The character before `at`.
     before: Option<char>,
-    /// The shape so far, but for `text[copied..at]`, which stays as it is.
+    /// The shape so far, without `text[copied..at]`, which stays as it is.
     out: String,
     copied: usize,
-    /// Where the shape can be cut: before the last blank that lies within [`MAX_BYTES`].
+    /// The place where the shape can be cut: before the last blank within [`MAX_BYTES`].
     last_blank: usize,
-    /// The end of an HTTP version, `HTTP/1.1`, which a status code may follow.
+    /// The end of an HTTP version, such as `HTTP/1.1`. A status code may follow it.
     http_version_end: Option<usize>,
-    /// No quote of this kind that could close one lies ahead. Without this, a text of
-    /// opening quotes would be searched to its end for each.
+    /// Whether no closing single quote follows. Without this flag, a text of opening quotes would be searched
+    /// to its end for each of them.
     no_single: bool,
+    /// Whether no closing double quote follows.
     no_double: bool,
 }
 
@@ -129,7 +131,7 @@ impl<'a> Scan<'a> {
         Cow::Owned(self.out)
     }
 
-    /// The rule that fits at `at`, where `c` is.
+    /// Applies the first rule that matches at `at`, where `c` is.
     fn piece(&mut self, c: char) -> Piece {
         match c {
             '\'' | '"' => self.quoted(c),
@@ -146,7 +148,8 @@ impl<'a> Scan<'a> {
         if c.is_ascii_digit() { self.number(self.at) } else { Piece::Keep(1) }
     }
 
-    /// What is more than a number, if it begins at `at`: only at the start of a word.
+    /// Matches an e-mail address, a UUID, a time, an IP address or hex digits at `at`. They begin only at the
+    /// start of a word.
     fn special(&self, at: usize, before: Option<char>) -> Option<Piece> {
         if before.is_some_and(joins) {
             return None;
@@ -161,7 +164,7 @@ impl<'a> Scan<'a> {
             .or_else(|| hex_len(rest).map(put("<hex>")))
     }
 
-    /// A number with its sign. The sign belongs to it where a value begins; in `sku-123` it is a hyphen.
+    /// Matches a number with its sign. `-` is a sign where a value begins. In `sku-123` it is a hyphen.
     fn negative_number(&mut self) -> Option<Piece> {
         let begins = match self.before {
             None => true,
@@ -177,7 +180,7 @@ impl<'a> Scan<'a> {
         })
     }
 
-    /// The number whose first figure is at `at`; `self.at` is there, or at the sign before.
+    /// Matches the number whose first digit is at `at`. `self.at` is the same place, or the sign before it.
     fn number(&mut self, at: usize) -> Piece {
         if let Some(len) = self.code_len(at) {
             return Piece::Keep(len);
@@ -199,14 +202,14 @@ impl<'a> Scan<'a> {
         Piece::Put(len, "<n>")
     }
 
-    /// The length of a number that stays because the word before it says it is a code.
+    /// Returns the length of a number that stays because the word before it marks it as a code.
     fn code_len(&mut self, at: usize) -> Option<usize> {
-        // Only over text that stays: a word in a part that is replaced is not there the next time.
-        let behind = self.text.get(self.copied..self.at)?;
+        // Only text that stays counts: a word in a replaced part is missing when the shape is scanned again.
+        let preceding = self.text.get(self.copied..self.at)?;
         let rest = self.rest(at);
         let bytes = rest.as_bytes();
         if self.at == at
-            && let Some(head) = behind.strip_suffix('/')
+            && let Some(head) = preceding.strip_suffix('/')
             && last_word(head).eq_ignore_ascii_case("http")
         {
             let len = if bytes.get(1) == Some(&b'.') { 3 } else { 1 };
@@ -217,8 +220,8 @@ impl<'a> Scan<'a> {
                 return Some(len);
             }
         }
-        let head = behind.trim_end_matches([' ', '=', ':']);
-        if behind.len() == head.len() || behind.len() - head.len() > 3 {
+        let head = preceding.trim_end_matches([' ', '=', ':']);
+        if preceding.len() == head.len() || preceding.len() - head.len() > 3 {
             return None;
         }
         let word = last_word(head);
@@ -244,7 +247,7 @@ impl<'a> Scan<'a> {
         (len <= max_digits && ends_number(rest, len)).then_some(len)
     }
 
-    /// Quoted text from its opening quote to its closing one; a quote that opens nothing stays.
+    /// Matches quoted text, from its opening quote to its closing quote. A quote that opens no text stays.
     fn quoted(&mut self, quote: char) -> Piece {
         if self.before.is_some_and(is_wordlike) {
             return Piece::Keep(1);
@@ -268,14 +271,14 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// Takes the next `len` bytes as they are.
+    /// Keeps the next `len` bytes.
     fn step_over(&mut self, len: usize) {
         let end = self.at + len;
         self.before = self.text.get(self.at..end).and_then(|s| s.chars().next_back()).or(self.before);
         self.at = end;
     }
 
-    /// Takes the next `len` bytes and puts `placeholder` in their place.
+    /// Replaces the next `len` bytes by `placeholder`.
     fn replace(&mut self, len: usize, placeholder: &str) {
         self.flush();
         self.out.push_str(placeholder);
@@ -283,7 +286,7 @@ impl<'a> Scan<'a> {
         self.copied = self.at;
     }
 
-    /// Copies what stays up to `at`.
+    /// Copies the text that stays, up to `at`.
     fn flush(&mut self) {
         self.out.push_str(self.text.get(self.copied..self.at).unwrap_or_default());
         self.copied = self.at;
@@ -293,8 +296,8 @@ impl<'a> Scan<'a> {
         self.out.len() + self.at - self.copied
     }
 
-    /// The shape so far, with the sign that there was more. A cut at a blank keeps every rule's view of
-    /// what is left of it.
+    /// Returns the shape so far, with the mark of a cut. A cut at a blank does not change the result of any
+    /// rule for the text before it.
     fn cut(mut self) -> String {
         self.flush();
         if self.out.trim_end().len() > MAX_BYTES {
@@ -324,7 +327,7 @@ mod tests {
     use proptest::prelude::*;
     use std::borrow::Cow;
 
-    /// Text and shape; one that is missing is the text itself.
+    /// Texts and their shapes. An empty shape means that the text is its own shape.
     const TABLE: &[(&str, &str)] = &[
         // Numbers.
         ("KeyError: missing field sku-123", "KeyError: missing field sku-<n>"),
@@ -425,7 +428,7 @@ mod tests {
         assert_eq!(error_group(&brim), "a ".repeat(MAX_BYTES / 2).trim_end().to_owned() + MORE);
     }
 
-    /// Texts that would take minutes if any rule looked to the end of the text from each place.
+    /// Texts that would take minutes if a rule searched the text to its end from each place.
     #[test]
     fn hostile_texts_take_no_longer() {
         for unit in ["('a ", "a.", "a@", "\"b ", "1.", "0x", "a-1@b.", "<", "2026-01-01", "\\'"] {
@@ -444,7 +447,7 @@ mod tests {
             prop_assert_eq!(error_group(&shape), shape.as_str());
         }
 
-        /// Texts made of the very characters that the rules look at.
+        /// Texts made of the characters that the rules check.
         #[test]
         fn a_shape_is_its_own_shape_at_the_edges(
             text in "([0-9a-fx]|[.:@'\"<>=_+ T-]|Errno |HTTP/?|code |S3|E|é|[\\\\\n]|12345|2026-01-0|1\\.2\\.3\\.4|0x|a@b\\.cd){0,40}"

@@ -11,7 +11,7 @@ use parquet::errors::ParquetError;
 use crate::environment;
 use crate::error::{Error, ErrorKind};
 
-/// The error of ours that a query's failure comes from.
+/// Returns the [`Error`] that caused a query's failure, if there is one.
 fn ours(root: &DataFusionError) -> Option<&Error> {
     let source = match root {
         DataFusionError::External(source) => source,
@@ -32,7 +32,7 @@ fn ours(root: &DataFusionError) -> Option<&Error> {
 const REPORT_REQUEST: &str = ".\nThis issue was likely caused by a bug in DataFusion's code. Please help us to resolve this by \
                               filing a bug report in our issue tracker: https://github.com/apache/datafusion/issues";
 
-/// A query's failure as ours: what kind it is, and the text that helps.
+/// Converts a query's failure into an [`Error`] with a kind, a message and a hint.
 #[expect(clippy::needless_pass_by_value, reason = "made for `map_err`")]
 pub(super) fn query_error(error: DataFusionError) -> Error {
     let root = error.find_root();
@@ -44,14 +44,14 @@ pub(super) fn query_error(error: DataFusionError) -> Error {
         return Error::new(known.kind(), known.without_hint()).hinting(hint);
     }
     if let DataFusionError::SQL(parser, _) = root {
-        // Its own text is the debugging form.
+        // The `Display` of the parser's error adds debugging text.
         let why = match parser.as_ref() {
             ParserError::ParserError(why) | ParserError::TokenizerError(why) => why.as_str(),
-            ParserError::RecursionLimitExceeded => "it nests too deep",
+            ParserError::RecursionLimitExceeded => "it is nested too deep",
         };
-        return Error::new(ErrorKind::Query, format!("the SQL is not understood: {why}"));
+        return Error::new(ErrorKind::Query, format!("failed to parse the SQL: {why}"));
     }
-    // Arrow has made a text of the error that was there.
+    // Arrow has turned the original error into text.
     let spilled_too_much = root.to_string().contains("used disk space during the spilling");
     if !spilled_too_much && let Some(error) = of_system(root) {
         return error;
@@ -68,7 +68,7 @@ pub(super) fn query_error(error: DataFusionError) -> Error {
         }
         _ => ErrorKind::Query,
     };
-    // The root: around it is only which of the planner's rules met it.
+    // The errors around the root only name the planner's rules that failed.
     let mut message = root.strip_backtrace().replace(REPORT_REQUEST, "");
     let mut hint = None;
     if kind == ErrorKind::Damaged && !matches!(root, DataFusionError::IoError(_)) {
@@ -82,8 +82,8 @@ pub(super) fn query_error(error: DataFusionError) -> Error {
             let why = why.split("\n\nbacktrace").next().unwrap_or_default();
             message = if kind == ErrorKind::Internal {
                 format!(
-                    "a mistake within the query engine keeps this query from being answered: {why}; ask in other words, \
-                     and please report it"
+                    "a bug in ostracon's query engine stopped the query: {why}; try to write the query in \
+                     another way, and please report this bug"
                 )
             } else {
                 format!("the query cannot be computed: {why}")
@@ -91,14 +91,14 @@ pub(super) fn query_error(error: DataFusionError) -> Error {
         }
         DataFusionError::NotImplemented(why) if is_about_subqueries(why) => {
             message = String::from(
-                "a query within an expression names what is outside of it in a way that is not answered; join the \
-                 tables, or give the query within a name of its own by WITH",
+                "a subquery uses columns of the outer query in a way that is not supported; write a join of \
+                 the tables instead, or move the subquery into a WITH clause",
             );
         }
         _ => {}
     }
     if kind == ErrorKind::OutOfMemory {
-        let less = "ask for less, or raise query.memory_bytes or query.spill_bytes in ostracon.toml";
+        let less = "ask for less, or increase query.memory_bytes or query.spill_bytes in ostracon.toml";
         hint = Some(less.to_owned());
     }
     Error::new(kind, message).hinting(hint)
@@ -111,7 +111,8 @@ fn is_about_subqueries(why: &str) -> bool {
         && of.iter().any(|name| why.contains(name))
 }
 
-/// The system kept the query from reading a file or from keeping a temporary one: that is no damage.
+/// Returns an error if the operating system refused to read a file or to write a temporary file. That is not
+/// damage.
 fn of_system(root: &DataFusionError) -> Option<Error> {
     let text = root.strip_backtrace();
     let temporary = match root {
@@ -130,24 +131,26 @@ fn of_system(root: &DataFusionError) -> Option<Error> {
     };
     let hint = if temporary {
         Some(format!(
-            "what a query cannot keep in memory goes to temporary files in {}: TMPDIR names another folder",
+            "a query writes rows that exceed its memory to temporary files in {}; set TMPDIR to use another \
+             folder",
             std::env::temp_dir().display()
         ))
     } else {
         system.and_then(|error| environment::advice(&error, Path::new("")))
     };
-    Some(Error::new(kind, format!("the query could not be answered: {text}")).hinting(hint))
+    Some(Error::new(kind, format!("failed to answer the query: {text}")).hinting(hint))
 }
 
-/// What to do about a damaged store.
-const SCAN: &str = "`ostracon scan STORE` tells more, and `ostracon recover` makes the store whole again";
+/// The hint for damage that a quick scan can find.
+const SCAN: &str = "`ostracon scan STORE` shows the damage, and `ostracon recover` repairs the store";
+/// The hint for damage that only a deep scan can find.
 const SCAN_DEEP: &str =
-    "`ostracon scan --deep STORE` tells more, and `ostracon recover` makes the store whole again";
-/// The same where the damaged segment is not known.
+    "`ostracon scan --deep STORE` shows the damage, and `ostracon recover` repairs the store";
+/// The hint for damage in an unknown segment.
 const SCAN_DEEP_TO_FIND: &str =
-    "`ostracon scan --deep STORE` tells which one, and `ostracon recover` makes the store whole again";
+    "`ostracon scan --deep STORE` shows which one, and `ostracon recover` repairs the store";
 
-/// What a reader of Parquet says of a segment, for people: which one, if it says so; and what to do.
+/// Converts the text of a Parquet error into a message, which names the segment if it is known, and a hint.
 fn damaged(why: &str) -> (String, String) {
     let named = why.split_once("metadata for file ").and_then(|(_, rest)| rest.split_once(".parquet: "));
     let (message, hint) = match named {

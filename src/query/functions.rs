@@ -1,4 +1,4 @@
-//! SQL functions of our own that are not about JSON ([`json`](super::json)).
+//! Ostracon's SQL functions, except the functions on JSON ([`json`](super::json)).
 
 use std::sync::Arc;
 
@@ -17,7 +17,8 @@ fn answer(mut texts: StringViewBuilder, scalar: bool) -> Result<ColumnarValue> {
     Ok(ColumnarValue::Array(texts))
 }
 
-/// `error_group(text)`: the shape of an error's text, see [`error_group`](super::error_group).
+/// Makes the function `error_group(text)`, which returns the shape of an error's text. See
+/// [`error_group`](super::error_group).
 pub(super) fn error_group_function() -> ScalarUDF {
     create_udf(
         "error_group",
@@ -27,9 +28,11 @@ pub(super) fn error_group_function() -> ScalarUDF {
         Arc::new(|arguments| {
             let scalar = arguments.iter().all(|argument| matches!(argument, ColumnarValue::Scalar(_)));
             let arrays = ColumnarValue::values_to_arrays(arguments)?;
-            let [texts] = arrays.as_slice() else { return exec_err!("error_group takes one text") };
+            let [texts] = arrays.as_slice() else {
+                return exec_err!("error_group takes one argument, a text");
+            };
             let Some(texts) = texts.as_string_view_opt() else {
-                return exec_err!("error_group takes a text, not {}", texts.data_type());
+                return exec_err!("error_group takes a text, and the argument is {}", texts.data_type());
             };
             let mut groups = StringViewBuilder::with_capacity(texts.len());
             for text in texts {

@@ -1,8 +1,9 @@
 //! Hides equalities of columns and computed values from DataFusion 55.2.
 //!
-//! For `WHERE a || b = a` it takes the two sides for one key wherever rows are sorted or parted by `a`, and then finds
-//! that the order which it made is not the one that it wants: the query is refused. No plan gets better by such an
-//! equality, so the condition becomes `(a || b = a) IS TRUE`, which has the same rows.
+//! For `WHERE a || b = a` DataFusion treats both sides as one key wherever rows are sorted or partitioned by
+//! `a`. Then it finds that the rows do not have the order that it requires, and refuses the query. Such an
+//! equality does not improve any plan. So our rule turns the condition into `(a || b = a) IS TRUE`, which is
+//! true for the same rows. Delete it when DataFusion answers a query with `WHERE a || b = a ORDER BY a`.
 
 use datafusion::common::Result;
 use datafusion::common::tree_node::Transformed;
@@ -39,7 +40,7 @@ impl OptimizerRule for HideEqualities {
     }
 }
 
-/// Whether a condition is an equality of what is computed from columns and of a column, or of the same kind.
+/// Whether a condition is an equality of two sides that contain columns, and at least one side is computed.
 fn misleads(condition: &Expr) -> bool {
     let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) = condition else { return false };
     let is_column = |side: &Expr| matches!(side, Expr::Column(_));

@@ -16,9 +16,9 @@ use super::single_input::{passes_filters, same_rows, single_input};
 /// The properties that a node hides.
 #[derive(Clone, Debug)]
 pub(super) enum Hidden {
-    /// Which columns are constant, and which are equal.
+    /// The columns that are constant, and the columns that are equal.
     Constants,
-    /// The constants, and the orders by these columns.
+    /// The constants, and the orders by the columns with these numbers.
     OrdersBy(Vec<usize>),
 }
 
@@ -40,7 +40,7 @@ impl Hidden {
     }
 }
 
-/// Returns the rows of its input.
+/// Returns the rows of its input, and hides some of its properties.
 #[derive(Debug)]
 pub(super) struct HidePropertiesExec {
     hidden: Hidden,

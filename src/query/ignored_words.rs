@@ -1,4 +1,4 @@
-//! What the parser understands and the planner passes over: refused, since the answer would be another.
+//! Refuses words that the parser accepts and the planner ignores, because the answer would be wrong.
 
 use std::ops::ControlFlow;
 
@@ -14,16 +14,25 @@ use crate::error::{Error, ErrorKind};
 /// Fails if a part of a statement would have no effect.
 pub(super) fn check(statement: &Statement) -> Result<()> {
     let found = match statement {
-        Statement::Statement(statement) => statement.visit(&mut Unheard),
+        Statement::Statement(statement) => statement.visit(&mut IgnoredWords),
         Statement::Explain(explain) => return check(&explain.statement),
         _ => return Ok(()),
     };
+    refuse(found)
+}
+
+/// Fails if a part of a condition would have no effect, or another one than in PostgreSQL.
+pub(super) fn check_expr(expr: &Expr) -> Result<()> {
+    refuse(expr.visit(&mut IgnoredWords))
+}
+
+fn refuse(found: ControlFlow<String>) -> Result<()> {
     let ControlFlow::Break(why) = found else { return Ok(()) };
     let error = Error::new(ErrorKind::Query, format!("the SQL is refused: {why}"));
     Err(DataFusionError::External(Box::new(error)))
 }
 
-/// The name of a set operation with ALL that DataFusion answers without counting rows.
+/// Returns the name of a set operation with ALL, if DataFusion ignores how often a row occurs.
 fn counts_rows(body: &SetExpr) -> Option<&'static str> {
     let SetExpr::SetOperation { op, set_quantifier, left, right } = body else { return None };
     let words = match op {
@@ -35,13 +44,13 @@ fn counts_rows(body: &SetExpr) -> Option<&'static str> {
     words.filter(|_| all).or_else(|| counts_rows(left)).or_else(|| counts_rows(right))
 }
 
-struct Unheard;
+struct IgnoredWords;
 
 fn no_effect(words: &str) -> ControlFlow<String> {
     ControlFlow::Break(format!("{words} would have no effect; leave it out"))
 }
 
-impl Visitor for Unheard {
+impl Visitor for IgnoredWords {
     type Break = String;
 
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<String> {
@@ -53,7 +62,7 @@ impl Visitor for Unheard {
         }
         if let Some(words) = counts_rows(&query.body) {
             return ControlFlow::Break(format!(
-                "{words} ALL is answered as if rows were there once; leave ALL out, or count rows with GROUP BY"
+                "{words} ALL would ignore how often a row occurs; leave ALL out, or count rows with GROUP BY"
             ));
         }
         if query.settings.is_some() || query.format_clause.is_some() {
@@ -81,8 +90,9 @@ impl Visitor for Unheard {
             };
             if matches!(by, JoinConstraint::Using(_) | JoinConstraint::Natural) {
                 return ControlFlow::Break(
-                    "in a RIGHT or FULL JOIN, USING and NATURAL would give the left table's column, which is NULL \
-                     for rows of the right one; write `ON a.seq = b.seq`, and `coalesce(a.seq, b.seq)` for the column"
+                    "in a RIGHT or FULL JOIN, USING and NATURAL would return the left table's column, which \
+                     is NULL for rows of the right table only; write `ON a.seq = b.seq`, and \
+                     `coalesce(a.seq, b.seq)` for the column"
                         .to_owned(),
                 );
             }
@@ -93,7 +103,8 @@ impl Visitor for Unheard {
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<String> {
         if matches!(expr, Expr::SimilarTo { .. }) {
             return ControlFlow::Break(
-                "SIMILAR TO would be read as another kind of pattern; use LIKE, or `~` with a regular expression"
+                "SIMILAR TO would not follow the rules of its patterns; use LIKE, or `~` with a regular \
+                 expression"
                     .to_owned(),
             );
         }
@@ -110,7 +121,8 @@ impl Visitor for Unheard {
         }
         if version.is_some() {
             return ControlFlow::Break(
-                "a version of a table would have no effect; `\\at` at the prompt and `--at-commit` show an older state"
+                "a version of a table would have no effect; to query an older state, use `\\at` in the \
+                 prompt, or `--at-commit`"
                     .to_owned(),
             );
         }

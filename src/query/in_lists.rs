@@ -1,10 +1,12 @@
-//! `x IN ('a') AND x IN ('b')` is unknown where `x` is.
+//! Combines IN lists over one expression in a chain of ANDs or ORs, and keeps NULL.
 //!
-//! DataFusion 55.2 makes one list of two that are compared with the same `x`: of these two lists none is
-//! left, so it puts *false* in their place, where a row without `x` gives NULL. And
-//! `x NOT IN ('a') OR x NOT IN ('b')` becomes *true*. It also treats names and NULLs in a list as if they
-//! were values. So this rule comes before, and leaves at most one list for each `x` in a chain of ANDs or
-//! ORs. It is needless with a DataFusion whose `inlist_intersection` and `inlist_except` keep NULLs.
+//! DataFusion 55.2 combines two lists that are compared with the same `x`. For `x IN ('a') AND x IN ('b')`
+//! the intersection is empty, so it replaces both by *false*. The right result for a NULL `x` is NULL. In the
+//! same way `x NOT IN ('a') OR x NOT IN ('b')` becomes *true*. DataFusion also treats column names and NULLs
+//! in a list as if they were values.
+//!
+//! So our rule runs before DataFusion's rule, and leaves at most one list for each `x` in a chain. Delete it
+//! when DataFusion's `inlist_intersection` and `inlist_except` keep NULLs.
 
 use std::collections::HashSet;
 
@@ -18,7 +20,7 @@ use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 
 use super::chains;
 
-/// The rule. It comes before `SimplifyExpressions`, in every round.
+/// Combines lists. It runs before `SimplifyExpressions`, in every round of the optimizer.
 #[derive(Debug)]
 pub(super) struct CombineInLists;
 
@@ -36,7 +38,7 @@ impl OptimizerRule for CombineInLists {
     }
 
     fn rewrite(&self, plan: LogicalPlan, _: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
-        // What a scan has as filters was a filter's before.
+        // The filters of a scan were conditions of a filter, which is already rewritten.
         if plan.inputs().is_empty() {
             return Ok(Transformed::no(plan));
         }
@@ -49,7 +51,7 @@ impl OptimizerRule for CombineInLists {
     }
 }
 
-/// The same condition with at most one list for each operand in every chain of ANDs and ORs.
+/// Rewrites a condition so that each chain of ANDs or ORs has at most one list for each operand.
 pub(super) fn combine(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let concerned = |expr: &Expr| {
         matches!(expr, Expr::InList(_)) || is_chain(expr, Operator::Or) || chains::is_long(expr)
@@ -74,12 +76,12 @@ fn combine_parts(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             let whole = chains::joined(parts, op).unwrap_or_else(|| lit(op == Operator::And));
             Ok(Transformed::new_transformed(whole, changed || grouped))
         }
-        // A list below NOT is a list.
+        // NOT of a list is a list, too.
         Expr::Not(inner) if matches!(*inner, Expr::InList(_)) => {
             let Expr::InList(list) = *inner else { return Ok(Transformed::no(Expr::Not(inner))) };
             Ok(Transformed::yes(Expr::InList(InList { negated: !list.negated, ..list })))
         }
-        // Another rule would pull it in, and the parts would stand beside what is outside.
+        // Another rule would move the NOT into the chain, and so make its parts members of the outer chain.
         Expr::Not(inner) if is_chain(&inner, Operator::And) || is_chain(&inner, Operator::Or) => {
             let (op, other) = if is_chain(&inner, Operator::And) {
                 (Operator::And, Operator::Or)
@@ -103,16 +105,16 @@ fn binary(left: Expr, op: Operator, right: Expr) -> Expr {
     Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right)))
 }
 
-/// Values that one operand is compared with.
+/// The values that one operand is compared with.
 struct List {
     operand: Expr,
     values: Vec<Expr>,
     negated: bool,
-    /// `x = 1` rather than a list.
+    /// Whether this is a comparison such as `x = 1`, and not a list.
     single: bool,
 }
 
-/// What DataFusion takes for a list, too.
+/// Returns the list of an expression that DataFusion treats as a list, too.
 fn as_list(expr: &Expr) -> Option<List> {
     match expr {
         Expr::InList(InList { expr, list, negated }) => Some(List {
@@ -134,7 +136,8 @@ fn as_list(expr: &Expr) -> Option<List> {
     }
 }
 
-/// A value that is cast is another value.
+/// Replaces the cast of a constant by the constant's value in the new type. Other expressions stay as they
+/// are.
 fn plain(expr: &Expr) -> Expr {
     if let Expr::Cast(cast) = expr
         && let Expr::Literal(value, metadata) = cast.expr.as_ref()
@@ -145,7 +148,7 @@ fn plain(expr: &Expr) -> Expr {
     expr.clone()
 }
 
-/// The parts of a chain with the lists of each operand made one; and whether there were any.
+/// Combines the lists of each operand in the parts of a chain. Also returns whether it combined any.
 fn group(parts: Vec<Expr>, op: Operator, schema: &DFSchema) -> (Vec<Expr>, bool) {
     let mut lists: Vec<(Expr, Vec<List>)> = Vec::new();
     for list in parts.iter().filter_map(as_list) {
@@ -172,7 +175,8 @@ fn group(parts: Vec<Expr>, op: Operator, schema: &DFSchema) -> (Vec<Expr>, bool)
     (rest, true)
 }
 
-/// Whether values can be told apart as they stand: before types are coerced, 1 and 1.0 cannot.
+/// Whether all values have one type. Values of several types, such as 1 and 1.0, cannot be compared before
+/// types are coerced.
 fn of_one_type(lists: &[List]) -> bool {
     let values = || lists.iter().flat_map(|list| &list.values);
     let mut types = values().filter(|value| is_value(value)).filter_map(|value| match value {
@@ -182,7 +186,7 @@ fn of_one_type(lists: &[List]) -> bool {
     types.next().is_none_or(|first| types.all(|other| other == first))
 }
 
-/// The lists of one operand in one chain, as parts of it of which at most one is a list of values.
+/// Combines the lists of one operand in one chain. At most one of the returned parts is a list of values.
 fn one_list(operand: &Expr, lists: Vec<List>, op: Operator, nullable: bool) -> Vec<Expr> {
     let mut parts = Vec::new();
     let (mut within, mut without): (Vec<Vec<Expr>>, Vec<Vec<Expr>>) = (Vec::new(), Vec::new());
@@ -193,14 +197,14 @@ fn one_list(operand: &Expr, lists: Vec<List>, op: Operator, nullable: bool) -> V
             if negated { &mut without } else { &mut within }.push(values);
             continue;
         }
-        // What is no plain value, a name or NULL, is compared for itself.
+        // A column name or NULL is not a plain value, and becomes a comparison of its own.
         let (compared, joined) =
             if negated { (Operator::NotEq, Operator::And) } else { (Operator::Eq, Operator::Or) };
         let others = others.into_iter().map(|other| binary(operand.clone(), compared, other));
         let values = (!values.is_empty()).then(|| listed(operand, values, negated));
         parts.extend(values.into_iter().chain(others).reduce(|left, right| binary(left, joined, right)));
     }
-    // In an OR, as in an AND below NOT, what is in a list and what is not change their places.
+    // In an OR, and in an AND below NOT, IN and NOT IN swap their roles.
     let (same, opposite) = if op == Operator::And { (within, without) } else { (without, within) };
     let negated = op == Operator::Or;
     let outside = || opposite.iter().flatten();

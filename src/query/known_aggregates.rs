@@ -1,9 +1,12 @@
-//! Aggregates that are known without reading rows, such as `count(*)` of a table.
+//! Computes aggregates such as `count(*)` of a table from statistics, without reading rows.
 //!
-//! DataFusion has a rule for this, `aggregate_statistics`, which this one replaces. The rule of DataFusion 55.2 looks
-//! for the partial aggregate below a final one, and goes on to look below if that has a FILTER. So it finds the
-//! aggregate of a query within the query, and gives its result for the outer one:
-//! `SELECT sum(n) FILTER (WHERE n < 5) FROM (SELECT count(*) AS n FROM events)` would be the number of events.
+//! This rule replaces DataFusion's rule `aggregate_statistics`. The rule of DataFusion 55.2 searches for the
+//! partial aggregate below a final one. If the partial aggregate has a FILTER, it continues the search below
+//! it. So it can find the aggregate of a subquery, and return its result for the outer query. Example:
+//! `SELECT sum(n) FILTER (WHERE n < 5) FROM (SELECT count(*) AS n FROM events)` returns the number of events.
+//!
+//! Our rule searches only the partial aggregate that belongs to the final one. Delete it when DataFusion does
+//! so, too.
 
 use std::sync::Arc;
 
@@ -19,7 +22,7 @@ use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use datafusion::physical_plan::udaf;
 
-/// The name of the rule that this one replaces.
+/// The name of the DataFusion rule that this rule replaces.
 pub(super) const REPLACES: &str = "aggregate_statistics";
 
 /// Replaces aggregates over all rows by their results, where statistics are exact.
@@ -31,7 +34,7 @@ impl PhysicalOptimizerRule for KnownAggregates {
         "known_aggregates"
     }
 
-    /// Results may be nullable where the aggregates are not.
+    /// Returns `false`, because results may be nullable even if the aggregates are not.
     fn schema_check(&self) -> bool {
         false
     }
@@ -47,7 +50,7 @@ impl PhysicalOptimizerRule for KnownAggregates {
     }
 }
 
-/// Returns a node with the results of an aggregate, if statistics have them.
+/// Returns a node with the results of an aggregate, if the statistics contain them.
 fn results(node: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     let Some(aggregate) = node.downcast_ref::<AggregateExec>() else { return Ok(None) };
     let Some(first) = first_stage(aggregate) else { return Ok(None) };

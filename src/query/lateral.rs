@@ -1,18 +1,22 @@
-//! The last event before each crash: queries that are asked anew for each row outside.
+//! Rewrites correlated subqueries, which depend on the row of the outer query, as joins.
 //!
-//! DataFusion 55.2 answers a query within a query if it names what is outside in equations only, and takes
-//! no LIMIT. But `(SELECT … WHERE e.at < c.at ORDER BY e.at DESC LIMIT 1)` is what an investigation begins
-//! with. So such a query is put in terms of joins here, in the general way:
+//! DataFusion 55.2 answers a correlated subquery only if it uses outer columns in equations only, and has no
+//! LIMIT. But investigations often ask for the last event before each crash:
+//! `(SELECT … WHERE e.at < c.at ORDER BY e.at DESC LIMIT 1)`. So this module rewrites such a subquery as
+//! joins:
 //!
-//! 1. The *domain* is what the rows outside have in the columns that the query names, each once.
-//! 2. The query is asked of all of the domain at once: the domain joins its tables, and goes up through it as
-//!    further columns. Groups become groups for each of the domain, and a LIMIT is one for each of it.
-//! 3. The answer joins the rows outside by these columns.
+//! 1. The *domain* is the set of distinct values that the outer rows have in the columns that the subquery
+//!    uses.
+//! 2. The subquery is computed once for the whole domain. The domain joins the subquery's tables, and its
+//!    columns are added to each node of the subquery. Groups and LIMITs become groups and LIMITs per row of
+//!    the domain.
+//! 3. The result joins the outer rows by these columns.
 //!
-//! So the rows outside are asked for twice, and have to be the same both times: a LIMIT within them gets an order
-//! that leaves no choice, and rows that `random()` picks are refused.
+//! So the outer rows are computed twice, and must be the same both times. A LIMIT in the outer query gets an
+//! order that determines the rows. Outer rows that `random()` selects are refused.
 //!
-//! Where a step is not known, the plan stays as it is, and is refused later.
+//! If the subquery has a node that this module does not know, the plan stays as it is, and is refused later.
+//! Delete this module when DataFusion answers correlated subqueries with inequalities and with LIMIT.
 
 mod domain;
 
@@ -32,18 +36,18 @@ use super::subqueries;
 pub(super) use domain::outside_of;
 use domain::{Domain, key_column};
 
-/// The plan with joins for the queries that DataFusion cannot ask for each row.
+/// Replaces the correlated subqueries that DataFusion cannot answer by joins.
 pub(super) fn rewrite(plan: LogicalPlan) -> Result<LogicalPlan> {
     let mut names = Names { last: 0, all: false };
     let plan = plan.transform_up_with_subqueries(|node| rewrite_node(node, &mut names))?;
     Ok(plan.data)
 }
 
-/// Names that are given, and to what.
+/// The state of a rewrite: the names that it makes, and the subqueries that it replaces.
 struct Names {
     last: usize,
-    /// Every query that names what is outside becomes a join, also one that DataFusion can answer: it stands in
-    /// a query that DataFusion cannot answer.
+    /// Whether every correlated subquery becomes a join, also one that DataFusion can answer. This is so
+    /// within a subquery that DataFusion cannot answer.
     all: bool,
 }
 
@@ -79,7 +83,7 @@ fn rewrite_node(node: LogicalPlan, names: &mut Names) -> Result<Transformed<Logi
     }
 }
 
-/// Groups, windows and orders by the answer to a query: it becomes a column of the rows below.
+/// Turns subqueries in groups, windows and orders into columns of the node's input.
 fn values_below(node: LogicalPlan, names: &mut Names) -> Result<Transformed<LogicalPlan>> {
     let replace = |expr: Expr, below: &mut Below<'_>| {
         expr.transform_down(|part| match part {
@@ -99,8 +103,8 @@ fn values_below(node: LogicalPlan, names: &mut Names) -> Result<Transformed<Logi
     })
 }
 
-/// The rows with the answers to the queries within expressions over them as further columns, and the
-/// expressions with these columns. `None` if there are no such queries.
+/// Adds the results of the subqueries within expressions as columns to the rows. Returns these rows, and the
+/// expressions with columns in place of the subqueries. `None` if there are no such subqueries.
 fn with_answers(
     rows: &Arc<LogicalPlan>,
     exprs: Vec<Expr>,
@@ -134,7 +138,7 @@ fn with_answers(
     Ok((joined, exprs))
 }
 
-/// `FROM crashes c, LATERAL (SELECT …) l`.
+/// Rewrites `FROM crashes c, LATERAL (SELECT …) l`.
 fn lateral_join(join: Join, names: &mut Names) -> Result<Transformed<LogicalPlan>> {
     let unchanged = |join| Ok(Transformed::no(LogicalPlan::Join(join)));
     let query = match join.right.as_ref() {
@@ -151,13 +155,13 @@ fn lateral_join(join: Join, names: &mut Names) -> Result<Transformed<LogicalPlan
     let Some(answer) = answer(&left, &query, names)? else {
         if keeps_conditions_below(&query.subquery)? {
             return plan_err!(
-                "a LATERAL query with a window, DISTINCT, LIMIT or an outer join names what is outside in a way that is \
-                 not answered; join the tables instead"
+                "a LATERAL subquery with a window, DISTINCT, LIMIT or an outer join uses columns of the \
+                 outer query in a way that is not supported; write a join of the tables instead"
             );
         }
         return unchanged(join);
     };
-    // The query's columns have their names again.
+    // Restore the names of the query's columns.
     let keys = answer.keys.len();
     let columns = answer.plan.schema().columns();
     let shown = columns.iter().enumerate().map(|(at, column)| {
@@ -177,7 +181,7 @@ fn lateral_join(join: Join, names: &mut Names) -> Result<Transformed<LogicalPlan
     Ok(Transformed::yes(LogicalPlanBuilder::from(joined).project(asked)?.build()?))
 }
 
-/// Rows that are the same each time they are asked for.
+/// Returns a plan that computes the same rows each time.
 fn repeatable(rows: &LogicalPlan) -> Result<LogicalPlan> {
     let mut volatile = false;
     rows.apply_with_subqueries(|node| {
@@ -188,7 +192,8 @@ fn repeatable(rows: &LogicalPlan) -> Result<LogicalPlan> {
     })?;
     if volatile {
         return plan_err!(
-            "a query within a query is asked for rows that random() picks, and these would be others each time; pick them by what they are, such as `seq % 10 = 0`"
+            "a subquery uses rows of an outer query that random() selects; these rows are computed twice, \
+             and would differ; select them by a column, such as `seq % 10 = 0`"
         );
     }
     let rows = rows.clone().transform_up(|node| match node {
@@ -201,7 +206,7 @@ fn repeatable(rows: &LogicalPlan) -> Result<LogicalPlan> {
     Ok(rows.data)
 }
 
-/// Rows in the order that they have, and where that leaves a choice, by all of their columns.
+/// Sorts rows by their own order, and rows that are equal in it by all columns.
 fn in_one_order(rows: &LogicalPlan) -> Result<LogicalPlan> {
     let (mut order, input) = match rows {
         LogicalPlan::Sort(sort) => (sort.expr.clone(), &sort.input),
@@ -218,7 +223,7 @@ fn in_one_order(rows: &LogicalPlan) -> Result<LogicalPlan> {
     LogicalPlanBuilder::from(input.as_ref().clone()).sort(order)?.build()
 }
 
-/// Whether a query has one row at most: otherwise it is no value.
+/// Whether a query returns at most one row. Otherwise it cannot be used as a value.
 fn one_row(query: &LogicalPlan) -> bool {
     match query {
         LogicalPlan::Limit(limit) => {
@@ -233,7 +238,8 @@ fn one_row(query: &LogicalPlan) -> bool {
     }
 }
 
-/// Whether a query has a node over which DataFusion moves correlated conditions, although that changes the result.
+/// Whether a query has a node over which DataFusion moves correlated conditions, although that changes the
+/// result.
 pub(super) fn keeps_conditions_below(query: &LogicalPlan) -> Result<bool> {
     query.exists(|node| {
         Ok(match node {
@@ -244,7 +250,7 @@ pub(super) fn keeps_conditions_below(query: &LogicalPlan) -> Result<bool> {
     })
 }
 
-/// Whether DataFusion answers it.
+/// Whether DataFusion can answer a correlated subquery.
 fn is_known(query: &LogicalPlan) -> Result<bool> {
     let mut pull_up = PullUpCorrelatedExpr::new().with_need_handle_count_bug(true);
     let walked = query.clone().rewrite(&mut pull_up);
@@ -252,8 +258,8 @@ fn is_known(query: &LogicalPlan) -> Result<bool> {
     Ok(is_pulled_up && !keeps_conditions_below(query)? && compares_with_outside(query)?)
 }
 
-/// Whether outer columns are used only in filters, each in a comparison that has outer columns on one side and inner
-/// columns on the other. DataFusion cannot plan the joins that it makes of other uses.
+/// Whether outer columns are used only in filters, each in a comparison that has outer columns on one side
+/// and inner columns on the other. DataFusion cannot plan the joins that it makes of other uses.
 pub(super) fn compares_with_outside(query: &LogicalPlan) -> Result<bool> {
     if has_query_about_outside(query)? {
         return Ok(false);
@@ -295,14 +301,14 @@ fn has_query_about_outside(query: &LogicalPlan) -> Result<bool> {
     })
 }
 
-/// A query's answer for all of a domain.
+/// The result of a subquery for a whole domain.
 struct Answer {
     plan: LogicalPlan,
-    /// Columns outside, and those of the answer that are equal to them. The answer begins with these.
+    /// The outer columns, and the columns of the result that are equal to them. The result begins with these.
     keys: Vec<(Column, String)>,
 }
 
-/// A query's answer for each of the rows outside; `None` if it has a step that is not known.
+/// Computes the result of a subquery for all outer rows; `None` if it has an unknown node.
 fn answer(rows: &LogicalPlan, query: &Subquery, names: &mut Names) -> Result<Option<Answer>> {
     let within = joined_queries(query.subquery.as_ref().clone(), names)?;
     let Some(domain) = Domain::of(rows, &within, names)? else { return Ok(None) };
@@ -346,7 +352,7 @@ fn joined_queries(plan: LogicalPlan, names: &mut Names) -> Result<LogicalPlan> {
 }
 
 impl Answer {
-    /// The rows outside, each with the answer for it.
+    /// Joins the outer rows with the results for them.
     fn join(&self, rows: LogicalPlan, kind: JoinType, filter: Option<Expr>) -> Result<LogicalPlan> {
         let equal = self.keys.iter().map(|(outside, key)| {
             let key = Expr::Column(Column::from_name(key));

@@ -1,24 +1,25 @@
 //! SQL over a snapshot: read-only by construction, bounded in memory and time.
 //!
-//! 1. [`guard`] turns away text that would be too deep to plan, and statements that do anything
-//!    but read.
-//! 2. [`session`] makes a DataFusion session over one [`Snapshot`]:
-//!    tables, views and system tables of that moment, and nothing else. It has no way to files,
-//!    or to settings, outside the store.
+//! 1. [`guard`] refuses text that is too deep to plan, and statements that do more than read.
+//! 2. [`session`] makes a DataFusion session over one [`Snapshot`]: its tables, views and system tables. A
+//!    query cannot reach files or settings outside the store.
 //! 3. [`promoted`] answers `payload->>'error'` from the column `error`.
-//! 4. [`json`] are the operators and functions on JSON, [`types`] what expressions over several types mean.
-//! 5. [`table`] plans a scan from the ledger's numbers: segments that cannot match are left out
-//!    without being opened ([`prune`]), and the unflushed tail is one more input ([`tail`]).
-//!    [`wall_time`] makes the column `at` out of the stored ones. What retention does not keep is
-//!    left out, whole segments or rows ([`retained`]), and so is what a query's [`window`] in time leaves out.
+//! 4. [`json`] has the operators and functions on JSON. [`types`] defines the meaning of expressions over
+//!    several types.
+//! 5. [`table`] plans a scan from the ledger's numbers. It leaves out segments that cannot match, without
+//!    opening them ([`prune`]). The unflushed tail is one more input ([`tail`]). [`wall_time`] computes the
+//!    column `at` from stored columns. [`retained`] leaves out the segments and rows that retention does not
+//!    keep, and the rows outside the query's [`window`] in time.
 //! 6. [`newest_first`] lets `ORDER BY … DESC LIMIT n` begin with the newest segments.
-//! 7. [`planning`] looks at the clock between any two rules of the planner. What the optimizer would answer
-//!    wrongly is put in other terms before it sees it: [`subqueries`], [`in_lists`], [`by_position`]; and what
-//!    it cannot answer, [`lateral`].
+//! 7. [`planning`] checks the clock between the rules of the planner. [`subqueries`], [`in_lists`] and
+//!    [`by_position`] guard queries that the optimizer would answer wrongly. [`lateral`] rewrites queries
+//!    that the optimizer cannot answer.
 //! 8. [`time`] knows time zones, clocks and calendars.
-//! 9. [`deadline`] stands at the root of every plan: it stops at the deadline, and turns a panic
-//!    that damaged bytes cause in a decoder into an error. What is below is computed by [`workers`], and
-//!    looks itself whether it is to [`stop`].
+//! 9. [`deadline`] is the root of every plan. It stops the query at the deadline, and turns a panic that
+//!    damaged bytes cause in a decoder into an error. The [`workers`] compute the plan below it, and the plan
+//!    itself checks whether it has to [`stop`].
+//! 10. [`mod@answer`] gives the result. [`Answer`] is a planned query, [`AnswerStream`] its record batches,
+//!     [`Row`] and [`Value`] its values in Rust. [`Monitor`] shows the progress of the query.
 
 mod above_aggregates;
 mod answer;
@@ -28,10 +29,12 @@ mod bounded;
 mod by_position;
 mod chains;
 mod decode_panics;
+mod dialect;
 mod empty_branches;
 mod ensure_sorted;
 mod error_group;
 mod failure;
+mod function_names;
 mod functions;
 mod guard;
 mod hide_equalities;
@@ -46,6 +49,7 @@ mod nested_distinct;
 mod newest_first;
 mod null_keys;
 mod number;
+mod one_row;
 mod options;
 mod outer_joins;
 mod planning;
@@ -102,7 +106,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::snapshot::Snapshot;
 use subqueries::Where;
 
-/// Plans a query of a snapshot. It is computed when the answer is collected or streamed.
+/// Plans a query over a snapshot. The query is computed when the answer is collected or streamed.
 pub(crate) async fn answer(
     engine: &Engine,
     context: &Arc<Context>,
@@ -122,7 +126,7 @@ pub(crate) async fn answer(
 async fn planned(context: &SessionContext, sql: &str, options: &QueryOptions) -> Result<DataFrame> {
     let state = context.state();
     let planned = answer_names::plan(&state, sql).await;
-    let (plan, doubles) = planned.map_err(|error| suggest::explained(query_error(error), context))?;
+    let (plan, doubles) = planned.map_err(|error| suggest::explained(query_error(error), sql, context))?;
     guard::check_plan(&plan)?;
     check_params(&plan, options)?;
     let plan = promoted::rewrite(plan)
@@ -138,7 +142,7 @@ async fn planned(context: &SessionContext, sql: &str, options: &QueryOptions) ->
     answer.with_param_values(ParamValues::from(params)).map_err(query_error)
 }
 
-/// The plan with joins and counts for the queries within expressions.
+/// Returns the plan with joins and counts in place of the subqueries within expressions.
 fn joined(plan: LogicalPlan, state: &SessionState) -> DfResult<LogicalPlan> {
     let within = plan.exists(|node| {
         let mut found = false;
@@ -152,12 +156,12 @@ fn joined(plan: LogicalPlan, state: &SessionState) -> DfResult<LogicalPlan> {
     if !within {
         return lateral::rewrite(plan);
     }
-    // Some joins that DataFusion makes of EXISTS it cannot plan itself. Counts it can.
+    // DataFusion turns EXISTS into joins, and cannot plan some of them. It can plan counts.
     let by_joins = by(plan.clone(), Where::Joins)?;
     if state.optimize(&by_joins).is_ok() { Ok(by_joins) } else { by(plan, Where::Counts) }
 }
 
-/// Refuses a parameter that the text has no placeholder for: it is most likely misspelt.
+/// Refuses a parameter for which the text has no placeholder: its name is probably misspelt.
 fn check_params(plan: &LogicalPlan, options: &QueryOptions) -> Result<()> {
     if options.params.is_empty() {
         return Ok(());
@@ -167,5 +171,5 @@ fn check_params(plan: &LogicalPlan, options: &QueryOptions) -> Result<()> {
     let unknown = |name: &str| known.iter().all(|known| known.trim_start_matches('$') != name);
     let Some((name, _)) = options.params.iter().find(|(name, _)| unknown(name)) else { return Ok(()) };
     let there = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-    Err(Error::new(ErrorKind::Query, format!("the SQL has no parameter ${name}; it has {there}")))
+    Err(Error::new(ErrorKind::Query, format!("the SQL has no parameter ${name}; its parameters: {there}")))
 }

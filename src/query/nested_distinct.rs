@@ -1,9 +1,10 @@
-//! `count(DISTINCT (stream, seq))` in the memory that it needs.
+//! Reduces the memory that `count(DISTINCT (stream, seq))` counts.
 //!
-//! DataFusion keeps each distinct value of a nested type (a struct, a list) as an array of its own
-//! that shares the buffers of the whole batch, and counts those buffers once for each value: 20,000
-//! pairs of integers came to 1.6 GB, and the query failed. A value's row encoding is a short text of
-//! bytes that is equal exactly when the value is, so this rule counts distinct encodings instead.
+//! DataFusion 55.2 keeps each distinct value of a nested type (a struct, a list) as a separate array that
+//! shares the buffers of the whole batch. It counts these buffers once for each value: 20,000 pairs of
+//! integers were counted as 1.6 GB, and the query failed. The row encoding of a value is a short byte string,
+//! and two encodings are equal if and only if the values are. So this rule counts distinct encodings instead.
+//! Delete it when DataFusion counts shared buffers once.
 
 use std::sync::{Arc, LazyLock};
 
@@ -22,7 +23,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::AnalyzerRule;
 
-/// The rule. It runs after types are coerced.
+/// Counts distinct encodings of nested values. It runs after types are coerced.
 #[derive(Debug)]
 pub(super) struct NestedDistinct;
 
@@ -49,7 +50,7 @@ impl AnalyzerRule for NestedDistinct {
     }
 }
 
-/// `count(DISTINCT nested)` as the count of distinct encodings; any other expression as it is.
+/// Rewrites `count(DISTINCT nested)` as a count of distinct encodings. Other expressions stay as they are.
 fn count_encodings(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let Expr::AggregateFunction(AggregateFunction { func, mut params }) = expr else {
         return Ok(Transformed::no(expr));
@@ -75,7 +76,8 @@ fn encoding() -> Arc<ScalarUDF> {
     Arc::clone(&ENCODING)
 }
 
-/// A value of any type as bytes that are equal exactly when the values are; NULL stays NULL.
+/// A function that encodes a value as bytes. Two encodings are equal if and only if the values are. NULL
+/// stays NULL.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct RowEncoding(Signature);
 
@@ -95,7 +97,7 @@ impl ScalarUDFImpl for RowEncoding {
     fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let scalar = arguments.args.iter().all(|argument| matches!(argument, ColumnarValue::Scalar(_)));
         let arrays = ColumnarValue::values_to_arrays(&arguments.args)?;
-        let [values] = arrays.as_slice() else { return exec_err!("{} takes one value", self.name()) };
+        let [values] = arrays.as_slice() else { return exec_err!("{} takes one argument", self.name()) };
         let converter = RowConverter::new(vec![SortField::new(values.data_type().clone())])?;
         let rows = converter.convert_columns(std::slice::from_ref(values))?;
         let mut encodings = BinaryBuilder::with_capacity(values.len(), rows.size());

@@ -1,10 +1,11 @@
-//! `ORDER BY recorded_at DESC LIMIT n` without reading the store.
+//! Lets `ORDER BY recorded_at DESC LIMIT n` read only a part of the store.
 //!
-//! A sort with a limit keeps its n best rows, and tells the scans below what a row must beat;
-//! scans leave out files and row groups that cannot. That saves most when the best come first.
-//! DataFusion has its Parquet source begin with the files and row groups that have the best
-//! values, but only where it stands directly below the sort. This rule hands the order on through
-//! filters and projections, and to every input of a union; the sort itself stays.
+//! A sort with a limit keeps the first `n` rows, and gives the scans below it the condition that a further
+//! row must meet. Scans leave out files and row groups that cannot meet it. This saves most if the first rows
+//! are read first. DataFusion 55.2 lets a Parquet scan begin with the best files and row groups, but only if
+//! the scan is directly below the sort. Our rule passes the order through filters and projections, and to
+//! every input of a union. The sort itself stays. Delete the rule when DataFusion passes the order through
+//! these nodes.
 
 use std::sync::Arc;
 
@@ -30,7 +31,7 @@ use super::retained::RetainedExec;
 use super::union::FactsUnionExec;
 use super::wall_time;
 
-/// The rule.
+/// Passes the order of a sort with a limit to the scans below it.
 #[derive(Debug)]
 pub(super) struct NewestFirst;
 
@@ -57,7 +58,7 @@ impl PhysicalOptimizerRule for NewestFirst {
     }
 }
 
-/// The same plan with scans that begin with what this order puts first; `None` if nothing changes.
+/// Returns a plan whose scans begin with the rows that come first in this order; `None` if nothing changes.
 fn best_first(
     plan: &Arc<dyn ExecutionPlan>,
     order: &[PhysicalSortExpr],
@@ -84,8 +85,8 @@ fn best_first(
     changed.then(|| replace_children_if_necessary(Arc::clone(plan), children)).transpose()
 }
 
-/// The order in terms of a node's input; `None` if it does not hand its input's rows on, or computes
-/// what they are ordered by.
+/// Returns the order in terms of a node's input. `None` if the node does not pass on the rows of its input,
+/// or if it computes the columns of the order.
 fn below(plan: &Arc<dyn ExecutionPlan>, order: &[PhysicalSortExpr]) -> Option<Vec<PhysicalSortExpr>> {
     if let Some(projection) = plan.downcast_ref::<ProjectionExec>() {
         let columns: Vec<_> = projection.expr().iter().map(|column| &column.expr).collect();
@@ -110,7 +111,7 @@ fn below(plan: &Arc<dyn ExecutionPlan>, order: &[PhysicalSortExpr]) -> Option<Ve
     same.then(|| order.to_vec())
 }
 
-/// The same scan, beginning with the best, if it computes `at` itself.
+/// Returns a scan that computes `at`, beginning with the first rows of the order; `None` for other nodes.
 fn computing_scan(
     scan: &DataSourceExec,
     order: &[PhysicalSortExpr],
@@ -128,10 +129,10 @@ fn computing_scan(
     Ok(Some(DataSourceExec::from_data_source(config)))
 }
 
-/// An order by output columns as one by input columns.
+/// Converts an order by output columns into an order by stored columns.
 ///
-/// For `at` stand the wall time, of which segments are known to have the range of `at`, and where
-/// it says nothing, when facts were recorded: this decides where a scan begins, not what it may leave out.
+/// `at` is replaced by `wall_time`, whose range in a segment is the range of `at`, and then by `recorded_at`.
+/// This is right because the order only decides where a scan begins, and not which rows it leaves out.
 fn stored(
     outputs: &[&Arc<dyn PhysicalExpr>],
     order: &[PhysicalSortExpr],

@@ -1,8 +1,13 @@
-//! Keeps equalities out of the keys of joins that take two NULLs for equal.
+//! Does not let DataFusion add equalities to joins whose keys match NULL with NULL.
 //!
-//! A join by `a.x IS NOT DISTINCT FROM b.x` takes two NULLs for equal, and so does the join that gives each row outside
-//! its own rows of a subquery. DataFusion 55.2 has one such setting for all keys of a join. Two of its rules add the
-//! equality `a.y = b.y` to the keys of such a join, or merge it with others: then rows with two NULLs match.
+//! A join by `a.x IS NOT DISTINCT FROM b.x` matches NULL with NULL. So do the joins that replace correlated
+//! subqueries. DataFusion 55.2 has one setting for all keys of a join. Two of its rules add an equality such
+//! as `a.y = b.y` to the keys of such a join, or merge the join with others. Then rows in which both `a.y`
+//! and `b.y` are NULL match, which is wrong. Example:
+//! `… FROM a JOIN b ON a.x IS NOT DISTINCT FROM b.x AND a.y = b.y`.
+//!
+//! Our rules wrap these two, and hide such joins from them. Delete them when DataFusion has the setting per
+//! key.
 
 use std::sync::Arc;
 
@@ -14,12 +19,12 @@ use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 const EXTRACT: &str = "extract_equijoin_predicate";
 const ELIMINATE: &str = "eliminate_cross_join";
 
-/// One of the two rules, which passes over joins whose keys may be NULL.
+/// One of the two rules. It does not change joins that match NULL with NULL.
 #[derive(Debug)]
 pub(super) struct NullKeys(Arc<dyn OptimizerRule + Send + Sync>);
 
 impl NullKeys {
-    /// The rule itself, or the rule with care.
+    /// Wraps the two rules, and returns any other rule as it is.
     pub(super) fn guard(rule: Arc<dyn OptimizerRule + Send + Sync>) -> Arc<dyn OptimizerRule + Send + Sync> {
         if matches!(rule.name(), EXTRACT | ELIMINATE) { Arc::new(Self(rule)) } else { rule }
     }
@@ -44,18 +49,18 @@ impl OptimizerRule for NullKeys {
                 LogicalPlan::Join(join) if matches_nulls(&join) => {
                     Ok(Transformed::no(LogicalPlan::Join(join)))
                 }
-                // The setting has no effect without keys, but would have one on the keys that are added.
+                // Without keys the setting has no effect. But it would apply to the keys that the rule adds.
                 LogicalPlan::Join(join) => self.0.rewrite(LogicalPlan::Join(without_setting(join)), config),
                 plan => self.0.rewrite(plan, config),
             };
         }
-        let apart = plan.transform_up_with_subqueries(|node| Ok(set_apart(node)))?;
-        if !apart.transformed {
-            return self.0.rewrite(apart.data, config);
+        let separated = plan.transform_up_with_subqueries(|node| Ok(separate_joins(node)))?;
+        if !separated.transformed {
+            return self.0.rewrite(separated.data, config);
         }
-        let rewritten = self.0.rewrite(apart.data, config)?;
-        let together = rewritten.data.transform_up_with_subqueries(|node| Ok(put_together(node)))?;
-        Ok(Transformed::new(together.data, rewritten.transformed, rewritten.tnr))
+        let rewritten = self.0.rewrite(separated.data, config)?;
+        let rejoined = rewritten.data.transform_up_with_subqueries(|node| Ok(rejoin(node)))?;
+        Ok(Transformed::new(rejoined.data, rewritten.transformed, rewritten.tnr))
     }
 }
 
@@ -63,18 +68,19 @@ fn matches_nulls(join: &Join) -> bool {
     join.null_equality == NullEquality::NullEqualsNull && !join.on.is_empty()
 }
 
-/// Sets inner joins whose keys may be NULL apart from joins above and below: behind nodes that do nothing.
-fn set_apart(plan: LogicalPlan) -> Transformed<LogicalPlan> {
+/// Separates inner joins that match NULL with NULL from the joins above and below them, by nodes that do
+/// nothing.
+fn separate_joins(plan: LogicalPlan) -> Transformed<LogicalPlan> {
     let is_inner =
         |plan: &LogicalPlan| matches!(plan, LogicalPlan::Join(join) if join.join_type == JoinType::Inner);
     match plan {
         LogicalPlan::Join(mut join) if join.join_type == JoinType::Inner && matches_nulls(&join) => {
             for side in [&mut join.left, &mut join.right] {
                 if is_inner(side) {
-                    *side = Arc::new(apart(Arc::unwrap_or_clone(Arc::clone(side))));
+                    *side = Arc::new(below_limit(Arc::unwrap_or_clone(Arc::clone(side))));
                 }
             }
-            Transformed::yes(apart(LogicalPlan::Join(join)))
+            Transformed::yes(below_limit(LogicalPlan::Join(join)))
         }
         LogicalPlan::Join(join)
             if join.on.is_empty() && join.null_equality == NullEquality::NullEqualsNull =>
@@ -85,7 +91,7 @@ fn set_apart(plan: LogicalPlan) -> Transformed<LogicalPlan> {
     }
 }
 
-/// A join without keys, which has no NULLs to compare.
+/// Resets the setting of a join without keys.
 fn without_setting(mut join: Join) -> Join {
     if join.on.is_empty() {
         join.null_equality = NullEquality::NullEqualsNothing;
@@ -93,11 +99,13 @@ fn without_setting(mut join: Join) -> Join {
     join
 }
 
-fn apart(plan: LogicalPlan) -> LogicalPlan {
+/// Puts a plan below a LIMIT without a number, which does nothing.
+fn below_limit(plan: LogicalPlan) -> LogicalPlan {
     LogicalPlan::Limit(Limit { skip: None, fetch: None, input: Arc::new(plan) })
 }
 
-fn put_together(plan: LogicalPlan) -> Transformed<LogicalPlan> {
+/// Removes the LIMITs that [`below_limit`] has added.
+fn rejoin(plan: LogicalPlan) -> Transformed<LogicalPlan> {
     match plan {
         LogicalPlan::Limit(Limit { skip: None, fetch: None, input }) => {
             Transformed::yes(Arc::unwrap_or_clone(input))

@@ -1,32 +1,32 @@
-//! Numbers in texts, read without losing a digit.
+//! Reads numbers from texts without losing digits.
 //!
-//! A payload's number has any size and form: `5`, `5.0`, `5e0`, 2⁷⁰, `1e400`, `NaN`. As a float two
-//! of them that differ may be one, so a comparison with an integer looks at the digits.
+//! A number in a payload may have any size and form: `5`, `5.0`, `5e0`, 2⁷⁰, `1e400`, `NaN`. Different
+//! numbers may be equal as floats, so a comparison with an integer uses the digits.
 
 use std::cmp::Ordering;
 
-/// More digits before the point do not fit 128 bits.
+/// The largest number of digits before the decimal point that fits 128 bits.
 const MOST_DIGITS: i64 = 38;
 
-/// A number as it was written.
+/// A number that was read from a text.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Number {
-    /// Less than 10³⁸ away from zero.
+    /// A number between -10³⁸ and 10³⁸.
     Exact {
         negative: bool,
-        /// The digits before the point.
+        /// The digits before the decimal point.
         whole: u128,
-        /// Whether there is anything but zeros after it.
+        /// Whether the digits after the decimal point contain anything except zeros.
         has_fraction: bool,
-        /// Whether what is after it is a half or more.
+        /// Whether the digits after the decimal point are a half or more.
         is_half: bool,
     },
-    /// Too large for that, an infinity, or `NaN`.
+    /// A larger number, an infinity, or `NaN`.
     Far(f64),
 }
 
 impl Number {
-    /// The number that a text is, with or without whitespace around it.
+    /// Reads the number in a text, with or without whitespace around it.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         if let Ok(integer) = text.parse::<i64>() {
@@ -41,7 +41,7 @@ impl Number {
         Some(exact(text).unwrap_or(Self::Far(float)))
     }
 
-    /// How it compares with an integer. `NaN` is more than all others, as in PostgreSQL.
+    /// Compares the number with an integer. `NaN` is more than all other numbers, as in PostgreSQL.
     pub(super) fn compare(self, integer: i128) -> Ordering {
         match self {
             Self::Far(float) if float < 0.0 => Ordering::Less,
@@ -55,7 +55,7 @@ impl Number {
         }
     }
 
-    /// A text that is the same for equal integers; any other number has one that no integer has.
+    /// Returns a key that is the same for equal integers. All other numbers have one key that no integer has.
     pub(super) fn key(self) -> String {
         match self {
             Self::Exact { negative: true, whole: whole @ 1.., has_fraction: false, .. } => {
@@ -66,7 +66,7 @@ impl Number {
         }
     }
 
-    /// The integer that it is, if it has no fraction and fits.
+    /// Returns the number as an integer, if it has no fraction and fits.
     pub(super) fn integer(self) -> Option<i64> {
         match self {
             Self::Exact { negative, whole, has_fraction: false, .. } => fit(negative, whole),
@@ -74,7 +74,8 @@ impl Number {
         }
     }
 
-    /// The nearest integer, a half away from zero, if it fits: PostgreSQL's cast of a number.
+    /// Rounds to the nearest integer, if it fits. A half is rounded away from zero, as PostgreSQL does in a
+    /// cast.
     pub(super) fn rounded(self) -> Option<i64> {
         match self {
             Self::Exact { negative, whole, is_half, .. } => fit(negative, whole + u128::from(is_half)),
@@ -88,7 +89,7 @@ fn fit(negative: bool, whole: u128) -> Option<i64> {
     i64::try_from(if negative { -whole } else { whole }).ok()
 }
 
-/// The digits of a text that is a finite float to Rust; `None` if it is no digits, or too large.
+/// Reads the digits of a text that Rust reads as a finite float. `None` if it has no digits, or is too large.
 fn exact(text: &str) -> Option<Number> {
     let (negative, text) = match text.as_bytes().first()? {
         b'-' => (true, text.get(1..)?),
@@ -103,7 +104,7 @@ fn exact(text: &str) -> Option<Number> {
     let zero = Number::Exact { negative: false, whole: 0, has_fraction: false, is_half: false };
     let digits = || before.bytes().chain(after.bytes());
     let Some(leading) = digits().position(|digit| digit != b'0') else { return Some(zero) };
-    // An exponent that does not fit is as good as the largest that does.
+    // An exponent that does not fit has the same effect as the largest one that does.
     let exponent = exponent.parse::<i64>().unwrap_or(if exponent.starts_with('-') {
         i64::MIN / 2
     } else {
@@ -118,7 +119,7 @@ fn exact(text: &str) -> Option<Number> {
     for _ in 0..point.max(0) {
         whole = whole * 10 + u128::from(significant.next().unwrap_or(b'0') - b'0');
     }
-    // Before the first digit after the point may come zeros that are not written.
+    // A negative exponent adds zeros between the point and the first digit.
     let mut rest = significant.peekable();
     let is_half = point >= 0 && rest.peek().is_some_and(|digit| *digit >= b'5');
     let has_fraction = rest.any(|digit| digit != b'0');

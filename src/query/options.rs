@@ -1,4 +1,4 @@
-//! What a query is given beside its text.
+//! The options of a query.
 
 use std::time::Duration;
 
@@ -6,13 +6,13 @@ use super::answer::Value;
 use super::time::zone::Zone;
 use crate::fact::UnixNanos;
 
-/// What one query is given, beside its text.
+/// The options of one query: its timeout, its parameters, its window in time, and its time zone.
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct QueryOptions {
     pub(crate) timeout: Option<Duration>,
     pub(crate) params: Vec<(String, Value)>,
-    /// Parameters that the SQL need not have a placeholder for.
+    /// Parameters that may have no placeholder in the SQL.
     pub(crate) known_values: Vec<(String, Value)>,
     pub(crate) prune: Option<bool>,
     pub(crate) since: Option<UnixNanos>,
@@ -23,7 +23,7 @@ pub struct QueryOptions {
 }
 
 impl QueryOptions {
-    /// Nothing but the store's settings.
+    /// Returns options that change nothing: the store's settings apply.
     pub fn new() -> Self {
         Self::default()
     }
@@ -40,22 +40,22 @@ impl QueryOptions {
         self
     }
 
-    /// Gives the placeholder `$name` a value where the SQL has one: a prompt knows values that a statement
-    /// need not use. [`QueryOptions::param`] goes before it.
+    /// Gives the placeholder `$name` a value if the SQL has this placeholder. A prompt uses this for values
+    /// that a statement may or may not use. A value from [`QueryOptions::param`] takes precedence.
     pub fn known_value(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.known_values.push((name.into(), value.into()));
         self
     }
 
-    /// Sees only facts whose `at` is this instant or later, in every table and view of facts.
+    /// Restricts every table and view of facts to the facts whose `at` is this instant or later.
     ///
-    /// The tables about the store itself, `store.segments` and its like, stay whole.
+    /// The tables about the store itself, such as `store.segments`, are not restricted.
     pub const fn since(mut self, at: UnixNanos) -> Self {
         self.since = Some(at);
         self
     }
 
-    /// Sees only facts whose `at` is before this instant, in every table and view of facts.
+    /// Restricts every table and view of facts to the facts whose `at` is before this instant.
     ///
     /// ```
     /// # use ostracon::{Event, Json, QueryOptions, Store, UnixNanos};
@@ -76,16 +76,16 @@ impl QueryOptions {
         self
     }
 
-    /// Sees the facts as they were at this instant: only those with `recorded_at` at or before it.
+    /// Restricts every table and view of facts to the facts that were recorded at this instant or before.
     ///
-    /// What has been dropped since is gone all the same, and rules of retention count from now.
+    /// Facts that have been dropped since then are missing. Retention rules apply as of now.
     pub const fn as_of(mut self, recorded_at: UnixNanos) -> Self {
         self.as_of = Some(recorded_at);
         self
     }
 
-    /// The zone in which the query says what it says of times without naming one: the day of `at::date` and of
-    /// `date_trunc('day', at)`, the hour of `extract`, the instant of `'2026-11-23'`. UTC unless it is set.
+    /// Sets the time zone for parts of the query that name no zone: the day of `at::date` and of
+    /// `date_trunc('day', at)`, the hour of `extract`, the instant of `'2026-11-23'`. The default is UTC.
     ///
     /// ```
     /// # use ostracon::{Event, Json, QueryOptions, Store, Zone};
@@ -105,15 +105,15 @@ impl QueryOptions {
         self
     }
 
-    /// Reads everything, and filters afterwards: a test compares that with the usual way.
-    #[doc(hidden)]
+    /// Reads all segments, and filters afterwards. A test compares the results with those of a pruned scan.
+    #[cfg(any(test, feature = "testing"))]
     pub const fn without_pruning(mut self) -> Self {
         self.prune = Some(false);
         self
     }
 
-    /// Plans without the rule of this name: a test finds out which one is at fault.
-    #[doc(hidden)]
+    /// Plans without the rule with this name. A test uses it to find a faulty rule.
+    #[cfg(any(test, feature = "testing"))]
     pub fn without_rule(mut self, name: impl Into<String>) -> Self {
         self.without_rules.push(name.into());
         self

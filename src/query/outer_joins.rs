@@ -1,8 +1,9 @@
-//! Constant columns below outer joins.
+//! Hides constant columns below outer joins.
 //!
-//! A column that is constant on the nullable side of an outer join is not constant in the join, because unmatched rows
-//! have NULL. DataFusion 55.2 keeps it as a constant, and so removes the sort from
-//! `dead_letters LEFT JOIN crashes … ORDER BY event_type`. This rule hides the constants of nullable sides.
+//! A column that is constant on the nullable side of an outer join is not constant in the join, because it is
+//! NULL in unmatched rows. DataFusion 55.2 treats it as a constant, and so removes the sort from
+//! `dead_letters LEFT JOIN crashes … ORDER BY event_type`. Our rule hides the constants of nullable sides.
+//! Delete it when DataFusion sorts the rows of this query.
 
 use std::sync::Arc;
 

@@ -1,12 +1,11 @@
-//! Planning ends, too.
+//! Limits the time of planning.
 //!
-//! A query's timeout counts while rows are computed ([`deadline`](super::deadline)). What the optimizer
-//! does before that is not computed in steps that could wait, and there are texts whose plans grow
-//! with every step. So between any two of its rules stands one more, that looks at the clock and,
-//! once planning takes longer than it ever should, at the size of the plan.
+//! While rows are computed, [`deadline`](super::deadline) checks a query's timeout. The optimizer runs before
+//! that, and cannot be interrupted. For some texts the plan grows with every rule. So this module adds a rule
+//! between any two rules of the optimizer. It checks the clock and, once planning takes unusually long, the
+//! size of the plan.
 //!
-//! A single rule is not interrupted; which texts make one rule slow is [`guard`](super::guard)'s
-//! business.
+//! A single rule is not interrupted. [`guard`](super::guard) refuses texts that make one rule slow.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,12 +24,12 @@ use datafusion::physical_plan::ExecutionPlan;
 use super::deadline::late;
 use crate::error::{Error, ErrorKind};
 
-/// Planning that is quicker is nobody's business.
+/// The planning time after which the size of the plan is checked.
 const QUICK: Duration = Duration::from_millis(200);
-/// Expressions of a plan that takes longer. Constants do not count: a list of values may be long.
+/// The largest number of expressions in a plan. Constants do not count, because a list of values may be long.
 const MAX_EXPRESSIONS: usize = 200_000;
 
-/// When the planning of a query began, and how long it may take.
+/// The time when the planning of a query began, and the time that it may take.
 #[derive(Debug)]
 pub(super) struct Planning {
     timeout: Option<Duration>,
@@ -42,7 +41,7 @@ impl Planning {
         Arc::new(Self { timeout, begun: Mutex::new(Instant::now()) })
     }
 
-    /// Has a session look at the clock between all of its rules, but for those of these names.
+    /// Adds a check between all rules of a session, and leaves out the rules with these names.
     pub(super) fn watch(
         self: &Arc<Self>,
         state: &SessionState,
@@ -73,8 +72,8 @@ impl Planning {
         all
     }
 
-    /// Fails if it takes too long, or has grown too large. `expressions` counts those of the plan,
-    /// and stops at the limit.
+    /// Fails if planning takes too long, or if the plan is too large. `expressions` counts the expressions of
+    /// the plan, and stops at the limit.
     fn check(&self, first: bool, expressions: impl FnOnce() -> Result<usize>) -> Result<()> {
         let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
         if first {
@@ -87,7 +86,8 @@ impl Planning {
         }
         if taken > QUICK && expressions()? >= MAX_EXPRESSIONS {
             let message = format!(
-                "the SQL is refused: planned out, it has more than {MAX_EXPRESSIONS} expressions; do not build each part of a query twice upon the one before"
+                "the SQL is refused: its plan has more than {MAX_EXPRESSIONS} expressions, which is the \
+                 limit; use fewer subqueries that each use the subquery before several times"
             );
             return Err(DataFusionError::External(Box::new(Error::new(ErrorKind::Query, message))));
         }
@@ -95,22 +95,23 @@ impl Planning {
     }
 }
 
-/// A rule that changes nothing.
+/// A rule that checks the time and the size of the plan, and changes nothing.
 #[derive(Debug)]
 struct Look {
     planning: Arc<Planning>,
-    /// It stands before all others.
+    /// Whether this rule runs before all other rules.
     first: bool,
 }
 
-/// A rule whose panic is an error: a text that the planner does not expect ends no thread of the caller.
+/// A rule whose panic becomes an error, so that a bug in the planner does not end a thread of the caller.
 #[derive(Debug)]
 struct Caught<R>(R);
 
 fn caught<T>(rule: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     std::panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
         let message = format!(
-            "the SQL cannot be planned: the planner's rule {rule} failed within, which is a fault of ostracon's and not of the store; please report the SQL, and try it in another form"
+            "failed to plan the SQL: the planner's rule {rule} panicked, which is a bug in ostracon; please \
+             report the SQL, and try to write it in another way"
         );
         Err(DataFusionError::External(Box::new(Error::new(ErrorKind::Internal, message))))
     })
@@ -192,7 +193,7 @@ impl Caught<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
         let before = Arc::clone(&plan);
         match caught(name, || rule(plan)) {
             Err(error) if SPARABLE.contains(&name) && is_mistake(&error) => {
-                tracing::debug!(rule = name, %error, "a query is planned without a rule that fails");
+                tracing::debug!(rule = name, %error, "a planner rule failed, and the query is planned without it");
                 Ok(before)
             }
             planned => planned,
@@ -200,7 +201,7 @@ impl Caught<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     }
 }
 
-/// Whether an error is a fault in the planner.
+/// Whether an error is caused by a bug in the planner.
 fn is_mistake(error: &DataFusionError) -> bool {
     match error.find_root() {
         DataFusionError::Internal(_) => true,

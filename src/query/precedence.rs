@@ -1,8 +1,9 @@
-//! `a IS DISTINCT FROM b AND c` means what it means elsewhere.
+//! Gives `IS DISTINCT FROM` its standard precedence.
 //!
-//! The parser, sqlparser 0.62, takes all that follows for the right side: `a IS DISTINCT FROM (b AND c)`. For
-//! texts and numbers that fails, for truth values it is another answer, and sixty such comparisons in a row
-//! are nested sixty deep. So brackets are put around each comparison before the text is parsed.
+//! The parser, sqlparser 0.62, reads `a IS DISTINCT FROM b AND c` as `a IS DISTINCT FROM (b AND c)`. This
+//! fails for texts and numbers, and gives a wrong answer for booleans. Sixty such comparisons in a row are
+//! nested sixty deep. So this module puts brackets around each comparison before the text is parsed. Delete
+//! it when the parser ends the right side at an AND.
 
 use std::borrow::Cow;
 
@@ -10,7 +11,7 @@ use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
-/// The same text with brackets around each `IS [NOT] DISTINCT FROM`.
+/// Puts brackets around each `IS [NOT] DISTINCT FROM` in a text.
 pub(super) fn bracket_comparisons(sql: &str) -> Cow<'_, str> {
     if !sql.as_bytes().windows(8).any(|word| word.eq_ignore_ascii_case(b"distinct")) {
         return Cow::Borrowed(sql);
@@ -35,7 +36,7 @@ pub(super) fn bracket_comparisons(sql: &str) -> Cow<'_, str> {
     if places.is_empty() {
         return Cow::Borrowed(sql);
     }
-    // A closing bracket comes before one that opens at the same place.
+    // At one place, closing brackets come before opening brackets.
     places.sort_by_key(|(at, bracket)| (*at, *bracket == '('));
     let mut text = String::with_capacity(sql.len() + places.len());
     let mut done = 0;
@@ -48,7 +49,7 @@ pub(super) fn bracket_comparisons(sql: &str) -> Cow<'_, str> {
     Cow::Owned(text)
 }
 
-/// Where the right side begins, if the comparison begins here with its IS.
+/// Returns the index of the right side, if the token at `at` is the IS of such a comparison.
 fn after_comparison(tokens: &[TokenWithSpan], at: usize) -> Option<usize> {
     let is =
         |at: usize, keyword: Keyword| tokens.get(at).is_some_and(|token| word(&token.token) == Some(keyword));
@@ -66,12 +67,13 @@ fn word(token: &Token) -> Option<Keyword> {
     }
 }
 
-/// The first token of the left side of what begins with the IS at `at`.
+/// Returns the index of the first token on the left side of the IS at `at`.
 fn begin(tokens: &[TokenWithSpan], at: usize) -> usize {
     let (mut first, mut depth) = (at, 0_usize);
     while let Some(before) = first.checked_sub(1) {
         match &tokens[before].token {
-            // Two operands side by side belong to different items: `DISTINCT ON (a) b IS …`.
+            // Two operands without an operator between them belong to different items:
+            // `DISTINCT ON (a) b IS …`.
             token if depth == 0 && ends_operand(token) && is_word(&tokens[first].token) => break,
             token if closes(token) => depth += 1,
             token if opens(token) => match depth.checked_sub(1) {
@@ -79,7 +81,7 @@ fn begin(tokens: &[TokenWithSpan], at: usize) -> usize {
                 None => break,
             },
             Token::Comma | Token::SemiColon if depth == 0 => break,
-            // The AND of a BETWEEN belongs to it.
+            // The AND of a BETWEEN is part of the operand.
             token
                 if depth == 0
                     && is_bound(tokens, before)
@@ -94,7 +96,7 @@ fn begin(tokens: &[TokenWithSpan], at: usize) -> usize {
     first
 }
 
-/// Whether the AND here is that of a BETWEEN.
+/// Whether the AND at this index belongs to a BETWEEN.
 fn ends_between(tokens: &[TokenWithSpan], and: usize) -> bool {
     let mut depth = 0_usize;
     for (here, token) in tokens.iter().enumerate().take(and).rev() {
@@ -112,7 +114,7 @@ fn ends_between(tokens: &[TokenWithSpan], and: usize) -> bool {
     false
 }
 
-/// The last token of the side that begins at `at`.
+/// Returns the index of the last token on the side that begins at `at`.
 fn end(tokens: &[TokenWithSpan], at: usize) -> usize {
     let (mut last, mut depth) = (at, 0_usize);
     let mut between = false;
@@ -146,7 +148,7 @@ fn is_name(token: &Token) -> bool {
     matches!(token, Token::Word(word) if word.quote_style.is_some() || word.keyword == Keyword::NoKeyword)
 }
 
-/// A word that is the name of something, quoted or not: names may be keywords, such as `error`.
+/// Whether a token is a name, quoted or not. Names may be keywords, such as `error`.
 fn is_word(token: &Token) -> bool {
     let operand = |word: Keyword| !BOUNDS.contains(&word) && !OPERATORS.contains(&word);
     is_name(token) || word(token).is_some_and(operand)
@@ -157,7 +159,7 @@ fn ends_operand(token: &Token) -> bool {
     closing || is_word(token) || matches!(token, Token::SingleQuotedString(_))
 }
 
-/// `left` and `right` are joins, or functions.
+/// Whether a token ends an operand. `left` and `right` may be functions, and do not end it then.
 fn is_bound(tokens: &[TokenWithSpan], at: usize) -> bool {
     let Some(bound) = tokens.get(at).and_then(|token| word(&token.token)) else { return false };
     let call = || tokens.get(at + 1).is_some_and(|next| next.token == Token::LParen);
@@ -172,7 +174,7 @@ fn closes(token: &Token) -> bool {
     matches!(token, Token::RParen | Token::RBracket | Token::RBrace) || word(token) == Some(Keyword::END)
 }
 
-/// Words that are no part of an operand.
+/// Words that are not part of an operand.
 const BOUNDS: [Keyword; 43] = [
     Keyword::JOIN,
     Keyword::LEFT,
@@ -219,7 +221,7 @@ const BOUNDS: [Keyword; 43] = [
     Keyword::DESC,
 ];
 
-/// Words between two parts of an operand.
+/// Words that connect two parts of an operand.
 const OPERATORS: [Keyword; 16] = [
     Keyword::AT,
     Keyword::ZONE,
@@ -239,7 +241,7 @@ const OPERATORS: [Keyword; 16] = [
     Keyword::SOME,
 ];
 
-/// Where in a text a line and a column are.
+/// Returns the offset of a line and a column in a text.
 fn offset(sql: &str, place: Location) -> Option<usize> {
     let line = usize::try_from(place.line.checked_sub(1)?).ok()?;
     let column = usize::try_from(place.column.checked_sub(1)?).ok()?;

@@ -1,9 +1,9 @@
-//! Predicates: conditions on facts, in SQL, outside of any query.
+//! Predicates: conditions on facts, in SQL, outside of queries.
 //!
-//! Rules of retention and holds pick facts by a condition over the columns of a kind, the same
-//! columns that a `WHERE` may name. It must give the same answer for a fact today and in ten
-//! years, whatever else the store holds: so it may use nothing but the row's own columns and
-//! functions that depend on nothing else.
+//! Retention rules and holds select facts by a condition over the columns of a kind. These are the columns
+//! that a `WHERE` may use. The condition must give the same answer for a fact today and in ten years, and
+//! must not depend on other facts. So it may use only the row's own columns, and functions that depend only
+//! on their arguments.
 
 use std::fmt;
 use std::sync::{Arc, LazyLock};
@@ -31,24 +31,24 @@ use crate::fact::{Kind, columns};
 use crate::ledger::Segment;
 use crate::retention::{Condition, Matches};
 
-/// Reads a condition over the columns that SQL shows of a kind.
+/// Parses a condition over the SQL columns of a kind.
 pub(crate) fn parse_condition(kind: Kind, sql: &str) -> Result<Box<dyn Condition>> {
     Ok(Box::new(Predicate::parse(kind, sql)?))
 }
 
 /// A condition on the facts of one kind.
 struct Predicate {
-    /// Over the columns of `schema`.
+    /// The condition over the columns of `schema`.
     condition: Arc<dyn PhysicalExpr>,
-    /// The stored columns that it looks at.
+    /// The stored columns that the condition uses.
     schema: SchemaRef,
-    /// Over what the ledger knows of a segment.
+    /// The condition over the statistics of a segment in the ledger.
     of_segments: Option<PruningPredicate>,
-    /// Whether there may be a row of which it cannot be asked.
+    /// Whether the condition may fail on a row.
     may_fail: bool,
 }
 
-/// Functions and operators, as queries have them.
+/// Returns the functions and operators of queries.
 fn language() -> Result<&'static SessionState> {
     static LANGUAGE: LazyLock<std::result::Result<SessionState, String>> = LazyLock::new(|| {
         let mut state =
@@ -56,7 +56,7 @@ fn language() -> Result<&'static SessionState> {
         session::register_functions(&mut state).map_err(|error| error.to_string())?;
         Ok(state)
     });
-    LANGUAGE.as_ref().map_err(|why| Error::new(ErrorKind::Query, format!("cannot prepare for SQL: {why}")))
+    LANGUAGE.as_ref().map_err(|why| Error::new(ErrorKind::Query, format!("failed to prepare for SQL: {why}")))
 }
 
 impl Predicate {
@@ -81,7 +81,7 @@ impl Predicate {
         if found != DataType::Boolean {
             return Err(Error::new(
                 ErrorKind::Query,
-                format!("a condition is true or false, and this gives {found}"),
+                format!("a condition must be true or false, and this one has the type {found}"),
             ));
         }
         let of_segments = PruningPredicateBuilder::new().with_file_schema(shown).try_build(typed).ok();
@@ -92,7 +92,7 @@ impl Predicate {
         Ok(Self { condition, schema, of_segments, may_fail })
     }
 
-    /// Asks of halves of the rows, and of halves of those that fail.
+    /// Evaluates the condition on halves of the rows. A half that fails is split again.
     fn evaluate_in_parts(&self, batch: &RecordBatch, why: Error) -> Matches {
         let mut matching = vec![false; batch.num_rows()];
         let (mut doubtful, mut first) = (Vec::new(), None);
@@ -103,7 +103,7 @@ impl Predicate {
                 first.get_or_insert(why);
                 continue;
             }
-            // The later half is opened first, and so comes last from the stack's end.
+            // The later half is pushed first, so that it is popped last.
             let half = rows / 2;
             for (start, rows) in [(start + half, rows - half), (start, half)] {
                 match self.truth(&batch.slice(start, rows)) {
@@ -118,7 +118,7 @@ impl Predicate {
         Matches { matching: matching.into(), doubtful, why: first }
     }
 
-    /// The rows of which it is true.
+    /// Returns for each row whether the condition is true.
     fn truth(&self, batch: &RecordBatch) -> Result<BooleanArray> {
         let answer = self.condition.evaluate(batch).and_then(|answer| answer.into_array(batch.num_rows()));
         let answer = answer.map_err(query_error)?;
@@ -140,7 +140,7 @@ impl Condition for Predicate {
         let columns = self.columns().into_iter().map(|name| batch.column_by_name(name).cloned());
         let columns: Option<Vec<_>> = columns.collect();
         let columns = columns
-            .ok_or_else(|| Error::new(ErrorKind::Damaged, "rows lack columns that a condition looks at"))?;
+            .ok_or_else(|| Error::new(ErrorKind::Damaged, "rows lack columns that a condition uses"))?;
         let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
         let batch = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &rows)
             .map_err(|error| query_error(error.into()))?;
@@ -167,9 +167,9 @@ impl Condition for Predicate {
             .map_err(|error| query_error(error.into()))?;
         match self.condition.evaluate(&row) {
             Err(error) if matches!(error.find_root(), DataFusionError::Internal(_)) => {
-                Err(query_error(error).context("the condition cannot be computed on any fact"))
+                Err(query_error(error).context("the condition fails on every fact"))
             }
-            // What fails on one row may be asked of another.
+            // A condition that fails on one row may succeed on another.
             _ => Ok(()),
         }
     }
@@ -181,7 +181,7 @@ impl fmt::Debug for Predicate {
     }
 }
 
-/// The condition over just the stored columns that it names.
+/// Compiles a condition over the stored columns that it uses. Also returns their schema.
 fn over_stored(
     language: &SessionState,
     kind: Kind,
@@ -198,7 +198,7 @@ fn over_stored(
     Ok((language.create_physical_expr(coerced, &over_named)?, schema))
 }
 
-/// Refuses what looks beyond the row, or may give another answer tomorrow.
+/// Refuses a condition that uses more than the row, or that may give another answer later.
 fn check(condition: &Expr) -> Result<()> {
     let mut refused = None;
     let walked = condition.apply(|expr| {
@@ -226,8 +226,8 @@ fn check(condition: &Expr) -> Result<()> {
             | Expr::InList(_) => None,
             Expr::ScalarFunction(ScalarFunction { func, .. }) => (func.signature().volatility
                 != Volatility::Immutable)
-                .then(|| format!("{}() may give another answer each time", func.name())),
-            other => Some(format!("{other} is more than a condition on one row")),
+                .then(|| format!("{}() may return another result each time", func.name())),
+            other => Some(format!("{other} uses more than the columns of one row")),
         };
         Ok(if refused.is_some() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
     });
@@ -327,9 +327,9 @@ mod tests {
             ("event_type", "true or false"),
             ("1", "true or false"),
             ("NULL", "true or false"),
-            ("", "understood"),
-            ("true; DROP TABLE events", "understood"),
-            ("true) OR (true", "understood"),
+            ("", "failed to parse"),
+            ("true; DROP TABLE events", "failed to parse"),
+            ("true) OR (true", "failed to parse"),
             ("at < now()", "now()"),
             ("random() < 0.5", "random()"),
             ("seq = (SELECT 1)", "one row"),
@@ -338,6 +338,8 @@ mod tests {
             ("count(*) > 1", "one row"),
             ("row_number() OVER () = 1", "one row"),
             ("seq = $1", "one row"),
+            ("event_type SIMILAR TO 'Actor%'", "SIMILAR TO"),
+            ("NOT (seq > 1 AND event_type NOT SIMILAR TO '%Started')", "SIMILAR TO"),
             ("timestamp_bits IS NULL", "timestamp_bits"),
             ("total_actors = 1", "total_actors"),
         ] {

@@ -1,4 +1,4 @@
-//! Leaving out segments that cannot match, by what the ledger knows of them.
+//! Leaves out segments that cannot match, by their statistics in the ledger.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -14,18 +14,18 @@ use crate::fact::Kind;
 use crate::fact::columns::schema;
 use crate::ledger::{Segment, TimeRange};
 
-/// What is known of some segments, one container each.
+/// The statistics of some segments. Each segment is one container.
 pub(super) struct SegmentStatistics<'a>(pub(super) &'a [Arc<Segment>]);
 
 fn instant(nanos: Option<i64>) -> ScalarValue {
     ScalarValue::TimestampNanosecond(nanos, Some("UTC".into()))
 }
 
-/// Smallest and largest value of a column in a segment, as far as the ledger says.
+/// Returns the smallest and the largest value of a column in a segment, if the ledger has them.
 fn range(segment: &Segment, column: &str) -> Option<(ScalarValue, ScalarValue)> {
     let times = |range: TimeRange| (instant(Some(range.min.get())), instant(Some(range.max.get())));
     Some(match column {
-        // Where there is a wall time, it is `at`.
+        // `at` is the wall time, if a fact has one.
         "at" | "wall_time" => times(segment.at),
         "recorded_at" => times(segment.recorded_at),
         "timestamp" => times(segment.timestamp?),
@@ -58,7 +58,7 @@ impl SegmentStatistics<'_> {
         of: impl Fn((ScalarValue, ScalarValue)) -> ScalarValue,
     ) -> Option<ArrayRef> {
         let bounds = || self.0.iter().map(|segment| range(segment, column).map(&of));
-        // Nanoseconds keep their zone; a column that has no bounds anywhere has no array.
+        // Nanoseconds keep their zone. A column without bounds in all segments has no array.
         match column {
             "at" | "recorded_at" | "timestamp" => {
                 let values: TimestampNanosecondArray = bounds()
@@ -119,7 +119,7 @@ impl PruningStatistics for SegmentStatistics<'_> {
     }
 }
 
-/// What the planner may rely on about a segment's stored columns.
+/// Returns the statistics of a segment's stored columns for the planner.
 pub(super) fn statistics(kind: Kind, segment: &Segment) -> Statistics {
     let schema = schema(kind);
     let column_statistics = schema

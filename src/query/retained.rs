@@ -1,8 +1,8 @@
-//! What retention keeps, in queries: the selection of a query, and the node that applies it.
+//! Applies retention in queries: the selection of a query, and the plan node that applies it.
 //!
-//! Segments of which all rows are kept are scanned as if there were no rules, and those of which
-//! none is are not scanned at all. [`RetainedExec`] stands upon the scan of the others. It leaves out
-//! what lies outside a query's window in time, too.
+//! A segment of which all rows are kept is scanned without a check. A segment of which no row is kept is not
+//! scanned. [`RetainedExec`] filters the rows of the other segments. It also leaves out rows outside a
+//! query's window in time.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -29,7 +29,8 @@ use crate::fact::{Kind, UnixNanos};
 use crate::retention::Selection;
 use crate::snapshot::Snapshot;
 
-/// What retention keeps of one snapshot at one instant, found when a table is first scanned.
+/// The facts of one snapshot that retention keeps at one instant. They are computed at the first scan of a
+/// table.
 pub(super) struct Retained {
     context: Arc<Context>,
     snapshot: Arc<Snapshot>,
@@ -42,7 +43,7 @@ impl Retained {
         Self { context, snapshot, now, selection: OnceLock::new() }
     }
 
-    /// The store that the query is of.
+    /// Returns the context of the store.
     pub(super) fn context(&self) -> &Context {
         &self.context
     }
@@ -63,7 +64,7 @@ fn failed(error: Error) -> DataFusionError {
     DataFusionError::External(Box::new(error))
 }
 
-/// The rows that are kept, of a batch with the columns that the selection looks at.
+/// Returns the rows of a batch that are kept. The batch must have the columns that the selection uses.
 pub(super) fn kept(selection: &Selection, kind: Kind, batch: &RecordBatch) -> Result<RecordBatch> {
     let dropped = selection.dropped(kind, batch).map_err(failed)?;
     if dropped.iter().all(Option::is_none) {
@@ -73,18 +74,18 @@ pub(super) fn kept(selection: &Selection, kind: Kind, batch: &RecordBatch) -> Re
     Ok(filter_record_batch(batch, &kept)?)
 }
 
-/// Passes on the rows that are kept.
+/// A plan node that returns the rows of its input that are kept.
 pub(super) struct RetainedExec {
     keep: Keep,
     input: Arc<dyn ExecutionPlan>,
     metrics: ExecutionPlanMetricsSet,
 }
 
-/// Which rows are kept.
+/// The condition by which rows are kept.
 #[derive(Clone)]
 enum Keep {
     ByRules(Kind, Arc<Selection>),
-    /// Those for which this is true.
+    /// Rows for which this expression is true are kept.
     If(Arc<dyn PhysicalExpr>),
 }
 
@@ -101,12 +102,13 @@ impl Keep {
 }
 
 impl RetainedExec {
-    /// Over rows with (at least) the columns that the selection looks at.
+    /// Makes a node that keeps the rows of a selection. The input must have the columns that the selection
+    /// uses.
     pub(super) fn new(kind: Kind, selection: Arc<Selection>, input: Arc<dyn ExecutionPlan>) -> Self {
         Self::over(Keep::ByRules(kind, selection), input)
     }
 
-    /// The rows for which this is true.
+    /// Makes a node that keeps the rows for which the condition is true.
     pub(super) fn rows_if(condition: Arc<dyn PhysicalExpr>, input: Arc<dyn ExecutionPlan>) -> Self {
         Self::over(Keep::If(condition), input)
     }
@@ -167,7 +169,7 @@ impl ExecutionPlan for RetainedExec {
         vec![ChildStats::At(partition)]
     }
 
-    /// What is known of all rows is no more than a guess about those that are kept.
+    /// Returns the statistics of the input as estimates, because some rows may be left out.
     fn statistics_from_inputs(
         &self,
         inputs: &[Arc<Statistics>],

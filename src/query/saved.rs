@@ -1,6 +1,6 @@
-//! Saved queries: questions with a name, kept in `queries/`.
+//! Saved queries: queries with a name, in the folder `queries/`.
 //!
-//! The leading comment of a file says what it is:
+//! The first comment of a file describes the query:
 //!
 //! ```sql
 //! -- title: Crashes by day
@@ -9,8 +9,8 @@
 //! SELECT … WHERE at >= CAST($since AS TIMESTAMP) …
 //! ```
 //!
-//! Parameters are bound as values, never pasted into the text. A parameter has the type of its
-//! default: a whole number, a number, or else text.
+//! Parameters are bound as values, and never inserted into the text. A parameter has the type of its default:
+//! a whole number, a number, or text.
 
 use super::answer::Value;
 use crate::error::{Error, ErrorKind, Result};
@@ -44,44 +44,44 @@ saved![
     "top_crashers",
 ];
 
-/// A question with a name.
+/// A query with a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SavedQuery {
-    /// What it is called by.
+    /// The name of the query, such as `top_crashers`.
     pub name: &'static str,
-    /// What it is.
+    /// The title of the query.
     pub title: &'static str,
-    /// What it answers.
+    /// The question that the query answers.
     pub question: &'static str,
-    /// What may be set.
+    /// The parameters of the query.
     pub parameters: Vec<Parameter>,
-    /// Its SQL.
+    /// The SQL of the query.
     pub sql: &'static str,
 }
 
-/// What may be set in a saved query.
+/// A parameter of a saved query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Parameter {
-    /// Its name.
+    /// The name of the parameter.
     pub name: &'static str,
-    /// Its value if it is not set; empty for none.
+    /// The value of the parameter if it is not set. It may be empty.
     pub default: &'static str,
-    /// What it does.
+    /// The effect of the parameter.
     pub meaning: &'static str,
 }
 
 impl SavedQuery {
-    /// All of them, by name.
+    /// Returns all saved queries, sorted by name.
     pub fn all() -> Vec<Self> {
         FILES.iter().map(|(name, text)| Self::parse(name, text)).collect()
     }
 
-    /// The one of that name.
+    /// Returns the saved query with this name.
     ///
     /// # Errors
-    /// [`ErrorKind::Query`] if there is none.
+    /// [`ErrorKind::Query`] if there is no such query.
     pub fn find(name: &str) -> Result<Self> {
         let wanted = name.replace('-', "_");
         FILES
@@ -91,7 +91,7 @@ impl SavedQuery {
             .ok_or_else(|| {
                 let names: Vec<_> = FILES.iter().map(|(name, _)| *name).collect();
                 let mut message =
-                    format!("there is no saved query {name:?}; there are: {}", names.join(", "));
+                    format!("there is no saved query {name:?}; the saved queries: {}", names.join(", "));
                 if let Some(meant) = super::nearest(&wanted, names.iter().copied()) {
                     message += &format!("\nDid you mean {meant}?");
                 }
@@ -116,11 +116,12 @@ impl SavedQuery {
         query
     }
 
-    /// The values of all parameters, with some of them set: what [`QueryOptions::param`](super::QueryOptions::param) is given
-    /// when its SQL is asked by [`Store::sql_with`](crate::Store::sql_with).
+    /// Returns the values of all parameters. `set` gives the values that differ from the defaults. To run the
+    /// query, pass the values to [`QueryOptions::param`](super::QueryOptions::param), and the SQL to
+    /// [`Store::sql_with`](crate::Store::sql_with).
     ///
     /// # Errors
-    /// [`ErrorKind::Query`] for a parameter that it has not, or a value of the wrong type.
+    /// [`ErrorKind::Query`] for an unknown parameter, or for a value of the wrong type.
     pub fn values(&self, set: &[(String, String)]) -> Result<Vec<(String, Value)>> {
         if let Some((unknown, _)) =
             set.iter().find(|(name, _)| self.parameters.iter().all(|p| p.name != name))
@@ -128,7 +129,11 @@ impl SavedQuery {
             let names: Vec<_> = self.parameters.iter().map(|parameter| parameter.name).collect();
             return Err(Error::new(
                 ErrorKind::Query,
-                format!("query {} has no parameter {unknown:?}; it has: {}", self.name, names.join(", ")),
+                format!(
+                    "query {} has no parameter {unknown:?}; its parameters: {}",
+                    self.name,
+                    names.join(", ")
+                ),
             ));
         }
         self.parameters
@@ -143,7 +148,7 @@ impl SavedQuery {
 }
 
 impl Parameter {
-    /// A text as a value of the type of the default.
+    /// Converts a text into a value of the default's type.
     fn value(&self, text: &str) -> Result<Value> {
         let wrong = |expected: &str| {
             Error::new(ErrorKind::Query, format!("parameter {} must be {expected}, not {text:?}", self.name))

@@ -1,8 +1,8 @@
-//! How SQL reads segments: through the one door that compares a footer with the ledger before
-//! anything is decoded ([`SegmentFile`](crate::segment::SegmentFile)).
+//! Reads segments for SQL through [`SegmentFile`](crate::segment::SegmentFile), which compares a footer with
+//! the ledger before any data is decoded.
 //!
-//! A footer is read and checked once for each segment and engine, with its page index, and then
-//! stands in the engine's cache. A file stays open while a query reads it.
+//! Each engine reads and checks the footer of a segment once, with its page index, and keeps it in its cache.
+//! A file stays open while a query reads it.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -64,7 +64,7 @@ impl ParquetFileReaderFactory for SegmentReaders {
     ) -> Result<Box<dyn AsyncFileReader + Send>> {
         let location = &file.object_meta.location;
         let segment = self.segments.get(location.as_ref()).ok_or_else(|| {
-            datafusion::common::DataFusionError::Internal(format!("{location} is no segment of this plan"))
+            datafusion::common::DataFusionError::Internal(format!("{location} is not a segment of this plan"))
         })?;
         Ok(Box::new(SegmentReader {
             metrics: ParquetFileMetrics::new(partition_index, location.as_ref(), metrics),
@@ -113,7 +113,7 @@ impl SegmentReader {
         Some(Arc::clone(&footer.0))
     }
 
-    /// The footer, from the cache or the file.
+    /// Returns the footer, from the cache or from the file.
     async fn footer(&mut self) -> parquet::errors::Result<Arc<CheckedFooter>> {
         if let Some((_, footer)) = &self.open {
             return Ok(Arc::clone(footer));
@@ -124,14 +124,14 @@ impl SegmentReader {
         }
     }
 
-    /// The open file, and its footer.
+    /// Returns the open file and its footer.
     async fn open(&mut self) -> parquet::errors::Result<(SegmentBytes, Arc<CheckedFooter>)> {
         if let Some((bytes, footer)) = &self.open {
             return Ok((bytes.clone(), Arc::clone(footer)));
         }
         let (path, segment, cached) = (self.path.clone(), Arc::clone(&self.segment), self.cached());
         let is_cached = cached.is_some();
-        let opened = apart(move || {
+        let opened = run_blocking(move || {
             let mut bytes = SegmentBytes::open(&path, &segment, cached.clone())?;
             let footer = match cached {
                 Some(footer) => footer,
@@ -152,7 +152,7 @@ impl SegmentReader {
         let total: u64 = ranges.iter().map(|range| range.end.saturating_sub(range.start)).sum();
         self.metrics.bytes_scanned.add(usize::try_from(total).unwrap_or_default());
         let (bytes, _) = self.open().await?;
-        let read = apart(move || {
+        let read = run_blocking(move || {
             let read: parquet::errors::Result<Vec<_>> =
                 ranges.into_iter().map(|range| bytes.read_checked(range)).collect();
             read.map_err(|error| bytes.error(error))
@@ -160,15 +160,17 @@ impl SegmentReader {
         read.await?.map_err(|error| self.external(error))
     }
 
-    /// An error of ours on its way through the Parquet reader: what it is, or that the store is no longer in its
-    /// place.
+    /// Wraps an [`Error`] so that it passes through the Parquet reader. If the store's folder has been moved,
+    /// the error says so.
     fn external(&self, error: Error) -> ParquetError {
         ParquetError::External(Box::new(self.disk.explain(error)))
     }
 }
 
-/// Runs work that waits for the disk on a thread that may wait.
-async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> parquet::errors::Result<T> {
+/// Runs work that waits for the disk on a thread for blocking work.
+async fn run_blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> parquet::errors::Result<T> {
     match Handle::try_current() {
         Ok(runtime) => {
             runtime.spawn_blocking(work).await.map_err(|error| ParquetError::External(Box::new(error)))
@@ -193,7 +195,7 @@ impl AsyncFileReader for SegmentReader {
         &'a mut self,
         _: Option<&'a ArrowReaderOptions>,
     ) -> BoxFuture<'a, parquet::errors::Result<Arc<ParquetMetaData>>> {
-        // With its page index: DataFusion would load it by itself, unchecked.
+        // The footer has its page index, so DataFusion does not load the index itself, unchecked.
         async move { self.footer().await.map(|footer| Arc::clone(&footer.metadata)) }.boxed()
     }
 }

@@ -1,4 +1,4 @@
-//! DataFusion sessions: what a query may see and use.
+//! DataFusion sessions: the tables, functions and rules that a query may use.
 
 use std::any::Any;
 use std::fmt;
@@ -54,14 +54,16 @@ use crate::fact::Kind;
 use crate::settings::{LEAST_ROWS_AT_ONCE, QuerySettings};
 use crate::snapshot::Snapshot;
 
-/// Where a plan says that segments are. Nothing else can be opened under this or any other name.
+/// The URL of the segments in a plan. A query cannot open anything else, under this or any other URL.
 const URL: &str = "ostracon://store/";
-/// The catalog, and its schemas: the facts' tables, and what the store says about itself.
+/// The name of the catalog.
 const CATALOG: &str = "ostracon";
+/// The schema of the tables and views of facts.
 const FACTS: &str = "facts";
+/// The schema of the system tables.
 const SYSTEM: &str = "store";
 
-/// What all sessions of a store share: functions, rules, and the footers of segments.
+/// The parts that all sessions of a store share: functions, rules, and the footers of segments.
 pub(crate) struct Engine {
     base: SessionState,
     runtime: Arc<RuntimeEnv>,
@@ -72,7 +74,7 @@ impl Engine {
     pub(crate) fn new(context: &Context) -> Result<Self> {
         let settings = context.settings.query.clone();
         let store = LocalFileSystem::new_with_prefix(&context.root)
-            .map_err(|error| Error::with_source(ErrorKind::Io, "cannot read the store's folder", error))?;
+            .map_err(|error| Error::with_source(ErrorKind::Io, "failed to read the store's folder", error))?;
         let runtime = RuntimeEnvBuilder::new()
             .with_object_store_registry(Arc::new(OnlyThisStore(Arc::new(store))))
             .build_arc()
@@ -92,7 +94,7 @@ impl Engine {
         Ok(Self { base: state, runtime, settings })
     }
 
-    /// A session over one snapshot.
+    /// Makes a session over one snapshot.
     pub(super) fn session(
         &self,
         context: &Arc<Context>,
@@ -100,14 +102,14 @@ impl Engine {
         options: &QueryOptions,
     ) -> Result<SessionContext> {
         let memory = FairSpillPool::new(self.settings.memory_bytes);
-        let most_told = NonZeroUsize::MIN.saturating_add(2);
+        let most_consumers = NonZeroUsize::MIN.saturating_add(2);
         let spill = DiskManagerBuilder::default()
             .with_mode(DiskManagerMode::OsTmpDirectory)
             .with_max_temp_directory_size(self.settings.spill_bytes)
             .build()
             .map_err(query_error)?;
         let runtime = RuntimeEnv {
-            memory_pool: Arc::new(TrackConsumersPool::new(memory, most_told)),
+            memory_pool: Arc::new(TrackConsumersPool::new(memory, most_consumers)),
             disk_manager: Arc::new(spill),
             ..(*self.runtime).clone()
         };
@@ -145,8 +147,8 @@ impl Engine {
     }
 }
 
-/// How many rows a query handles at once: fewer where facts are large, since operators count rows
-/// and not bytes.
+/// Returns the number of rows in a batch. It is smaller for large facts, because operators count rows and not
+/// bytes.
 fn batch_rows(snapshot: &Snapshot) -> usize {
     const ROWS: u64 = 8192;
     const BYTES: u64 = 16 << 20;
@@ -161,7 +163,7 @@ impl fmt::Debug for Engine {
     }
 }
 
-/// The tables and views of a session, as people name them.
+/// Returns the names of the tables and views of a session, as users write them.
 pub(super) fn table_names(context: &SessionContext) -> Vec<String> {
     let Some(catalog) = context.catalog(CATALOG) else { return Vec::new() };
     let named = |schema| catalog.schema(schema).map(|schema| schema.table_names()).unwrap_or_default();
@@ -169,28 +171,37 @@ pub(super) fn table_names(context: &SessionContext) -> Vec<String> {
     named(FACTS).into_iter().chain(system).collect()
 }
 
-/// What is set for all SQL.
+/// Returns the names of all functions of a session.
+pub(super) fn function_names(context: &SessionContext) -> Vec<String> {
+    let state = context.state();
+    let scalar = state.scalar_functions().keys();
+    scalar.chain(state.aggregate_functions().keys()).chain(state.window_functions().keys()).cloned().collect()
+}
+
+/// Returns the configuration for all SQL.
 pub(super) fn config() -> SessionConfig {
     let mut config = SessionConfig::new()
         .with_default_catalog_and_schema(CATALOG, FACTS)
         .with_create_default_catalog_and_schema(false)
         .with_information_schema(true);
     let options = config.options_mut();
-    // The dialect in which `payload->>'x' LIKE …` means what people mean.
+    // In this dialect `payload->>'x' LIKE …` has the usual precedence.
     options.sql_parser.dialect = datafusion::common::config::Dialect::PostgreSQL;
-    // Instants are counted in UTC, also those of now() and of `::timestamptz`.
+    // Instants are in UTC, also the results of now() and of `::timestamptz`.
     options.execution.time_zone = Some("UTC".to_owned());
-    // Gives wrong rows with `->>` (datafusion #25414).
+    // This optimization gives wrong rows with `->>` (datafusion #25414).
     options.optimizer.enable_leaf_expression_pushdown = false;
-    // Gives wrong extremes where several are asked for at once (datafusion #24816, #25147).
+    // This optimization gives wrong results for several `min` and `max` in one query (datafusion #24816,
+    // #25147).
     options.optimizer.enable_aggregate_dynamic_filter_pushdown = false;
-    // Whether a column may be NULL is judged otherwise by its plans of two kinds: `x IS NOT TRUE` in a GROUP BY.
+    // For `x IS NOT TRUE` in a GROUP BY, the logical and the physical plan disagree about NULL, and the check
+    // fails.
     options.execution.skip_physical_aggregate_schema_check = true;
     options.execution.parquet.bloom_filter_on_read = true;
     config
 }
 
-/// Our functions, and what operators on JSON mean.
+/// Registers Ostracon's functions and the operators on JSON.
 pub(super) fn register_functions(state: &mut SessionState) -> DfResult<()> {
     state.register_udf(Arc::new(functions::error_group_function()))?;
     state.register_udf(answer_names::named_cast_function())?;
@@ -200,7 +211,7 @@ pub(super) fn register_functions(state: &mut SessionState) -> DfResult<()> {
     bound_functions(state)
 }
 
-/// DataFusion's rules, and ours before the one that they guard.
+/// Returns DataFusion's logical rules and ours. Each of our rules runs before the rule that it guards.
 fn logical_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     let mut rules = Optimizer::new().rules;
     let at = rules.iter().position(|rule| rule.name() == "simplify_expressions").unwrap_or_default();
@@ -215,7 +226,7 @@ fn logical_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     rules
 }
 
-/// DataFusion's rules, and ours behind those that they go on from.
+/// Returns DataFusion's physical rules and ours. Each of our rules runs after the rule that it depends on.
 fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let right = |rule: Arc<dyn PhysicalOptimizerRule + Send + Sync>| match rule.name() {
         known_aggregates::REPLACES => Arc::new(KnownAggregates) as _,
@@ -223,18 +234,18 @@ fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
         _ => rule,
     };
     let mut rules: Vec<_> = PhysicalOptimizer::default().rules.into_iter().map(right).collect();
-    let behind = rules.iter().position(|rule| rule.name() == "join_selection").map_or(0, |at| at + 1);
-    rules.insert(behind, Arc::new(HideJoinConstants));
-    rules.insert(behind, Arc::new(HideWindowOrders));
+    let after = rules.iter().position(|rule| rule.name() == "join_selection").map_or(0, |at| at + 1);
+    rules.insert(after, Arc::new(HideJoinConstants));
+    rules.insert(after, Arc::new(HideWindowOrders));
     let before = rules.iter().position(|rule| rule.name() == "SanityCheckPlan").unwrap_or(rules.len());
     rules.insert(before, Arc::new(EnsureSorted));
-    let behind = rules.iter().position(|rule| rule.name() == "PushdownSort").map_or(rules.len(), |at| at + 1);
-    rules.insert(behind, Arc::new(NewestFirst));
+    let after = rules.iter().position(|rule| rule.name() == "PushdownSort").map_or(rules.len(), |at| at + 1);
+    rules.insert(after, Arc::new(NewestFirst));
     rules.push(Arc::new(DynamicFilters));
     rules
 }
 
-/// A registry that knows one store and takes no other.
+/// A registry that contains one store, and accepts no other.
 #[derive(Debug)]
 struct OnlyThisStore(Arc<LocalFileSystem>);
 
@@ -247,7 +258,7 @@ impl ObjectStoreRegistry for OnlyThisStore {
         if url.as_str() == URL {
             return Ok(Arc::clone(&self.0) as Arc<dyn ObjectStore>);
         }
-        exec_err!("a query reads nothing but the store, and {url} is outside")
+        exec_err!("failed to open {url}: a query can only read the store")
     }
 }
 
@@ -363,7 +374,7 @@ impl SchemaProvider for System {
     }
 }
 
-/// Whether a table is one of facts, and of which kind.
+/// Returns the kind of a table of facts; `None` for other tables.
 pub(super) fn kind_of(table: &Arc<dyn TableProvider>) -> Option<Kind> {
     let table: &dyn Any = table.as_ref();
     table.downcast_ref::<FactTable>().map(FactTable::kind)

@@ -1,9 +1,10 @@
-//! What plan nodes with one input have in common.
+//! The common methods of plan nodes with one input.
 //!
-//! Such a node has the field `input`, and the function `with_input`, which makes the same node over another input.
+//! Such a node has the field `input`, and the function `with_input`, which makes a copy of the node over
+//! another input.
 
-/// The methods of a node that has one input and no expressions, and that keeps the order of rows, or says itself
-/// whether it does.
+/// The methods of a node that has one input and no expressions. The node keeps the order of rows, unless the
+/// macro is called with `in any order`.
 macro_rules! single_input {
     () => {
         fn maintains_input_order(&self) -> Vec<bool> {
@@ -38,7 +39,7 @@ macro_rules! single_input {
     };
 }
 
-/// The methods of a node that has exactly the rows of its input.
+/// The methods of a node that returns exactly the rows of its input.
 macro_rules! same_rows {
     () => {
         fn child_stats_requests(
@@ -67,7 +68,7 @@ macro_rules! same_rows {
     };
 }
 
-/// The methods of a node below which filters from above give the same rows.
+/// The methods of a node that filters from above may pass, because the result is the same.
 macro_rules! passes_filters {
     () => {
         fn gather_filters_for_pushdown(

@@ -1,4 +1,4 @@
-//! Bounds for sizes in a query's text. A failed allocation of such a size would abort the process.
+//! Limits the sizes that a query's text can request, because a failed allocation would abort the process.
 
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
@@ -10,7 +10,7 @@ use datafusion::logical_expr::{Cast, Expr, LogicalPlan, TryCast};
 const MOST_FIXED: i32 = 1 << 16;
 /// The largest number of centroids of an approximate percentile.
 const MOST_CENTROIDS: u64 = 100_000;
-/// The largest product of a constant's size in bytes and the number of rows it is repeated for.
+/// The largest product of a constant's size in bytes and the number of rows for which it is repeated.
 const MOST_BYTES: usize = 256 << 20;
 /// Smaller constants are not checked.
 const SMALL_BYTES: usize = 64 << 10;
@@ -29,7 +29,7 @@ pub(super) fn check_types(plan: &LogicalPlan) -> Result<()> {
         };
         match named.as_ref().and_then(fixed) {
             Some(size) if size > MOST_FIXED => {
-                plan_err!("an array of {size} values in each row is more than the {MOST_FIXED} that are made")
+                plan_err!("a type of {size} values in each row is too large, and the limit is {MOST_FIXED}")
             }
             _ => Ok(()),
         }
@@ -46,7 +46,7 @@ pub(super) fn check_constants(plan: &LogicalPlan) -> Result<()> {
         };
         match args.iter().filter_map(Expr::as_literal).filter_map(number).max() {
             Some(most) if name.starts_with("approx_percentile") && most > MOST_CENTROIDS => {
-                plan_err!("{name}() keeps {MOST_CENTROIDS} means at most, and not {most}")
+                plan_err!("{name}() with {most} centroids is too large, and the limit is {MOST_CENTROIDS}")
             }
             _ => Ok(()),
         }
@@ -58,7 +58,7 @@ pub(super) fn check_constants(plan: &LogicalPlan) -> Result<()> {
             let bytes = expr.as_literal().map_or(0, ScalarValue::size);
             if bytes > SMALL_BYTES && bytes.saturating_mul(rows) > MOST_BYTES {
                 return Err(DataFusionError::ResourcesExhausted(format!(
-                    "a constant of {bytes} bytes would be made for each row"
+                    "a constant of {bytes} bytes would be copied for each row, and is too large"
                 )));
             }
         }
@@ -79,7 +79,7 @@ fn each_expression(plan: &LogicalPlan, check: &mut dyn FnMut(&Expr) -> Result<()
     Ok(())
 }
 
-/// The largest fixed length in a type.
+/// Returns the largest fixed length in a type.
 fn fixed(of: &DataType) -> Option<i32> {
     match of {
         DataType::FixedSizeList(field, size) => fixed(field.data_type()).max(Some(*size)),

@@ -1,8 +1,10 @@
-//! Spellings of PostgreSQL that DataFusion 55.2 refuses or misreads, although it answers another spelling of the same.
+//! Replaces PostgreSQL syntax that DataFusion 55.2 refuses or misreads by equivalent syntax that it answers.
 
 mod interval_texts;
 
-use datafusion::sql::sqlparser::ast::{DataType, Expr, LimitClause, Query, UnaryOperator, Value};
+use datafusion::sql::sqlparser::ast::{
+    BinaryOperator, CastKind, DataType, ExactNumberInfo, Expr, LimitClause, Query, UnaryOperator, Value,
+};
 
 /// Turns `FETCH FIRST n ROWS ONLY` into `LIMIT n`.
 pub(super) fn replace_fetch(query: &mut Query) {
@@ -15,9 +17,72 @@ pub(super) fn replace_fetch(query: &mut Query) {
                 Some(LimitClause::LimitOffset { limit: Some(quantity), offset: None, limit_by: Vec::new() });
         }
         Some(LimitClause::LimitOffset { limit: limit @ None, .. }) => *limit = Some(quantity),
-        // Two limits: refused.
+        // A query with two limits stays as it is, and is refused.
         Some(_) => query.fetch = Some(fetch),
     }
+}
+
+/// Turns a comparison of rows, `(a, b) = (c, d)`, into comparisons of their values, as in PostgreSQL. DataFusion would
+/// compare structs, for which NULL equals NULL.
+pub(super) fn replace_row_comparison(expr: &mut Expr) {
+    if let Some(compared) = row_comparison(expr) {
+        *expr = compared;
+    }
+}
+
+fn row_comparison(expr: &Expr) -> Option<Expr> {
+    let Expr::BinaryOp { left, op, right } = expr else { return None };
+    let (Expr::Tuple(left), Expr::Tuple(right)) = (left.as_ref(), right.as_ref()) else { return None };
+    if left.len() != right.len() {
+        return None;
+    }
+    let pairs: Vec<(&Expr, &Expr)> = left.iter().zip(right).collect();
+    let compare = |(left, right): (&Expr, &Expr), op: BinaryOperator| binary(left.clone(), op, right.clone());
+    let each = |joined: BinaryOperator| {
+        let parts = pairs.iter().map(|pair| compare(*pair, op.clone()));
+        parts.reduce(|all, part| binary(all, joined.clone(), part))
+    };
+    let strict = match op {
+        BinaryOperator::Eq => return each(BinaryOperator::And),
+        BinaryOperator::NotEq => return each(BinaryOperator::Or),
+        BinaryOperator::Lt | BinaryOperator::LtEq => BinaryOperator::Lt,
+        BinaryOperator::Gt | BinaryOperator::GtEq => BinaryOperator::Gt,
+        _ => return None,
+    };
+    // The first values that differ decide.
+    let mut pairs = pairs.into_iter().rev();
+    let last = compare(pairs.next()?, op.clone());
+    Some(pairs.fold(last, |after, pair| {
+        let equal = binary(compare(pair, BinaryOperator::Eq), BinaryOperator::And, after);
+        binary(compare(pair, strict.clone()), BinaryOperator::Or, equal)
+    }))
+}
+
+fn binary(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
+    let operation = Expr::BinaryOp { left: Box::new(left), op, right: Box::new(right) };
+    Expr::Nested(Box::new(operation))
+}
+
+/// Digits of the largest decimal.
+const MOST_DIGITS: usize = 76;
+
+/// Turns an integer that does not fit 64 bits into a decimal. DataFusion would read it as a floating-point number,
+/// which equals other integers, too.
+pub(super) fn replace_large_integer(expr: &mut Expr) {
+    let Expr::Value(constant) = expr else { return };
+    let Value::Number(number, _) = &constant.value else { return };
+    let digits = number.trim_start_matches('0');
+    let is_large = digits.bytes().all(|byte| byte.is_ascii_digit()) && digits.parse::<u64>().is_err();
+    if digits.is_empty() || !is_large || digits.len() > MOST_DIGITS {
+        return;
+    }
+    *expr = Expr::Cast {
+        kind: CastKind::Cast,
+        expr: Box::new(Expr::value(Value::SingleQuotedString(digits.to_owned()))),
+        data_type: DataType::Decimal(ExactNumberInfo::PrecisionAndScale(digits.len() as u64, 0)),
+        array: false,
+        format: None,
+    };
 }
 
 /// Turns `LIKE '10!%' ESCAPE '!'` into `LIKE '10\%'`, if the pattern is a constant.
@@ -39,7 +104,8 @@ pub(super) fn replace_escape(expr: &mut Expr) {
     }
 }
 
-/// The pattern with backslashes instead of another escape character, or of none; `None` if it ends with it.
+/// Replaces the escape character of a pattern, or no escape character, by backslashes. `None` if the pattern
+/// ends with the escape character.
 fn escaped_by_backslash(pattern: &str, escape: Option<char>) -> Option<String> {
     let mut replaced = String::with_capacity(pattern.len());
     let mut characters = pattern.chars();
@@ -56,8 +122,9 @@ fn escaped_by_backslash(pattern: &str, escape: Option<char>) -> Option<String> {
     Some(replaced)
 }
 
-/// Writes the text of a constant interval in words that DataFusion reads. Writes `- INTERVAL '1 day 2 hours'` and
-/// `INTERVAL - '1 day 2 hours'` as `-(INTERVAL '1 day 2 hours')`, because DataFusion applies the sign only to the days.
+/// Rewrites the text of a constant interval in words that DataFusion can parse. Also rewrites
+/// `- INTERVAL '1 day 2 hours'` and `INTERVAL - '1 day 2 hours'` as `-(INTERVAL '1 day 2 hours')`, because
+/// DataFusion applies the sign only to the days.
 pub(super) fn replace_interval(expr: &mut Expr) {
     let text = match expr {
         Expr::UnaryOp { op: UnaryOperator::Minus, expr } if matches!(**expr, Expr::Interval(_)) => {

@@ -1,9 +1,10 @@
-//! A query that is to end, ends: while it works, wherever it is.
+//! Stops a query while it computes.
 //!
-//! A task is stopped where it waits. A join whose condition nothing fulfils looks at all pairs of rows
-//! without waiting once, and a dropped stream, a timeout or Ctrl-C would wait for it, for hours. So the plan
-//! itself looks whether it is still wanted: [`StopExec`] at every batch that an operator gives, and
-//! [`StopExpr`] at every batch of pairs for which the condition of a join is computed.
+//! A task can be cancelled only where it waits. A join whose condition is never true compares all pairs of
+//! rows without waiting. After a dropped stream, a timeout or Ctrl-C, the caller would have to wait for it,
+//! perhaps for hours. So the plan itself checks whether the caller still waits: [`StopExec`] checks it for
+//! every batch that an operator returns, and [`StopExpr`] for every batch of pairs in a join with a
+//! condition.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -46,7 +47,7 @@ use super::union::FactsUnionExec;
 use super::workers::{Part, Work, workers};
 use crate::error::{Error, ErrorKind};
 
-/// Whether one plan is still to be computed.
+/// Holds whether one plan has to stop.
 #[derive(Debug)]
 pub(super) struct Stop {
     work: Arc<Work>,
@@ -67,32 +68,35 @@ impl Stop {
         }
     }
 
-    /// Where to compute it.
+    /// Returns the runtime that computes the plan.
     pub(super) fn workers(&self) -> Result<Handle> {
         workers(&self.work)
     }
 
-    /// Begins a part of what is computed; see [`Work::part`].
+    /// Begins a part of the computation; see [`Work::part`].
     pub(super) fn part(&self) -> Part {
         self.work.part()
     }
 
-    /// A caller waits for rows until this is dropped.
+    /// Returns a guard. A caller waits for rows until the guard is dropped.
     pub(super) fn begin(self: &Arc<Self>, timeout: Option<Duration>) -> Wanted {
         if self.wanted.fetch_add(1, Ordering::Relaxed) == 0 {
             self.stopped.store(false, Ordering::Relaxed);
             self.work.set_wanted(true);
-            // One beyond all time is none.
+            // A deadline that does not fit the clock counts as none.
             let deadline = timeout.and_then(|timeout| Some((Instant::now().checked_add(timeout)?, timeout)));
             *self.deadline.lock().unwrap_or_else(PoisonError::into_inner) = deadline;
         }
         Wanted(Arc::clone(self))
     }
 
-    /// Fails if no caller waits for the answer, or the time is over.
+    /// Fails if no caller waits for the answer, or if the deadline has passed.
     fn check(&self) -> Result<()> {
         if self.stopped.load(Ordering::Relaxed) {
-            let error = Error::new(ErrorKind::Query, "the query was stopped: nobody waits for its answer");
+            let error = Error::new(
+                ErrorKind::Query,
+                "the query was stopped, because its caller no longer waits for it",
+            );
             return Err(DataFusionError::External(Box::new(error)));
         }
         match *self.deadline.lock().unwrap_or_else(PoisonError::into_inner) {
@@ -102,7 +106,7 @@ impl Stop {
     }
 }
 
-/// See [`Stop::begin`].
+/// The guard of [`Stop::begin`].
 #[derive(Debug)]
 pub(super) struct Wanted(Arc<Stop>);
 
@@ -115,7 +119,7 @@ impl Drop for Wanted {
     }
 }
 
-/// The same plan, looking now and then whether it is to stop.
+/// Adds checks to a plan, so that it stops when it has to.
 pub(super) fn stoppable(plan: Arc<dyn ExecutionPlan>, stop: &Arc<Stop>) -> Result<Arc<dyn ExecutionPlan>> {
     let plan = plan.transform_up(|node| {
         let node = with_condition(node, stop)?;
@@ -128,7 +132,7 @@ pub(super) fn stoppable(plan: Arc<dyn ExecutionPlan>, stop: &Arc<Stop>) -> Resul
     Ok(plan.data)
 }
 
-/// Whether a node gives a batch for one that it gets, or has next to nothing to give.
+/// Whether a node returns a batch for each batch of its input, or returns only a few rows. It needs no check.
 fn passes_on(node: &Arc<dyn ExecutionPlan>) -> bool {
     node.is::<ProjectionExec>()
         || node.is::<FilterExec>()
@@ -143,7 +147,7 @@ fn passes_on(node: &Arc<dyn ExecutionPlan>) -> bool {
         || node.is::<PlaceholderRowExec>()
 }
 
-/// A join with a condition, looking while it computes that.
+/// Adds a check to the condition of a join. Other nodes stay as they are.
 fn with_condition(node: Arc<dyn ExecutionPlan>, stop: &Arc<Stop>) -> Result<Arc<dyn ExecutionPlan>> {
     let looking = |filter: &JoinFilter| {
         let condition = Arc::new(StopExpr { inner: Arc::clone(filter.expression()), stop: Arc::clone(stop) });
@@ -168,7 +172,7 @@ fn with_condition(node: Arc<dyn ExecutionPlan>, stop: &Arc<Stop>) -> Result<Arc<
     Ok(node)
 }
 
-/// Passes its input on for as long as that is wanted.
+/// A node that returns the rows of its input until the query has to stop.
 #[derive(Debug)]
 struct StopExec {
     input: Arc<dyn ExecutionPlan>,
@@ -226,7 +230,7 @@ impl ExecutionPlan for StopExec {
             stop.check()?;
             batch
         });
-        // What never has to be waited for makes way for others now and then.
+        // A stream that is always ready yields to other tasks from time to time.
         Ok(Box::pin(cooperative(RecordBatchStreamAdapter::new(schema, batches))))
     }
 
@@ -237,7 +241,7 @@ impl ExecutionPlan for StopExec {
     same_rows!();
 }
 
-/// A condition that is computed for as long as that is wanted.
+/// A condition that is computed until the query has to stop.
 #[derive(Debug)]
 struct StopExpr {
     inner: Arc<dyn PhysicalExpr>,

@@ -1,8 +1,8 @@
-//! Queries within expressions, as SQL means them where something is NULL.
+//! Rewrites subqueries within expressions, so that they give the right results for NULL.
 //!
-//! DataFusion 55.2 takes `x IN (SELECT y …)` for true or false. That is right where nothing but *true*
-//! counts; below NOT, beside OR, or in a CASE it makes *false* of what is unknown (its issues 8241 and
-//! 25340). So here it is put in terms of EXISTS, which is never unknown:
+//! DataFusion 55.2 treats `x IN (SELECT y …)` as true or false, and never as NULL. That is right where only
+//! *true* has an effect. Below NOT, next to OR, or in a CASE it gives *false* instead of NULL (DataFusion
+//! issues 8241 and 25340). So this module rewrites it with EXISTS, which is never NULL:
 //!
 //! ```text
 //! x IN (SELECT y …)      CASE WHEN EXISTS (… y = x) THEN true
@@ -12,21 +12,22 @@
 //!                             AND (x IS NOT NULL OR NOT EXISTS (…))
 //! ```
 //!
-//! ANY and ALL are rewritten in the same way, because DataFusion mistakes the subquery's column for the operand if both
-//! have the same name.
+//! ANY and ALL are rewritten in the same way, because DataFusion confuses the subquery's column with the
+//! operand if both have the same name, as in `seq < ANY (SELECT seq FROM audits)`.
 //!
-//! DataFusion answers EXISTS in a WHERE, and there only if what the query names of outside stands in a condition
-//! of it. Elsewhere, and otherwise, it is put in terms of a count, for which there is a value anywhere
-//! ([`lateral`](super::lateral) helps):
+//! DataFusion answers EXISTS only in a WHERE, and only if the subquery uses outer columns in its conditions
+//! and nowhere else. In other cases this module rewrites EXISTS as a count, which has a value everywhere
+//! ([`lateral`](super::lateral) answers the correlated ones):
 //!
 //! ```text
 //! EXISTS (SELECT …)      (SELECT count(*) FROM (SELECT …)) > 0
 //! ```
 //!
-//! And it thinks that `(SELECT seq FROM events WHERE …)` is never NULL, since no `seq` is (24513); but a
-//! query without rows gives NULL. So such a query stands within a function that does not say so.
+//! DataFusion also assumes that `(SELECT seq FROM events WHERE …)` is never NULL, because `seq` is never NULL
+//! (issue 24513). But a subquery without rows gives NULL. So this module wraps such a subquery in a function
+//! whose result may be NULL.
 //!
-//! All of this is needless with a DataFusion that has mended these issues.
+//! Delete this module when DataFusion has fixed these issues.
 
 use std::sync::Arc;
 
@@ -48,26 +49,27 @@ use datafusion::optimizer::decorrelate::PullUpCorrelatedExpr;
 
 use super::below::{Below, put_below};
 use super::lateral::{compares_with_outside, keeps_conditions_below, outside_of};
+use super::one_row;
 
-/// The plan with its subqueries as they are meant. Done before anybody looks at the names and types of
-/// the answer.
+/// Rewrites the subqueries of a plan. This must happen before the names and types of the answer are used.
 pub(super) fn rewrite(plan: LogicalPlan, in_where: Where) -> Result<LogicalPlan> {
     let mut queries = 0;
+    let plan = one_row::rewrite(plan)?;
     let plan = plan.transform_up_with_subqueries(|node| operands_below(node, &mut queries))?;
     let plan = plan.data.transform_up_with_subqueries(|node| rewrite_node(node, &mut queries, in_where))?;
     Ok(plan.data)
 }
 
-/// What becomes of EXISTS in a WHERE.
+/// The way in which EXISTS in a WHERE is rewritten.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Where {
-    /// It stays where DataFusion makes a join of it.
+    /// EXISTS stays if DataFusion can turn it into a join.
     Joins,
-    /// It becomes a count, as everywhere else.
+    /// EXISTS becomes a count, as outside of a WHERE.
     Counts,
 }
 
-/// A node of a plan that [`rewrite`] has seen, with counts for all that has stayed.
+/// Rewrites a node after [`rewrite`]: every EXISTS that has stayed becomes a count.
 pub(super) fn counted(node: LogicalPlan, queries: &mut usize) -> Result<LogicalPlan> {
     Ok(rewrite_node(node, queries, Where::Counts)?.data)
 }
@@ -97,8 +99,8 @@ fn rewrite_node(node: LogicalPlan, queries: &mut usize, in_where: Where) -> Resu
     if rewritten.transformed { rewritten.map_data(LogicalPlan::recompute_schema) } else { Ok(rewritten) }
 }
 
-/// The operand of an IN becomes a column below if it is a query itself, or farther outside: the query that it
-/// is looked for in could not name it.
+/// Turns the operand of an IN into a column of the node's input, if the operand contains a subquery or an
+/// outer column of a query farther outside. Otherwise the subquery of the IN could not refer to it.
 fn operands_below(node: LogicalPlan, queries: &mut usize) -> Result<Transformed<LogicalPlan>> {
     let replace = |expr: Expr, below: &mut Below<'_>| {
         expr.transform_down(|part| {
@@ -117,8 +119,8 @@ fn operands_below(node: LogicalPlan, queries: &mut usize) -> Result<Transformed<
     put_below(node, "__operand_", queries, replace, |rows, queries| Ok(operands_below(rows, queries)?.data))
 }
 
-/// Makes the columns of a node nullable where the columns below it have become nullable. A union keeps its types: its
-/// inputs may have other types until the planner has cast them.
+/// Makes the columns of a node nullable where the columns below it have become nullable. A union keeps its
+/// types: its inputs may have other types until the planner has cast them.
 fn as_nullable_as_below(node: LogicalPlan) -> Result<LogicalPlan> {
     let LogicalPlan::Union(Union { inputs, schema }) = node else { return node.recompute_schema() };
     let is_nullable = |at: usize| {
@@ -136,18 +138,18 @@ fn has_subquery(expr: &Expr) -> bool {
     expr.exists(|part| Ok(super::guard::subquery_of(part).is_some())).unwrap_or(true)
 }
 
-/// What subqueries mean in the expressions of one node of a plan.
+/// Rewrites subqueries in the expressions of one node of a plan.
 struct Meaning<'a> {
-    /// What the expressions are over.
+    /// The schema of the node's input.
     schema: &'a DFSchema,
-    /// Queries that have been given names.
+    /// The number of subqueries that have got names so far.
     queries: &'a mut usize,
-    /// The expressions are the conditions of a WHERE.
+    /// Whether the expressions are the conditions of a WHERE.
     is_where: bool,
 }
 
 impl Meaning<'_> {
-    /// A part of a WHERE, where what is unknown counts as false.
+    /// Rewrites a part of a WHERE, where NULL has the same effect as false.
     fn in_where(&mut self, part: Expr) -> Result<Expr> {
         match in_subquery(part) {
             Ok(found) if found.negated => {
@@ -163,7 +165,7 @@ impl Meaning<'_> {
             },
             Err(part @ Expr::Exists(_)) => Ok(self.of(part)?.data),
             Err(Expr::Not(part)) if matches!(*part, Expr::Exists(_)) => Ok(self.of(not(*part))?.data),
-            // Beside OR, or in a function, DataFusion's joins go wrong (its rule `optimize_projections` fails).
+            // In an OR or a function, DataFusion's joins fail (in the rule `optimize_projections`).
             Err(part) => {
                 let is_where = std::mem::take(&mut self.is_where);
                 let part = self.of(part)?.data;
@@ -173,7 +175,7 @@ impl Meaning<'_> {
         }
     }
 
-    /// An expression whose value counts, all three of them.
+    /// Rewrites an expression in which true, false and NULL have different effects.
     fn of(&mut self, expr: Expr) -> Result<Transformed<Expr>> {
         expr.transform_down(|part| {
             let found = match in_subquery(part) {
@@ -183,7 +185,7 @@ impl Meaning<'_> {
                 }
                 Err(Expr::SetComparison(found)) => {
                     return Ok(match self.compared(&found)? {
-                        Some(meant) => Transformed::new(meant, true, TreeNodeRecursion::Jump),
+                        Some(rewritten) => Transformed::new(rewritten, true, TreeNodeRecursion::Jump),
                         None => Transformed::no(Expr::SetComparison(found)),
                     });
                 }
@@ -195,15 +197,15 @@ impl Meaning<'_> {
             };
             match self.split(&found)? {
                 Some(known) => {
-                    let meant = known.three_valued(found.negated);
-                    Ok(Transformed::new(meant, true, TreeNodeRecursion::Jump))
+                    let rewritten = known.three_valued(found.negated);
+                    Ok(Transformed::new(rewritten, true, TreeNodeRecursion::Jump))
                 }
                 None => Ok(Transformed::no(Expr::InSubquery(found))),
             }
         })
     }
 
-    /// The queries that `x IN (SELECT …)` comes to. `None` if `x` holds a query itself.
+    /// Makes the EXISTS queries for `x IN (SELECT …)`. Returns `None` if `x` contains a subquery.
     fn split(&mut self, found: &InSubquery) -> Result<Option<Membership>> {
         let operand = &*found.expr;
         if operand.exists(|part| Ok(super::guard::subquery_of(part).is_some()))? {
@@ -212,7 +214,8 @@ impl Meaning<'_> {
         let outer = self.named_within(operand)?;
         let query = &found.subquery;
         let equal = self.exists_where(query, |value| value.eq(outer.clone()))?;
-        // A text that is compared with a number may be none: only the comparison itself knows.
+        // A text that is compared with a number may not be a number. Only the comparison shows whether it is
+        // NULL.
         if is_text(&operand.get_type(self.schema)?) != is_text(query.subquery.schema().field(0).data_type()) {
             let unknown = self.exists_where(query, |value| value.eq(outer).is_null())?;
             return Ok(Some(Membership { operand: operand.clone(), equal, null: Some(unknown), any: None }));
@@ -227,8 +230,9 @@ impl Meaning<'_> {
         Ok(Some(Membership { operand: operand.clone(), equal, null, any }))
     }
 
-    /// Rewrites `x < ANY (SELECT …)` or `x >= ALL (SELECT …)`. ANY is true, and ALL false, as soon as one row decides
-    /// it; otherwise the result is NULL if one comparison is NULL. Returns `None` if `x` contains a subquery.
+    /// Rewrites `x < ANY (SELECT …)` or `x >= ALL (SELECT …)`. ANY is true, and ALL false, as soon as one row
+    /// decides it; otherwise the result is NULL if one comparison is NULL. Returns `None` if `x` contains a
+    /// subquery.
     fn compared(&mut self, found: &SetComparison) -> Result<Option<Expr>> {
         if has_subquery(&found.expr) {
             return Ok(None);
@@ -245,7 +249,7 @@ impl Meaning<'_> {
         Ok(Some(Expr::Case(Case::new(None, whens.to_vec(), Some(Box::new(lit(of_all)))))))
     }
 
-    /// Turns an expression over the outer rows into one that a subquery can use.
+    /// Converts an expression over the outer rows into an expression that a subquery can use.
     fn named_within(&self, expr: &Expr) -> Result<Expr> {
         let outer = expr.clone().transform_up(|part| {
             Ok(match part {
@@ -259,23 +263,23 @@ impl Meaning<'_> {
         Ok(outer.data)
     }
 
-    /// Whether a query has a row whose only column meets a condition.
+    /// Makes a condition that is true if a query has a row whose only column meets `condition`.
     fn exists_where(&mut self, query: &Subquery, condition: impl FnOnce(Expr) -> Expr) -> Result<Expr> {
         let (rows, value) = self.values(query)?;
         let rows = LogicalPlanBuilder::from(rows).filter(condition(value))?.build()?;
         self.exists(&rows, false, query)
     }
 
-    /// The rows of a query of one column, and that column.
+    /// Returns the rows of a query with one column, and that column.
     fn values(&mut self, query: &Subquery) -> Result<(LogicalPlan, Expr)> {
-        // What is outside may stand in a condition, but in no column.
+        // An outer column may be used in a condition, but not in a column.
         if let LogicalPlan::Projection(projection) = without_duplicates(&query.subquery)
             && let [value] = projection.expr.as_slice()
             && value.contains_outer()
         {
             return Ok((projection.input.as_ref().clone(), value.clone().unalias()));
         }
-        // A name of its own: the query may be over the very table that is outside.
+        // The column gets a new name, because the subquery may use the table of the outer query.
         *self.queries += 1;
         let name = format!("__in_{}", self.queries);
         let value = Expr::Column(Column::from(query.subquery.schema().qualified_field(0)));
@@ -284,7 +288,7 @@ impl Meaning<'_> {
         Ok((plan, Expr::Column(Column::from_name(name))))
     }
 
-    /// Whether a query has a row, in the terms that are answered here.
+    /// Makes a condition that is true if a query has a row. The condition is an EXISTS or a count.
     fn exists(&self, rows: &LogicalPlan, negated: bool, like: &Subquery) -> Result<Expr> {
         let rows = without_columns(rows).clone();
         let subquery = |plan: LogicalPlan| {
@@ -296,7 +300,7 @@ impl Meaning<'_> {
         }
         let outside = !outside_of(&rows)?.is_empty();
         let rows = LogicalPlanBuilder::from(rows);
-        // One row tells, where it need not be one for each row outside.
+        // One row decides, if the subquery is not correlated.
         let rows = if outside { rows } else { rows.limit(0, Some(1))? };
         let counted = rows.aggregate(Vec::<Expr>::new(), vec![count(lit(1_i64))])?.build()?;
         let counted = value_or_null(subquery(counted));
@@ -304,7 +308,7 @@ impl Meaning<'_> {
     }
 }
 
-/// A query without what changes neither which values it has nor whether it has any.
+/// Removes nodes from the top of a query that change neither the set of its values nor whether it has any.
 fn without_duplicates(mut query: &LogicalPlan) -> &LogicalPlan {
     loop {
         query = match query {
@@ -315,11 +319,14 @@ fn without_duplicates(mut query: &LogicalPlan) -> &LogicalPlan {
     }
 }
 
-/// A query without what does not change whether it has rows.
+/// Removes nodes from the top of a query that do not change whether it has rows.
 fn without_columns(mut query: &LogicalPlan) -> &LogicalPlan {
     loop {
         query = match without_duplicates(query) {
-            LogicalPlan::Projection(projection) => &projection.input,
+            // A row without columns is none that DataFusion can count.
+            LogicalPlan::Projection(projection) if !projection.input.schema().fields().is_empty() => {
+                &projection.input
+            }
             LogicalPlan::SubqueryAlias(alias) => &alias.input,
             LogicalPlan::Limit(limit) if is_at_least_one(limit) => &limit.input,
             other => return other,
@@ -327,7 +334,7 @@ fn without_columns(mut query: &LogicalPlan) -> &LogicalPlan {
     }
 }
 
-/// Whether a LIMIT leaves rows wherever there are some.
+/// Whether a LIMIT returns at least one row if its input has rows.
 fn is_at_least_one(limit: &Limit) -> bool {
     matches!(
         (limit.get_skip_type(), limit.get_fetch_type()),
@@ -335,10 +342,10 @@ fn is_at_least_one(limit: &Limit) -> bool {
     )
 }
 
-/// Whether DataFusion makes a join of EXISTS, or of `operand IN`, in a WHERE.
+/// Whether DataFusion turns EXISTS, or `operand IN`, in a WHERE into a join.
 fn pulls_up(query: &LogicalPlan, operand: Option<&Expr>) -> Result<bool> {
-    // DataFusion drops a correlated LIMIT and OFFSET, moves conditions above windows, and loses conditions that use only
-    // outer columns.
+    // DataFusion drops a correlated LIMIT and OFFSET, moves conditions above windows, and loses conditions
+    // that use only outer columns.
     let is_lifted = !keeps_conditions_below(query)? && compares_with_outside(query)?;
     if !is_lifted && !outside_of(query)?.is_empty() {
         return Ok(false);
@@ -355,15 +362,15 @@ fn is_text(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
 }
 
-/// `x [NOT] IN (SELECT …)`, in any of the ways to write it.
-fn in_subquery(expr: Expr) -> std::result::Result<InSubquery, Expr> {
+/// Returns the parts of `x [NOT] IN (SELECT …)`, in any spelling. Other expressions are returned as an error.
+pub(super) fn in_subquery(expr: Expr) -> std::result::Result<InSubquery, Expr> {
     match expr {
         Expr::InSubquery(found) => Ok(found),
         Expr::Not(inner) => match in_subquery(*inner) {
             Ok(found) => Ok(InSubquery { negated: !found.negated, ..found }),
             Err(inner) => Err(not(inner)),
         },
-        // In two pairs of brackets.
+        // `IN ((SELECT …))` is parsed as a list.
         Expr::InList(InList { expr, mut list, negated })
             if matches!(list.as_slice(), [Expr::ScalarSubquery(_)]) =>
         {
@@ -376,14 +383,14 @@ fn in_subquery(expr: Expr) -> std::result::Result<InSubquery, Expr> {
     }
 }
 
-/// Whether `x` is in a query's answer, by what exists.
+/// The EXISTS conditions that determine whether `x` is in the result of a query.
 struct Membership {
     operand: Expr,
-    /// A value that `x` equals.
+    /// Whether a value equal to `x` exists.
     equal: Expr,
-    /// A NULL; `None` if there can be none.
+    /// Whether a NULL exists; `None` if the query never returns NULL.
     null: Option<Expr>,
-    /// Any row; `None` if `x` is never NULL.
+    /// Whether a row exists; `None` if `x` is never NULL.
     any: Option<Expr>,
 }
 
@@ -403,7 +410,7 @@ impl Membership {
         ))
     }
 
-    /// The conditions under which `x NOT IN (…)` is true.
+    /// Returns the conditions under which `x NOT IN (…)` is true.
     fn into_outside(self) -> Vec<Expr> {
         let known_operand = self.any.map(|any| self.operand.is_not_null().or(not(any)));
         let no_null = self.null.map(not);
@@ -421,7 +428,8 @@ pub(super) fn of_unknown_origin(value: Expr) -> Expr {
     Expr::ScalarFunction(ScalarFunction { func, args: vec![value] })
 }
 
-/// A value that may be NULL, whatever is known of where it comes from.
+/// A function that returns its argument. Its result may be NULL for the planner, even if its argument may
+/// not.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct ValueOrNull {
     signature: Signature,

@@ -1,11 +1,11 @@
-//! What somebody most likely meant who asked for a name that is not there.
+//! Suggests a known name for an unknown one.
 
 use datafusion::prelude::SessionContext;
 
-use super::session;
+use super::{function_names, session};
 use crate::error::Error;
 
-/// The name that was most likely meant by a word that is none of them.
+/// Returns the name that is most similar to an unknown word; `None` if no name is similar enough.
 ///
 /// ```
 /// let tables = ["events", "audits", "crashes"];
@@ -18,17 +18,36 @@ pub fn nearest<'n>(word: &str, names: impl Iterator<Item = &'n str>) -> Option<&
     rated.filter(|(rate, _)| *rate > 0.8).max_by(|one, other| one.0.total_cmp(&other.0)).map(|(_, name)| name)
 }
 
-/// The planner's error, with what is likely for an unknown table or column.
-pub(super) fn explained(error: Error, context: &SessionContext) -> Error {
+/// Adds to the planner's error what the user may have meant: a table, a column or a function that is here.
+pub(super) fn explained(error: Error, sql: &str, context: &SessionContext) -> Error {
     let text = error.to_string();
-    match suggestion(&text, &session::table_names(context)) {
-        Some(meant) => Error::new(error.kind(), format!("{text}\nDid you mean {meant}?")),
-        None => error,
+    if let Some(function) = unknown_function(&text) {
+        let message = format!("there is no function {function}");
+        if let Some(instead) = function_names::instead_of(&function) {
+            return Error::new(error.kind(), message).hinting(Some(instead.to_owned()));
+        }
+        let near = session::function_names(context);
+        let near = nearest(&function, near.iter().map(String::as_str));
+        let meant = near.map(|near| format!("\nDid you mean {near}?")).unwrap_or_default();
+        return Error::new(error.kind(), message + &meant);
     }
+    if let Some(meant) = suggestion(&text, &session::table_names(context)) {
+        return Error::new(error.kind(), format!("{text}\nDid you mean {meant}?"));
+    }
+    if text.starts_with("failed to parse the SQL") || text.contains("not implemented") {
+        return error.hinting(function_names::instead_of_words(sql));
+    }
+    error
+}
+
+/// The function that the planner does not know.
+fn unknown_function(error: &str) -> Option<String> {
+    let (_, rest) = error.split_once("Invalid function '")?;
+    rest.split_once('\'').map(|(name, _)| name.to_owned())
 }
 
 fn suggestion<'t>(error: &'t str, tables: &'t [String]) -> Option<&'t str> {
-    // The planner has said so, of a column that is very near.
+    // The planner itself suggests a column if the names are very similar.
     if error.contains("Did you mean") {
         return None;
     }
@@ -44,7 +63,7 @@ fn suggestion<'t>(error: &'t str, tables: &'t [String]) -> Option<&'t str> {
     tables().find(|table| table.strip_prefix("store.") == Some(name)).or_else(|| nearest(name, tables()))
 }
 
-/// A column's own name, without its table's and without quotes.
+/// Returns the name of a column, without its table and without quotes.
 fn last_part(name: &str) -> &str {
     name.rsplit('.').next().unwrap_or(name).trim_matches('"')
 }

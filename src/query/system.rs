@@ -1,4 +1,4 @@
-//! System tables: what the store says about itself, in the schema `store`.
+//! System tables, which show the state of the store itself. They are in the schema `store`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,10 +21,10 @@ use crate::fact::{Kind, Seq, UnixNanos};
 use crate::ledger::{Action, Commit, CommitNumber, Segment, StreamRange, commit_path, read_commit};
 use crate::snapshot::Snapshot;
 
-/// Their names.
+/// The names of the system tables.
 pub(super) const NAMES: [&str; 6] = ["segments", "commits", "streams", "consumers", "unverified", "metrics"];
 
-/// One of them. Its rows are gathered when it is scanned.
+/// One system table. Its rows are computed when it is scanned.
 pub(super) struct SystemTable {
     which: Which,
     schema: SchemaRef,
@@ -148,7 +148,7 @@ fn segments(snapshot: &Snapshot) -> Vec<ArrayRef> {
     let all: Vec<_> = Kind::ALL.iter().flat_map(|kind| snapshot.state.segments(*kind)).collect();
     let each = || all.iter().copied();
     let single = |pick: fn(&StreamRange) -> u64| {
-        // Of several streams there is no one range.
+        // A segment of several streams has no single range.
         Arc::new(
             each()
                 .map(|segment| match segment.streams.as_slice() {
@@ -201,7 +201,7 @@ fn commits(context: &Context, snapshot: &Snapshot) -> crate::error::Result<Vec<A
         Arc::new(values.collect::<Int64Array>()) as ArrayRef
     };
     let added = |pick: fn(&[Segment]) -> u64| {
-        // The first commit of a store adds nothing by its nature.
+        // The first commit of a store cannot add facts.
         let values = actions().map(|action| (*action != Action::Create).then(|| pick(action.added()) as i64));
         Arc::new(values.collect::<Int64Array>()) as ArrayRef
     };
@@ -234,7 +234,7 @@ fn commits(context: &Context, snapshot: &Snapshot) -> crate::error::Result<Vec<A
     ])
 }
 
-/// Of a hold that was added or released: its name, who did that, and why.
+/// Returns the name of a hold that an action added or released, the person who did it, and the reason.
 fn held(action: &Action) -> Option<(&str, &str, &str)> {
     match action {
         Action::Hold { name, hold } => Some((name, &hold.by, &hold.reason)),
@@ -243,7 +243,7 @@ fn held(action: &Action) -> Option<(&str, &str, &str)> {
     }
 }
 
-/// How many facts a compaction has dropped, and, as JSON, how many by each rule.
+/// Returns the number of facts that a compaction has dropped, and as JSON the number for each rule.
 fn dropped(action: &Action) -> Option<(i64, String)> {
     let Action::Compact { dropped, .. } = action else { return None };
     let mut rules: BTreeMap<&str, u64> = BTreeMap::new();
@@ -284,7 +284,7 @@ fn streams(snapshot: &Snapshot) -> crate::error::Result<Vec<ArrayRef>> {
     ])
 }
 
-/// Each consumer of each group that has pending facts; a group without any is a row of its own.
+/// Returns a row for each consumer with pending facts, and a row for each group without pending facts.
 fn consumers(context: &Context) -> crate::error::Result<Vec<ArrayRef>> {
     let (groups, now) = (consume::summaries(context)?, context.now());
     let rows: Vec<(&GroupSummary, Option<&ConsumerSummary>)> = groups
@@ -309,7 +309,7 @@ fn consumers(context: &Context) -> crate::error::Result<Vec<ArrayRef>> {
     ])
 }
 
-/// Places of facts that may not be what was recorded.
+/// Returns the ranges of facts that may differ from the recorded facts.
 fn unverified(snapshot: &Snapshot) -> Vec<ArrayRef> {
     let all = &snapshot.state.unverified;
     let each = || all.iter().flat_map(|of| of.within.iter().map(|range| (of.kind, *range)));

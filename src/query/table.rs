@@ -1,4 +1,4 @@
-//! A kind's table: its live segments, and its unflushed tail.
+//! The table of a kind: its live segments and its unflushed tail.
 
 use std::fmt;
 use std::sync::{Arc, LazyLock};
@@ -39,12 +39,12 @@ pub(super) struct FactTable {
     snapshot: Arc<Snapshot>,
     retained: Arc<Retained>,
     url: ObjectStoreUrl,
-    /// Off only in a test that compares.
+    /// Whether segments are pruned. It is `false` only in a test that compares results.
     prune: bool,
     window: Option<Window>,
 }
 
-/// Columns that SQL shows, of the stored ones: `at` first, what a fact says next, then its place.
+/// Returns the columns that SQL shows: `at` first, then the contents of a fact, then its position.
 pub(super) fn sql_schema(kind: Kind) -> SchemaRef {
     static SCHEMAS: LazyLock<[SchemaRef; 3]> = LazyLock::new(|| Kind::ALL.map(build_schema));
     Arc::clone(&SCHEMAS[kind.index()])
@@ -79,7 +79,7 @@ impl FactTable {
         self.kind
     }
 
-    /// The live segments that may have rows for these filters.
+    /// Returns the live segments that may have rows for these filters.
     fn matching(&self, state: &dyn Session, filters: &[Expr]) -> Result<Vec<Arc<Segment>>> {
         let segments = self.snapshot.state.segments(self.kind);
         let Some(filter) = chains::joined(filters.to_vec(), Operator::And).filter(|_| self.prune) else {
@@ -90,7 +90,7 @@ impl FactTable {
         let filter = state.create_physical_expr(filter, &DFSchema::try_from(Arc::clone(&schema))?)?;
         let predicate = PruningPredicateBuilder::new().with_file_schema(schema).try_build(filter);
         let Ok(predicate) = predicate else { return Ok(segments.to_vec()) };
-        // A condition that fails on a bound may still be asked of rows.
+        // A condition that fails on a bound may still succeed on rows.
         let Ok(kept) = predicate.prune(&SegmentStatistics(segments)) else { return Ok(segments.to_vec()) };
         Ok(segments
             .iter()
@@ -100,7 +100,7 @@ impl FactTable {
             .collect())
     }
 
-    /// The rows of these segments that retention keeps, as inputs that give these stored columns.
+    /// Returns scans of the rows of `segments` that retention keeps. They return the given stored columns.
     fn scan_retained(
         &self,
         state: &dyn Session,
@@ -125,7 +125,7 @@ impl FactTable {
         if !mixed.is_empty() {
             let mut read = stored.to_vec();
             read.extend(selection.columns(self.kind).iter().filter(|column| !stored.contains(column)));
-            // A limit would count rows that are not kept.
+            // No limit here: it would count rows that are not kept.
             let scan = self.scan_segments(state, &mixed, &read, filters, None)?;
             let kept: Arc<dyn ExecutionPlan> =
                 Arc::new(RetainedExec::new(self.kind, Arc::clone(selection), scan));
@@ -143,7 +143,7 @@ impl FactTable {
         Ok(inputs)
     }
 
-    /// A scan of segments that gives these stored columns.
+    /// Makes a scan of segments that returns the given stored columns.
     fn scan_segments(
         &self,
         state: &dyn Session,
@@ -179,7 +179,7 @@ impl FactTable {
         Ok(DataSourceExec::from_data_source(config))
     }
 
-    /// All rows that retention keeps and that may match, with these columns of SQL.
+    /// Makes a plan for all rows that retention keeps and that may match. It returns the given SQL columns.
     fn scan_columns(
         &self,
         state: &dyn Session,
@@ -191,7 +191,7 @@ impl FactTable {
         let schema = columns::schema(self.kind);
         let names: Vec<&str> = asked.iter().map(|column| sql.field(*column).name().as_str()).collect();
 
-        // The stored columns to read: those asked for, and what `at` is made of.
+        // The stored columns to read: the requested columns, and the columns from which `at` is computed.
         let mut read: Vec<&str> = names.iter().copied().filter(|name| *name != AT).collect();
         let computes_at = names.contains(&AT);
         if computes_at {
@@ -236,7 +236,7 @@ impl FactTable {
     }
 }
 
-/// The same expression with columns of no relation.
+/// Removes the relation from all columns of an expression.
 fn unqualified(expr: Expr) -> Result<Expr> {
     use datafusion::common::tree_node::{Transformed, TreeNode};
     let expr = expr.transform(|expr| {
@@ -267,7 +267,7 @@ impl TableProvider for FactTable {
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
-        // Statistics leave out what cannot match; the filter itself stays in the plan.
+        // Statistics only leave out segments that cannot match. The filter itself stays in the plan.
         Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
     }
 
@@ -290,7 +290,7 @@ impl TableProvider for FactTable {
             }
         }
         let filters: Vec<Expr> = filters.iter().cloned().chain(window.conditions()).collect();
-        // A limit would count rows that are not in the window.
+        // No limit here: it would count rows outside the window.
         let rows = self.scan_columns(state, &columns, &filters, None)?;
         window.over(state, rows, asked)
     }

@@ -17,7 +17,7 @@ use datafusion::physical_plan::statistics::StatisticsArgs;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
 
-/// The rows of one kind that are in no segment.
+/// A plan node with the rows of one kind that are not in a segment.
 #[derive(Debug)]
 pub(super) struct TailExec {
     batches: Vec<RecordBatch>,
@@ -26,7 +26,7 @@ pub(super) struct TailExec {
 }
 
 impl TailExec {
-    /// Rows in batches of one schema.
+    /// Makes a node over batches of one schema.
     pub(super) fn new(schema: SchemaRef, batches: Vec<RecordBatch>) -> Self {
         let properties = PlanProperties::new(
             EquivalenceProperties::new(schema),
@@ -113,7 +113,7 @@ impl TailExec {
     }
 }
 
-/// Smallest and largest value, of the types that the ledger keeps them for.
+/// Returns the smallest and the largest value, for the types whose bounds the ledger keeps.
 fn bounds(array: &dyn Array) -> Option<(ScalarValue, ScalarValue)> {
     match array.data_type() {
         DataType::Timestamp(_, zone) => {

@@ -1,8 +1,10 @@
-//! Segments and tail, side by side: DataFusion's union, with one thing it must not do.
+//! The union of segments and tail. It keeps projections above itself.
 //!
-//! A projection below a union forgets that two of its columns are the same. If the plan above was
-//! sorted by one of them and merged by the other, as in `SELECT error AS a, error AS b … ORDER BY b`,
-//! it is not a sound plan any more, and the question fails. So such a projection stays above.
+//! DataFusion 55.2 moves a projection below a union. There it no longer knows that two of its columns are
+//! equal. The plan above may be sorted by one of them and merged by the other, as in
+//! `SELECT error AS a, error AS b … ORDER BY b`. Then the plan is not valid any more, and the query fails. So
+//! this node wraps DataFusion's union, and does not let projections with two equal columns pass. Replace it
+//! by `UnionExec` when DataFusion answers this query.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -23,14 +25,14 @@ use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
 use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 
-/// The rows of segments, and the rows of the unflushed tail.
+/// A plan node with the rows of segments and the rows of the unflushed tail.
 #[derive(Debug)]
 pub(super) struct FactsUnionExec {
     union: Arc<dyn ExecutionPlan>,
 }
 
 impl FactsUnionExec {
-    /// At least two inputs of one schema.
+    /// Makes a node over at least two inputs with one schema.
     pub(super) fn over(inputs: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
         Ok(Arc::new(Self { union: UnionExec::try_new(inputs)? }))
     }

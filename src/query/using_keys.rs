@@ -1,9 +1,11 @@
-//! Unqualified join keys in a WHERE: `… JOIN … USING (seq) WHERE seq = 7`.
+//! Resolves unqualified join keys in a WHERE, as in `… JOIN … USING (seq) WHERE seq = 7`.
 //!
-//! DataFusion 55.2 resolves such a key everywhere except in a WHERE, where it reports an ambiguous name. This module
-//! qualifies the key with the first joined table that has the column. That is right because inner and LEFT JOINs keep
-//! the left table's value, and RIGHT and FULL JOINs with USING are [refused](super::ignored_words). If another table of the
-//! same FROM also has the column, the name is ambiguous in standard SQL as well, and the error stays.
+//! DataFusion 55.2 resolves such a key everywhere except in a WHERE, where it reports an ambiguous name. This
+//! module qualifies the key with the first joined table that has the column. That is right because inner and
+//! LEFT JOINs keep the left table's value, and RIGHT and FULL JOINs with USING are
+//! [refused](super::ignored_words). If another table of the same FROM also has the column, the name is
+//! ambiguous in standard SQL as well, and the error stays. Delete this module when DataFusion resolves such
+//! keys in a WHERE.
 
 use std::ops::ControlFlow;
 
@@ -41,7 +43,8 @@ enum Among {
     Others,
 }
 
-/// Qualifies the key with the first table that has the column, and plans the result; `None` if no table has it.
+/// Qualifies the key with the first table that has the column, and plans the result; `None` if no table has
+/// it.
 async fn of_first_table(
     state: &SessionState,
     statement: &Statement,
@@ -64,7 +67,7 @@ async fn of_first_table(
     None
 }
 
-/// The unqualified name that planning found ambiguous.
+/// Returns the unqualified name that planning found ambiguous.
 fn ambiguous(error: &DataFusionError) -> Option<String> {
     match schema_error(error)? {
         SchemaError::AmbiguousReference { field } if field.relation.is_none() => Some(field.name.clone()),
@@ -85,8 +88,8 @@ fn schema_error(error: &DataFusionError) -> Option<&SchemaError> {
     }
 }
 
-/// Qualifies the key with the n-th of these tables, in each WHERE below a join by that key; `false` if there is no n-th
-/// table.
+/// Qualifies the key with the table number `table` of a group, in each WHERE of a SELECT that joins by that
+/// key. Returns `false` if no such table exists.
 fn qualify(statement: &mut Statement, key: &str, among: Among, table: usize) -> bool {
     let mut keys = Keys { key, among, table, done: false };
     match statement {
@@ -139,7 +142,7 @@ fn is(name: &Ident, key: &str) -> bool {
     if name.quote_style.is_some() { name.value == key } else { name.value.to_lowercase() == key }
 }
 
-/// The alias or the name of each table in a chain of joins.
+/// Returns the alias or the name of each table in a chain of joins.
 fn tables(from: &TableWithJoins) -> impl Iterator<Item = Option<Ident>> + '_ {
     std::iter::once(&from.relation).chain(from.joins.iter().map(|join| &join.relation)).map(|table| {
         match table {

@@ -1,4 +1,4 @@
-//! Views for what everybody asks.
+//! Views for frequent queries.
 
 use std::sync::Arc;
 
@@ -15,10 +15,10 @@ const VIEWS: [(&str, &str); 3] = [
     ("actors", include_str!("views/actors.sql")),
 ];
 
-/// Their names.
+/// The names of the views.
 pub(super) const NAMES: [&str; 3] = [VIEWS[0].0, VIEWS[1].0, VIEWS[2].0];
 
-/// The view of this name over these events.
+/// Makes the view with this name over a table of events.
 pub(super) async fn view(name: &str, events: Arc<FactTable>) -> Result<Option<Arc<dyn TableProvider>>> {
     let Some((_, sql)) = VIEWS.iter().find(|(known, _)| *known == name) else { return Ok(None) };
     let mut config = SessionConfig::new();

@@ -1,8 +1,8 @@
-//! `at`: the wall time that people mean, computed from stored columns.
+//! The column `at`, which is the wall time of a fact. It is computed from stored columns.
 //!
-//! No column of its own, for it would double what a timestamp costs. As an expression alone it
-//! would be opaque to statistics, so a comparison of `at` with a constant is also told in terms of
-//! the stored columns:
+//! `at` is not stored, because that would double the size of timestamps. Statistics cannot decide a
+//! comparison with the expression that computes `at`. So a comparison of `at` with a constant is also
+//! expressed in terms of the stored columns:
 //!
 //! ```text
 //! at >= X   =    wall_time IS NOT NULL AND wall_time >= X
@@ -10,7 +10,7 @@
 //!             OR wall_time IS NULL AND (timestamp IS NULL OR timestamp < 2000-01-01) AND recorded_at >= X
 //! ```
 //!
-//! of which statistics decide every part.
+//! Statistics can decide every part of this condition.
 
 use std::sync::Arc;
 
@@ -36,25 +36,25 @@ fn first_epoch() -> Expr {
     lit(ScalarValue::TimestampNanosecond(Some(FIRST_EPOCH_NANOS), Some("UTC".into())))
 }
 
-/// `at` as an expression over the stored columns.
+/// Returns `at` as an expression over the stored columns.
 fn expression() -> Result<Expr> {
     when(column("wall_time").is_not_null(), column("wall_time"))
         .when(column("timestamp").gt_eq(first_epoch()), column("timestamp"))
         .otherwise(column("recorded_at"))
 }
 
-/// `at` as it is computed over rows with these columns; an error if they lack what it is made of.
+/// Compiles `at` over rows with these columns. Fails if they lack a column that `at` is computed from.
 pub(super) fn over(schema: &SchemaRef) -> Result<Arc<dyn PhysicalExpr>> {
     physical(&expression()?, schema)
 }
 
-/// An expression over the stored columns, ready to be computed.
+/// Compiles an expression over the stored columns.
 pub(super) fn physical(expr: &Expr, schema: &SchemaRef) -> Result<Arc<dyn PhysicalExpr>> {
     let schema = DFSchema::try_from(Arc::clone(schema))?;
     create_physical_expr(expr, &schema, &ExecutionProps::new(), &PhysicalPlanningContext::default())
 }
 
-/// A filter over the SQL columns as one over the stored columns.
+/// Converts a filter over the SQL columns into a filter over the stored columns.
 pub(super) fn to_stored(filter: Expr) -> Result<Expr> {
     let compared = filter.transform_down(|expr| {
         Ok(match expr {
@@ -85,7 +85,7 @@ pub(super) fn to_stored(filter: Expr) -> Result<Expr> {
     let stored = compared.data.transform_up(|expr| {
         Ok(match expr {
             Expr::Column(ref found) if found.name == AT => Transformed::yes(whole.clone()),
-            // The stored columns belong to no relation.
+            // Stored columns have no relation.
             Expr::Column(found) => Transformed::yes(column(&found.name)),
             other => Transformed::no(other),
         })
@@ -97,18 +97,18 @@ fn is_at(expr: &Expr) -> bool {
     matches!(expr, Expr::Column(column) if column.name == AT)
 }
 
-/// Whether a comparison of `at` with this can be told by stored columns.
+/// Whether a comparison of `at` with this expression can be expressed in terms of stored columns.
 pub(super) fn decides(op: Operator, constant: &Expr) -> bool {
     matches!(op, Operator::Eq | Operator::Gt | Operator::GtEq | Operator::Lt | Operator::LtEq)
         && matches!(constant, Expr::Literal(value, _) if !value.is_null())
 }
 
-/// `at <op> constant` in terms of the stored columns, where that [is possible](decides).
+/// Returns `at <op> constant` in terms of the stored columns. [`decides`] must be true for it.
 pub(super) fn compare(op: Operator, constant: &Expr) -> Expr {
     let with = |name: &str| {
         Expr::BinaryExpr(BinaryExpr::new(Box::new(column(name)), op, Box::new(constant.clone())))
     };
-    // Each part is true or false, never NULL, so that it may stand below a NOT.
+    // Each part is true or false, and never NULL, so that the condition may be below a NOT.
     let given = || column("wall_time").is_not_null();
     let since_epoch = || column("timestamp").is_not_null().and(column("timestamp").gt_eq(first_epoch()));
     let from_start = column("timestamp").is_null().or(column("timestamp").lt(first_epoch()));

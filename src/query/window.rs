@@ -1,8 +1,8 @@
-//! A part of the store in time: what a query sees when it is asked for less than everything.
+//! A window in time: it restricts a query to a part of the store.
 //!
-//! The window is a condition on each row of each table of facts. It goes down with the query's own
-//! filters, where statistics leave out whole segments, and stands upon what is read as retention does; so
-//! views, rewrites and sorts see a smaller table and nothing else.
+//! The window is a condition on each row of each table of facts. It is added to the query's own filters, so
+//! that statistics leave out whole segments. It is also applied directly above the scan, as retention is. So
+//! views, rewrites and sorts see a smaller table, and no other difference.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ use crate::fact::UnixNanos;
 
 const RECORDED_AT: &str = "recorded_at";
 
-/// From when to when, and as of when.
+/// The limits of a query in time: since, until, and as of.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Window {
     since: Option<UnixNanos>,
@@ -31,20 +31,20 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// The window that a query asks for; `None` if it asks for everything.
+    /// Returns the window of a query; `None` if the query has no limits in time.
     pub(super) fn of(options: &QueryOptions) -> Option<Self> {
         let QueryOptions { since, until, as_of, .. } = *options;
         let bounded = since.is_some() || until.is_some() || as_of.is_some();
         bounded.then_some(Self { since, until, as_of })
     }
 
-    /// What it looks at.
+    /// Returns the columns that the window uses.
     pub(super) fn columns(self) -> impl Iterator<Item = &'static str> {
         let at = (self.since.is_some() || self.until.is_some()).then_some(AT);
         at.into_iter().chain(self.as_of.map(|_| RECORDED_AT))
     }
 
-    /// The rows in it, as conditions on the columns of SQL.
+    /// Returns the window as conditions on the SQL columns.
     pub(super) fn conditions(self) -> impl Iterator<Item = Expr> {
         let column = |name: &str| Expr::Column(Column::from_name(name));
         let instant =
@@ -55,7 +55,7 @@ impl Window {
         [since, until, as_of].into_iter().flatten()
     }
 
-    /// The rows of this input that are in it, with the first `keep` columns.
+    /// Makes a plan for the rows of an input that are in the window, with the first `keep` columns.
     pub(super) fn over(
         self,
         state: &dyn Session,

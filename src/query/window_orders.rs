@@ -1,8 +1,10 @@
-//! Orders by aggregates over windows.
+//! Hides wrong orders by aggregates over windows.
 //!
-//! `max(x) OVER (ORDER BY seq)` never decreases. So DataFusion 55.2 assumes that its rows are sorted by it, with NULLs
-//! last, and removes the sort from a query that orders by this column. But the column is NULL in the first rows, up to
-//! the first `x`. This rule hides such orders.
+//! `max(x) OVER (ORDER BY seq)` never decreases. So DataFusion 55.2 assumes that the rows are sorted by this
+//! column, with NULLs last, and removes the sort from a query such as
+//! `SELECT max(x) OVER (ORDER BY seq) AS m FROM t ORDER BY m`. But the column is NULL in the first rows, up
+//! to the first row with an `x`. Our rule hides such orders. Delete it when DataFusion expects NULLs in the
+//! first rows.
 
 use std::sync::Arc;
 
@@ -49,7 +51,7 @@ fn windows(node: &Arc<dyn ExecutionPlan>) -> &[Arc<dyn WindowExpr>] {
     all.or_else(bounded).unwrap_or_default()
 }
 
-/// The columns of a window's node that DataFusion takes as sorted, and that may be NULL.
+/// Returns the columns of a window node that DataFusion treats as sorted, and that may be NULL.
 fn sorted_with_nulls(node: &Arc<dyn ExecutionPlan>) -> Vec<usize> {
     let windows = windows(node);
     let first = node.schema().fields().len().saturating_sub(windows.len());

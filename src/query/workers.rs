@@ -1,13 +1,13 @@
-//! The threads that plan and compute queries, apart from those of the caller.
+//! The threads that plan and compute queries. They are separate from the caller's threads.
 //!
-//! A query keeps a thread busy for as long as it has something to compute. Were that one of the caller's, the
-//! caller could not look at a clock, hear Ctrl-C, or drop the stream: on a runtime of one thread nothing else
-//! would go on at all. So queries of all stores of a process are computed on threads of their own, made when
-//! the first one is asked for.
+//! A query keeps a thread busy while it computes. On one of the caller's threads, it would stop the caller
+//! from checking a clock, from reacting to Ctrl-C, and from dropping the stream. A runtime with one thread
+//! would do nothing else. So the queries of all stores of a process run on separate threads, which are
+//! started by the first query.
 //!
-//! A query that is stopped ends where it looks whether it is still wanted ([`stop`](super::stop)). Within one
-//! call of a function, or one partition of a window, nothing looks. Threads that are held so are left to
-//! themselves, and the queries after it get new ones.
+//! A stopped query ends at the next check of [`stop`](super::stop). There is no check within one call of a
+//! function, or within one partition of a window. A thread that is busy there is left alone, and later
+//! queries get new threads.
 
 use std::any::Any;
 use std::future::Future;
@@ -27,38 +27,39 @@ use super::deadline::late;
 use crate::environment;
 use crate::error::{Error, ErrorKind};
 
-/// Expressions are computed by recursion. What is not used takes no memory.
+/// The stack of a worker thread. It is large because expressions are computed by recursion. Unused stack
+/// takes no memory.
 pub(super) const STACK_BYTES: usize = 16 << 20;
-/// Sets of threads that may be held by stopped queries at a time.
+/// The largest number of thread sets that stopped queries may keep busy at one time.
 const MOST_HELD: usize = 4;
 
 static WORKERS: Mutex<Option<Workers>> = Mutex::new(None);
 
 struct Workers {
-    /// The process that made them: a forked one has none of its threads.
+    /// The process that started the threads. A forked child has no threads of its parent.
     process: u32,
     runtime: Runtime,
-    /// How many sets of threads there have been.
+    /// The number of thread sets that were made before the current one.
     generation: u64,
     /// Runtimes whose threads stopped queries still use, with their generations.
     held: Vec<(u64, Runtime)>,
     works: Vec<Weak<Work>>,
 }
 
-/// What is computed for one query, by any number of threads.
+/// The computation of one query, on any number of threads.
 #[derive(Debug, Default)]
 pub(super) struct Work {
     unwanted: AtomicBool,
     parts: AtomicUsize,
-    /// The set of threads that computes it.
+    /// The generation of the threads that compute the query.
     generation: AtomicU64,
 }
 
 impl Work {
-    /// Work of which the workers know.
+    /// Makes a computation, and registers it with the workers.
     pub(super) fn new() -> Arc<Self> {
         let work = Arc::new(Self::default());
-        // Without threads nothing can hold them, and the next query tells why there are none.
+        // If the threads cannot be started, the next call that needs them reports the error.
         let _ = with_workers(|workers| {
             workers.works.retain(|work| work.strong_count() > 0);
             workers.works.push(Arc::downgrade(&work));
@@ -67,12 +68,12 @@ impl Work {
         work
     }
 
-    /// Whether the answer is waited for.
+    /// Sets whether a caller waits for the answer.
     pub(super) fn set_wanted(&self, wanted: bool) {
         self.unwanted.store(!wanted, Ordering::Relaxed);
     }
 
-    /// Begins a part that may keep a thread busy until what this gives is dropped.
+    /// Begins a part of the computation. The part may keep a thread busy until the returned guard is dropped.
     pub(super) fn part(self: &Arc<Self>) -> Part {
         self.parts.fetch_add(1, Ordering::Relaxed);
         Part(Arc::clone(self))
@@ -85,7 +86,8 @@ impl Work {
             && self.generation.load(Ordering::Relaxed) == generation
     }
 
-    /// Stores the generation of the threads that compute a part. The oldest generation stays while it may be in use.
+    /// Stores the generation of the threads that compute a part. The oldest generation stays while it may be
+    /// in use.
     fn computed_by(&self, generation: u64) {
         if self.parts.load(Ordering::Relaxed) > 1 {
             self.generation.fetch_min(generation, Ordering::Relaxed);
@@ -99,7 +101,7 @@ impl Work {
     }
 }
 
-/// See [`Work::part`].
+/// The guard of [`Work::part`].
 #[derive(Debug)]
 pub(super) struct Part(Arc<Work>);
 
@@ -110,7 +112,8 @@ impl Drop for Part {
 }
 
 impl Workers {
-    /// Shuts down runtimes that no query uses. `asking` is about to start; only its parts in older generations count.
+    /// Shuts down runtimes that no query uses. `asking` is about to start; only its parts in older
+    /// generations count.
     fn release(&mut self, works: &[Arc<Work>], asking: &Work) {
         let is_busy = |generation: u64| {
             works.iter().any(|work| {
@@ -137,28 +140,28 @@ fn with_workers<T>(act: impl FnOnce(&mut Workers) -> Result<T>) -> Result<T> {
             let mut made =
                 Workers { process, runtime: threads()?, generation: 0, held: Vec::new(), works: Vec::new() };
             let done = act(&mut made);
-            // The threads of the process before are not here to be waited for.
+            // The threads belong to the parent process, so this process must not wait for them.
             std::mem::forget(workers.replace(made));
             done
         }
     }
 }
 
-/// A runtime with this number of threads, or with fewer where the system gives no more.
+/// Makes a runtime with this number of threads, or with fewer if the system refuses more.
 fn runtime(threads: usize, options: impl Fn(&mut Builder)) -> Result<Runtime, Error> {
     let mut threads = threads;
     loop {
         let mut builder = Builder::new_multi_thread();
         builder.worker_threads(threads).enable_all();
         options(&mut builder);
-        // Tokio panics when it is given no thread.
+        // Tokio panics if the system refuses a thread.
         let made = catch_unwind(AssertUnwindSafe(|| builder.build()));
         match made.unwrap_or_else(|panic| Err(refused(panic.as_ref()))) {
             Ok(made) => return Ok(made),
             Err(_) if threads > 1 => threads = 1,
             Err(error) => {
                 let hint = environment::advice(&error, Path::new(""));
-                let attempt = "cannot start the threads that compute queries";
+                let attempt = "failed to start the threads that compute queries";
                 return Err(Error::with_source(ErrorKind::Io, attempt, error).hinting(hint));
             }
         }
@@ -178,7 +181,7 @@ fn threads() -> Result<Runtime> {
     made.map_err(|error| DataFusionError::External(Box::new(error)))
 }
 
-/// Where to compute this.
+/// Returns the runtime that computes a query.
 pub(super) fn workers(work: &Work) -> Result<Handle> {
     with_workers(|workers| {
         let works: Vec<_> = workers.works.iter().filter_map(Weak::upgrade).collect();
@@ -186,8 +189,9 @@ pub(super) fn workers(work: &Work) -> Result<Handle> {
         let held = works.iter().any(|work| work.holds(workers.generation));
         if held {
             if workers.held.len() == MOST_HELD {
-                let message = "the query cannot begin: stopped queries still compute, each within one call of a \
-                               function or one window; wait until they end, or open the store in a new process";
+                let message = "failed to start the query: stopped queries keep all threads busy, each within \
+                               one call of a function or one window; wait until they end, or open the store \
+                               in a new process";
                 return Err(DataFusionError::External(Box::new(Error::new(ErrorKind::Overloaded, message))));
             }
             let fresh = threads()?;
@@ -200,7 +204,7 @@ pub(super) fn workers(work: &Work) -> Result<Handle> {
     })
 }
 
-/// Does something on a worker, and waits for it no longer than a timeout, or until this is dropped.
+/// Runs work on a worker thread, and waits for the result until the timeout, or until the future is dropped.
 pub(super) async fn on_worker<T: Send + 'static>(
     timeout: Option<Duration>,
     work: impl Future<Output = Result<T>> + Send + 'static,
@@ -227,12 +231,12 @@ pub(super) async fn on_worker<T: Send + 'static>(
     done.map_err(|error| DataFusionError::ExecutionJoin(Box::new(error)))?
 }
 
-/// How long a query may be planned; kept in its session.
+/// The timeout of a query's planning. It is stored in the query's session.
 #[derive(Debug)]
 pub(super) struct Timeout(pub(super) Option<Duration>);
 
-/// The plan by which an answer is computed, made on a worker: the query's timeout counts, and dropping the future stops
-/// the wait, whatever the planner is doing.
+/// Makes the physical plan of an answer on a worker thread. The query's timeout applies, and dropping the
+/// future stops the wait, even while the planner runs.
 ///
 /// # Errors
 /// [`ErrorKind::TimedOut`] after the query's timeout, [`ErrorKind::Query`] for SQL that cannot be planned.

@@ -8,10 +8,11 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Seq, StreamId};
 use crate::ledger::State;
 
-/// What earlier flushes of this process have come to.
+/// The results of earlier flushes of this process.
 #[derive(Debug, Default)]
 pub(crate) struct Attempts {
-    /// Streams with a commit that failed, and may have been published all the same: up to which fact.
+    /// Streams with a failed commit that may have been published all the same, each with the last fact of
+    /// the commit.
     pub(crate) unknown: BTreeMap<StreamId, BTreeSet<Seq>>,
     /// Streams that another process owns, too.
     pub(crate) two_owners: BTreeSet<StreamId>,
@@ -37,13 +38,14 @@ impl Attempts {
         Error::new(
             ErrorKind::Contended,
             format!(
-                "another process has flushed stream {stream}, which this one holds the lock of: the lock file was removed, or \
-                 the locks of the file system do not work; what this process has recorded is kept in quarantine/"
+                "another process has flushed stream {stream}, although this process holds its lock: the lock \
+                 file was removed, or the locks of the file system do not work; the unflushed facts of this \
+                 process are kept in quarantine/"
             ),
         )
     }
 
-    /// Notes how a commit ended. One that lost against others was not published.
+    /// Notes the result of a commit. A commit that lost against others was not published.
     pub(crate) fn note(&mut self, stream: StreamId, end: Seq, result: &Result<()>) {
         match result {
             Ok(()) => drop(self.unknown.remove(&stream)),

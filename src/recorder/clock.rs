@@ -1,10 +1,10 @@
-//! When the clock is set right: a stream is left whose time has run ahead.
+//! Handles a clock that is set back: recording leaves a stream whose time is ahead.
 //!
-//! A stream's time never goes back. A process that started with the clock ten years ahead would
-//! stamp its facts ten years ahead until it ends, and "the most recent" would mean those. So once
-//! `recorded_at` is ahead of the clock by more than [`MAX_LEAD`], the next fact goes into a new
-//! stream, whose time is the clock's. The facts before it stay as they are: what was recorded is not
-//! changed, and `scan` says where they are.
+//! A stream's time never goes back. A process that started with the clock ten years ahead would stamp its
+//! facts ten years ahead until it ends, and they would count as the most recent ones. So once
+//! `recorded_at` is ahead of the clock by more than [`MAX_LEAD`], the next fact goes into a new stream,
+//! whose time is the clock's. The earlier facts stay unchanged, because recorded facts are never changed;
+//! `scan` lists their streams.
 
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,10 +17,10 @@ use crate::settings::Durability;
 
 /// `recorded_at` is never further ahead of the clock than this, in nanoseconds; a minute.
 const MAX_LEAD: i64 = 60_000_000_000;
-/// When a new stream could not be begun, how long it is not tried again.
+/// The time between two attempts to begin a new stream.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Whether a time is so far ahead of the clock that the clock must have been set back since.
+/// Whether a time is so far ahead of the clock that the clock must have been set back.
 pub(crate) const fn is_ahead(recorded_at: UnixNanos, now: UnixNanos) -> bool {
     recorded_at.get() > now.get().saturating_add(MAX_LEAD)
 }
@@ -33,11 +33,12 @@ impl Recording {
 }
 
 impl Recorder {
-    /// Goes on with a new stream. That it cannot be begun is no reason to refuse a fact: the old one
-    /// goes on, and it is tried again.
+    /// Continues with a new stream. If it cannot be begun, the fact is not refused: the old stream
+    /// continues, and the change is tried again later.
     pub(super) fn change_stream(&self) {
         if let Err(error) = self.try_change() {
-            tracing::warn!(%error, "the clock was set back, and a new stream could not be begun; facts are stamped ahead of the clock until it can");
+            tracing::warn!(%error, "the clock was set back, but a new stream could not be begun; until then \
+                                    facts are stamped ahead of the clock");
             self.lock().change_at = Some(Instant::now() + RETRY);
         }
     }
@@ -45,7 +46,7 @@ impl Recorder {
     fn try_change(&self) -> Result<()> {
         let _one_at_a_time = self.sealing.lock().unwrap_or_else(PoisonError::into_inner);
         let now = (self.clock)();
-        // Another recorder may have done it meanwhile.
+        // Another recorder may have changed the stream meanwhile.
         if !self.lock().wants_other_stream(now) {
             return Ok(());
         }
@@ -61,7 +62,7 @@ impl Recorder {
         state.write_pending()?;
         let lead = Duration::from_nanos(state.last_recorded_at.get().abs_diff(now.get()));
         tracing::warn!(
-            "the clock was set back: stream {stream} is {} s ahead of it; facts go into stream {} from now on",
+            "the clock was set back: stream {stream} is {} s ahead of it; new facts go into stream {}",
             lead.as_secs(),
             claim.stream
         );

@@ -1,4 +1,4 @@
-//! What recorders share, under one lock: the stream that is recorded into, its journal and its buffer.
+//! The state that recorders share under one lock: the current stream, its journal and its buffer.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,31 +13,31 @@ use crate::journal::append::Journal;
 use crate::journal::claim::Claim;
 use crate::journal::group_commit::{GroupCommit, poisoned};
 
-/// What recorders and the flush share.
+/// The state that recorders and the flush share.
 pub(crate) struct Recording {
     pub(crate) stream: StreamId,
-    /// Those that this store recorded into before; all their facts are as safe as was promised.
+    /// Streams that this store recorded into before; all their facts are as safe as was promised.
     pub(super) left: Vec<StreamId>,
     pub(super) journal: Journal,
     pub(super) buffer: Buffer,
-    /// Frames that the journal does not have yet; only when durability is `Buffered`.
+    /// Frames that are not in the journal yet; only if durability is `Buffered`.
     pub(super) pending: Vec<u8>,
-    /// Handing them over failed the last time.
+    /// The last attempt to write the pending frames failed.
     pub(super) pending_failed: bool,
     pub(super) next_seq: Seq,
     pub(super) last_recorded_at: UnixNanos,
     pub(crate) sealed: VecDeque<Arc<Sealed>>,
     pub(super) sealed_bytes: usize,
     pub(super) poison: Option<Poison>,
-    /// When it was last looked at whether the store is in its place.
+    /// When recording last checked whether the store is in its place.
     pub(super) looked_at: UnixNanos,
-    /// A new stream could not be begun; it is not tried again before this.
+    /// A new stream could not be begun; it is not tried again before this time.
     pub(super) change_at: Option<Instant>,
     pub(super) group: Arc<StreamGroup>,
     pub(crate) closed: bool,
     /// Set while a failed flush waits before its next attempt.
     pub(crate) retry_at: Option<Instant>,
-    /// Given back when the store is closed.
+    /// Released when the store is closed.
     pub(crate) claim: Option<Claim>,
 }
 
@@ -48,7 +48,7 @@ pub(super) struct StreamGroup {
     pub(super) appended: AtomicU64,
 }
 
-/// Why nothing more is recorded before the store is opened again.
+/// The reason why nothing more is recorded until the store is opened again.
 #[derive(Clone, Debug)]
 pub(super) enum Poison {
     SyncFailed(String),
@@ -97,25 +97,25 @@ impl Recording {
         error
     }
 
-    /// Makes sure, where the next fact goes into a new journal file, that it is this process's to write.
+    /// Checks, if the next fact goes into a new journal file, that this process owns the stream.
     pub(super) fn check_claim_before_a_file(&mut self) -> Result<()> {
         if self.journal.is_open() { Ok(()) } else { self.check_claim() }
     }
 
-    /// Takes no more facts: another process owns the stream, too.
+    /// Stops recording: another process owns the stream, too.
     pub(super) fn note_two_owners(&mut self, error: &Error) {
         if self.poison.is_none() {
-            tracing::error!(%error, "nothing more is recorded");
+            tracing::error!(%error, "recording has stopped");
             self.journal.keep_aside(self.sealed.iter().flat_map(|sealed| &sealed.journals));
             self.poison = Some(Poison::TwoOwners(error.to_string()));
         }
     }
 
-    /// Takes no more facts, if this error says that the store is no longer in its place.
+    /// Stops recording, if this error says that the store is no longer in its place.
     pub(crate) fn note(&mut self, error: &Error) {
         if error.kind() == ErrorKind::Moved && self.poison.is_none() {
-            tracing::error!(%error, "nothing more is recorded");
-            // The open file is in the folder that was opened, wherever that is now.
+            tracing::error!(%error, "recording has stopped");
+            // The open file is in the folder that was opened, at its current path.
             if self.journal.is_open() {
                 let _ = self.write_pending();
             }
@@ -128,7 +128,7 @@ impl Recording {
         Error::with_source(ErrorKind::Io, "cannot sync the journal", error)
     }
 
-    /// The newest fact.
+    /// The number of the newest fact.
     pub(super) fn last(&self) -> Seq {
         Seq(self.next_seq.0 - 1)
     }
@@ -142,12 +142,12 @@ impl Recording {
         result
     }
 
-    /// The next fact goes into a new journal file.
+    /// Ends the journal file: the next fact goes into a new one.
     pub(super) fn finish_file(&mut self) {
         self.journal.finish_file(self.last());
     }
 
-    /// Gives the journal what was only promised to memory.
+    /// Writes pending frames to the journal.
     pub(crate) fn write_pending(&mut self) -> Result<()> {
         if !self.pending.is_empty() {
             self.pending_failed = true;

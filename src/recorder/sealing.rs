@@ -1,16 +1,16 @@
-//! Sealing: the buffer and the journal file that holds it are set aside for the flush.
+//! Sealing: sets the buffer and its journal file aside for the flush.
 //!
-//! Recorders go on meanwhile, and none of them waits for a sync of it:
+//! Recorders continue meanwhile, and none of them waits for a sync of the flush:
 //!
-//! 1. The spare is begun, the journal file that the next facts go into, without the lock.
-//! 2. Under the lock, the buffer is set aside, and the file finished. The next append opens the
-//!    spare, which asks nothing of the disk.
-//! 3. Where facts are promised the disk, the finished file is synced, again without the lock. Until
-//!    it is, whoever waits for a fact in the new file syncs the finished one first
-//!    (`Journal::sync_point`), so that no fact is called safe before one that comes before it.
+//! 1. The spare is begun, the journal file for the next facts, without the lock.
+//! 2. Under the lock, the buffer is set aside, and the file finished. The next append opens the spare,
+//!    which needs no sync.
+//! 3. If durability promises the disk, the finished file is synced, again without the lock. Until then, a
+//!    recorder that waits for a fact in the new file first syncs the finished one
+//!    (`Journal::sync_point`), so that no fact counts as safe before an earlier one.
 //!
-//! Where there is no spare (the disk was full when it should have been begun, an append was torn
-//! in between), an append begins the file itself.
+//! If there is no spare (the disk was full, or an append was torn in between), an append begins the file
+//! itself.
 
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
@@ -30,9 +30,9 @@ pub(crate) struct Sealed {
     pub(crate) journals: Vec<PathBuf>,
     /// When the last of the facts was recorded.
     pub(crate) last_recorded_at: UnixNanos,
-    /// Nobody will append to the stream any more.
+    /// No process will append to the stream any more.
     pub(crate) ends_stream: bool,
-    /// Those of the journal files that hold more than could be read: they are kept aside.
+    /// Journal files with bytes that could not be read: they are kept aside.
     pub(crate) keep_aside: Vec<PathBuf>,
     /// Held until the flush, for the stream of a dead process.
     pub(crate) claim: Option<Claim>,
@@ -45,13 +45,13 @@ impl Sealed {
 }
 
 impl Recorder {
-    /// Hands the buffer to the flush; the next fact goes into a new journal file. When this
-    /// returns, what it handed over is as safe as the durability says.
+    /// Passes the buffer to the flush; the next fact goes into a new journal file. When this returns, the
+    /// sealed facts are as safe as the durability says.
     pub(crate) fn seal(&self) -> Result<()> {
         let _one_at_a_time = self.sealing.lock().unwrap_or_else(PoisonError::into_inner);
         self.begin_spare();
         let mut state = self.lock();
-        // A sync that failed is not tried again.
+        // A failed sync is not tried again.
         state.check_sound()?;
         if state.buffer.rows() == 0 {
             return Ok(());
@@ -64,8 +64,7 @@ impl Recorder {
 }
 
 impl Recording {
-    /// Sets the buffer aside, and the journal files that hold it; with the right to the stream, if it
-    /// is left.
+    /// Sets the buffer and its journal files aside. If the stream is left, its claim goes with them.
     pub(super) fn set_aside(&mut self, claim: Option<Claim>) -> Result<()> {
         let state = self;
         state.write_pending()?;
@@ -86,12 +85,12 @@ impl Recording {
 }
 
 impl Recorder {
-    /// Begins the journal file that the next facts will go into. That it cannot be is nobody's
-    /// error: who needs it begins it, and is told.
+    /// Begins the journal file for the next facts. A failure is not reported here: the append that needs
+    /// the file begins it, and reports the error.
     fn begin_spare(&self) {
         let missing = {
             let mut state = self.lock();
-            // Neither a store that was closed nor one that is poisoned takes more facts.
+            // A store that is closed or poisoned takes no more facts.
             let going_on =
                 state.check_open().is_ok() && state.buffer.rows() > 0 && state.check_claim().is_ok();
             going_on.then(|| state.journal.missing_spare()).flatten()
@@ -105,11 +104,12 @@ impl Recorder {
                 }
             }
             Err(error) if error.kind() == ErrorKind::Moved => self.lock().note(&error),
-            Err(error) => tracing::debug!(%error, "the next journal file will be begun when it is needed"),
+            Err(error) => tracing::debug!(%error, "could not begin the next journal file early; it is begun \
+                                                   when it is needed"),
         }
     }
 
-    /// The flush has committed these.
+    /// Removes these buffers: the flush has committed them.
     pub(crate) fn committed(&self, sealed: &[Arc<Sealed>]) {
         let mut state = self.lock();
         state.sealed.retain(|waiting| sealed.iter().all(|gone| !Arc::ptr_eq(waiting, gone)));
@@ -118,7 +118,7 @@ impl Recorder {
         self.room.notify_all();
     }
 
-    /// Gives the stream back, and leaves no file behind that has no facts.
+    /// Releases the stream, and removes its files without facts.
     pub(crate) fn give_back(&self) {
         let _one_at_a_time = self.sealing.lock().unwrap_or_else(PoisonError::into_inner);
         let spare = self.lock().journal.take_spare();

@@ -1,4 +1,4 @@
-//! What the limits of one rule come to, at one moment.
+//! The limits of one rule, as bounds at one moment.
 
 use super::cut::{Cut, Place};
 use super::rows::Extent;
@@ -6,27 +6,27 @@ use super::rules::Limit;
 use crate::fact::UnixNanos;
 use crate::settings::retention::{AgeBy, RetentionLimits};
 
-/// What the limits of one rule come to, at one moment.
+/// The limits of one rule, as bounds at one moment.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
-    /// What is older than this is expired.
+    /// Facts older than this are expired.
     pub(super) oldest: Option<Oldest>,
-    /// The facts behind it are never dropped: the floor.
+    /// The facts after it are never dropped: the floor.
     pub(super) floor: Cut,
-    /// The facts before it are more than so many.
+    /// The facts before it exceed the limit on the number of facts.
     pub(super) records: Cut,
-    /// The facts before it are more than so many bytes.
+    /// The facts before it exceed the limit on bytes.
     pub(super) bytes: Cut,
 }
 
-/// The oldest that is not expired.
+/// The oldest time that is not expired.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Oldest {
     by: AgeBy,
     nanos: i64,
 }
 
-/// How many of some facts.
+/// How much of a set of facts: none, some or all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Share {
     None,
@@ -35,14 +35,15 @@ pub(super) enum Share {
 }
 
 impl Oldest {
-    /// `now` less the age. A limit that reaches beyond all time expires nothing that has a time.
+    /// `now` minus the age. A limit that reaches before all representable time expires no fact that has a
+    /// time.
     fn of(limits: &RetentionLimits, now: UnixNanos) -> Option<Self> {
         let age = i128::try_from(limits.max_age?.as_nanos()).unwrap_or(i128::MAX);
         let nanos = i128::from(now.get()).saturating_sub(age);
         Some(Self { by: limits.age_by, nanos: i64::try_from(nanos).unwrap_or(i64::MIN) })
     }
 
-    /// Exactly so old is not too old, as with Papyra. What has no timestamp is.
+    /// A fact of exactly this age is not too old, as in Papyra. A fact without a timestamp is too old.
     fn is_expired(self, place: Place, timestamp: Option<i64>) -> bool {
         match self.by {
             AgeBy::Timestamp => timestamp.is_none_or(|nanos| nanos < self.nanos),
@@ -54,7 +55,7 @@ impl Oldest {
         let (oldest, newest) = match (self.by, extent.timestamp) {
             (AgeBy::RecordedAt, _) => (extent.first.recorded_at.get(), extent.last.recorded_at.get()),
             (AgeBy::Timestamp, Some(range)) if extent.no_timestamp == 0 => range,
-            // What has no nanosecond may be long ago or far in the future.
+            // A timestamp without a nanosecond may be long ago or far in the future.
             (AgeBy::Timestamp, _) => return Share::Some,
         };
         if oldest >= self.nanos {
@@ -67,11 +68,11 @@ impl Oldest {
     }
 }
 
-/// What can become of some facts: any of these.
+/// The possible fates of a set of facts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Fates {
     pub(super) kept: bool,
-    /// By limit.
+    /// Whether a limit may drop some of them, by limit.
     pub(super) dropped: [bool; 3],
 }
 
@@ -86,7 +87,7 @@ impl Fates {
 }
 
 impl Bounds {
-    /// Before any cut is known: only the age counts.
+    /// The bounds before the cuts are known: only the age counts.
     pub(super) fn of(limits: &RetentionLimits, now: UnixNanos) -> Self {
         Self {
             oldest: Oldest::of(limits, now),
@@ -111,12 +112,12 @@ impl Bounds {
         }
     }
 
-    /// Whether the age leaves a fact to the other limits.
+    /// Whether a fact is not dropped for its age, so that the other limits apply to it.
     pub(super) fn survives_age(&self, place: Place, timestamp: Option<i64>) -> bool {
         self.floor.is_before(place) || !self.oldest.is_some_and(|oldest| oldest.is_expired(place, timestamp))
     }
 
-    /// Of which facts of an extent that is so.
+    /// How much of an extent is not dropped for its age.
     pub(super) fn surviving_age(&self, extent: &Extent) -> Share {
         let expired = self.oldest.map_or(Share::None, |oldest| oldest.expired(extent));
         match (self.floor_over(extent), expired) {
@@ -127,10 +128,10 @@ impl Bounds {
     }
 
     fn floor_over(&self, extent: &Extent) -> Share {
-        beyond(self.floor, extent)
+        share_after(self.floor, extent)
     }
 
-    /// What can become of facts of the rule that lie within an extent.
+    /// The possible fates of facts of the rule within an extent.
     pub(super) fn fates(&self, extent: &Extent) -> Fates {
         let mut fates = Fates::default();
         match self.floor_over(extent) {
@@ -141,8 +142,8 @@ impl Bounds {
         let expired = self.oldest.map_or(Share::None, |oldest| oldest.expired(extent));
         let within = [
             (Limit::Age, expired),
-            (Limit::Records, beyond(self.records, extent).other()),
-            (Limit::Bytes, beyond(self.bytes, extent).other()),
+            (Limit::Records, share_after(self.records, extent).other()),
+            (Limit::Bytes, share_after(self.bytes, extent).other()),
         ];
         for (limit, share) in within {
             if share != Share::None {
@@ -167,8 +168,8 @@ impl Share {
     }
 }
 
-/// Of an extent, how much lies behind a cut.
-fn beyond(cut: Cut, extent: &Extent) -> Share {
+/// How much of an extent is after a cut.
+fn share_after(cut: Cut, extent: &Extent) -> Share {
     match (cut.is_before(extent.first), cut.is_before(extent.last)) {
         (true, _) => Share::All,
         (false, true) => Share::Some,

@@ -1,4 +1,4 @@
-//! Counting the facts of one rule, from the newest back, to find where its limits cut.
+//! Counts the facts of one rule, from the newest back, to find the place where its limits cut.
 
 use std::ops::Range;
 use std::path::Path;
@@ -18,14 +18,14 @@ use crate::ledger::{Segment, State};
 use crate::settings::retention::RetentionLimits;
 use crate::snapshot::Snapshot;
 
-/// What is counted.
+/// The unit that is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Unit {
     Facts,
     Bytes,
 }
 
-/// Where facts are.
+/// The place where facts are stored.
 #[derive(Clone)]
 pub(super) enum Source {
     Segment(Arc<Segment>),
@@ -34,23 +34,23 @@ pub(super) enum Source {
     Fact,
 }
 
-/// Where all facts are, and how they are read.
+/// All facts of a snapshot, and how to read them.
 pub(super) struct Facts<'a> {
     pub(super) root: &'a Path,
     pub(super) rules: &'a Rules,
     pub(super) tallies: &'a Tallies,
     pub(super) state: &'a State,
     pub(super) tail: &'a [Arc<Chunk>],
-    /// Notes what is damaged, where that is no error.
+    /// Notes damage, if damage is not an error.
     pub(super) snapshot: &'a Snapshot,
 }
 
 impl Facts<'_> {
-    /// Completes the bounds of a rule: its floor first, which protects from the age, too; then the
-    /// number of those that the age leaves; then their bytes.
+    /// Completes the bounds of a rule: first its floor, which also protects from the age; then the limit
+    /// on the number of facts that are not too old; then the limit on their bytes.
     ///
-    /// The bytes are counted as if there were no limit on the number. It makes no difference: behind
-    /// the cut by number both count the same facts, and what is before it is dropped already.
+    /// The bytes are counted as if there were no limit on the number. The result is equal: after the cut
+    /// by number both count equal facts, and the facts before it are dropped anyway.
     pub(super) fn complete(
         &self,
         rule: RuleIndex,
@@ -103,7 +103,7 @@ struct Counting<'a> {
     facts: &'a Facts<'a>,
     rule: RuleIndex,
     unit: Unit,
-    /// Only facts that these bounds' age leaves; `None` for all.
+    /// Counts only facts that are not too old by these bounds; `None` counts all.
     survivors: Option<Bounds>,
 }
 
@@ -124,7 +124,7 @@ impl Counting<'_> {
         }
     }
 
-    /// The weight of facts that need not be looked at.
+    /// The weight of facts that need not be read.
     fn known(&self, kind: Kind, extent: &Extent, facts: u64, bytes: u64) -> Option<u64> {
         match self.share(extent) {
             Share::None => Some(0),

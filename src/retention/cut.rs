@@ -1,12 +1,13 @@
-//! Where a limit cuts: the newest facts up to a number, or a sum of bytes, are on one side.
+//! Finds the place where a limit cuts: on one side are the newest facts, up to a number or a sum of
+//! bytes.
 //!
 //! "The newest" is by the store's order, and facts are spread over segments of several streams that
-//! overlap in time. So a limit on their number or their bytes is one position in that order: the
-//! fact at which the limit, counted from the newest back, is exceeded. Everything up to there is
-//! beyond the limit ([`Cut`]), and no other fact has to be looked at again.
+//! overlap in time. So a limit on their number or their bytes is one position in that order: the fact at
+//! which the limit is exceeded, counted from the newest back. All facts up to that position exceed the
+//! limit ([`Cut`]), and no other fact must be read again.
 //!
-//! The position is found from what the ledger says of whole segments, from the newest back. Only the
-//! part in which it must lie is opened, and then only the part of that ([`find`]).
+//! The search uses the ledger's data about whole segments, from the newest back. It opens only the part
+//! that must contain the position, and then only the part of that part ([`find`]).
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -23,41 +24,40 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// No fact comes behind this.
+    /// No fact comes after this place.
     const END: Self =
         Self { recorded_at: UnixNanos(i64::MAX), stream: StreamId(u32::MAX), seq: Seq(u64::MAX) };
 
-    /// A place that no fact has, before this one.
+    /// A place just before this one, which no fact has.
     fn before(self) -> Self {
         Self { recorded_at: UnixNanos(self.recorded_at.get().saturating_sub(1)), ..Self::END }
     }
 }
 
-/// Facts up to and including a place, on one side; those behind it on the other.
+/// A position that divides facts: those up to and including a place, and those after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Cut(Option<Place>);
 
 impl Cut {
-    /// All facts are behind it.
+    /// All facts are after it.
     pub(super) const BEFORE_ALL: Self = Self(None);
-    /// No fact is behind it.
+    /// No fact is after it.
     pub(super) const AFTER_ALL: Self = Self(Some(Place::END));
 
-    /// Whether a fact at this place is behind it.
+    /// Whether a fact at this place is after it.
     pub(super) fn is_before(self, place: Place) -> bool {
         self.0.is_none_or(|cut| place > cut)
     }
 }
 
-/// Some facts, of which it is known where they begin and end, and what they weigh: one each if
-/// facts are counted, or their bytes.
+/// A group of facts with a known first and last place and a weight: the number of facts, or their bytes.
 #[derive(Clone, Debug)]
 pub(super) struct Lump<T> {
-    /// None of them comes before this.
+    /// None of the facts comes before this place.
     pub(super) first: Place,
-    /// None of them comes behind this.
+    /// None of the facts comes after this place.
     pub(super) last: Place,
-    /// `None` where nobody knows without opening it.
+    /// The weight; `None` if it is unknown until the lump is opened.
     pub(super) weight: Option<u64>,
     pub(super) what: T,
 }
@@ -67,35 +67,35 @@ impl<T> Lump<T> {
         self.first == self.last && self.weight.is_some()
     }
 
-    /// It cannot be opened. A cut that would come within it comes before it: all of its facts are kept. What is
-    /// not known of its weight does not count.
+    /// Marks the lump as one that cannot be opened. A cut within it moves before it, so that all of its
+    /// facts are kept. If its weight is unknown, it counts as zero.
     pub(super) fn kept_whole(self) -> Self {
         let place = self.first.before();
         Self { first: place, last: place, weight: Some(self.weight.unwrap_or_default()), what: self.what }
     }
 }
 
-/// How lumps are looked into.
+/// Weighs and opens lumps.
 pub(super) trait Open<T> {
-    /// What a lump weighs.
+    /// The weight of a lump.
     fn weigh(&mut self, lump: &Lump<T>) -> Result<u64>;
 
-    /// Its parts: smaller lumps, in the end single facts of known weight. Facts without weight may
-    /// be left out.
+    /// The parts of a lump: smaller lumps, and at the end single facts of known weight. Facts without
+    /// weight may be left out.
     fn open(&mut self, lump: Lump<T>) -> Result<Vec<Lump<T>>>;
 }
 
-/// The cut behind which the newest facts weigh no more than `most`, and at which is the first that
-/// does not fit.
+/// Finds the cut: the newest facts after it weigh no more than `most`, and the fact at it is the first
+/// that does not fit.
 pub(super) fn find<T>(mut lumps: Vec<Lump<T>>, mut most: u64, within: &mut impl Open<T>) -> Result<Cut> {
     loop {
         let Some(taken) = NewestLumps::from(lumps, most, within)? else { return Ok(Cut::BEFORE_ALL) };
-        // What lies behind the reach of the cut has been counted, and need not be looked at.
+        // Facts after the range of the cut are counted already, and need not be opened.
         let (above, around): (Vec<_>, Vec<_>) =
             taken.lumps.into_iter().partition(|lump| lump.first > taken.reach);
         most = above.iter().fold(most, |most, lump| most.saturating_sub(lump.weight.unwrap_or_default()));
         if around.iter().all(Lump::is_one_fact) {
-            // Then the newest of them is where the reach ends.
+            // Then the newest of them is at the end of the range.
             return Ok(Cut(Some(taken.reach)));
         }
         lumps = Vec::new();
@@ -109,22 +109,22 @@ pub(super) fn find<T>(mut lumps: Vec<Lump<T>>, mut most: u64, within: &mut impl 
     }
 }
 
-/// The newest lumps, as many as there may be facts in behind the cut, or at it.
+/// The newest lumps: enough to contain all facts after the cut, and the fact at it.
 struct NewestLumps<T> {
-    /// Each with its weight.
+    /// The lumps, each with its weight.
     lumps: Vec<Lump<T>>,
-    /// The cut does not come behind this place.
+    /// The cut is not after this place.
     reach: Place,
 }
 
 impl<T> NewestLumps<T> {
-    /// `None` if all together weigh no more than `most`.
+    /// Collects them; `None` if all lumps together weigh no more than `most`.
     fn from(mut lumps: Vec<Lump<T>>, most: u64, within: &mut impl Open<T>) -> Result<Option<Self>> {
         lumps.sort_by_key(|lump| Reverse(lump.last));
         let mut taken = Vec::new();
         let (mut sum, mut reach) = (0_u64, None);
-        // Lumps that may overlap with those that come, by where they begin; and the sum of those
-        // that cannot.
+        // Lumps that may overlap with later ones, by their first place; and the sum of the lumps that
+        // cannot overlap.
         let mut open: BinaryHeap<(Place, u64)> = BinaryHeap::new();
         let mut closed = 0_u64;
         for mut lump in lumps {
@@ -194,7 +194,7 @@ mod tests {
         Place { recorded_at: UnixNanos(recorded_at), stream: StreamId(stream), seq: Seq(seq) }
     }
 
-    /// Streams that record now and then, in lumps of several lengths.
+    /// Streams that record from time to time, in lumps of several lengths.
     fn lumps() -> impl Strategy<Value = Vec<Lump<Facts>>> {
         let fact = (0..4_i64, 0..5_u64);
         let lump_of_facts = (prop::collection::vec(fact, 1..9), any::<bool>());
@@ -248,7 +248,7 @@ mod tests {
         // The cut is within the second one.
         let cut = find(all(true), 15, &mut Closed).unwrap();
         assert!(cut.is_before(place(20, 1, 20)) && !cut.is_before(place(19, 1, 19)));
-        // Its size is unknown: it takes no fact's place.
+        // Its size is unknown: it counts as zero.
         let cut = find(all(false), 20, &mut Closed).unwrap();
         assert!(cut.is_before(place(10, 1, 10)));
     }

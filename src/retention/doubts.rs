@@ -1,8 +1,8 @@
-//! Facts of which a rule or a hold cannot be asked.
+//! Facts on which the condition of a rule or a hold fails.
 //!
 //! `CAST(payload->>'attempt' AS BIGINT) > 5` fails on the fact `{"attempt": "n/a"}`. Such a fact is kept,
-//! for it might be one that the rule keeps or the hold covers; but it is not what who wrote the condition
-//! meant, so it is counted here.
+//! because it may be a fact that the rule keeps or the hold covers. But this is not the intent of the
+//! condition's author, so these facts are counted here.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ use crate::error::Result;
 use crate::fact::Kind;
 use crate::snapshot::Snapshot;
 
-/// A rule of retention or a hold whose condition fails on facts, which are kept therefore.
+/// A retention rule or a hold whose condition fails on facts, which are therefore kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RetentionDoubt {
@@ -26,15 +26,15 @@ pub struct RetentionDoubt {
     pub is_hold: bool,
     /// The kind of the facts.
     pub kind: Kind,
-    /// How many facts it fails on.
+    /// The number of facts on which the condition fails.
     pub facts: u64,
-    /// Why it fails on the first of them.
+    /// The reason why the condition fails on the first such fact.
     pub why: String,
 }
 
 impl std::fmt::Display for RetentionDoubt {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let what = if self.is_hold { "hold" } else { "rule of retention" };
+        let what = if self.is_hold { "hold" } else { "retention rule" };
         let (facts, are) = if self.facts == 1 { ("fact", "which is") } else { ("facts", "which are") };
         let Self { name, kind, facts: number, why, .. } = self;
         write!(f, "the {what} {name:?} fails on {number} {facts} of {kind}, {are} kept: {why}")

@@ -1,4 +1,4 @@
-//! Why a fact is kept, or is not: the rules in force, and what becomes of the facts under them.
+//! Explains why facts are kept or hidden: the rules in force, and the outcome for the facts.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,40 +18,40 @@ use crate::ledger::Segment;
 use crate::settings::retention::RetentionLimits;
 use crate::snapshot::Snapshot;
 
-/// So many examples are given of each fate.
+/// The most examples of each outcome.
 const EXAMPLES: usize = 2;
 
-/// A rule of retention that is in force.
+/// A retention rule that is in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RuleInForce {
-    /// Its name; `store`, `events`, `audits` or `dead_letters` for limits without a name.
+    /// The rule's name; `store`, `events`, `audits` or `dead_letters` for limits without a name.
     pub name: String,
-    /// Where it was written.
+    /// The place where the rule was written.
     pub origin: String,
-    /// Only for facts of this kind.
+    /// The only kind of facts that the rule applies to, if any.
     pub kind: Option<Kind>,
-    /// Only for facts of which this is true, in SQL.
+    /// The SQL condition of the facts that the rule applies to, if any.
     pub predicate: Option<String>,
-    /// What it keeps.
+    /// The limits of the rule.
     pub limits: RetentionLimits,
 }
 
-/// What becomes of facts.
+/// The outcome of retention for a fact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Outcome {
     /// Its rule keeps it.
     Kept,
-    /// Its rule would drop it, and a hold covers it.
+    /// Its rule would drop it, but a hold covers it.
     Held,
-    /// The condition of the rule fails on it, so it is not known whether it belongs there: it is kept.
+    /// The condition of the rule fails on it, so it is unknown whether the rule applies: it is kept.
     Undecided,
-    /// It is too old.
+    /// The fact is too old.
     MaxAge,
-    /// There are enough newer facts.
+    /// The rule has enough newer facts.
     MaxRecords,
-    /// There are enough newer bytes.
+    /// The rule has enough bytes of newer facts.
     MaxBytes,
 }
 
@@ -66,7 +66,7 @@ impl Outcome {
         }
     }
 
-    /// Whether reads give the fact, and compaction leaves it.
+    /// Whether reads return the fact, and a compaction keeps it.
     pub const fn is_kept(self) -> bool {
         matches!(self, Self::Kept | Self::Held | Self::Undecided)
     }
@@ -85,27 +85,27 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// Facts of one rule of which the same becomes.
+/// The facts of one rule with one outcome.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Fate {
-    /// The rule that they belong to; `None` if they belong to none, and are kept.
+    /// The rule that the facts belong to; `None` if they belong to no rule, and are kept.
     pub rule: Option<String>,
-    /// What becomes of them.
+    /// The outcome of retention for these facts.
     pub outcome: Outcome,
-    /// How many there are.
+    /// The number of the facts.
     pub facts: u64,
-    /// One or two of them.
+    /// One or two of the facts, as examples.
     pub examples: Vec<Recorded<Fact<'static>>>,
 }
 
-/// What becomes of facts under the rules and holds in force.
+/// The outcome of retention for facts, under the rules and holds in force.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Explanation {
-    /// The time by which ages were measured.
+    /// The time from which ages were measured.
     pub now: UnixNanos,
-    /// By rule, and by what becomes of them.
+    /// The facts, grouped by rule and by outcome.
     pub fates: Vec<Fate>,
 }
 
@@ -118,7 +118,7 @@ impl Explanation {
     }
 }
 
-/// The rules in force, in the order in which facts are offered to them.
+/// The rules in force, in the order in which they are tried on a fact.
 pub(crate) fn rules_in_force(retention: &Retention) -> Vec<RuleInForce> {
     let rules = retention.in_force().rules;
     let in_force = rules.iter().map(|(_, rule)| RuleInForce {
@@ -170,12 +170,12 @@ pub(crate) fn explain(
         facts,
         examples,
     });
-    // What belongs to no rule comes last.
+    // Facts that belong to no rule come last.
     let (none, some): (Vec<_>, Vec<_>) = fates.partition(|fate| fate.rule.is_none());
     Ok(Explanation { now, fates: some.into_iter().chain(none).collect() })
 }
 
-/// How many facts of each kind, flushed and unflushed, the rules hide from reads of a snapshot.
+/// The number of facts of each kind, flushed and unflushed, that the rules hide from reads of a snapshot.
 pub(crate) fn hidden(root: &Path, selection: &Selection, snapshot: &Snapshot) -> Result<[u64; 3]> {
     if selection.keeps_everything() {
         return Ok([0; 3]);
@@ -192,7 +192,8 @@ pub(crate) fn hidden(root: &Path, selection: &Selection, snapshot: &Snapshot) ->
     Ok(hidden)
 }
 
-/// How many facts in the segments of each kind the rules hide from reads, until a compaction drops them.
+/// The number of facts in the segments of each kind that the rules hide from reads until a compaction
+/// drops them.
 pub(crate) fn hidden_in_segments(
     root: &Path,
     selection: &Selection,
@@ -215,7 +216,7 @@ pub(crate) fn hidden_in_segments(
 
 type Examples = Vec<Recorded<Fact<'static>>>;
 
-/// Facts on their way to their fates.
+/// Sorts facts by their outcomes.
 struct Sorting<'a> {
     root: &'a Path,
     selection: &'a Selection,
@@ -247,7 +248,7 @@ impl Sorting<'_> {
         })
     }
 
-    /// What becomes of all facts of a segment, if it is the same.
+    /// The outcome of all facts of a segment, if it is one for all.
     fn whole(&self, segment: &Segment) -> Option<(Option<RuleIndex>, Outcome)> {
         if self.selection.rules().candidates(segment.kind).is_empty() {
             return Some((None, Outcome::Kept));
@@ -267,7 +268,7 @@ impl Sorting<'_> {
         condition: Option<&dyn Condition>,
         fact: impl Fn(usize) -> Result<Examples>,
     ) -> Result<()> {
-        // Where it cannot be asked it counts as true: a hold of the same condition covers the fact.
+        // Where the condition fails it counts as true: a hold with this condition covers the fact.
         let asked = condition.map(|condition| condition.evaluate(batch)).transpose()?;
         let is_asked_for = |row: usize| match &asked {
             None => true,
@@ -307,9 +308,8 @@ fn example(root: &Path, segment: &Segment, row: usize) -> Result<Examples> {
 }
 
 fn facts(kind: Kind, batch: &RecordBatch) -> Result<Examples> {
-    let facts = columns::facts(kind, batch).ok_or_else(|| {
-        Error::new(ErrorKind::Damaged, format!("rows of {kind} lack columns that belong there"))
-    })?;
+    let facts = columns::facts(kind, batch)
+        .ok_or_else(|| Error::new(ErrorKind::Damaged, format!("rows of {kind} lack required columns")))?;
     let owned = facts.into_iter().map(|f| Recorded { position: f.position, fact: f.fact.into_owned() });
     Ok(owned.collect())
 }

@@ -1,9 +1,9 @@
-//! Holds: what somebody must keep, whatever the rules say.
+//! Holds: facts that must be kept, whatever the rules say.
 //!
-//! Adding a hold and releasing it are commits, with who and why: so it can be shown years later
-//! what was kept for which case, and from when to when. A hold that cannot be understood any more
-//! covers everything of its kind, and one whose condition fails on a fact covers that fact: too
-//! much kept can be dropped later.
+//! Adding a hold and releasing it are commits, with author and reason. So it can be shown years later
+//! which facts were kept for which case, and for how long. A hold that can no longer be parsed covers
+//! every fact of its kind, and a hold whose condition fails on a fact covers that fact: facts that were
+//! kept by mistake can be dropped later.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
@@ -17,10 +17,10 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Kind, UnixNanos};
 use crate::ledger::{self, Action, CommitNumber, Ledger, Segment, read_commit};
 
-/// A hold's name is not longer, in bytes.
+/// The most bytes of a hold's name.
 const MAX_NAME_BYTES: usize = 200;
 
-/// What a hold covers, and why.
+/// The facts that a hold covers, and the reason.
 ///
 #[cfg_attr(feature = "sql", doc = "```")]
 #[cfg_attr(not(feature = "sql"), doc = "```ignore")]
@@ -37,60 +37,60 @@ const MAX_NAME_BYTES: usize = 200;
 #[non_exhaustive]
 #[must_use]
 pub struct Hold {
-    /// Only facts of this kind.
+    /// The kind of facts that the hold covers; `None` covers all kinds.
     pub kind: Option<Kind>,
-    /// Only facts of which this is true: SQL over the columns of the kind, or, without a kind,
-    /// over columns that all kinds have.
+    /// The condition for facts that the hold covers, in SQL over the columns of the kind, or, without a
+    /// kind, over the columns that all kinds have. `None` covers all facts.
     pub predicate: Option<String>,
-    /// Why they are held.
+    /// The reason for the hold.
     pub reason: String,
-    /// Who holds them.
+    /// The person or office that holds the facts.
     pub by: String,
 }
 
 impl Hold {
-    /// A hold on everything.
+    /// Makes a hold on every fact.
     pub fn new(reason: impl Into<String>) -> Self {
         Self { kind: None, predicate: None, reason: reason.into(), by: String::new() }
     }
 
-    /// Only on facts of this kind.
+    /// Limits the hold to facts of this kind.
     pub const fn kind(mut self, kind: Kind) -> Self {
         self.kind = Some(kind);
         self
     }
 
-    /// Only on facts of which this is true.
+    /// Limits the hold to facts for which this SQL condition is true.
     pub fn predicate(mut self, sql: impl Into<String>) -> Self {
         self.predicate = Some(sql.into());
         self
     }
 
-    /// Held by this person, or office.
+    /// Sets the person or office that holds the facts.
     pub fn by(mut self, who: impl Into<String>) -> Self {
         self.by = who.into();
         self
     }
 }
 
-/// A hold that was added and not released.
+/// A hold that was added and is not released.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HoldInForce {
-    /// Its name.
+    /// The hold's name.
     pub name: String,
-    /// What it covers, and why.
+    /// The facts that the hold covers, and the reason.
     pub hold: Hold,
-    /// When it was added; unknown after the ledger was rebuilt.
+    /// When the hold was added; `None` if the ledger was rebuilt since.
     pub since: Option<UnixNanos>,
 }
 
-/// Adds a hold: what it covers is neither hidden nor dropped until it is released.
+/// Adds a hold: the facts that it covers are neither hidden nor dropped until it is released.
 pub(crate) fn add_hold(ledger: &Ledger, parser: ConditionParser, name: &str, hold: Hold) -> Result<()> {
     let refuse =
-        |why: &str| Err(Error::new(ErrorKind::Refused, format!("the hold {name:?} is not added: {why}")));
+        |why: &str| Err(Error::new(ErrorKind::Refused, format!("cannot add the hold {name:?}: {why}")));
     if name.is_empty() || name.len() > MAX_NAME_BYTES || name.chars().any(char::is_control) {
-        return refuse("a name is one line, not empty, of at most 200 bytes");
+        return refuse("a name must be one line of 1 to 200 bytes");
     }
     if hold.reason.trim().is_empty() {
         return refuse("a hold needs a reason");
@@ -99,15 +99,14 @@ pub(crate) fn add_hold(ledger: &Ledger, parser: ConditionParser, name: &str, hol
         if let Some(text) = &hold.predicate {
             condition(parser, kind, hold.kind, text)
                 .and_then(|condition| condition.check_computable())
-                .map_err(|error| error.context(format_args!("the hold {name:?} is not added")))?;
+                .map_err(|error| error.context(format_args!("cannot add the hold {name:?}")))?;
         }
     }
     let Hold { kind, predicate, reason, by } = hold;
     let hold = ledger::Hold { kind, predicate, reason, by };
     ledger.commit(|state| {
         if state.holds.contains_key(name) {
-            let why =
-                format!("there is a hold {name:?} already; release it first, or give this another name");
+            let why = format!("a hold {name:?} exists already; release it first, or choose another name");
             return Err(Error::new(ErrorKind::Refused, why));
         }
         Ok(Some(Action::Hold { name: name.to_owned(), hold: hold.clone() }))
@@ -115,14 +114,14 @@ pub(crate) fn add_hold(ledger: &Ledger, parser: ConditionParser, name: &str, hol
     Ok(())
 }
 
-/// Releases a hold: the rules of retention apply to what it covered.
+/// Releases a hold: the retention rules apply again to the facts that it covered.
 pub(crate) fn release_hold(ledger: &Ledger, name: &str, by: &str, reason: &str) -> Result<()> {
     let (by, reason) = (by.to_owned(), reason.to_owned());
     ledger.commit(|state| {
         if !state.holds.contains_key(name) {
             let known: Vec<_> = state.holds.keys().map(|name| format!("{name:?}")).collect();
             let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-            let why = format!("there is no hold {name:?}; in force: {known}");
+            let why = format!("cannot release the hold {name:?}: it does not exist; in force: {known}");
             return Err(Error::new(ErrorKind::Refused, why));
         }
         Ok(Some(Action::Release { name: name.to_owned(), by: by.clone(), reason: reason.clone() }))
@@ -157,13 +156,13 @@ pub(crate) fn holds_in_force(ledger: &Ledger) -> Result<Vec<HoldInForce>> {
     Ok(in_force.collect())
 }
 
-/// What a hold was asked to cover: a kind, the hold's own kind, and its condition.
+/// The key of a parsed hold: a kind, the hold's own kind, and its condition.
 pub(super) type Asked = (Kind, Option<Kind>, Option<String>);
 
-/// What a hold covers of one kind.
+/// The facts of one kind that a hold covers.
 #[derive(Debug)]
 pub(super) struct HoldCondition {
-    /// `None` for everything.
+    /// The condition of the hold; `None` covers every fact of the kind.
     condition: Option<Box<dyn Condition>>,
 }
 
@@ -172,7 +171,7 @@ impl HoldCondition {
         self.condition.is_none()
     }
 
-    /// Marks the rows that are covered. One of which the condition cannot be asked is.
+    /// Marks the covered rows. A row on which the condition fails is covered.
     pub(super) fn mark(&self, batch: &RecordBatch, held: &mut [bool]) {
         let Some(Ok(asked)) = self.condition.as_ref().map(|condition| condition.evaluate(batch)) else {
             held.fill(true);
@@ -192,7 +191,7 @@ impl HoldCondition {
         self.condition.as_deref()
     }
 
-    /// For each segment, whether rows of it may be covered.
+    /// For each segment, whether the hold may cover some of its rows.
     pub(super) fn may_cover(&self, segments: &[Arc<Segment>]) -> Vec<bool> {
         match &self.condition {
             Some(condition) => condition.may_match(segments),
@@ -206,7 +205,7 @@ impl HoldCondition {
 }
 
 impl Retention {
-    /// What the holds of a ledger cover, by kind.
+    /// The conditions of the holds of a ledger, by kind.
     pub(super) fn holds(&self, holds: &BTreeMap<String, ledger::Hold>) -> [Vec<Arc<HoldCondition>>; 3] {
         Kind::ALL.map(|kind| {
             let of_kind = holds.iter().filter(|(_, hold)| hold.kind.is_none_or(|of| of == kind));
@@ -218,10 +217,15 @@ impl Retention {
         let asked = (kind, hold.kind, hold.predicate.clone());
         let mut known = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let covers = known.entry(asked).or_insert_with(|| {
-            let parsed = hold.predicate.as_deref().map(|text| condition(self.parser, kind, hold.kind, text)).transpose();
+            let parsed = hold
+                .predicate
+                .as_deref()
+                .map(|text| condition(self.parser, kind, hold.kind, text))
+                .transpose();
             Arc::new(HoldCondition {
                 condition: parsed.unwrap_or_else(|error| {
-                    tracing::warn!(%error, hold = name, %kind, "a hold is not understood, and covers everything of its kind");
+                    tracing::warn!(%error, hold = name, %kind, "the condition of a hold cannot be parsed; \
+                                                                the hold covers every fact of its kind");
                     None
                 }),
             })

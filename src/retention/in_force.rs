@@ -1,12 +1,14 @@
-//! The rules in force: those that `ostracon.toml` says now, not those that it said when the store was opened.
+//! The rules in force: those in `ostracon.toml` now, not those at the time when the store was opened.
 //!
-//! Every statement looks whether the file has changed since the one before, which costs one look at its metadata.
-//! So all processes that have a store open answer by the same rules, and by those that the next compaction goes by.
+//! Every statement checks whether the file has changed since the statement before, which costs one read
+//! of its metadata. So all processes that have a store open use equal rules, and the next compaction uses
+//! them, too.
 //!
-//! A file that is not understood, or may not be read, changes nothing: a service goes on reading by the rules that
-//! it has, and logs why once for each such file; [`Store::retention_problem`](crate::Store::retention_problem)
-//! tells it, too. Whatever drops facts or says which would be dropped is refused until the file is mended: on doubt
-//! a fact is kept.
+//! A file that cannot be parsed or read changes nothing: a service goes on reading by its current rules,
+//! and logs the reason once for each such file.
+//! [`Store::retention_problem`](crate::Store::retention_problem) returns the reason, too. Operations that
+//! drop facts, or say which facts would be dropped, are refused until the file is corrected: in doubt a
+//! fact is kept.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -21,18 +23,18 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::settings::retention::RetentionPolicy;
 use crate::settings::{FILE, Settings};
 
-/// A file that was changed so short a time ago may be changed again without its metadata showing it.
+/// A file that was changed less than this time ago may change again without a change of its metadata.
 const UNSETTLED: Duration = Duration::from_secs(2);
 
-/// What a store keeps of its rules while it is open.
+/// The retention rules of an open store.
 #[derive(Debug)]
 pub(crate) struct Retention {
-    /// The settings' file; none where the policy was given in code, which never changes.
+    /// The settings file; `None` if the policy was given in code, which never changes.
     file: Option<PathBuf>,
     current: Mutex<Current>,
-    /// Reads the conditions of rules and holds.
+    /// Parses the conditions of rules and holds.
     pub(super) parser: ConditionParser,
-    /// Holds that were read before.
+    /// Holds that were parsed before.
     pub(super) held: Mutex<HashMap<holds::Asked, Arc<holds::HoldCondition>>>,
 }
 
@@ -40,12 +42,12 @@ pub(crate) struct Retention {
 struct Current {
     policy: RetentionPolicy,
     in_force: InForce,
-    /// The file that the rules were read from; none if it has to be read again.
+    /// The file that the rules were read from; `None` if it must be read again.
     seen: Option<Stamp>,
     problem: Option<(ErrorKind, String)>,
 }
 
-/// Rules, and what was counted by them.
+/// Rules, and the facts that were counted for them.
 #[derive(Clone, Debug)]
 pub(super) struct InForce {
     pub(super) rules: Arc<Rules>,
@@ -58,7 +60,7 @@ impl InForce {
     }
 }
 
-/// What tells a file from the one that was there before. `None` inside: there is no file.
+/// The identity of a version of the file. `None` inside: there is no file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Stamp(Option<(SystemTime, u64, u64)>);
 
@@ -71,7 +73,7 @@ impl Stamp {
         }
     }
 
-    /// Whether another change would show.
+    /// Whether another change would change the stamp.
     fn is_settled(&self) -> bool {
         self.0.is_none_or(|(modified, ..)| {
             SystemTime::now().duration_since(modified).is_ok_and(|age| age > UNSETTLED)
@@ -91,7 +93,8 @@ const fn inode(_: &std::fs::Metadata) -> u64 {
 }
 
 impl Retention {
-    /// The rules of a policy: the one that the settings in this folder say, or, without a folder, one given in code.
+    /// The rules of a policy: the one in the settings of this folder, or, without a folder, one given in
+    /// code.
     pub(crate) fn new(
         policy: &RetentionPolicy,
         rules: Rules,
@@ -104,18 +107,18 @@ impl Retention {
         Self { file, current: Mutex::new(current), parser, held: Mutex::default() }
     }
 
-    /// The rules as the file says them now.
+    /// The rules that the file has now.
     pub(super) fn in_force(&self) -> InForce {
         self.current().in_force.clone()
     }
 
-    /// Why the rules in force are not those of the file, if they are not.
+    /// The reason why the rules in force are not those of the file, if they are not.
     pub(crate) fn problem(&self) -> Option<Error> {
         let current = self.current();
         current.problem.as_ref().map(|(kind, why)| Error::new(*kind, why.clone()))
     }
 
-    /// Refuses to go by rules of which is not known whether they are still meant.
+    /// Refuses to use rules that may be outdated, because the file has changed.
     pub(crate) fn check(&self) -> Result<()> {
         self.problem().map_or(Ok(()), Err)
     }
@@ -130,12 +133,12 @@ impl Retention {
 }
 
 impl Current {
-    /// Takes up what the file says, if that is something new.
+    /// Reads the file, if it has changed.
     fn look(&mut self, file: &Path, parser: ConditionParser) {
         let stamp = match Stamp::of(file) {
             Ok(stamp) if self.seen.as_ref() == Some(&stamp) => return,
             Ok(stamp) => stamp,
-            Err(error) => return self.fail(file, &Error::io("look at", file, error)),
+            Err(error) => return self.fail(file, &Error::io("access", file, error)),
         };
         self.seen = stamp.is_settled().then_some(stamp);
         match self.read(file, parser) {
@@ -149,15 +152,15 @@ impl Current {
         if policy != self.policy {
             self.in_force = InForce::new(Rules::new(&policy, parser)?);
             self.policy = policy;
-            tracing::info!(file = %file.display(), "the rules of retention have changed");
+            tracing::info!(file = %file.display(), "the retention rules have changed");
         }
         Ok(())
     }
 
     fn fail(&mut self, file: &Path, error: &Error) {
         let why = format!(
-            "cannot take up the rules of retention in {}: {error}; they stay as they were, and nothing is dropped \
-             until that is mended",
+            "cannot use the retention rules in {}: {error}; the earlier rules stay in force, and no fact is \
+             dropped until the file is corrected",
             file.display()
         );
         let problem = (error.kind(), why);

@@ -1,4 +1,4 @@
-//! Rows as retention sees them: places, timestamps, and the way to those of a segment.
+//! Rows for retention: their places and timestamps, and how to read those of a segment.
 
 use std::ops::Range;
 use std::path::Path;
@@ -15,26 +15,27 @@ use crate::fact::{Kind, Seq, StreamId, UnixNanos, columns};
 use crate::ledger::Segment;
 use crate::segment::SegmentFile;
 
-/// Rows that are read, and told of, at once. Few in tests, whose segments are small.
+/// Rows that are read and counted at once. Few in tests, whose segments are small.
 pub(super) const BLOCK_ROWS: usize = if cfg!(test) { 3 } else { 8192 };
 
-/// The columns that a fact's place is made of.
+/// The columns of a fact's place.
 pub(super) const PLACE: [&str; 3] = ["recorded_at", "stream", "seq"];
 
-/// Where some rows lie in the store's order, and what their timestamps are.
+/// The range of some rows in the store's order, and of their timestamps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Extent {
     pub(super) first: Place,
     pub(super) last: Place,
     pub(super) rows: u64,
-    /// Smallest and largest of those that have a nanosecond.
+    /// The smallest and the largest timestamp with a nanosecond.
     pub(super) timestamp: Option<(i64, i64)>,
-    /// Rows whose timestamp has none: only the rows tell whether it is before or behind all others.
+    /// The number of rows whose timestamp has no nanosecond: only the rows show whether it is before or
+    /// after all others.
     pub(super) no_timestamp: u64,
 }
 
 impl Extent {
-    /// What the ledger says of a segment. Of one stream it knows the very places, since
+    /// The extent of a segment, from the ledger. For a segment of one stream the places are exact, since
     /// `recorded_at` never goes backwards there.
     pub(super) fn of(segment: &Segment) -> Self {
         let place = |(recorded_at, stream, seq)| Place { recorded_at, stream, seq };
@@ -47,7 +48,7 @@ impl Extent {
         }
     }
 
-    /// Of rows in memory; `None` if there are none.
+    /// The extent of rows in memory; `None` if there are no rows.
     pub(super) fn of_rows(rows: &Places<'_>) -> Option<Self> {
         let first = rows.get(0)?;
         let mut extent = Self { first, last: first, rows: 0, timestamp: None, no_timestamp: 0 };
@@ -91,7 +92,7 @@ impl<'a> Places<'a> {
                     .and_then(|bits| bits.as_primitive_opt()),
             })
         };
-        places().ok_or_else(|| Error::new(ErrorKind::Damaged, "rows lack the columns of their place"))
+        places().ok_or_else(|| Error::new(ErrorKind::Damaged, "the rows lack the columns of their place"))
     }
 
     pub(super) fn len(&self) -> usize {
@@ -106,8 +107,8 @@ impl<'a> Places<'a> {
         })
     }
 
-    /// `None` where it is no instant, or one before all nanoseconds. One behind all of them is the
-    /// last: far in the future, and so not too old.
+    /// The timestamp of a row; `None` if it is not a time, or is before all nanoseconds. A timestamp
+    /// after all nanoseconds becomes the last one: far in the future, and so not too old.
     pub(super) fn timestamp(&self, row: usize) -> Option<i64> {
         let timestamp = self.timestamp?;
         if timestamp.is_valid(row) {
@@ -120,14 +121,13 @@ impl<'a> Places<'a> {
 
 /// The sizes of the facts' JSON lines, of rows with all columns.
 pub(super) fn line_sizes(kind: Kind, batch: &RecordBatch) -> Result<Vec<u64>> {
-    let facts = columns::facts(kind, batch).ok_or_else(|| {
-        Error::new(ErrorKind::Damaged, format!("rows of {kind} lack columns that belong there"))
-    })?;
+    let facts = columns::facts(kind, batch)
+        .ok_or_else(|| Error::new(ErrorKind::Damaged, format!("rows of {kind} lack required columns")))?;
     Ok(facts.iter().map(|recorded| recorded.fact.line_len()).collect())
 }
 
-/// Reads columns of a segment, or of some of its rows, a block at a time. `each` is given the
-/// number of a block's first row.
+/// Reads columns of a segment, or of some of its rows, a block at a time. `each` also gets the number of
+/// a block's first row.
 pub(super) fn read(
     root: &Path,
     segment: &Segment,

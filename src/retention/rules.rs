@@ -1,4 +1,4 @@
-//! The rules in force: a policy, checked and ready to be asked.
+//! The rules in force: a policy that was checked, with parsed conditions.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,10 +9,10 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fact::Kind;
 use crate::settings::retention::{AgeBy, MAX_CLOCK_LEAD, PolicySource, RetentionLimits, RetentionPolicy};
 
-/// Names that rules without a name of their own have.
+/// The names of rules without a name of their own.
 const STORE: &str = "store";
 
-/// Which of the limits.
+/// One of the limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Limit {
     Age,
@@ -32,11 +32,11 @@ impl Limit {
     }
 }
 
-/// A rule, by its place among the rules in force.
+/// The index of a rule among the rules in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct RuleIndex(pub(super) u16);
 
-/// A rule and one of its limits: what dropped a fact.
+/// A rule and one of its limits: the reason why a fact is dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct RuleId {
     pub(super) rule: RuleIndex,
@@ -47,12 +47,12 @@ pub(crate) struct RuleId {
 #[derive(Debug)]
 pub(super) struct Rule {
     pub(super) name: String,
-    /// Where it was written.
+    /// The place where the rule was written.
     pub(super) origin: String,
     pub(super) kind: Option<Kind>,
     pub(super) predicate: Option<String>,
     pub(super) limits: RetentionLimits,
-    /// What dropped facts are counted under, by limit.
+    /// The names under which dropped facts are counted, by limit.
     names: [String; 3],
 }
 
@@ -60,9 +60,9 @@ pub(super) struct Rule {
 #[derive(Debug)]
 pub(super) struct Candidate {
     pub(super) rule: RuleIndex,
-    /// `None`: all that belong to none before.
+    /// The condition; `None` for all facts that belong to no earlier rule.
     pub(super) condition: Option<Box<dyn Condition>>,
-    /// Whether a warning said that the condition fails on a fact.
+    /// Whether a warning about the condition was logged.
     warned: AtomicBool,
 }
 
@@ -71,7 +71,7 @@ impl Candidate {
         Self { rule, condition, warned: AtomicBool::new(false) }
     }
 
-    /// Whether there may be a fact of which it cannot be told whether it belongs to the rule.
+    /// Whether the condition can fail on some fact.
     pub(super) fn may_fail(&self) -> bool {
         self.condition.as_ref().is_some_and(|condition| condition.may_fail())
     }
@@ -82,13 +82,13 @@ impl Candidate {
 #[expect(clippy::struct_field_names, reason = "they are the rules")]
 pub(crate) struct Rules {
     rules: Vec<Rule>,
-    /// For each kind, in the order in which facts are offered to them.
+    /// The candidates for the facts of each kind, in the order in which they are tried.
     candidates: [Vec<Candidate>; 3],
     pub(super) max_clock_lead: Duration,
 }
 
 impl Rules {
-    /// Checks a policy, and reads its conditions.
+    /// Checks a policy, and parses its conditions.
     pub(crate) fn new(policy: &RetentionPolicy, parser: ConditionParser) -> Result<Self> {
         let mut rules =
             Self { max_clock_lead: policy.max_clock_lead.unwrap_or(MAX_CLOCK_LEAD), ..Self::default() };
@@ -105,9 +105,9 @@ impl Rules {
                 let condition =
                     rule.predicate.as_deref().map(|text| condition(parser, kind, rule.kind, text));
                 let condition = condition.transpose().map_err(|error| {
-                    Error::new(ErrorKind::Settings, format!("the rule {:?} of retention: {error}", rule.name))
+                    Error::new(ErrorKind::Settings, format!("the retention rule {:?}: {error}", rule.name))
                 })?;
-                rules.offer(kind, Candidate::new(index, condition));
+                rules.add_candidate(kind, Candidate::new(index, condition));
             }
         }
         for (kind, limits) in Kind::ALL.into_iter().zip(&policy.kinds) {
@@ -115,14 +115,14 @@ impl Rules {
                 let table = kind.table();
                 let origin = origin(policy.source, format_args!("[retention.{table}]"));
                 let index = rules.add(table, origin, Some(kind), None, limits)?;
-                rules.offer(kind, Candidate::new(index, None));
+                rules.add_candidate(kind, Candidate::new(index, None));
             }
         }
         if let Some(limits) = &policy.store {
             let origin = origin(policy.source, format_args!("[retention]"));
             let index = rules.add(STORE, origin, None, None, limits)?;
             for kind in Kind::ALL {
-                rules.offer(kind, Candidate::new(index, None));
+                rules.add_candidate(kind, Candidate::new(index, None));
             }
         }
         Ok(rules)
@@ -132,18 +132,18 @@ impl Rules {
         let wrong = |why: &str| {
             Err(Error::new(
                 ErrorKind::Settings,
-                format!("a rule of retention cannot be called {name:?}: {why}"),
+                format!("a retention rule cannot have the name {name:?}: {why}"),
             ))
         };
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
         if name.is_empty() || !name.chars().all(plain) {
-            return wrong("a name consists of letters, digits, _ and -");
+            return wrong("a name must consist of letters, digits, _ and -");
         }
         if name == STORE || Kind::ALL.iter().any(|kind| kind.table() == name) {
-            return wrong("that is what the limits of the store and of its kinds are called");
+            return wrong("it is the name of the limits of the store or of a kind");
         }
         if self.rules.iter().any(|rule| rule.name == name) {
-            return wrong("another has that name");
+            return wrong("another rule has that name");
         }
         Ok(())
     }
@@ -157,15 +157,15 @@ impl Rules {
         limits: &RetentionLimits,
     ) -> Result<RuleIndex> {
         let index = u16::try_from(self.rules.len())
-            .map_err(|_| Error::new(ErrorKind::Settings, "there are too many rules of retention"))?;
+            .map_err(|_| Error::new(ErrorKind::Settings, "there are too many retention rules"))?;
         let names = Limit::ALL.map(|limit| format!("{name}.{}", limit.name()));
         let limits = limits.clone();
         self.rules.push(Rule { name: name.to_owned(), origin, kind, predicate, limits, names });
         Ok(RuleIndex(index))
     }
 
-    /// Has facts of a kind offered to a rule, unless one before takes them all.
-    fn offer(&mut self, kind: Kind, candidate: Candidate) {
+    /// Adds a rule to the candidates of a kind, unless an earlier rule takes all facts.
+    fn add_candidate(&mut self, kind: Kind, candidate: Candidate) {
         if let Some(known) = self.candidates.get_mut(kind.index())
             && known.last().is_none_or(|last| last.condition.is_some())
         {
@@ -173,12 +173,12 @@ impl Rules {
         }
     }
 
-    /// The rules that facts of a kind are offered to, in their order.
+    /// The rules that are tried on facts of a kind, in their order.
     pub(super) fn candidates(&self, kind: Kind) -> &[Candidate] {
         self.candidates.get(kind.index()).map_or(&[], Vec::as_slice)
     }
 
-    /// Warns, once, that a rule's condition fails on facts.
+    /// Logs once that a rule's condition fails on facts.
     pub(super) fn warn(&self, candidate: &Candidate, why: Option<&Error>) {
         if candidate.warned.swap(true, Ordering::Relaxed) {
             return;
@@ -188,7 +188,8 @@ impl Rules {
         tracing::warn!(
             rule = name,
             why,
-            "a rule of retention cannot be asked of some facts, which are kept; `ostracon retention STORE show` counts them"
+            "the condition of a retention rule fails on some facts, which are kept; `ostracon retention \
+             STORE show` counts them"
         );
     }
 
@@ -214,30 +215,30 @@ impl Rules {
         self.rules.len()
     }
 
-    /// What dropped facts are counted under.
+    /// The name under which dropped facts are counted.
     pub(super) fn name(&self, id: RuleId) -> &str {
         let names = self.get(id.rule).map(|rule| &rule.names);
         names.and_then(|names| names.get(id.limit as usize)).map_or("unknown", String::as_str)
     }
 
-    /// Whether there is no rule that could drop anything.
+    /// Whether no rule can drop a fact.
     pub(crate) fn keep_everything(&self) -> bool {
         self.rules.iter().all(|rule| rule.limits.is_unlimited())
     }
 
-    /// Whether facts go for their age by some clock.
+    /// Whether some rule has a limit on age.
     pub(super) fn have_ages(&self) -> bool {
         self.rules.iter().any(|rule| rule.limits.max_age.is_some())
     }
 
-    /// Whether facts of a kind may go for their age by this.
+    /// Whether some rule for facts of a kind has a limit on this age.
     pub(super) fn look_at(&self, kind: Kind, age_by: AgeBy) -> bool {
         let limits = self.candidates(kind).iter().filter_map(|candidate| self.limits(candidate.rule));
         limits.into_iter().any(|limits| limits.max_age.is_some() && limits.age_by == age_by)
     }
 }
 
-/// A condition on facts of one kind, asked by a rule or a hold that is for `of`, or for all kinds.
+/// Parses a condition on facts of one kind, of a rule or a hold for the kind `of`, or for all kinds.
 pub(super) fn condition(
     parser: ConditionParser,
     kind: Kind,
@@ -245,11 +246,14 @@ pub(super) fn condition(
     text: &str,
 ) -> Result<Box<dyn Condition>> {
     parser(kind, text).map_err(|error| {
-        let error = error.context(format_args!("where = {text:?}, asked of {kind}"));
+        let error = error.context(format_args!("where = {text:?}, applied to {kind}"));
         if of.is_some() {
             return error;
         }
-        Error::new(error.kind(), format!("{error}; without a kind it is asked of all, so give it one"))
+        Error::new(
+            error.kind(),
+            format!("{error}; without a kind the condition applies to all kinds, so give it one"),
+        )
     })
 }
 
@@ -257,7 +261,7 @@ fn origin(source: PolicySource, place: fmt::Arguments<'_>) -> String {
     match source {
         PolicySource::File => format!("ostracon.toml, {place}"),
         PolicySource::Code => "code".to_owned(),
-        PolicySource::CodeInsteadOfFile => "code, in place of ostracon.toml".to_owned(),
+        PolicySource::CodeInsteadOfFile => "code, instead of ostracon.toml".to_owned(),
     }
 }
 
@@ -298,7 +302,7 @@ mod tests {
         for (policy, why) in [
             (RetentionPolicy::new().rule(named("")), "letters"),
             (RetentionPolicy::new().rule(named("a.b")), "letters"),
-            (RetentionPolicy::new().rule(named("events")), "kinds"),
+            (RetentionPolicy::new().rule(named("events")), "of a kind"),
             (RetentionPolicy::new().rule(named("a")).rule(named("a")), "another"),
             (RetentionPolicy::new().rule(named("a").predicate("event_type = 'x'")), "give it one"),
             (RetentionPolicy::new().rule(named("a").kind(Kind::Audit).predicate("at < now()")), "now()"),

@@ -1,9 +1,9 @@
-//! Which facts the rules keep, as of one snapshot and one instant.
+//! The facts that the rules keep, for one snapshot and one time.
 //!
-//! Reads hide what a [`Selection`] drops, and compaction removes just that. It is made once for a
-//! query: the limits of every rule become bounds (`bounds`), and what becomes of a fact depends
-//! on its rule, its place and its timestamp alone. So whole segments are judged by what the ledger
-//! says of them, and the others row by row.
+//! Reads hide the facts that a [`Selection`] drops, and compaction removes exactly these. A selection is
+//! made once for a query. The limits of every rule become bounds (`bounds`), so the fate of a fact
+//! depends only on its rule, its place and its timestamp. So whole segments are judged by the ledger's
+//! data, and the others row by row.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
@@ -26,54 +26,54 @@ use crate::settings::duration;
 use crate::settings::retention::AgeBy;
 use crate::snapshot::Snapshot;
 
-/// What the ledger's numbers say about a whole segment.
+/// The result of the ledger's numbers for a whole segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// Every row is kept.
     KeepAll,
-    /// No row is kept. By one limit of one rule, if that is known; else the rows tell
-    /// ([`Selection::dropped`]) by which.
+    /// No row is kept: because of one limit of one rule, if that is known. Otherwise the rows show the
+    /// reason ([`Selection::dropped`]).
     DropAll(Option<RuleId>),
-    /// Only the rows tell.
+    /// The rows must be read.
     Mixed,
 }
 
-/// Which facts the rules keep, as of one snapshot and one instant.
+/// The facts that the rules keep, for one snapshot and one time.
 #[derive(Debug)]
 pub(crate) struct Selection {
     rules: Arc<Rules>,
     tallies: Arc<Tallies>,
-    /// By rule.
+    /// The bounds of the rules, by rule.
     bounds: Vec<Bounds>,
-    /// As the ledger has them.
+    /// The holds, as in the ledger.
     names: BTreeMap<String, ledger::Hold>,
-    /// By kind.
+    /// The conditions of the holds, by kind.
     holds: [Vec<Arc<HoldCondition>>; 3],
-    /// Paths of segments in which no hold covers anything.
+    /// Paths of segments in which no hold covers a fact.
     free: HashSet<String>,
     columns: [Vec<usize>; 3],
     now: UnixNanos,
-    /// When facts were recorded, in order: the ends of what is known.
+    /// Times at which facts were recorded, in order: the ends of known ranges.
     instants: Vec<UnixNanos>,
     compacted_at: UnixNanos,
 }
 
-/// What became of the rows of a batch, row by row.
+/// The fates of the rows of a batch, row by row.
 pub(super) struct Judged {
     pub(super) rules: Vec<Option<RuleIndex>>,
-    /// What would drop it, were it not held.
+    /// The limit that would drop the row if it were not held.
     pub(super) limits: Vec<Option<Limit>>,
     pub(super) held: Vec<bool>,
-    /// The rule whose condition fails on it.
+    /// The rule whose condition fails on the row.
     pub(super) doubts: Vec<Option<RuleIndex>>,
 }
 
 impl Selection {
-    /// What the rules and holds in force select of this snapshot, if it is `now`.
+    /// Selects the facts of this snapshot by the rules and holds in force at the time `now`.
     ///
-    /// Segments are opened only where a limit on number or bytes cuts through them, or a
-    /// condition has to be counted. Of a snapshot that makes do with what can be read, one that is damaged is
-    /// counted as the ledger has it, and kept where that does not tell.
+    /// Segments are opened only if a limit on number or bytes cuts through them, or a condition must be
+    /// counted. In a snapshot of the readable part of a store, a damaged segment is counted by the
+    /// ledger's numbers, and kept where these do not suffice.
     pub(crate) fn of(
         root: &Path,
         retention: &Retention,
@@ -117,12 +117,12 @@ impl Selection {
         Ok(selection)
     }
 
-    /// Whether there is no rule that could drop anything.
+    /// Whether no rule can drop a fact.
     pub(crate) fn keeps_everything(&self) -> bool {
         self.rules.keep_everything()
     }
 
-    /// What is known of a segment without opening it.
+    /// The verdict on a segment without opening it.
     pub(crate) fn segment(&self, segment: &Segment) -> Verdict {
         let verdict = self.by_rules(segment);
         if verdict == Verdict::KeepAll {
@@ -138,10 +138,10 @@ impl Selection {
     fn by_rules(&self, segment: &Segment) -> Verdict {
         let extent = Extent::of(segment);
         let candidates = self.rules.candidates(segment.kind);
-        // Where a condition was counted before, it is known whether any fact belongs to the rule.
+        // If a condition was counted before, it is known whether any fact belongs to the rule.
         let conditional = candidates.iter().any(|candidate| candidate.condition.is_some());
         let tally = if conditional { self.tallies.known(segment) } else { None };
-        // A fact on which a condition fails belongs to no rule, even where the last one takes all.
+        // A fact on which a condition fails belongs to no rule, even if the last rule takes all facts.
         let mut kept = match &tally {
             Some(tally) => tally.facts() < segment.rows,
             None => {
@@ -170,7 +170,8 @@ impl Selection {
         }
     }
 
-    /// For each row of a batch with (at least) [`Self::columns`], by what it is dropped; `None` is kept.
+    /// For each row of a batch with (at least) [`Self::columns`], the limit that drops it; `None` if the
+    /// row is kept.
     pub(crate) fn dropped(&self, kind: Kind, batch: &RecordBatch) -> Result<Vec<Option<RuleId>>> {
         if self.keeps_everything() {
             return Ok(vec![None; batch.num_rows()]);
@@ -184,7 +185,7 @@ impl Selection {
         Ok(dropped.collect())
     }
 
-    /// What becomes of each row, and by which rule.
+    /// Judges each row: its rule and its fate.
     pub(super) fn judge(&self, kind: Kind, batch: &RecordBatch) -> Result<Judged> {
         let places = Places::of(batch)?;
         let Belonging { rules, doubts } = belonging(&self.rules, kind, batch)?;
@@ -205,7 +206,7 @@ impl Selection {
         Ok(Judged { rules, limits, held, doubts })
     }
 
-    /// The stored columns that [`Self::dropped`] looks at, by their place in the schema of the kind.
+    /// The stored columns that [`Self::dropped`] reads, by their index in the schema of the kind.
     pub(crate) fn columns(&self, kind: Kind) -> &[usize] {
         self.columns.get(kind.index()).map_or(&[], Vec::as_slice)
     }
@@ -215,8 +216,8 @@ impl Selection {
         self.rules.name(id)
     }
 
-    /// Refuses to drop for good when the clock seems to have jumped ahead: then everything would
-    /// be too old at once.
+    /// Refuses to drop facts for good if the clock seems to have jumped ahead: then every fact would be
+    /// too old at once.
     pub(crate) fn check_clock(&self) -> Result<()> {
         if !self.rules.have_ages() {
             return Ok(());
@@ -225,7 +226,7 @@ impl Selection {
         let bound = i128::try_from(most.as_nanos()).unwrap_or(i128::MAX);
         let lead = |from: UnixNanos, to: UnixNanos| i128::from(to.get()) - i128::from(from.get());
         let steps = self.instants.iter().zip(self.instants.iter().skip(1).chain([&self.now]));
-        // What was before the last compaction was judged then.
+        // Earlier facts were judged at the last compaction.
         let jump =
             steps.filter(|(_, to)| **to > self.compacted_at).find(|(from, to)| lead(**from, **to) > bound);
         let Some((newest, to)) = jump else { return Ok(()) };
@@ -233,9 +234,10 @@ impl Selection {
         Err(Error::new(
             ErrorKind::Refused,
             format!(
-                "the clock says {}, and has gone {} days ahead of the newest fact before ({newest}); \
-                 retention.max_clock_lead is {}: if the clock is wrong, facts would go that are not too old. Nothing was dropped; if the \
-                 clock is right, insist (--insist), or raise retention.max_clock_lead in ostracon.toml",
+                "the clock says {}, which is {} days ahead of the newest fact before ({newest}); \
+                 retention.max_clock_lead is {}: if the clock is wrong, facts would be dropped that are not \
+                 too old. Nothing was dropped; if the clock is right, insist (--insist), or raise \
+                 retention.max_clock_lead in ostracon.toml",
                 self.now,
                 lead.as_secs() / 86_400,
                 duration::print(most),
@@ -243,13 +245,13 @@ impl Selection {
         ))
     }
 
-    /// Whether it selects the same with the holds of this state: whoever drops facts for good asks
-    /// again when it commits, for a hold may have been added in the meantime.
+    /// Whether this selection has the holds of this state. A compaction checks this again at its commit,
+    /// because a hold may have been added in the meantime.
     pub(crate) fn has_holds_of(&self, state: &State) -> bool {
         self.keeps_everything() || self.names == state.holds
     }
 
-    /// Whether the rules are those that are in force now.
+    /// Whether this selection has the rules that are in force now.
     pub(crate) fn has_rules_of(&self, retention: &Retention) -> bool {
         self.keeps_everything() || Arc::ptr_eq(&self.rules, &retention.in_force().rules)
     }
@@ -267,7 +269,7 @@ impl Selection {
         self.holds.get(kind.index()).map_or(&[], Vec::as_slice)
     }
 
-    /// Of the segments of kinds that are held, those in which no hold covers anything.
+    /// The segments in which no hold covers a fact, among the kinds that have holds.
     fn free(&self, state: &State) -> HashSet<String> {
         let mut free = HashSet::new();
         for kind in Kind::ALL.into_iter().filter(|kind| !self.holds(*kind).is_empty()) {
@@ -294,8 +296,8 @@ impl Selection {
     }
 }
 
-/// When facts were recorded, in order. Of each segment the first and the last: a flush spans minutes,
-/// so that a clock which jumps shows between them.
+/// Times at which facts were recorded, in order: the first and the last of each segment. A flush spans
+/// minutes, so a clock that jumps shows between them.
 fn instants(snapshot: &Snapshot) -> Result<Vec<UnixNanos>> {
     let streams = snapshot.state.streams.values().map(|stream| stream.last_recorded_at);
     let segments = Kind::ALL.iter().flat_map(|kind| snapshot.state.segments(*kind));

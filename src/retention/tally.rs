@@ -1,9 +1,9 @@
-//! Tallies: how many facts of a segment belong to which rule.
+//! Tallies: how many facts of a segment belong to each rule.
 //!
-//! The ledger knows what a segment holds, but not how many of its facts a predicate picks, nor
-//! where in it a limit cuts. That is found by reading a few columns, once: segments never change,
-//! nor do the rules while a store is open. So the tally of a segment is kept as long as the
-//! segment is live, a few numbers for every block of rows.
+//! The ledger knows the facts of a segment, but not how many of them a predicate picks, nor where in the
+//! segment a limit cuts. That needs a few columns, which are read once: segments never change, and the
+//! rules do not change while they are in force. So the tally of a segment is kept as long as the segment
+//! is live: a few numbers for every block of rows.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -23,7 +23,7 @@ use crate::ledger::{Segment, State, Total};
 pub(super) struct Block {
     pub(super) rows: Range<usize>,
     pub(super) extent: Extent,
-    /// By rule; bytes only where they were counted.
+    /// The totals by rule; bytes only if they were counted.
     totals: Vec<Total>,
 }
 
@@ -40,7 +40,7 @@ impl Block {
 }
 
 impl Tally {
-    /// How many facts belong to any rule.
+    /// The number of facts that belong to any rule.
     pub(super) fn facts(&self) -> u64 {
         self.blocks.iter().flat_map(|block| &block.totals).map(|total| total.facts).sum()
     }
@@ -55,8 +55,8 @@ impl Tally {
 pub(super) struct Belonging {
     /// For each row the rule that it belongs to, if any.
     pub(super) rules: Vec<Option<RuleIndex>>,
-    /// For each row the rule whose condition fails on it, if any. Such a row belongs to none, and is
-    /// kept: it might belong to that rule or to one after it.
+    /// For each row the rule whose condition fails on it, if any. Such a row belongs to no rule, and is
+    /// kept: it might belong to that rule or to a later one.
     pub(super) doubts: Vec<Option<RuleIndex>>,
 }
 
@@ -92,8 +92,8 @@ pub(super) fn belonging(rules: &Rules, kind: Kind, batch: &RecordBatch) -> Resul
     Ok(Belonging { rules: belongs, doubts })
 }
 
-/// For each row whether a rule may have dropped it: the rule that it belongs to has dropped facts of the kind, or one
-/// has that is no more. Facts of other rules are all kept.
+/// For each row whether a rule may have dropped it: if the rule that it belongs to has dropped facts of
+/// the kind, or a rule has that is no longer in force. Facts of other rules are all kept.
 pub(crate) fn may_be_dropped(
     rules: &Rules,
     state: &State,
@@ -114,7 +114,7 @@ pub(crate) fn may_be_dropped(
     Ok(belongs.map(|rule| rule.is_some_and(|rule| dropping.contains(&name(rule)))).collect())
 }
 
-/// Places, timestamps, and what the rules' conditions look at.
+/// The columns of places, timestamps, and the rules' conditions.
 pub(super) fn needed_columns(rules: &Rules, kind: Kind) -> Vec<usize> {
     let conditions = rules.candidates(kind).iter().filter_map(|candidate| candidate.condition.as_ref());
     indices(
@@ -126,7 +126,7 @@ pub(super) fn needed_columns(rules: &Rules, kind: Kind) -> Vec<usize> {
     )
 }
 
-/// The columns of these names among the stored ones, in their order.
+/// The indices of the columns with these names among the stored ones, in their order.
 pub(super) fn indices<'n>(kind: Kind, names: impl Iterator<Item = &'n str>) -> Vec<usize> {
     let schema = columns::schema(kind);
     let mut indices: Vec<usize> = names.filter_map(|name| schema.index_of(name).ok()).collect();
@@ -135,7 +135,7 @@ pub(super) fn indices<'n>(kind: Kind, names: impl Iterator<Item = &'n str>) -> V
     indices
 }
 
-/// All columns: what the size of a fact depends on.
+/// All columns: the size of a fact depends on all of them.
 pub(super) fn all_columns(kind: Kind) -> Vec<usize> {
     (0..columns::schema(kind).fields().len()).collect()
 }
@@ -144,7 +144,7 @@ pub(super) fn all_columns(kind: Kind) -> Vec<usize> {
 #[derive(Debug, Default)]
 pub(crate) struct Tallies(Mutex<HashMap<(String, bool), Arc<Tally>>>);
 
-/// With more tallies than this beyond the live segments, those of segments that are gone go.
+/// The most tallies beyond the live segments: above this, those of removed segments are dropped.
 const SPARE: usize = 64;
 
 impl Tallies {
@@ -155,7 +155,7 @@ impl Tallies {
         of(false).or_else(|| of(true))
     }
 
-    /// The tally of a segment, reading it if need be.
+    /// The tally of a segment; reads the segment if necessary.
     pub(super) fn of(
         &self,
         root: &Path,
@@ -172,7 +172,7 @@ impl Tallies {
         Ok(tally)
     }
 
-    /// Lets go of segments that are no longer live.
+    /// Drops the tallies of segments that are no longer live.
     pub(super) fn forget_others(&self, state: &State) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let live: usize = Kind::ALL.iter().map(|kind| state.segments(*kind).len()).sum();

@@ -1,8 +1,8 @@
-//! Every way of asking for facts gives what a plain model of the rules keeps.
+//! Every way of reading facts returns the facts that a plain model of the rules keeps.
 //!
-//! The model takes all facts in one list and does what the words of the rules say, one after the
-//! other. The store has them in several streams, flushed and unflushed, judged by the ledger's
-//! numbers, by blocks, by rows.
+//! The model has all facts in one list and applies the words of the rules one after another. The store
+//! has the facts in several streams, flushed and unflushed, judged by the ledger's numbers, by blocks and
+//! by rows.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -23,10 +23,10 @@ use crate::settings::retention::{AgeBy, RetentionLimits, RetentionPolicy, Retent
 use crate::{Cursor, Store};
 
 const SECOND: i64 = 1_000_000_000;
-/// The moment in which everybody asks.
+/// The time of all reads.
 const NOW: i64 = 1_800_000_000 * SECOND;
 
-/// A condition, its text and its meaning.
+/// A condition: its text and its meaning.
 type Condition = (&'static str, fn(&Known) -> bool);
 
 const CONDITIONS: [Condition; 5] = [
@@ -66,7 +66,7 @@ struct Case {
     holds: Vec<(Option<Kind>, Option<usize>)>,
 }
 
-/// A fact as the model knows it.
+/// A fact in the model.
 #[derive(Clone, Debug)]
 struct Known {
     kind: Kind,
@@ -96,7 +96,7 @@ fn limits() -> impl Strategy<Value = RetentionLimits> {
 
 fn step() -> impl Strategy<Value = Step> {
     let seconds = prop_oneof![
-        // Around now, at whole seconds: so that some are exactly at a limit. Some are of the future.
+        // Around now, at whole seconds, so that some are exactly at a limit. Some are in the future.
         8 => (-25..10_i64).prop_map(|ago| (NOW / SECOND + ago) as f64),
         1 => prop::sample::select(&[f64::NAN, f64::INFINITY, 1e300, -1e300, 0.0, 17.25][..]),
     ];
@@ -104,7 +104,7 @@ fn step() -> impl Strategy<Value = Step> {
         10 => (0..3_usize, kind(), seconds, 0..60_usize)
             .prop_map(|(writer, kind, seconds, text)| Step::Record { writer, kind, seconds, text }),
         2 => (0..3_usize).prop_map(Step::Flush),
-        // Often not at all: then facts of different streams tie.
+        // Often not at all: then facts of different streams have equal times.
         3 => prop_oneof![3 => 0..4_i64, 1 => -6..0_i64].prop_map(Step::Tick),
     ]
 }
@@ -124,7 +124,7 @@ fn case() -> impl Strategy<Value = Case> {
         .prop_map(|(steps, store, kinds, rules, holds)| Case { steps, store, kinds, rules, holds })
 }
 
-/// One rule with all limits, over few kinds, mostly flushed: what is left to chance above.
+/// One rule with all limits, over few kinds, mostly flushed: cases that are rare above.
 fn dense_case() -> impl Strategy<Value = Case> {
     let limits = (0..25_u64, 1..15_u64, 300..4000_u64, 0..6_u64, any::<bool>()).prop_map(
         |(age, records, bytes, keep_at_least, some)| RetentionLimits {
@@ -164,7 +164,7 @@ impl Case {
         policy
     }
 
-    /// Records and flushes, and says what was recorded. The writers stay open.
+    /// Records and flushes, and returns the recorded facts. The writers stay open.
     fn play(&self, root: &Path) -> (Vec<Store>, Vec<Known>) {
         let time = Arc::new(AtomicI64::new(NOW - 20 * SECOND));
         let writers: Vec<Store> = (0..3)
@@ -177,7 +177,7 @@ impl Case {
         for step in &self.steps {
             match step {
                 Step::Tick(seconds) => {
-                    // Now and then by a nanosecond only.
+                    // Sometimes only by a nanosecond.
                     let by = if *seconds == 3 { 1 } else { seconds * SECOND };
                     time.fetch_add(by, Ordering::SeqCst);
                 }
@@ -203,7 +203,7 @@ impl Case {
         (writers, known)
     }
 
-    /// What drops each fact, by its place.
+    /// The limit that drops each fact, by its place.
     fn model(&self, facts: &[Known]) -> BTreeMap<(u32, u64), Option<String>> {
         let mut of_rules: BTreeMap<String, (RetentionLimits, Vec<&Known>)> = BTreeMap::new();
         let mut fates = BTreeMap::new();
@@ -268,7 +268,7 @@ fn is_old(fact: &Known, limits: &RetentionLimits) -> bool {
     match limits.age_by {
         AgeBy::Timestamp => match fact.timestamp.to_nanos() {
             Some(nanos) => i128::from(nanos) < oldest,
-            // Beyond all nanoseconds: in the future, or long ago, or no time at all.
+            // Outside all nanoseconds: in the future, or long ago, or not a time at all.
             None => fact.timestamp.seconds().is_nan() || fact.timestamp.seconds() < 0.0,
         },
         AgeBy::RecordedAt => i128::from(fact.place.recorded_at.get()) < oldest,
@@ -301,7 +301,7 @@ fn kept(facts: &[Known], fates: &BTreeMap<(u32, u64), Option<String>>, kind: Kin
     places.into_iter().map(key).collect()
 }
 
-/// What the selection says of every row, and that its verdicts on segments say no other.
+/// The selection's result for every row, after a check that its verdicts on segments agree.
 fn judged(store: &Store) -> BTreeMap<(u32, u64), Option<String>> {
     let snapshot = store.snapshot().unwrap();
     let selection = store.context().selection(&snapshot, store.context().now()).unwrap();
@@ -372,7 +372,7 @@ fn check(case: &Case) {
         .clock(|| UnixNanos(NOW))
         .open(&root)
         .unwrap();
-    // The second time with what was found the first time.
+    // The second time with the results of the first time.
     for _ in 0..2 {
         assert_eq!(judged(&store), fates);
     }
@@ -462,11 +462,11 @@ fn a_clock_that_jumped_ahead_drops_nothing_for_good() {
         }
         check(aged().max_clock_lead(Duration::from_hours(1)), NOW + DAY).unwrap_err();
         check(aged().max_clock_lead(Duration::from_hours(24 * 401)), NOW + 401 * DAY).unwrap();
-        // Set back, or asked without an age: then no clock decides.
+        // The clock was set back, or no rule has an age: then no clock decides.
         check(aged(), NOW - 1000 * DAY).unwrap();
         check(counted.clone(), NOW + 4000 * DAY).unwrap();
     }
-    // A writer that lives records on, by the same clock: that proves nothing.
+    // A live writer with this clock continues to record: that proves nothing.
     let far = Store::builder().clock(|| UnixNanos(NOW + 4000 * DAY)).open(&root).unwrap();
     far.record(fact(Kind::Event, 0.0, 0)).unwrap();
     for _ in 0..2 {

@@ -1,4 +1,4 @@
-//! What the ledger is told of a segment's rows: how many, whose, and from when to when.
+//! The description of a segment's rows for the ledger: their number, streams and times.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use arrow::datatypes::{Int32Type, Int64Type, TimestampNanosecondType};
 use crate::fact::{Seq, StreamId, UnixNanos};
 use crate::ledger::{StreamRange, TimeRange};
 
-/// Of the rows added so far.
+/// The bounds of the rows that were added so far.
 #[derive(Debug, Default)]
 pub(crate) struct Bounds {
     pub(crate) rows: u64,
@@ -102,7 +102,7 @@ mod tests {
         assert_eq!(bounds.streams(), [range(1, 3, 4), range(2, 7, 9)]);
         assert_eq!(bounds.rows, 4);
         assert_eq!(bounds.recorded_at, Some(TimeRange { min: UnixNanos(10), max: UnixNanos(40) }));
-        // A second is no wall time: `at` is when it was recorded.
+        // One second is not a wall time: so `at` is the time of recording.
         assert_eq!(bounds.at, bounds.recorded_at);
     }
 }

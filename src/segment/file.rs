@@ -1,13 +1,13 @@
-//! The one way to open a segment's file for its rows.
+//! The only way to open a segment's file for its rows.
 //!
-//! What a decoder of Parquet is given was looked at before: [`SegmentFile::open`] compares the file
-//! with the ledger, reads the footer within bounds ([`footer`](super::footer)), and only then lets
-//! the Parquet reader decode it; the page index, the headers of pages and Bloom filters are checked
-//! before they are decoded ([`layout`](super::layout)). So damaged bytes are an error, and never an
-//! allocation of what a flipped bit says.
+//! Every byte that a Parquet decoder uses was checked before. [`SegmentFile::open`] compares the file
+//! with the ledger, reads the footer within bounds ([`footer`](super::footer)), and only then lets the
+//! Parquet reader decode it. The page index, the headers of pages and Bloom filters are checked before
+//! they are decoded ([`layout`](super::layout)). So damaged bytes are an error, and never an allocation
+//! whose size comes from a flipped bit.
 //!
-//! What keeps a file from being read is told from damage: a process that has no descriptors left,
-//! or no rights, has a sound store.
+//! A file that cannot be read for another reason is not damaged: if a process has no file descriptors
+//! left, or no access rights, the store is sound.
 
 use std::fmt::Display;
 use std::fs::File;
@@ -35,23 +35,23 @@ use crate::error::{Error, Result};
 use crate::fact::Kind;
 use crate::ledger::Segment;
 
-/// Indexes of pages are not longer together.
+/// The most bytes of all page indexes together.
 const MOST_INDEX_BYTES: u64 = 256 << 20;
-/// Whether an error says something of the file, and not of what surrounds it: the disk has lost
-/// bytes, or the file is shorter than it was, or none. Everything else (no rights, no descriptors,
-/// no memory, a server that is away) may be over in a minute, and the file sound.
+/// Whether an error is about the file, and not about its environment: the disk has lost bytes, or the
+/// file is shorter than it was, or is not a regular file. All other errors (no access rights, no
+/// descriptors, no memory, a server that cannot be reached) may be temporary, and the file may be sound.
 pub(crate) fn is_damage(error: &io::Error) -> bool {
     let of_file = [io::ErrorKind::UnexpectedEof, io::ErrorKind::NotFound, io::ErrorKind::NotADirectory];
     of_file.contains(&error.kind()) || is_unreadable(error)
 }
 
-/// Reads bytes from a place in a file, whatever others read from it.
+/// Reads bytes at a place in a file, independent of other readers.
 #[cfg(unix)]
 pub(crate) fn read_exact_at(file: &File, bytes: &mut [u8], at: u64) -> io::Result<()> {
     std::os::unix::fs::FileExt::read_exact_at(file, bytes, at)
 }
 
-/// Reads bytes from a place in a file, whatever others read from it.
+/// Reads bytes at a place in a file, independent of other readers.
 #[cfg(windows)]
 pub(crate) fn read_exact_at(file: &File, mut bytes: &mut [u8], mut at: u64) -> io::Result<()> {
     while !bytes.is_empty() {
@@ -66,12 +66,12 @@ pub(crate) fn read_exact_at(file: &File, mut bytes: &mut [u8], mut at: u64) -> i
     Ok(())
 }
 
-/// A footer that was compared with its file, and with the ledger if that is known.
+/// A footer that was compared with its file, and with the ledger if the ledger names the file.
 #[derive(Debug)]
 pub(crate) struct CheckedFooter {
     pub(crate) metadata: Arc<ParquetMetaData>,
     pub(crate) layout: Layout,
-    /// What it says of the segment. None if the file has no footer, and one was made up.
+    /// The parsed footer; `None` if the file has no footer, and this one was made from its pages.
     pub(crate) says: Option<Footer>,
 }
 
@@ -89,7 +89,7 @@ impl SegmentFile {
         Self::of(super::open(path)?, path, segment.kind, Some(segment), index)
     }
 
-    /// Opens a file that the ledger says nothing of.
+    /// Opens a file that the ledger does not name.
     pub(crate) fn open_unnamed(path: &Path, kind: Kind) -> Result<Self> {
         let file = open_regular(path).map_err(|error| read_error("open", path, error))?;
         Self::of(file, path, kind, None, PageIndexPolicy::Skip)
@@ -108,12 +108,12 @@ impl SegmentFile {
         Self::with(kind, bytes, footer)
     }
 
-    /// Opens the file of a segment whose footer cannot be used: what its pages say takes the place of
-    /// the footer, as far as they are whole.
+    /// Opens the file of a segment whose footer cannot be used. A footer is made from its pages instead,
+    /// as far as they are whole.
     pub(crate) fn open_without_footer(path: &Path, segment: &Segment) -> Result<Self> {
         let file = super::open(path)?;
         let walked = walk(&file, segment.kind, segment.rows);
-        let metadata = walked.ok_or_else(|| Error::damaged(path, "it has no pages that can be read"))?;
+        let metadata = walked.ok_or_else(|| Error::damaged(path, "no page of it can be read"))?;
         let bytes = SegmentBytes::new(file, path, None)?;
         let limits = Limits { end: bytes.length, rows: None, ..Limits::of(segment) };
         let layout = Layout::of(&metadata, &limits).map_err(|why| Error::damaged(path, why))?;
@@ -141,12 +141,12 @@ impl SegmentFile {
         &self.metadata
     }
 
-    /// What the footer says of the segment.
+    /// The parsed footer of the segment.
     pub(crate) fn says(&self) -> Option<&Footer> {
         self.bytes.footer.as_ref()?.says.as_ref()
     }
 
-    /// A reader of the rows, to be told which.
+    /// A reader of the rows, not yet limited to some of them.
     pub(crate) fn rows(&self) -> ParquetRecordBatchReaderBuilder<SegmentBytes> {
         ParquetRecordBatchReaderBuilder::new_with_metadata(self.bytes.clone(), self.metadata.clone())
     }
@@ -157,28 +157,28 @@ impl SegmentFile {
     }
 }
 
-/// The bytes of a segment's file, of which no more are read than there are, and no page that says
-/// other sizes than its column has.
+/// The bytes of a segment's file. Reads beyond its end, and pages whose header does not fit their column,
+/// are errors.
 #[derive(Clone, Debug)]
 pub(crate) struct SegmentBytes {
     file: Arc<File>,
     path: Arc<PathBuf>,
     length: u64,
     footer: Option<Arc<CheckedFooter>>,
-    /// The first error of the file: decoders make text of it.
+    /// The first error of the file: decoders turn it into text.
     failure: Arc<Mutex<Option<io::Error>>>,
 }
 
 impl SegmentBytes {
-    /// The bytes of an open file, which has the length that the ledger says.
+    /// The bytes of an open file, whose length must be that in the ledger.
     fn new(file: File, path: &Path, segment: Option<&Segment>) -> Result<Self> {
-        let metadata = file.metadata().map_err(|error| read_error("look at", path, error))?;
+        let metadata = file.metadata().map_err(|error| read_error("access", path, error))?;
         let length = metadata.len();
         if !metadata.is_file() {
-            return Err(Error::damaged(path, "it is no file"));
+            return Err(Error::damaged(path, "it is not a regular file"));
         }
         if let Some(segment) = segment.filter(|segment| segment.bytes != length) {
-            let why = format_args!("it has {length} bytes, and the ledger says {}", segment.bytes);
+            let why = format_args!("it has {length} bytes, but the ledger says {}", segment.bytes);
             return Err(Error::damaged(path, why));
         }
         let (file, path) = (Arc::new(file), Arc::new(path.to_path_buf()));
@@ -213,7 +213,7 @@ impl SegmentBytes {
             .map_err(damaged)?;
         let (_, says) = tail.parse().map_err(damaged)?;
         if !says.has_columns_of(kind) {
-            return Err(damaged(&format!("it has other columns than {kind} have")));
+            return Err(damaged(&format!("it does not have the columns of {kind}")));
         }
         limits.end = tail.footer_begins;
         let decode = || ParquetMetaDataReader::decode_metadata(tail.footer());
@@ -226,7 +226,7 @@ impl SegmentBytes {
         Ok(Arc::new(CheckedFooter { metadata: Arc::new(metadata), layout, says: Some(says) }))
     }
 
-    /// Adds the page index, if the file has one. All its places are known to be in the file.
+    /// Adds the page index, if the file has one. All its places are checked to be in the file.
     fn read_page_index(&self, metadata: ParquetMetaData, tail: &Tail) -> Result<ParquetMetaData> {
         let mut parts: Vec<(Range<u64>, &Shape)> = Vec::new();
         for column in metadata.row_groups().iter().flat_map(RowGroupMetaData::columns) {
@@ -245,7 +245,7 @@ impl SegmentBytes {
         let all = match tail.get(begin..end) {
             Some(bytes) => Bytes::copy_from_slice(bytes),
             None if end - begin > MOST_INDEX_BYTES => {
-                return Err(Error::damaged(&self.path, "its page index is longer than any"));
+                return Err(Error::damaged(&self.path, "its page index is too long"));
             }
             None => self
                 .read(begin..end)
@@ -267,7 +267,7 @@ impl SegmentBytes {
         })
     }
 
-    /// Bytes of the file, which has them.
+    /// Reads bytes that the file must have.
     fn read(&self, range: Range<u64>) -> io::Result<Bytes> {
         let length = range.end.checked_sub(range.start).filter(|_| range.end <= self.length);
         let length = length.and_then(|length| usize::try_from(length).ok());
@@ -276,7 +276,7 @@ impl SegmentBytes {
         Ok(bytes.into())
     }
 
-    /// Bytes of the file. The headers of pages in them are sound.
+    /// Reads bytes of the file. The headers of pages in them are checked.
     pub(crate) fn read_checked(&self, range: Range<u64>) -> parquet::errors::Result<Bytes> {
         let start = range.start;
         let bytes = self.read(range).map_err(|error| self.note(error))?;
@@ -288,12 +288,12 @@ impl SegmentBytes {
 
     /// Remembers why the file could not be read.
     fn note(&self, error: io::Error) -> ParquetError {
-        let told = ParquetError::General(error.to_string());
+        let as_text = ParquetError::General(error.to_string());
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
-        told
+        as_text
     }
 
-    /// Why a decoder failed: the file could not be read, or it is damaged.
+    /// The error of a failed decoder: the file could not be read, or it is damaged.
     pub(crate) fn error(&self, error: impl Display) -> Error {
         match self.failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
             Some(failure) => read_error("read", &self.path, failure),
@@ -323,7 +323,7 @@ impl Length for SegmentBytes {
 impl ChunkReader for SegmentBytes {
     type T = PageHeaderRead;
 
-    /// For a page's header. A decoder that knows the header makes a reader, too, and does not read.
+    /// For a page's header. A decoder that knows the header also makes a reader, but reads nothing.
     fn get_read(&self, start: u64) -> parquet::errors::Result<Self::T> {
         Ok(PageHeaderRead { bytes: self.clone(), start, header: None })
     }
@@ -333,7 +333,7 @@ impl ChunkReader for SegmentBytes {
     }
 }
 
-/// Reads the header of a page, which is checked before its first byte is given.
+/// Reads the header of a page, which is checked before its first byte is passed on.
 #[derive(Debug)]
 pub(crate) struct PageHeaderRead {
     bytes: SegmentBytes,
@@ -371,7 +371,7 @@ impl Read for PageHeaderRead {
     }
 }
 
-/// The page index's bytes, as a decoder reads them.
+/// The bytes of the page index, as a decoder reads them.
 struct IndexBytes {
     begin: u64,
     length: u64,
@@ -398,6 +398,6 @@ impl ChunkReader for IndexBytes {
         let range = range.filter(|range| range.end <= self.bytes.len());
         range
             .map(|range| self.bytes.slice(range))
-            .ok_or_else(|| ParquetError::EOF("the page index is cut".to_owned()))
+            .ok_or_else(|| ParquetError::EOF("the page index is cut short".to_owned()))
     }
 }

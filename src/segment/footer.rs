@@ -1,12 +1,12 @@
-//! What a segment says of itself in its footer, read without trusting a byte of it.
+//! Reads a segment's own description from its footer, without trusting a byte of it.
 //!
 //! ```text
 //! …  FileMetaData in Thrift's compact protocol | its length, 4 bytes | "PAR1"
 //! ```
 //!
-//! This is for files whose digest was not compared, or cannot be: one small read from the end, no
-//! pages, and no memory but for what was read. A file whose rows are read is opened with
-//! [`SegmentFile`](super::SegmentFile), which begins with this.
+//! This is for files whose digest was not or cannot be compared: one small read from the end, no pages,
+//! and no memory beyond the bytes that were read. [`SegmentFile`](super::SegmentFile) opens a file for
+//! its rows, and begins with this.
 
 use std::fs::File;
 use std::io;
@@ -24,9 +24,9 @@ use crate::fact::columns::schema;
 use crate::fact::{Kind, Seq, StreamId};
 use crate::ledger::{FORMAT, StoreId, StreamRange};
 
-/// What is read first: most footers are shorter.
+/// The bytes that are read first: most footers are shorter.
 const TAIL_BYTES: u64 = 16 << 10;
-/// No footer is longer: that of a hundred million rows has less than two million bytes.
+/// The most bytes of a footer: for a hundred million rows it has less than two million bytes.
 const MOST_FOOTER_BYTES: u64 = 256 << 20;
 const END: &[u8; 4] = b"PAR1";
 
@@ -34,18 +34,18 @@ const END: &[u8; 4] = b"PAR1";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Footer {
     pub(crate) rows: u64,
-    /// Whose program wrote it, of which format; `None` if it is no segment of ours.
+    /// The version of Ostracon's format; `None` if another program wrote the file.
     pub(crate) format: Option<u32>,
     pub(crate) store: Option<StoreId>,
     pub(crate) kind: Option<Kind>,
-    /// The facts that it holds are among these.
+    /// The ranges that contain its facts.
     pub(crate) streams: Vec<StreamRange>,
-    /// The part of an input that was imported, if that is what it holds.
+    /// The part of an input, if its facts were imported.
     pub(crate) import: Option<ImportPart>,
     columns: Vec<Column>,
 }
 
-/// A column's name and form, or a group's.
+/// The name and form of a column or of a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Column {
     name: String,
@@ -54,16 +54,16 @@ struct Column {
     children: Option<i64>,
 }
 
-/// The end of a file: the bytes of its footer, and those before it that were read with them.
+/// The end of a file: the bytes of its footer, and those that were read before it.
 pub(crate) struct Tail {
     bytes: Vec<u8>,
-    /// Where the footer begins in the file.
+    /// The place in the file where the footer begins.
     pub(crate) footer_begins: u64,
     length: usize,
 }
 
 impl Tail {
-    /// Reads the end of a file of this size; the inner error says why it is no segment's.
+    /// Reads the end of a file of this size; the inner error says why it is not a segment.
     pub(crate) fn read(file: &File, size: u64) -> io::Result<Result<Self, &'static str>> {
         let tail = size.min(TAIL_BYTES);
         let mut bytes = from_end(file, size, tail)?;
@@ -71,7 +71,7 @@ impl Tail {
             Ok(length) => length,
             Err(why) => return Ok(Err(why)),
         };
-        // Four bytes are the file's beginning, eight its end.
+        // Four bytes are the beginning of a file, eight its end.
         if length.saturating_add(12) > size || length > MOST_FOOTER_BYTES {
             return Ok(Err("its footer is longer than the file"));
         }
@@ -88,7 +88,7 @@ impl Tail {
         self.bytes.get(end.saturating_sub(self.length)..end).unwrap_or_default()
     }
 
-    /// What the footer says.
+    /// Parses the footer.
     pub(crate) fn parse(&self) -> Result<(Value<'_>, Footer), &'static str> {
         parse(self.footer())
     }
@@ -101,12 +101,12 @@ impl Tail {
     }
 }
 
-/// Reads what a footer says from its bytes. The value has the types that decoders expect.
+/// Parses a footer from its bytes. The value has the types that decoders expect.
 fn parse(bytes: &[u8]) -> Result<(Value<'_>, Footer), &'static str> {
     let value = Value::parse(bytes).ok_or("its footer cannot be read")?;
-    let footer = Footer::of(&value).ok_or("its footer lacks what belongs there")?;
+    let footer = Footer::of(&value).ok_or("its footer lacks required values")?;
     if !shapes::FILE_METADATA.fits(&value) {
-        return Err("its footer has other values than belong there");
+        return Err("its footer has wrong values");
     }
     Ok((value, footer))
 }
@@ -163,20 +163,20 @@ impl Footer {
         self.columns == *columns(kind)
     }
 
-    /// Whether it is a segment of this kind of this store; if not, why not.
+    /// Checks whether it is a segment of this kind and store; the error says why not.
     pub(crate) fn check(&self, store: StoreId, kind: Kind) -> Result<(), String> {
         match (self.format, self.store, self.kind) {
             (Some(format), ..) if format > FORMAT => Err(format!("a segment of format {format}")),
             (Some(_), Some(found), _) if found != store => Err(format!("a segment of store {found}")),
             (Some(_), Some(_), Some(found)) if found != kind => Err(format!("a segment of {found}")),
             (Some(_), Some(_), Some(_)) if self.has_columns_of(kind) => Ok(()),
-            (Some(_), Some(_), Some(_)) => Err(format!("a segment with other columns than {kind} have")),
+            (Some(_), Some(_), Some(_)) => Err(format!("a segment that does not have the columns of {kind}")),
             _ => Err("a Parquet file that Ostracon did not write".to_owned()),
         }
     }
 }
 
-/// The length of the footer that these bytes end with.
+/// The length of the footer at the end of the bytes.
 fn length(bytes: &[u8]) -> Result<u64, &'static str> {
     let end = bytes.last_chunk::<8>().ok_or("it is too short for a segment")?;
     let (length, magic) = end.split_at(4);
@@ -279,7 +279,7 @@ mod tests {
                 same += usize::from(Footer::parse(&flipped).as_ref() == Ok(&sound));
             }
         }
-        // Pages, their statistics and offsets are not looked at.
+        // Pages, their statistics and offsets are not read.
         assert!(same > 0 && same < bytes.len() * 8);
     }
 

@@ -1,9 +1,9 @@
-//! Where the columns and pages of a segment are, compared with the file and with the ledger before
-//! a decoder relies on it.
+//! The places of a segment's columns and pages, compared with the file and the ledger before a decoder
+//! uses them.
 //!
-//! A decoder of Parquet reserves memory for what a page's header says: its size when it is not
-//! compressed, its number of values. Both are bounded here by what the footer says of the column,
-//! and that by what the ledger says of the segment's facts.
+//! A Parquet decoder reserves memory according to a page's header: its size when it is not compressed,
+//! and its number of values. Both are limited here by the footer's data about the column, and those by
+//! the ledger's data about the segment's facts.
 
 use std::ops::Range;
 
@@ -13,29 +13,29 @@ use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMeta
 use super::page::{PageHeader, PageLimits, bloom_filter_bytes};
 use crate::ledger::Segment;
 
-/// A row group of ours never has more rows.
+/// The most rows of a row group that Ostracon writes.
 const MOST_GROUP_ROWS: u64 = 4 << 20;
-/// What a segment's facts come to at most, if nothing says how much that is.
+/// The most bytes of a segment's facts, if their size is not known.
 const MOST_FACT_BYTES: u64 = 1 << 30;
-/// The bytes that a column of few rows may have beside its values: dictionaries, headers, levels.
+/// The bytes that a column of few rows may have besides its values: dictionaries, headers, levels.
 const COLUMN_OVERHEAD_BYTES: u64 = 1 << 20;
-/// Bytes of a row in a column besides its text: a number, its levels, its part of headers.
+/// Bytes of a row in a column besides its text: a number, its levels, its share of headers.
 const ROW_OVERHEAD_BYTES: u64 = 64;
 
-/// What is known of a segment's file from elsewhere.
+/// Limits for a segment's file, from other sources than the file.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Limits {
     /// Pages and indexes end before this place in the file.
     pub(super) end: u64,
-    /// How many rows there are.
+    /// The number of rows.
     pub(super) rows: Option<u64>,
     /// The sum of the sizes of the facts' JSON lines.
     pub(super) fact_bytes: Option<u64>,
 }
 
 impl Limits {
-    /// What the ledger says. Of a segment that was only just written it does not say how large its
-    /// facts are.
+    /// The limits that the ledger gives. It has no size of the facts for a segment that is just being
+    /// written.
     pub(super) fn of(segment: &Segment) -> Self {
         let fact_bytes = Some(segment.fact_bytes).filter(|bytes| *bytes > 0);
         Self { end: 0, rows: Some(segment.rows), fact_bytes }
@@ -45,7 +45,7 @@ impl Limits {
         self.fact_bytes.unwrap_or(MOST_FACT_BYTES)
     }
 
-    /// The most that a column of a row group may have when it is not compressed. A text is never
+    /// The most bytes that a column of a row group may have when it is not compressed. A text is never
     /// longer than in its fact's line; a header may repeat the smallest and the largest.
     pub(super) fn column_bytes(&self, rows: u64) -> u64 {
         let texts = self.fact_bytes().saturating_mul(4);
@@ -64,7 +64,7 @@ impl Limits {
 pub(crate) struct Layout {
     /// In the order of the file.
     columns: Vec<Column>,
-    /// Where pages are known to begin, in order.
+    /// The places where pages are known to begin, in order.
     pages: Vec<u64>,
     /// Bloom filters, in order.
     filters: Vec<Range<u64>>,
@@ -78,18 +78,18 @@ struct Column {
 }
 
 impl Layout {
-    /// What the metadata says, if all of it is within the file and the limits.
+    /// The layout in the metadata, if all of it is within the file and the limits.
     pub(super) fn of(metadata: &ParquetMetaData, limits: &Limits) -> Result<Self, &'static str> {
         let mut layout = Self { columns: Vec::new(), pages: Vec::new(), filters: Vec::new() };
         let mut rows = 0_u64;
         for group in metadata.row_groups() {
             let of_group = u64::try_from(group.num_rows()).ok().filter(|rows| *rows <= MOST_GROUP_ROWS);
-            let of_group = of_group.ok_or("a row group says that it has more rows than any has")?;
+            let of_group = of_group.ok_or("a row group has more rows than allowed")?;
             rows = rows.saturating_add(of_group);
-            layout.add(group, of_group, limits).ok_or("its footer names places that are not in the file")?;
+            layout.add(group, of_group, limits).ok_or("its footer names places outside the file")?;
         }
         if limits.rows.is_some_and(|known| known != rows) {
-            return Err("its footer says that it has another number of rows than the ledger");
+            return Err("its footer has another number of rows than the ledger");
         }
         if !layout.add_pages(metadata) {
             return Err("its page index does not fit its footer");
@@ -109,7 +109,8 @@ impl Layout {
             let values = u64::try_from(column.num_values()).ok()?;
             let is_list = column.column_descr().max_rep_level() > 0;
             let most = if is_list { limits.list_values(rows) } else { MOST_GROUP_ROWS };
-            // A row group that is made up of what is left may have columns with more values than rows.
+            // A row group that was made from the remaining pages may have columns with more values than
+            // rows.
             let fits = if is_list || limits.rows.is_none() {
                 (rows..=most).contains(&values)
             } else {
@@ -142,7 +143,8 @@ impl Layout {
         Some(())
     }
 
-    /// Adds the places of pages that an offset index names. `false` if it contradicts the columns.
+    /// Adds the places of pages that an offset index names. Returns `false` if it contradicts the
+    /// columns.
     fn add_pages(&mut self, metadata: &ParquetMetaData) -> bool {
         let Some(index) = metadata.offset_index() else { return true };
         if index.len() != metadata.num_row_groups() {
@@ -174,13 +176,13 @@ impl Layout {
         true
     }
 
-    /// Checks the headers of the pages in these bytes, if they begin with a page, and the header of a
+    /// Checks the headers of the pages in these bytes, if they begin with a page, or the header of a
     /// Bloom filter, if they begin with one.
     pub(crate) fn check(&self, start: u64, bytes: &[u8]) -> Result<(), &'static str> {
         if let Ok(at) = self.filters.binary_search_by_key(&start, |filter| filter.start) {
             let length = self.filters.get(at).map(|filter| filter.end - filter.start);
             let is_whole = length.is_none_or(|length| bloom_filter_bytes(bytes) == Some(length));
-            let why = "the header of a Bloom filter says another size than it has";
+            let why = "the header of a Bloom filter has a wrong size";
             return if is_whole { Ok(()) } else { Err(why) };
         }
         if self.pages.binary_search(&start).is_err() {
@@ -197,7 +199,7 @@ impl Layout {
         Ok(())
     }
 
-    /// Checks the header of the page that begins here. `None` if it may go on after these bytes.
+    /// Checks the header of the page that begins here; `None` if it may continue after these bytes.
     pub(super) fn check_header(&self, start: u64, bytes: &[u8]) -> Option<Result<(), &'static str>> {
         let Some(column) = self.column_at(start) else { return Some(Err("a page lies outside its column")) };
         match column.check_page(start, bytes) {
@@ -211,7 +213,7 @@ impl Layout {
         self.columns.get(after.checked_sub(1)?).filter(|column| place < column.range.end)
     }
 
-    /// About how much memory it takes.
+    /// The approximate memory that it takes, in bytes.
     #[cfg(feature = "sql")]
     pub(crate) fn memory(&self) -> usize {
         self.columns.len() * size_of::<Column>() + self.pages.len() * 8 + self.filters.len() * 16
@@ -219,18 +221,18 @@ impl Layout {
 }
 
 impl Column {
-    /// Checks the header of the page here. Returns where the page ends.
+    /// Checks the header of the page here. Returns the place where the page ends.
     fn check_page(&self, at: u64, bytes: &[u8]) -> Result<u64, &'static str> {
         let header = PageHeader::read(bytes).ok_or("the header of a page cannot be read")?;
         let end = header.end(at);
         if end > self.range.end || !header.is_within(&self.most) {
-            return Err("the header of a page says other sizes than its column has");
+            return Err("the header of a page has other sizes than its column");
         }
         Ok(end)
     }
 }
 
-/// The bytes of a column of a row group; `None` if these are no places.
+/// The bytes of a column of a row group; `None` if the places are invalid.
 fn column_range(column: &ColumnChunkMetaData) -> Option<Range<u64>> {
     let data = u64::try_from(column.data_page_offset()).ok()?;
     let begin = match column.dictionary_page_offset() {

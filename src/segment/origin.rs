@@ -1,16 +1,16 @@
-//! Where a segment's facts come from, as its name and its footer have it.
+//! The origin of a segment's facts, as its name and its footer describe it.
 //!
-//! A segment of an import says in its footer which part of which input it holds
-//! (`ostracon.import`), and keeps its temporary name beside its own until its commit is published:
+//! The footer of a segment of an import names the part of the input that it holds (`ostracon.import`).
+//! The segment keeps its temporary name beside its own until its commit is published:
 //!
 //! ```text
 //! import-7-1-90-0a0b0c0d.tmp       goes when a commit names the segment
 //! import-7-1-90-0a0b0c0d.parquet
 //! ```
 //!
-//! So what an import has left that was cut short can be told from what it had committed, when the
-//! ledger knows of neither: of the first nobody was told, and importing the input again brings it;
-//! the second is perhaps the only place of its facts.
+//! So segments of an import that was cut short differ from those that it had committed, if the ledger
+//! names neither. An import that was cut short did not report the facts as imported, and importing the
+//! input again restores them. A committed segment may be the only place of its facts.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -22,34 +22,34 @@ use crate::error::{Error, Result};
 use crate::fact::{Seq, StreamId};
 use crate::ledger::{EntryId, ImportMark, Segment, State, StreamRange};
 
-/// What the temporary file of a segment begins with whose facts were in segments before.
+/// The prefix of a temporary file of a segment whose facts were in segments before.
 pub(crate) const AGAIN: &str = "again-";
 
-/// What the name of a segment begins with whose facts come from an input that is imported.
+/// The prefix of a segment whose facts are imported from an input.
 pub(crate) const IMPORTED: &str = "import-";
 
-/// The member of a footer that names the part of an input.
+/// The key in a footer that names the part of an input.
 pub(crate) const IMPORT_KEY: &str = "ostracon.import";
 
-/// Where the facts of a new segment were before.
+/// The place of a new segment's facts before.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Origin<'a> {
-    /// In a journal, or a damaged store.
+    /// In a journal, or in a damaged store.
     Store,
     /// In this part of an input that is imported.
     Import(&'a ImportPart),
 }
 
-/// A part of an input, which one commit makes part of the store.
+/// A part of an input, which one commit adds to the store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ImportPart {
     /// Where the commit before it ended, in bytes of the input.
     pub(crate) begins: u64,
-    /// BLAKE3 of the bytes before that, by which the part follows on from another. Older programs
-    /// did not write it.
+    /// BLAKE3 of the input's bytes before this part: it shows which part comes before. Older programs did
+    /// not write it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) before: Option<String>,
-    /// It was known, and imported all the same, because that was asked for.
+    /// The input was known, but was imported again on request.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) again: bool,
     /// The input, and how far its commit reaches.
@@ -58,18 +58,19 @@ pub(crate) struct ImportPart {
 }
 
 impl ImportPart {
-    /// Where it begins in its input: by this order none is before one that it follows.
+    /// Where the part begins in its input. In this order, a part comes after all parts that it follows.
     pub(crate) fn begins(&self) -> (Option<EntryId>, u64) {
         (self.mark.entries.and_then(|entries| entries.after), self.begins)
     }
 
-    /// As a footer has it.
+    /// Parses the value in a footer.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()
     }
 
-    /// Whether an input was imported as far as this part reaches, as these marks say: so its facts are in
-    /// the store, if not by this import. What was imported again is there once more only by itself.
+    /// Whether the input was imported up to the end of this part, according to these marks. Then its
+    /// facts are in the store, perhaps by another import. The facts of a repeated import are there once
+    /// more only by that import itself.
     pub(crate) fn is_imported(&self, marks: &[ImportMark]) -> bool {
         let mark = &self.mark;
         let reaches = |known: &ImportMark| {
@@ -82,7 +83,7 @@ impl ImportPart {
         !self.again && marks.iter().any(reaches)
     }
 
-    /// Whether the part begins where one of these marks ends, or where its input begins.
+    /// Whether the part begins where a mark ends, or at the beginning of its input.
     pub(crate) fn follows(&self, marks: &[ImportMark]) -> bool {
         if let Some(entries) = self.mark.entries {
             let ends_there = |known: &ImportMark| {
@@ -99,8 +100,8 @@ impl ImportPart {
     }
 }
 
-/// A segment's name, without its ending: what inventory tells its facts by. Of several streams it
-/// names the first.
+/// A segment's name, without its ending: the inventory reads the range of its facts from it. Of several
+/// streams it names the first.
 pub(super) fn name(range: StreamRange, origin: Origin<'_>, unique: &str) -> String {
     let origin = if matches!(origin, Origin::Import(_)) { IMPORTED } else { "" };
     format!("{origin}{}-{}-{}-{unique}", range.stream, range.first_seq, range.last_seq)
@@ -117,18 +118,18 @@ pub(crate) fn range_of(stem: &str) -> Option<StreamRange> {
     range.facts().filter(|facts| unique && *facts > 0 && first_seq.0 > 0).map(|_| range)
 }
 
-/// Whether a segment's path is that of an import's.
+/// Whether a segment's path is that of an import.
 pub(crate) fn is_imported(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(IMPORTED))
 }
 
-/// The name that an import's segment has besides its own until a commit names it.
+/// The second name of an import's segment, which it has until a commit names it.
 pub(crate) fn unconfirmed(path: &Path) -> PathBuf {
     path.with_extension("tmp")
 }
 
-/// A commit names these segments: their second names go. For one that stays, there is
-/// [`confirm_live`].
+/// Removes the second names of the segments, because a commit names them. For a name that remains,
+/// there is [`confirm_live`].
 pub(crate) fn confirm(disk: &Disk, root: &Path, segments: &[Segment]) {
     for segment in segments.iter().map(|segment| root.join(&segment.path)) {
         if is_imported(&segment) {
@@ -137,9 +138,9 @@ pub(crate) fn confirm(disk: &Disk, root: &Path, segments: &[Segment]) {
     }
 }
 
-/// Takes away the second names of all live segments for good: of an import that was killed between
-/// its commit and that, and of one whose removal a power failure undid. Whoever is told that an input
-/// is in the store may delete it, so from then on nothing may say that nobody was told.
+/// Durably removes the second names of all live segments: of an import that was killed after its commit,
+/// or if a power failure undid the removal. After an import is reported as done, the user may delete its
+/// input. From then on no file may say that the import was not committed.
 pub(crate) fn confirm_live(disk: &Disk, root: &Path, state: &State) -> Result<()> {
     let live = state.segments.iter().flatten().map(|segment| root.join(&segment.path));
     let mut folders = BTreeSet::new();

@@ -1,23 +1,23 @@
-//! The header of a page of a column, read from bytes that may be damaged.
+//! Reads the header of a page of a column from bytes that may be damaged.
 
 use super::shapes::{BLOOM_FILTER_HEADER, PAGE_HEADER};
 use super::thrift::Value;
 
-/// A page's header is never longer.
+/// The most bytes of a page's header.
 pub(crate) const MOST_HEADER_BYTES: usize = 1 << 20;
-/// Most headers are shorter.
+/// The bytes that are read first: most headers are shorter.
 pub(super) const HEADER_BYTES: usize = 256;
 
-/// Zstandard does not make bytes smaller than by this: a block of four bytes stands for 128 KiB.
+/// The best ratio of Zstandard: a block of four bytes stands for 128 KiB.
 const MOST_RATIO: u64 = 1 << 15;
 
-/// The forms of a page.
+/// The types of a page.
 const DATA: i64 = 0;
 const DICTIONARY: i64 = 2;
 const DATA_V2: i64 = 3;
 
-/// `PLAIN`, `PLAIN_DICTIONARY`, `RLE` and `RLE_DICTIONARY`: what a decoder reserves for these is
-/// bounded by the number of values and the size of the page.
+/// `PLAIN`, `PLAIN_DICTIONARY`, `RLE` and `RLE_DICTIONARY`: for these, the memory that a decoder reserves
+/// is limited by the number of values and the size of the page.
 const ENCODINGS: [i64; 4] = [0, 2, 3, 8];
 /// `DELTA_BINARY_PACKED`: for numbers only.
 const DELTA: i64 = 5;
@@ -27,18 +27,18 @@ const RLE: i64 = 3;
 #[derive(Debug)]
 pub(crate) struct PageHeader {
     form: i64,
-    /// Bytes after the header.
+    /// The number of bytes after the header.
     pub(crate) compressed: u64,
     pub(crate) uncompressed: u64,
     pub(crate) values: u64,
-    /// Of the header itself.
+    /// The number of bytes of the header itself.
     pub(crate) header_bytes: u64,
     encoding: i64,
     levels_are_sound: bool,
 }
 
 impl PageHeader {
-    /// The header that these bytes begin with.
+    /// Reads the header at the beginning of the bytes.
     pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
         let (header, length) = Value::parse_first(bytes)?;
         if !PAGE_HEADER.fits(&header) {
@@ -88,7 +88,7 @@ impl PageHeader {
         begin.saturating_add(self.header_bytes).saturating_add(self.compressed)
     }
 
-    /// Whether a decoder can be given the page without reserving more than its column needs.
+    /// Whether a decoder can read the page without reserving more memory than its column needs.
     pub(crate) fn is_within(&self, most: &PageLimits) -> bool {
         self.uncompressed <= most.bytes.min(self.compressed.saturating_mul(MOST_RATIO))
             && self.values <= most.values
@@ -97,7 +97,7 @@ impl PageHeader {
     }
 }
 
-/// How many bytes the Bloom filter has that these bytes begin with, with its header.
+/// The number of bytes of the Bloom filter at the beginning of the bytes, including its header.
 pub(crate) fn bloom_filter_bytes(bytes: &[u8]) -> Option<u64> {
     let (header, length) =
         Value::parse_first(bytes).filter(|(header, _)| BLOOM_FILTER_HEADER.fits(header))?;
@@ -105,12 +105,12 @@ pub(crate) fn bloom_filter_bytes(bytes: &[u8]) -> Option<u64> {
     bits.checked_add(length as u64)
 }
 
-/// What a page may have at most.
+/// The limits of a page.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PageLimits {
-    /// Bytes when it is not compressed.
+    /// The most bytes when it is not compressed.
     pub(crate) bytes: u64,
     pub(crate) values: u64,
-    /// Its values are numbers.
+    /// Whether its values are numbers.
     pub(crate) numbers: bool,
 }

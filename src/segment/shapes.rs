@@ -1,5 +1,5 @@
-//! What types the parts of a Parquet file's metadata have: those of `parquet.thrift`, as far as a
-//! decoder gives a length or a place to them.
+//! The types in the metadata of a Parquet file: those of `parquet.thrift`, as far as a decoder takes a
+//! length or a place from them.
 
 use super::thrift::Shape::{self, Binary, Bool, Byte, Double, Integer, List, Struct};
 
@@ -116,7 +116,7 @@ const STATISTICS: Shape = Struct(&[
     (8, Bool),
 ]);
 
-/// `ColumnIndex`: what the pages of a column have, at least and at most.
+/// `ColumnIndex`: the smallest and the largest values of a column's pages.
 pub(super) const COLUMN_INDEX: Shape = Struct(&[
     (1, List(&Bool)),
     (2, List(&Binary)),

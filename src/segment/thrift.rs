@@ -1,12 +1,11 @@
-//! Thrift's compact protocol, as far as Parquet uses it, read from bytes that may be damaged.
+//! Reads Thrift's compact protocol, as far as Parquet uses it, from bytes that may be damaged.
 //!
-//! Decoders of Parquet reserve memory by the lengths that they find, and one flipped bit makes an
-//! abort of that. Here each value takes at least one byte of the input, so a tree of values is
-//! never larger than the input allows. Depth is bounded. A value that is not understood ends the
-//! reading.
+//! Parquet decoders reserve memory according to the lengths that they find, so one flipped bit can abort
+//! the process. Here each value takes at least one byte of the input, so a tree of values is never larger
+//! than the input allows. Depth is limited. An unknown value ends the reading.
 //!
-//! A [`Shape`] says which types a struct's fields must have. Bytes that fit a shape are read by
-//! every other decoder as they are read here: it finds the same lengths at the same places.
+//! A [`Shape`] gives the types that a struct's fields must have. Every other decoder reads bytes that fit
+//! a shape in the same way: it finds equal lengths at equal places.
 //!
 //! ```text
 //! struct   fields, then 0
@@ -16,7 +15,7 @@
 //! list     size << 4 | type, then the values; with size 15, the size as an unsigned integer first
 //! ```
 
-/// Values are not nested deeper than this in any footer.
+/// The greatest depth of nested values in a footer.
 const MOST_DEPTH: usize = 16;
 
 /// A value.
@@ -32,12 +31,12 @@ pub(crate) enum Value<'a> {
 }
 
 impl<'a> Value<'a> {
-    /// The struct that these bytes begin with.
+    /// Parses the struct at the beginning of the bytes.
     pub(crate) fn parse(bytes: &'a [u8]) -> Option<Self> {
         Self::parse_first(bytes).map(|(value, _)| value)
     }
 
-    /// The struct that these bytes begin with, and how many bytes it has.
+    /// Parses the struct at the beginning of the bytes, and returns how many bytes it has.
     pub(crate) fn parse_first(bytes: &'a [u8]) -> Option<(Self, usize)> {
         let mut reader = Reader { rest: bytes };
         let value = reader.structure(0)?;
@@ -75,7 +74,7 @@ impl<'a> Value<'a> {
     }
 }
 
-/// What types a value must have. Fields that a shape does not name may have any.
+/// The types that a value must have. Fields that a shape does not name may have any type.
 #[derive(Debug)]
 pub(crate) enum Shape {
     Bool,
@@ -139,7 +138,7 @@ impl<'a> Reader<'a> {
 
     fn value(&mut self, of_type: u8, depth: usize) -> Option<Value<'a>> {
         match of_type {
-            // As an element of a list; a field has its value in its type.
+            // An element of a list; in a field, the type holds the value.
             1 | 2 => Some(Value::Bool(self.byte()? == 1)),
             3 => Some(Value::Byte(self.byte()? as i8)),
             4..=6 => self.integer().map(Value::Integer),
@@ -163,7 +162,7 @@ impl<'a> Reader<'a> {
         if depth > MOST_DEPTH || size > self.rest.len() {
             return None;
         }
-        // Grown as the values come: the size alone reserves nothing.
+        // It grows with the values: the size alone reserves no memory.
         let mut values = Vec::new();
         for _ in 0..size {
             values.push(self.value(head & 15, depth)?);
@@ -186,7 +185,7 @@ impl<'a> Reader<'a> {
                 0 => i16::try_from(self.integer()?).ok()?,
                 delta => last.checked_add(i16::from(delta))?,
             };
-            // Of two fields with one number, decoders take the one or the other.
+            // Of two fields with one number, decoders may take either.
             if id <= last {
                 return None;
             }

@@ -1,10 +1,10 @@
-//! What can be read of a damaged segment's rows.
+//! Reads the rows of a damaged segment that are readable.
 //!
-//! Row groups are read one by one. Where a page does not decode, the rows around it are read in
-//! ever smaller windows, so that only the page's own rows are given up.
+//! Row groups are read one by one. If a page does not decode, the rows around it are read in smaller and
+//! smaller windows, so that only the page's own rows are given up.
 //!
-//! Only damage is passed over here. A file that cannot be read for another reason, such as a process
-//! without descriptors, is an error: its rows are not lost.
+//! Only damage is skipped here. If a file cannot be read for another reason, such as a process without
+//! file descriptors, that is an error: its rows are not lost.
 
 use std::ops::Range;
 
@@ -37,7 +37,7 @@ impl SegmentFile {
         visit: &mut dyn FnMut(&RecordBatch) -> Result<()>,
     ) -> Result<()> {
         let mut at = 0;
-        // As far as it goes in one piece.
+        // As far as the rows can be read in one piece.
         if let Some(mut reader) = self.group_reader(group, 0..rows, BATCH_ROWS, ProjectionMask::all())? {
             while let Some(batch) = self.next_rows(&mut reader)?.filter(|batch| at + batch.num_rows() <= rows)
             {
@@ -53,7 +53,7 @@ impl SegmentFile {
         Ok(())
     }
 
-    /// Visits what can be read of a few rows: all, or what is before and after a bad page.
+    /// Visits the readable rows of a small range: all of them, or those before and after a bad page.
     fn read_window(
         &self,
         group: usize,
@@ -80,9 +80,9 @@ impl SegmentFile {
         Ok(())
     }
 
-    /// Exactly these rows of a row group, if all of them can be read.
+    /// Reads exactly these rows of a row group, if all of them can be read.
     ///
-    /// A damaged page of a hot key costs nothing: the payload has the value.
+    /// A damaged page of a hot key does no harm: the payload has the value.
     fn window(&self, group: usize, rows: Range<usize>) -> Result<Option<RecordBatch>> {
         if let Some(batch) = self.exactly(group, rows.clone(), ProjectionMask::all())? {
             return Ok(Some(batch));
@@ -97,7 +97,7 @@ impl SegmentFile {
         Ok(self.exactly(group, rows, own)?.and_then(|batch| with_hot_keys(&batch)))
     }
 
-    /// These columns of exactly these rows of a row group, if all of them can be read.
+    /// Reads these columns of exactly these rows of a row group, if all of them can be read.
     fn exactly(
         &self,
         group: usize,
@@ -127,13 +127,13 @@ impl SegmentFile {
         unless_damaged(self.decode(|| reader.build()))
     }
 
-    /// The next rows, unless they cannot be decoded.
+    /// Reads the next rows, unless they cannot be decoded.
     pub(crate) fn next_rows(&self, reader: &mut ParquetRecordBatchReader) -> Result<Option<RecordBatch>> {
         unless_damaged(self.decode(|| reader.next().transpose())).map(Option::flatten)
     }
 }
 
-/// What was read, if it is not damaged.
+/// The result of a read, or `None` if it failed because of damage.
 pub(crate) fn unless_damaged<T>(read: Result<T>) -> Result<Option<T>> {
     match read {
         Ok(read) => Ok(Some(read)),

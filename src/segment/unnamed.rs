@@ -1,8 +1,8 @@
 //! Numbers of facts in segments that no commit names.
 //!
-//! A ledger may be older than the segments beside it: the folders of a store were copied one after the other, or
-//! both files of its newest commits are lost. The numbers of the facts in such segments were given out, and are
-//! not to be given out again.
+//! A ledger may be older than the segments beside it: the folders of a store were copied one after
+//! another, or both files of its newest commits are lost. The numbers of the facts in such segments were
+//! given out, and must not be given out again.
 
 use std::collections::HashSet;
 use std::fs;
@@ -16,8 +16,8 @@ use crate::error::{Error, Result};
 use crate::fact::{Kind, Seq, StreamId};
 use crate::ledger::{State, StreamRange};
 
-/// The highest number that a segment has which no commit names, of a stream; 0 if there is none. What an import
-/// has left that was cut short does not count: its numbers were given to no caller.
+/// The highest number of a stream in segments that no commit names; 0 if there is none. Segments of an
+/// import that was cut short do not count: their numbers were given to no caller.
 pub(crate) fn highest_unnamed(root: &Path, state: &State, stream: StreamId) -> Result<Seq> {
     let live = state.segments.iter().flatten().map(|segment| segment.path.as_str());
     let removed = state.removed.iter().map(|tombstone| tombstone.path.as_str());
@@ -49,7 +49,7 @@ pub(crate) fn highest_unnamed(root: &Path, state: &State, stream: StreamId) -> R
     Ok(highest)
 }
 
-/// The facts that a segment of the store tells of, by its name and its footer.
+/// The ranges of facts of a segment of the store, from its name and its footer.
 fn ranges(path: &Path, stem: &str, state: &State, kind: Kind) -> Result<Vec<StreamRange>> {
     let mut ranges: Vec<_> = range_of(stem).into_iter().collect();
     // Opening a pipe would block. Symbolic links are followed.

@@ -1,20 +1,20 @@
-//! Finding the columns of a segment whose footer is gone.
+//! Finds the columns of a segment without a footer.
 //!
-//! Parquet says where everything is at the end of a file: cut off a byte, and nothing can be read
-//! the usual way. But a segment's layout is known. After the four bytes of magic come the row
-//! groups; in each, column after column as in the kind's schema; in each column, an optional page
-//! with its dictionary, then pages of values; and behind a row group the bloom filters. Every page
-//! begins with a header that says how long it is and how many values it has:
+//! Parquet describes the whole file at its end: without its last byte, it cannot be read in the usual
+//! way. But the layout of a segment is known. After the four magic bytes come the row groups. Each has
+//! column after column, as in the kind's schema. Each column has an optional page with its dictionary,
+//! then pages of values. After a row group come the Bloom filters. Every page begins with a header that
+//! has the page's length and its number of values:
 //!
 //! ```text
 //! PAR1 | recorded_at pages | stream dictionary, pages | seq pages | … | bloom filters | …
 //! ```
 //!
-//! So the footer can be made up by walking from header to header. The first column, which has no
-//! dictionary, ends where the next one's begins: that tells how many rows the row group has. Every
-//! other column ends when it has a value for each of them; one of lists, which has more values than
-//! rows, where the next dictionary begins. Where the file is cut within the last column of a row
-//! group, the row group has as many rows as that column has values left.
+//! So a footer can be made by reading header after header. The first column, which has no dictionary,
+//! ends where the next column's dictionary begins: its values give the number of rows of the row group.
+//! Every other column ends when it has a value for each row. A column of lists, which has more values
+//! than rows, ends where the next dictionary begins. If the file is cut within the last column of a row
+//! group, the row group has as many rows as this column has values left.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ use super::page::{MOST_HEADER_BYTES, PageHeader, bloom_filter_bytes};
 use crate::fact::Kind;
 use crate::fact::columns::schema;
 
-/// Most headers are shorter.
+/// The bytes that are read first: most headers are shorter.
 const HEADER_BYTES: usize = 1 << 10;
 
 /// The metadata of the whole row groups in a file of this kind with `rows` rows.
@@ -74,8 +74,8 @@ impl Walker<'_> {
             .ok()
     }
 
-    /// The column that begins here, for so many rows; if that is not known, up to a dictionary. One
-    /// that may be cut has as many rows as are left.
+    /// The column that begins here, with this number of rows, or up to a dictionary if the number is
+    /// unknown. A column that may be cut has as many rows as values are left.
     fn column(
         &mut self,
         column: &ColumnDescPtr,
@@ -92,7 +92,7 @@ impl Walker<'_> {
                     dictionary = Some(begin as i64);
                     page
                 }
-                // The next column's.
+                // The dictionary of the next column.
                 Some(page) if page.is_dictionary() => break,
                 Some(page) => {
                     first_data.get_or_insert(self.at as i64);
@@ -123,7 +123,7 @@ impl Walker<'_> {
             .ok()
     }
 
-    /// The header of the page that begins here; the whole page is within the file.
+    /// The header of the page that begins here, if the whole page is within the file.
     fn page(&self) -> Option<PageHeader> {
         let mut most = HEADER_BYTES;
         loop {
@@ -136,7 +136,7 @@ impl Walker<'_> {
         }
     }
 
-    /// Moves past the Bloom filters that stand here, if any do.
+    /// Moves past Bloom filters, if some are here.
     fn skip_bloom_filters(&mut self) {
         while self.page().is_none_or(|page| page.values == 0) {
             let Some(length) = self.bytes(HEADER_BYTES).and_then(|bytes| bloom_filter_bytes(&bytes)) else {
@@ -158,7 +158,7 @@ impl Walker<'_> {
     }
 }
 
-/// How a column is compressed: as the segment's writer does it.
+/// The compression of a column, as the segment's writer sets it.
 fn compression(column: &str) -> Compression {
     match column {
         "payload" | "error" | "reason" | "extra" => {

@@ -1,4 +1,4 @@
-//! Writing segments: rows in, and a file in its place of which the ledger can say what it holds.
+//! Writes segments: from rows to a published file and its description for the ledger.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -23,14 +23,14 @@ use super::bounds::Bounds;
 use super::origin::name;
 use super::{AGAIN, IMPORT_KEY, Origin, SegmentFile, digest, discard, is_imported};
 
-/// Rows of a row group: what a query can skip or read apart.
+/// Rows of a row group: the unit that a query can skip or read alone.
 const ROW_GROUP_ROWS: usize = 128 << 10;
-/// A row group of large rows ends earlier: writers and readers have it in memory.
+/// The most text of a row group, in bytes. Writers and readers hold a row group in memory.
 const ROW_GROUP_BYTES: usize = if cfg!(test) { 8 << 20 } else { 32 << 20 };
-/// Bloom filters are laid out for so many different values of a row group.
+/// The number of different values in a row group for which Bloom filters are laid out.
 const BLOOM_VALUES: u64 = 16 << 10;
 
-/// How a segment of this kind is written.
+/// The properties of the Parquet file of a segment of this kind.
 fn properties(kind: Kind, store: StoreId) -> WriterProperties {
     let column = |name: &str| ColumnPath::from(name);
     let mut properties = WriterProperties::builder()
@@ -39,7 +39,7 @@ fn properties(kind: Kind, store: StoreId) -> WriterProperties {
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
         .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
         .set_statistics_enabled(EnabledStatistics::Page)
-        // Columns of few different values gain nothing from compression, and decode faster without.
+        // Columns with few different values gain nothing from compression, and decode faster without it.
         .set_compression(Compression::UNCOMPRESSED)
         .set_key_value_metadata(Some(vec![
             KeyValue::new("ostracon.format".to_owned(), FORMAT.to_string()),
@@ -67,13 +67,13 @@ fn properties(kind: Kind, store: StoreId) -> WriterProperties {
     properties.build()
 }
 
-/// A segment in the making.
+/// A segment that is being written.
 pub(crate) struct SegmentWriter<'a> {
     disk: &'a Disk,
     root: &'a Path,
     kind: Kind,
     store: StoreId,
-    /// The range of a stream that it is named for; if none, it is named for what is in it.
+    /// The range in its name; `None` to take the range of the facts in it.
     range: Option<StreamRange>,
     origin: Origin<'a>,
     unique: String,
@@ -81,7 +81,7 @@ pub(crate) struct SegmentWriter<'a> {
     writer: ArrowWriter<Hashing>,
     failure: Arc<Mutex<Option<io::Error>>>,
     fact_bytes: u64,
-    /// Bytes of text in the row group that is not complete yet.
+    /// Bytes of text in the current row group.
     group_bytes: usize,
     bounds: Bounds,
 }
@@ -99,7 +99,7 @@ impl<'a> SegmentWriter<'a> {
         Self::begin_for(disk, root, kind, store, Some(range), origin)
     }
 
-    /// Begins a segment for facts of one kind that are in segments already, of any streams.
+    /// Begins a segment for facts of one kind, of any streams, that are already in segments.
     pub(crate) fn begin_again(disk: &'a Disk, root: &'a Path, kind: Kind, store: StoreId) -> Result<Self> {
         Self::begin_for(disk, root, kind, store, None, Origin::Store)
     }
@@ -154,7 +154,7 @@ impl<'a> SegmentWriter<'a> {
         self.write_batch(&rows.batch)
     }
 
-    /// Adds rows in the store's order. The sum of their facts' sizes is the caller's business.
+    /// Adds rows in the store's order. The caller adds up the sizes of their facts.
     pub(crate) fn write_batch(&mut self, batch: &RecordBatch) -> Result<()> {
         self.write_groups(batch)
             .map_err(|error| write_error("write the segment", &self.temp, &self.failure, error))?;
@@ -162,8 +162,8 @@ impl<'a> SegmentWriter<'a> {
         Ok(())
     }
 
-    /// Writes rows, and ends a row group before it has more text than [`ROW_GROUP_BYTES`]: a reader
-    /// may have all of a row group in memory.
+    /// Writes rows, and ends a row group before it has more text than [`ROW_GROUP_BYTES`], because a
+    /// reader may hold a whole row group in memory.
     fn write_groups(&mut self, batch: &RecordBatch) -> Result<(), parquet::errors::ParquetError> {
         let mut rest = batch.clone();
         let all = text_bytes(&rest);
@@ -173,7 +173,7 @@ impl<'a> SegmentWriter<'a> {
                 if rows >= rest.num_rows() {
                     break;
                 }
-                // One row is larger than a row group should be.
+                // This one row is larger than a row group should be.
                 let rows = if rows == 0 && self.group_bytes == 0 { 1 } else { rows };
                 self.writer.write(&rest.slice(0, rows))?;
                 self.writer.flush()?;
@@ -183,7 +183,7 @@ impl<'a> SegmentWriter<'a> {
         }
         self.group_bytes += text_bytes(&rest);
         self.writer.write(&rest)?;
-        // The writer has ended one by its number of rows.
+        // The writer has ended a row group by its number of rows.
         if self.writer.in_progress_rows() < rest.num_rows() {
             let begun = rest.num_rows() - self.writer.in_progress_rows();
             self.group_bytes = text_bytes(&rest.slice(begun, self.writer.in_progress_rows()));
@@ -195,18 +195,18 @@ impl<'a> SegmentWriter<'a> {
         self.bounds.rows
     }
 
-    /// About how large the file is so far.
+    /// The approximate size of the file so far, in bytes.
     pub(crate) fn bytes(&self) -> u64 {
         (self.writer.bytes_written() + self.writer.in_progress_size()) as u64
     }
 
-    /// Gives it up.
+    /// Gives the segment up, and removes its file.
     pub(crate) fn abandon(self) {
-        // A temporary file that stays behind does no harm.
+        // A temporary file that remains does no harm.
         let _ = self.disk.remove(&self.temp);
     }
 
-    /// Completes the file, has the disk keep it, checks it and links it into place.
+    /// Completes the file, syncs it, checks it and links it into place.
     pub(crate) fn finish(self) -> Result<Segment> {
         let temp = self.temp.clone();
         let (disk, root) = (self.disk, self.root);
@@ -222,8 +222,8 @@ impl<'a> SegmentWriter<'a> {
             let _ = disk.remove(&temp);
             return Err(attempt(error));
         }
-        // A temporary name that stays behind does no harm. That of an import says that no commit
-        // names the segment yet.
+        // A temporary name that remains does no harm. An import's segment keeps it: it says that no
+        // commit names the segment yet.
         if !is_imported(&path) {
             let _ = disk.remove(&temp);
         }
@@ -238,7 +238,7 @@ impl<'a> SegmentWriter<'a> {
         let (Some(first), Some(recorded_at), Some(at)) =
             (named.first(), self.bounds.recorded_at, self.bounds.at)
         else {
-            return Err(Error::damaged(temp, "it would be a segment without rows"));
+            return Err(Error::damaged(temp, "it has no rows"));
         };
         let path = format!("{}/{}.parquet", self.kind.table(), name(*first, self.origin, &self.unique));
         let ranges: Vec<_> = named
@@ -275,13 +275,13 @@ impl<'a> SegmentWriter<'a> {
     }
 }
 
-/// Bytes of the texts in these rows.
+/// Bytes of text in these rows.
 fn text_bytes(rows: &RecordBatch) -> usize {
     let texts = rows.columns().iter().filter_map(|column| column.as_string_view_opt());
     texts.map(|texts| texts.lengths().map(|length| length as usize).sum::<usize>()).sum()
 }
 
-/// How many of the first rows have no more text than this.
+/// The number of first rows that have no more text than this.
 fn rows_within(rows: &RecordBatch, most: usize) -> usize {
     let texts: Vec<_> = rows.columns().iter().filter_map(|column| column.as_string_view_opt()).collect();
     let mut bytes = 0;
@@ -294,21 +294,22 @@ fn rows_within(rows: &RecordBatch, most: usize) -> usize {
         .count()
 }
 
-/// Reads a segment's file again: size, digest, footer, rows and names are what the ledger will say.
+/// Reads a segment's file again, and compares size, digest, footer, rows and names with the description
+/// for the ledger.
 fn verify(path: &Path, segment: &Segment, store: StoreId) -> Result<()> {
     let mut file = File::open(path).map_err(|error| Error::io("open the segment again", path, error))?;
     let (bytes, blake3) =
         digest(&mut file).map_err(|error| Error::io("read the segment again", path, error))?;
     if bytes != segment.bytes || blake3 != segment.blake3 {
-        return Err(Error::damaged(path, "what was read back is not what was written"));
+        return Err(Error::damaged(path, "the bytes that were read differ from the bytes that were written"));
     }
     let opened = SegmentFile::of(file, path, segment.kind, Some(segment), PageIndexPolicy::Optional)?;
     let is_it = opened.says().is_some_and(|footer| footer.check(store, segment.kind).is_ok());
-    if is_it { Ok(()) } else { Err(Error::damaged(path, "its footer does not say what was written")) }
+    if is_it { Ok(()) } else { Err(Error::damaged(path, "its footer differs from the one that was written")) }
 }
 
 fn parquet_error(attempt: &'static str, path: &Path, error: parquet::errors::ParquetError) -> Error {
-    // An operating system's error keeps its kind: a full disk must be told from a bad file.
+    // An operating system's error keeps its kind: a full disk must not look like a bad file.
     match error {
         parquet::errors::ParquetError::External(source) => match source.downcast::<io::Error>() {
             Ok(error) => Error::io(attempt, path, *error),
@@ -325,8 +326,8 @@ fn parquet_error(attempt: &'static str, path: &Path, error: parquet::errors::Par
     }
 }
 
-/// Why a segment could not be written. The Parquet writer turns some of the file's errors into
-/// text, so the file's own word comes first: a full disk must not look like a bad file.
+/// The error of a failed write. The Parquet writer turns some of the file's errors into text, so the
+/// file's own error is used first: a full disk must not look like a bad file.
 fn write_error(
     attempt: &'static str,
     path: &Path,
@@ -339,7 +340,7 @@ fn write_error(
     }
 }
 
-/// A file whose digest is taken while it is written.
+/// A file whose digest is computed while it is written.
 struct Hashing {
     file: DiskFile,
     hasher: blake3::Hasher,
@@ -369,7 +370,7 @@ impl Write for Hashing {
     }
 }
 
-/// Writes the rows of each kind, in order, as one segment per kind that has any.
+/// Writes the rows of each kind, in order, as one segment for each kind that has rows.
 pub(crate) fn write_all<'r>(
     disk: &Disk,
     root: &Path,

@@ -1,5 +1,5 @@
-//! How much memory the system lets this process have: the limit of its control group, as containers
-//! have one. Of both versions (cgroups(7)), and of the groups around it the strictest counts.
+//! The memory that the system lets this process have: the limit of its control group, as containers have
+//! one. Reads both versions of cgroups(7). Of the limits of the group and its parents, the lowest counts.
 
 /// The limit in bytes; `None` where there is none. `read` gives a file's text, if it can be read.
 pub(super) fn memory_limit(read: impl Fn(&str) -> Option<String>) -> Option<u64> {
@@ -28,7 +28,7 @@ pub(super) fn memory_limit(read: impl Fn(&str) -> Option<String>) -> Option<u64>
     limit
 }
 
-/// A group and those around it. Within a container its own group is often the root.
+/// A group and its parents. Within a container its own group is often the root.
 fn up_from(path: &str) -> impl Iterator<Item = &str> {
     let mut rest = Some(path.trim_end_matches('/'));
     std::iter::from_fn(move || {
@@ -63,7 +63,7 @@ mod tests {
         let own = ("/proc/self/cgroup", "9:cpu,cpuacct:/x\n8:memory:/docker/x\n");
         let none = ("/sys/fs/cgroup/memory/docker/x/memory.limit_in_bytes", "9223372036854771712\n");
         assert_eq!(limit(&[own, none]), None);
-        // In a container the path is the machine's, and the group is the root of what can be seen.
+        // In a container the path is the host's, and the group is the root that the container sees.
         let root = ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "268435456\n");
         assert_eq!(limit(&[own, none, root]), Some(256 << 20));
     }

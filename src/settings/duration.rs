@@ -1,11 +1,11 @@
-//! How long facts are kept, as people write it: `30d`, `12h`, `7y`.
+//! A duration in the settings, as people write it: `30d`, `12h`, `7y`.
 
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// Units, in seconds. A year is 365 days, whatever the calendar says: a limit must not depend on
-/// where in the calendar somebody asks.
+/// Units, in seconds. A year is 365 days, whatever the calendar says: a limit must not depend on the date
+/// of a query.
 const UNITS: [(&str, u64); 6] =
     [("y", 365 * 86_400), ("w", 7 * 86_400), ("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)];
 
@@ -14,7 +14,7 @@ pub(crate) fn parse(text: &str) -> Result<Duration> {
     let wrong = || {
         Error::new(
             ErrorKind::Settings,
-            format!("{text:?} is not a length of time; one looks like 90s, 15min, 12h, 30d, 4w or 7y"),
+            format!("{text:?} is not a duration; write one such as 90s, 15min, 12h, 30d, 4w or 7y"),
         )
     };
     let text = text.trim();
@@ -26,7 +26,7 @@ pub(crate) fn parse(text: &str) -> Result<Duration> {
     number.checked_mul(*seconds).map(Duration::from_secs).ok_or_else(wrong)
 }
 
-/// The same in the largest unit that gives a whole number.
+/// Prints a duration in the largest unit that gives a whole number.
 pub(crate) fn print(age: Duration) -> String {
     let seconds = age.as_secs();
     if age.subsec_nanos() > 0 {

@@ -1,8 +1,8 @@
-//! What the rules say, as people write them in `ostracon.toml` or in code.
+//! The retention rules, as people write them in `ostracon.toml` or in code.
 //!
 //! A fact belongs to exactly one rule: the first named rule, in the file's order, whose kind and
-//! predicate match it; else its kind's own limits, if there are any; else the whole store's. If
-//! there are none of these, it is kept. A rule without limits keeps what belongs to it.
+//! predicate match it; else the limits of its kind, if there are any; else the limits of the whole store.
+//! If the store has no limits either, the fact is kept. A rule without limits keeps all its facts.
 
 mod in_file;
 
@@ -14,14 +14,15 @@ use serde::Deserialize;
 use super::duration;
 use crate::fact::Kind;
 
-/// How far the clock may be ahead of the newest fact before dropping for good is refused: 400 days.
+/// If the clock is further ahead of the newest fact than this, facts are not dropped for their age: 400
+/// days.
 pub(crate) const MAX_CLOCK_LEAD: Duration = Duration::from_hours(400 * 24);
 
-/// Which facts a store keeps: limits for the whole store, for its kinds, and for facts that a
+/// The facts that a store keeps: limits for the whole store, for its kinds, and for facts that a
 /// predicate picks.
 ///
-/// A policy given in code takes the place of the one in `ostracon.toml`. Facts that it does not
-/// keep are hidden from every read, and go for good when the store is compacted.
+/// A policy given in code replaces the policy in `ostracon.toml`. Facts that the policy does not keep are
+/// hidden from every read. A compaction drops them for good.
 ///
 #[cfg_attr(feature = "sql", doc = "```")]
 #[cfg_attr(not(feature = "sql"), doc = "```ignore")]
@@ -51,14 +52,14 @@ pub struct RetentionPolicy {
     pub(crate) source: PolicySource,
 }
 
-/// Where a policy came from.
+/// The origin of a policy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum PolicySource {
     /// From `ostracon.toml`.
     File,
     #[default]
     Code,
-    /// From code, although `ostracon.toml` has one, too.
+    /// From code, although `ostracon.toml` has a policy, too.
     CodeInsteadOfFile,
 }
 
@@ -68,14 +69,15 @@ impl RetentionPolicy {
         Self::default()
     }
 
-    /// Limits for all facts of the store together that belong to no other rule, as Papyra's policy.
+    /// Sets limits for the facts of the store, of all kinds together, that belong to no other rule, as
+    /// Papyra's policy does.
     pub const fn store(mut self, limits: RetentionLimits) -> Self {
         self.store = Some(limits);
         self
     }
 
-    /// Limits for the facts of one kind that belong to no rule with a name. They take the place
-    /// of the store's.
+    /// Sets limits for the facts of one kind that belong to no named rule. They replace the limits of the
+    /// store for this kind.
     pub fn kind(mut self, kind: Kind, limits: RetentionLimits) -> Self {
         if let Some(of_kind) = self.kinds.get_mut(kind.index()) {
             *of_kind = Some(limits);
@@ -83,47 +85,47 @@ impl RetentionPolicy {
         self
     }
 
-    /// A rule with a name. A fact belongs to the first that matches it.
+    /// Adds a named rule. A fact belongs to the first rule that matches it.
     pub fn rule(mut self, rule: RetentionRule) -> Self {
         self.rules.push(rule);
         self
     }
 
-    /// How far the clock may be ahead of the newest fact; beyond that, compaction refuses to drop
-    /// facts for their age. 400 days unless given.
+    /// Sets how far the clock may be ahead of the newest fact. If it is further ahead, a compaction does
+    /// not drop facts for their age. The default is 400 days.
     pub const fn max_clock_lead(mut self, lead: Duration) -> Self {
         self.max_clock_lead = Some(lead);
         self
     }
 
-    /// Whether it has no rule.
+    /// Whether the policy has no rule.
     pub fn is_empty(&self) -> bool {
         self.store.is_none() && self.kinds.iter().all(Option::is_none) && self.rules.is_empty()
     }
 
-    /// This policy, given in code, in place of the file's.
+    /// This policy, given in code, instead of the file's policy.
     pub(crate) fn instead_of(mut self, file: &Self) -> Self {
         self.source = if file.is_empty() { PolicySource::Code } else { PolicySource::CodeInsteadOfFile };
         self
     }
 }
 
-/// How many facts a rule keeps, how large and how old. Of several limits all hold: first the age,
-/// then the number of those that are not too old, then the bytes of what is left.
+/// How many facts a rule keeps, how large and how old. All limits apply: first the age, then the number
+/// of the remaining facts, then the bytes of the remaining facts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 #[must_use]
 pub struct RetentionLimits {
-    /// Facts older than that go; one that is exactly so old stays.
+    /// The longest age. Older facts go; a fact of exactly this age stays.
     pub max_age: Option<Duration>,
-    /// No more than so many facts, the newest. Zero keeps none.
+    /// The largest number of facts. The newest facts stay. Zero keeps no facts.
     pub max_records: Option<u64>,
-    /// No more than so many bytes, counted as JSON lines from the newest fact back, up to the first
-    /// that does not fit. Zero keeps none.
+    /// The most bytes, counted as JSON lines from the newest fact back, up to the first fact that does
+    /// not fit. Zero keeps no facts.
     pub max_bytes: Option<u64>,
-    /// The newest facts of the rule stay, so many of them, whatever the limits say.
+    /// The number of newest facts of the rule that stay, whatever the limits say.
     pub keep_at_least: u64,
-    /// What the age is measured by.
+    /// The time that the age is measured from.
     pub age_by: AgeBy,
 }
 
@@ -133,37 +135,37 @@ impl RetentionLimits {
         Self::default()
     }
 
-    /// Facts older than that go.
+    /// Sets the longest age. Older facts go.
     pub const fn max_age(mut self, age: Duration) -> Self {
         self.max_age = Some(age);
         self
     }
 
-    /// No more than so many facts.
+    /// Sets the largest number of facts.
     pub const fn max_records(mut self, records: u64) -> Self {
         self.max_records = Some(records);
         self
     }
 
-    /// No more than so many bytes.
+    /// Sets the most bytes, counted as JSON lines.
     pub const fn max_bytes(mut self, bytes: u64) -> Self {
         self.max_bytes = Some(bytes);
         self
     }
 
-    /// The newest so many facts stay.
+    /// Sets the number of newest facts that stay, whatever the limits say.
     pub const fn keep_at_least(mut self, facts: u64) -> Self {
         self.keep_at_least = facts;
         self
     }
 
-    /// Measures the age by this.
+    /// Sets the time that the age is measured from.
     pub const fn age_by(mut self, age_by: AgeBy) -> Self {
         self.age_by = age_by;
         self
     }
 
-    /// Whether it can drop nothing.
+    /// Whether the limits can drop no fact.
     pub(crate) const fn is_unlimited(&self) -> bool {
         self.max_age.is_none() && self.max_records.is_none() && self.max_bytes.is_none()
     }
@@ -188,21 +190,21 @@ impl fmt::Display for RetentionLimits {
     }
 }
 
-/// What the age of a fact is measured by.
+/// The time that the age of a fact is measured from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum AgeBy {
-    /// The fact's own timestamp, as Papyra does. One that is no time since 1970, as those of
-    /// Papyra's default clock are not, is very old: measured so, such a fact is expired from the
-    /// start. So is one whose timestamp is no number; one that is beyond all time is never too old.
+    /// The fact's own timestamp, as in Papyra. A timestamp before 1970, such as those of Papyra's default
+    /// clock, is very old: its fact is expired from the start. So is a fact whose timestamp is not a
+    /// number. A fact whose timestamp is after all representable time is never too old.
     #[default]
     Timestamp,
-    /// When the store took the fact. This is what users of Papyra's default clock need.
+    /// The time when the store recorded the fact. Users of Papyra's default clock need this.
     RecordedAt,
 }
 
-/// A rule with a name, for the facts that its kind and its predicate pick.
+/// A named rule, for the facts that its kind and its predicate pick.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct RetentionRule {
@@ -213,19 +215,19 @@ pub struct RetentionRule {
 }
 
 impl RetentionRule {
-    /// A rule for all facts.
+    /// Makes a rule for all facts.
     pub fn new(name: impl Into<String>, limits: RetentionLimits) -> Self {
         Self { name: name.into(), kind: None, predicate: None, limits }
     }
 
-    /// Only for facts of this kind.
+    /// Limits the rule to facts of this kind.
     pub const fn kind(mut self, kind: Kind) -> Self {
         self.kind = Some(kind);
         self
     }
 
-    /// Only for facts of which this is true: SQL over the columns of the kind, or, without a
-    /// kind, over columns that all kinds have.
+    /// Limits the rule to facts for which this condition is true: SQL over the columns of the kind, or,
+    /// without a kind, over the columns that all kinds have.
     pub fn predicate(mut self, sql: impl Into<String>) -> Self {
         self.predicate = Some(sql.into());
         self

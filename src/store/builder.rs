@@ -1,4 +1,4 @@
-//! How a store is opened.
+//! Options for opening a store.
 
 use std::path::Path;
 #[cfg(feature = "sql")]
@@ -23,7 +23,7 @@ use crate::settings::retention::RetentionPolicy;
 use crate::settings::{Durability, Settings};
 use crate::takeover;
 
-/// How a store is opened.
+/// Options for opening a store.
 #[derive(Clone, Default)]
 #[must_use]
 pub struct StoreBuilder {
@@ -43,79 +43,83 @@ pub struct StoreBuilder {
 }
 
 impl StoreBuilder {
-    /// What the store is opened for; [`Access::Write`] unless this is called.
+    /// Sets what the store is opened for. The default is [`Access::Write`].
     pub const fn access(mut self, access: Access) -> Self {
         self.access = access;
         self
     }
 
-    /// How safe a fact is when `record` returns; overrides `ostracon.toml`.
+    /// Sets how safe a fact is when `record` returns. Overrides `ostracon.toml`.
     pub const fn durability(mut self, durability: Durability) -> Self {
         self.durability = Some(durability);
         self
     }
 
-    /// Flush when so many facts are buffered; overrides `ostracon.toml`.
+    /// Sets the number of buffered facts that starts a flush. Overrides `ostracon.toml`.
     pub const fn flush_rows(mut self, rows: u64) -> Self {
         self.flush_rows = Some(rows);
         self
     }
 
-    /// Flush when so many bytes are buffered; overrides `ostracon.toml`.
+    /// Sets the number of buffered bytes that starts a flush. Overrides `ostracon.toml`.
     pub const fn flush_bytes(mut self, bytes: usize) -> Self {
         self.flush_bytes = Some(bytes);
         self
     }
 
-    /// Flush when the oldest buffered fact is so old, to the second; overrides `ostracon.toml`.
+    /// Sets the age of the oldest buffered fact that starts a flush, in whole seconds. Overrides
+    /// `ostracon.toml`.
     pub const fn flush_age(mut self, age: Duration) -> Self {
         self.flush_age = Some(age);
         self
     }
 
-    /// Refuse facts while so many bytes wait to be flushed; overrides `ostracon.toml`.
+    /// Sets the number of unflushed bytes at which facts are refused. Overrides `ostracon.toml`.
     pub const fn max_buffer_bytes(mut self, bytes: usize) -> Self {
         self.max_buffer_bytes = Some(bytes);
         self
     }
 
-    /// Wait so long for room in the buffer before refusing a fact; overrides `ostracon.toml`.
+    /// Sets how long a recorder waits for room in the buffer before a fact is refused. Overrides
+    /// `ostracon.toml`.
     pub const fn max_wait(mut self, wait: Duration) -> Self {
         self.max_wait = Some(wait);
         self
     }
 
-    /// What one query may keep in memory; overrides `ostracon.toml`.
+    /// Sets the most memory that one query may use, in bytes. Overrides `ostracon.toml`.
     pub const fn query_memory_bytes(mut self, bytes: usize) -> Self {
         self.query_memory_bytes = Some(bytes);
         self
     }
 
-    /// When a query is stopped, to the millisecond; overrides `ostracon.toml`.
+    /// Sets the time after which a query is stopped, in whole milliseconds. Overrides `ostracon.toml`.
     pub const fn query_timeout(mut self, timeout: Duration) -> Self {
         self.query_timeout = Some(timeout);
         self
     }
 
-    /// Which facts are kept; takes the place of what `ostracon.toml` says of it.
+    /// Sets the retention policy. It replaces the policy of `ostracon.toml`.
     pub fn retention(mut self, policy: RetentionPolicy) -> Self {
         self.retention = Some(policy);
         self
     }
 
-    /// What is looked at, and perhaps recovered, before the store is opened.
+    /// Sets whether the store is scanned, and perhaps recovered, before it is opened.
     pub fn startup(mut self, mode: StartupMode) -> Self {
         self.startup = mode;
         self
     }
 
-    /// The disk to use: a test passes one that fails.
+    /// Sets the disk: a test passes one that fails.
+    #[cfg(any(test, feature = "testing"))]
     pub fn disk(mut self, disk: Disk) -> Self {
         self.disk = disk;
         self
     }
 
-    /// The wall clock to use: a test passes one that it moves.
+    /// Sets the wall clock: a test passes one that it moves.
+    #[cfg(any(test, feature = "testing"))]
     pub fn clock(mut self, clock: impl Fn() -> UnixNanos + Send + Sync + 'static) -> Self {
         self.clock = Some(Arc::new(clock));
         self
@@ -142,8 +146,8 @@ impl StoreBuilder {
         Ok(settings)
     }
 
-    /// Whether these settings, and those in the store's `ostracon.toml`, fit together. Nothing is made, opened or
-    /// locked: it can be asked long before the first fact.
+    /// Checks whether these settings, and the settings in the store's `ostracon.toml`, fit together. This
+    /// makes, opens and locks nothing, so it can be called long before the first fact.
     ///
     /// ```
     /// # use ostracon::{ErrorKind, Store};
@@ -168,28 +172,27 @@ impl StoreBuilder {
         Ok((settings, rules))
     }
 
-    /// Opens the store at this path. Unless it is opened for reading only, a store is created
-    /// where there is none yet.
+    /// Opens the store at this path. Creates it if there is none, unless it is opened for reading only.
     ///
-    /// Opening repairs nothing, unless [`StoreBuilder::startup`] asks for it. Facts that a dead process left
-    /// in a journal are flushed.
+    /// Opening repairs nothing, unless [`StoreBuilder::startup`] asks for it. Facts that a dead process
+    /// left in a journal are flushed.
     ///
-    /// Where both files of a commit are damaged, the store opens all the same: facts are journaled, in a
-    /// stream of its own, and flushed when the ledger has been recovered; [`Store::list_readable`] gives
-    /// what can be read, and queries fail.
+    /// If both files of a commit are damaged, the store opens all the same. Facts are journaled in a
+    /// stream of their own, and flushed after the ledger has been recovered. [`Store::list_readable`]
+    /// returns the facts that can be read; queries fail.
     ///
     /// # Errors
-    /// [`ErrorKind::NotAStore`] if something else is at that path, [`ErrorKind::NewerFormat`],
-    /// [`ErrorKind::Settings`], [`ErrorKind::Damaged`] if nothing of the ledger can be read, or if it is
-    /// damaged and the store is opened for [maintenance](Access::Maintain), and the operating system's
-    /// errors. Nothing is touched then.
+    /// [`ErrorKind::NotAStore`] if something else is at the path; [`ErrorKind::NewerFormat`];
+    /// [`ErrorKind::Settings`]; [`ErrorKind::Damaged`] if nothing of the ledger can be read, or if the
+    /// ledger is damaged and the store is opened for [maintenance](Access::Maintain); and the operating
+    /// system's errors. After an error nothing has changed.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Store> {
-        // Bound now: the process may change its folder later.
+        // Made absolute now: the process may change its working directory later.
         let root = &absolute(path.as_ref())?;
         let startup = check_startup(&self.startup, &self.disk, root, CONDITIONS)?;
         let found = look(root)?;
         if self.access != Access::Write && found != PlaceState::Store {
-            return Err(not_a_store(root, "there is no store"));
+            return Err(not_a_store(root, "no store is there"));
         }
         let (settings, rules) = self.usable(root)?;
         let from_file = self.retention.is_none().then_some(root.as_path());
@@ -266,5 +269,5 @@ fn spawn_flusher(context: &Arc<Context>) -> Result<JoinHandle<()>> {
                 flush::run(&context, recorder);
             }
         })
-        .map_err(|error| Error::with_source(ErrorKind::Io, "cannot start the flush's thread", error))
+        .map_err(|error| Error::with_source(ErrorKind::Io, "cannot start the thread of the flush", error))
 }

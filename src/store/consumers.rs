@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::fact::Kind;
 
 impl Store {
-    /// The consumer group of this name for facts of a kind, whether or not it is there.
+    /// Returns the consumer group with this name and kind. The group need not exist.
     ///
     /// # Errors
     /// [`ErrorKind::Refused`] for a name that is empty or too long.
@@ -19,15 +19,15 @@ impl Store {
     /// Summarizes every consumer group: delivered and pending facts.
     ///
     /// # Errors
-    /// [`ErrorKind::Damaged`] if the state of a group is, and the operating system's errors.
+    /// [`ErrorKind::Damaged`] if the state of a group is damaged, and the operating system's errors.
     pub fn consumer_summaries(&self) -> Result<Vec<GroupSummary>> {
         consume::summaries(self.context())
     }
 
-    /// All consumer groups, by kind and name.
+    /// Lists all consumer groups, by kind and name.
     ///
     /// # Errors
-    /// The operating system's.
+    /// The operating system's errors.
     pub fn consumer_groups(&self) -> Result<Vec<ConsumerGroup<'_>>> {
         consume::groups(self.context())
     }

@@ -1,4 +1,4 @@
-//! Facts in bulk.
+//! Imports facts in bulk.
 
 use std::io::Read;
 
@@ -9,11 +9,11 @@ use crate::import::RedisStreams;
 use crate::import::{self, Import, ImportReport};
 
 impl Store {
-    /// Imports facts, one JSON line each, as Papyra's JSON backend writes them. The text may be packed with
-    /// gzip or zstd.
+    /// Imports facts from lines of JSON, one fact a line, as Papyra's JSON backend writes them. The text
+    /// may be compressed with gzip or zstd.
     ///
-    /// What was committed of the same content by an earlier import, whole or cut short, is not
-    /// imported twice. When this returns, every fact is in a committed segment.
+    /// Content that an earlier import committed, complete or cut short, is not imported twice. When this
+    /// method returns, every fact is in a committed segment.
     ///
     /// ```
     /// # use ostracon::{Import, Store};
@@ -30,23 +30,24 @@ impl Store {
     /// ```
     ///
     /// # Errors
-    /// Those of writing to the store, and of reading the input: the whole lines before the end of an input that was
-    /// torn off are imported all the same. [`ErrorKind::Refused`] for what is neither text in UTF-8 nor unpacked here.
+    /// Errors of writing to the store, and of reading the input. If the input is torn off, the whole
+    /// lines before its end are imported all the same. [`ErrorKind::Refused`] for input that is not UTF-8
+    /// text and has no packing that is supported.
     pub fn import(&self, input: impl Read + Send, import: Import<'_>) -> Result<ImportReport> {
         self.check_imports()?;
         import::import(self.context(), input, import)
     }
 
     #[cfg(feature = "redis")]
-    /// Imports the facts of Papyra's Redis backend. Nothing is changed there.
+    /// Imports the facts of Papyra's Redis backend. Redis is not changed.
     ///
-    /// The store remembers, by the server's address as it is given here, up to which entry it has imported
-    /// each stream: to import again takes what has come since, whether or not Redis has trimmed
-    /// what was there before. An import that is cut short has taken whole batches of entries.
+    /// The store remembers the last entry that it imported of each stream, by the server's address as
+    /// given here. The next import takes only newer entries, even if Redis has trimmed older ones. An
+    /// import that is cut short has taken whole batches of entries.
     ///
     /// # Errors
-    /// [`ErrorKind::Refused`] if there is no such stream, [`ErrorKind::Io`] if Redis cannot be asked,
-    /// and those of [`Store::import`].
+    /// [`ErrorKind::Refused`] if there is no such stream, [`ErrorKind::Io`] if Redis does not answer, and
+    /// those of [`Store::import`].
     pub fn import_redis(&self, streams: &RedisStreams, import: Import<'_>) -> Result<ImportReport> {
         self.check_imports()?;
         import::import_redis(self.context(), streams, import)
@@ -60,7 +61,7 @@ impl Store {
         Ok(())
     }
 
-    /// How many facts of this store are lost, also those that are known by their numbers alone.
+    /// The number of lost facts of this store, including facts that are known only by their numbers.
     pub fn lost_facts(&self) -> u64 {
         let state = self.context().ledger.known();
         state.lost.iter().fold(state.unaccounted, |sum, lost| sum.saturating_add(lost.facts))

@@ -14,7 +14,7 @@ use crate::maintain::{
 use crate::metrics::count;
 use crate::place::absolute;
 
-/// Looks whether a store is whole, without opening it: it may be too damaged for that.
+/// Checks whether a store is whole, without opening it: it may be too damaged to open.
 ///
 /// ```
 /// use ostracon::{ScanDepth, Store, scan};
@@ -28,13 +28,13 @@ use crate::place::absolute;
 /// ```
 ///
 /// # Errors
-/// [`ErrorKind::NotAStore`], [`ErrorKind::NewerFormat`], and the operating system's errors where it
-/// does not let a file be read. That the disk fails to give back a segment is an anomaly.
+/// [`ErrorKind::NotAStore`], [`ErrorKind::NewerFormat`], and the operating system's errors if it does not
+/// allow a file to be read. A segment that the disk cannot read is an anomaly, not an error.
 pub fn scan<'a>(path: impl AsRef<Path>, options: impl Into<ScanOptions<'a>>) -> Result<ScanReport> {
     maintain::scan(&absolute(path.as_ref())?, options, CONDITIONS)
 }
 
-/// Recovers the store at this path, which may be too damaged to be opened.
+/// Recovers the store at this path. It may be too damaged to open.
 ///
 /// ```
 /// use ostracon::{RecoveryConfig, RecoveryMode, Store, recover};
@@ -48,16 +48,16 @@ pub fn scan<'a>(path: impl AsRef<Path>, options: impl Into<ScanOptions<'a>>) -> 
 /// ```
 ///
 /// # Errors
-/// [`ErrorKind::NotAStore`]; [`ErrorKind::Settings`] for mode quarantine without a folder, or a
+/// [`ErrorKind::NotAStore`]; [`ErrorKind::Settings`] for quarantine mode without a folder, or with a
 /// folder within the store; [`ErrorKind::Contended`] while another process maintains the store;
-/// [`ErrorKind::NewerFormat`]; and what kept a file from being read or written. What was done until
-/// then stands, and recovering again goes on from there. That something is still wrong after it is
-/// no error: the report says so.
+/// [`ErrorKind::NewerFormat`]; and the operating system's errors. Steps that were done before the error
+/// stand, and the next recovery continues from there. Damage that remains after the recovery is not an
+/// error: the report lists it.
 pub fn recover(path: impl AsRef<Path>, config: RecoveryConfig) -> Result<RecoveryReport> {
     maintain::recover(&absolute(path.as_ref())?, config, CONDITIONS)
 }
 
-/// Adds a store up, from its first commit to its head.
+/// Adds up the facts of a store, from its first commit to its head.
 ///
 /// ```
 /// use ostracon::{Event, Json, LedgerHead, Store, verify};
@@ -76,12 +76,12 @@ pub fn recover(path: impl AsRef<Path>, config: RecoveryConfig) -> Result<Recover
 /// ```
 ///
 /// # Errors
-/// Those of [`scan`]. That the ledger is damaged is an anomaly, and no error.
+/// Those of [`scan`]. A damaged ledger is an anomaly, not an error.
 pub fn verify(path: impl AsRef<Path>, against: Option<&LedgerHead>) -> Result<BalanceSheet> {
     verify_at(path, against, ScanDepth::Quick)
 }
 
-/// [`verify`], looking so closely: [`ScanDepth::Deep`] also reads the contents of all segments.
+/// Works as [`verify`], with this depth: [`ScanDepth::Deep`] also reads the contents of all segments.
 ///
 /// # Errors
 /// Those of [`verify`].
@@ -93,7 +93,7 @@ pub fn verify_at(
     maintain::verify(&absolute(path.as_ref())?, against, depth, CONDITIONS)
 }
 
-/// Backs up the store at this path: [`Store::backup`] of a store that is opened for reading only.
+/// Backs up the store at this path: opens it for reading only and calls [`Store::backup`].
 ///
 /// # Errors
 /// Those of [`Store::backup`].
@@ -106,8 +106,8 @@ pub fn backup(
 }
 
 impl Store {
-    /// Looks whether the store is whole: [`scan`], counted in the store's metrics. It never changes
-    /// a byte, and neither waits for writers nor keeps them waiting.
+    /// Checks whether the store is whole: calls [`scan`], and counts it in the store's metrics. It never
+    /// changes a byte. It does not wait for writers, and they do not wait for it.
     ///
     /// # Errors
     /// Those of [`scan`].
@@ -122,8 +122,8 @@ impl Store {
         result
     }
 
-    /// Recovers the store: [`recover`], counted in the store's metrics. The stream of this very
-    /// store is its own, and is left alone; a ledger cannot be rebuilt under it.
+    /// Recovers the store: calls [`recover`], and counts it in the store's metrics. The stream of this
+    /// open store is left alone, and its ledger cannot be rebuilt while the store is open for writing.
     ///
     /// # Errors
     /// Those of [`recover`].
@@ -131,7 +131,7 @@ impl Store {
         let context = self.context();
         let metrics = &context.metrics;
         count(&metrics.recoveries, 1);
-        // Recovering includes a scan.
+        // A recovery includes a scan.
         count(&metrics.scans, 1);
         let allowed = if config.only_looks() { Ok(()) } else { context.check_commits("recover it") };
         let result = allowed.and_then(|()| recover(self.path(), config.disk(context.disk.clone())));
@@ -142,8 +142,8 @@ impl Store {
         result
     }
 
-    /// The newest commit, to keep elsewhere: [`verify`] tells later whether the store still has the
-    /// history that led there.
+    /// Returns the newest commit, to be kept elsewhere: later, [`verify`] checks whether the store still
+    /// has the history up to it.
     ///
     /// # Errors
     /// [`ErrorKind::Damaged`] and the operating system's errors.
@@ -151,11 +151,11 @@ impl Store {
         Ok(maintain::head_of(&*self.context().ledger.refresh()?))
     }
 
-    /// Merges small segments into large ones, and drops for good what retention does not keep.
+    /// Merges small segments into large ones, and drops for good the facts that retention does not keep.
     ///
-    /// One commit changes the store, at the end. A store that has nothing to merge and nothing to
-    /// drop gets none. What this process has recorded is flushed first; what other processes have
-    /// in their journals is left to them. The store may be open for writing, or for
+    /// One commit at the end changes the store. If there is nothing to merge and nothing to drop, there
+    /// is no commit. Facts that this process recorded are flushed first; the journals of other processes
+    /// are left to them. The store may be open for writing, or for
     /// [maintenance](crate::Access::Maintain); for a dry run also for reading only.
     ///
     /// ```
@@ -173,17 +173,16 @@ impl Store {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Contended`] if another process maintains the store,
-    /// or holds keep changing; [`ErrorKind::Damaged`] if a segment is not
-    /// what was committed; [`ErrorKind::Cancelled`]; those of retention
-    /// and of the operating system. The store is as it was then, unless the error says that the
-    /// commit was published.
+    /// [`ErrorKind::Contended`] if another process maintains the store, or holds keep changing;
+    /// [`ErrorKind::Damaged`] if a segment differs from the committed one; [`ErrorKind::Cancelled`]; and
+    /// errors of retention and of the operating system. After an error the store is unchanged, unless the
+    /// error says that the commit was published.
     pub fn compact(&self, options: CompactOptions<'_>) -> Result<CompactReport> {
         maintain::compact(self.context(), options)
     }
 
-    /// Makes a backup of the store at `target`: a store of its own, with all facts that are recorded
-    /// when this begins. Recording, reading and compaction go on meanwhile.
+    /// Makes a backup of the store at `target`: a complete store, with all facts that were recorded
+    /// before this call. Recording, reading and compaction continue meanwhile.
     ///
     /// ```
     /// use ostracon::{BackupOptions, Event, Json, Store};
@@ -200,11 +199,12 @@ impl Store {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Refused`] if something is at `target` that is no backup of this store, or one that has
-    /// been written to since, or has facts that this store has not; or if there is no such commit, or not all
-    /// of its files. [`ErrorKind::Damaged`] if the store is; [`ErrorKind::Contended`] while another process
-    /// maintains the backup, or has it open for writing; and the operating system's errors.
-    #[expect(clippy::needless_pass_by_value, reason = "how it is made is said once")]
+    /// [`ErrorKind::Refused`] if something at `target` is not a backup of this store, or was written to
+    /// since, or has facts that this store does not have; or if the requested commit or some of its files
+    /// are not there. [`ErrorKind::Damaged`] if the store is damaged; [`ErrorKind::Contended`] while
+    /// another process maintains the backup, or has it open for writing; and the operating system's
+    /// errors.
+    #[expect(clippy::needless_pass_by_value, reason = "the options of a backup are used once")]
     pub fn backup(&self, target: impl AsRef<Path>, options: BackupOptions) -> Result<BackupReport> {
         backup::backup(self.context(), target.as_ref(), &options, CONDITIONS)
     }

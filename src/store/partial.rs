@@ -1,13 +1,15 @@
-//! Opening a store whose ledger cannot be read.
+//! Opens a store whose ledger cannot be read.
 //!
-//! Both files of a commit are damaged, say, or a file of another store is among them. Facts that come now must be kept all the same: a writer takes
-//! a stream of its own and journals them there, and its flushes wait until the ledger can be read again.
-//! The number of that stream is higher than any that something readable names, so that no number comes to
-//! name two facts: higher than every stream's folder, than every stream in a commit, a copy, a checkpoint
-//! or a segment's footer; and a commit that cannot be read began one stream at most.
+//! For example, both files of a commit are damaged, or a file of another store is among them. New facts
+//! must be kept all the same: a writer takes a stream of its own and journals them there, and its flushes
+//! wait until the ledger can be read again. The number of that stream must be higher than every number in
+//! use, so that no number ever names two facts. It is higher than every stream's folder, and every stream
+//! in a commit, a copy, a checkpoint or a segment's footer. A commit that cannot be read began one stream
+//! at most.
 //!
-//! Lists give what the readable part of the ledger names ([`Store::list_readable`](crate::Store)). All
-//! else, SQL above all, fails: it would answer wrongly.
+//! Lists return the facts that the readable part of the ledger names
+//! ([`Store::list_readable`](crate::Store)). Every other read fails, above all SQL: its answer would be
+//! wrong.
 
 use std::path::Path;
 
@@ -17,7 +19,7 @@ use crate::error::Result;
 use crate::ledger::{Ledger, is_ledger_damage};
 use crate::maintain::guess_state;
 
-/// Opens the ledger; if it is damaged, with a guess from what is left of it.
+/// Opens the ledger. If it is damaged, opens an estimate from its readable part.
 pub(super) fn open_ledger(disk: &Disk, root: &Path, access: Access) -> Result<Ledger> {
     let error = match Ledger::open(disk.clone(), root) {
         Err(error) if is_ledger_damage(&error) && access != Access::Maintain => error,

@@ -15,8 +15,8 @@ use crate::summary::{self, Summary};
 static NEVER: AtomicBool = AtomicBool::new(false);
 
 impl Store {
-    /// The newest `limit` facts of a kind that retention keeps and whose timestamp is at least `since` seconds, in order of
-    /// recording; all of them without a limit.
+    /// Lists the newest `limit` facts of a kind, or all without a limit, in the order of recording. It
+    /// lists only facts that retention keeps and whose timestamp is at least `since` seconds.
     ///
     /// # Errors
     /// [`ErrorKind::Damaged`] and the operating system's errors.
@@ -29,7 +29,7 @@ impl Store {
         self.list_unless(&NEVER, kind, limit, since)
     }
 
-    /// [`Store::list`], which ends with [`ErrorKind::Cancelled`] once `cancel` is true.
+    /// Works as [`Store::list`], but ends with [`ErrorKind::Cancelled`] once `cancel` is true.
     ///
     /// # Errors
     /// Those of [`Store::list`], and [`ErrorKind::Cancelled`].
@@ -43,8 +43,8 @@ impl Store {
         list::newest(self.context(), cancel, kind, limit, since)
     }
 
-    /// Lists the newest facts as [`Store::list`] does, without those that cannot be read. The result also has the
-    /// damage of segments, journals and the ledger.
+    /// Lists the newest facts as [`Store::list`] does, and skips facts that cannot be read. The result
+    /// also lists the damage of segments, journals and the ledger.
     ///
     /// # Errors
     /// The operating system's errors.
@@ -52,7 +52,7 @@ impl Store {
         self.list_readable_unless(&NEVER, kind, limit, since)
     }
 
-    /// [`Store::list_readable`], which ends with [`ErrorKind::Cancelled`] once `cancel` is true.
+    /// Works as [`Store::list_readable`], but ends with [`ErrorKind::Cancelled`] once `cancel` is true.
     ///
     /// # Errors
     /// The operating system's errors, and [`ErrorKind::Cancelled`].
@@ -66,8 +66,8 @@ impl Store {
         list::newest_readable(self.context(), cancel, kind, limit, since)
     }
 
-    /// Every fact that is there now, that retention keeps and that the cursor has not passed, in the
-    /// store's order.
+    /// Returns every fact after the cursor, in the store's order. It returns only facts that are there
+    /// now and that retention keeps.
     ///
     /// ```
     /// # use ostracon::{Cursor, Event, Json, Store};
@@ -87,14 +87,14 @@ impl Store {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Refused`] for a cursor that cannot be of this store: it says that
-    /// it is of another one, or it is beyond the end. [`ErrorKind::Damaged`] and the
-    /// operating system's errors, here or from the iterator.
+    /// [`ErrorKind::Refused`] for a cursor that does not fit this store: it names another store, or a
+    /// place after the end. [`ErrorKind::Damaged`] and the operating system's errors, from this call or
+    /// from the iterator.
     pub fn after(&self, cursor: &Cursor) -> Result<After> {
         follow::facts(self.context(), &Kind::ALL, Wanted::After(cursor.clone()), RetentionFilter::ByRules)
     }
 
-    /// Counts what is there now, from the ledger and the unflushed tail.
+    /// Counts the facts that are there now, from the ledger and the unflushed tail.
     ///
     /// # Errors
     /// [`ErrorKind::Damaged`] and the operating system's errors.
@@ -102,11 +102,10 @@ impl Store {
         summary::summarize(self.context())
     }
 
-    /// The streams that a process, this or another, has open for writing now, as far as they
-    /// have a journal.
+    /// Lists the streams that any process has open for writing now, if they have a journal.
     ///
     /// # Errors
-    /// The operating system's.
+    /// The operating system's errors.
     pub fn live_streams(&self) -> Result<Vec<StreamId>> {
         summary::live_streams(self.path())
     }

@@ -8,16 +8,16 @@ use crate::metrics::count;
 use crate::query::{self, Answer, Engine, QueryOptions, SavedQuery};
 
 impl Store {
-    /// Asks the store a question in SQL, over the facts that are there now, flushed or not. The [`Answer`] is computed
-    /// when its rows are asked for.
+    /// Runs an SQL query over the facts that are there now, flushed or not. The [`Answer`] is computed
+    /// when its rows are read.
     ///
-    /// Tables are `events`, `audits` and `dead_letters`, with the views `crashes`, `restarts` and
-    /// `actors`, and `store.segments`, `store.commits`, `store.streams`,
-    /// `store.consumers`, `store.unverified` and `store.metrics`. A
-    /// query cannot write, nor reach anything outside the store.
+    /// The tables are `events`, `audits` and `dead_letters`, with the views `crashes`, `restarts` and
+    /// `actors`, and `store.segments`, `store.commits`, `store.streams`, `store.consumers`,
+    /// `store.unverified` and `store.metrics`. A query cannot write, and cannot reach anything outside
+    /// the store.
     ///
-    /// Each column of the answer has a name of its own: where a query names two of them `seq`, the second one
-    /// is `seq_2`. A name that a query within the query gives to several columns cannot be asked for.
+    /// Each column of the answer has a name of its own: where a query selects two columns `seq`, the
+    /// second one becomes `seq_2`. A name that a subquery gives to several columns cannot be selected.
     ///
     /// ```
     /// # use ostracon::{Event, Json, Store};
@@ -34,13 +34,13 @@ impl Store {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Query`] for SQL that is wrong or not allowed, [`ErrorKind::Damaged`] if the
-    /// store is.
+    /// [`ErrorKind::Query`] for SQL that is wrong or not allowed, [`ErrorKind::Damaged`] if the store is
+    /// damaged.
     pub async fn sql(&self, sql: &str) -> Result<Answer> {
         self.sql_with(sql, QueryOptions::new()).await
     }
 
-    /// [`Store::sql`] with a timeout or parameters.
+    /// Works as [`Store::sql`], with a timeout or parameters.
     ///
     /// # Errors
     /// Those of [`Store::sql`].
@@ -51,11 +51,11 @@ impl Store {
         query::answer(self.engine()?, self.context(), &snapshot, sql, options).await
     }
 
-    /// Asks a saved query, with some of its parameters set.
+    /// Runs a saved query, with values for some of its parameters.
     ///
     /// # Errors
-    /// Those of [`Store::sql`]; [`ErrorKind::Query`] for an unknown query or parameter, or a
-    /// value of the wrong type.
+    /// Those of [`Store::sql`]; [`ErrorKind::Query`] for an unknown query or parameter, or a value of the
+    /// wrong type.
     pub async fn saved_query(
         &self,
         name: &str,
@@ -67,11 +67,11 @@ impl Store {
         self.sql_with(query.sql, options).await
     }
 
-    /// The store's query engine, made when it is first needed.
+    /// The store's query engine. It is made when it is first needed.
     fn engine(&self) -> Result<&Engine> {
         let engine = self.engine.get_or_init(|| Engine::new(self.context()).map_err(|e| e.to_string()));
         engine
             .as_ref()
-            .map_err(|why| Error::new(ErrorKind::Query, format!("cannot prepare for queries: {why}")))
+            .map_err(|why| Error::new(ErrorKind::Query, format!("cannot prepare the query engine: {why}")))
     }
 }

@@ -6,9 +6,9 @@ mod interrupted;
 mod kept;
 mod places;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ostracon::disk::{Disk, Fault, FaultPlan};
@@ -18,6 +18,7 @@ use ostracon::{
 };
 
 use super::command::Folder;
+use super::support::tree;
 use super::support::{any_fact, crash, lines_at, scratch};
 
 /// The names of all facts of the store at this path.
@@ -29,23 +30,6 @@ fn ids_at(path: &Path) -> BTreeSet<FactId> {
 fn assert_whole(path: &Path) {
     let report = scan(path, ScanDepth::Deep).unwrap();
     assert!(report.is_clean(), "{}: {:#?}", path.display(), report.anomalies);
-}
-
-/// Every file below a folder, and what is in it.
-fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut files = BTreeMap::new();
-    let mut folders = vec![folder.to_path_buf()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                files.insert(path.clone(), fs::read(&path).unwrap());
-            }
-        }
-    }
-    files
 }
 
 /// A store of 30 facts, of which the last ten are in no segment.
@@ -104,7 +88,7 @@ fn a_backup_gives_out_no_number_of_its_original() {
     // It has gone its own way: what comes later does not belong to it.
     let error = backup(&root, &target, BackupOptions::new().incremental(true)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
-    assert!(error.to_string().contains("it has been written to"), "{error}");
+    assert!(error.to_string().contains("the backup was written to"), "{error}");
 }
 
 #[test]
@@ -134,9 +118,9 @@ fn an_incremental_backup_adds_what_is_new_and_keeps_what_older_commits_need() {
     assert_whole(&restored);
     let error =
         backup(&root, folder.path().join("x"), BackupOptions::new().at_commit(first.commit)).unwrap_err();
-    assert!(error.to_string().contains("compacted away"), "{error}");
+    assert!(error.to_string().contains("a compaction has removed it"), "{error}");
     let error = backup(&root, folder.path().join("x"), BackupOptions::new().at_commit(999)).unwrap_err();
-    assert!(error.to_string().contains("there is no commit 999"), "{error}");
+    assert!(error.to_string().contains("no commit 999 exists"), "{error}");
     assert!(!folder.path().join("x").exists());
 }
 
@@ -149,7 +133,7 @@ fn a_backup_is_put_over_nothing() {
     fs::write(folder.path().join("file"), "x").unwrap();
     fs::create_dir(folder.path().join("filled")).unwrap();
     fs::write(folder.path().join("filled/x"), "x").unwrap();
-    let before = files(folder.path());
+    let before = tree(folder.path());
     for options in [BackupOptions::new(), BackupOptions::new().incremental(true)] {
         for target in ["other", "file", "filled", "facts", "facts/within", "."] {
             let error = store.backup(folder.path().join(target), options.clone()).unwrap_err();
@@ -159,7 +143,7 @@ fn a_backup_is_put_over_nothing() {
             );
         }
     }
-    assert_eq!(files(folder.path()), before);
+    assert_eq!(tree(folder.path()), before);
     fs::create_dir(folder.path().join("empty")).unwrap();
     store.backup(folder.path().join("empty"), BackupOptions::new()).unwrap();
 }
@@ -316,7 +300,7 @@ fn the_command_backs_up_and_restores() {
     let said = folder.run(&["backup", "facts", "copy"]).ok().out;
     assert!(said.starts_with("commit 1: ") && said.contains(" 0 facts in journals"), "{said}");
     let refused = folder.run(&["backup", "facts", "copy"]).failed();
-    assert!(refused.contains("there is something already; --incremental adds"), "{refused}");
+    assert!(refused.contains("something is there already; --incremental adds"), "{refused}");
     let json = folder.run(&["backup", "facts", "copy", "--incremental", "--json"]).ok().out;
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!((json["commit"].as_u64(), json["copied"].as_u64()), (Some(1), Some(0)));

@@ -39,7 +39,7 @@ fn a_recorder_waits_a_while_and_is_refused_and_goes_on_when_there_is_room() {
             assert!(kept.len() < 1_000, "there is no bound");
         };
         assert_eq!(refused.kind(), ErrorKind::Overloaded);
-        assert!(refused.to_string().contains("10000 are the bound"), "{refused}");
+        assert!(refused.to_string().contains("the limit is 10000"), "{refused}");
         let counted = store.metrics();
         assert_eq!((counted.waits, counted.refused, counted.write_errors), (1, 1, 1));
         assert_eq!(counted.records_written, kept.len() as u64);
@@ -65,7 +65,7 @@ fn whoever_must_not_wait_is_refused_at_once_and_may_wait_elsewhere() {
     store.wait(first).unwrap();
     assert_eq!(store.metrics().syncs, 1);
     let other = Store::open(&root).unwrap().record(support::crash(7)).unwrap();
-    assert_eq!(store.wait(other).unwrap_err().kind(), ErrorKind::Refused, "it is not this store's to keep");
+    assert_eq!(store.wait(other).unwrap_err().kind(), ErrorKind::Refused, "it is a fact of another stream");
     let refused = loop {
         let fact = support::crash(kept.len() as u64);
         match store.append(fact.clone()) {

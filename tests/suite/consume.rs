@@ -527,7 +527,7 @@ fn at_the_command_line() {
     let lines = |said: &str| said.lines().count();
     let first = folder.run(&["consume", "facts", "shippers", "-n", "2"]).ok();
     assert_eq!(lines(&first.out), 2);
-    assert_snapshot!(first.err, @r#"the group "shippers" is new"#);
+    assert_snapshot!(first.err, @r#"the group "shippers" is created"#);
     // Nobody has acknowledged them: they come again, and first.
     let again = folder.run(&["consume", "facts", "shippers", "-n", "3"]).ok();
     assert!(again.out.starts_with(&first.out));
@@ -536,7 +536,7 @@ fn at_the_command_line() {
     shippers (events)
       place      2:3
       pending    3 facts
-        3 facts of consumer, up to 0s ago
+        3 facts of consumer, delivered up to 0s ago
     ");
     assert_snapshot!(folder.run(&["group", "ack", "facts", "shippers", "2:1", "2:2", "7:7"]).ok().err, @r"
     2 facts acknowledged
@@ -560,10 +560,10 @@ fn at_the_command_line() {
     let json = folder.run(&["group", "list", "facts", "--json"]).ok().out;
     let json: Value = serde_json::from_str(&json).unwrap();
     assert_eq!((&json[0]["group"], &json[0]["pending"]), (&"shippers".into(), &0.into()));
-    assert_snapshot!(folder.run(&["group", "create", "facts", "late", "--kind", "dead-letters", "--start", "$"]).ok().err, @r#"the group "late" is made"#);
+    assert_snapshot!(folder.run(&["group", "create", "facts", "late", "--kind", "dead-letters", "--start", "$"]).ok().err, @r#"the group "late" is created"#);
     assert_eq!(folder.run(&["consume", "facts", "late", "--kind", "dead-letters"]).ok().out, "");
     assert_snapshot!(folder.run(&["group", "remove", "facts", "late", "--kind", "dead-letters"]).ok().err, @r#"the group "late" is removed"#);
-    assert_snapshot!(folder.run(&["group", "remove", "facts", "late"]).failed(), @r#"error: there is no group "late" for events"#);
-    assert_snapshot!(folder.run(&["group", "ack", "facts", "nobody", "1:1"]).failed(), @r#"error: there is no consumer group "nobody" for events in facts; create it first"#);
+    assert_snapshot!(folder.run(&["group", "remove", "facts", "late"]).failed(), @r#"error: cannot remove the group "late" of events: there is no such group"#);
+    assert_snapshot!(folder.run(&["group", "ack", "facts", "nobody", "1:1"]).failed(), @r#"error: no consumer group "nobody" for events exists in facts; create it first"#);
     assert!(folder.run(&["group", "ack", "facts", "shippers", "1"]).failed().contains("1:120"));
 }

@@ -8,6 +8,7 @@
 //!
 //! `make compare QUERIES=200000` asks more than the tests do; `SEED=` asks others.
 
+mod borrowed;
 mod compare;
 mod facts;
 mod grow;

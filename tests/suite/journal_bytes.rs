@@ -11,6 +11,7 @@ use ostracon::{Cursor, Durability, ErrorKind, Result, Store};
 use tempfile::TempDir;
 
 use super::support;
+use crate::support::copy_tree;
 
 const FACTS: usize = 8;
 const FILE_HEADER_BYTES: usize = 36;
@@ -22,18 +23,6 @@ struct Left {
     journal: PathBuf,
     bytes: Vec<u8>,
     lines: Vec<String>,
-}
-
-fn copy_tree(from: &Path, to: &Path) {
-    fs::create_dir(to).unwrap();
-    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
-        let to = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_tree(&entry.path(), &to);
-        } else {
-            fs::copy(entry.path(), to).unwrap();
-        }
-    }
 }
 
 /// The journal files of a stream, oldest first.

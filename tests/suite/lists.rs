@@ -129,7 +129,7 @@ fn a_commit_of_another_store_keeps_nobody_from_recording() {
     store.record(crash(100)).unwrap();
     let listed = store.list_readable(Kind::Event, None, None).unwrap();
     assert_eq!(listed.facts.len(), 4);
-    assert!(listed.damage.iter().any(|damage| damage.to_string().contains("is not this store's")));
+    assert!(listed.damage.iter().any(|damage| damage.to_string().contains("belongs to another store")));
     assert!(store.list(Kind::Event, None, None).is_err());
     drop(store);
     let config = ostracon::RecoveryConfig::new(ostracon::RecoveryMode::Repair);

@@ -5,10 +5,12 @@ use std::fs;
 use std::path::Path;
 
 use ostracon::disk::{Disk, FaultPlan};
-use ostracon::{Cursor, RecoveryConfig, RecoveryMode, ScanDepth, Store, recover, scan};
+use ostracon::{Cursor, ScanDepth, Store, scan};
 
-use super::recover::scene::{change, copy_tree, places};
+use super::recover::scene::{change, places};
 use super::support::{crash, lines_at, scratch};
+use crate::support::copy_tree;
+use crate::support::repair;
 
 fn record(store: &Store, facts: std::ops::Range<u64>) {
     for n in facts {
@@ -38,12 +40,6 @@ fn copy(root: &Path) -> tempfile::TempDir {
     fs::create_dir(folder.path().join("facts")).unwrap();
     copy_tree(root, &folder.path().join("facts"));
     folder
-}
-
-fn repair(root: &Path) -> ostracon::RecoveryReport {
-    let report = recover(root, RecoveryConfig::new(RecoveryMode::Repair)).unwrap();
-    assert!(report.is_clean(), "{report:#?}");
-    report
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! The place of a store: its folder may be renamed, replaced, emptied or unmounted under those who
 //! have it open. Acknowledged facts stay where they were journaled, and nothing is put elsewhere.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,24 +10,8 @@ use ostracon::{
     Cursor, Durability, Error, ErrorKind, Kind, ScanDepth, StartAt, Store, StoreBuilder, UnixNanos, scan,
 };
 
+use super::support::tree;
 use super::support::{crash, lines_at, scratch};
-
-/// The path and the bytes of every file below a folder.
-fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut files = BTreeMap::new();
-    let mut folders = vec![folder.to_path_buf()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                files.insert(path.clone(), fs::read(&path).unwrap());
-            }
-        }
-    }
-    files
-}
 
 /// A store with one fact, closed.
 fn other_store(root: &Path) {
@@ -87,7 +70,7 @@ fn a_writer_whose_store_was_moved_puts_nothing_into_another_one() {
                 acknowledged.push(crash(n).to_line());
             }
             mishap(&root, &away);
-            let before = root.exists().then(|| files(&root));
+            let before = root.exists().then(|| tree(&root));
             // Its clock stands still, so nobody has looked yet.
             store.record(crash(5)).unwrap();
             acknowledged.push(crash(5).to_line());
@@ -100,7 +83,7 @@ fn a_writer_whose_store_was_moved_puts_nothing_into_another_one() {
             is_moved(store.close());
             drop(store);
 
-            assert_eq!(root.exists().then(|| files(&root)), before, "{name}: another folder was changed");
+            assert_eq!(root.exists().then(|| tree(&root)), before, "{name}: another folder was changed");
             let kept = Store::open(&away).unwrap();
             kept.close().unwrap();
             let mut there = lines_at(&away);
@@ -154,10 +137,10 @@ fn a_link_that_is_pointed_elsewhere_is_another_place() {
     store.record(crash(0)).unwrap();
     fs::remove_file(&link).unwrap();
     std::os::unix::fs::symlink(&two, &link).unwrap();
-    let before = files(&two);
+    let before = tree(&two);
     is_moved(store.flush());
     drop(store);
-    assert_eq!(files(&two), before);
+    assert_eq!(tree(&two), before);
     assert_eq!(lines_at(&one).len(), 2);
 }
 
@@ -176,7 +159,7 @@ fn readers_consumers_and_maintainers_touch_no_other_store_either() {
     let maintainer = Store::builder().access(ostracon::Access::Maintain).open(&root).unwrap();
     fs::rename(&root, &away).unwrap();
     other_store(&root);
-    let (before, kept) = (files(&root), files(&away));
+    let (before, kept) = (tree(&root), tree(&away));
     is_moved(reader.summary());
     is_moved(maintainer.compact(Default::default()));
     let group = maintainer.consumer_group(Kind::Event, "g").unwrap();
@@ -186,7 +169,7 @@ fn readers_consumers_and_maintainers_touch_no_other_store_either() {
     is_moved(reader.list(Kind::Event, None, None).map(drop));
     is_moved(reader.after(&Cursor::start()).map(drop));
     drop((reader, maintainer));
-    assert_eq!((files(&root), files(&away)), (before, kept));
+    assert_eq!((tree(&root), tree(&away)), (before, kept));
 }
 
 /// A reader opens segments as it comes to them.

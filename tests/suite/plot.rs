@@ -4,7 +4,7 @@ use insta::assert_snapshot;
 
 use super::command::{Folder, SAMPLE, Said};
 
-/// What a command draws for a terminal, or a pipe, of this width.
+/// The output of a command on a terminal or a pipe of this width.
 fn drawn(folder: &Folder, args: &[&str], width: u16) -> String {
     let output = folder.command(args).env("COLUMNS", width.to_string()).output().unwrap();
     let said = Said {
@@ -78,11 +78,11 @@ fn what_cannot_be_drawn_is_said() {
     let plot =
         |request: &str, sql: &str| folder.run(&["sql", "facts", "-c", sql, "--plot", request]).failed();
     assert_snapshot!(plot("pie", "SELECT 1"), @r#"
-    error: invalid value 'pie' for '--plot [<PICTURE>]': "pie" says nothing about a picture: a picture is asked for with bar, line, histogram or heat, columns as x=, y=, z= and by=, and a file ending in .svg or .png, all of which may be left out; for example: line x=day y=crashes
+    error: invalid value 'pie' for '--plot [<PICTURE>]': cannot use "pie" in a picture: a picture may have a kind (bar, line, histogram or heat), columns (x=, y=, z= and by=), and a file that ends in .svg or .png; for example: line x=day y=crashes
 
     For more information, try '--help'.
     "#);
-    assert_snapshot!(plot("", "SELECT make_array(1) AS list"), @"error: there is nothing to draw: looked for a time, a number or a text, and the answer has list (neither number, time nor text)");
+    assert_snapshot!(plot("", "SELECT make_array(1) AS list"), @"error: there is nothing to draw: a picture needs a time, a number or a text, and the answer has list (neither a number, a time nor a text)");
     assert_snapshot!(plot("", "SELECT at FROM events WHERE false"), @"error: there is nothing to draw: the answer has no rows");
     assert_snapshot!(plot("x=daye", "SELECT at AS day FROM events"), @r#"error: the answer has no column "daye"; it has day (a time)"#);
 }

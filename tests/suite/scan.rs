@@ -22,6 +22,7 @@ use ostracon::{Kind, ScanDepth, ScanReport, Store, scan};
 use tempfile::TempDir;
 
 use super::support;
+use crate::support::copy_tree;
 
 const DEPTHS: [ScanDepth; 2] = [ScanDepth::Quick, ScanDepth::Deep];
 
@@ -106,18 +107,6 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     files
-}
-
-pub(crate) fn copy_tree(from: &Path, to: &Path) {
-    fs::create_dir(to).unwrap();
-    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
-        let to = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_tree(&entry.path(), &to);
-        } else {
-            support::copy_file(&entry.path(), &to);
-        }
-    }
 }
 
 /// Flips one bit of a file.

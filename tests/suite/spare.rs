@@ -8,8 +8,8 @@ use ostracon::disk::{Disk, Fault, FaultPlan, Op, PowerFailure};
 use ostracon::{Durability, ErrorKind, ScanDepth, Store, scan};
 
 use super::kill::check::assert_no_journal_files;
-use super::scan::copy_tree;
 use super::support;
+use crate::support::copy_tree;
 
 const ALL: [Durability; 3] = [Durability::Buffered, Durability::Journaled, Durability::Synced];
 

@@ -1,10 +1,14 @@
 //! What several scenarios need.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 #[cfg(feature = "cli")]
 use std::process::Command;
 
-use ostracon::{Audit, Cursor, DeadLetter, Event, Fact, Json, Kind, Store};
+use ostracon::{
+    Audit, Cursor, DeadLetter, Event, Fact, Json, Kind, RecoveryConfig, RecoveryMode, RecoveryReport, Store,
+    recover,
+};
 
 /// A crash of actor `n`, distinguishable from every other.
 pub(crate) fn crash(n: u64) -> Fact<'static> {
@@ -41,6 +45,44 @@ pub(crate) fn copy_file(from: &Path, to: &Path) {
     std::fs::copy(from, to).unwrap();
     let modified = std::fs::metadata(from).unwrap().modified().unwrap();
     std::fs::File::options().append(true).open(to).unwrap().set_modified(modified).unwrap();
+}
+
+/// Copies everything below a folder into a new one; files keep the times at which they were modified.
+pub(crate) fn copy_tree(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_tree(&entry.path(), &to);
+        } else {
+            copy_file(&entry.path(), &to);
+        }
+    }
+}
+
+/// Every file below a folder, by its path from there, with its content.
+pub(crate) fn tree(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut tree = BTreeMap::new();
+    let mut folders = vec![root.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                tree.insert(path.strip_prefix(root).unwrap().to_path_buf(), std::fs::read(&path).unwrap());
+            }
+        }
+    }
+    tree
+}
+
+/// Recovers a store in the mode repair, after which it must be clean.
+#[track_caller]
+pub(crate) fn repair(root: &Path) -> RecoveryReport {
+    let report = recover(root, RecoveryConfig::new(RecoveryMode::Repair)).unwrap();
+    assert!(report.is_clean(), "{report:#?}");
+    report
 }
 
 /// Says that nothing was done to a journal file since it was begun.

@@ -134,7 +134,7 @@ fn a_cursor_goes_on_behind_what_it_names() {
 fn a_cursor_beyond_the_end_is_refused() {
     let folder = Folder::with_known_facts();
     let refused = |cursor: &str| folder.run(&["tail", "facts", "--after", cursor]).failed();
-    assert_snapshot!(refused("2:999"), @"error: the cursor 2:999 does not belong to this store: stream 2 ends with fact 84, and the cursor is at 999; with it, facts would be passed over; begin without a cursor, or with one of this store");
+    assert_snapshot!(refused("2:999"), @"error: the cursor 2:999 does not belong to this store: stream 2 ends with fact 84, but the cursor is at 999; it would skip facts; begin without a cursor, or with one of this store");
     assert!(refused("77:5").contains("it has no stream 77"));
     folder.write("shipped", "2:85");
     assert!(folder.run(&["tail", "facts", "--cursor", "shipped"]).failed().contains("2:85"));
@@ -151,7 +151,7 @@ fn a_cursor_of_another_store_is_refused() {
     fs::rename(folder.path("facts"), folder.path("before")).unwrap();
     folder.run(&["import", "facts", KNOWN]).ok();
     let refused = folder.run(&["tail", "facts", "--cursor", "shipped"]).failed();
-    assert!(refused.contains("it is of store ") && refused.contains("and this is store "), "{refused}");
+    assert!(refused.contains("it belongs to store ") && refused.contains("but this is store "), "{refused}");
     assert_eq!(folder.run(&["tail", "before", "--cursor", "shipped"]).ok().out, "");
 }
 
@@ -179,7 +179,7 @@ fn a_cursor_of_what_an_older_copy_does_not_have_is_refused() {
     let late = || folder.run(&["tail", "facts", "--cursor", "late"]).failed();
     assert!(late().contains("this is an older copy of the store"), "{}", late());
     record(20..50);
-    assert!(late().contains("that has gone its own way"), "{}", late());
+    assert!(late().contains("that was written to since"), "{}", late());
     // What was dealt with before the copy was made is the same in both.
     assert_eq!(folder.run(&["tail", "facts", "--cursor", "early"]).ok().out.lines().count(), 30);
 }
@@ -190,7 +190,7 @@ fn a_cursor_without_a_store_is_read_and_warned_of() {
     folder.write("shipped", "2:80\n");
     let said = folder.run(&["tail", "facts", "--cursor", "shipped"]).ok();
     assert_eq!(said.out.lines().count(), 4);
-    assert!(said.err.contains("shipped does not say of which store it is"), "{}", said.err);
+    assert!(said.err.contains("the cursor in shipped does not name its store"), "{}", said.err);
     let said = folder.run(&["tail", "facts", "--cursor", "shipped"]).ok();
     assert_eq!((said.out.as_str(), said.err.as_str()), ("", ""), "now it says");
 }
@@ -219,7 +219,7 @@ fn a_cursor_that_is_none_is_a_clear_error() {
         assert_eq!(folder.read("cursor"), cursor.as_bytes(), "it is not overwritten");
         error
     };
-    assert_snapshot!(error("12"), @r#"error: cannot go on from cursor: "12" is not a cursor; one looks like 1:120,2:77"#);
+    assert_snapshot!(error("12"), @r#"error: cannot read a cursor from cursor: "12" is not a cursor; write one such as 1:120,2:77"#);
     for cursor in [
         "1:",
         ":5",
@@ -231,13 +231,13 @@ fn a_cursor_that_is_none_is_a_clear_error() {
         "{\"1\": 5}",
         "\0\0\0",
     ] {
-        assert!(error(cursor).starts_with("error: cannot go on from cursor: "), "{cursor:?}");
+        assert!(error(cursor).starts_with("error: cannot read a cursor from cursor: "), "{cursor:?}");
     }
     folder.write("cursor", b"\xff\xfe");
     assert!(folder.run(&["tail", "facts", "--cursor", "cursor"]).failed().contains("cursor"));
     let error = folder.run(&["tail", "facts", "--cursor", "no/such/folder/cursor"]);
     assert_eq!(error.code, Some(1));
-    assert!(error.err.contains("cannot keep the cursor in no/such/folder/cursor"), "{}", error.err);
+    assert!(error.err.contains("cannot save the cursor in no/such/folder/cursor"), "{}", error.err);
 }
 
 /// A tail that is read line by line.

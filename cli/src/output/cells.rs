@@ -1,4 +1,4 @@
-//! Values as text: what tables, Markdown, CSV and TSV show of them.
+//! Values as text, as tables, Markdown, CSV and TSV show them.
 
 use std::fmt::Write as _;
 
@@ -23,7 +23,7 @@ pub(crate) struct Cells<'a> {
 
 impl<'a> Cells<'a> {
     pub(crate) fn new(column: &'a dyn Array) -> Result<Self, ArrowError> {
-        // A column of nothing but NULL has none that are marked so.
+        // A column that has only NULL does not mark its values as NULL itself.
         let nulls = column.logical_nulls();
         Ok(Self { column, formatter: ArrayFormatter::try_new(column, &OPTIONS)?, nulls })
     }
@@ -42,7 +42,7 @@ impl<'a> Cells<'a> {
         Ok(Some(text))
     }
 
-    /// Adds the text of a row that is not NULL. An error is never written as if it were the value.
+    /// Adds the text of a row that is not NULL. The text of an error is never written as a value.
     pub(crate) fn write(&self, row: usize, out: &mut String) -> Result<(), ArrowError> {
         let begin = out.len();
         let failed = match self.formatter.value(row).write(out) {
@@ -55,7 +55,7 @@ impl<'a> Cells<'a> {
     }
 }
 
-/// A time or day that is further away than calendars usually go, in ISO 8601 with a sign before its year.
+/// A time or day that is beyond the usual range of calendars, in ISO 8601 with a sign before the year.
 fn far_time(column: &dyn Array, row: usize) -> Option<String> {
     let (value, per_second, zone) = match column.data_type() {
         DataType::Date32 => {
@@ -84,15 +84,15 @@ fn far_time(column: &dyn Array, row: usize) -> Option<String> {
         let digits = per_second.ilog10() as usize;
         let _ = write!(text, ".{part:0digits$}");
     }
-    // Other zones have no rules so far away.
+    // Other zones have no rules for such times.
     if zone.is_some() {
         text.push('Z');
     }
     Some(text)
 }
 
-/// A day of the Gregorian calendar, counted from 1970-01-01. Years begin in March here, so that leap days are
-/// their last, and come in cycles of 400, which have 146,097 days.
+/// A day of the Gregorian calendar, counted from 1970-01-01. Years begin in March here, so that a leap day is
+/// the last day of a year. Years come in cycles of 400, which have 146,097 days.
 fn day(days: i64) -> String {
     let since = i128::from(days) + 719_468;
     let (cycle, day) = (since.div_euclid(146_097), since.rem_euclid(146_097));

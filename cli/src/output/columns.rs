@@ -1,7 +1,7 @@
-//! The columns of an answer, as what it is written in can hold them.
+//! The columns of an answer, in types that the output can hold.
 //!
-//! This is settled by the columns' types, before the first row comes. What a file has no type for becomes text in it,
-//! and a note says so. Each column of an answer has a name of its own already.
+//! The types of the columns decide this, before the first row arrives. If a file has no type for a column,
+//! the column becomes text in it, and a note says so. Each column of an answer has a unique name already.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -13,76 +13,78 @@ use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
 use super::cells::Cells;
 use super::json;
 
-/// What an answer is written in.
+/// The form of the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
-    /// CSV, TSV: what has parts is JSON in its cell.
+    /// CSV or TSV: a value with parts is JSON in its cell.
     Separated,
     Json,
     Parquet,
     Arrow,
 }
 
-/// What is done with a column.
+/// The conversion of a column.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum How {
+enum Conversion {
     AsItIs,
     Cast(DataType),
-    /// The text that tables show.
+    /// Writes the text that tables show.
     Text,
-    /// The text that JSON has.
+    /// Writes the text that JSON has.
     Json,
 }
 
-/// How each column is written.
+/// The conversion of each column.
 pub(super) struct Columns {
     pub(super) schema: SchemaRef,
-    how: Vec<How>,
-    /// What is to be said about it.
+    conversions: Vec<Conversion>,
+    /// Messages for people about changed types.
     pub(super) notes: Vec<String>,
 }
 
 impl Columns {
     pub(super) fn new(schema: &Schema, form: Form) -> Self {
-        let (mut fields, mut how, mut notes) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut fields, mut conversions, mut notes) = (Vec::new(), Vec::new(), Vec::new());
         for field in schema.fields() {
             let name = field.name();
             let held = form.holds(field.data_type());
-            if matches!(held, How::Text | How::Json) && matches!(form, Form::Parquet | Form::Arrow) {
+            if matches!(held, Conversion::Text | Conversion::Json)
+                && matches!(form, Form::Parquet | Form::Arrow)
+            {
                 let kind = kind(field.data_type());
                 notes.push(format!(
                     "{name}: a file of this kind has no type for {kind}; it is written as text"
                 ));
             }
             let data_type = match &held {
-                How::AsItIs => field.data_type().clone(),
-                How::Cast(to) => to.clone(),
-                How::Text | How::Json => DataType::Utf8,
+                Conversion::AsItIs => field.data_type().clone(),
+                Conversion::Cast(to) => to.clone(),
+                Conversion::Text | Conversion::Json => DataType::Utf8,
             };
-            let metadata = if held == How::AsItIs { field.metadata().clone() } else { HashMap::new() };
+            let metadata = if held == Conversion::AsItIs { field.metadata().clone() } else { HashMap::new() };
             // An answer's columns may hold NULL where their types say they do not.
             fields.push(Field::new(name, data_type, true).with_metadata(metadata));
-            how.push(held);
+            conversions.push(held);
         }
-        Self { schema: Arc::new(Schema::new(fields)), how, notes }
+        Self { schema: Arc::new(Schema::new(fields)), conversions, notes }
     }
 
-    /// The rows, as they are written.
+    /// The converted rows.
     pub(super) fn apply(&self, batch: &RecordBatch) -> anyhow::Result<RecordBatch> {
         let schema = batch.schema();
-        let columns = self.how.iter().zip(batch.columns()).zip(schema.fields());
-        let columns = columns.map(|((how, column), field)| how.apply(column, field));
+        let columns = self.conversions.iter().zip(batch.columns()).zip(schema.fields());
+        let columns = columns.map(|((conversion, column), field)| conversion.apply(column, field));
         let columns = columns.collect::<anyhow::Result<Vec<_>>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
         Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?)
     }
 }
 
-impl How {
+impl Conversion {
     fn apply(&self, column: &ArrayRef, field: &FieldRef) -> anyhow::Result<ArrayRef> {
         Ok(match self {
             Self::AsItIs => Arc::clone(column),
-            // What does not fit is an error, not NULL.
+            // A value that does not fit is an error, not NULL.
             Self::Cast(to) => {
                 cast_with_options(column, to, &CastOptions { safe: false, ..CastOptions::default() })?
             }
@@ -97,26 +99,26 @@ impl How {
 }
 
 impl Form {
-    fn holds(self, kind: &DataType) -> How {
+    fn holds(self, kind: &DataType) -> Conversion {
         let has_none = !self.has_type(kind);
         if kind.is_nested() && (has_none || self == Self::Separated) {
-            return How::Json;
+            return Conversion::Json;
         }
         if has_none {
-            return How::Text;
+            return Conversion::Text;
         }
         let to = if self == Self::Parquet { without_seconds(kind) } else { kind.clone() };
-        if to == *kind { How::AsItIs } else { How::Cast(to) }
+        if to == *kind { Conversion::AsItIs } else { Conversion::Cast(to) }
     }
 
-    /// Whether such a file has a type for it that its readers know. Text has a form for everything.
+    /// Whether a file of this form has a type for it that its readers know. Text can hold every type.
     fn has_type(self, kind: &DataType) -> bool {
         if !matches!(self, Self::Parquet | Self::Arrow) {
             return true;
         }
         match kind {
             DataType::Interval(_) | DataType::Union(..) | DataType::RunEndEncoded(..) => false,
-            // Parquet would keep a mere number, and not its unit.
+            // Parquet would store only a number, without its unit.
             DataType::Duration(_) => self == Self::Arrow,
             DataType::Decimal256(digits, _) => *digits <= 38,
             DataType::Struct(fields) => {
@@ -130,7 +132,7 @@ impl Form {
     }
 }
 
-/// The field within a list, a map or the like.
+/// The field within a list, a map or a similar type.
 fn inner(kind: &DataType) -> Option<&FieldRef> {
     match kind {
         DataType::List(field)
@@ -143,7 +145,7 @@ fn inner(kind: &DataType) -> Option<&FieldRef> {
     }
 }
 
-/// The same type in what Parquet has units for: it would keep seconds as mere numbers.
+/// The type with units that Parquet has: it would store seconds as plain numbers.
 fn without_seconds(kind: &DataType) -> DataType {
     let within = |field: &FieldRef| {
         Arc::new(field.as_ref().clone().with_data_type(without_seconds(field.data_type())))
@@ -164,7 +166,7 @@ fn without_seconds(kind: &DataType) -> DataType {
     }
 }
 
-/// What people call a type that a file has none for.
+/// The name, for people, of a type that a file has no type for.
 fn kind(kind: &DataType) -> String {
     match kind {
         DataType::Interval(_) => "intervals".to_owned(),

@@ -1,7 +1,8 @@
-//! Values as JSON: what is written is valid JSON whatever they are, and says no more and no less.
+//! Values as JSON: the output is valid JSON for every value, and exact.
 //!
-//! Arrow's writer does most of it. Times that it would give as an error's text are told here, as are numbers that JSON
-//! has no form for (`"NaN"`, `"Infinity"`, as PostgreSQL has it), maps of any key, and unions, which are their values.
+//! Arrow's writer does most of it. This module writes the rest: times that Arrow would write as the text of
+//! an error; numbers that JSON cannot write (`"NaN"`, `"Infinity"`, as in PostgreSQL); maps with any type of
+//! key; and unions, which are written as their values.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,12 +15,12 @@ use arrow::json::{Encoder, EncoderFactory, EncoderOptions};
 
 use super::cells::Cells;
 
-/// How values are written, and the first that could not be: an encoder cannot say so.
+/// The encoders of values, and the first error of a value: an encoder cannot return an error.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Values(Arc<Mutex<Option<ArrowError>>>);
 
 impl Values {
-    /// How Arrow's encoders use it. NULL is always there.
+    /// The options for Arrow's encoders. NULL is always written.
     pub(super) fn options(&self) -> EncoderOptions {
         EncoderOptions::default().with_explicit_nulls(true).with_encoder_factory(Arc::new(self.clone()))
     }
@@ -34,7 +35,7 @@ impl Values {
     }
 }
 
-/// Writes rows so.
+/// A writer of rows that uses these encoders.
 pub(super) fn writer<F: JsonFormat, W: Write>(values: &Values, out: W) -> Writer<W, F> {
     WriterBuilder::new().with_explicit_nulls(true).with_encoder_factory(Arc::new(values.clone())).build(out)
 }
@@ -74,7 +75,8 @@ impl EncoderFactory for Values {
             }
             DataType::Float32 => {
                 let floats = array.as_primitive::<Float32Type>();
-                // The shortest text of a narrow float is not that of the same number as a wide one.
+                // The shortest text of a narrow float differs from the shortest text of the same number as a
+                // wide float.
                 Box::new(Narrow(move |row| floats.value(row)))
             }
             DataType::Float64 => {
@@ -106,7 +108,7 @@ impl EncoderFactory for Values {
     }
 }
 
-/// Numbers, and what JSON has no numbers for.
+/// Floats, including the ones that JSON cannot write as numbers.
 struct Floats<F>(F);
 
 impl<F: Fn(usize) -> f64> Encoder for Floats<F> {
@@ -120,7 +122,7 @@ impl<F: Fn(usize) -> f64> Encoder for Floats<F> {
     }
 }
 
-/// The same for narrow ones.
+/// Narrow floats, including the ones that JSON cannot write as numbers.
 struct Narrow<F>(F);
 
 impl<F: Fn(usize) -> f32> Encoder for Narrow<F> {
@@ -161,7 +163,7 @@ impl Encoder for Texts<'_> {
     }
 }
 
-/// An object of a map's keys.
+/// A map as an object.
 struct Map<'a> {
     offsets: &'a [i32],
     keys: Texts<'a>,

@@ -1,4 +1,4 @@
-//! Answers on their way out: as a table, in machine-readable text, or into a file.
+//! Writes answers: as a table, in machine-readable text, or into a file.
 
 mod cells;
 mod columns;
@@ -24,14 +24,14 @@ use super::table::Style;
 pub(super) use self::cells::Cells;
 pub(super) use self::target::{FileKind, Format, Target};
 
-/// A table on a terminal is for people: more rows are not drawn there.
+/// The number of rows of a table on a terminal, which is for people. Further rows are not drawn.
 const MOST_TABLE_ROWS: usize = 100_000;
-/// The memory, in bytes, for a table that is kept whole until its columns' widths are known.
+/// The memory, in bytes, for the rows of a table: they are kept until the widths of the columns are known.
 const MOST_TABLE_BYTES: usize = 256 << 20;
-/// How hard Parquet is packed: as our own segments are.
+/// The level of compression of Parquet, as in our own segments.
 const ZSTD_LEVEL: i32 = 3;
 
-/// The rows of an answer, as they come.
+/// Writes the rows of an answer as they arrive.
 pub(super) struct AnswerWriter {
     batches: Batches,
     rows: u64,
@@ -43,7 +43,7 @@ impl AnswerWriter {
         Self { batches: batches.into(), rows: 0, style: Style::default() }
     }
 
-    /// Draws tables so.
+    /// Sets the style of tables.
     pub(super) fn styled(self, style: Style) -> Self {
         Self { style, ..self }
     }
@@ -56,7 +56,7 @@ impl AnswerWriter {
         Ok(Some(batch))
     }
 
-    /// Writes everything, and returns how many rows that was.
+    /// Writes all rows, and returns their number.
     pub(super) async fn write(mut self, target: Target) -> anyhow::Result<u64> {
         match target {
             Target::Stdout(format) => self.write_to_stdout(format).await.map(drop)?,
@@ -70,7 +70,8 @@ impl AnswerWriter {
         Ok(self.rows)
     }
 
-    /// Gives each batch of rows to `take`, until it wants no more. The first one has no rows: it tells of the columns.
+    /// Passes each batch of rows to `take`, until it returns `false`. The first batch has no rows: it shows
+    /// the columns.
     pub(super) async fn each(
         mut self,
         mut take: impl FnMut(&RecordBatch) -> anyhow::Result<bool>,
@@ -85,7 +86,7 @@ impl AnswerWriter {
         Ok(self.rows)
     }
 
-    /// Writes everything to standard output, so that a terminal comes to no harm.
+    /// Writes all rows to standard output; on a terminal, control characters are written out.
     pub(super) async fn write_to_stdout(&mut self, format: Format) -> anyhow::Result<u64> {
         let out = io::stdout().lock();
         // A table is harmless already, and may be coloured.
@@ -95,7 +96,7 @@ impl AnswerWriter {
         self.write_to(format, out).await
     }
 
-    /// Writes everything there, and returns how many rows that was.
+    /// Writes all rows to `out`, and returns their number.
     pub(super) async fn write_to(&mut self, format: Format, out: impl Write) -> anyhow::Result<u64> {
         let mut out = BufWriter::new(out);
         self.write_text(format, &mut out).await?;
@@ -130,7 +131,7 @@ impl AnswerWriter {
         Ok(())
     }
 
-    /// How its columns are written so; people are told what is not as they asked.
+    /// The columns in the form that the output can hold. Notes about changed types go to stderr.
     fn columns(&self, form: Form) -> Columns {
         let columns = Columns::new(&self.batches.schema(), form);
         columns.notes.iter().for_each(|note| super::print::say(note));
@@ -187,7 +188,7 @@ impl AnswerWriter {
         }
         self.style.draw(&schema, &batches, out)?;
         if self.rows > drawn as u64 {
-            // A part of the table: a later reader sees that rows are missing.
+            // The note is a part of the table, so that a later reader sees that rows are missing.
             let (drawn, all) = (super::print::grouped(drawn as u64), super::print::grouped(self.rows));
             writeln!(out, "only the first {drawn} of {all} rows are drawn; format csv writes them all")?;
         }
@@ -215,7 +216,7 @@ impl AnswerWriter {
     }
 }
 
-/// The bytes of a batch's own rows: a batch may be a part of a larger one.
+/// The number of bytes of the rows of a batch: a batch may be a part of a larger one.
 pub(super) fn bytes_of(batch: &RecordBatch) -> usize {
     let of_column = |column: &ArrayRef| match column.as_string_view_opt() {
         Some(texts) => texts.total_buffer_bytes_used() + size_of_val(texts.views().as_ref()),
@@ -245,7 +246,7 @@ mod tests {
             (Some(80), "only the first 100,000 of 100,001 rows are drawn; format csv writes them all"),
             (None, "+--------+"),
         ] {
-            let rows = Batches::kept(batch.schema(), vec![batch.clone()]);
+            let rows = Batches::from_memory(batch.schema(), vec![batch.clone()]);
             let mut answer = AnswerWriter::new(rows).styled(Style { width, ..Style::default() });
             let mut out = Vec::new();
             runtime.block_on(answer.write_to(Format::Table, &mut out)).unwrap();

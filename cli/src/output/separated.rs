@@ -1,10 +1,10 @@
-//! CSV and TSV, as PostgreSQL's COPY writes them: so that NULL and an empty text are two things.
+//! CSV and TSV, as PostgreSQL's COPY writes them, so that NULL and an empty text differ.
 //!
 //! | | CSV | TSV |
 //! |---|---|---|
 //! | NULL | nothing | `\N` |
 //! | an empty text | `""` | nothing |
-//! | what would be taken for an end | stands in quotes, with each of its own doubled | `\t`, `\n`, `\r`, `\\` |
+//! | separators or line breaks in a text | in quotes, inner quotes doubled | `\t`, `\n`, `\r`, `\\` |
 
 use std::io::Write;
 
@@ -13,7 +13,7 @@ use arrow::datatypes::Schema;
 
 use super::cells::Cells;
 
-/// One of the two.
+/// The form of the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Separated {
     Commas,

@@ -1,26 +1,26 @@
-//! Where an answer goes, and in which form.
+//! Where an answer goes, and in which format.
 
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 
-/// How an answer is written.
+/// The format of an answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Format {
-    /// Columns drawn for people
+    /// A table for people
     #[default]
     #[value(alias = "aligned")]
     Table,
-    /// Comma-separated, with a header: NULL is nothing, an empty text is ""
+    /// Comma-separated values with a header; NULL is nothing, an empty text is ""
     Csv,
-    /// Tab-separated, with a header: NULL is \N, and \t, \n, \\ are as in C
+    /// Tab-separated values with a header; NULL is \N, and \t, \n, \\ are as in C
     Tsv,
     /// One array of objects
     Json,
-    /// One object a line
+    /// One object on each line
     Ndjson,
-    /// A table for a text in Markdown
+    /// A table in Markdown
     Markdown,
 }
 
@@ -38,7 +38,7 @@ pub(crate) enum FileKind {
 }
 
 impl Target {
-    /// A file of the kind that its ending says, or else of this format.
+    /// A file whose kind the ending of its name says, or else this format.
     pub(crate) fn file(path: &Path, format: Option<Format>) -> anyhow::Result<Self> {
         let ending = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
         let named = match ending.to_ascii_lowercase().as_str() {
@@ -58,12 +58,14 @@ impl Target {
                 let name = format.to_possible_value();
                 let name = name.as_ref().map_or("", |name| name.get_name());
                 anyhow::bail!(
-                    "{file} ends in .{ending}, and --format asks for {name}: name the file otherwise, or leave one out"
+                    "cannot write {name} to {file}: the name ends in .{ending}; rename the file, or leave \
+                     --format out"
                 )
             }
             (Some(kind), ..) | (None, Some(kind), _) => kind,
             (None, None, _) => anyhow::bail!(
-                "{file} should end in .parquet, .csv, .tsv, .json, .ndjson, .md or .arrow, to say what to write"
+                "cannot write {file}: its name must end in .parquet, .csv, .tsv, .json, .ndjson, .md or \
+                 .arrow"
             ),
         };
         Ok(Self::File { path: path.to_path_buf(), kind })

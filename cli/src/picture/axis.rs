@@ -1,5 +1,5 @@
-//! Where an axis has its ticks, and what they say: numbers at 1, 2 and 5 times a power of ten, times as
-//! [`times`] says.
+//! The ticks of an axis and their labels. Numbers have ticks at 1, 2 and 5 times a power of ten. [`times`]
+//! defines the ticks of times.
 
 use jiff::tz::TimeZone;
 
@@ -12,22 +12,22 @@ pub(super) struct Tick {
     pub(super) text: String,
 }
 
-/// What an axis measures, and from where to where. Times are seconds since 1970.
+/// The quantity of an axis, and its range. Times are seconds since 1970.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Axis {
     pub(super) name: String,
     pub(super) low: f64,
     pub(super) high: f64,
-    /// That of the clocks and calendars, if these are times.
+    /// The zone of clocks and calendars, if these are times.
     zone: Option<TimeZone>,
-    /// The zone whose clock this shows, where the axis measures what a clock shows instead of instants.
+    /// The zone whose clock the axis shows, if its values are clock times and not instants.
     clock: Option<TimeZone>,
-    /// All values are whole, so the ticks are.
+    /// Whether all values are whole numbers; then the ticks are whole, too.
     is_whole: bool,
 }
 
 impl Axis {
-    /// An axis that holds these values; one that has no extent is given some.
+    /// An axis over these values. If all values are equal, the axis gets some extent.
     pub(super) fn over(name: String, zone: Option<TimeZone>, values: impl IntoIterator<Item = f64>) -> Self {
         let is_time = zone.is_some();
         let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
@@ -40,7 +40,7 @@ impl Axis {
         if low > high {
             (low, high) = (0.0, 1.0);
         }
-        // Closer together than this, two numbers cannot be told apart on the way to the picture.
+        // If two numbers are closer than this, the picture cannot show a difference.
         let least = (low.abs().max(high.abs()) * 1e-12).max(1e-290);
         if high - low < least {
             let room = if is_time || is_whole || low == 0.0 { 1.0 } else { low.abs() * 0.1 };
@@ -50,7 +50,7 @@ impl Axis {
         Self { name, low, high, zone, clock: None, is_whole }
     }
 
-    /// The same axis down to zero, or up to it, unless what it shows would shrink too much.
+    /// Extends the axis to zero, unless its content would shrink too much.
     pub(super) fn near_zero(mut self) -> Self {
         if self.low > 0.0 && self.low < self.high * 0.6 {
             self.low = 0.0;
@@ -60,7 +60,7 @@ impl Axis {
         self
     }
 
-    /// The axis stretched to the next ticks, which it then begins and ends with.
+    /// Extends the axis so that it begins and ends with a tick.
     pub(super) fn rounded(mut self, most: usize) -> Self {
         let step = self.number_step(most);
         self.low = (self.low / step).floor() * step;
@@ -68,18 +68,18 @@ impl Axis {
         self
     }
 
-    /// How far along the axis a value is, from 0 to 1.
+    /// The position of a value on the axis, from 0 to 1.
     pub(super) fn share(&self, value: f64) -> f64 {
         ((value - self.low) / (self.high - self.low)).clamp(0.0, 1.0)
     }
 
-    /// About as many ticks as there is room for.
+    /// The ticks; their number is about `most`.
     pub(super) fn ticks(&self, most: usize) -> Vec<Tick> {
         let of_times = self.zone.as_ref().and_then(|zone| times::ticks(self.low, self.high, most, zone));
         of_times.unwrap_or_else(|| number_ticks(self.low, self.high, self.number_step(most), most))
     }
 
-    /// The axis's name, with the days that the ticks do not tell.
+    /// The name of the axis, with the days that the ticks do not show.
     pub(super) fn title(&self) -> String {
         match &self.zone {
             Some(zone) => format!(
@@ -91,13 +91,13 @@ impl Axis {
         }
     }
 
-    /// A step of this axis that makes at most so many of it.
+    /// A step that divides this axis into at most `most` parts.
     pub(super) fn step(&self, most: usize) -> f64 {
         if self.zone.is_some() { times::step(self.high - self.low, most) } else { self.number_step(most) }
     }
 
-    /// The same axis, cut into steps so long. Where clocks are changed, days have 23 or 25 hours; so steps of more
-    /// than an hour are counted on the clock, and the values become what it shows.
+    /// Cuts the axis into steps of this length. Where clocks change, days have 23 or 25 hours. So steps of
+    /// more than an hour are counted on the clock, and the values become clock times.
     pub(super) fn cut(self, step: f64, values: &mut [Option<f64>]) -> Self {
         let Some(zone) = self.zone.clone().filter(|zone| *zone != TimeZone::UTC && step > times::HOUR) else {
             return self;
@@ -109,12 +109,12 @@ impl Axis {
         Self { clock: Some(zone), ..shown }
     }
 
-    /// From where steps are counted: days begin where the clocks say so.
+    /// The value from which steps are counted: days begin at midnight of the clock.
     pub(super) fn origin(&self) -> f64 {
         self.zone.as_ref().map_or(0.0, |zone| -times::offset(self.low, zone))
     }
 
-    /// How far, in steps so long, a tick may be from where one begins: an hour where clocks are changed.
+    /// How far, in steps, a tick may be from the beginning of a step: an hour where clocks change.
     pub(super) fn slack(&self, step: f64) -> f64 {
         let is_changed = self.zone.as_ref().is_some_and(|zone| *zone != TimeZone::UTC);
         if is_changed { (times::HOUR / step).clamp(1e-3, 0.2) } else { 1e-3 }
@@ -124,22 +124,22 @@ impl Axis {
         number_step(self.high - self.low, most).max(if self.is_whole { 1.0 } else { 0.0 })
     }
 
-    /// Values as labels, at steps so long.
+    /// The labels of values that are this step apart.
     pub(super) fn labels(&self, values: &[f64], step: f64) -> Vec<String> {
         let Some(zone) = &self.zone else {
             return values.iter().map(|value| text::tick(*value, step)).collect();
         };
         let label =
             |value: &f64| times::label(*value, step, zone).unwrap_or_else(|| text::tick(*value, step));
-        times::told_apart(values.iter().map(label).collect(), values, zone)
+        times::distinguished(values.iter().map(label).collect(), values, zone)
     }
 }
 
-/// 1, 2 or 5 times a power of ten, so that at most so many fit.
+/// A step of 1, 2 or 5 times a power of ten, so that at most `most` steps fit.
 pub(super) fn number_step(span: f64, most: usize) -> f64 {
     let least = (span / most.max(1) as f64).max(1e-300);
     let power = 10f64.powf(least.log10().floor());
-    // A little tolerance, for what should be equal and is not quite.
+    // A small tolerance, for numbers that should be equal but differ by rounding.
     [1.0, 2.0, 5.0, 10.0]
         .into_iter()
         .map(|factor| factor * power)

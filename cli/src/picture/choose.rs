@@ -1,12 +1,13 @@
-//! Which picture an answer makes, and of which of its columns, where the request leaves that open.
+//! Chooses the picture of an answer, and its columns, where the request leaves that open.
 //!
-//! What stands before the first number in an answer is what the number is about: times, names. So
+//! The columns before the first number say what the number is about: times or names. So
 //!
-//! - a time and a number are a line, or bars where the times are few; names that tell apart the rows of one time
-//!   make a line each, or the rows of a heat map when there are too many of them;
-//! - a name and a number are bars, in the answer's order;
-//! - two names that make a matrix are a heat map;
-//! - a number alone is a histogram, and so is a time alone: when did it happen; a name alone is counted.
+//! - a time and a number make a line, or bars if the times are few; names that distinguish the rows of one
+//!   time make one line each, or the rows of a heat map if there are too many;
+//! - a name and a number make bars, in the order of the answer;
+//! - two names that form a matrix make a heat map;
+//! - a number alone makes a histogram, and so does a time alone, to show when it happened; a name alone is
+//!   counted.
 
 use std::collections::HashSet;
 
@@ -15,19 +16,19 @@ use anyhow::{bail, ensure};
 use super::request::{Kind, Request};
 use super::series::{Class, Table};
 
-/// Lines in one picture; more cannot be told apart.
+/// The number of lines in one picture: a reader cannot distinguish more.
 pub(super) const MOST_SERIES: usize = 8;
-/// Up to so many times are bars rather than a line.
+/// The number of times up to which bars are drawn instead of a line.
 const FEW_TIMES: usize = 6;
-/// Different values that a number may have and still be the row of a heat map.
+/// The number of different values with which a number can still be the row of a heat map.
 const MOST_STEPS: usize = 64;
-/// Columns that tell a fact's place and measure nothing.
+/// Columns that give the position of a fact and measure nothing.
 const NOT_MEASURED: [&str; 2] = ["stream", "seq"];
 
-/// A picture and its columns, by their places in the answer.
+/// A picture and its columns, by their positions in the answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Plan {
-    /// A bar for each row and value, or for each label and how often it is there.
+    /// A bar for each row and value, or a bar with the number of rows for each label.
     Bars {
         labels: Vec<usize>,
         values: Vec<usize>,
@@ -50,7 +51,7 @@ pub(super) enum Plan {
 }
 
 impl Plan {
-    /// Whether the picture shows anything of a column.
+    /// Whether the picture uses a column.
     pub(super) fn shows(&self, column: usize) -> bool {
         match self {
             Self::Bars { labels, values, by } => {
@@ -75,7 +76,7 @@ impl RequestedColumns {
     fn of(table: &Table<'_>, request: &Request) -> anyhow::Result<Self> {
         let many = |names: &Option<String>| match names {
             None => Ok(Vec::new()),
-            // A column's name may have commas of its own.
+            // The name of a column may contain commas.
             Some(name) => match table.find(name) {
                 Ok(column) => Ok(vec![column]),
                 Err(_) => name.split(',').map(|name| table.find(name.trim())).collect(),
@@ -86,7 +87,7 @@ impl RequestedColumns {
     }
 }
 
-/// Chooses what the request leaves open.
+/// Chooses everything that the request leaves open.
 pub(super) fn choose(table: &Table<'_>, request: &Request) -> anyhow::Result<Plan> {
     let asked = RequestedColumns::of(table, request)?;
     let chooser = Chooser { table, asked: &asked };
@@ -124,38 +125,39 @@ impl Chooser<'_> {
         asked.x.contains(&column) || asked.y.contains(&column) || [asked.z, asked.by].contains(&Some(column))
     }
 
-    /// Whether what was asked for as y cannot be measured, but can span a heat map.
+    /// Whether the requested y cannot be measured, but can be a side of a heat map.
     fn is_spanned(&self) -> bool {
         matches!(self.asked.y.as_slice(), [y] if matches!(self.class(*y), Class::Text | Class::Time))
     }
 
-    /// The numbers that measure something and have no place yet.
+    /// The numbers that measure something and have no place in the picture yet.
     fn measures(&self) -> impl Iterator<Item = usize> {
         self.all(Class::Number).filter(|column| {
             !self.is_asked(*column) && !NOT_MEASURED.contains(&self.table.columns[*column].name.as_str())
         })
     }
 
-    /// The columns, for a message: also why a number among them is not taken.
+    /// The columns, for a message. It also says why some numbers are not used.
     fn listed(&self) -> String {
         let is_there = |name: &&str| self.table.columns.iter().any(|column| column.name == *name);
         let unmeasured: Vec<_> = NOT_MEASURED.into_iter().filter(is_there).collect();
         match unmeasured.as_slice() {
             [] => self.table.listed(),
             [first, ..] => format!(
-                "{}; {} only tell a fact's place and are drawn where they are named, as y={first}",
+                "{}; {} only give the position of a fact, and are drawn only if they are named, for example \
+                 y={first}",
                 self.table.listed(),
                 NOT_MEASURED.join(" and ")
             ),
         }
     }
 
-    /// The numbers that were asked for, else the first one.
+    /// The requested numbers, else the first number.
     fn ys(&self) -> anyhow::Result<Vec<usize>> {
         for column in &self.asked.y {
             ensure!(
                 self.class(*column) == Class::Number,
-                "y={} is {}; what is measured has to be a number",
+                "y={} is {}; it must be a number",
                 self.table.columns[*column].title(),
                 self.class(*column).name()
             );
@@ -163,14 +165,14 @@ impl Chooser<'_> {
         Ok(if self.asked.y.is_empty() { self.measures().take(1).collect() } else { self.asked.y.clone() })
     }
 
-    /// What the numbers are about: the times and texts before the first of them.
+    /// The columns that the numbers are about: the times and texts before the first number.
     fn subjects(&self) -> Vec<usize> {
         let first = self.measures().next().unwrap_or(self.table.columns.len());
         let is_subject = |column: &usize| {
             matches!(self.class(*column), Class::Time | Class::Text) && !self.is_asked(*column)
         };
         let before: Vec<_> = (0..first).filter(is_subject).collect();
-        // `SELECT count(*), day`: behind it, then.
+        // In `SELECT count(*), day`, they come after the number.
         if before.is_empty() {
             (0..self.table.columns.len()).filter(is_subject).take(1).collect()
         } else {
@@ -219,18 +221,18 @@ impl Chooser<'_> {
                 }
             }
             (None, None, None) => bail!(
-                "there is nothing to draw: looked for a time, a number or a text, and the answer has {}",
+                "there is nothing to draw: a picture needs a time, a number or a text, and the answer has {}",
                 self.listed()
             ),
         }
     }
 
-    /// A number over time: as a line, as several, as bars, or as a heat map.
+    /// A number over time: a line, several lines, bars, or a heat map.
     fn over_time(&self, time: usize, ys: &[usize], y: usize) -> anyhow::Result<Plan> {
         let times = self.different(&[time])?;
         let mut by = self.asked.by;
         if by.is_none() && ys.len() == 1 && times < self.table.rows {
-            if let Some(name) = self.telling()? {
+            if let Some(name) = self.distinguishing()? {
                 if self.different(&[name])? > MOST_SERIES && times > 1 {
                     return Ok(Plan::Heat { x: time, y: name, z: Some(y) });
                 }
@@ -241,7 +243,7 @@ impl Chooser<'_> {
                 && self.different(&[time, y])? == self.table.rows
                 && times > 1
             {
-                // `SELECT day, hour, count(*)`: the hour is no measurement.
+                // In `SELECT day, hour, count(*)`, the hour is not a measurement.
                 return Ok(Plan::Heat { x: time, y, z: Some(z) });
             }
         }
@@ -251,8 +253,8 @@ impl Chooser<'_> {
         Ok(Plan::Lines { x: time, ys: ys.to_vec(), by })
     }
 
-    /// Of the names that the numbers are about, the one that tells most rows apart.
-    fn telling(&self) -> anyhow::Result<Option<usize>> {
+    /// The name that distinguishes most rows, among the names that the numbers are about.
+    fn distinguishing(&self) -> anyhow::Result<Option<usize>> {
         let names = self.subjects().into_iter().filter(|column| self.class(*column) == Class::Text);
         let mut best = (1, None);
         for name in names {
@@ -264,8 +266,8 @@ impl Chooser<'_> {
         Ok(best.1)
     }
 
-    /// As few of the names as tell the rows apart as well as all of them do.
-    fn telling_all(&self, mut names: Vec<usize>) -> anyhow::Result<Vec<usize>> {
+    /// The fewest names that distinguish the rows as well as all names do.
+    fn all_distinguishing(&self, mut names: Vec<usize>) -> anyhow::Result<Vec<usize>> {
         let all = self.different(&names)?;
         let mut by_use = Vec::new();
         for name in &names {
@@ -282,7 +284,7 @@ impl Chooser<'_> {
         Ok(names)
     }
 
-    /// Whether most pairs of the two have a row, and each only one.
+    /// Whether most pairs of the two columns have a row, and each pair only one.
     fn is_matrix(&self, x: usize, y: usize) -> anyhow::Result<bool> {
         if self.class(x) == Class::Number || self.class(y) == Class::Number {
             return Ok(false);
@@ -306,14 +308,15 @@ impl Chooser<'_> {
         let mut labels = if self.asked.x.is_empty() { self.subjects() } else { self.asked.x.clone() };
         ensure!(
             !labels.is_empty(),
-            "bars need a column to name them: a text, a time or, as x=, a number; the answer has {}",
+            "bars need a column for their labels: a text, a time or, as x=, a number; the answer has {}",
             self.table.listed()
         );
         if values.is_empty() {
-            // Counted: by one name, or the groups would be the rows.
+            // The rows are counted: by one name, because with more names each row could be a group of its
+            // own.
             labels.truncate(if self.asked.x.is_empty() { 1 } else { labels.len() });
         } else if self.asked.x.is_empty() && self.table.rows > 1 {
-            labels = self.telling_all(labels)?;
+            labels = self.all_distinguishing(labels)?;
         }
         Ok(Plan::Bars { labels, values, by: self.asked.by })
     }
@@ -322,7 +325,7 @@ impl Chooser<'_> {
         let ys = self.ys()?;
         let x = match self.asked.x.as_slice() {
             [] => self.all(Class::Time).find(|column| !self.is_asked(*column)).or_else(|| {
-                // Of two numbers, the first is what the second goes along.
+                // Of two numbers, the first is x.
                 self.all(Class::Number).find(|column| !self.is_asked(*column) && !ys.contains(column))
             }),
             [x] => Some(*x),
@@ -331,17 +334,17 @@ impl Chooser<'_> {
         let x = match x {
             Some(x) if matches!(self.class(x), Class::Time | Class::Number) => x,
             Some(x) => bail!(
-                "x={} is {}; a line goes along a time or a number (bars go along anything)",
+                "x={} is {}; a line needs a time or a number as x (bars take any column)",
                 self.table.columns[x].title(),
                 self.class(x).name()
             ),
             None => {
-                bail!("a line needs a time or a number to go along; the answer has {}", self.table.listed())
+                bail!("a line needs a time or a number as x; the answer has {}", self.table.listed())
             }
         };
-        ensure!(!ys.is_empty(), "a line needs a number to show; the answer has {}", self.listed());
+        ensure!(!ys.is_empty(), "a line needs a number as y; the answer has {}", self.listed());
         let by = match self.asked.by {
-            None if ys.len() == 1 && self.different(&[x])? < self.table.rows => self.telling()?,
+            None if ys.len() == 1 && self.different(&[x])? < self.table.rows => self.distinguishing()?,
             by => by,
         };
         Ok(Plan::Lines { x, ys, by })
@@ -353,7 +356,7 @@ impl Chooser<'_> {
         match of {
             Some(of) if matches!(self.class(of), Class::Time | Class::Number) => Ok(Plan::Histogram { of }),
             Some(of) => bail!(
-                "{} is {}; a histogram is of numbers or times (bars count texts)",
+                "{} is {}; a histogram needs numbers or times (bars count texts)",
                 self.table.columns[of].title(),
                 self.class(of).name()
             ),
@@ -371,7 +374,7 @@ impl Chooser<'_> {
         };
         let (Some(x), Some(y)) = (next(&self.asked.x), next(&self.asked.y)) else {
             bail!(
-                "a heat map needs two columns to span it, one x and one y, and takes a number as z; the answer has {}",
+                "a heat map needs one column as x and one as y, and takes a number as z; the answer has {}",
                 self.table.listed()
             );
         };
@@ -379,7 +382,7 @@ impl Chooser<'_> {
         if let Some(z) = z {
             ensure!(
                 self.class(z) == Class::Number,
-                "z={} is {}; what is measured has to be a number",
+                "z={} is {}; it must be a number",
                 self.table.columns[z].title(),
                 self.class(z).name()
             );

@@ -1,4 +1,4 @@
-//! From rows to shapes: what a picture shows, still without knowing whether in characters or in pixels.
+//! From rows to shapes. A shape does not depend on the output in characters or pixels.
 
 use anyhow::ensure;
 
@@ -9,10 +9,10 @@ use super::lines::{self, Lines};
 use super::series::{Class, Codes, Table};
 use super::text;
 
-/// Bars that are made of an answer; fewer may have room.
+/// The number of bars that are made; a picture may have room for fewer.
 pub(super) const MOST_BARS: usize = 1000;
 
-/// How fine a picture may be.
+/// The number of parts that a picture has room for.
 #[derive(Clone, Copy)]
 pub(super) struct Room {
     pub(super) columns: usize,
@@ -20,10 +20,10 @@ pub(super) struct Room {
     pub(super) bins: usize,
 }
 
-/// What is to be drawn.
+/// A picture, ready to draw.
 pub(super) struct Picture {
     pub(super) title: String,
-    /// What the picture leaves out.
+    /// Notes about rows that the picture leaves out.
     pub(super) notes: Vec<String>,
     pub(super) shape: Shape,
 }
@@ -36,12 +36,12 @@ pub(super) enum Shape {
 }
 
 pub(super) struct Bars {
-    /// The names of what is told apart by colour; one of them if nothing is.
+    /// The names of the series, which differ in colour; there is one if there are no series.
     pub(super) series: Vec<String>,
     pub(super) rows: Vec<Bar>,
     /// From the smallest to the largest value, and zero.
     pub(super) axis: Axis,
-    /// How many the answer has.
+    /// The number of bars that the answer has.
     pub(super) all: usize,
 }
 
@@ -49,7 +49,7 @@ pub(super) struct Bars {
 pub(super) struct Bar {
     pub(super) label: String,
     pub(super) series: usize,
-    /// None for NULL, and for what is not finite.
+    /// `None` for NULL and for values that are not finite.
     pub(super) value: Option<f64>,
 }
 
@@ -82,13 +82,13 @@ pub(super) fn titles(table: &Table<'_>, columns: &[usize]) -> String {
     columns.iter().map(|column| table.columns[*column].title()).collect::<Vec<_>>().join(", ")
 }
 
-/// The names of columns, and of one more.
+/// The names of columns, and of one more column.
 fn also(table: &Table<'_>, columns: &[usize], more: Option<usize>) -> String {
     let more = more.map(|more| format!(" and {}", table.columns[more].title()));
     titles(table, columns) + &more.unwrap_or_default()
 }
 
-/// The labels of several columns in one.
+/// The labels of several columns, joined to one label.
 fn joined(table: &Table<'_>, columns: &[usize]) -> anyhow::Result<Vec<String>> {
     let parts = columns.iter().map(|column| table.labels(*column)).collect::<anyhow::Result<Vec<_>>>()?;
     let label = |row: usize| {
@@ -99,18 +99,15 @@ fn joined(table: &Table<'_>, columns: &[usize]) -> anyhow::Result<Vec<String>> {
 }
 
 fn bars(table: &Table<'_>, labels: &[usize], values: &[usize], by: Option<usize>) -> anyhow::Result<Picture> {
-    ensure!(
-        by.is_none() || values.len() == 1,
-        "bars are told apart by several y, or by a column, not by both"
-    );
+    ensure!(by.is_none() || values.len() == 1, "bars can have several y or a column as by=, but not both");
     let names = joined(table, labels)?;
     let columns = values.iter().map(|y| table.numbers(*y)).collect::<anyhow::Result<Vec<_>>>()?;
-    let codes = by.map(|by| told_apart(table, by)).transpose()?;
+    let codes = by.map(|by| series_codes(table, by)).transpose()?;
     let mut order: Vec<usize> = (0..table.rows).collect();
     if let [label] = labels
         && table.columns[*label].class == Class::Time
     {
-        // Times run from early to late, however the answer has them.
+        // Times are drawn from early to late, in whatever order the answer has them.
         let times = table.numbers(*label)?;
         order.sort_by(|a, b| {
             times[*a].unwrap_or(f64::INFINITY).total_cmp(&times[*b].unwrap_or(f64::INFINITY))
@@ -139,21 +136,21 @@ fn bars(table: &Table<'_>, labels: &[usize], values: &[usize], by: Option<usize>
     Ok(bars_of(title, notes, series, rows, table.rows * values.len()))
 }
 
-fn told_apart<'t>(table: &'t Table<'_>, by: usize) -> anyhow::Result<&'t Codes> {
+fn series_codes<'t>(table: &'t Table<'_>, by: usize) -> anyhow::Result<&'t Codes> {
     let codes = table.codes(by)?;
     ensure!(
         codes.labels.len() <= MOST_SERIES,
-        "by={} has {} different values: at most {MOST_SERIES} can be told apart",
+        "by={} has {} different values: at most {MOST_SERIES} can be drawn",
         table.columns[by].title(),
         codes.labels.len()
     );
     Ok(codes)
 }
 
-/// How many rows there are of each label.
+/// The number of rows of each label.
 fn counted(table: &Table<'_>, labels: &[usize], by: Option<usize>) -> anyhow::Result<Picture> {
     let names = joined(table, labels)?;
-    let codes = by.map(|by| told_apart(table, by)).transpose()?;
+    let codes = by.map(|by| series_codes(table, by)).transpose()?;
     let mut counts = std::collections::HashMap::<_, u64>::new();
     for (row, name) in names.into_iter().enumerate() {
         *counts.entry((name, codes.map_or(0, |codes| codes.of_rows[row] as usize))).or_default() += 1;
@@ -170,7 +167,7 @@ fn counted(table: &Table<'_>, labels: &[usize], by: Option<usize>) -> anyhow::Re
 }
 
 fn bars_of(title: String, notes: Vec<String>, series: Vec<String>, rows: Vec<Bar>, all: usize) -> Picture {
-    // Without a value that is not zero, something has to give a bar its length.
+    // If all values are zero, something must define the scale.
     let values = rows.iter().filter_map(|bar| bar.value);
     let largest = values.clone().fold(0.0, |most: f64, value| most.max(value.abs()));
     let axis = Axis::over(String::new(), None, values.chain([0.0, if largest > 0.0 { 0.0 } else { 1.0 }]));
@@ -184,7 +181,8 @@ fn histogram(table: &Table<'_>, of: usize, most: usize) -> anyhow::Result<Pictur
     ensure!(!known.is_empty(), "there is nothing to draw: every {} is NULL or not finite", column.title());
     let is_time = column.class == Class::Time;
     let mut x = Axis::over(column.title(), table.zone(of), known.iter().copied());
-    // By Rice's rule for numbers; times are looked at for when it was, so as finely as there is room.
+    // Numbers have bins by Rice's rule. Times have as many bins as there is room for, to show when something
+    // happened.
     let wanted = if is_time {
         most
     } else {
@@ -206,8 +204,12 @@ fn histogram(table: &Table<'_>, of: usize, most: usize) -> anyhow::Result<Pictur
         let bin = (nth(*number) - first).max(0.0) as usize;
         counts[bin.min(bins - 1)] += 1;
     }
-    // A step below what the numbers themselves can tell apart.
-    ensure!(x.low < x.high, "the values of {} are too close together to be told apart", column.title());
+    // The step may be smaller than the precision of the numbers.
+    ensure!(
+        x.low < x.high,
+        "cannot draw a histogram: the values of {} are too close together",
+        column.title()
+    );
     let most = counts.iter().copied().max().unwrap_or(0);
     let y = Axis::over("rows".to_owned(), None, [0.0, most as f64]);
     let mut notes = Vec::new();
@@ -216,7 +218,7 @@ fn histogram(table: &Table<'_>, of: usize, most: usize) -> anyhow::Result<Pictur
     Ok(Picture { title, notes, shape: Shape::Histogram(Histogram { x, y, bins: counts }) })
 }
 
-/// A step in words: 15 min, 0.5.
+/// The text of a step: 15 min, 0.5.
 pub(super) fn step_text(step: f64, is_time: bool) -> String {
     if !is_time {
         return text::number(step);

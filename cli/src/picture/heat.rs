@@ -1,4 +1,4 @@
-//! A heat map's cells: what is summed or counted for each pair of an x and a y.
+//! The cells of a heat map: the sum or the number of rows for each pair of x and y.
 
 use std::collections::HashMap;
 
@@ -11,9 +11,9 @@ use super::series::{Class, Table};
 pub(super) struct Heat {
     pub(super) x: Side,
     pub(super) y: Side,
-    /// By y, then by x. None where there is no row.
+    /// By y, then by x. `None` if there is no row.
     pub(super) cells: Vec<Vec<Option<f64>>>,
-    /// What the values are, from the smallest to the largest.
+    /// The axis of the values, from the smallest to the largest.
     pub(super) z: Axis,
 }
 
@@ -21,12 +21,12 @@ pub(super) struct Heat {
 pub(super) struct Side {
     pub(super) title: String,
     pub(super) labels: Vec<String>,
-    /// The step from cell to cell, if it is worth saying.
+    /// The step from cell to cell, if it is worth showing.
     step: Option<String>,
-    /// Where the cells are, if they are stretches of a scale, and how long each is.
+    /// The scale of the cells and the length of each, if they are parts of a scale.
     scale: Option<(Axis, f64)>,
     of_rows: Vec<Option<u32>>,
-    /// How many of the answer's values have no cell.
+    /// The number of values of the answer that have no cell.
     more: usize,
 }
 
@@ -40,7 +40,7 @@ impl Side {
         }
     }
 
-    /// The texts that have most rows, in the answer's order.
+    /// A side of texts: those with most rows, in the order of the answer.
     fn of_texts(table: &Table<'_>, column: usize, most: usize) -> anyhow::Result<Self> {
         let codes = table.codes(column)?;
         let kept = codes.most_frequent(most);
@@ -56,7 +56,8 @@ impl Side {
         })
     }
 
-    /// Stretches of equal length. Those without rows are there, too: a gap is seen.
+    /// A side of a scale, in parts of equal length. Parts without rows have a cell, too, so that a gap can be
+    /// seen.
     fn of_scale(table: &Table<'_>, column: usize, most: usize) -> anyhow::Result<Self> {
         let mut numbers = table.numbers(column)?;
         let mut known = different(&numbers);
@@ -64,7 +65,7 @@ impl Side {
         ensure!(!known.is_empty(), "there is nothing to draw: every {name} is NULL or not finite");
         let is_time = table.columns[column].class == Class::Time;
         let mut axis = Axis::over(name, table.zone(column), known.iter().copied());
-        // No finer than the values are.
+        // Not finer than the values.
         let finest = |axis: &Axis, known: &[f64]| {
             let nearest = known.windows(2).map(|pair| pair[1] - pair[0]).fold(f64::INFINITY, f64::min);
             ((axis.high - axis.low) / nearest).round().clamp(1.0, most as f64) as usize
@@ -121,12 +122,12 @@ fn different(numbers: &[Option<f64>]) -> Vec<f64> {
 }
 
 impl Side {
-    /// Whether the labels are names, of which a part says something.
+    /// Whether the labels are names that may be shortened.
     pub(super) fn is_cut(&self) -> bool {
         self.scale.is_none() && self.labels.len() > 1
     }
 
-    /// Cells that bear a label, if about so many can: those at round numbers and times, where there is a scale.
+    /// The cells with a label, about `most` of them. On a scale they are at round numbers and times.
     pub(super) fn marks(&self, most: usize) -> Vec<(usize, String)> {
         let Some((axis, step)) = &self.scale else {
             return self.labels.iter().cloned().enumerate().collect();

@@ -7,7 +7,7 @@ use super::choose::MOST_SERIES;
 use super::compose::{Picture, Shape, missing, titles};
 use super::series::Table;
 
-/// A line's points are thinned to the extremes of so many stretches.
+/// The number of parts of x; in each part only the extreme points of a line are kept.
 const STRETCHES: usize = 1000;
 
 pub(super) struct Lines {
@@ -21,14 +21,14 @@ pub(super) struct Series {
     pub(super) points: Vec<(f64, f64)>,
 }
 
-/// Makes lines of the numbers `ys`, or of the first of them for each value of the column `by`.
+/// Makes a line of each of the numbers `ys`, or of the first of them for each value of the column `by`.
 pub(super) fn compose(
     table: &Table<'_>,
     x: usize,
     ys: &[usize],
     by: Option<usize>,
 ) -> anyhow::Result<Picture> {
-    ensure!(by.is_none() || ys.len() == 1, "lines are told apart by several y, or by a column, not by both");
+    ensure!(by.is_none() || ys.len() == 1, "lines can have several y or a column as by=, but not both");
     let xs = table.numbers(x)?;
     let columns = ys.iter().map(|y| table.numbers(*y)).collect::<anyhow::Result<Vec<_>>>()?;
     let mut notes = Vec::new();
@@ -64,7 +64,7 @@ pub(super) fn compose(
     let drawn = || series.iter().flat_map(|series: &Series| series.points.iter());
     ensure!(
         drawn().next().is_some(),
-        "there is nothing to draw: no row has both {} and {} that are finite",
+        "there is nothing to draw: in every row {} or {} is NULL or not finite",
         table.columns[x].title(),
         titles(table, ys)
     );
@@ -82,7 +82,8 @@ pub(super) fn compose(
     Ok(Picture { title: title + &by.unwrap_or_default(), notes, shape })
 }
 
-/// Of each stretch of x only the first, the lowest, the highest and the last point: it looks the same.
+/// Keeps only the first, the lowest, the highest and the last point of each part of x: the line looks the
+/// same.
 fn thinned(points: Vec<(f64, f64)>, x: &Axis) -> Vec<(f64, f64)> {
     if points.len() <= 4 * STRETCHES {
         return points;

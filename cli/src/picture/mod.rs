@@ -2,13 +2,13 @@
 //!
 //! From rows to a picture:
 //!
-//! 1. [`Request::parse`] reads what was asked for; most of it may be left open.
-//! 2. [`Rows`] takes up the answer, as much of it as the picture needs.
-//! 3. `series::Table` sorts the answer's columns into times, numbers and texts, whatever Arrow calls them.
-//! 4. `choose::choose` decides what is open: the kind of picture, and which column goes where.
-//! 5. `compose::compose` reads those columns and makes shapes of them: bars, points, bins, cells. From here on
-//!    there are at most some thousands of each, however long the answer is.
-//! 6. `terminal::draw` makes text of the shapes; `file::write` makes SVG or PNG.
+//! 1. [`Request::parse`] reads the request; most of it may be left open.
+//! 2. [`Rows`] takes the rows of the answer, as many as the picture needs.
+//! 3. `series::Table` sorts the columns of the answer into times, numbers and texts, for every type of Arrow.
+//! 4. `choose::choose` decides the open points: the kind of picture, and the place of each column.
+//! 5. `compose::compose` reads those columns and makes shapes of them: bars, points, bins, cells. From here
+//!    on there are at most some thousands of each, however long the answer is.
+//! 6. `terminal::draw` writes the shapes as text; `file::write` writes them as SVG or PNG.
 
 mod axis;
 mod choose;
@@ -37,7 +37,8 @@ use self::compose::{Picture, Room};
 use self::request::FileKind;
 use self::series::Table;
 
-/// A picture for the terminal, with times as in this zone, as lines of at most `width` columns and, if that can be, at most `height` of them.
+/// A picture for the terminal, with the times of this zone. Its lines have at most `width` columns. It has at
+/// most `height` lines, if that is possible.
 pub(crate) fn draw(
     rows: &Rows,
     request: &Request,
@@ -51,10 +52,10 @@ pub(crate) fn draw(
     Ok(terminal::draw(&picture, size, colour))
 }
 
-/// A picture as a file, of the kind that the path's ending says.
+/// Writes a picture to a file, of the kind that the ending of the path says.
 pub(crate) fn write(rows: &Rows, request: &Request, zone: &TimeZone, path: &Path) -> anyhow::Result<()> {
     let kind = FileKind::of(path)
-        .with_context(|| format!("{} should end in .svg or .png, to say what to write", path.display()))?;
+        .with_context(|| format!("cannot write {}: its name must end in .svg or .png", path.display()))?;
     let picture = compose(rows, request, zone, file::ROOM)?;
     let bytes = file::bytes(&picture, kind)?;
     super::partial::put(path, &bytes)

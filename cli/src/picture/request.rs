@@ -1,14 +1,14 @@
-//! What picture was asked for, in a line of text: `line x=day y=crashes out.svg`.
+//! The request for a picture, in a line of text: `line x=day y=crashes out.svg`.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{bail, ensure};
 
-/// The end of every error about a request's form.
-const ALLOWED: &str = "a picture is asked for with bar, line, histogram or heat, columns as x=, y=, z= and by=, and a \
-                       file ending in .svg or .png, all of which may be left out; for example: line x=day y=crashes";
+/// The end of every error about the form of a request.
+const ALLOWED: &str = "a picture may have a kind (bar, line, histogram or heat), columns (x=, y=, z= and \
+                       by=), and a file that ends in .svg or .png; for example: line x=day y=crashes";
 
-/// A picture that somebody asked for. What is not said is chosen when the columns are known.
+/// The request for a picture. Missing parts are chosen when the columns are known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Request {
     pub(super) kind: Option<Kind>,
@@ -27,7 +27,7 @@ pub(super) enum Kind {
     Heat,
 }
 
-/// What a picture can be written as.
+/// The format of a picture in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FileKind {
     Svg,
@@ -35,7 +35,7 @@ pub(super) enum FileKind {
 }
 
 impl FileKind {
-    /// The kind that a path's ending names.
+    /// The format that the ending of a path names.
     pub(super) fn of(path: &Path) -> Option<Self> {
         let ending = path.extension()?;
         if ending.eq_ignore_ascii_case("svg") {
@@ -49,7 +49,7 @@ impl FileKind {
 }
 
 impl Request {
-    /// Words in any order; quotes hold together names and paths with blanks.
+    /// Parses words in any order. Quotes hold names and paths with spaces together.
     pub(crate) fn parse(text: &str) -> anyhow::Result<Self> {
         let mut request = Self::default();
         for word in words(text)? {
@@ -85,7 +85,7 @@ impl Request {
                 _ => None,
             };
             if let Some(place) = place {
-                ensure!(!column.is_empty(), "{key}= names no column: {ALLOWED}");
+                ensure!(!column.is_empty(), "{key}= has no column: {ALLOWED}");
                 ensure!(place.is_none(), "{key}= is given twice: {ALLOWED}");
                 *place = Some(column.to_owned());
                 return Ok(());
@@ -96,11 +96,11 @@ impl Request {
             self.path = Some(PathBuf::from(word));
             return Ok(());
         }
-        bail!("{word:?} says nothing about a picture: {ALLOWED}")
+        bail!("cannot use {word:?} in a picture: {ALLOWED}")
     }
 }
 
-/// Splits at blanks that are not within quotes.
+/// Splits a text at spaces that are not within quotes.
 fn words(text: &str) -> anyhow::Result<Vec<String>> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
@@ -151,12 +151,12 @@ mod tests {
     #[test]
     fn errors_say_what_is_allowed() {
         for (text, start) in [
-            ("pie", "\"pie\" says nothing about a picture"),
+            ("pie", "cannot use \"pie\" in a picture"),
             ("bar line", "two kinds of picture"),
-            ("x=", "x= names no column"),
+            ("x=", "x= has no column"),
             ("x=a x=b", "x= is given twice"),
             ("a.svg b.png", "two files"),
-            ("out.jpeg", "\"out.jpeg\" says nothing"),
+            ("out.jpeg", "cannot use \"out.jpeg\" in a picture"),
             ("x='a", "a quote is not closed"),
         ] {
             let error = Request::parse(text).unwrap_err().to_string();

@@ -1,7 +1,9 @@
-//! Rows on their way into a picture: all of them, as far as there is memory for the columns that it shows.
+//! Collects the rows of a picture: all rows, as long as there is memory for the columns that the picture
+//! shows.
 //!
-//! As long as there are few, they are kept whole. Then the picture is chosen, by those, and of all rows only the
-//! columns that it shows are kept. What does not fit even so is left out, and the picture says so.
+//! While the rows are few, all their columns are kept. Then the picture is chosen by these rows, and from all
+//! rows only the columns that it shows are kept. Rows that still do not fit are left out, and the picture
+//! says so.
 
 use std::sync::Arc;
 
@@ -15,7 +17,7 @@ use super::choose::{self, Plan};
 use super::request::Request;
 use super::series::Table;
 
-/// How many rows are kept whole, and how many in all.
+/// The number of rows that are kept with all columns, and the limits for all rows.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     pub(super) whole_rows: usize,
@@ -31,13 +33,13 @@ pub(crate) struct Rows {
     batches: Vec<RecordBatch>,
     taken: usize,
     bytes: usize,
-    /// Chosen when there were too many rows to keep them whole.
+    /// The picture, chosen when there were too many rows to keep all columns.
     plan: Option<Plan>,
     is_cut: bool,
 }
 
 impl Rows {
-    /// None yet.
+    /// No rows yet.
     pub(crate) const fn new() -> Self {
         Self::within(LIMITS)
     }
@@ -46,12 +48,12 @@ impl Rows {
         Self { limits, batches: Vec::new(), taken: 0, bytes: 0, plan: None, is_cut: false }
     }
 
-    /// These, which are there already.
+    /// All rows of the batches.
     pub(crate) fn all(batches: &[RecordBatch]) -> Self {
         Self { batches: batches.to_vec(), ..Self::new() }
     }
 
-    /// Takes up more rows; whether there is room for yet more.
+    /// Adds rows. Returns whether there is room for more.
     pub(crate) fn add(
         &mut self,
         batch: &RecordBatch,
@@ -76,7 +78,7 @@ impl Rows {
         let room = if self.bytes > self.limits.bytes { 0 } else { self.limits.rows - self.taken };
         let taken = batch.num_rows().min(room);
         self.is_cut |= taken < batch.num_rows();
-        // One without rows tells of the columns all the same.
+        // A batch without rows is kept if it is the first: it shows the columns.
         if taken > 0 || self.batches.is_empty() {
             self.taken += taken;
             self.bytes += bytes_of(&batch);
@@ -89,12 +91,12 @@ impl Rows {
         &self.batches
     }
 
-    /// The picture, if it is chosen.
+    /// The picture, if it is chosen already.
     pub(super) const fn plan(&self) -> Option<&Plan> {
         self.plan.as_ref()
     }
 
-    /// How many rows are there, if there were more.
+    /// The number of rows, if further rows were left out.
     pub(super) fn cut(&self) -> Option<usize> {
         self.is_cut.then_some(self.taken)
     }

@@ -1,4 +1,4 @@
-//! An answer's columns as what a picture is made of: numbers, times and labels.
+//! The columns of an answer as numbers, times and labels.
 
 use std::cell::OnceCell;
 use std::collections::HashMap;
@@ -13,19 +13,19 @@ use jiff::tz::TimeZone;
 
 use super::{text, times};
 
-/// Numbers beyond this are as good as infinite: differences of two would be.
+/// Numbers beyond this count as infinite: the difference of two could be infinite.
 const LARGEST: f64 = 1e300;
 
-/// The label of what has none.
+/// The label of NULL.
 const NULL: &str = "NULL";
 
-/// What a column is good for in a picture.
+/// The use of a column in a picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Class {
     Time,
     Number,
     Text,
-    /// Lists and other things that no picture shows.
+    /// Lists and other types that no picture shows.
     Other,
 }
 
@@ -56,24 +56,24 @@ impl Class {
             Self::Time => "a time",
             Self::Number => "a number",
             Self::Text => "text",
-            Self::Other => "neither number, time nor text",
+            Self::Other => "neither a number, a time nor a text",
         }
     }
 }
 
-/// A column's name and use; its values are read when they are wanted.
+/// The name and use of a column; its values are read when they are needed.
 #[derive(Clone, Debug)]
 pub(super) struct Column {
-    /// As the answer calls it.
+    /// The name in the answer.
     pub(super) name: String,
     pub(super) class: Class,
     is_span: bool,
-    /// An instant, which is at another time of day in another zone.
+    /// Whether the values are instants, whose time of day depends on the zone.
     is_zoned: bool,
 }
 
 impl Column {
-    /// As a picture calls it.
+    /// The name in a picture.
     pub(super) fn title(&self) -> String {
         let name = text::harmless(&self.name);
         if self.is_span { format!("{name} (s)") } else { name }
@@ -89,7 +89,7 @@ pub(super) struct Table<'a> {
     zone: TimeZone,
 }
 
-/// A column's rows by which of its different values they have.
+/// The code of the value of each row of a column.
 pub(super) struct Codes {
     pub(super) of_rows: Vec<u32>,
     /// The different values, in the order in which they appear.
@@ -113,7 +113,7 @@ impl<'a> Table<'a> {
         Self { batches, columns, rows, codes, zone: zone.clone() }
     }
 
-    /// The column of this name, else of this name in whatever case.
+    /// The column with this name, or with this name in another case.
     pub(super) fn find(&self, name: &str) -> anyhow::Result<usize> {
         let exact = self.columns.iter().position(|column| column.name == name);
         let found = exact.or_else(|| {
@@ -132,15 +132,15 @@ impl<'a> Table<'a> {
         if all.is_empty() { "no columns at all".to_owned() } else { all.join(", ") }
     }
 
-    /// The zone in which a column's times are told, if it has times.
+    /// The zone of the times of a column, if it has times.
     pub(super) fn zone(&self, column: usize) -> Option<TimeZone> {
         let column = &self.columns[column];
         let zone = if column.is_zoned { self.zone.clone() } else { TimeZone::UTC };
         (column.class == Class::Time).then_some(zone)
     }
 
-    /// A column of numbers, or of times as seconds since 1970. What is NULL, not finite or beyond all measure is
-    /// none.
+    /// The numbers of a column, or its times as seconds since 1970. Values that are NULL, not finite or too
+    /// large are `None`.
     pub(super) fn numbers(&self, column: usize) -> anyhow::Result<Vec<Option<f64>>> {
         let mut out = Vec::with_capacity(self.rows);
         for array in self.arrays(column) {
@@ -152,7 +152,7 @@ impl<'a> Table<'a> {
         Ok(out)
     }
 
-    /// A column's values as labels.
+    /// The values of a column as labels.
     pub(super) fn labels(&self, column: usize) -> anyhow::Result<Vec<String>> {
         match self.columns[column].class {
             Class::Time => {
@@ -174,7 +174,7 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// Which rows have the same value.
+    /// The codes of the rows: rows with equal values have equal codes.
     pub(super) fn codes(&self, column: usize) -> anyhow::Result<&Codes> {
         let cell = &self.codes[column];
         if let Some(codes) = cell.get() {
@@ -184,7 +184,7 @@ impl<'a> Table<'a> {
         let codes = if self.columns[column].class == Class::Text {
             Codes::of(labels.clone(), labels)
         } else {
-            // Labels of numbers and times are rounded.
+            // Labels of numbers and times are rounded, so they do not distinguish all values.
             let keys = self.numbers(column)?.into_iter().map(|number| number.map(f64::to_bits));
             Codes::of(keys.collect(), labels)
         };
@@ -198,7 +198,7 @@ impl<'a> Table<'a> {
             let array = array?;
             let formatter = ArrayFormatter::try_new(array.as_ref(), &options)?;
             for row in 0..array.len() {
-                // Payloads may be long; a label is not.
+                // Payloads may be long, but a label is short.
                 let mut label = Bounded(String::new());
                 let whole = std::fmt::Write::write_fmt(&mut label, format_args!("{}", formatter.value(row)));
                 if whole.is_err() {
@@ -210,7 +210,7 @@ impl<'a> Table<'a> {
         Ok(out)
     }
 
-    /// A column's arrays without the encodings that only save room.
+    /// The arrays of a column, without the encodings that only save space.
     fn arrays(&self, column: usize) -> impl Iterator<Item = anyhow::Result<ArrayRef>> {
         self.batches.iter().map(move |batch| {
             let mut array = Arc::clone(batch.columns().get(column).context("a batch lacks a column")?);
@@ -240,7 +240,7 @@ impl Codes {
         Self { of_rows, labels: different }
     }
 
-    /// The values that most rows have, at most so many of them, in the order in which they appear.
+    /// The values with most rows, at most `most` of them, in the order in which they appear.
     pub(super) fn most_frequent(&self, most: usize) -> Vec<usize> {
         let mut sizes = vec![0usize; self.labels.len()];
         self.of_rows.iter().for_each(|code| sizes[*code as usize] += 1);
@@ -252,7 +252,7 @@ impl Codes {
     }
 }
 
-/// Takes so much of a text and refuses the rest.
+/// Takes the beginning of a text and refuses the rest.
 struct Bounded(String);
 
 impl std::fmt::Write for Bounded {
@@ -277,7 +277,7 @@ fn add_numbers(array: &dyn Array, out: &mut Vec<Option<f64>>) -> anyhow::Result<
         DataType::Interval(_) => {
             let spans = cast(array, &DataType::Interval(IntervalUnit::MonthDayNano))?;
             let seconds = |span: arrow::datatypes::IntervalMonthDayNano| {
-                // A month as long as the average one.
+                // A month has the average length.
                 f64::from(span.months) * 2_629_746.0
                     + f64::from(span.days) * 86_400.0
                     + span.nanoseconds as f64 / 1e9

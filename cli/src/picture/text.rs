@@ -6,11 +6,11 @@ use unicode_truncate::UnicodeTruncateStr;
 
 use super::super::sanitize::is_unseen;
 
-/// Labels are cut to so many characters before anything else is done with them.
+/// The number of characters to which labels are cut before any other work.
 const LONGEST_LABEL: usize = 120;
 
-/// Text that cannot move a cursor, turn its neighbours around, or break XML: what is not to be seen is replaced by
-/// something that is.
+/// Text that cannot move a cursor, reorder its neighbours, or break XML: each invisible character is replaced
+/// by a visible one.
 pub(super) fn harmless(text: &str) -> String {
     let mut out: String = text.chars().take(LONGEST_LABEL).map(visible).collect();
     if text.chars().nth(LONGEST_LABEL).is_some() {
@@ -21,7 +21,7 @@ pub(super) fn harmless(text: &str) -> String {
 
 fn visible(c: char) -> char {
     match c {
-        // Unicode has a picture for each of these, as ␊ and ␛.
+        // Unicode has a visible symbol for each control character, such as ␊ and ␛.
         '\0'..='\x1f' => char::from_u32(0x2400 + u32::from(c)).unwrap_or('�'),
         '\x7f' => '␡',
         _ if is_unseen(c) => '�',
@@ -29,12 +29,12 @@ fn visible(c: char) -> char {
     }
 }
 
-/// How many columns of a terminal a text takes.
+/// The number of terminal columns that a text takes.
 pub(super) fn width(text: &str) -> usize {
     ratatui_core::text::Span::raw(text).width()
 }
 
-/// A text cut to so many columns, with an ellipsis where it was cut.
+/// A text cut to this number of columns, with an ellipsis at the cut.
 pub(super) fn shortened(text: &str, columns: usize) -> Cow<'_, str> {
     if width(text) <= columns {
         return Cow::Borrowed(text);
@@ -43,7 +43,7 @@ pub(super) fn shortened(text: &str, columns: usize) -> Cow<'_, str> {
     Cow::Owned(if columns == 0 { String::new() } else { format!("{start}…") })
 }
 
-/// A number to read, not to compute with: about six digits of it.
+/// A number for reading, not for computing: about six digits of it.
 pub(super) fn number(value: f64) -> String {
     let size = value.abs();
     if size == 0.0 {
@@ -56,9 +56,9 @@ pub(super) fn number(value: f64) -> String {
     fixed(value, decimals)
 }
 
-/// A number of an axis whose ticks are so far apart.
+/// The label of a tick, on an axis with this step.
 pub(super) fn tick(value: f64, step: f64) -> String {
-    // A sum of steps that should be zero is not always.
+    // A sum of steps that should be zero may not be exactly zero.
     if value.abs() < step / 2.0 {
         return "0".to_owned();
     }
@@ -82,7 +82,7 @@ fn scientific(value: f64) -> String {
     }
 }
 
-/// With at most so many decimals, and commas between thousands.
+/// A number with at most this number of decimals, and commas between thousands.
 fn fixed(value: f64, decimals: usize) -> String {
     let text = format!("{:.decimals$}", value.abs());
     let (whole, rest) = text.split_once('.').unwrap_or((&text, ""));

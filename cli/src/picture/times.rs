@@ -1,5 +1,5 @@
-//! Times on an axis: ticks at the steps of clock and calendar, and what they say. All times are seconds since
-//! 1970; clocks and calendars are those of a zone.
+//! Times on an axis: their ticks, at the steps of clock and calendar, and their labels. All times are seconds
+//! since 1970; clocks and calendars are those of a zone.
 
 use jiff::Timestamp;
 use jiff::civil::{DateTime, Time};
@@ -40,7 +40,7 @@ const CLOCK_STEPS: [f64; 23] = [
     28.0 * DAY,
 ];
 
-/// A step that makes at most so many of a span.
+/// A step that divides a span into at most `most` parts.
 pub(super) fn step(span: f64, most: usize) -> f64 {
     let least = span / most.max(1) as f64;
     if least <= 0.5 {
@@ -52,7 +52,7 @@ pub(super) fn step(span: f64, most: usize) -> f64 {
     if least <= YEAR / 4.0 { YEAR / 4.0 } else { (number_step(span / YEAR, most)).max(1.0) * YEAR }
 }
 
-/// About as many ticks as there is room for, if there are dates for these times.
+/// The ticks, if there are dates for these times; their number is about `most`.
 pub(super) fn ticks(low: f64, high: f64, most: usize, zone: &TimeZone) -> Option<Vec<Tick>> {
     moment(low, zone)?;
     moment(high, zone)?;
@@ -97,38 +97,38 @@ fn calendar_ticks(low: f64, high: f64, most: usize, zone: &TimeZone) -> Vec<Tick
 }
 
 fn timestamp(seconds: f64) -> Option<Timestamp> {
-    // To the nearest of what so large a number can tell: 0.3 is a little less than that, and a quarter
-    // of a second in our days is a quarter less a fraction of a microsecond.
+    // Rounded, because a float is not exact: 0.3 is stored as a little less, and for times of today a quarter
+    // of a second lacks a fraction of a microsecond.
     let unit = if seconds.abs() < 1e6 { 1_000_000_000 } else { 1_000_000 };
     let units = (seconds * f64::from(unit)).round() as i128;
     let nanos = units.saturating_mul(i128::from(1_000_000_000 / unit));
     Timestamp::from_nanosecond(nanos).ok()
 }
 
-/// What clock and calendar say then, if there is a date for it.
+/// The clock and calendar at this time, if there is a date for it.
 fn moment(seconds: f64, zone: &TimeZone) -> Option<DateTime> {
     Some(zone.to_datetime(timestamp(seconds)?))
 }
 
-/// How far the clocks are ahead of UTC then, in seconds.
+/// The offset of the clocks from UTC at this time, in seconds.
 pub(super) fn offset(seconds: f64, zone: &TimeZone) -> f64 {
     let offset = timestamp(seconds).map_or(Offset::UTC, |instant| zone.to_offset(instant));
     f64::from(offset.seconds())
 }
 
-/// When the clocks say so, which are so many seconds beyond 1970; never, where they are put forward past it.
+/// The instant at which the clocks show this many seconds after 1970; `None` if clocks skip this time.
 fn instant(wall: f64, shown: DateTime, zone: &TimeZone) -> Option<f64> {
     let offset = zone.to_offset(zone.to_timestamp(shown).ok()?);
     let at = wall - f64::from(offset.seconds());
     (moment(at, zone)? == shown).then_some(at)
 }
 
-/// A time as a label, at steps so long.
+/// The label of a time, at steps of this length.
 pub(super) fn label(seconds: f64, step: f64, zone: &TimeZone) -> Option<String> {
     Some(moment_text(moment(seconds, zone)?, step))
 }
 
-/// As much of a time as tells it from those a step away.
+/// The part of a time that differs from one step to the next.
 fn moment_text(moment: DateTime, step: f64) -> String {
     if step > 28.0 * DAY {
         moment.strftime("%b %Y").to_string()
@@ -145,7 +145,7 @@ fn moment_text(moment: DateTime, step: f64) -> String {
     }
 }
 
-/// From when to when, and in which zone: that of the clocks, or the one whose clocks the times are already of.
+/// The range of times and its zone: the zone of the clocks, or the zone whose clock times these already are.
 pub(super) fn span(low: f64, high: f64, zone: &TimeZone, named: &TimeZone) -> String {
     let (Some(from), Some(to)) = (moment(low, zone), moment(high, zone)) else {
         return "seconds since 1970".to_owned();
@@ -166,7 +166,7 @@ fn hours(offset: f64) -> String {
     format!("{}{:02}:{:02}", if offset < 0.0 { '-' } else { '+' }, minutes / 60, minutes % 60)
 }
 
-/// Times as labels that stand alone: only dates if all of them are midnights, fractions only if there are any.
+/// Labels that stand alone: only dates if all times are midnights, and fractions only if there are any.
 pub(super) fn labels(times: &[f64], zone: &TimeZone) -> Vec<String> {
     let walls: Vec<f64> = times.iter().map(|time| time + offset(*time, zone)).collect();
     let all = |unit: f64| walls.iter().all(|time| (time / unit).fract() == 0.0);
@@ -184,12 +184,12 @@ pub(super) fn labels(times: &[f64], zone: &TimeZone) -> Vec<String> {
     let label = |time: &f64| {
         moment(*time, zone).map_or_else(|| text::number(*time), |at| at.strftime(form).to_string())
     };
-    told_apart(times.iter().map(label).collect(), times, zone)
+    distinguished(times.iter().map(label).collect(), times, zone)
 }
 
-/// These times' labels. Where clocks are put back, an hour comes twice under one name: then each label has its
-/// offset, which says which of the two it is.
-pub(super) fn told_apart(mut labels: Vec<String>, times: &[f64], zone: &TimeZone) -> Vec<String> {
+/// Makes the labels distinct. Where clocks are put back, an hour comes twice under one name. Then each label
+/// gets its offset from UTC.
+pub(super) fn distinguished(mut labels: Vec<String>, times: &[f64], zone: &TimeZone) -> Vec<String> {
     if *zone != TimeZone::UTC && comes_twice(times, zone) {
         for (label, time) in labels.iter_mut().zip(times) {
             *label += &hours(offset(*time, zone));

@@ -1,4 +1,4 @@
-//! What somebody who comes to a store wants to know first.
+//! The first lines of the prompt: a summary of the store.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -11,17 +11,17 @@ use super::super::print::grouped;
 use super::super::sanitize::visible;
 use super::session::Session;
 
-/// So long a scan may keep the prompt waiting. After it, what it finds is told at a later prompt.
+/// How long a scan may delay the prompt. Later findings are shown at a later prompt.
 const PATIENCE: Duration = Duration::from_millis(40);
 
-/// Shows it, and gives what is still being found out.
+/// Shows the banner, and returns a channel for later findings of the scan.
 pub(super) fn show(session: &Session, name: &str) -> anyhow::Result<Receiver<String>> {
     let (tell, news) = channel();
     let store = Arc::clone(&session.store);
     std::thread::Builder::new().name("scan".to_owned()).spawn(move || {
         let found = match store.scan(ScanDepth::Quick) {
-            Ok(report) => told(&report),
-            Err(error) => Some(format!("the store could not be scanned: {}", visible(&error.to_string()))),
+            Ok(report) => report_text(&report),
+            Err(error) => Some(format!("cannot scan the store: {}", visible(&error.to_string()))),
         };
         if let Some(found) = found {
             let _ = tell.send(found);
@@ -43,10 +43,10 @@ pub(super) fn show(session: &Session, name: &str) -> anyhow::Result<Receiver<Str
         Some(0) => {}
         Some(hidden) => writeln!(
             out,
-            "Rules of retention hide {} more; \\stats and `ostracon retention {name} explain` tell of them.",
+            "Rules of retention hide {} more facts: see \\stats and `ostracon retention {name} explain`.",
             grouped(hidden)
         )?,
-        None => writeln!(out, "How many of these the rules of retention hide could not be found out.")?,
+        None => writeln!(out, "Cannot count the facts that rules of retention hide.")?,
     }
     let first = Kind::ALL.into_iter().filter_map(|kind| summary.of(kind).first_at).min();
     let last = Kind::ALL.into_iter().filter_map(|kind| summary.of(kind).last_at).max();
@@ -62,17 +62,17 @@ pub(super) fn show(session: &Session, name: &str) -> anyhow::Result<Receiver<Str
     if let Ok(found) = news.recv_timeout(PATIENCE) {
         writeln!(out, "{found}")?;
     }
-    writeln!(out, "SQL ends with ; and \\? tells more. To begin with: \\run crash_summary")?;
+    writeln!(out, "SQL ends with ; and \\? shows help. To begin with: \\run crash_summary")?;
     out.flush()?;
     Ok(news)
 }
 
-fn told(report: &ScanReport) -> Option<String> {
+fn report_text(report: &ScanReport) -> Option<String> {
     let first = report.anomalies.first()?;
     let count = report.anomalies.len();
     let plural = if count == 1 { "anomaly" } else { "anomalies" };
     Some(format!(
-        "A quick scan found {count} {plural}: {} in {}. `ostracon scan` tells more.",
+        "A quick scan found {count} {plural}: {} in {}. `ostracon scan` shows details.",
         first.kind,
         visible(&first.path)
     ))

@@ -1,13 +1,13 @@
-//! `~/.config/ostracon/config.toml`: how the prompt begins.
+//! `~/.config/ostracon/config.toml`: the settings with which the prompt starts.
 //!
 //! ```toml
-//! format = "table"     # table, csv, tsv, json, ndjson, markdown; OSTRACON_FORMAT goes before it
+//! format = "table"     # table, csv, tsv, json, ndjson, markdown; OSTRACON_FORMAT has priority
 //! expanded = "auto"    # off, on, auto
-//! null = "NULL"        # what stands for NULL in tables
-//! timing = true        # tell how long each statement took
+//! null = "NULL"        # the text for NULL in tables
+//! timing = true        # show how long each statement took
 //! timezone = "UTC"     # or Europe/Athens, or system
-//! pager = "less -SRFX" # a command, or "" for none; goes before $PAGER
-//! history = 10000      # how many entries are kept
+//! pager = "less -SRFX" # a command, or "" for none; has priority over $PAGER
+//! history = 10000      # the number of entries kept
 //! ```
 
 use std::path::PathBuf;
@@ -21,7 +21,7 @@ use super::super::print::{chain, say};
 use super::super::table::Expanded;
 use ostracon::Zone;
 
-/// What the file says.
+/// The settings of the file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Config {
@@ -49,8 +49,9 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The user's, and what the environment says instead. That the file cannot be read keeps nobody from asking;
-    /// a mistake in it keeps a script from it, whose answers would look otherwise, and not the prompt.
+    /// The settings of the user's file, and of the environment, which has priority. A file that cannot be
+    /// read is only reported. A mistake in the file is an error for a script, because its answers would look
+    /// different; the prompt starts without the file.
     pub(super) fn load(interactive: bool) -> anyhow::Result<Self> {
         let read = match folder("XDG_CONFIG_HOME", ".config") {
             Some(folder) => Self::read(&folder.join("config.toml")),
@@ -58,7 +59,7 @@ impl Config {
         };
         let mut config = match read {
             Err(error) if interactive => {
-                say(&format!("{}; the prompt begins as if there were no such file", chain(&error)));
+                say(&format!("{}; the prompt starts without this file", chain(&error)));
                 Self::default()
             }
             read => read?,
@@ -67,7 +68,7 @@ impl Config {
             && !format.is_empty()
         {
             config.format = Format::from_str(&format, true).map_err(|_| {
-                anyhow::anyhow!("OSTRACON_FORMAT is {format:?}, which is none of {}", choices::<Format>())
+                anyhow::anyhow!("unknown format in OSTRACON_FORMAT: {format:?}; use {}", choices::<Format>())
             })?;
         }
         Ok(config)
@@ -76,7 +77,7 @@ impl Config {
     fn read(path: &std::path::Path) -> anyhow::Result<Self> {
         match std::fs::read_to_string(path) {
             Ok(text) => {
-                let attempt = || format!("in {}", path.display());
+                let attempt = || format!("cannot use the settings in {}", path.display());
                 let config: Self = toml::from_str(&text).with_context(attempt)?;
                 zone(&config.timezone).with_context(attempt)?;
                 Ok(config)
@@ -84,7 +85,7 @@ impl Config {
             Err(error) => {
                 use std::io::ErrorKind::{NotADirectory, NotFound};
                 if !matches!(error.kind(), NotFound | NotADirectory) {
-                    say(&format!("{} cannot be read ({error}); this goes on without it", path.display()));
+                    say(&format!("cannot read {}: {error}; its settings are not used", path.display()));
                 }
                 Ok(Self::default())
             }
@@ -92,7 +93,7 @@ impl Config {
     }
 }
 
-/// The zone of that name.
+/// The zone with this name.
 pub(super) fn zone(name: &str) -> anyhow::Result<Zone> {
     match name.to_ascii_lowercase().as_str() {
         "system" | "local" => Ok(Zone::system()),
@@ -106,7 +107,7 @@ pub(super) fn choices<T: ValueEnum>() -> String {
     names.map(|value| value.get_name().to_owned()).collect::<Vec<_>>().join(", ")
 }
 
-/// Ostracon's folder below the one that this variable names, or else below the user's home.
+/// Ostracon's folder below the folder that this variable names, or below the user's home.
 pub(super) fn folder(variable: &str, otherwise: &str) -> Option<PathBuf> {
     let named = std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
     let base = named.or_else(|| Some(std::env::home_dir()?.join(otherwise)));

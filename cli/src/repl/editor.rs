@@ -1,4 +1,4 @@
-//! The line that is being typed.
+//! The editor of the line that the user types.
 
 use std::borrow::Cow;
 
@@ -18,11 +18,11 @@ use super::{complete, highlight, statement};
 pub(super) struct Editor {
     editor: rustyline::Editor<Typing, rustyline::history::FileHistory>,
     history: SavedHistory,
-    /// The terminal cannot move its cursor: lines are read as they come.
+    /// Whether the terminal cannot move its cursor. Then lines are read without editing.
     is_plain: bool,
 }
 
-/// Terminals on which nothing can be edited, by what TERM calls them: the line editor's own list.
+/// Terminals without editing, by their names in TERM: the list of the line editor itself.
 const PLAIN: [&str; 3] = ["dumb", "cons25", "emacs"];
 
 impl Editor {
@@ -46,16 +46,17 @@ impl Editor {
         Ok(Self { editor, history, is_plain })
     }
 
-    /// What somebody types here, with this typed already.
+    /// Reads a text from the user. `typed` is its beginning, which is typed already.
     pub(super) fn read(&mut self, prompt: &str, typed: &str) -> Result<String, ReadlineError> {
         let text = if self.is_plain {
-            // The editor would drop what is typed already. It is shown, and stays as it is.
+            // The editor would drop the typed beginning. It is shown as a part of the prompt, and cannot be
+            // edited.
             typed.to_owned() + &self.editor.readline(&format!("{prompt}{typed}"))?
         } else {
             self.editor.readline_with_initial(prompt, (typed, ""))?
         };
         if !text.trim().is_empty() {
-            // The newest of those that are alike is the one that is kept.
+            // Only the newest of several identical entries is kept.
             if self.history.add(text.trim_end()) {
                 self.editor.clear_history()?;
                 for entry in self.history.entries() {
@@ -75,7 +76,7 @@ struct Typing {
 
 impl Helper for Typing {}
 
-/// What is shown behind the cursor, and never becomes a part of the text.
+/// A reminder after the cursor, which never becomes a part of the text.
 struct Reminder;
 
 impl Hint for Reminder {
@@ -88,8 +89,8 @@ impl Hint for Reminder {
     }
 }
 
-/// The editor has one prompt for all lines of a text, and says nothing on those behind the first. So that an empty
-/// line is not taken for a program that hangs, it says itself that the statement goes on.
+/// The editor shows its prompt only on the first line of a text. The reminder says on an empty line that the
+/// statement is not finished, so that the program does not seem to hang.
 impl Hinter for Typing {
     type Hint = Reminder;
 

@@ -1,4 +1,4 @@
-//! Colours for what is being typed.
+//! Colours for the text that the user types.
 
 use anstyle::{AnsiColor, Style};
 use sqlparser::dialect::PostgreSqlDialect;
@@ -17,7 +17,7 @@ const COMMENT: Style = Style::new().dimmed();
 const WRONG: Style = AnsiColor::Red.on_default().underline();
 const MATCHING: Style = AnsiColor::Yellow.on_default().bold().underline();
 
-/// Longer texts are not parsed at every key.
+/// The length, in bytes, above which a text is not parsed at every key.
 const MOST_PARSED: usize = 10_000;
 
 /// The text with colours, for a cursor at this byte.
@@ -39,7 +39,7 @@ pub(super) fn highlight(text: &str, cursor: usize, known: &NameLists) -> String 
         };
         let piece = token.text(text);
         match style {
-            // Each line by itself: the editor breaks the text where it likes.
+            // Colour each line by itself: the editor breaks the text at any place.
             Some(style) => {
                 for (at, line) in piece.split('\n').enumerate() {
                     if at > 0 {
@@ -81,16 +81,16 @@ fn style(token: &Token, text: &str, known: &NameLists) -> Option<Style> {
     }
 }
 
-/// Whether this is a word of SQL, and no name that people use.
+/// Whether this is a keyword of SQL that users do not use as a name.
 pub(super) fn is_keyword(word: &str) -> bool {
     let upper = word.to_uppercase();
-    // Columns and words of ours that SQL knows for something else.
+    // Our columns that are also keywords of SQL.
     let ours =
         matches!(upper.as_str(), "AT" | "ERROR" | "STREAM" | "TIMESTAMP" | "TARGET" | "REASON" | "STORE");
     !ours && ALL_KEYWORDS.binary_search(&upper.as_str()).is_ok()
 }
 
-/// The bracket at the cursor, or left of it, and its other half.
+/// The bracket at or left of the cursor, and the bracket that matches it.
 fn matching(tokens: &[Token], cursor: usize) -> Option<(usize, usize)> {
     let mut open: Vec<(usize, char)> = Vec::new();
     for (index, token) in tokens.iter().enumerate() {
@@ -110,7 +110,7 @@ fn matching(tokens: &[Token], cursor: usize) -> Option<(usize, usize)> {
     None
 }
 
-/// The token at which a finished statement stops making sense.
+/// The token at which a finished statement stops being valid.
 fn unparsable(text: &str, tokens: &[Token]) -> Option<usize> {
     let mut open = Vec::new();
     for (index, token) in tokens.iter().enumerate() {
@@ -158,7 +158,7 @@ mod tests {
         assert_eq!(marked("SELECT 1)", WRONG), [")"]);
         assert_eq!(marked("SELECT 'a", WRONG), ["'a"]);
         assert_eq!(marked("SELEC 1;", WRONG), ["SELEC"]);
-        assert!(marked("SELEC 1", WRONG).is_empty(), "somebody may still be typing");
+        assert!(marked("SELEC 1", WRONG).is_empty(), "the user may still be typing");
     }
 
     #[test]

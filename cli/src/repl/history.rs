@@ -1,8 +1,8 @@
-//! What was typed, kept between sessions: `$XDG_STATE_HOME/ostracon/history`.
+//! The texts that the user typed, kept between sessions: `$XDG_STATE_HOME/ostracon/history`.
 //!
-//! One entry a line, with line breaks as `\n`. Entries are appended; where the same was typed before, the
-//! last time is the one that counts. Now and then the file is written anew without what is there twice.
-//! Two prompts may be open at once: what the other appended is read before the next line is.
+//! Each line is one entry, with line breaks as `\n`. Entries are appended. If an entry comes twice, the last
+//! one counts. From time to time the file is rewritten without duplicates. If two prompts are open at once,
+//! each reads the new entries of the other before its next line.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -16,26 +16,26 @@ const MOST_BYTES: usize = 64 << 10;
 
 /// The entries, oldest first.
 pub(super) struct SavedHistory {
-    /// `None` where there is no place for it, or what is there cannot be read: that is not to be lost.
+    /// `None` if there is no place for the file, or if the file cannot be read: its content must not be lost.
     file: Option<PathBuf>,
     entries: Vec<String>,
     most: usize,
-    /// How long the file was when it was last read or appended to.
+    /// The length of the file when it was last read or appended to.
     seen: u64,
 }
 
 impl SavedHistory {
-    /// Those of the user. Without a place to keep them they are kept while the prompt is open.
+    /// The history of the user. Without a place for the file, entries are kept while the prompt is open.
     pub(super) fn load(most: usize) -> Self {
         let file = folder("XDG_STATE_HOME", ".local/state").map(|folder| folder.join("history"));
-        Self::of(file.filter(|_| most > 0), most)
+        Self::open(file.filter(|_| most > 0), most)
     }
 
-    fn of(file: Option<PathBuf>, most: usize) -> Self {
+    fn open(file: Option<PathBuf>, most: usize) -> Self {
         let mut kept = Self { file, entries: Vec::new(), most, seen: 0 };
         let lines = kept.reload();
         if lines > most.saturating_mul(2) {
-            // That it cannot be done now is no reason not to begin.
+            // A failure here must not prevent the prompt.
             let _ = kept.fold_file();
         }
         kept
@@ -45,7 +45,7 @@ impl SavedHistory {
         self.entries.iter().map(String::as_str)
     }
 
-    /// Reads what is there, and gives how many lines that was.
+    /// Reads the file, and returns the number of its lines.
     fn reload(&mut self) -> usize {
         let Some(file) = &self.file else { return 0 };
         let bytes = match fs::read(file) {
@@ -71,13 +71,14 @@ impl SavedHistory {
         text.lines().count()
     }
 
-    /// Adds an entry, and tells whether more changed than that. That it cannot be kept stops nobody.
+    /// Adds an entry. Returns whether other entries changed, too. An entry that cannot be saved is not an
+    /// error.
     pub(super) fn add(&mut self, entry: &str) -> bool {
         if entry.len() > MOST_BYTES || self.most == 0 {
             return false;
         }
-        let by_others = self.file.as_ref().is_some_and(|file| length(file) != self.seen);
-        if by_others {
+        let was_changed = self.file.as_ref().is_some_and(|file| length(file) != self.seen);
+        if was_changed {
             self.reload();
         }
         let moved = self.entries.iter().rposition(|known| known == entry);
@@ -88,7 +89,7 @@ impl SavedHistory {
         let surplus = self.entries.len().saturating_sub(self.most);
         self.entries.drain(..surplus);
         let _ = self.append(entry);
-        by_others || moved.is_some() || surplus > 0
+        was_changed || moved.is_some() || surplus > 0
     }
 
     fn append(&mut self, entry: &str) -> io::Result<()> {
@@ -103,7 +104,7 @@ impl SavedHistory {
         Ok(())
     }
 
-    /// Writes the file anew, each entry once.
+    /// Rewrites the file, with each entry once.
     fn fold_file(&mut self) -> io::Result<()> {
         let Some(file) = self.file.clone() else { return Ok(()) };
         let _alone = lock(&file)?;
@@ -124,14 +125,14 @@ fn length(file: &Path) -> u64 {
     fs::metadata(file).map_or(0, |metadata| metadata.len())
 }
 
-/// Nobody else writes the history until this is dropped.
+/// Locks the history: no other process writes it until this is dropped.
 fn lock(file: &Path) -> io::Result<File> {
     let lock = private().write(true).create(true).truncate(false).open(file.with_extension("lock"))?;
     lock.lock()?;
     Ok(lock)
 }
 
-/// For the user alone: statements may hold what others should not read.
+/// Options for a file that only the user can read: statements may hold secrets.
 pub(super) fn private() -> fs::OpenOptions {
     let mut options = File::options();
     #[cfg(unix)]
@@ -164,7 +165,7 @@ mod tests {
     use super::*;
 
     fn open(folder: &tempfile::TempDir) -> SavedHistory {
-        SavedHistory::of(Some(folder.path().join("state/history")), 3)
+        SavedHistory::open(Some(folder.path().join("state/history")), 3)
     }
 
     #[test]
@@ -213,7 +214,7 @@ mod tests {
     fn what_is_too_long_is_not_kept_and_none_may_be_kept_at_all() {
         let folder = tempfile::tempdir().unwrap();
         open(&folder).add(&"x".repeat(MOST_BYTES + 1));
-        let mut none = SavedHistory::of(Some(folder.path().join("none")), 0);
+        let mut none = SavedHistory::open(Some(folder.path().join("none")), 0);
         none.add("one;");
         assert!(open(&folder).entries.is_empty() && !folder.path().join("none").exists());
     }

@@ -1,25 +1,25 @@
-//! Text that comes in pieces, of which some may be no text.
+//! Text that arrives in pieces, some of which may not be UTF-8.
 //!
-//! A byte that is no UTF-8 is held as U+FFFD, and its place is kept: what stands there cannot be
-//! asked, and what stands before and behind can.
+//! A byte that is not UTF-8 is held as U+FFFD, and its position is kept. The statement with this byte cannot
+//! be run; the statements before and after it can.
 
 use std::ops::Range;
 
-/// What has come and is not done yet.
+/// The text that has arrived and is not done yet.
 #[derive(Default)]
 pub(super) struct Incoming {
     pub(super) text: String,
-    /// Where in the text something is that was none.
+    /// The positions in the text of bytes that are not UTF-8.
     bad: Vec<usize>,
-    /// Lines that are done.
+    /// The number of lines that are done.
     lines: usize,
 }
 
 impl Incoming {
-    /// Adds what has come.
+    /// Adds bytes that have arrived.
     pub(super) fn add(&mut self, bytes: &[u8]) {
         let is_first = self.text.is_empty() && self.lines == 0;
-        // Some editors put a mark before a text.
+        // Some editors put a byte-order mark before a text.
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").filter(|_| is_first).unwrap_or(bytes);
         for chunk in bytes.utf8_chunks() {
             self.text.push_str(chunk.valid());
@@ -30,18 +30,18 @@ impl Incoming {
         }
     }
 
-    /// The line, counted from the first that came, of a line of this text.
+    /// The number of a line of this text, counted from the first line of the input.
     pub(super) const fn line(&self, line: usize) -> usize {
         self.lines + line
     }
 
-    /// The line of the first that is no text, of what stands there.
+    /// The line of the first byte within this range that is not UTF-8.
     pub(super) fn bad_line(&self, place: &Range<usize>) -> Option<usize> {
         let bad = self.bad.iter().find(|at| place.contains(at))?;
         Some(self.line(1 + self.text.get(..*bad)?.matches('\n').count()))
     }
 
-    /// Takes out a part within one line.
+    /// Removes a part within one line.
     pub(super) fn cut(&mut self, part: Range<usize>) {
         let length = part.len();
         self.bad.retain(|at| !part.contains(at));
@@ -49,7 +49,7 @@ impl Incoming {
         self.text.drain(part);
     }
 
-    /// Forgets the text up to there.
+    /// Removes the text before this position, which is done.
     pub(super) fn done(&mut self, to: usize) {
         self.lines += self.text.get(..to).unwrap_or_default().matches('\n').count();
         self.text.drain(..to);

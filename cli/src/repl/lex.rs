@@ -1,12 +1,12 @@
-//! SQL text in pieces, without judging it.
+//! Splits SQL text into tokens, without checking it.
 //!
-//! What is being typed is rarely valid SQL. So this knows no grammar: it says where quotes, comments
-//! and names begin and end, and gives every byte of the text to exactly one token. Splitting into
-//! statements, colours and completion all stand upon it.
+//! Text that the user is typing is rarely valid SQL. So this module knows no grammar. It says where quotes,
+//! comments and names begin and end, and every byte of the text belongs to exactly one token. The splitting
+//! into statements, the colours and the completion use it.
 
 use std::ops::Range;
 
-/// What a token is. The flag of those that need an end says whether it is there.
+/// The kind of a token. `closed` says whether a token that needs an end has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Space,
@@ -32,7 +32,7 @@ pub(super) enum Kind {
     Other,
 }
 
-/// A token, and where it stands.
+/// A token, and its range in the text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Token {
     pub(super) kind: Kind,
@@ -44,13 +44,13 @@ impl Token {
         text.get(self.at.clone()).unwrap_or_default()
     }
 
-    /// Whether it says nothing.
+    /// Whether it is a space or a comment.
     pub(super) const fn is_blank(&self) -> bool {
         matches!(self.kind, Kind::Space | Kind::Comment { .. })
     }
 }
 
-/// The tokens of a text, which together are the text.
+/// The tokens of a text. Together they are the whole text.
 pub(super) fn tokens(text: &str) -> Vec<Token> {
     let mut tokens = Vec::new();
     let mut from = 0;
@@ -94,7 +94,7 @@ fn is_name(char: char) -> bool {
     char.is_alphanumeric() || char == '_'
 }
 
-/// Comments of this form nest.
+/// A block comment. Block comments nest.
 fn block_comment(text: &str) -> (Kind, usize) {
     let mut depth = 0_usize;
     let mut at = 0;
@@ -114,7 +114,8 @@ fn block_comment(text: &str) -> (Kind, usize) {
     (Kind::Comment { closed: false }, text.len())
 }
 
-/// What begins with a quote at `from` and ends with the next; a quote that comes twice is part of it.
+/// A token that begins with a quote at `from` and ends with the next one. A doubled quote is a part of the
+/// token.
 fn quoted(text: &str, from: usize, quote: char, escapes: bool, kind: fn(bool) -> Kind) -> (Kind, usize) {
     let mut chars = text.char_indices().skip_while(|(at, _)| *at <= from).peekable();
     while let Some((at, char)) = chars.next() {
@@ -130,16 +131,16 @@ fn quoted(text: &str, from: usize, quote: char, escapes: bool, kind: fn(bool) ->
 /// `$name`, or `$tag$a text$tag$`.
 fn dollar(text: &str) -> (Kind, usize) {
     let name = text.get(1..).map_or(0, |rest| rest.find(|char| !is_name(char)).unwrap_or(rest.len()));
-    let behind = 1 + name;
-    if text.get(behind..).is_some_and(|rest| rest.starts_with('$')) {
-        let tag = text.get(..=behind).unwrap_or(text);
+    let end_of_name = 1 + name;
+    if text.get(end_of_name..).is_some_and(|rest| rest.starts_with('$')) {
+        let tag = text.get(..=end_of_name).unwrap_or(text);
         let end = text.get(tag.len()..).and_then(|rest| rest.find(tag));
         return match end {
             Some(end) => (Kind::Text { closed: true }, tag.len() + end + tag.len()),
             None => (Kind::Text { closed: false }, text.len()),
         };
     }
-    if name == 0 { (Kind::Other, 1) } else { (Kind::Parameter, behind) }
+    if name == 0 { (Kind::Other, 1) } else { (Kind::Parameter, end_of_name) }
 }
 
 #[cfg(test)]
@@ -149,9 +150,9 @@ mod tests {
     use super::*;
 
     fn kinds(text: &str) -> Vec<(Kind, &str)> {
-        let spoken = |token: &Token| token.kind != Kind::Space;
+        let is_visible = |token: &Token| token.kind != Kind::Space;
         let all = tokens(text);
-        all.iter().filter(|token| spoken(token)).map(|token| (token.kind, token.text(text))).collect()
+        all.iter().filter(|token| is_visible(token)).map(|token| (token.kind, token.text(text))).collect()
     }
 
     #[test]

@@ -1,16 +1,17 @@
-//! `ostracon repl`: the investigator's prompt.
+//! `ostracon repl`: the prompt for an investigation.
 //!
-//! What happens to what is typed:
+//! The way of a text that the user types:
 //!
-//! 1. [`editor`] reads it, with completion ([`complete`]) and colours ([`highlight`]), until it is
-//!    finished ([`statement::is_complete`]). Where there is no terminal, [`script`] reads instead.
-//! 2. [`statement::split`] makes steps of it: statements of SQL, and [`commands`].
-//! 3. [`mod@run`] asks a statement over a snapshot of its own, taken when it begins and dropped with its
-//!    last row, within the [`window`] that was set. Ctrl-C ([`interrupt`]) stops it.
-//! 4. [`session`] shows the answer: as a table that fits the screen or in another format, through the
+//! 1. [`editor`] reads it, with completion ([`complete`]) and colours ([`highlight`]), until it is finished
+//!    ([`statement::is_complete`]). Without a terminal, [`script`] reads it.
+//! 2. [`statement::split`] splits it into steps: statements of SQL, and [`commands`].
+//! 3. [`mod@run`] runs a statement on a snapshot of its own, within the current [`window`]. The snapshot is
+//!    taken when the statement begins, and dropped after its last row. Ctrl-C ([`interrupt`]) stops the
+//!    statement.
+//! 4. [`session`] shows the answer: as a table that fits the screen or in another format; through the
 //!    [`pager`], into a file, or to another program.
 //!
-//! Between two statements nothing is held but an open store: no lock, no snapshot, no file.
+//! Between two statements the prompt holds only an open store: no lock, no snapshot, no file.
 
 mod banner;
 mod commands;
@@ -45,7 +46,7 @@ use self::session::{Session, Settings};
 use self::statement::What;
 use super::arguments::StoreArg;
 use super::interrupt::{self, Interrupt};
-use super::messages::Hold;
+use super::messages::MessagePause;
 use super::open::open_to_read;
 use super::output::Format;
 use super::print::{chain, say};
@@ -53,14 +54,15 @@ use super::questions::Questions;
 use super::sanitize::visible;
 use super::terminal;
 
-/// Ask questions at a prompt, or from a script.
+/// Run queries at a prompt, or from a script.
 ///
-/// SQL ends with `;`, commands begin with a backslash: `\?` lists them. Every statement sees what has been
-/// recorded up to that moment, by whatever process. `ostracon STORE` is the same. With -c or -f, or where
-/// standard input is no terminal, statements are answered one by one, until the first that fails.
+/// SQL ends with `;`. Commands begin with a backslash; `\?` lists them. Each statement sees all facts that
+/// any process recorded before it starts. `ostracon STORE` opens the prompt, too. With -c or -f, or if
+/// standard input is not a terminal, the statements run as a script: one after another, until one fails.
 ///
-/// How it begins can be set in `~/.config/ostracon/config.toml`: `format`, `expanded` (off, on, auto), `null`,
-/// `timing`, `timezone`, `pager`, `history` (entries kept). `OSTRACON_FORMAT`, `PAGER` and `NO_COLOR` are respected.
+/// The file `~/.config/ostracon/config.toml` sets how the prompt starts: `format`, `expanded` (off, on,
+/// auto), `null`, `timing`, `timezone`, `pager`, `history` (the number of entries kept). The variables
+/// `OSTRACON_FORMAT`, `PAGER` and `NO_COLOR` are respected.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example:\n  ostracon repl facts/\n  ostracon repl facts/ -c \"\\since 2h\" -c \"SELECT * FROM crashes\"\n  echo 'SELECT count(*) FROM events;' | ostracon repl facts/ --format csv"
@@ -70,13 +72,13 @@ pub(super) struct Args {
     store: StoreArg,
     #[command(flatten)]
     questions: Questions,
-    /// How answers are written
+    /// The format of answers
     #[arg(long, value_enum)]
     format: Option<Format>,
     /// Never show an answer through a pager
     #[arg(long)]
     no_pager: bool,
-    /// Go on after a statement of a script, or of a file of \i, that failed; the exit code is 1 all the same
+    /// Continue after a statement that failed in a script or in a file of \i; the exit code is still 1
     #[arg(long)]
     keep_going: bool,
 }
@@ -86,7 +88,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let config = Config::load(interactive)?;
     let store = open_to_read(&args.store.store)?;
     let runner = Runner::new(Interrupt::new(!interactive))?;
-    // What still runs at the end is not waited for.
+    // Queries may still run at the end. Do not wait for them.
     std::mem::forget(runner.clone());
     let pager = if args.no_pager { None } else { pager::command(config.pager.as_deref()) };
     let mut settings = Settings::new(&config, interactive, pager)?;
@@ -106,7 +108,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Why a text is no question for SQL alone, and how it is asked here.
+/// The reason why `ostracon sql` cannot run this text, and how the prompt runs it; `None` if there is no such
+/// reason.
 pub(super) fn for_the_prompt(text: &str, store: &Path) -> Option<String> {
     let store = store.display();
     let split = statement::split(text);
@@ -114,28 +117,28 @@ pub(super) fn for_the_prompt(text: &str, store: &Path) -> Option<String> {
     if let Some(What::Command { name, .. }) =
         steps.iter().map(|step| &step.what).find(|what| matches!(what, What::Command { .. }))
     {
-        return Some(format!("\\{name} is a command of the prompt: `ostracon {store} -c` does it"));
+        return Some(format!("\\{name} is a command of the prompt; run it with `ostracon {store} -c`"));
     }
     let last = !statement::is_blank(&split.pending(text));
     let statements = steps.len() + usize::from(last);
     (statements > 1).then(|| {
         format!(
-            "these are {statements} statements, and one is asked at a time: give each a -c of its own, or all of \
-             them to `ostracon {store} -c`"
+            "there are {statements} statements, and each -c or -f takes one: give each statement its own -c, \
+             or run all of them with `ostracon {store} -c`"
         )
     })
 }
 
-/// How often in a row reading a line may fail by our own mistake.
-const MOST_MISTAKES: u32 = 3;
+/// How many times in a row reading a line may fail because of a bug in ostracon.
+const MOST_BUGS: u32 = 3;
 
-/// Does something of which a mistake within ostracon is an error like others: the prompt stays.
+/// Does work in which a bug in ostracon becomes an ordinary error: the prompt stays open.
 fn guarded<T>(work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(work))
         .unwrap_or_else(|panic| Err(ostracon::Error::from_panic(panic.as_ref()).into()))
 }
 
-/// Reads and answers until somebody leaves.
+/// Reads texts and answers them, until the user leaves.
 fn prompt(session: &mut Session, args: &Args, config: &Config) -> anyhow::Result<()> {
     let path = args.store.store.canonicalize().unwrap_or_else(|_| args.store.store.clone());
     let name =
@@ -146,7 +149,7 @@ fn prompt(session: &mut Session, args: &Args, config: &Config) -> anyhow::Result
         .context("cannot read from this terminal")?;
     terminal::remember();
     let mut typed = String::new();
-    let mut mistakes = 0;
+    let mut bugs = 0;
     loop {
         session.names.refresh(&session.store, session.runner.back.handle());
         for line in news.try_iter() {
@@ -155,22 +158,22 @@ fn prompt(session: &mut Session, args: &Args, config: &Config) -> anyhow::Result
         let window = session.window.shown(session.settings.zone.as_jiff());
         let prompt = if window.is_empty() { format!("{name}> ") } else { format!("{name} [{window}]> ") };
         let begun = std::mem::take(&mut typed);
-        let hold = Hold::new();
+        let pause = MessagePause::new();
         let read = guarded(|| Ok(editor.read(&prompt, &begun)));
-        drop(hold);
+        drop(pause);
         let text = match read {
             Ok(Ok(text)) => text,
             Ok(Err(ReadlineError::Interrupted)) => continue,
             Ok(Err(ReadlineError::Eof)) => return Ok(()),
             Ok(Err(error)) => return Err(error.into()),
-            Err(mistake) if mistakes < MOST_MISTAKES => {
-                say(&format!("error: {}", chain(&mistake)));
-                mistakes += 1;
+            Err(bug) if bugs < MOST_BUGS => {
+                say(&format!("error: {}", chain(&bug)));
+                bugs += 1;
                 continue;
             }
-            Err(mistake) => return Err(mistake),
+            Err(bug) => return Err(bug),
         };
-        mistakes = 0;
+        bugs = 0;
         match answer(session, &text) {
             Next::Prompt => {}
             Next::Typed(text) => typed = text,
@@ -179,7 +182,7 @@ fn prompt(session: &mut Session, args: &Args, config: &Config) -> anyhow::Result
     }
 }
 
-/// Does what was typed, up to the first step that fails.
+/// Runs the typed text, up to the first step that fails.
 fn answer(session: &mut Session, text: &str) -> Next {
     let word = text.trim().trim_end_matches(';');
     if let Some(command) = [("quit", "\\q"), ("exit", "\\q"), ("help", "\\?")]
@@ -190,13 +193,13 @@ fn answer(session: &mut Session, text: &str) -> Next {
     }
     let split = statement::split(text);
     let pending = split.pending(text);
-    // A statement goes on that a command stood within.
-    let going_on =
+    // A statement that a command interrupted continues.
+    let rest_of_statement =
         || if statement::is_blank(&pending) { String::new() } else { pending.trim_end().to_owned() + "\n" };
     for step in &split.steps {
         match script::step(session, step) {
             Ok(Next::Prompt) => {}
-            Ok(Next::Typed(typed)) => return Next::Typed(going_on() + &typed),
+            Ok(Next::Typed(typed)) => return Next::Typed(rest_of_statement() + &typed),
             Ok(Next::Quit) => return Next::Quit,
             Err(error) if error.is::<Stopped>() => {
                 say("stopped");
@@ -208,7 +211,7 @@ fn answer(session: &mut Session, text: &str) -> Next {
             }
         }
     }
-    match going_on() {
+    match rest_of_statement() {
         text if text.is_empty() => Next::Prompt,
         text => Next::Typed(text),
     }
@@ -219,9 +222,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mistake_of_ours_is_an_error_of_what_was_being_done() {
+    fn a_bug_of_ours_is_an_error_of_the_statement() {
         assert_eq!(guarded(|| Ok(1)).unwrap(), 1);
-        let told = guarded(|| -> anyhow::Result<()> { panic!("ours") }).unwrap_err().to_string();
-        assert!(told.contains("a mistake within ostracon"), "{told}");
+        let message = guarded(|| -> anyhow::Result<()> { panic!("ours") }).unwrap_err().to_string();
+        assert!(message.contains("a bug in ostracon"), "{message}");
     }
 }

@@ -1,8 +1,7 @@
-//! The names and values that can be typed: gathered beside the prompt, and kept.
+//! The names and values for completion and colours. They are gathered in the background, and kept.
 //!
-//! Tables, columns and functions are what the session says they are. Values (event types, systems,
-//! actors, message types) are those of the newest facts; so many facts are looked at that it is quick
-//! on a store of any size.
+//! Tables, columns and functions come from the session. Values (event types, systems, actors, message types)
+//! come from the newest facts. The number of facts is limited, so that this is quick for a store of any size.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,16 +11,16 @@ use arrow::array::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use ostracon::{Fact, Kind, QueryOptions, Store};
 
-/// Facts of each kind that are looked at for values.
+/// The number of facts of each kind that are searched for values.
 const NEWEST: usize = 20_000;
-/// Values that are kept of each column.
+/// The number of values that are kept for each column.
 const MOST_VALUES: usize = 2_000;
-/// Values older than this are gathered again.
+/// The age after which values are gathered again.
 const STALE: Duration = Duration::from_secs(30);
-/// Longer is not waited for a list of names.
+/// How long to wait for a list of names.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What is known; shared with whoever gathers it.
+/// The known names. They are shared with the task that gathers them.
 #[derive(Clone, Default)]
 pub(super) struct Names(Arc<Mutex<NameLists>>);
 
@@ -44,7 +43,7 @@ impl Names {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gathers them in the background, unless they are fresh.
+    /// Gathers the names in the background, unless they are fresh.
     pub(super) fn refresh(&self, store: &Arc<Store>, runtime: &tokio::runtime::Handle) {
         let mut known = self.known();
         if known.gathering || known.gathered.is_some_and(|then| then.elapsed() < STALE) {
@@ -57,7 +56,7 @@ impl Names {
         let handle = runtime.clone();
         runtime.spawn(async move {
             if first {
-                // What fails here is missing in the completion, and nowhere else.
+                // A failure here leaves the completion without these names, and has no other effect.
                 if let Ok(tables) = tables(&store).await {
                     names.known().tables = tables;
                 }

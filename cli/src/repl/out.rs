@@ -1,4 +1,4 @@
-//! Where answers go instead of the screen: into a file, one behind the other, each of them whole.
+//! The file that answers go to instead of the screen. Each answer is written in full, one after another.
 
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
@@ -13,24 +13,24 @@ pub(super) struct Out {
 }
 
 impl Out {
-    /// A file that is empty now, whatever was in it.
+    /// Creates the file, or empties it.
     pub(super) fn create(path: &Path) -> anyhow::Result<Self> {
         let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
         Ok(Self { path: path.to_path_buf(), file })
     }
 
-    /// An error of writing there.
-    pub(super) fn told<T>(&self, done: anyhow::Result<T>) -> anyhow::Result<T> {
+    /// Adds the path to an error of writing.
+    pub(super) fn with_path<T>(&self, done: anyhow::Result<T>) -> anyhow::Result<T> {
         done.with_context(|| format!("cannot write {}", self.path.display()))
     }
 
-    /// How far it is written.
+    /// The position up to which the file is written.
     pub(super) fn end(&mut self) -> io::Result<u64> {
-        // A terminal or a pipe has no such place.
+        // A terminal or a pipe has no position.
         if self.file.metadata()?.is_file() { self.file.stream_position() } else { Ok(0) }
     }
 
-    /// Takes back what was written behind that: an answer that failed or was stopped is none.
+    /// Removes the text after this position: an answer that failed or was stopped must not stay.
     pub(super) fn take_back(&mut self, end: u64) -> io::Result<()> {
         if self.file.metadata()?.is_file() {
             self.file.set_len(end)?;

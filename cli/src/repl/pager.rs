@@ -1,60 +1,60 @@
-//! What does not fit on the screen goes through a pager.
+//! Shows answers that are longer than the screen through a pager.
 
 use std::io::{self, Write};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-/// What shows long answers when nobody says otherwise, the first that is there.
+/// The pagers to try if the user names none. The first one that is installed is used.
 const DEFAULTS: [&str; 2] = ["less -SRFX", "more"];
-/// So much is held back to see whether it fits.
+/// The number of bytes that are held back to see whether the answer fits.
 const MOST_HELD: usize = 64 << 10;
 
-/// The command that shows long answers, if any.
+/// The command that shows long answers, if there is one.
 pub(super) fn command(configured: Option<&str>) -> Option<String> {
     let named = configured.map(str::to_owned).or_else(|| std::env::var("PAGER").ok());
-    let found = || DEFAULTS.into_iter().find(|command| is_there(command)).map(str::to_owned);
+    let found = || DEFAULTS.into_iter().find(|command| is_installed(command)).map(str::to_owned);
     named.or_else(found).filter(|command| !command.trim().is_empty())
 }
 
-fn is_there(command: &str) -> bool {
+fn is_installed(command: &str) -> bool {
     let name = command.split(' ').next().unwrap_or_default();
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|folder| folder.join(name).is_file())
 }
 
-/// A command line of the user's, as the shell understands it.
+/// Runs a command line of the user in the shell.
 pub(super) fn shell(command: &str) -> Command {
     let mut shell = Command::new("sh");
     shell.args(["-c", command]);
     shell
 }
 
-/// What `less` is told where the user tells it nothing, as Git does: to show colours, to end where everything fits, and
-/// to leave it on the screen.
+/// The options of `less` if the user sets none, as in Git: show colours, end if everything fits, and leave
+/// the text on the screen.
 const LESS: &str = "FRX";
 
-/// Whether a pager shows colours instead of escape sequences. `less` does with the option `-R`.
+/// Whether a pager shows colours instead of escape sequences. `less` does so with the option `-R`.
 fn shows_colours(pager: &str, less: &str) -> bool {
     let mut words = pager.split_whitespace();
     let program = words.next().unwrap_or_default();
     match program.rsplit('/').next().unwrap_or_default() {
         "less" => {
-            let told =
+            let is_option =
                 |word: &str| word.starts_with('-') && !word.starts_with("--") && word.contains(['R', 'r']);
             let in_full = |word: &str| word.eq_ignore_ascii_case("--raw-control-chars");
-            less.contains(['R', 'r']) || words.any(|word| told(word) || in_full(word))
+            less.contains(['R', 'r']) || words.any(|word| is_option(word) || in_full(word))
         }
         name => matches!(name, "more" | "cat" | "bat" | "moor" | "moar" | "ov"),
     }
 }
 
-/// Takes colours out of what is written.
+/// Removes colours from the written text.
 #[derive(Default)]
 struct Uncoloured {
     in_colour: bool,
 }
 
 impl Uncoloured {
-    /// The bytes without their colours, which may end in the next ones.
+    /// The bytes without their colours. A colour may end in the next bytes.
     fn plain(&mut self, bytes: &[u8]) -> Vec<u8> {
         let mut plain = Vec::with_capacity(bytes.len());
         for byte in bytes {
@@ -68,7 +68,7 @@ impl Uncoloured {
     }
 }
 
-/// How a command that was given an answer ended, if not well.
+/// The error of a command that got an answer, if it failed.
 pub(super) fn failure(command: &str, status: ExitStatus) -> Option<String> {
     if status.success() {
         return None;
@@ -77,29 +77,30 @@ pub(super) fn failure(command: &str, status: ExitStatus) -> Option<String> {
     Some(format!("`{command}` failed: {how}"))
 }
 
-/// Writes to the screen, and to a pager from the moment when there is more than fits.
+/// Writes to the screen, or to a pager as soon as the text is longer than the screen.
 pub(super) struct Screen {
     pager: Option<String>,
     lines: usize,
-    /// What came first, and how many lines that was.
+    /// The text before the pager starts.
     held: Vec<u8>,
-    begun: usize,
+    /// The number of lines in `held`.
+    held_lines: usize,
     child: Option<Child>,
-    /// The pager would show how colours are written.
+    /// Removes colours, if the pager would show them as escape sequences.
     uncoloured: Option<Uncoloured>,
 }
 
 impl Screen {
-    /// A screen of so many lines; one without end never needs a pager.
+    /// A screen with this number of lines. A screen without a limit never needs a pager.
     pub(super) fn new(pager: Option<String>, lines: usize) -> Self {
         let less = less();
         let uncoloured = pager.as_deref().is_some_and(|pager| !shows_colours(pager, &less));
         let uncoloured = uncoloured.then(Uncoloured::default);
-        Self { pager, lines, held: Vec::new(), begun: 0, child: None, uncoloured }
+        Self { pager, lines, held: Vec::new(), held_lines: 0, child: None, uncoloured }
     }
 
-    /// Shows what is left, and waits until it was read. Where the pager does not work, what was held for
-    /// it is shown without it.
+    /// Shows the rest of the text, and waits until the user has read it. If the pager fails, the held text is
+    /// shown without it.
     pub(super) fn finish(mut self) -> io::Result<()> {
         let mut failed = None;
         if let Some(mut child) = self.child.take() {
@@ -115,7 +116,8 @@ impl Screen {
         out.flush()?;
         match failed {
             Some(failed) => Err(io::Error::other(format!(
-                "this is the answer's beginning: {failed}; \\pager off shows answers without it"
+                "only the beginning of the answer is shown: {failed}; \\pager off shows answers without a \
+                 pager"
             ))),
             None => Ok(()),
         }
@@ -130,13 +132,13 @@ impl Screen {
         let child = shell(pager).env("LESS", less()).stdin(Stdio::piped()).spawn()?;
         self.child = Some(child);
         let held = std::mem::take(&mut self.held);
-        let written = self.give(&held);
+        let written = self.write_to_pager(&held);
         self.held = held;
         written
     }
 
-    /// Gives it to the pager.
-    fn give(&mut self, bytes: &[u8]) -> io::Result<()> {
+    /// Writes bytes to the pager.
+    fn write_to_pager(&mut self, bytes: &[u8]) -> io::Result<()> {
         let Some(input) = self.child.as_mut().and_then(|child| child.stdin.as_mut()) else { return Ok(()) };
         match &mut self.uncoloured {
             Some(uncoloured) => input.write_all(&uncoloured.plain(bytes)),
@@ -153,12 +155,12 @@ fn less() -> String {
 impl Write for Screen {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.child.is_some() {
-            self.give(bytes)?;
+            self.write_to_pager(bytes)?;
             return Ok(bytes.len());
         }
         self.held.extend_from_slice(bytes);
-        self.begun += memchr::memchr_iter(b'\n', bytes).count();
-        if self.begun >= self.lines || self.held.len() >= MOST_HELD {
+        self.held_lines += memchr::memchr_iter(b'\n', bytes).count();
+        if self.held_lines >= self.lines || self.held.len() >= MOST_HELD {
             self.begin()?;
         }
         Ok(bytes.len())

@@ -1,4 +1,4 @@
-//! How far a long query has come: rows that its scans have read.
+//! Shows the progress of a long query: the number of rows that its scans have read.
 
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use ostracon::Monitor;
 
-/// What is quicker needs no bar.
+/// A query that takes less time needs no bar.
 const PATIENCE: Duration = Duration::from_millis(300);
 const STEP: Duration = Duration::from_millis(100);
 
@@ -18,7 +18,7 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// Shows how far this query has come, if it takes long.
+    /// Shows the progress of this query, if it takes long.
     pub(super) fn of(query: Monitor) -> Self {
         let (end, ended) = channel::<()>();
         let thread = std::thread::Builder::new().name("progress".to_owned()).spawn(move || {

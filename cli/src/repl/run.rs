@@ -1,8 +1,8 @@
-//! A statement that is being computed: in the background, so that it can be watched and stopped.
+//! Runs a statement in the background, so that it can be watched and stopped.
 //!
-//! The query runs as a task of the runtime, and its rows come through a channel of little room. Ctrl-C
-//! is waited for on this side, on a thread that is never busy; the task is then dropped, and with it
-//! the plan, the snapshot and the files that it held.
+//! The query runs as a task of the runtime, and sends its rows through a small channel. This side waits for
+//! Ctrl-C, on a thread that is never busy. When Ctrl-C arrives, the task is dropped, with its plan, its
+//! snapshot and its open files.
 
 use std::future::Future;
 use std::io::{self, Write};
@@ -20,21 +20,21 @@ use super::super::batches::Batches;
 use super::super::interrupt::Interrupt;
 use super::super::output::bytes_of;
 
-/// What is kept of the last answer, to draw it.
+/// How much of the last answer is kept, to draw it.
 const MOST_KEPT_ROWS: usize = 100_000;
 const MOST_KEPT_BYTES: usize = 64 << 20;
 
-/// Somebody pressed Ctrl-C.
+/// The user pressed Ctrl-C.
 #[derive(Debug, thiserror::Error)]
 #[error("stopped")]
 pub(super) struct Stopped;
 
-/// The runtimes, and who may stop what runs on them.
+/// The runtimes, and the signal that stops their work.
 #[derive(Clone)]
 pub(super) struct Runner {
-    /// Where queries run.
+    /// The runtime on which queries run.
     pub(super) back: Arc<tokio::runtime::Runtime>,
-    /// Where this thread waits for them.
+    /// The runtime on which this thread waits for queries.
     front: Arc<tokio::runtime::Runtime>,
     pub(super) interrupt: Interrupt,
 }
@@ -45,7 +45,7 @@ impl Runner {
         Ok(Self { back: Arc::new(super::super::open::runtime()?), front: Arc::new(front), interrupt })
     }
 
-    /// Waits for it, unless Ctrl-C comes first.
+    /// Waits for a future, unless Ctrl-C arrives first.
     pub(super) fn wait<T>(&self, done: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
         let mut interrupt = self.interrupt.clone();
         let done = self.front.block_on(async {
@@ -55,16 +55,16 @@ impl Runner {
                 done = done => done,
             }
         });
-        // What is stopped while it writes says so in its own words.
+        // Work that is stopped while it writes may fail with another error.
         done.map_err(|error| if self.interrupt.is_pressed() { Stopped.into() } else { error })
     }
 
-    /// A way there that ends when Ctrl-C is pressed, also where rows never have to be waited for.
+    /// A writer that fails after Ctrl-C, even if no row has to be waited for.
     pub(super) fn stoppable<W: Write>(&self, to: W) -> Stoppable<W> {
         Stoppable { to, interrupt: self.interrupt.clone() }
     }
 
-    /// Waits so long, unless Ctrl-C comes first.
+    /// Waits for this time, unless Ctrl-C arrives first.
     pub(super) fn sleep(&self, time: std::time::Duration) -> anyhow::Result<()> {
         self.wait(async {
             tokio::time::sleep(time).await;
@@ -72,7 +72,7 @@ impl Runner {
         })
     }
 
-    /// Plans and begins a query.
+    /// Plans a query and starts it.
     pub(super) fn begin(
         &self,
         store: &Arc<Store>,
@@ -106,7 +106,7 @@ impl Runner {
         Ok(Running { schema, monitor, rows, task, interrupt: self.interrupt.clone() })
     }
 
-    /// All rows of a short answer.
+    /// Returns all rows of a short answer.
     pub(super) fn collect(
         &self,
         store: &Arc<Store>,
@@ -146,14 +146,14 @@ impl<W: Write> Write for Stoppable<W> {
     }
 }
 
-/// Stops with its value.
+/// A task that is aborted when this is dropped.
 struct Task(Option<JoinHandle<()>>);
 
 impl Task {
-    /// How it ended by itself: a panic must not look like the end of the rows.
+    /// Waits for the end of the task, and returns its error: a panic must not look like the end of the rows.
     async fn ended(&mut self) -> anyhow::Result<()> {
         match self.0.take() {
-            Some(task) => task.await.context("a mistake within ostracon stopped the query"),
+            Some(task) => task.await.context("a bug in ostracon stopped the query"),
             None => Ok(()),
         }
     }
@@ -167,7 +167,7 @@ impl Drop for Task {
     }
 }
 
-/// A query that runs.
+/// A running query.
 pub(super) struct Running {
     schema: SchemaRef,
     pub(super) monitor: Monitor,
@@ -177,13 +177,13 @@ pub(super) struct Running {
 }
 
 impl Running {
-    /// Its rows, of which the first are kept there.
+    /// The rows of the query. The first rows are also kept in `keep`.
     pub(super) fn batches(self, keep: Option<LastAnswer>) -> Batches {
         let Self { schema, rows, task, interrupt, .. } = self;
         let begun = Some((rows, task, interrupt));
         let rows = futures::stream::unfold((begun, keep), |(running, keep)| async move {
             let (mut rows, mut task, interrupt) = running?;
-            // Rows that are always there already would leave no moment in which Ctrl-C is heard.
+            // Rows that are always ready would leave no moment in which Ctrl-C is noticed.
             tokio::task::yield_now().await;
             if interrupt.is_pressed() {
                 return Some((Err(Stopped.into()), (None, keep)));
@@ -206,10 +206,10 @@ impl Running {
     }
 }
 
-/// The first rows of the last answer, and the question that it answers.
+/// The first rows of the last answer, and its query.
 #[derive(Clone, Default)]
 pub(super) struct LastAnswer {
-    /// As it was asked: the prompt may hold another statement by now.
+    /// The query of this answer: the prompt may hold another statement by now.
     pub(super) sql: String,
     pub(super) options: QueryOptions,
     first: Arc<Mutex<First>>,
@@ -220,14 +220,14 @@ struct First {
     batches: Vec<RecordBatch>,
     rows: usize,
     bytes: usize,
-    /// There were more rows than are kept.
+    /// Whether there were more rows than are kept.
     is_cut: bool,
-    /// All rows came: the query was not stopped and did not fail.
+    /// Whether all rows arrived: the query was not stopped and did not fail.
     has_ended: bool,
 }
 
 impl LastAnswer {
-    /// For the rows that answer this question.
+    /// An empty answer to this query.
     pub(super) fn of(sql: &str, options: &QueryOptions) -> Self {
         Self { sql: sql.to_owned(), options: options.clone(), first: Arc::default() }
     }
@@ -242,14 +242,14 @@ impl LastAnswer {
         let room = if first.bytes > MOST_KEPT_BYTES { 0 } else { MOST_KEPT_ROWS - first.rows };
         let rows = if first.is_cut { 0 } else { batch.num_rows().min(room) };
         first.is_cut |= rows < batch.num_rows();
-        // One without rows tells of the columns all the same.
+        // A batch without rows is kept if it is the first: it shows the columns.
         if rows > 0 || first.batches.is_empty() {
             first.rows += rows;
             first.batches.push(batch.slice(0, rows));
         }
     }
 
-    /// What is kept, and whether that is the whole answer.
+    /// The rows that are kept, and whether they are the whole answer.
     pub(super) fn rows(&self) -> (Vec<RecordBatch>, bool) {
         let first = self.first();
         (first.batches.clone(), first.has_ended && !first.is_cut)

@@ -1,4 +1,4 @@
-//! Statements from files and pipes: one by one, until the first that fails.
+//! Runs statements from files and pipes, one after another, until one fails.
 
 use std::io::{self, BufRead};
 use std::process::ExitCode;
@@ -12,7 +12,7 @@ use super::run::Stopped;
 use super::session::{BoundStatement, Session};
 use super::statement::{Split, Step, What, finished, split};
 
-/// Does one step.
+/// Runs one step.
 pub(super) fn step(session: &mut Session, step: &Step) -> anyhow::Result<Next> {
     session.runner.interrupt.begin();
     let done = super::guarded(|| match &step.what {
@@ -25,30 +25,32 @@ pub(super) fn step(session: &mut Session, step: &Step) -> anyhow::Result<Next> {
         }
         What::Command { name, arguments, .. } => commands::run(session, name, arguments),
         What::Unfinished(open) => {
-            anyhow::bail!("this begins {open}, and the text ends first: nothing of it was asked")
+            anyhow::bail!("the text ends within {open}; this part was not run")
         }
     });
     Interrupt::end();
     done
 }
 
-/// Does one step of a script, which leaves nothing out without a word.
+/// Runs one step of a script. A script never skips a statement without an error.
 fn step_of_script(session: &mut Session, one: &Step) -> anyhow::Result<Next> {
     let next = step(session, one)?;
     if next == Next::Quit && matches!(one.what, What::Command { within: true, .. }) {
-        anyhow::bail!("this leaves within a statement that has no end yet, which was not asked");
+        anyhow::bail!(
+            "this command leaves within a statement that is not finished; the statement was not run"
+        );
     }
     Ok(next)
 }
 
-/// What is done with steps that fail.
+/// The handling of steps that fail.
 #[derive(Default)]
 pub(super) struct Failures {
     pub(super) keep_going: bool,
     any: bool,
 }
 
-/// Tells the error of a step; gives whether this was the end.
+/// Reports the error of a step. Returns whether the script ends there.
 fn is_end(session: &mut Session, place: &str, error: anyhow::Error) -> anyhow::Result<bool> {
     if error.is::<Stopped>() || super::super::print::is_closed_pipe(&error) {
         return Err(error);
@@ -58,8 +60,7 @@ fn is_end(session: &mut Session, place: &str, error: anyhow::Error) -> anyhow::R
     Ok(!session.failures.keep_going)
 }
 
-/// Answers what the command line asks, or standard input. That nobody reads any more does not undo what
-/// has failed before.
+/// Runs the queries of the command line, or standard input. A closed pipe does not hide an earlier failure.
 pub(super) fn run(session: &mut Session, questions: &Questions) -> anyhow::Result<ExitCode> {
     let done = all(session, questions);
     let failed = session.failures.any;
@@ -77,27 +78,27 @@ fn all(session: &mut Session, questions: &Questions) -> anyhow::Result<()> {
     for (at, question) in questions.0.iter().enumerate() {
         let name = match question {
             Question::Text(_) if questions.0.len() == 1 => None,
-            Question::Text(_) => Some(format!("question {}", at + 1)),
+            Question::Text(_) => Some(format!("query {}", at + 1)),
             Question::File(file) => Some(file.display().to_string()),
         };
         let text = match question.text() {
             Ok(text) => text,
             Err(error) => {
-                if is_end(session, &format!("question {}", at + 1), error)? {
+                if is_end(session, &format!("query {}", at + 1), error)? {
                     break;
                 }
                 continue;
             }
         };
-        if whole(session, &text, name.as_deref())? == Next::Quit {
+        if run_text(session, &text, name.as_deref())? == Next::Quit {
             break;
         }
     }
     Ok(())
 }
 
-/// Does what a text says; [`Next::Quit`] at its end, or at its first error.
-fn whole(session: &mut Session, text: &str, name: Option<&str>) -> anyhow::Result<Next> {
+/// Runs a text. Returns [`Next::Quit`] after a `\q`, or after an error that ends the script.
+fn run_text(session: &mut Session, text: &str, name: Option<&str>) -> anyhow::Result<Next> {
     for one in finished(text) {
         match step_of_script(session, &one) {
             Ok(Next::Quit) => return Ok(Next::Quit),
@@ -114,7 +115,7 @@ fn whole(session: &mut Session, text: &str, name: Option<&str>) -> anyhow::Resul
     Ok(Next::Prompt)
 }
 
-/// Statements as they come: each is answered when its end was read.
+/// Runs statements as they arrive, each as soon as its end is read.
 fn standard_input(session: &mut Session) -> anyhow::Result<()> {
     let mut input = io::stdin().lock();
     let mut incoming = Incoming::default();
@@ -162,27 +163,27 @@ fn standard_input(session: &mut Session) -> anyhow::Result<()> {
     }
 }
 
-/// Refuses a step that is not all text.
+/// Refuses a step with bytes that are not UTF-8.
 fn not_text(session: &mut Session, step: &Step) -> anyhow::Result<Next> {
     if !matches!(step.what, What::Command { .. }) {
-        // The command behind it is not to take up the statement before it.
+        // The next command must not use the statement before this one.
         session.current = BoundStatement::default();
     }
-    anyhow::bail!("this is not UTF-8, and what it is a part of is not asked")
+    anyhow::bail!("this is not UTF-8; the statement or command with it was not run")
 }
 
-/// Does what a file says, within a session.
+/// Runs a file within a session.
 pub(super) fn include(session: &mut Session, text: &str, name: &str) -> anyhow::Result<Next> {
     session.included += 1;
     if session.included > 16 {
         session.included -= 1;
-        anyhow::bail!("{name}: files that include each other go too deep");
+        anyhow::bail!("cannot include {name}: files include each other more than 16 levels deep");
     }
     let mut done = Ok(Next::Prompt);
     for one in finished(without_mark(text)) {
         match step_of_script(session, &one) {
             Ok(Next::Prompt) => {}
-            // It leaves the file, as in psql.
+            // `\q` ends only the file, as in psql.
             Ok(Next::Quit) => break,
             Ok(next) => {
                 done = Ok(next);
@@ -194,12 +195,12 @@ pub(super) fn include(session: &mut Session, text: &str, name: &str) -> anyhow::
             }
             Err(error) => {
                 let place = format!("{name}, line {}", one.line);
-                let told = if session.failures.keep_going {
+                let result = if session.failures.keep_going {
                     is_end(session, &place, error)
                 } else {
                     Err(error.context(place))
                 };
-                if let Err(error) = told {
+                if let Err(error) = result {
                     done = Err(error);
                     break;
                 }

@@ -1,4 +1,4 @@
-//! What the prompt remembers between two statements.
+//! The state of the prompt between two statements.
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
@@ -25,7 +25,7 @@ use super::run::{LastAnswer, Runner, Running};
 use super::script::Failures;
 use super::window::Window;
 
-/// The state of one prompt, or of one script.
+/// The state of a prompt or a script.
 pub(super) struct Session {
     pub(super) store: Arc<Store>,
     pub(super) runner: Runner,
@@ -33,19 +33,19 @@ pub(super) struct Session {
     pub(super) settings: Settings,
     pub(super) window: Window,
     pub(super) parameters: BTreeMap<String, Value>,
-    /// Where answers go instead of the screen.
+    /// The file that answers go to instead of the screen.
     pub(super) out: Option<Out>,
-    /// What commands such as `\g` and `\watch` take up.
+    /// The statement that commands such as `\g` and `\watch` use.
     pub(super) current: BoundStatement,
-    /// The last answer, which may be that of an earlier statement.
+    /// The last answer. It may belong to an earlier statement.
     pub(super) last: LastAnswer,
-    /// How many files deep `\\i` is.
+    /// How many levels of files are included by `\\i`.
     pub(super) included: usize,
-    /// What is done with what fails in scripts, and whether anything has.
+    /// The handling of errors in scripts, and whether there were errors.
     pub(super) failures: Failures,
 }
 
-/// A statement, and what a saved query gives its parameters.
+/// A statement, and the values of its parameters from a saved query.
 #[derive(Clone, Default)]
 pub(super) struct BoundStatement {
     pub(super) sql: String,
@@ -53,7 +53,7 @@ pub(super) struct BoundStatement {
 }
 
 impl BoundStatement {
-    /// A statement as it was typed.
+    /// A statement as the user typed it.
     pub(super) fn typed(sql: &str) -> Self {
         Self { sql: sql.to_owned(), values: Vec::new() }
     }
@@ -63,15 +63,15 @@ impl BoundStatement {
 pub(super) struct Settings {
     pub(super) format: Format,
     pub(super) expanded: Expanded,
-    /// What stands for NULL in tables.
+    /// The text for NULL in tables.
     pub(super) null: String,
     pub(super) timing: bool,
-    /// In which times are shown, and said without a zone.
+    /// The zone of times: in answers, and in times that the user writes without a zone.
     pub(super) zone: Zone,
     pub(super) pager: Option<String>,
-    /// What shows long answers when the pager is on.
+    /// The command that shows long answers if the pager is on.
     pub(super) configured_pager: Option<String>,
-    /// Whether somebody sits at a terminal.
+    /// Whether a user sits at a terminal.
     pub(super) interactive: bool,
     pub(super) colour: bool,
 }
@@ -111,7 +111,7 @@ impl Session {
         }
     }
 
-    /// What every question is given: the window as it is now, and the parameters.
+    /// The options of every query: the current window, and the parameters.
     pub(super) fn options(&self) -> anyhow::Result<QueryOptions> {
         let now = jiff::Timestamp::now().to_zoned_datetime(self.settings.zone.as_jiff().clone());
         let mut options = self.window.narrow(QueryOptions::new(), &now)?;
@@ -122,7 +122,7 @@ impl Session {
         Ok(options)
     }
 
-    /// How tables are drawn where they go.
+    /// The style of tables, for the place that they go to.
     pub(super) fn style(&self) -> Style {
         let shown = self.out.is_none() && io::stdout().is_terminal();
         Style {
@@ -135,13 +135,13 @@ impl Session {
         }
     }
 
-    /// What a question is given.
+    /// The options of one query.
     pub(super) fn options_of(&self, asked: &BoundStatement) -> anyhow::Result<QueryOptions> {
         let values = asked.values.iter().cloned();
         Ok(values.fold(self.options()?, |options, (name, value)| options.param(name, value)))
     }
 
-    /// Answers a question, which is the current one from now on.
+    /// Runs a query and shows its answer. The query becomes the current statement.
     pub(super) fn ask(&mut self, asked: BoundStatement, pipe: Option<&str>) -> anyhow::Result<()> {
         let begun = Instant::now();
         if let Some(problem) = self.store.retention_problem() {
@@ -156,7 +156,7 @@ impl Session {
         self.last = kept;
         let batches = running.batches(Some(self.last.clone()));
         if let Some((rows, done)) = self.show(batches, progress, pipe)? {
-            self.told(rows, done.duration_since(begun));
+            self.say_rows(rows, done.duration_since(begun));
         }
         Ok(())
     }
@@ -167,8 +167,8 @@ impl Session {
         wanted.then(|| Progress::of(running.monitor.clone()))
     }
 
-    /// How many rows there were, for people.
-    fn told(&self, rows: u64, taken: Duration) {
+    /// Shows the number of rows to the user.
+    fn say_rows(&self, rows: u64, taken: Duration) {
         if !self.settings.interactive {
             return;
         }
@@ -181,18 +181,18 @@ impl Session {
         say(&format!("{} {plural}{time}", grouped(rows)));
     }
 
-    /// A line above what is shown, where that goes.
+    /// Writes a title line above an answer, to the same place as the answer.
     pub(super) fn title(&mut self, title: &str) -> anyhow::Result<()> {
         match &mut self.out {
             Some(out) => {
                 let written = writeln!(out, "\n{title}");
-                out.told(written.map_err(anyhow::Error::from))
+                out.with_path(written.map_err(anyhow::Error::from))
             }
             None => Ok(writeln!(io::stdout().lock(), "\n{title}")?),
         }
     }
 
-    /// Does what gives several answers that are one: where it fails, none of them stays in a file.
+    /// Runs a command that writes several answers. If it fails, none of them stays in a file.
     pub(super) fn as_one<T>(
         &mut self,
         answers: impl FnOnce(&mut Self) -> anyhow::Result<T>,
@@ -200,17 +200,18 @@ impl Session {
         let end = self.out.as_mut().map(Out::end).transpose()?;
         let done = answers(self);
         if let (Err(_), Some(out), Some(end)) = (&done, &mut self.out, end) {
-            taken_back(out, end);
+            remove_partial(out, end);
         }
         done
     }
 
-    /// Shows rows that are there already, as answers are shown.
+    /// Shows rows in memory like an answer.
     pub(super) fn present(&mut self, schema: SchemaRef, batches: Vec<RecordBatch>) -> anyhow::Result<()> {
-        self.show(Batches::kept(schema, batches), None, None).map(drop)
+        self.show(Batches::from_memory(schema, batches), None, None).map(drop)
     }
 
-    /// Shows an answer; gives its rows and when they were there, unless somebody had seen enough.
+    /// Shows an answer. Returns the number of its rows and the time when they were complete, or `None` if the
+    /// reader closed the output early.
     fn show(
         &mut self,
         batches: Batches,
@@ -221,7 +222,7 @@ impl Session {
         let format = self.settings.format;
         let mut style = self.style();
         if let Some(pipe) = pipe {
-            // It most likely ends on the screen all the same.
+            // The output of the pipe most likely goes to the screen.
             style = Style { width: screen().map(|(width, _)| width), piped: true, colour: false, ..style };
             let mut answer = AnswerWriter::new(batches).styled(style);
             let mut child = shell(pipe).stdin(Stdio::piped()).spawn()?;
@@ -229,14 +230,14 @@ impl Session {
             let written = self.runner.wait(answer.write_to(format, self.runner.stoppable(input)));
             drop(progress);
             let failed = failure(pipe, child.wait()?);
-            let written = read_enough(written.map(now))?;
+            let written = unless_closed(written.map(now))?;
             return failed.map_or(Ok(written), |failed| Err(anyhow::anyhow!(failed)));
         }
         let mut answer = AnswerWriter::new(batches).styled(style);
         if let Some(out) = &mut self.out {
             let end = out.end()?;
             let written = self.runner.wait(answer.write_to(format, self.runner.stoppable(&mut *out)));
-            let written = out.told(written).inspect_err(|_| taken_back(out, end));
+            let written = out.with_path(written).inspect_err(|_| remove_partial(out, end));
             return written.map(now).map(Some);
         }
         if !self.settings.interactive {
@@ -247,15 +248,15 @@ impl Session {
         let mut first = None;
         let shown = self.runner.stoppable(Shown { screen: &mut screen, progress, first: &mut first });
         let written = if format == Format::Table {
-            // Tables are harmless, and may be coloured.
+            // Tables are harmless already, and may have colours.
             self.runner.wait(answer.write_to(format, shown))
         } else {
             self.runner.wait(answer.write_to(format, Sanitized::new(shown)))
         };
-        read_enough(screen.finish().map_err(anyhow::Error::from))?;
-        // A table comes when it is whole; how long it is read is not counted.
+        unless_closed(screen.finish().map_err(anyhow::Error::from))?;
+        // A table appears when it is complete. The time in which the user reads it does not count.
         let done = first.filter(|_| format == Format::Table).unwrap_or_else(Instant::now);
-        read_enough(written.map(|rows| (rows, done)))
+        unless_closed(written.map(|rows| (rows, done)))
     }
 
     /// Writes an answer into a file.
@@ -266,16 +267,16 @@ impl Session {
         let _progress = wanted.then(|| Progress::of(running.monitor.clone()));
         let answer = AnswerWriter::new(running.batches(None));
         let rows = self.runner.wait(answer.write(target))?;
-        self.told(rows, begun.elapsed());
+        self.say_rows(rows, begun.elapsed());
         Ok(())
     }
 }
 
-/// The screen, from which the bar goes before anything comes.
+/// A writer to the screen that removes the progress bar before it writes.
 struct Shown<'s> {
     screen: &'s mut Screen,
     progress: Option<Progress>,
-    /// When something first came.
+    /// The time of the first write.
     first: &'s mut Option<Instant>,
 }
 
@@ -291,22 +292,22 @@ impl Write for Shown<'_> {
     }
 }
 
-/// Takes back what was written; that this fails is told beside what has failed before.
-fn taken_back(out: &mut Out, end: u64) {
+/// Removes a part of an answer from the file. A failure is reported in addition to the earlier error.
+fn remove_partial(out: &mut Out, end: u64) {
     if let Err(error) = out.take_back(end) {
         say(&format!("error: a part of an answer stays in the file: {error}"));
     }
 }
 
-/// Whoever read the answer may have seen enough.
-fn read_enough<T>(written: anyhow::Result<T>) -> anyhow::Result<Option<T>> {
+/// Returns `None` if the reader closed the output because it had read enough.
+fn unless_closed<T>(written: anyhow::Result<T>) -> anyhow::Result<Option<T>> {
     match written {
         Err(error) if super::super::print::is_closed_pipe(&error) => Ok(None),
         other => other.map(Some),
     }
 }
 
-/// Columns and lines of the terminal on stdout.
+/// The columns and lines of the terminal on stdout.
 pub(super) fn screen() -> Option<(usize, usize)> {
     let (width, height) = terminal_size::terminal_size_of(io::stdout())?;
     Some((usize::from(width.0), usize::from(height.0)))

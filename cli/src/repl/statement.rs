@@ -1,17 +1,17 @@
-//! Text as what is to be done: statements of SQL, and commands that begin with a backslash.
+//! Splits a text into steps: statements of SQL, and commands that begin with a backslash.
 //!
-//! A statement ends with `;`, or where a command begins that takes it up, as in `SELECT 1 \g`. A
-//! command ends with its line. Another command within a statement, such as `\d events` between two of its lines, is
-//! done first, and the statement goes on after it. Behind the `;`, `| command` gives the answer to another program.
+//! A statement ends with `;`, or before a command that uses it, as in `SELECT 1 \g`. A command ends with its
+//! line. Another command between the lines of a statement, such as `\d events`, is executed first, and the
+//! statement continues after it. After the `;`, `| command` sends the answer to another program.
 
 use std::ops::Range;
 
 use super::lex::{Kind, tokens};
 
-/// One thing to do.
+/// A statement or a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Step {
-    /// Where it stands, with the space before it.
+    /// Its range in the text, with the space before it.
     pub(super) at: Range<usize>,
     /// The line on which it begins, from 1.
     pub(super) line: usize,
@@ -22,39 +22,40 @@ pub(super) struct Step {
 pub(super) enum What {
     /// A statement without its semicolon.
     Sql { text: String, pipe: Option<String> },
-    /// A statement that the command behind it takes up.
+    /// A statement that the next command uses.
     Held(String),
     Command {
         name: String,
         arguments: String,
-        /// It stands within a statement that goes on after it.
+        /// Whether it stands within a statement that continues after it.
         within: bool,
     },
-    /// Something that the text ends within, by its name: nothing of it can be asked.
+    /// A comment, text or name that is not closed at the end of the text. The value describes it. Nothing of
+    /// it can be run.
     Unfinished(&'static str),
 }
 
-/// Commands that take up the statement before them, and those that do where they have no argument.
-const TAKE_UP: [&str; 3] = ["g", "gx", "watch"];
-const TAKE_UP_ALONE: [&str; 2] = ["e", "explain"];
+/// Commands that use the statement before them. The second list uses it only if the command has no argument.
+const USE_STATEMENT: [&str; 3] = ["g", "gx", "watch"];
+const USE_STATEMENT_ALONE: [&str; 2] = ["e", "explain"];
 
-/// A text in steps.
+/// The steps of a text, and its unfinished rest.
 pub(super) struct Split {
     pub(super) steps: Vec<Step>,
-    /// Where what is not finished begins.
+    /// The start of the unfinished rest.
     pub(super) rest: usize,
-    /// Commands within that, which are steps already.
+    /// The ranges of commands within the rest, which are steps already.
     pub(super) done: Vec<Range<usize>>,
 }
 
 impl Split {
-    /// What is not finished, without the commands that are done.
+    /// The unfinished rest, without the commands within it.
     pub(super) fn pending(&self, text: &str) -> String {
         without(text, self.rest..text.len(), &self.done)
     }
 }
 
-/// A part of a text without some parts of it.
+/// A part of a text, without some ranges.
 fn without(text: &str, part: Range<usize>, cuts: &[Range<usize>]) -> String {
     let mut kept = String::new();
     let mut from = part.start;
@@ -65,13 +66,13 @@ fn without(text: &str, part: Range<usize>, cuts: &[Range<usize>]) -> String {
     kept + text.get(from..part.end).unwrap_or_default()
 }
 
-/// The steps of a text.
+/// Splits a text into steps.
 pub(super) fn split(text: &str) -> Split {
     let tokens = tokens(text);
     let mut steps: Vec<Step> = Vec::new();
-    // Where the step that goes on began, and its first word.
+    // The start of the current step, and of its first word.
     let (mut from, mut begun) = (0, None::<usize>);
-    // Commands within it.
+    // Commands within the current step.
     let mut done = Vec::new();
     let mut skip_to = 0;
     for token in &tokens {
@@ -81,13 +82,13 @@ pub(super) fn split(text: &str) -> Split {
         match token.kind {
             Kind::Semicolon => {
                 let sql = begun.map(|begun| without(text, begun..token.at.start, &done));
-                let (end, pipe) = pipe_behind(text, token.at.end);
+                let (end, pipe) = pipe_after(text, token.at.end);
                 if let (Some(sql), Some(begun)) = (sql, begun) {
                     let what = What::Sql { text: sql.trim_end().to_owned(), pipe };
                     steps.push(Step { at: from..end, line: line_of(text, begun), what });
                     from = end;
                 } else if let Some(before) = steps.last_mut() {
-                    // One semicolon more than needed.
+                    // An extra semicolon.
                     before.at.end = end;
                     from = end;
                 }
@@ -99,9 +100,9 @@ pub(super) fn split(text: &str) -> Split {
                 let start = token.at.start;
                 let end = end_of_line(text, start);
                 let (name, arguments) = command(text.get(start..end).unwrap_or_default());
-                let takes_up =
-                    TAKE_UP.contains(&name) || TAKE_UP_ALONE.contains(&name) && arguments.is_empty();
-                let within = begun.is_some() && !takes_up;
+                let uses_statement = USE_STATEMENT.contains(&name)
+                    || USE_STATEMENT_ALONE.contains(&name) && arguments.is_empty();
+                let within = begun.is_some() && !uses_statement;
                 let (name, arguments) = (name.to_owned(), arguments.to_owned());
                 let what = What::Command { name, arguments, within };
                 let line = line_of(text, start);
@@ -129,7 +130,8 @@ pub(super) fn split(text: &str) -> Split {
     Split { steps, rest: from, done }
 }
 
-/// The steps of a text that ends here: its last statement needs no semicolon. What it ends within is a step, too.
+/// Splits a complete text: its last statement needs no semicolon. An unclosed comment, text or name at its
+/// end is a step, too.
 pub(super) fn finished(text: &str) -> Vec<Step> {
     let split = split(text);
     let last = split.pending(text);
@@ -150,7 +152,7 @@ pub(super) fn finished(text: &str) -> Vec<Step> {
     steps
 }
 
-/// What a text ends within, and where that begins.
+/// The unclosed comment, text or name at the end of a text, and its start.
 fn unclosed(text: &str) -> Option<(usize, &'static str)> {
     let last = tokens(text).pop()?;
     let open = match last.kind {
@@ -162,8 +164,8 @@ fn unclosed(text: &str) -> Option<(usize, &'static str)> {
     Some((last.at.start, open))
 }
 
-/// Whether everything in this text is finished, or all but a statement after whose beginning a command stands: that
-/// is done at once.
+/// Whether the text can be executed: all of it is finished, or a command stands after the beginning of an
+/// unfinished statement. Such a command is executed at once.
 pub(super) fn is_complete(text: &str) -> bool {
     let Split { steps, rest, done } = split(text);
     let rest = text.get(rest..).unwrap_or_default();
@@ -174,23 +176,23 @@ pub(super) fn is_complete(text: &str) -> bool {
     ends_with_command || is_blank(rest) && unclosed(rest).is_none()
 }
 
-/// Whether this is a statement at all, or only blank.
+/// Whether a text has only spaces, comments and semicolons.
 pub(super) fn is_blank(text: &str) -> bool {
     tokens(text).iter().all(|token| token.is_blank() || token.kind == Kind::Semicolon)
 }
 
-/// A command's name, and its arguments.
+/// The name of a command, and its arguments.
 fn command(line: &str) -> (&str, &str) {
     let line = line.trim().trim_start_matches('\\');
     let end = line.find(|char: char| char.is_whitespace() || matches!(char, '|' | '(')).unwrap_or(line.len());
     let (name, arguments) = line.split_at(end);
-    // A semicolon at the end is a habit, not an argument.
+    // A semicolon at the end is a habit of users, and not an argument.
     let name = name.trim_end_matches(';');
     let arguments = arguments.trim().trim_end_matches(';');
     (name, arguments.trim_end())
 }
 
-fn pipe_behind(text: &str, from: usize) -> (usize, Option<String>) {
+fn pipe_after(text: &str, from: usize) -> (usize, Option<String>) {
     let end = end_of_line(text, from);
     let rest = text.get(from..end).unwrap_or_default().trim();
     match rest.strip_prefix('|').map(str::trim) {

@@ -1,4 +1,4 @@
-//! A window in time, as people say it: `2h`, `yesterday`, `10:30`, `2026-03-01`.
+//! A window in time, as users write it: `2h`, `yesterday`, `10:30`, `2026-03-01`.
 
 use anyhow::Context;
 use jiff::civil::{Date, DateTime, Time};
@@ -6,10 +6,10 @@ use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp, ZonedDateTime};
 use ostracon::{QueryOptions, UnixNanos};
 
-/// An instant as it was said.
+/// An instant, as the user wrote it.
 #[derive(Clone, Debug)]
 pub(super) enum Moment {
-    /// So long before now, whenever that is.
+    /// A time before now. It moves on with the clock.
     Ago {
         said: String,
         span: Span,
@@ -18,7 +18,7 @@ pub(super) enum Moment {
 }
 
 impl Moment {
-    /// What these words mean in this zone.
+    /// Parses an instant, in this zone.
     pub(super) fn parse(said: &str, zone: &TimeZone, now: Timestamp) -> anyhow::Result<Self> {
         let said = said.trim().trim_matches('\'');
         let today = now.to_zoned_datetime(zone.clone()).date();
@@ -44,9 +44,9 @@ impl Moment {
         if let (4, Ok(year)) = (said.len(), said.parse::<i16>()) {
             return midnight(Date::new(year, 1, 1)?);
         }
-        // `20` or `2026` would be times of day, too.
+        // Without a colon, `20` or `2026` would be a time of day.
         let time: Time = said.parse().ok().filter(|_| said.contains(':')).with_context(|| {
-            format!("{said:?} is no time; say 2h, 10:30, yesterday, 2026-03-01 or 2026-03-01T09:30:00Z")
+            format!("{said:?} is not a time; use 2h, 10:30, yesterday, 2026-03-01 or 2026-03-01T09:30:00Z")
         })?;
         Ok(Self::Instant(today.to_datetime(time).to_zoned_datetime(zone.clone())?.timestamp()))
     }
@@ -71,7 +71,7 @@ impl Moment {
     }
 }
 
-/// What the tables are narrowed to until it is cleared.
+/// The window that narrows the tables until the user clears it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Window {
     pub(super) at: Option<Moment>,
@@ -80,7 +80,7 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// A question within this window, asked now.
+    /// Narrows a query to this window, as of now.
     pub(super) fn narrow(
         &self,
         mut options: QueryOptions,
@@ -98,13 +98,13 @@ impl Window {
         Ok(options)
     }
 
-    /// As the prompt says it; empty for everything.
+    /// The text in the prompt; empty if all facts are seen.
     pub(super) fn shown(&self, zone: &TimeZone) -> String {
         let parts = [("at", &self.at), ("since", &self.since), ("until", &self.until)];
-        let told = parts.into_iter().filter_map(|(word, moment)| {
+        let texts = parts.into_iter().filter_map(|(word, moment)| {
             moment.as_ref().map(|moment| format!("{word} {}", moment.shown(zone)))
         });
-        told.collect::<Vec<_>>().join(" ")
+        texts.collect::<Vec<_>>().join(" ")
     }
 }
 
@@ -134,6 +134,6 @@ mod tests {
         ] {
             assert_eq!(shown(said), meant, "{said}");
         }
-        assert!(shown("soon").contains("is no time") && shown("11").contains("is no time"));
+        assert!(shown("soon").contains("is not a time") && shown("11").contains("is not a time"));
     }
 }

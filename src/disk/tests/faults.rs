@@ -1,4 +1,4 @@
-//! What a fault plan does to single operations, and to the process.
+//! How a fault plan affects single operations, and the process.
 
 use std::process::Command;
 
@@ -110,7 +110,7 @@ fn a_halted_disk_is_touched_no_more() {
 
 const ABORT_IN: &str = "OSTRACON_DISK_TEST_ABORT_IN";
 
-/// Does nothing unless it is started by the next test.
+/// Does nothing unless the next test starts it.
 #[test]
 fn child_that_is_killed() {
     let Some(dir) = std::env::var_os(ABORT_IN).map(PathBuf::from) else {

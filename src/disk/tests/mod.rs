@@ -1,4 +1,4 @@
-//! Each test moves a real directory, so that what is checked is what a store would find there.
+//! Each test uses a real directory, so that it checks what a store would find there.
 
 mod faults;
 mod power;
@@ -13,7 +13,7 @@ use tempfile::{TempDir, tempdir};
 
 use super::{Disk, DiskError, DiskFile, Fault, FaultPlan, Op, PowerFailure, Syncer};
 
-/// A store's directory, on a disk that goes by a plan and records.
+/// A store's directory, on a disk with a plan that records.
 struct Scene {
     dir: TempDir,
     plan: FaultPlan,
@@ -167,7 +167,7 @@ fn publish_leaves_a_strangers_temp_alone() {
     let scene = Scene::new();
     fs::write(scene.path("a.temp"), "a stranger's").unwrap();
     let error = scene.publish("a", b"mine").unwrap_err();
-    assert_ne!(error.kind(), ErrorKind::AlreadyExists, "that would say there is a target");
+    assert_ne!(error.kind(), ErrorKind::AlreadyExists, "that would mean that the target exists");
     assert_eq!(DiskError::of(&error).unwrap().op(), Op::CreateNew);
     assert_eq!(names(scene.root()), ["a.temp"]);
 }

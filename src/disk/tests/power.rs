@@ -1,4 +1,4 @@
-//! What a power failure leaves.
+//! The state after a power failure.
 
 use std::cell::RefCell;
 
@@ -166,7 +166,7 @@ fn random_failures_reach_every_kind_of_damage() {
         let (head, tail) = bytes.split_at(700);
         assert_eq!(head, synced);
         assert!(tail.len() <= 4000);
-        // Damage goes by sectors of the file; 1024 is the first one that was not synced at all.
+        // Damage is by sectors of the file; 1024 is the first sector that was not synced at all.
         for sector in bytes.get(1024..).unwrap_or_default().chunks(512) {
             let uniform = sector.iter().all(|byte| *byte == sector[0]);
             assert!(uniform || sector.iter().any(|byte| *byte > 2));
@@ -190,7 +190,7 @@ fn a_sync_covers_only_what_came_before_it() {
     let (root, path) = (scene.root(), scene.path("a"));
     let file = RefCell::new(scene.write("a", b"before", b""));
     scene.disk.publish_link(&path, &scene.path("before")).unwrap();
-    // An id the record does not know stands for the file that has the path now.
+    // An id that the record does not have stands for the file that is at the path now.
     let id = FileId::fresh();
     scene
         .plan

@@ -1,4 +1,4 @@
-//! Rows as facts again.
+//! Turns rows into facts.
 
 use std::borrow::Cow;
 
@@ -10,7 +10,7 @@ use crate::fact::{
     UnixNanos,
 };
 
-/// The names of a batch's facts; `None` if it lacks the two columns that tell.
+/// The names of a batch's facts; `None` if it lacks the columns `stream` and `seq`.
 pub(crate) fn ids(batch: &RecordBatch) -> Option<impl Iterator<Item = FactId>> {
     let stream = batch.column_by_name("stream")?.as_primitive_opt::<Int32Type>()?;
     let seq = batch.column_by_name("seq")?.as_primitive_opt::<Int64Type>()?;
@@ -23,7 +23,7 @@ pub(crate) fn ids(batch: &RecordBatch) -> Option<impl Iterator<Item = FactId>> {
     )
 }
 
-/// The positions of a batch's facts; `None` if it lacks the columns that tell.
+/// The positions of a batch's facts; `None` if it lacks one of the columns for them.
 pub(crate) fn positions(batch: &RecordBatch) -> Option<impl Iterator<Item = Position>> {
     let recorded_at = batch.column_by_name("recorded_at")?.as_primitive_opt::<TimestampNanosecondType>()?;
     let positions = ids(batch)?.zip(recorded_at.values());
@@ -34,12 +34,12 @@ pub(crate) fn positions(batch: &RecordBatch) -> Option<impl Iterator<Item = Posi
     }))
 }
 
-/// The facts in a batch that has the columns of [`schema`](super::schema); `None` if it has not.
+/// The facts in a batch; `None` if it lacks columns of [`schema`](super::schema).
 pub(crate) fn facts(kind: Kind, batch: &RecordBatch) -> Option<Vec<Recorded<Fact<'_>>>> {
     each_fact(kind, batch).map(Iterator::collect)
 }
 
-/// The same, one after the other.
+/// The facts in a batch as an iterator; `None` if it lacks columns of [`schema`](super::schema).
 pub(crate) fn each_fact(kind: Kind, batch: &RecordBatch) -> Option<impl Iterator<Item = Recorded<Fact<'_>>>> {
     let text = |name: &str| batch.column_by_name(name)?.as_string_view_opt();
     let instant = |name: &str| batch.column_by_name(name)?.as_primitive_opt::<TimestampNanosecondType>();

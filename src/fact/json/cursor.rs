@@ -1,12 +1,12 @@
-//! A place in a text that moves on over what is JSON and stops at what is not.
+//! A cursor in a text that moves over valid JSON and stops at the first error.
 //!
-//! Strings are most of a line, so they are read eight bytes at a time ([`plain_until`]);
-//! numbers and punctuation are short and read byte by byte. Nothing recurses: the brackets
-//! open around a place are [`Nesting`]'s to know.
+//! Strings are most of a line, so they are read eight bytes at a time ([`plain_until`]). Numbers and
+//! punctuation are short and read byte by byte. Nothing recurses: [`Nesting`] holds the open brackets
+//! around the cursor.
 
 use super::{JsonError, RawKey, RawValue};
 
-/// What brackets hold.
+/// The kind of a pair of brackets.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Array,
@@ -22,14 +22,14 @@ impl Kind {
     }
 }
 
-/// The brackets open around a place: a bit each, so that depth costs no stack and, up to 64
-/// levels, no allocation.
+/// The open brackets around the cursor: one bit each, so that depth costs no stack and, up to 64 levels,
+/// no allocation.
 #[derive(Default)]
 struct Nesting {
     depth: usize,
-    /// The innermost levels, the innermost of all in the lowest bit: 1 for an object.
+    /// The innermost levels, with the innermost one in the lowest bit: 1 for an object.
     bits: u64,
-    /// The levels outside of those in `bits`, 64 to the word.
+    /// The levels outside of those in `bits`, 64 in each word.
     outer: Vec<u64>,
 }
 
@@ -59,8 +59,8 @@ impl Nesting {
     }
 }
 
-/// A place in a text. Each method leaves it after what it read or, failing, at the byte
-/// that is wrong.
+/// A place in a text. Each method moves it to the end of what it read or, if it fails, to the byte that
+/// is wrong.
 pub(super) struct Cursor<'a> {
     text: &'a str,
     at: usize,
@@ -71,7 +71,7 @@ impl<'a> Cursor<'a> {
         Self { text, at: 0 }
     }
 
-    /// One value, and the whitespace before it.
+    /// Reads one value, and the whitespace before it.
     #[inline]
     pub(super) fn value(&mut self) -> Result<RawValue<'a>, JsonError> {
         self.skip_space();
@@ -83,7 +83,7 @@ impl<'a> Cursor<'a> {
         Ok(RawValue(self.since(start)))
     }
 
-    /// Nothing but whitespace up to the end of the text.
+    /// Checks that only whitespace follows up to the end of the text.
     pub(super) fn end(&mut self) -> Result<(), JsonError> {
         self.skip_space();
         match self.peek() {
@@ -92,7 +92,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// A whole text that is an object.
+    /// Reads a whole text that must be an object.
     pub(super) fn object(&mut self, out: &mut Vec<(RawKey<'a>, RawValue<'a>)>) -> Result<(), JsonError> {
         self.skip_space();
         if self.peek() != Some(b'{') {
@@ -109,7 +109,7 @@ impl<'a> Cursor<'a> {
         self.end()
     }
 
-    /// A key, its colon and its value.
+    /// Reads a key, its colon and its value.
     #[inline]
     pub(super) fn member(&mut self) -> Result<(RawKey<'a>, RawValue<'a>), JsonError> {
         let key = self.key()?;
@@ -133,8 +133,8 @@ impl<'a> Cursor<'a> {
         Ok(RawKey { raw, escapes })
     }
 
-    /// Steps over an opening bracket; whether there is anything inside. Steps over the
-    /// closing one if not.
+    /// Steps over an opening bracket. Returns `true` if there is something inside; otherwise also steps
+    /// over the closing bracket.
     #[inline]
     pub(super) fn enter(&mut self, kind: Kind) -> bool {
         self.at += 1;
@@ -142,7 +142,7 @@ impl<'a> Cursor<'a> {
         !self.eat(kind.closing())
     }
 
-    /// Steps over the comma or the bracket after a member or element; whether it was a comma.
+    /// Steps over the comma or the bracket after a member or element. Returns `true` if it was a comma.
     #[inline]
     pub(super) fn goes_on(&mut self, kind: Kind) -> Result<bool, JsonError> {
         self.skip_space();
@@ -158,11 +158,11 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// An array or object with all that is in it.
+    /// Reads an array or object with everything in it.
     fn nested(&mut self) -> Result<(), JsonError> {
         let mut nesting = Nesting::default();
         loop {
-            // Here a value begins.
+            // A value begins here.
             self.skip_space();
             let opened = match self.peek() {
                 Some(b'{') => Some(Kind::Object),
@@ -180,7 +180,7 @@ impl<'a> Cursor<'a> {
                 }
                 Some(_) => {}
             }
-            // Here one has ended, and with it maybe some of those around it.
+            // A value has ended here, and perhaps some of the brackets around it.
             loop {
                 let Some(kind) = nesting.innermost() else {
                     return Ok(());
@@ -210,7 +210,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// A string, from its opening quote; whether any of it is escaped.
+    /// Reads a string, from its opening quote. Returns whether it has escapes.
     #[inline]
     fn string(&mut self) -> Result<bool, JsonError> {
         self.at += 1;
@@ -255,7 +255,7 @@ impl<'a> Cursor<'a> {
         if self.eat(b'-') && self.peek() == Some(b'I') {
             return self.word("Infinity");
         }
-        // After a zero comes no other digit: what follows will not fit, whatever it is.
+        // After a zero comes no other digit: a digit here is found to be wrong later.
         if !self.eat(b'0') {
             self.digits()?;
         }
@@ -322,12 +322,12 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// The first byte from `at` on that a string cannot hold as it is (a quote, a backslash, a
-/// control character), or the end of `bytes`.
+/// Finds the first byte from `at` on that a string cannot hold unescaped (a quote, a backslash, a control
+/// character), or the end of `bytes`.
 ///
-/// Eight bytes at a time, after "Determine if a word has a byte less than n" in Sean
-/// Anderson's Bit Twiddling Hacks. A borrow can mark a byte falsely only above one marked
-/// truly, so the lowest mark, in little-endian order the first byte, is always true.
+/// It checks eight bytes at a time, after "Determine if a word has a byte less than n" in Sean Anderson's
+/// Bit Twiddling Hacks. A borrow can mark a wrong byte only above a right one. So the lowest mark, which
+/// is the first byte in little-endian order, is always right.
 #[inline]
 pub(super) fn plain_until(bytes: &[u8], mut at: usize) -> usize {
     const ONES: u64 = u64::MAX / 0xff;

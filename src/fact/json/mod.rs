@@ -1,27 +1,25 @@
 //! JSON as Python's `json` module writes and reads it, kept as text.
 //!
-//! Facts arrive as JSON lines and their payloads leave as they came: key order, the digits of
-//! a number and the spelling of a string are the writer's. So nothing here builds a tree. A
-//! [`RawValue`] is a piece of the line known to be well formed; it is decoded only where
-//! somebody asks ([`RawValue::as_str`], [`RawValue::as_f64`], [`RawValue::get`]).
+//! Facts arrive as JSON lines, and their payloads leave unchanged: key order, the digits of a number and
+//! the spelling of a string stay as they were written. So no code here builds a tree. A [`RawValue`] is a
+//! piece of the line that is well formed. It is decoded only on request ([`RawValue::as_str`],
+//! [`RawValue::as_f64`], [`RawValue::get`]).
 //!
-//! Where Python leaves RFC 8259, this follows Python: `NaN`, `Infinity` and `-Infinity` are
-//! numbers, integers have any size, an escape may be half of a surrogate pair, and of two
-//! members of one name the last counts. In all else it is strict, as Python is.
+//! Where Python differs from RFC 8259, this follows Python: `NaN`, `Infinity` and `-Infinity` are
+//! numbers, integers have any size, an escape may be half of a surrogate pair, and of two members with
+//! one name the last counts. In all else it is strict, as Python is.
 //!
-//! [`cursor`] checks text and finds where its parts begin and end, [`scan`] walks a line or a
-//! value with it, and [`mod@write`] is the way back, byte for byte
-//! `json.dumps(…, ensure_ascii=False)`.
+//! [`cursor`] checks text and finds the ends of its parts, [`scan`] reads a line or a value with it, and
+//! [`mod@write`] writes JSON, byte for byte as `json.dumps(…, ensure_ascii=False)`.
 //!
-//! Left out, and why that is fine:
-//! - No limits on depth or size. Nesting costs a bit a level on the heap and no stack, so
-//!   what fits in memory as a line can be checked.
-//! - No writer of objects or arrays. A fact has a handful of fixed keys and its payload is
-//!   already text.
-//! - A [`Text`] cannot hold a lone surrogate, for no Rust string can. It says that it lost
+//! Deliberately left out:
+//! - Limits on depth or size. Nesting costs one bit a level on the heap and no stack, so every line that
+//!   fits in memory can be checked.
+//! - A writer of objects or arrays. A fact has a handful of fixed keys, and its payload is already text.
+//! - Lone surrogates in a [`Text`], because no Rust string can hold one. The `Text` says that it lost
 //!   one; the raw text still has it.
-//! - The iterators check again what was checked before. One walk serves checked and trusted
-//!   text alike, and trusted text that is damaged ends an iteration rather than the program.
+//! - Iterators without checks. One code path serves checked and trusted text, and damaged trusted text
+//!   ends an iteration instead of the program.
 
 mod cursor;
 mod scan;
@@ -35,16 +33,16 @@ use cursor::Cursor;
 pub(crate) use scan::{Elements, Members, scan_object};
 pub(crate) use write::{f64_len, str_len, write_f64, write_str};
 
-/// What is wrong with a text and where: `expected ',' or '}' at byte 17`.
+/// The error in a text and its place: `expected ',' or '}' at byte 17`.
 ///
-/// A text that was cut short is wrong where it ends, so an `offset` equal to its length
-/// tells a torn line from a damaged one.
+/// A text that was cut short is wrong at its end. So an `offset` equal to the text's length means a torn
+/// line, not a damaged one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{reason} at byte {offset}")]
 pub(crate) struct JsonError {
-    /// The first byte that cannot be, counted from the start of the text given.
+    /// The first byte that is wrong, counted from the start of the text.
     pub(crate) offset: usize,
-    /// What should have been there, or what is wrong with what is.
+    /// The expected text, or the reason why the byte is wrong.
     pub(crate) reason: &'static str,
 }
 
@@ -55,7 +53,7 @@ pub(crate) enum Shape {
     Null,
     /// `true` or `false`
     Bool,
-    /// Any number, `NaN` and the infinities among them.
+    /// Any number, including `NaN` and the infinities.
     Number,
     /// A string in its quotes.
     String,
@@ -68,15 +66,15 @@ pub(crate) enum Shape {
 /// A decoded string.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Text<'a> {
-    /// What the escapes stand for; borrowed from the JSON where it has none.
+    /// The decoded text; borrowed from the JSON if it has no escapes.
     pub(crate) text: Cow<'a, str>,
     /// Whether a lone surrogate was replaced with U+FFFD.
     pub(crate) lossy: bool,
 }
 
-/// A JSON value's text, known to be well formed, without whitespace around it.
+/// The text of a JSON value, known to be well formed, without whitespace around it.
 ///
-/// Equality is that of the text: `1.0` and `1.00` differ.
+/// Equality compares the text: `1.0` and `1.00` differ.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct RawValue<'a>(&'a str);
 
@@ -89,9 +87,9 @@ impl<'a> RawValue<'a> {
         Ok(value)
     }
 
-    /// Takes text that was checked before, such as what our own checksummed files hold.
+    /// Wraps text that was checked before, such as text from our own checksummed files.
     ///
-    /// Nothing is unsafe about text that is not JSON, but what it is read as is anyone's guess.
+    /// Text that is not JSON is not unsafe here, but the result of reading it is unspecified.
     pub(crate) fn trusted(text: &'a str) -> Self {
         Self(text.trim_matches([' ', '\t', '\n', '\r']))
     }
@@ -106,7 +104,7 @@ impl<'a> RawValue<'a> {
         self.0 == "null"
     }
 
-    /// Which kind of value this is, told by its first byte.
+    /// The kind of the value, from its first byte.
     pub(crate) fn shape(self) -> Shape {
         match self.0.as_bytes().first() {
             None | Some(b'n') => Shape::Null,
@@ -124,7 +122,7 @@ impl<'a> RawValue<'a> {
         Some(decode(inside))
     }
 
-    /// The value as SQL's `->>` gives it: a string's text, any other value as it was written, nothing
+    /// The value as SQL's `->>` returns it: a string's text, any other value as it was written, nothing
     /// for `null`.
     pub(crate) fn to_text(self) -> Option<Cow<'a, str>> {
         if self.is_null() {
@@ -135,14 +133,14 @@ impl<'a> RawValue<'a> {
 
     /// The nearest float of a number, whatever its size and form.
     ///
-    /// `None` if this is no number, or a finite one too large for a float: Python reads
-    /// `1e999` as infinity, which would be another number than the one written.
+    /// `None` if this is not a number, or if it is finite but too large for a float: Python reads `1e999`
+    /// as infinity, which is another number than the written one.
     pub(crate) fn as_f64(self) -> Option<f64> {
         match self.0 {
             "NaN" => Some(f64::NAN),
             "Infinity" => Some(f64::INFINITY),
             "-Infinity" => Some(f64::NEG_INFINITY),
-            // An integer, and Python's integers have one zero.
+            // This is an integer, and Python's integers have one zero.
             "-0" => Some(0.0),
             number => number.parse().ok().filter(|value: &f64| value.is_finite()),
         }
@@ -153,17 +151,17 @@ impl<'a> RawValue<'a> {
         self.0.parse().ok()
     }
 
-    /// The members of an object in order, all of them where a key repeats; none of anything else.
+    /// The members of an object in order, including all with a repeated key. Empty for any other value.
     pub(crate) fn members(self) -> Members<'a> {
         Members::of(self)
     }
 
-    /// The elements of an array in order; none of anything else.
+    /// The elements of an array in order. Empty for any other value.
     pub(crate) fn elements(self) -> Elements<'a> {
         Elements::of(self)
     }
 
-    /// The last member of that name; `None` when there is none or this is not an object.
+    /// The last member with this name; `None` if there is none or this is not an object.
     pub(crate) fn get(self, key: &str) -> Option<RawValue<'a>> {
         let named = self.members().filter(|(name, _)| name.is(key));
         named.last().map(|(_, value)| value)
@@ -174,7 +172,7 @@ impl<'a> RawValue<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RawKey<'a> {
     raw: &'a str,
-    /// Whether any of it is escaped.
+    /// Whether it has escapes.
     escapes: bool,
 }
 
@@ -200,7 +198,7 @@ impl<'a> RawKey<'a> {
     }
 }
 
-/// Decodes what is between a string's quotes.
+/// Decodes the text between a string's quotes.
 fn decode(raw: &str) -> Text<'_> {
     if memchr(b'\\', raw.as_bytes()).is_none() {
         return Text { text: Cow::Borrowed(raw), lossy: false };
@@ -219,9 +217,9 @@ fn decode(raw: &str) -> Text<'_> {
     Text { text: Cow::Owned(text), lossy }
 }
 
-/// What the escape stands for whose backslash is before `text`, and what follows it.
+/// Decodes the escape whose backslash is before `text`. Returns its character and the text after it.
 ///
-/// `None` for half a surrogate pair, and in damaged text for what is no escape.
+/// The character is `None` for half of a surrogate pair, and for an invalid escape in damaged text.
 fn decode_escape(text: &str) -> (Option<char>, &str) {
     let mut chars = text.chars();
     let decoded = match chars.next() {
@@ -229,8 +227,8 @@ fn decode_escape(text: &str) -> (Option<char>, &str) {
             let Some((unit, after)) = code_unit(chars.as_str()) else {
                 return (None, chars.as_str());
             };
-            // The second half counts only if the two make a pair; else it is for the next
-            // call, for it may be the first half of another.
+            // The second half counts only if the two make a pair. Otherwise the next call reads it,
+            // because it may be the first half of another pair.
             if let Some((low, after_low)) = after.strip_prefix("\\u").and_then(code_unit)
                 && let Some(Ok(paired)) = char::decode_utf16([unit, low]).next()
                 && paired > '\u{ffff}'
@@ -250,7 +248,7 @@ fn decode_escape(text: &str) -> (Option<char>, &str) {
     (decoded, chars.as_str())
 }
 
-/// The UTF-16 code unit in the four hexadecimal digits `text` begins with.
+/// The UTF-16 code unit in the first four hexadecimal digits of `text`.
 fn code_unit(text: &str) -> Option<(u16, &str)> {
     let (digits, after) = text.split_at_checked(4)?;
     Some((u16::from_str_radix(digits, 16).ok()?, after))
@@ -367,10 +365,10 @@ mod tests {
         assert!(!matches("kin", "kind"));
         assert!(matches(r"k\u0069nd", "kind"));
         assert!(matches(r"a\nb", "a\nb"));
-        assert!(!matches(r"a\nb", r"a\nb"), "the name has a backslash, the key has not");
+        assert!(!matches(r"a\nb", r"a\nb"), "the name has a backslash, but the key does not");
         assert!(matches(r"a\\nb", r"a\nb"));
         assert!(matches("", ""));
-        assert!(!matches(r"\ud800", "\u{fffd}"), "a lone surrogate is not what replaces it");
+        assert!(!matches(r"\ud800", "\u{fffd}"), "a lone surrogate differs from its replacement");
         assert!(matches(r"\ufffd", "\u{fffd}"));
     }
 }

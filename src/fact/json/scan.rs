@@ -1,7 +1,7 @@
-//! The ways through a text: a line's members at once, a value's one by one.
+//! Reads the members of a line in one pass, or the parts of a value one by one.
 //!
-//! [`scan_object`] is the inner loop of an import: it checks a line once and cuts out its own
-//! members on the way. The iterators are for what is inside of a value, which few ask for.
+//! [`scan_object`] is the inner loop of an import: it checks a line once and collects its own members on
+//! the way. The iterators read the inside of a value, which is seldom needed.
 
 use super::cursor::{Cursor, Kind};
 use super::{JsonError, RawKey, RawValue, Shape};

@@ -1,8 +1,8 @@
-//! Strings and floats as Python's `json.dumps(…, ensure_ascii=False)` writes them, and how
-//! many bytes that takes.
+//! Writes strings and floats as Python's `json.dumps(…, ensure_ascii=False)` does, and counts the bytes
+//! that they take.
 //!
-//! Retention by bytes counts lines that are never written, so each writer has a length beside
-//! it. Both are one function over the pieces of the text: what is counted is what is written.
+//! Retention by bytes counts lines that are never written, so each writer has a function for the length.
+//! Both use one function over the pieces of the text, so that the count always equals the written bytes.
 
 use super::cursor::plain_until;
 
@@ -11,26 +11,26 @@ pub(crate) fn write_str(out: &mut String, text: &str) {
     str_pieces(text, |piece| out.push_str(piece));
 }
 
-/// The bytes [`write_str`] would append.
+/// The number of bytes that [`write_str`] appends.
 pub(crate) fn str_len(text: &str) -> usize {
     let mut len = 0;
     str_pieces(text, |piece| len += piece.len());
     len
 }
 
-/// Appends `value` as Python's `repr` has it, or as `NaN`, `Infinity`, `-Infinity`.
+/// Appends `value` in the form of Python's `repr`, or as `NaN`, `Infinity`, `-Infinity`.
 pub(crate) fn write_f64(out: &mut String, value: f64) {
     f64_pieces(value, |piece| out.push_str(piece));
 }
 
-/// The bytes [`write_f64`] would append.
+/// The number of bytes that [`write_f64`] appends.
 pub(crate) fn f64_len(value: f64) -> usize {
     let mut len = 0;
     f64_pieces(value, |piece| len += piece.len());
     len
 }
 
-/// How the characters below the space are written; DEL and all above are written as they are.
+/// The escapes of the characters below the space. DEL and all above are written unescaped.
 const CONTROLS: [&str; 32] = [
     "\\u0000", "\\u0001", "\\u0002", "\\u0003", "\\u0004", "\\u0005", "\\u0006", "\\u0007", "\\b", "\\t",
     "\\n", "\\u000b", "\\f", "\\r", "\\u000e", "\\u000f", "\\u0010", "\\u0011", "\\u0012", "\\u0013",
@@ -57,9 +57,9 @@ fn str_pieces(text: &str, mut piece: impl FnMut(&str)) {
     piece("\"");
 }
 
-/// The rules of `float.__repr__`: the fewest digits that read back as the same float (of two equally
-/// near the even one), plain from 1e-4 up to 1e16 and with an exponent of at least two digits
-/// outside of that.
+/// The rules of `float.__repr__`: the fewest digits that read back as the same float (of two equally near
+/// ones the even one), without an exponent from 1e-4 up to 1e16, otherwise with an exponent of at least
+/// two digits.
 #[inline]
 fn f64_pieces(value: f64, mut piece: impl FnMut(&str)) {
     if value.is_nan() {
@@ -74,7 +74,8 @@ fn f64_pieces(value: f64, mut piece: impl FnMut(&str)) {
     if size == 0.0 || (1e-4..1e16).contains(&size) {
         return piece(text);
     }
-    // The same digits, but `0.00001` is plain there, and the exponent of `1e-7` has one digit.
+    // Rust writes the same digits, but writes `0.00001` without an exponent, and `1e-7` with a single
+    // digit in the exponent.
     if let Some((digits, exponent)) = text.split_once('e') {
         let (sign, power) = exponent.split_at_checked(1).unwrap_or((exponent, ""));
         piece(digits);
@@ -191,7 +192,7 @@ mod tests {
 
     #[test]
     fn of_two_equally_near_python_takes_the_even_digits() {
-        // (exactly, json.dumps of Python 3.11); Rust's own digits end in 3 in each.
+        // (exact value, json.dumps of Python 3.11); Rust's own digits end in 3 in each of them.
         let midway = [
             ("8192.0001220703125", "8192.000122070312"),
             ("26363981746409.3125", "26363981746409.312"),

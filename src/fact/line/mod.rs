@@ -1,10 +1,10 @@
-//! A fact as one line of JSON, in the very form in which Papyra's JSON backend writes it:
-//! `{"kind": "event", "system_id": "shop", …}`.
+//! A fact as one line of JSON, in the form in which Papyra's JSON backend writes it: `{"kind": "event",
+//! "system_id": "shop", …}`.
 //!
-//! What a line says beyond the columns is not dropped: unknown fields, text with a lone
-//! surrogate (which no UTF-8 holds), an address in the old object form, a counter beyond 64 bits, a
-//! timestamp that is no number. They go into `extra`, a JSON object of field → original value, and
-//! come back from there; the column holds the nearest value that it can ([`nearest`]).
+//! Data beyond the columns is not dropped: unknown fields, text with a lone surrogate (which UTF-8 cannot
+//! hold), an address in the old object form, a counter beyond 64 bits, a timestamp that is not a number.
+//! They go into `extra`, a JSON object of field → original value, and return from there to the line. The
+//! column holds the nearest value that it can ([`nearest`]).
 
 mod nearest;
 mod read;
@@ -17,25 +17,25 @@ pub use read::is_blank;
 
 use super::json::JsonError;
 
-/// The mark that some editors and spreadsheets put before a text.
+/// The byte-order mark that some editors and spreadsheets put before a text.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// A longer line is refused: 16 MiB.
+/// The most bytes of a line: 16 MiB. A longer line is refused.
 pub const MAX_LINE_BYTES: usize = 16 << 20;
 
 /// Why a line is not a fact.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LineError {
-    /// It is longer than 16 MiB.
+    /// The line is longer than 16 MiB.
     TooLong,
-    /// It is not UTF-8 from this byte on.
+    /// The line is not UTF-8; the number is the first wrong byte.
     NotUtf8(usize),
-    /// It is not one JSON object; the text says where and why.
+    /// The line is not one JSON object; the text says where and why.
     NotJson(String),
-    /// A field is missing.
+    /// The named field is missing.
     Missing(&'static str),
-    /// Its `kind` is none of the three.
+    /// The `kind` is not one of the three.
     UnknownKind(String),
 }
 
@@ -47,7 +47,7 @@ impl fmt::Display for LineError {
             Self::NotJson(why) => write!(f, "not a JSON object: {why}"),
             Self::Missing(field) => write!(f, "field \"{field}\" is missing"),
             Self::UnknownKind(kind) => {
-                write!(f, "kind {kind} is none of \"event\", \"audit\", \"dead_letter\"")
+                write!(f, "kind {kind} is not one of \"event\", \"audit\", \"dead_letter\"")
             }
         }
     }
@@ -159,7 +159,7 @@ mod tests {
         assert_eq!(refusal("[1]"), "not a JSON object: not an object at byte 0");
         assert_eq!(
             refusal(r#"{"kind": "evnt"}"#),
-            r#"kind "evnt" is none of "event", "audit", "dead_letter""#
+            r#"kind "evnt" is not one of "event", "audit", "dead_letter""#
         );
         assert_eq!(refusal(r#"{"a": 1}"#), r#"field "kind" is missing"#);
         assert_eq!(refusal(&EVENT.replace("timestamp", "time")), r#"field "timestamp" is missing"#);

@@ -1,13 +1,13 @@
-//! What a column holds for a JSON value that it cannot hold exactly.
+//! The value of a column for a JSON value that the column cannot hold exactly.
 //!
-//! A fact is never refused for what it says. Where a value does not fit its column, the column gets the
-//! nearest one that does, and the exact value goes into `extra`, from where the fact's line has it again.
+//! A fact is never refused for its content. If a value does not fit its column, the column gets the
+//! nearest one that fits, and the exact value goes into `extra`. The fact's line takes it from there.
 
 use std::borrow::Cow;
 
 use super::super::json::{RawValue, Shape};
 
-/// A column's value for a JSON value, and whether it is exactly that.
+/// A column's value for a JSON value, and whether it is exact.
 pub(super) struct Nearest<T> {
     pub(super) value: T,
     pub(super) exact: bool,
@@ -23,7 +23,7 @@ impl<T> Nearest<T> {
     }
 }
 
-/// A text: an address of old files as `shop:5`, nothing of `null`, and of anything else its JSON.
+/// As text: an old file's address becomes `shop:5`, `null` becomes empty, and any other value its JSON.
 pub(super) fn text(value: RawValue<'_>) -> Nearest<Cow<'_, str>> {
     if let Some(text) = value.as_str() {
         return Nearest { value: text.text, exact: !text.lossy };
@@ -34,7 +34,8 @@ pub(super) fn text(value: RawValue<'_>) -> Nearest<Cow<'_, str>> {
     Nearest::inexact(old_address(value).map_or(Cow::Borrowed(value.text()), Cow::Owned))
 }
 
-/// A float: an infinity for what is too large for one, the number that a text spells, else none (NaN).
+/// As a float: a number that is too large becomes an infinity, a text that spells a number becomes that
+/// number, and anything else no number (NaN).
 pub(super) fn float(value: RawValue<'_>) -> Nearest<f64> {
     if let Some(seconds) = value.as_f64() {
         return Nearest { value: seconds, exact: is_exact(value.text(), seconds) };
@@ -42,8 +43,8 @@ pub(super) fn float(value: RawValue<'_>) -> Nearest<f64> {
     Nearest::inexact(number(value).unwrap_or(f64::NAN))
 }
 
-/// Whether a number says nothing that its float does not: of those that are written as integers, all
-/// below 2^53, and some beyond. A fraction is a float to its writer, too.
+/// Whether a number holds no more information than its float. For integers, that is true of all below
+/// 2^53, and of some beyond. A fraction was a float when it was written.
 fn is_exact(text: &str, seconds: f64) -> bool {
     const FEW_DIGITS: usize = 15;
     if text.len() <= FEW_DIGITS || text.bytes().any(|b| !b.is_ascii_digit() && b != b'-') {
@@ -52,8 +53,9 @@ fn is_exact(text: &str, seconds: f64) -> bool {
     text.parse().is_ok_and(|integer: i128| seconds as i128 == integer)
 }
 
-/// An integer of 64 bits: the least or the greatest for what is beyond them, a fraction without its
-/// fraction, 1 and 0 for true and false, the number that a text spells, else 0.
+/// As an integer of 64 bits: values beyond the range become the least or the greatest one, a fraction
+/// loses its fraction, true and false become 1 and 0, a text that spells a number becomes that number,
+/// and anything else becomes 0.
 pub(super) fn integer(value: RawValue<'_>) -> Nearest<i64> {
     if let Some(integer) = value.as_i64() {
         return Nearest::exact(integer);
@@ -62,11 +64,12 @@ pub(super) fn integer(value: RawValue<'_>) -> Nearest<i64> {
         return Nearest::inexact(1);
     }
     let spelled = value.as_str().and_then(|text| text.text.trim().parse().ok());
-    // `as` stays within the range, and makes 0 of NaN.
+    // `as` stays within the range, and turns NaN into 0.
     Nearest::inexact(spelled.unwrap_or_else(|| number(value).unwrap_or_default() as i64))
 }
 
-/// A list of texts: nothing of `null`, and of anything else that is none a list of it alone.
+/// As a list of texts: `null` becomes an empty list, and any other value that is not a list becomes a
+/// list of itself.
 pub(super) fn list(value: RawValue<'_>) -> Nearest<Vec<Cow<'_, str>>> {
     match value.shape() {
         Shape::Array => {
@@ -87,14 +90,14 @@ pub(super) fn list(value: RawValue<'_>) -> Nearest<Vec<Cow<'_, str>>> {
 /// A number of any size, or a text that spells one.
 fn number(value: RawValue<'_>) -> Option<f64> {
     match value.shape() {
-        // Of too many digits Rust makes an infinity.
+        // Rust reads too many digits as an infinity.
         Shape::Number => value.as_f64().or_else(|| value.text().parse().ok()),
         Shape::String => value.as_str()?.text.trim().parse().ok(),
         _ => None,
     }
 }
 
-/// `{"system": "shop", "actor_id": 5}` of old files, as `shop:5`. Actor ids have any size.
+/// Turns `{"system": "shop", "actor_id": 5}` of old files into `shop:5`. Actor ids have any size.
 fn old_address(value: RawValue<'_>) -> Option<String> {
     let id = value.get("actor_id")?;
     let system = value.get("system")?.as_str()?;
@@ -104,9 +107,10 @@ fn old_address(value: RawValue<'_>) -> Option<String> {
     integer.then(|| format!("{}:{id}", system.text))
 }
 
-/// Whether a field's exact value says more than the value that its column holds: what a warning is for.
+/// Whether a field's exact value holds more information than its column: then a warning is due.
 ///
-/// An old address is the same as text, and half of a surrogate pair is no loss that anybody can mend.
+/// An old address holds the same information as its text. Half of a surrogate pair is a loss that cannot
+/// be repaired.
 pub(super) fn says_more(field: &str, value: RawValue<'_>) -> bool {
     match field {
         "system_id" | "event_type" | "message_type" | "actor_address" | "target" => {

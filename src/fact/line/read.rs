@@ -1,4 +1,4 @@
-//! From a line to a fact.
+//! Reads a fact from a line.
 
 use std::borrow::Cow;
 
@@ -26,7 +26,7 @@ impl<'a> Fact<'a> {
         Self::from_json(line.as_bytes())
     }
 
-    /// [`Fact::from_line`] for bytes that may not be UTF-8.
+    /// Works as [`Fact::from_line`], for bytes that may not be UTF-8.
     ///
     /// # Errors
     /// Those of [`Fact::from_line`].
@@ -37,25 +37,25 @@ impl<'a> Fact<'a> {
     }
 }
 
-/// A line without the byte-order mark that stands before the text of some editors, and so before a line of
-/// such texts in one.
+/// The line without a byte-order mark. Some editors put one before a text, so it is also inside a file
+/// that joins such texts.
 fn unmarked(line: &[u8]) -> &[u8] {
     line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line)
 }
 
-/// Whether a line says nothing.
+/// Whether a line has only whitespace.
 pub fn is_blank(line: &[u8]) -> bool {
     unmarked(line).trim_ascii().is_empty()
 }
 
-/// Reads facts from the lines of one piece of text, keeping its scratch space between them.
+/// Reads facts from the lines of one text, and reuses its scratch space between them.
 #[derive(Default)]
 pub(crate) struct LineParser<'a> {
     members: Vec<(RawKey<'a>, RawValue<'a>)>,
 }
 
 impl<'a> LineParser<'a> {
-    /// The fact that this line is.
+    /// Reads the fact in this line.
     pub(crate) fn parse(&mut self, line: &'a [u8]) -> Result<Fact<'a>, LineError> {
         let line = unmarked(line);
         if line.len() > MAX_LINE_BYTES {
@@ -112,15 +112,15 @@ impl<'a> LineParser<'a> {
     }
 }
 
-/// The members of a line that were not asked for yet.
+/// The members of a line that were not taken out yet.
 struct Fields<'m, 'a> {
     members: &'m mut Vec<(RawKey<'a>, RawValue<'a>)>,
-    /// Members for `extra`, as far as known columns could not hold them: `"key": value, …`.
+    /// Members for `extra` that the known columns could not hold: `"key": value, …`.
     kept: String,
 }
 
 impl<'a> Fields<'_, 'a> {
-    /// Takes a field out; of several of one name the last counts, as in Python.
+    /// Takes a field out. Of several with one name the last counts, as in Python.
     fn take(&mut self, field: &'static str) -> Result<RawValue<'a>, LineError> {
         let mut found = None;
         let mut count = 0;
@@ -145,7 +145,7 @@ impl<'a> Fields<'_, 'a> {
         self.kept.push_str(value.text());
     }
 
-    /// Keeps the exact value of a field whose column holds another.
+    /// Keeps the exact value of a field whose column holds another value.
     fn keep_original(&mut self, field: &'static str, value: RawValue<'a>) {
         self.keep(|out| json::write_str(out, field), value);
     }
@@ -202,7 +202,7 @@ impl<'a> Fields<'_, 'a> {
         Ok(list)
     }
 
-    /// All that is left over.
+    /// All members that are left over.
     fn extra(&mut self) -> Option<Json<'a>> {
         let mut members = std::mem::take(self.members);
         for (key, value) in members.drain(..) {

@@ -1,4 +1,4 @@
-//! From a fact to its line, or only to the length of it.
+//! Writes a fact as a line, or counts the line's bytes.
 
 use std::borrow::Cow;
 
@@ -16,15 +16,15 @@ impl Fact<'_> {
         line
     }
 
-    /// The length of the JSON line in bytes: what is meant by a fact's size.
+    /// The size of the fact: the length of its JSON line in bytes.
     pub(crate) fn line_len(&self) -> u64 {
         let mut length = Length(0);
         self.put_line(&mut length);
         length.0 as u64
     }
 
-    /// Fields whose column holds another value than the fact has: a counter beyond 64 bits, a timestamp that
-    /// is no number. The exact value is in `extra`, and in [`Fact::to_line`].
+    /// Fields whose column holds another value than the fact: a counter beyond 64 bits, or a timestamp
+    /// that is not a number. The exact value is in `extra`, and in [`Fact::to_line`].
     ///
     /// ```
     /// use ostracon::Fact;
@@ -89,9 +89,9 @@ impl Fact<'_> {
 }
 
 impl super::super::Audit<'_> {
-    /// The value of a counter as it was given: `column` has the nearest one that an integer can be.
+    /// The exact value of a counter: `column` holds the nearest value that fits an integer.
     ///
-    /// Facts are never refused for a number that their column cannot hold; `extra` keeps it.
+    /// Facts are never refused for a number that does not fit its column; `extra` holds it.
     pub fn given(&self, counter: &str, column: i64) -> String {
         let given = self.extra.as_ref().and_then(|extra| RawValue::trusted(extra.as_str()).get(counter));
         given.map_or_else(|| column.to_string(), |value| value.text().to_owned())
@@ -111,7 +111,7 @@ impl Recorded<Fact<'_>> {
     }
 }
 
-/// Where a line goes: into a string, or only into a count of its bytes.
+/// The output of a line: a string, or only a count of its bytes.
 trait Out {
     fn put(&mut self, text: &str);
     fn put_string(&mut self, text: &str);
@@ -153,7 +153,7 @@ struct Writer<'o, 'e, O> {
     extra: Option<&'e Json<'e>>,
 }
 
-/// The fields that columns hold: where `extra` has one of these, it is the exact original.
+/// The fields that columns hold. If `extra` has such a field, it is the exact original.
 const fn columns(kind: Kind) -> &'static [&'static str] {
     match kind {
         Kind::Event => &["system_id", "actor_address", "event_type", "payload", "timestamp"],

@@ -1,4 +1,4 @@
-//! What maintenance does to the ledger: whatever it removes must be accounted for.
+//! The ledger under maintenance: every removed fact must be accounted for.
 
 use super::*;
 use crate::fact::Kind;
@@ -14,7 +14,7 @@ fn live(state: &State) -> Vec<Segment> {
     state.segments(Kind::Event).iter().map(|segment| (**segment).clone()).collect()
 }
 
-/// One segment in place of others, without so many of their facts.
+/// One segment that replaces others, without `without` of their facts.
 fn merged(of: &[Segment], without: u64) -> Segment {
     let mut merged = of[0].clone();
     merged.path = "events/merged.parquet".to_owned();
@@ -33,7 +33,7 @@ fn compaction(state: &State) -> Action {
     Action::Compact { remove, add, dropped: vec![dropped(1)], swept: CommitNumber(0) }
 }
 
-/// Why such a commit is not taken.
+/// The reason why such a commit is refused.
 fn refusal(ledger: &Ledger, action: impl Fn(&State) -> Action) -> String {
     ledger.commit(|state| Ok(Some(action(state)))).unwrap_err().to_string()
 }
@@ -56,7 +56,7 @@ fn a_compaction_accounts_for_what_it_drops_and_leaves_tombstones() {
     let were: Vec<_> = live(&before).into_iter().map(|segment| (segment.path, CommitNumber(4))).collect();
     assert_eq!(gone, were);
 
-    // Whoever opens the store reads the same, and the digests of what was removed stay in the commit.
+    // A new opening reads an equal state, and the digests of the removed segments stay in the commit.
     assert_eq!(*scene.open().unwrap().known(), *after);
     let (commit, _) = commit::read(&scene.path(4)).unwrap().unwrap();
     assert_eq!(commit.action.removed(), live(&before));
@@ -93,13 +93,13 @@ fn a_compaction_that_does_not_add_up_is_not_taken() {
         })
     };
     let silent = with(|_, _, dropped| dropped.clear());
-    assert!(silent.contains("finds again 3 events (300 bytes), and accounts for 2 and 0"), "{silent}");
+    assert!(silent.contains("restores 3 events (300 bytes), but accounts for 2 and 0"), "{silent}");
     let bytes = with(|_, _, dropped| dropped[0].total.bytes = 99);
     assert!(bytes.contains("accounts for 2 and 1 (200 and 99 bytes)"), "{bytes}");
     let invented = with(|_, add, _| add[0].rows += 1);
     assert!(invented.contains("accounts for 3 and 1"), "{invented}");
     let other_kind = with(|_, _, dropped| dropped[0].kind = Kind::Audit);
-    assert!(other_kind.contains("finds again 3 events"), "{other_kind}");
+    assert!(other_kind.contains("restores 3 events"), "{other_kind}");
     let twice = with(|remove, add, _| {
         remove.push(remove[0].clone());
         add[0].rows += 1;
@@ -111,10 +111,10 @@ fn a_compaction_that_does_not_add_up_is_not_taken() {
     let other_bytes = with(|remove, _, _| remove[0].blake3 = commit::digest(b"other"));
     assert!(other_bytes.contains("which is not live"), "{other_bytes}");
     let elsewhere = with(|_, add, _| add[0].path = "../elsewhere.parquet".to_owned());
-    assert!(elsewhere.contains("no place for a segment"), "{elsewhere}");
+    assert!(elsewhere.contains("not a valid path of a segment"), "{elsewhere}");
     let endless = with(|_, add, _| add[0].rows = u64::MAX);
     assert!(
-        endless.contains("accounts for") || endless.contains("more facts than there can be"),
+        endless.contains("accounts for") || endless.contains("more facts than are possible"),
         "{endless}"
     );
     assert_eq!(ledger.refresh().unwrap().head.number, CommitNumber(3));
@@ -144,7 +144,7 @@ fn a_repair_says_what_is_lost() {
     assert_eq!(count(&state), (3, 1, 0, 2));
     assert_eq!(state.imbalance(), None);
 
-    // Some of it turns up.
+    // Some of the lost facts are found again.
     let again = |facts: u64| {
         move |_: &State| {
             let add = vec![merged(&[segment(StreamId(1), Seq(2))], 0)];
@@ -207,10 +207,10 @@ fn a_hold_is_there_until_it_is_released() {
         by: "ben".to_owned(),
         reason: String::new(),
     };
-    assert!(refusal(&ledger, release).contains("there is no hold"));
+    assert!(refusal(&ledger, release).contains("no hold \"case 7\" exists"));
     let state = ledger.commit(|state| Ok(Some(hold(state)))).unwrap().unwrap();
     assert_eq!(state.holds["case 7"].by, "ana");
-    assert!(refusal(&ledger, hold).contains("there is a hold"));
+    assert!(refusal(&ledger, hold).contains("a hold \"case 7\" exists already"));
     let state = ledger.commit(|state| Ok(Some(release(state)))).unwrap().unwrap();
     assert!(state.holds.is_empty());
 }
@@ -229,7 +229,7 @@ fn a_rebuilt_ledger_begins_where_its_commit_says() {
     let mut commit = Commit::after(&before, Action::Rebuild(Box::new(rebuilt)), UnixNanos(7));
     commit.parent.clear();
     fs::write(scene.path(4), commit.to_bytes().unwrap()).unwrap();
-    // The commits before it are no part of the ledger any more.
+    // The commits before it are no longer part of the ledger.
     assert!(scene.failure().to_string().contains("the commit before it has digest"));
     (0..4).for_each(|number| fs::remove_file(scene.path(number)).unwrap());
 
@@ -241,7 +241,7 @@ fn a_rebuilt_ledger_begins_where_its_commit_says() {
     assert_eq!(scene.open().unwrap().known().committed(StreamId(1)), Seq(4));
 }
 
-/// What is noted as removed is deleted some day.
+/// A segment that is noted as removed is deleted later.
 #[test]
 fn a_rebuilt_ledger_has_removed_nothing_but_segments() {
     for path in ["/etc/passwd", "events/../x.parquet", "ledger/00000000000000000000.json", "events/x"] {

@@ -1,4 +1,4 @@
-//! The ledger by itself: two processes that commit at once, chains that do not hold, checkpoints.
+//! The ledger alone: two processes that commit at once, broken chains, checkpoints.
 
 mod balance;
 mod two_files;
@@ -12,7 +12,7 @@ use super::*;
 use crate::disk::FaultPlan;
 use crate::fact::{Seq, StreamId};
 
-/// A store's folder with nothing in it but a ledger of one commit.
+/// A store's folder with only a ledger of one commit.
 struct Scene {
     dir: TempDir,
 }
@@ -37,14 +37,14 @@ impl Scene {
         self.path(number).with_extension("checkpoint")
     }
 
-    /// A ledger of so many commits beside the first.
+    /// A ledger of this number of commits after the first.
     fn with_commits(commits: u64) -> Self {
         let scene = Self::new();
         let ledger = scene.open().unwrap();
         for _ in 0..commits {
             commit_one(&ledger, StreamId(1));
         }
-        // As in a store of an older program: here it is about the ledger's own files.
+        // As in a store of an older program: these tests are about the ledger's own files.
         fs::remove_dir_all(scene.copies()).unwrap();
         scene
     }
@@ -57,13 +57,13 @@ impl Scene {
         commit_path(&self.copies(), CommitNumber(number))
     }
 
-    /// What an opening says.
+    /// The error of an opening.
     fn failure(&self) -> Error {
         self.open().err().expect("it opens")
     }
 }
 
-/// A segment of one fact, of which there is no file: the ledger does not look.
+/// A segment of one fact, without a file: the ledger does not read it.
 fn segment(stream: StreamId, seq: Seq) -> Segment {
     let instant = UnixNanos(1_795_404_290_000_000_000 + seq.0 as i64);
     let time = TimeRange { min: instant, max: instant };
@@ -98,7 +98,7 @@ fn commit_one(ledger: &Ledger, stream: StreamId) {
     ledger.commit(|state| Ok(Some(flush_of_one(state, stream)))).unwrap();
 }
 
-/// Changes the JSON of a commit's file, and has its digest match again.
+/// Changes the JSON of a commit's file, and makes its digest match again.
 fn edit(path: &Path, change: impl FnOnce(&mut serde_json::Value)) {
     let mut value: serde_json::Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
     value.as_object_mut().unwrap().remove("check").unwrap();
@@ -125,11 +125,11 @@ fn of_two_that_commit_at_once_each_gets_all_its_commits_in() {
     for stream in 1..=4 {
         assert_eq!(state.committed(StreamId(stream)), Seq(EACH));
     }
-    // Exactly once: as many segments as facts, and no two alike.
+    // Exactly once: as many segments as facts, and all different.
     let segments = state.segments(crate::fact::Kind::Event);
     let paths: std::collections::BTreeSet<_> = segments.iter().map(|segment| &segment.path).collect();
     assert_eq!((segments.len() as u64, paths.len() as u64), (4 * EACH, 4 * EACH));
-    // Without gaps, and without litter.
+    // Without gaps, and without leftover files.
     let commits: Vec<_> = (0..=4 * EACH).filter(|n| scene.path(*n).exists()).collect();
     assert_eq!(commits.len() as u64, 4 * EACH + 1);
     let temps = fs::read_dir(scene.dir.path().join("ledger")).unwrap();
@@ -186,7 +186,7 @@ fn a_commit_that_does_not_name_its_parent_is_damage() {
 #[test]
 fn a_commit_that_was_changed_is_not_what_the_next_one_names() {
     let scene = Scene::with_commits(4);
-    edit(&scene.path(2), |commit| commit["by"] = "somebody else".into());
+    edit(&scene.path(2), |commit| commit["by"] = "another program".into());
     assert_eq!(scene.failure().kind(), ErrorKind::Damaged);
 }
 
@@ -213,9 +213,9 @@ fn a_range_that_does_not_follow_or_does_not_add_up_is_damage() {
         ),
         (
             |commit| commit["range"]["last_seq"] = 9.into(),
-            "it covers 8 facts, and its segments have other rows",
+            "it covers 8 facts, but its segments have other rows",
         ),
-        (|commit| commit["add"][0]["rows"] = 2.into(), "it covers 1 facts, and its segments have other rows"),
+        (|commit| commit["add"][0]["rows"] = 2.into(), "it covers 1 facts, but its segments have other rows"),
     ];
     for (change, why) in changes {
         let scene = Scene::with_commits(2);
@@ -258,7 +258,7 @@ fn a_commit_of_a_newer_format_is_named_so_whatever_else_it_holds() {
 fn a_newest_commit_that_was_changed_does_not_match_its_own_digest() {
     let scene = Scene::with_commits(2);
     let text = fs::read_to_string(scene.path(2)).unwrap();
-    fs::write(scene.path(2), text.replacen("ostracon", "somebody", 1)).unwrap();
+    fs::write(scene.path(2), text.replacen("ostracon", "changed!", 1)).unwrap();
     let error = scene.failure();
     assert_eq!(error.kind(), ErrorKind::Damaged);
     assert!(error.to_string().contains("it does not match its own digest"), "{error}");
@@ -289,7 +289,7 @@ fn an_opening_reads_the_newest_checkpoint_and_the_commits_behind_it() {
     assert_eq!(whole.head.number, CommitNumber(1000));
     assert_eq!(whole.committed(StreamId(1)), Seq(1000));
 
-    // It does not even miss the commits before: 896 is the newest multiple of 128.
+    // It does not need the commits before: 896 is the newest multiple of 128.
     for number in 0..896 {
         fs::remove_file(scene.path(number)).unwrap();
     }
@@ -339,8 +339,8 @@ fn a_checkpoint_that_names_files_elsewhere_is_not_used() {
 #[test]
 fn a_checkpoint_that_does_not_stand_on_its_commit_is_not_used() {
     let scene = Scene::with_commits(130);
-    edit(&scene.path(128), |commit| commit["by"] = "somebody else".into());
-    // Neither the checkpoint, nor the chain: commit 129 names another parent.
+    edit(&scene.path(128), |commit| commit["by"] = "another program".into());
+    // Neither the checkpoint nor the chain fits: commit 129 names another parent.
     assert_eq!(scene.failure().kind(), ErrorKind::Damaged);
 }
 
@@ -350,7 +350,8 @@ fn a_commit_stands_though_its_checkpoint_cannot_be_written() {
     assert_eq!(twice::complete(&Disk::new(), &scene.dir.path().join("ledger"), usize::MAX).unwrap(), 0);
     let plan = FaultPlan::new();
     let ledger = Ledger::open(Disk::with_plan(plan.clone()), scene.dir.path()).unwrap();
-    // The commit itself is a file, six operations in all, and so is its copy; then comes the checkpoint's.
+    // The commit itself is a file, six operations in all, and so is its copy; the checkpoint comes after
+    // them.
     plan.fail_at(13, crate::disk::Fault::NoSpace);
     commit_one(&ledger, StreamId(1));
     assert_eq!(plan.operations(), 13);

@@ -1,4 +1,4 @@
-//! Every commit has two files, and one of them suffices.
+//! Every commit has two files, and one of them is enough.
 
 use super::*;
 use crate::disk::{Fault, Op};
@@ -62,7 +62,7 @@ fn the_ledger_is_read_whatever_becomes_of_one_file_of_each_commit() {
 fn of_two_sound_files_that_differ_the_chain_tells_which_is_right() {
     let (scene, other) = (five(), five());
     let whole = scene.open().unwrap().known();
-    // Of another store; of another number; and rewritten, with a digest that fits.
+    // A commit of another store, of another number, and a changed commit with a digest that fits.
     for number in 1..=4 {
         fs::copy(other.path(number), scene.path(number)).unwrap();
     }
@@ -71,7 +71,7 @@ fn of_two_sound_files_that_differ_the_chain_tells_which_is_right() {
     assert_eq!(*scene.open().unwrap().known(), *whole);
     for number in 0..=3 {
         fs::copy(scene.copy(number), scene.path(number)).unwrap();
-        edit(&scene.path(number), |commit| commit["by"] = "somebody else".into());
+        edit(&scene.path(number), |commit| commit["by"] = "another program".into());
         assert_eq!(*scene.open().unwrap().known(), *whole, "commit {number}");
     }
 }
@@ -92,7 +92,7 @@ fn nothing_is_committed_over_a_number_that_only_the_copy_has() {
     let ledger = scene.open().unwrap();
     commit_one(&ledger, StreamId(1));
     assert_eq!(head(&scene), 7);
-    // Nor over one that nobody can read.
+    // Nor over a commit that cannot be read.
     fs::remove_file(scene.path(7)).unwrap();
     fs::write(scene.copy(7), b"{").unwrap();
     assert_eq!(scene.failure().kind(), ErrorKind::Damaged);
@@ -156,7 +156,7 @@ fn a_store_of_an_older_program_gets_its_copies() {
     let scene = Scene::with_commits(100);
     let plan = FaultPlan::new();
     let ledger = Ledger::open(Disk::with_plan(plan.clone()), scene.dir.path()).unwrap();
-    assert_eq!(plan.operations(), 0, "who reads writes nothing");
+    assert_eq!(plan.operations(), 0, "a reader writes nothing");
     let copies = || (0..=110).filter(|number| scene.copy(*number).exists()).count();
     ledger.sync().unwrap();
     assert_eq!(copies(), 64, "some at a time");
@@ -186,7 +186,7 @@ fn a_copy_that_is_missing_in_the_middle_is_written_by_the_next_opening() {
     assert_eq!(fs::read(scene.copy(2)).unwrap(), fs::read(scene.path(2)).unwrap());
     fs::write(scene.path(2), b"").unwrap();
     assert_eq!(head(&scene), 4);
-    // Or by the next commit of a process that has not synced.
+    // Or by the next commit of a process that did not sync.
     fs::remove_file(scene.copy(3)).unwrap();
     commit_one(&scene.open().unwrap(), StreamId(1));
     assert!(scene.copy(3).exists());
@@ -204,10 +204,10 @@ fn copies_of_another_store_beyond_the_head_are_passed_over() {
     }
     assert_eq!(head(&scene), 4);
     assert_eq!(running.refresh().unwrap().head.number.0, 4);
-    // The number is free: nothing of this store has it.
+    // The number is free: no commit of this store has it.
     commit_one(&running, StreamId(1));
     assert_eq!((head(&scene), running.known().head.number.0), (5, 5));
-    // In the ledger's own folder it is no stranger.
+    // In the ledger's own folder it counts as a commit.
     fs::copy(other.path(6), scene.path(6)).unwrap();
     let error = scene.failure();
     assert!(error.kind() == ErrorKind::Moved && error.to_string().contains("/ledger/"), "{error}");
@@ -221,7 +221,7 @@ fn a_commit_of_which_only_the_copy_is_left_counts_though_a_stranger_follows() {
     fs::copy(other.path(5), scene.copy(5)).unwrap();
     fs::remove_file(scene.path(4)).unwrap();
     assert_eq!(head(&scene), 4);
-    // A stranger before it is in the way: this commit is not to be found out by itself.
+    // A commit of another store comes before it: this commit cannot be recognised alone.
     fs::copy(other.path(3), scene.copy(3)).unwrap();
     fs::remove_file(scene.path(3)).unwrap();
     let error = scene.failure().to_string();

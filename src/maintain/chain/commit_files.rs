@@ -28,7 +28,7 @@ impl CommitFiles {
         }
     }
 
-    /// The digest of the commit before, as this one names it.
+    /// The digest of the commit before, in this commit.
     pub(super) fn parent(&self) -> Option<String> {
         let of = |found: &CommitFile| match found {
             CommitFile::Commit { commit, .. } => Some(commit.parent.clone()),
@@ -48,27 +48,27 @@ pub(super) enum CommitFile {
         digest: String,
         bytes: u64,
     },
-    /// Of a copy: it has the bytes of the ledger's own file.
+    /// A copy with the bytes of the ledger's own file.
     Same {
         bytes: u64,
     },
     Nothing,
-    /// It is something else, or damaged, in these words.
+    /// Another content, or damage, as text.
     Unsound(String),
 }
 
 impl CommitFile {
-    /// For people.
+    /// The file's content as text for people.
     pub(super) fn words(&self, number: CommitNumber) -> String {
         match self {
             Self::Commit { commit, .. } if commit.number != number => format!("commit {}", commit.number),
             Self::Commit { commit, .. } => {
                 format!(
-                    "another commit of that number, of store {}, which names {}",
+                    "another commit of that number, of store {}, whose parent is {}",
                     commit.store, commit.parent
                 )
             }
-            Self::Same { .. } => "the same".to_owned(),
+            Self::Same { .. } => "an equal file".to_owned(),
             Self::Nothing => "nothing".to_owned(),
             Self::Unsound(what) => what.clone(),
         }
@@ -99,7 +99,7 @@ pub(super) fn read(folder: &Path, number: CommitNumber) -> Result<CommitFiles> {
         }
     }
     let copy = match read_file(folder, Side::Copy, number) {
-        // A folder that this process may not look into has no say.
+        // A folder that this process may not read is ignored.
         Err(error) if error.is_denied() => CommitFile::Same { bytes: 0 },
         Err(error) if own.is_ok() && error.kind() == ErrorKind::NewerFormat => {
             CommitFile::Unsound(reason(&error))
@@ -107,11 +107,11 @@ pub(super) fn read(folder: &Path, number: CommitNumber) -> Result<CommitFiles> {
         copy => copy?,
     };
     if let (Ok(CommitFile::Nothing), CommitFile::Commit { .. }) = (&own, &copy) {
-        // Between the two looks, it may have been published.
+        // It may have been published between the two reads.
         return Ok(CommitFiles { own: read_file(folder, Side::Ledger, number)?, copy }.compared());
     }
     let own = match own {
-        // A flipped bit may make a higher version of it.
+        // A flipped bit may have changed the version to a higher one.
         Err(error) if error.kind() == ErrorKind::NewerFormat && matches!(copy, CommitFile::Commit { .. }) => {
             CommitFile::Unsound(reason(&error))
         }
@@ -135,7 +135,7 @@ fn read_file(folder: &Path, side: Side, number: CommitNumber) -> Result<CommitFi
     }
 }
 
-/// What an error says of a file, without naming the file again.
+/// The reason in an error about a file, without the file's name.
 pub(in crate::maintain) fn reason(error: &Error) -> String {
     let text = error.to_string();
     text.split_once(" is damaged: ").map_or(text.as_str(), |(_, reason)| reason).to_owned()

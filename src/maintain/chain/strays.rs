@@ -1,8 +1,8 @@
 //! Copies of commits that do not belong to this ledger.
 //!
-//! A commit of which only the copy is left counts: its own file was lost. So a copy beyond the newest commit in
-//! `ledger/` is a stray only if it, and every copy after it, is no commit of this store, and if no checkpoint
-//! tells of such a commit.
+//! A commit with only a copy counts: its own file was lost. So a copy after the newest commit in
+//! `ledger/` is a stray only if it, and every later copy, is not a commit of this store, and if no
+//! checkpoint belongs to such a commit.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -13,18 +13,17 @@ use crate::error::{ErrorKind, Result};
 use crate::ledger::{CommitNumber, Side, StoreId, list_commits, read_commit_file};
 use crate::maintain::anomaly::{Anomaly, AnomalyKind};
 
-/// A file in `ledger-copy/` that no commit in `ledger/` goes with, beyond the newest one, and that is none of
-/// this store's commits.
+/// A file in `ledger-copy/` after the newest commit in `ledger/` that is not a commit of this store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stray {
     pub(crate) number: CommitNumber,
-    /// It is damaged, or was never a commit. Else it is another store's.
+    /// Whether it is damaged, or was never a commit. Otherwise it belongs to another store.
     pub(crate) is_unsound: bool,
 }
 
 impl Chain {
-    /// Takes out of the numbers those at the end of which there are only copies, and none of them a commit of
-    /// this store. Where one is, it and those before it are commits whose own files were lost.
+    /// Removes the numbers at the end that only copies have, if none of the copies is a commit of this
+    /// store. If one is, it and the copies before it are commits whose own files were lost.
     pub(super) fn set_strays_apart(
         &mut self,
         folder: &Path,
@@ -33,7 +32,7 @@ impl Chain {
         let own = list_commits(folder)?;
         let (Some(first), Some(last)) = (own.first().copied(), own.last().copied()) else { return Ok(()) };
         let beyond: Vec<_> = numbers.range(last.next()..).rev().copied().collect();
-        // A checkpoint of a later commit tells that there was one.
+        // A checkpoint of a later commit proves that there was one.
         if beyond.is_empty() || self.checkpoints.last().is_some_and(|checkpoint| *checkpoint > last) {
             return Ok(());
         }
@@ -59,7 +58,7 @@ impl Chain {
     }
 }
 
-/// The store of a commit, by the first of its files that can be read.
+/// The store of a commit, from its first file that can be read.
 fn store_of(folder: &Path, number: CommitNumber) -> Option<StoreId> {
     let read = |side| read_commit_file(folder, side, number).ok().flatten();
     Side::BOTH.into_iter().find_map(read).map(|(commit, _)| commit.store)

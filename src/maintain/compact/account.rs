@@ -8,14 +8,14 @@ use super::source::ByRule;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::{Segment, Total};
 
-/// What a round of merges made.
+/// The result of a round of merges.
 #[derive(Debug, Default)]
 pub(super) struct Made {
     pub(super) segments: Vec<Arc<Segment>>,
     pub(super) dropped: ByRule,
 }
 
-/// Tells each new segment the sum of its facts' sizes. That something does not add up is an error:
+/// Gives each new segment the sum of its facts' sizes. If the numbers do not add up, that is an error:
 /// such a merge must not be committed.
 pub(super) fn settle(inputs: &[Input], merged: Vec<Merged>) -> Result<Made> {
     #[derive(Default)]
@@ -58,8 +58,9 @@ pub(super) fn settle(inputs: &[Input], merged: Vec<Merged>) -> Result<Made> {
             return Err(Error::new(
                 ErrorKind::Damaged,
                 format!(
-                    "{} was merged, and does not add up: the ledger says that it has {} facts of {} bytes, and it had {found}, \
-                     {} of them kept; nothing was changed. `ostracon scan --deep` says what is wrong",
+                    "the merge of {} does not add up: the ledger says that the segment has {} facts of {} \
+                     bytes, but it had {found}, {} of them kept; nothing was changed. Run `ostracon scan \
+                     --deep` to see what is wrong",
                     segment.path, segment.rows, segment.fact_bytes, account.kept
                 ),
             ));

@@ -1,4 +1,4 @@
-//! A dry run: what a compaction would do.
+//! A dry run: reports what a compaction would do.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,7 +13,8 @@ use crate::fact::Kind;
 use crate::ledger::Total;
 
 impl Compaction<'_, '_> {
-    /// What would be done: the first round's plan, and about how many segments would come of it.
+    /// The report of a compaction without doing it: the plan of the first round, with an estimate of the
+    /// new segments.
     pub(super) fn rehearse(mut self) -> Result<CompactReport> {
         let examined = self.examine(true)?;
         if let Err(error) = self.check_newest(&examined) {

@@ -1,8 +1,7 @@
-//! What retention drops of each segment, before anything is written.
+//! Finds the facts that retention drops from each segment, before anything is written.
 //!
-//! Of most segments the ledger's numbers tell. Of the others the rows do: they are read, only the
-//! columns that the rules look at, and counted. So a segment of which nothing is dropped is not
-//! written again.
+//! For most segments the ledger's numbers are enough. For the others the rows are read, only the columns
+//! that the rules need, and counted. So a segment that loses no fact is not written again.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,13 +15,13 @@ use crate::fact::{Kind, columns};
 use crate::ledger::{Segment, Total};
 use crate::retention::{Selection, Verdict};
 
-/// A segment, and what is dropped of it.
+/// A segment, and the facts that are dropped from it.
 #[derive(Debug)]
 pub(super) struct Examined {
     pub(super) segment: Arc<Segment>,
-    /// Facts, and their sizes if these were asked for or are known.
+    /// The dropped facts, with their sizes if these were requested or are known.
     pub(super) dropped: ByRule,
-    /// How many of these each consumer group has not acknowledged.
+    /// The number of dropped facts that each consumer group has not acknowledged.
     pub(super) unacknowledged: Vec<u64>,
 }
 
@@ -33,12 +32,12 @@ impl Examined {
     }
 }
 
-/// The two columns that name a fact, by their place in the schema of the kind.
+/// The two columns that name a fact, by their index in the schema of the kind.
 fn names_of_facts(kind: Kind) -> Vec<usize> {
     ["stream", "seq"].iter().filter_map(|name| columns::schema(kind).index_of(name).ok()).collect()
 }
 
-/// Whether a segment's rows have to be read.
+/// Whether a segment's rows must be read.
 pub(super) fn must_be_read(rules: &Selection, watch: &Watch, segment: &Segment) -> bool {
     match rules.segment(segment) {
         Verdict::KeepAll => false,
@@ -47,8 +46,8 @@ pub(super) fn must_be_read(rules: &Selection, watch: &Watch, segment: &Segment) 
     }
 }
 
-/// Counts what is dropped of a segment; with `measure` also how large the facts are. Those of a
-/// segment that goes as a whole are measured always: nobody looks at them again.
+/// Counts the facts that are dropped from a segment; with `measure` also their sizes. If the whole
+/// segment is dropped, the sizes are always measured: its facts are not read again.
 pub(super) fn examine(
     context: &Context,
     rules: &Selection,

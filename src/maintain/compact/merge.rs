@@ -1,13 +1,13 @@
-//! The merge: sorted segments in, large sorted segments out, a batch at a time.
+//! The merge: turns sorted segments into large sorted segments, one batch at a time.
 //!
-//! Of all open inputs the one with the earliest row is next, and gives all its rows up to the next
-//! input's earliest. Where inputs do not overlap that is a batch at a time, handed on as it is;
-//! where they do, short runs are gathered and interleaved. No row is looked at by itself but for
-//! its place, and nothing is allocated for it.
+//! Of all open inputs, the one with the earliest row is next. It gives all its rows up to the earliest
+//! row of the next input. If inputs do not overlap, that is a whole batch, which is passed on unchanged.
+//! If they overlap, short runs are gathered and interleaved. Of a single row only the place is read, and
+//! no memory is allocated for it.
 //!
-//! The ledger must be told the sum of the facts' sizes of each new segment. It knows those of the
-//! old ones, so facts need not be measured: only those that are dropped, and those of an input that
-//! ends up in several segments ([`Share`]).
+//! The ledger needs the sum of the facts' sizes for each new segment. It has those of the old segments,
+//! so most facts need not be measured: only those that are dropped, and those of an input that ends up in
+//! several segments ([`Share`]).
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -26,31 +26,31 @@ use crate::ledger::{Place, Segment, StoreId};
 use crate::retention::Selection;
 use crate::segment::{SegmentWriter, discard};
 
-/// A run of so many rows is handed on as it is.
+/// A run of at least this many rows is passed on unchanged.
 const LONG_RUN: usize = 1024;
-/// So many rows of shorter runs are gathered, …
+/// The most rows of shorter runs that are gathered.
 const MOST_GATHERED_ROWS: usize = 8192;
-/// … fewer if they might make a segment much larger than it should be, by such sizes, …
+/// The assumed bytes of a row; fewer rows are gathered if these might make a segment much too large.
 const ROW_BYTES: u64 = 256;
-/// … and of this number of batches, which stay in memory meanwhile, …
+/// The most batches that are gathered; they stay in memory meanwhile.
 const GATHERED_BATCHES: usize = 256;
-/// … or of this number of bytes.
+/// The most bytes that are gathered.
 const GATHERED_BYTES: usize = 64 << 20;
 
-/// What all merges of a compaction share.
+/// The data that all merges of a compaction share.
 pub(super) struct Merging<'a> {
     pub(super) context: &'a Context,
     pub(super) store: StoreId,
     pub(super) rules: &'a Selection,
     pub(super) target_bytes: u64,
-    /// Rows that were read.
+    /// The number of rows that were read.
     pub(super) done: &'a AtomicU64,
     pub(super) stop: &'a Stop<'a>,
 }
 
-/// Whether to stop before the end.
+/// Conditions to stop before the end.
 pub(super) struct Stop<'a> {
-    /// Somebody asked for it.
+    /// The caller asked to stop.
     pub(super) asked: Option<&'a AtomicBool>,
     /// Another thread has failed.
     pub(super) failed: AtomicBool,
@@ -60,7 +60,7 @@ impl Stop<'_> {
     pub(super) fn check(&self) -> Result<()> {
         let asked = self.asked.is_some_and(|asked| asked.load(Ordering::Relaxed));
         if asked || self.failed.load(Ordering::Relaxed) {
-            let why = "the compaction was stopped before its end; the store is as it was";
+            let why = "the compaction was stopped before its end; the store is unchanged";
             return Err(Error::new(ErrorKind::Cancelled, why));
         }
         Ok(())
@@ -72,28 +72,28 @@ impl Stop<'_> {
 pub(super) struct Input {
     pub(super) segment: Arc<Segment>,
     pub(super) piece: Piece,
-    /// Rows of it may be dropped.
+    /// Whether rows of it may be dropped.
     pub(super) judged: bool,
 }
 
-/// What was made of a part.
+/// The result of merging a part.
 #[derive(Debug, Default)]
 pub(super) struct Merged {
-    /// The new segments. Their facts' sizes are not known yet.
+    /// The new segments. The sizes of their facts are not known yet.
     pub(super) segments: Vec<Segment>,
     pub(super) shares: Vec<Share>,
 }
 
-/// Where the rows of one input have gone.
+/// The new segments that have the rows of one input.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Share {
-    /// Which input.
+    /// The index of the input.
     pub(super) input: usize,
     pub(super) kept: u64,
     pub(super) dropped: ByRule,
-    /// Which of the new segments has facts of these sizes.
+    /// New segments, by index, with the sizes of the input's facts in them.
     pub(super) measured: Vec<(usize, u64)>,
-    /// Which of them has the rest.
+    /// The new segment that has the other facts of the input.
     pub(super) rest: Option<usize>,
 }
 
@@ -109,16 +109,16 @@ pub(super) fn merge(merging: &Merging<'_>, kind: Kind, inputs: &[Input], part: &
     }
 }
 
-/// An input that is open.
+/// An open input.
 struct Cursor {
     share: usize,
     source: Source,
     rules: bool,
     batch: Batch,
     at: usize,
-    /// The number of the batch among those gathered.
+    /// The index of its batch among the gathered ones.
     slot: Option<usize>,
-    /// Sums of the sizes of the batch's facts up to each row, if they are to be measured.
+    /// Sums of the sizes of the batch's facts up to each row, if they must be measured.
     sums: Option<Vec<u64>>,
     measured: bool,
 }
@@ -128,16 +128,16 @@ struct Merge<'a> {
     kind: Kind,
     inputs: &'a [Input],
     part: &'a Part,
-    /// Inputs that begin later than all that is open, the earliest last.
+    /// Inputs that begin later than all open ones, the earliest last.
     waiting: Vec<usize>,
     cursors: Vec<Option<Cursor>>,
     next: BinaryHeap<Reverse<(Place, usize)>>,
     gathered: Gathered,
-    /// So many rows are gathered, at most.
+    /// The most rows that are gathered.
     gathered_rows: usize,
     writer: Option<SegmentWriter<'a>>,
     merged: Merged,
-    /// Rows that there are, at most, and rows and bytes that were written.
+    /// The most rows that there can be, and the rows and bytes that were written.
     expected: u64,
     rows: u64,
     bytes: u64,
@@ -146,10 +146,10 @@ struct Merge<'a> {
 #[derive(Default)]
 struct Gathered {
     batches: Vec<RecordBatch>,
-    /// Batch, first row, end.
+    /// The runs: batch, first row, end.
     runs: Vec<(usize, usize, usize)>,
     rows: usize,
-    /// Of the batches.
+    /// The bytes of the gathered batches.
     bytes: usize,
     indices: Vec<(usize, usize)>,
 }
@@ -188,17 +188,17 @@ impl<'a> Merge<'a> {
                 [limit, self.next.peek().map(|Reverse((place, _))| *place)].into_iter().flatten().min();
             self.take(at, limit)?;
             if self.gathered.rows >= self.gathered_rows || self.gathered.is_full() {
-                self.hand_on()?;
+                self.write_gathered()?;
             }
             if self.gathered.rows == 0 && self.is_large_enough() {
                 self.end_segment()?;
                 self.measure_the_rest()?;
             }
         }
-        self.hand_on()
+        self.write_gathered()
     }
 
-    /// Opens the inputs that may have the next row. Returns where the next one begins.
+    /// Opens the inputs that may have the next row. Returns the place where the next closed input begins.
     fn open_what_begins(&mut self) -> Result<Option<Place>> {
         while let Some(at) = self.waiting.last().copied() {
             let Some(input) = self.inputs.get(at) else { break };
@@ -220,7 +220,7 @@ impl<'a> Merge<'a> {
         let first = source.next(rules, &mut share.dropped)?;
         self.merged.shares.push(share);
         let Some(batch) = first else { return Ok(()) };
-        // One that another part reads, too.
+        // An input that another part also reads.
         let measured =
             from.is_some_and(|from| input.piece.first < from) || to.is_some_and(|to| input.piece.last >= to);
         let cursor = Cursor {
@@ -241,7 +241,7 @@ impl<'a> Merge<'a> {
         self.put(number, cursor)
     }
 
-    /// Puts a cursor with a fresh batch among the open ones.
+    /// Adds a cursor with a new batch to the open ones.
     fn put(&mut self, number: usize, mut cursor: Cursor) -> Result<()> {
         self.merging.stop.check()?;
         self.merging.done.fetch_add(cursor.batch.len() as u64, Ordering::Relaxed);
@@ -281,16 +281,16 @@ impl<'a> Merge<'a> {
         }
         if long {
             let run = cursor.batch.rows.slice(at, rows);
-            self.hand_on()?;
+            self.write_gathered()?;
             self.write(&run)?;
         } else {
             self.gathered.add(&cursor.batch.rows, &mut cursor.slot, at, end);
         }
-        self.go_on(number)
+        self.put_back(number)
     }
 
-    /// Puts an input back in its place, with its next batch if it has given the last.
-    fn go_on(&mut self, number: usize) -> Result<()> {
+    /// Puts an input back, with its next batch if the current one is used up.
+    fn put_back(&mut self, number: usize) -> Result<()> {
         let Some(place) = self.cursors.get_mut(number) else { return Ok(()) };
         let Some(mut cursor) = place.take() else { return Ok(()) };
         if cursor.at < cursor.batch.len() {
@@ -307,7 +307,7 @@ impl<'a> Merge<'a> {
     }
 
     /// Writes the runs that were gathered.
-    fn hand_on(&mut self) -> Result<()> {
+    fn write_gathered(&mut self) -> Result<()> {
         let rows = self.gathered.take()?;
         for cursor in self.cursors.iter_mut().flatten() {
             cursor.slot = None;
@@ -324,8 +324,8 @@ impl<'a> Merge<'a> {
         writer.write_batch(rows)
     }
 
-    /// Whether a segment ends here: it is as large as it should be, and what is left is enough for
-    /// another.
+    /// Whether a segment ends here: it is large enough, and the remaining rows are enough for another
+    /// one.
     fn is_large_enough(&self) -> bool {
         let Some(writer) = &self.writer else { return false };
         let (bytes, target) = (writer.bytes(), self.merging.target_bytes);
@@ -346,7 +346,7 @@ impl<'a> Merge<'a> {
         Ok(())
     }
 
-    /// From here on what is open goes into another segment than before.
+    /// The open inputs go on into another segment: from here on their facts are measured.
     fn measure_the_rest(&mut self) -> Result<()> {
         for cursor in self.cursors.iter_mut().flatten() {
             let begun = self.merged.shares.get(cursor.share).is_some_and(|share| share.rest.is_some());
@@ -358,7 +358,7 @@ impl<'a> Merge<'a> {
         Ok(())
     }
 
-    /// Removes what was written. What cannot be removed does no harm.
+    /// Removes the new segments. A file that cannot be removed does no harm.
     fn give_up(self) {
         if let Some(writer) = self.writer {
             writer.abandon();
@@ -367,7 +367,7 @@ impl<'a> Merge<'a> {
     }
 }
 
-/// 0, the first fact's size, the sum of the first two, ….
+/// The sums 0, the first fact's size, the size of the first two, ….
 fn sums(kind: Kind, rows: &RecordBatch) -> Result<Vec<u64>> {
     let mut sum = 0;
     let sizes = sizes(kind, rows)?;
@@ -383,7 +383,7 @@ impl Gathered {
         self.batches.len() >= GATHERED_BATCHES || self.bytes >= GATHERED_BYTES
     }
 
-    /// Adds rows of a batch, whose number among those gathered is kept in `slot`.
+    /// Adds rows of a batch. `slot` holds the batch's index among the gathered ones.
     fn add(&mut self, batch: &RecordBatch, slot: &mut Option<usize>, at: usize, end: usize) {
         let slot = *slot.get_or_insert_with(|| {
             self.batches.push(batch.clone());
@@ -397,7 +397,7 @@ impl Gathered {
         }
     }
 
-    /// All rows in order; nothing is gathered any more.
+    /// Takes all gathered rows, in order.
     fn take(&mut self) -> Result<Option<RecordBatch>> {
         let batches = std::mem::take(&mut self.batches);
         let rows = match self.runs.as_slice() {
@@ -409,7 +409,7 @@ impl Gathered {
                     .extend(runs.iter().flat_map(|(slot, at, end)| (*at..*end).map(|row| (*slot, row))));
                 let batches: Vec<&RecordBatch> = batches.iter().collect();
                 let rows = interleave_record_batch(&batches, &self.indices).map_err(|error| {
-                    Error::with_source(ErrorKind::Internal, "rows cannot be put in order", error)
+                    Error::with_source(ErrorKind::Internal, "cannot sort the rows", error)
                 })?;
                 Some(rows)
             }

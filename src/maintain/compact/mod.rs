@@ -1,19 +1,18 @@
-//! Compaction: small segments become large ones, and what retention does not keep goes.
+//! Compaction: merges small segments into large ones, and drops the facts that retention does not keep.
 //!
-//! Nobody but the user calls it: a store that is never compacted only has more files than it needs,
-//! and keeps facts that nobody sees any more. It runs beside live writers and readers, in whatever
-//! process; one process at a time maintains a store.
+//! Only the user starts a compaction. A store that is never compacted has more files than it needs, and
+//! keeps facts that are hidden. A compaction runs beside live writers and readers of any process; one
+//! process at a time maintains a store.
 //!
-//! - [`plan`]: what to merge, from the ledger's numbers;
-//! - [`examine`]: what retention drops of each segment;
-//! - [`source`], [`merge`], [`account`]: segments in, segments out, and the sums of both;
+//! - [`plan`]: the segments to merge, from the ledger's numbers;
+//! - [`examine`]: the facts that retention drops from each segment;
+//! - [`source`], [`merge`], [`account`]: reading old segments, writing new ones, and the sums of both;
 //! - [`run`]: the steps in their order, and the commit;
 //! - [`dry_run`]: a dry run;
-//! - [`sweep`]: the files that nobody needs any more.
+//! - [`sweep`]: the removal of files that are no longer needed.
 //!
-//! What it does not do: it leaves alone what other processes have in their journals; it does not
-//! split segments that are too large; and where more segments overlap than may be open at once,
-//! the large ones that come of them overlap, too.
+//! It leaves the journals of other processes alone. It does not split segments that are too large. If
+//! more segments overlap than may be open at once, the large segments that it makes overlap, too.
 
 mod account;
 mod parallel;
@@ -37,7 +36,7 @@ use crate::context::Context;
 use crate::error::Result;
 use crate::metrics::count;
 
-/// Merges small segments into large ones, and drops for good what retention does not keep.
+/// Merges small segments into large ones, and drops for good the facts that retention does not keep.
 pub(crate) fn compact(context: &Context, options: CompactOptions<'_>) -> Result<CompactReport> {
     if options.dry_run {
         return run::run(context, options);

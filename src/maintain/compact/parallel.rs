@@ -1,4 +1,4 @@
-//! Work on both cores.
+//! Runs jobs on two cores.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
@@ -10,13 +10,14 @@ use std::time::Duration;
 use super::merge::Stop;
 use crate::error::{Error, ErrorKind, Result};
 
-/// How many jobs are done at the same time. What each may have in memory is bounded, and so is this.
+/// The number of parallel jobs. The memory of each job is limited, and so is their number.
 const WORKERS: usize = 2;
 const TICK: Duration = Duration::from_millis(100);
 
-/// Does the jobs, some at a time, and calls `tick` now and then, and at the end, in this thread. Returns what came of
-/// them, in their order; and, if one has failed, its error: then others may not have been done.
-pub(super) fn beside<J: Sync, T: Send>(
+/// Runs the jobs, some at a time. It calls `tick` from time to time, and at the end, in this thread. It
+/// returns the results in the order of the jobs. If a job fails, it returns the error; then other jobs
+/// may not have run.
+pub(super) fn run_parallel<J: Sync, T: Send>(
     jobs: &[J],
     stop: &Stop<'_>,
     work: impl Fn(&J) -> Result<T> + Sync,
@@ -29,13 +30,14 @@ pub(super) fn beside<J: Sync, T: Send>(
         let number = next.fetch_add(1, Ordering::Relaxed);
         let Some(job) = jobs.get(number) else { return false };
         let result = stop.check().and_then(|()| {
-            catch_unwind(AssertUnwindSafe(|| work(job)))
-                .unwrap_or_else(|_| Err(Error::new(ErrorKind::Internal, "the compaction failed within")))
+            catch_unwind(AssertUnwindSafe(|| work(job))).unwrap_or_else(|_| {
+                Err(Error::new(ErrorKind::Internal, "the compaction failed: a thread panicked"))
+            })
         });
         match result {
             Ok(made) => done.lock().unwrap_or_else(PoisonError::into_inner).push((number, made)),
             Err(error) => {
-                // What stops the others is not the reason.
+                // The error of a stopped job is not the reason.
                 failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
                 stop.failed.store(true, Ordering::Relaxed);
                 return false;

@@ -1,62 +1,62 @@
-//! What to merge: a pure plan over the ledger's numbers.
+//! Plans which segments to merge, from the ledger's numbers alone.
 //!
-//! The segments of a kind are laid out in the store's order. Those that are large enough, and lose
-//! nothing, are left alone. Small ones that follow one another become one run, and a run is written
-//! again as few large segments. So after a compaction there are no two small segments next to each
-//! other, and the plan for what it has made is empty: that is what makes it end.
+//! The segments of a kind are put in the store's order. Segments that are large enough, and lose nothing,
+//! are left alone. Consecutive small segments become one run, and a run is written as few large segments.
+//! So after a compaction there are no two small segments next to each other, and a plan for its result is
+//! empty: so compactions come to an end.
 //!
-//! A run is cut into parts that can be merged beside each other, at places in the store's order.
-//! A segment that lies across a cut is read by the parts on both sides, each taking its rows; so a
-//! run is only cut where few do. What a part has open at the same time is bounded. Where more
-//! segments overlap than that (a thousand streams at once), the run is split into layers first:
-//! these are merged each for itself, and what comes of them in the next round.
+//! A run is cut into parts that can be merged in parallel, at places in the store's order. A segment that
+//! lies across a cut is read by the parts on both sides, each for its own rows. So a run is cut only
+//! where few segments lie across. The number of segments that a part has open at one time is limited. If
+//! more segments overlap than that (for example a thousand streams at once), the run is first split into
+//! layers. Each layer is merged alone, and the results are merged in the next round.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use crate::ledger::{Place, Segment};
 
-/// A segment, as far as the plan is concerned.
+/// A segment, with the data that the plan needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Piece {
-    /// None of its facts has a place before this one,
+    /// None of its facts has a place before this one.
     pub(super) first: Place,
-    /// and none behind this one.
+    /// None of its facts has a place after this one.
     pub(super) last: Place,
-    /// The size of its file, without what it loses.
+    /// The size of its file, without the facts that it loses.
     pub(super) bytes: u64,
-    /// What it takes to have it open.
+    /// The memory to have it open.
     pub(super) memory: u64,
-    /// It loses rows.
+    /// Whether it loses rows.
     pub(super) changes: bool,
 }
 
-/// What a plan keeps to.
+/// The limits of a plan.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
-    /// How large segments are to be.
+    /// The size that segments should have.
     pub(super) target_bytes: u64,
-    /// How many may be open at the same time in one merge,
+    /// The most segments that one merge may have open at one time.
     pub(super) open_pieces: usize,
-    /// and with how much memory.
+    /// The most memory for the open segments of one merge.
     pub(super) open_bytes: u64,
 }
 
 /// Segments to be merged: their rows from one place up to before another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Part {
-    /// Which pieces, in the store's order.
+    /// The indices of the pieces, in the store's order.
     pub(super) pieces: Vec<usize>,
     pub(super) from: Option<Place>,
     pub(super) to: Option<Place>,
 }
 
-/// About so much of a segment's file is there whatever it holds; of many small ones made large
-/// it goes away.
+/// The approximate bytes of a segment's file that do not depend on its rows. When many small segments
+/// become a large one, these bytes disappear.
 const OVERHEAD_BYTES: u64 = 24 << 10;
 
 impl Piece {
-    /// A segment that keeps so many of its rows.
+    /// The piece of a segment that keeps `kept` of its rows.
     pub(super) fn of(segment: &Segment, kept: u64, memory: u64) -> Self {
         let bytes = u128::from(segment.bytes) * u128::from(kept) / u128::from(segment.rows.max(1));
         Self {
@@ -68,18 +68,18 @@ impl Piece {
         }
     }
 
-    /// Worth merging with its neighbours.
+    /// Whether it should be merged with its neighbours.
     const fn is_small(&self, target_bytes: u64) -> bool {
         self.bytes < target_bytes / 2
     }
 
-    /// What it adds to a larger segment, by rule of thumb.
+    /// The approximate bytes that it adds to a larger segment.
     fn body(&self) -> u64 {
         self.bytes.saturating_sub(OVERHEAD_BYTES).max(self.bytes / 8)
     }
 }
 
-/// What is to be merged of these. Empty if they are as they should be.
+/// The parts to merge. Empty if all segments are large enough.
 pub(super) fn plan(pieces: &[Piece], limits: Limits) -> Vec<Part> {
     let mut order: Vec<(usize, &Piece)> = pieces.iter().enumerate().collect();
     order.sort_by_key(|(at, piece)| (piece.first, piece.last, *at));
@@ -99,12 +99,12 @@ pub(super) fn plan(pieces: &[Piece], limits: Limits) -> Vec<Part> {
     parts
 }
 
-/// Splits a run so that in each layer not too much is open at the same time.
+/// Splits a run into layers, so that not too many segments of a layer are open at one time.
 fn layers<'p>(run: &[(usize, &'p Piece)], limits: Limits) -> Vec<Vec<(usize, &'p Piece)>> {
     #[derive(Default)]
     struct Layer<'p> {
         pieces: Vec<(usize, &'p Piece)>,
-        /// Where those that are open end, and what they take.
+        /// The ends of the open segments, and their memory.
         open: BinaryHeap<Reverse<(Place, u64)>>,
         memory: u64,
     }
@@ -138,12 +138,12 @@ fn cut(layer: &[(usize, &Piece)], target_bytes: u64, parts: &mut Vec<Part>) {
     let sum = |bytes: &mut dyn Iterator<Item = u64>| bytes.fold(0, u64::saturating_add);
     let total = sum(&mut layer.iter().map(|(_, piece)| piece.body()));
     let target_bytes = target_bytes.max(1);
-    // Three quarters, so that two cores share what would make one and a half.
+    // Three quarters, so that two cores share the work of one and a half segments.
     let wanted = (total / target_bytes.saturating_mul(3).div_ceil(4)).max(1);
     let mut left = total;
     let mut part = Part { pieces: Vec::new(), from: None, to: None };
     let mut of_part = 0;
-    // Where the pieces so far end, which they are in the layer, and what they add.
+    // The ends of the pieces so far, their indices in the layer, and the bytes that they add.
     let mut open: BinaryHeap<Reverse<(Place, usize, u64)>> = BinaryHeap::new();
     for (rank, (at, piece)) in layer.iter().enumerate() {
         while open.peek().is_some_and(|Reverse((last, ..))| *last < piece.first) {
@@ -208,7 +208,7 @@ mod tests {
         assert_eq!(pieces_of(&plan(&pieces, LIMITS)), [[1]]);
         pieces[2].changes = true;
         assert_eq!(pieces_of(&plan(&pieces, LIMITS)), [[1], [2]]);
-        // Small by what it loses, and with a small neighbour.
+        // It is small because of the rows that it loses, and has a small neighbour.
         pieces[1].bytes = 7 << 20;
         assert_eq!(pieces_of(&plan(&pieces, LIMITS)), [[1, 2]]);
     }
@@ -228,12 +228,12 @@ mod tests {
         assert_eq!(parts[0].to, Some(place(100)));
         assert_eq!(pieces_of(&parts).concat(), (0..30).collect::<Vec<_>>());
 
-        // The segments of two writers: each cut goes through one.
+        // The segments of two writers: each cut goes through one segment.
         let pieces: Vec<_> = (0..30).map(|n| piece(n * 10, n * 10 + 14, 10)).collect();
         let parts = plan(&pieces, LIMITS);
         assert_eq!(parts[0].pieces.last(), parts[1].pieces.first());
 
-        // One that lies across everything, and is not small: it is not read again and again.
+        // A large segment lies across all others: it must not be read again and again.
         let mut pieces: Vec<_> = (0..30).map(|n| piece(n * 10, n * 10 + 9, 10)).collect();
         pieces[0] = piece(0, 400, 40);
         assert_eq!(plan(&pieces, LIMITS).len(), 1);
@@ -278,7 +278,7 @@ mod tests {
             }
         }
 
-        /// Merging as planned, over and over, comes to an end.
+        /// Repeated merging by plan comes to an end.
         #[test]
         fn the_plan_for_what_was_merged_is_soon_empty(mut pieces in any_pieces(), shrink in 1_u64..5) {
             for round in 0.. {

@@ -1,4 +1,4 @@
-//! How a compaction is asked for, and what it reports.
+//! The options of a compaction, and its report.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -9,12 +9,12 @@ use serde::Serialize;
 use crate::fact::Kind;
 use crate::ledger::Segment;
 
-/// How large a segment is to become: 128 MiB.
+/// The size that a segment should have: 128 MiB.
 const TARGET_BYTES: u64 = 128 << 20;
-/// How many segments one merge may have open.
+/// The number of segments that one merge may have open.
 const OPEN_SEGMENTS: usize = 128;
 
-/// How a store is compacted.
+/// Options of a compaction.
 #[must_use]
 pub struct CompactOptions<'a> {
     pub(super) kind: Option<Kind>,
@@ -43,78 +43,79 @@ impl Default for CompactOptions<'_> {
 }
 
 impl<'a> CompactOptions<'a> {
-    /// All kinds, segments of 128 MiB.
+    /// Options for all kinds, and segments of 128 MiB.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Only this kind.
+    /// Compacts only this kind.
     pub const fn kind(mut self, kind: Kind) -> Self {
         self.kind = Some(kind);
         self
     }
 
-    /// How large segments are to become, in bytes. Those of half that size are left alone.
+    /// Sets the size that segments should have, in bytes. Segments of at least half this size are not
+    /// merged.
     pub const fn target_bytes(mut self, bytes: u64) -> Self {
         self.target_bytes = bytes;
         self
     }
 
-    /// How many segments each of the two merges that go on beside each other may have open: 128
-    /// unless given. Where more overlap, it takes further rounds.
+    /// Sets how many segments each of the two parallel merges may have open. The default is 128. If more
+    /// segments overlap, the compaction takes more rounds.
     pub const fn open_segments(mut self, segments: usize) -> Self {
         self.open_segments = if segments < 2 { 2 } else { segments };
         self
     }
 
-    /// Only tells what would be done. No file is touched, also not a lock; the numbers of segments
-    /// and bytes after it are estimates.
+    /// Only reports what a compaction would do. No file is changed, not even a lock. The numbers of
+    /// segments and bytes after the compaction are estimates.
     pub const fn dry_run(mut self, dry_run: bool) -> Self {
         self.dry_run = dry_run;
         self
     }
 
-    /// Drops facts although the clock seems to have jumped ahead.
+    /// Drops facts even if the clock seems to have jumped ahead.
     pub const fn insist(mut self, insist: bool) -> Self {
         self.insist = insist;
         self
     }
 
-    /// Once this is true, the compaction ends with [`ErrorKind::Cancelled`](crate::ErrorKind) and
-    /// leaves the store as it was, unless it has committed already.
+    /// Once this flag is true, the compaction ends with [`ErrorKind::Cancelled`](crate::ErrorKind) and
+    /// leaves the store unchanged, unless it has committed already.
     pub fn cancel(mut self, cancel: Arc<AtomicBool>) -> Self {
         self.cancel = Some(cancel);
         self
     }
 
-    /// Called about ten times a second, and at the end of each stage, in the thread that compacts.
+    /// Calls this about ten times a second, and at the end of each stage, in the thread that compacts.
     pub fn on_progress(mut self, call: impl FnMut(CompactProgress) + 'a) -> Self {
         self.on_progress = Some(Box::new(call));
         self
     }
 }
 
-/// How far a compaction has come.
+/// The progress of a compaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CompactProgress {
-    /// Facts that were read so far, in the stage that is going on,
+    /// Facts that the current stage has read so far.
     pub done: u64,
-    /// of about so many.
+    /// The approximate number of facts that the current stage reads.
     pub all: u64,
 }
 
-/// What a store's segments hold.
+/// The contents of a store's segments.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Holding {
-    /// Live segments.
+    /// The number of live segments.
     pub segments: u64,
-    /// Facts in them.
+    /// Facts in live segments.
     pub facts: u64,
-    /// Bytes of their files.
+    /// Bytes of the live segments' files.
     pub bytes: u64,
-    /// Bytes of the facts as JSON lines.
+    /// Bytes of the facts in live segments, as JSON lines.
     pub fact_bytes: u64,
 }
 
@@ -143,37 +144,38 @@ impl Holding {
     }
 }
 
-/// What a compaction did, or would do.
+/// The result of a compaction, or of a dry run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct CompactReport {
-    /// Nothing was changed: this is what would be.
+    /// Whether this was a dry run, which changes nothing.
     pub dry_run: bool,
-    /// The number of its commit; none if there was nothing to do.
+    /// The number of the compaction's commit; `None` if there was nothing to do.
     pub commit: Option<u64>,
-    /// The segments of the kinds that were compacted, before. What is not flushed is not counted.
+    /// The segments of the compacted kinds before the compaction. Unflushed facts are not counted.
     pub before: Holding,
-    /// The same after it, without what others have recorded meanwhile.
+    /// The segments of the compacted kinds after the compaction, without facts that other processes
+    /// recorded meanwhile.
     pub after: Holding,
-    /// Segments that were removed, …
+    /// The number of segments that were removed.
     pub segments_removed: u64,
-    /// … and those that took their place.
+    /// The number of segments that replaced them.
     pub segments_added: u64,
-    /// What rules dropped, for each rule and kind.
+    /// Facts that rules dropped, for each rule and kind.
     pub dropped: Vec<DroppedFacts>,
-    /// Of these, what a consumer group had not acknowledged when the compaction began.
+    /// Dropped facts that a consumer group had not acknowledged when the compaction began.
     pub unacknowledged: Vec<UnacknowledgedFacts>,
-    /// Files that were removed from the disk: of segments that are no longer live, and what
-    /// crashes left behind.
+    /// Files that were removed from the disk: of segments that are no longer live, and files that crashes
+    /// left.
     pub files_removed: u64,
-    /// Bytes of these.
+    /// Bytes of the files that were removed from the disk.
     pub bytes_freed: u64,
-    /// Files of removed segments that queries may still read, or that could not be removed. The
-    /// next maintenance removes them.
+    /// Files of removed segments that queries may still read, or that could not be removed. The next
+    /// maintenance removes them.
     pub files_waiting: u64,
-    /// Bytes of these.
+    /// Bytes of the files that could not be removed yet.
     pub bytes_waiting: u64,
-    /// How long it took.
+    /// The duration of the compaction.
     #[serde(rename = "seconds", serialize_with = "seconds")]
     pub elapsed: Duration,
 }
@@ -186,48 +188,48 @@ fn seconds<S: serde::Serializer>(elapsed: &Duration, out: S) -> Result<S::Ok, S:
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct DroppedFacts {
-    /// The rule and its limit.
+    /// The name of the rule and its limit.
     pub rule: String,
-    /// Their kind.
+    /// The kind of the facts.
     pub kind: Kind,
-    /// How many.
+    /// The number of the facts.
     pub facts: u64,
-    /// Bytes of them as JSON lines.
+    /// Bytes of the facts as JSON lines.
     pub bytes: u64,
 }
 
-/// Facts that are dropped although a consumer group had not acknowledged them.
+/// Facts that were dropped although a consumer group had not acknowledged them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct UnacknowledgedFacts {
     /// The name of the group.
     pub group: String,
-    /// The kind of its facts.
+    /// The kind of the group's facts.
     pub kind: Kind,
-    /// How many.
+    /// The number of the facts.
     pub facts: u64,
 }
 
 impl CompactReport {
-    /// Facts that rules dropped.
+    /// The number of facts that rules dropped.
     pub fn dropped_facts(&self) -> u64 {
         self.dropped.iter().map(|dropped| dropped.facts).sum()
     }
 }
 
-/// A compaction in the terms of the backend's contract.
+/// The result of a compaction in the terms of the backend's contract.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CompactionReport {
     /// The backend's name.
     pub backend: &'static str,
-    /// Facts in segments before,
+    /// Facts in segments before the compaction.
     pub before_records: u64,
-    /// and after.
+    /// Facts in segments after the compaction.
     pub after_records: u64,
-    /// Bytes of the segments before,
+    /// Bytes of the segments before the compaction.
     pub before_bytes: u64,
-    /// and after.
+    /// Bytes of the segments after the compaction.
     pub after_bytes: u64,
 }
 

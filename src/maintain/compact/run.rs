@@ -1,16 +1,16 @@
 //! A compaction from beginning to end.
 //!
-//! 1. Claim the maintenance of the store, and sweep what earlier compactions had to leave.
-//! 2. Take a snapshot, and of it what the rules of retention keep; let go of the snapshot.
-//! 3. Examine the segments: what is dropped of each ([`examine`]).
-//! 4. In rounds, until there is nothing left to merge: plan ([`plan`]), and merge the parts beside
-//!    each other on two threads ([`merge`]). A round's segments are the next one's inputs.
-//! 5. Commit: what goes, what comes, what was dropped. That is the one moment in which the store
-//!    changes.
-//! 6. Sweep.
+//! 1. Take the maintenance lock, and remove files that earlier compactions had to leave.
+//! 2. Take a snapshot, and select the facts that retention keeps; release the snapshot.
+//! 3. Examine the segments: which facts are dropped from each ([`examine`]).
+//! 4. In rounds, until nothing is left to merge: plan ([`plan`]), and merge the parts in parallel on two
+//!    threads ([`merge`]). The new segments of a round are inputs of the next one.
+//! 5. Commit: the removed segments, the new ones, and the dropped facts. This one commit changes the
+//!    store.
+//! 6. Remove files that are no longer needed.
 //!
-//! Killed before 5, the store is as it was, but for files that no commit names; the next sweep
-//! removes them. Killed after 5, the next sweep goes on with the files.
+//! If the process is killed before step 5, the store is unchanged, except for files that no commit names;
+//! the next sweep removes them. If it is killed after step 5, the next sweep removes the remaining files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use std::time::Instant;
 use super::account::{Made, settle};
 use super::examine::{Examined, examine, must_be_read};
 use super::merge::{Input, Merged, Merging, Stop, merge};
-use super::parallel::beside;
+use super::parallel::run_parallel;
 use super::plan::{Limits, Part, Piece, plan};
 use super::report::{
     CompactOptions, CompactProgress, CompactReport, DroppedFacts, Holding, OnProgress, UnacknowledgedFacts,
@@ -39,19 +39,19 @@ use crate::retention::Selection;
 use crate::segment::discard;
 use crate::snapshot::Snapshot;
 
-/// How much memory one merge may have for what is open.
+/// The most memory for the open segments of one merge.
 const OPEN_BYTES: u64 = 128 << 20;
-/// Every round leaves fewer segments than it found. Should it take more than this, the rest is left
-/// for the next compaction.
+/// The most rounds. Every round leaves fewer segments than it found; the rest is left for the next
+/// compaction.
 const MOST_ROUNDS: usize = 16;
-/// How often it begins anew because rules or holds have changed meanwhile.
+/// How often a compaction begins again because rules or holds have changed meanwhile.
 const MOST_ATTEMPTS: usize = 3;
 
 /// Compacts a store.
 pub(super) fn run(context: &Context, mut options: CompactOptions<'_>) -> Result<CompactReport> {
     let begun = Instant::now();
     if options.target_bytes == 0 {
-        return Err(Error::new(ErrorKind::Settings, "segments cannot be made 0 bytes large"));
+        return Err(Error::new(ErrorKind::Settings, "cannot make segments of 0 bytes"));
     }
     let mut report = if options.dry_run {
         Compaction::begin(context, &mut options)?.rehearse()?
@@ -72,7 +72,7 @@ pub(super) fn run(context: &Context, mut options: CompactOptions<'_>) -> Result<
     Ok(report)
 }
 
-/// What this process has recorded goes into segments first, that it can be merged, too.
+/// Flushes the facts of this process first, so that they can be merged, too.
 fn flush_own(context: &Context) -> Result<()> {
     match &context.recorder {
         Some(recorder) if !recorder.lock().closed => {
@@ -100,28 +100,27 @@ fn compact(
             }
         }
     }
-    let why =
-        "rules or holds were changed again and again while the store was being compacted; it is as it was";
+    let why = "rules or holds were changed again and again during the compaction; the store is unchanged";
     Err(Error::new(ErrorKind::Contended, why))
 }
 
-/// A compaction that is under way.
+/// A running compaction.
 pub(super) struct Compaction<'a, 'o> {
     context: &'a Context,
     pub(super) options: &'a mut CompactOptions<'o>,
     cancel: Option<Arc<AtomicBool>>,
-    /// The store as it was found.
+    /// The state of the store at the beginning.
     state: Arc<State>,
-    /// Keeps the files of a dry run: it does not have the maintenance to itself.
+    /// Keeps the files of a dry run, which does not have the maintenance lock.
     _pinned: Option<Snapshot>,
     rules: Selection,
     kinds: Vec<Kind>,
-    /// What is to go, and what comes in its place.
+    /// The segments to remove, and below those that replace them.
     pub(super) remove: Vec<Arc<Segment>>,
     add: Vec<Arc<Segment>>,
     dropped: BTreeMap<Kind, ByRule>,
     watch: Watch,
-    /// How many of the facts to drop each group has not acknowledged.
+    /// The number of facts to drop that each group has not acknowledged.
     unacknowledged: Vec<u64>,
 }
 
@@ -148,7 +147,7 @@ impl<'a, 'o> Compaction<'a, 'o> {
         })
     }
 
-    /// Examines the live segments of all kinds in question.
+    /// Examines the live segments of all kinds of this compaction.
     pub(super) fn examine(&mut self, measure: bool) -> Result<Vec<Examined>> {
         let of_kinds = self.kinds.iter().flat_map(|kind| self.state.segments(*kind));
         let segments: Vec<_> = of_kinds.cloned().collect();
@@ -160,7 +159,7 @@ impl<'a, 'o> Compaction<'a, 'o> {
         let on_progress = &mut self.options.on_progress;
         let tick = || report_progress(on_progress, &done, all);
         let look = |segment: &Arc<Segment>| examine(context, rules, watch, segment, measure, &done, &stop);
-        let (examined, error) = beside(&segments, &stop, look, tick);
+        let (examined, error) = run_parallel(&segments, &stop, look, tick);
         self.unacknowledged = vec![0; watch.groups().len()];
         for examined in &examined {
             for (sum, count) in self.unacknowledged.iter_mut().zip(&examined.unacknowledged) {
@@ -170,8 +169,8 @@ impl<'a, 'o> Compaction<'a, 'o> {
         error.map_or(Ok(examined), Err)
     }
 
-    /// Refuses to drop for good what is not among the newest, while facts count as the newest that a clock which was
-    /// ahead has stamped.
+    /// Refuses to drop facts because newer ones exist, if a clock that was ahead has stamped those newer
+    /// ones.
     pub(super) fn check_newest(&self, examined: &[Examined]) -> Result<()> {
         let counts = |rule| !self.rules.rule_name(rule).ends_with(".max_age");
         let drops = examined.iter().any(|examined| examined.dropped.keys().any(|rule| counts(*rule)));
@@ -181,14 +180,14 @@ impl<'a, 'o> Compaction<'a, 'o> {
         Err(Error::new(
             ErrorKind::Refused,
             format!(
-                "facts that were recorded since would go in place of these: {}. Nothing was dropped; if they may go, insist \
-                 (--insist)",
+                "newer facts would be dropped instead of facts that a wrong clock has stamped: {}. Nothing \
+                 was dropped; if the newer facts may be dropped, insist (--insist)",
                 ahead.what
             ),
         ))
     }
 
-    /// Step 3 and 4.
+    /// Runs steps 3 and 4.
     fn merge_all(&mut self) -> Result<()> {
         let examined = self.examine(false)?;
         if examined.iter().any(|examined| !examined.dropped.is_empty()) && !self.options.insist {
@@ -217,7 +216,7 @@ impl<'a, 'o> Compaction<'a, 'o> {
         Ok(())
     }
 
-    /// One round. `false` if there was nothing left to do.
+    /// Runs one round. Returns `false` if there was nothing left to do.
     fn round(&mut self, inputs: &mut BTreeMap<Kind, Vec<Input>>) -> Result<bool> {
         let limits = limits(self.options);
         let mut jobs: Vec<(Kind, Part)> = Vec::new();
@@ -232,7 +231,7 @@ impl<'a, 'o> Compaction<'a, 'o> {
             let inputs = inputs.get(kind).map(Vec::as_slice).unwrap_or_default();
             part.pieces.iter().filter_map(|at| inputs.get(*at)).map(|input| input.segment.rows).sum()
         };
-        // The largest first: then both threads end at about the same time.
+        // The largest first, so that both threads end at about the same time.
         jobs.sort_by_key(|job| std::cmp::Reverse(rows(job)));
         let all = jobs.iter().map(rows).sum();
         let (done, cancel) = (AtomicU64::new(0), self.cancel.clone());
@@ -250,18 +249,18 @@ impl<'a, 'o> Compaction<'a, 'o> {
             merge(&merging, *kind, inputs, part)
         };
         let on_progress = &mut self.options.on_progress;
-        let (merged, error) = beside(&jobs, &stop, job, || report_progress(on_progress, &done, all));
+        let (merged, error) = run_parallel(&jobs, &stop, job, || report_progress(on_progress, &done, all));
         if let Some(error) = error {
             for merged in merged {
                 discard(&self.context.disk, &self.context.root, &merged.segments);
             }
             return Err(error);
         }
-        self.take_over(inputs, &jobs, merged)
+        self.replace_inputs(inputs, &jobs, merged)
     }
 
-    /// Puts what a round has made in the place of what it was made of.
-    fn take_over(
+    /// Replaces the inputs of a round with its new segments.
+    fn replace_inputs(
         &mut self,
         inputs: &mut BTreeMap<Kind, Vec<Input>>,
         jobs: &[(Kind, Part)],
@@ -269,7 +268,7 @@ impl<'a, 'o> Compaction<'a, 'o> {
     ) -> Result<bool> {
         let mut of_kinds: BTreeMap<Kind, (Vec<Merged>, BTreeSet<usize>)> = BTreeMap::new();
         for ((kind, part), merged) in jobs.iter().zip(merged) {
-            // Known from here on, so that they are removed if something does not add up.
+            // Noted from here on, so that they are removed if the numbers do not add up.
             self.add.extend(merged.segments.iter().cloned().map(Arc::new));
             let (of_kind, gone) = of_kinds.entry(*kind).or_default();
             of_kind.push(merged);
@@ -299,7 +298,7 @@ impl<'a, 'o> Compaction<'a, 'o> {
             }));
             for used in used {
                 if self.add.iter().any(|made| made.path == used.path) {
-                    // Of an earlier round: nobody will know of it.
+                    // A segment of an earlier round: no commit will name it.
                     self.add.retain(|made| made.path != used.path);
                     discard(&self.context.disk, &self.context.root, std::slice::from_ref(&used));
                 } else {
@@ -318,7 +317,7 @@ impl<'a, 'o> Compaction<'a, 'o> {
         }
     }
 
-    /// Step 5. `None` if rules or holds have changed meanwhile.
+    /// Runs step 5; `None` if rules or holds have changed meanwhile.
     fn commit(&mut self, swept: CommitNumber) -> Result<Option<CompactReport>> {
         if self.remove.is_empty() {
             return Ok(Some(self.report(None)));
@@ -353,17 +352,17 @@ impl<'a, 'o> Compaction<'a, 'o> {
             Ok(Some(state)) => Ok(Some(self.report(Some(state.head.number)))),
             Ok(None) => Ok(None),
             Err(error) => {
-                // It may have been published all the same, and its name not been synced.
+                // The commit may have been published all the same, without a sync of its name.
                 if self.is_committed() {
                     self.add.clear();
-                    return Err(error.context("the compaction is committed, but perhaps not for ever"));
+                    return Err(error.context("the compaction is committed, but a power failure may undo it"));
                 }
                 Err(error)
             }
         }
     }
 
-    /// Whether the ledger names what was made, as far as that can be told.
+    /// Whether the ledger names the new segments, as far as that can be found out.
     fn is_committed(&self) -> bool {
         self.context.ledger.refresh().map_or(true, |state| {
             let first = self.remove.first();
@@ -371,7 +370,7 @@ impl<'a, 'o> Compaction<'a, 'o> {
         })
     }
 
-    /// Removes what was made, for no commit will name it.
+    /// Removes the new segments, because no commit will name them.
     fn discard_made(&mut self) {
         for made in std::mem::take(&mut self.add) {
             discard(&self.context.disk, &self.context.root, std::slice::from_ref(&made));

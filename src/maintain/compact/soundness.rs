@@ -1,8 +1,8 @@
-//! Whether live segments are what was written: as long as one is not, what it was merged from is the only
-//! place of its facts.
+//! Checks whether live segments are undamaged: while one is damaged, the segments that it was merged from
+//! are the only place of its facts.
 //!
-//! A damaged file may have the size that it should have. So before the file of a removed segment goes,
-//! those that took its place are read once, and their digests compared.
+//! A damaged file may have the right size. So before the file of a removed segment is deleted, the
+//! segments that replaced it are read once, and their digests compared.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -14,15 +14,15 @@ use crate::ledger::{CommitNumber, LossyRepair, Segment, State, StreamRange, Tomb
 use crate::maintain::lossy_repair::is_file_of;
 use crate::segment::digest;
 
-/// What is known of the live segments of a state; each is read at most once.
+/// The known results for the live segments of a state; each segment is read at most once.
 pub(super) struct Soundness<'a> {
     context: &'a Context,
     state: &'a State,
-    /// By path.
+    /// Whether a segment is sound, by path.
     segments: BTreeMap<&'a str, bool>,
-    /// Whether what took the place of what these commits removed is sound.
+    /// Whether the segments that replaced those of a commit are sound.
     commits: BTreeMap<CommitNumber, bool>,
-    /// Repairs that lost facts, by the commits that tell of them.
+    /// Repairs that lost facts, by the commits that list them.
     lossy_repairs: BTreeMap<CommitNumber, Vec<LossyRepair>>,
 }
 
@@ -37,8 +37,8 @@ impl<'a> Soundness<'a> {
         }
     }
 
-    /// Whether every segment that took the place of what this commit removed is sound: those that it
-    /// added, or those that took their place since.
+    /// Whether every segment that replaced the segments which this commit removed is sound: those that
+    /// the commit added, or those that replaced them since.
     pub(super) fn is_replaced(&mut self, by: CommitNumber) -> bool {
         if let Some(known) = self.commits.get(&by) {
             return *known;
@@ -56,12 +56,13 @@ impl<'a> Soundness<'a> {
                 continue;
             }
             seen.push(number);
-            // What was removed before the ledger began again has its facts in what it began with.
+            // Segments that were removed before the ledger began again: their facts are in its first
+            // segments.
             let number = number.max(self.state.root);
             let Ok(Some((commit, _))) = read_commit(self.context.ledger.folder(), number) else {
                 tracing::warn!(
                     commit = number.0,
-                    "a commit cannot be read, and the files of what it removed are kept"
+                    "cannot read a commit; the files of the segments that it removed are kept"
                 );
                 return false;
             };
@@ -79,15 +80,15 @@ impl<'a> Soundness<'a> {
         true
     }
 
-    /// Whether the file of a removed segment has facts that its repair lost: it was restored after the repair, and
-    /// `recover` needs it.
+    /// Whether the file of a removed segment has facts that its repair lost: then it was restored after
+    /// the repair, and `recover` needs it.
     pub(super) fn is_wanted(&mut self, removed: &Tombstone) -> bool {
         let folder = self.context.ledger.folder();
-        // Of repairs before the ledger began again, its first commit tells.
-        let told_by = removed.by.max(self.state.root);
-        let repairs = self.lossy_repairs.entry(told_by).or_insert_with(|| {
+        // For repairs before the ledger began again, its first commit lists them.
+        let listed_by = removed.by.max(self.state.root);
+        let repairs = self.lossy_repairs.entry(listed_by).or_insert_with(|| {
             let mut known = Vec::new();
-            if let Ok(Some((commit, _))) = read_commit(folder, told_by) {
+            if let Ok(Some((commit, _))) = read_commit(folder, listed_by) {
                 LossyRepair::add_commit(&mut known, &commit);
             }
             known
@@ -96,7 +97,7 @@ impl<'a> Soundness<'a> {
         is_file_of(repair, &self.context.root.join(&removed.path)).unwrap_or(true)
     }
 
-    /// Whether every live segment that may hold these facts is sound; of all kinds, if none is given.
+    /// Whether every live segment that may have these facts is sound; of all kinds, if `kind` is `None`.
     pub(super) fn hold(&mut self, kind: Option<Kind>, ranges: &[StreamRange]) -> bool {
         let state = self.state;
         let touches = |segment: &&'a Segment| {
@@ -121,12 +122,14 @@ impl<'a> Soundness<'a> {
         let sound = match self.digest(segment) {
             Ok(found) => found == segment.blake3,
             Err(error) => {
-                tracing::warn!(%error, "a segment cannot be read");
+                tracing::warn!(%error, "cannot read a segment");
                 false
             }
         };
         if !sound {
-            tracing::warn!(segment = %segment.path, "a segment is not what was written; what it was merged from is kept for `ostracon recover`");
+            tracing::warn!(segment = %segment.path, "a segment differs from the one that was written; the \
+                                                     segments that it was merged from are kept for `ostracon \
+                                                     recover`");
         }
         self.segments.insert(&segment.path, sound);
         sound

@@ -1,8 +1,8 @@
-//! A segment as one input of a merge: known to be what the ledger names, read a batch at a time,
-//! without the rows that retention does not keep.
+//! A segment as one input of a merge: checked against the ledger, and read one batch at a time, without
+//! the rows that retention does not keep.
 //!
-//! The digest is taken of the whole file before its first page is decoded. A merge gives its output
-//! a fresh digest, and damaged bytes must not come by one.
+//! The digest of the whole file is checked before its first page is decoded. A merge gives its output a
+//! new digest, and damaged bytes must not get one.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,24 +20,24 @@ use crate::ledger::{Place, Segment, Total};
 use crate::retention::{RuleId, Selection};
 use crate::segment::{self, SegmentFile};
 
-/// What rules dropped.
+/// The facts that rules dropped.
 pub(super) type ByRule = BTreeMap<RuleId, Total>;
 
-/// So many bytes of facts are decoded at once, …
+/// The bytes of facts that are decoded at once.
 const BATCH_BYTES: u64 = 2 << 20;
-/// … and never more rows than this.
+/// The most rows that are decoded at once.
 const MOST_BATCH_ROWS: usize = 8192;
-/// A page, and its dictionary, of the few columns that are large.
+/// The bytes of a page, and its dictionary, of the few columns that are large.
 const PAGES_BYTES: u64 = 3 << 20;
 
-/// How many rows of a segment are decoded at once.
+/// The number of rows of a segment that are decoded at once.
 fn batch_rows(segment: &Segment) -> usize {
     let of_a_row = (segment.fact_bytes / segment.rows.max(1)).max(1);
     usize::try_from(BATCH_BYTES / of_a_row).unwrap_or(MOST_BATCH_ROWS).clamp(16, MOST_BATCH_ROWS)
 }
 
-/// What it takes to have a segment open, in bytes: about twice its facts if it is small, else a few
-/// pages and batches.
+/// The memory of an open segment, in bytes: about twice its facts if it is small, otherwise a few pages
+/// and batches.
 pub(super) fn memory(segment: &Segment) -> u64 {
     segment.fact_bytes.saturating_mul(2).min(PAGES_BYTES + 2 * BATCH_BYTES) + (64 << 10)
 }
@@ -46,11 +46,13 @@ fn damaged(path: &Path, what: &str) -> Error {
     advise(Error::damaged(path, what))
 }
 
-/// An error that says what a maintainer who meets damage should do.
+/// Adds advice to an error about damage during maintenance.
 fn advise(error: Error) -> Error {
     match error.kind() {
         ErrorKind::Damaged => error.hinting(Some(
-            "nothing was changed. `ostracon scan --deep` says what is wrong, and `ostracon recover` repairs it".to_owned(),
+            "nothing was changed. Run `ostracon scan --deep` to see what is wrong, and `ostracon recover` to \
+             repair it"
+                .to_owned(),
         )),
         _ => error,
     }
@@ -76,8 +78,8 @@ pub(super) struct Batch {
 }
 
 impl Source {
-    /// Opens a segment for its rows from one place up to before another, after it was found to be
-    /// what was committed.
+    /// Opens a segment for its rows from one place up to before another, after a check that it is the
+    /// committed one.
     pub(super) fn open(
         root: &Path,
         segment: &Segment,
@@ -87,7 +89,7 @@ impl Source {
         Self::open_with(root, segment, from, to, None, true)
     }
 
-    /// Opens a segment to look at some of its columns only, or at all.
+    /// Opens a segment to read only some of its columns, or all of them.
     pub(super) fn look(root: &Path, segment: &Segment, columns: Option<&[usize]>) -> Result<Self> {
         Self::open_with(root, segment, None, None, columns, false)
     }
@@ -106,7 +108,7 @@ impl Source {
             let (bytes, blake3) =
                 segment::digest(&mut file).map_err(|error| Error::io("read the segment", &path, error))?;
             if bytes != segment.bytes || blake3 != segment.blake3 {
-                return Err(damaged(&path, "its bytes are not those that were committed"));
+                return Err(damaged(&path, "its bytes differ from those that were committed"));
             }
         }
         let file = SegmentFile::of(file, &path, segment.kind, Some(segment), PageIndexPolicy::Skip)
@@ -120,13 +122,13 @@ impl Source {
         Ok(Self { kind: segment.kind, path, file, reader, from, to, ended: false })
     }
 
-    /// The next rows as they are.
+    /// The next rows, without applying the rules.
     pub(super) fn read(&mut self) -> Result<Option<RecordBatch>> {
         let reader = &mut self.reader;
         self.file.decode(|| reader.next().transpose()).map_err(advise)
     }
 
-    /// The next rows that are kept. What is not is counted in `dropped`, if the rules must be asked.
+    /// The next rows that are kept. Other rows are counted in `dropped`, if rules are given.
     pub(super) fn next(&mut self, rules: Option<&Selection>, dropped: &mut ByRule) -> Result<Option<Batch>> {
         while !self.ended {
             let Some(batch) = self.read()? else {
@@ -134,11 +136,11 @@ impl Source {
                 break;
             };
             let Some(places) = Batch::of(batch) else {
-                return Err(damaged(&self.path, "it lacks columns that belong there"));
+                return Err(damaged(&self.path, "it lacks required columns"));
             };
             let begin = self.from.map_or(0, |from| places.first_not_before(from));
             let end = self.to.map_or(places.len(), |to| places.first_not_before(to));
-            // What comes behind is not asked for, either.
+            // The rows after the limit are not judged, either.
             self.ended = end < places.len();
             let mut rows = places.rows.slice(begin, end.saturating_sub(begin));
             if let Some(rules) = rules {
@@ -160,7 +162,7 @@ fn keep(rules: &Selection, kind: Kind, rows: RecordBatch, dropped: &mut ByRule) 
     }
     let kept: BooleanArray = by.iter().map(|rule| Some(rule.is_none())).collect();
     let part = |mask: &BooleanArray| filter_record_batch(&rows, mask);
-    let failed = |error| Error::with_source(ErrorKind::Internal, "rows cannot be filtered", error);
+    let failed = |error| Error::with_source(ErrorKind::Internal, "cannot filter the rows", error);
     let gone = not(&kept).and_then(|gone| part(&gone)).map_err(failed)?;
     for (rule, bytes) in by.iter().flatten().zip(sizes(kind, &gone)?) {
         let total = dropped.entry(*rule).or_default();
@@ -169,11 +171,10 @@ fn keep(rules: &Selection, kind: Kind, rows: RecordBatch, dropped: &mut ByRule) 
     part(&kept).map_err(failed)
 }
 
-/// The size of each of these facts, as a JSON line.
+/// The size of each fact, as a JSON line.
 pub(super) fn sizes(kind: Kind, rows: &RecordBatch) -> Result<Vec<u64>> {
-    let facts = columns::facts(kind, rows).ok_or_else(|| {
-        Error::new(ErrorKind::Damaged, format!("rows of {kind} lack columns that belong there"))
-    })?;
+    let facts = columns::facts(kind, rows)
+        .ok_or_else(|| Error::new(ErrorKind::Damaged, format!("rows of {kind} lack required columns")))?;
     Ok(facts.iter().map(|found| found.fact.line_len()).collect())
 }
 
@@ -196,7 +197,7 @@ impl Batch {
         (UnixNanos(recorded_at), StreamId(stream as u32), Seq(seq as u64))
     }
 
-    /// The first row that has this place, or one behind it.
+    /// The first row with this place, or a later one.
     fn first_not_before(&self, place: Place) -> usize {
         self.search(0, self.len(), place)
     }
@@ -213,8 +214,8 @@ impl Batch {
         low
     }
 
-    /// The end of the run of rows from `at` on that come before a place; it has one row at least.
-    /// Most runs are short or the whole batch, so the search begins near by and doubles its steps.
+    /// The end of the run of rows from `at` on that come before a place; it has at least one row. Most
+    /// runs are short or the whole batch, so the search begins near `at` and doubles its steps.
     pub(super) fn run_end(&self, at: usize, limit: Option<Place>) -> usize {
         let Some(limit) = limit else { return self.len() };
         let mut low = at + 1;

@@ -1,23 +1,24 @@
-//! Removing files that nobody needs any more.
+//! Removes files that are no longer needed.
 //!
-//! *Removed segments.* Their files stay until no reader can be looking at them. A snapshot holds a
-//! shared lock on its commit's file (see [`Pin`](crate::snapshot::Pin)), and names the segments
-//! that were live then: so a segment that commit 7 removed may go when no commit before 7 is
-//! locked. To find out, each is asked for an exclusive lock, which is given back at once.
+//! *Removed segments.* Their files stay until no reader can be using them. A snapshot holds a shared lock
+//! on its commit's file (see [`Pin`](crate::snapshot::Pin)), and reads the segments that were live at
+//! that commit. So a segment that commit 7 removed may be deleted when no commit before 7 is locked. To
+//! find out, the sweep tries an exclusive lock on each, and releases it at once.
 //!
-//! 1. A reader reads head 6, and stops there for a while.
+//! 1. A reader reads head 6, and pauses.
 //! 2. Commit 7 removes a segment; its maintainer finds commit 6 unlocked, and removes the file.
-//! 3. The reader locks commit 6 and, before it reads anything, the head again: it is 7. It begins
-//!    anew with 7.
+//! 3. The reader locks commit 6 and, before it reads anything, reads the head again: it is 7. It begins
+//!    again with 7.
 //!
-//! Before the first file goes, the ledger's folder is synced: a commit that a power failure could
-//! take back must not have had its removed segments deleted. And the segments that took its place are
-//! read: while one of them is damaged, the removed ones stay for `recover` ([`soundness`](super::soundness)).
+//! Before the first file is deleted, the ledger's folder is synced: if a power failure can undo a commit,
+//! the segments that it removed must still be there. And the segments that replaced the removed ones are
+//! read: while one of them is damaged, the removed ones stay for `recover`
+//! ([`soundness`](super::soundness)).
 //!
-//! *What crashes left.* Temporary files of processes that are gone; segments that no commit names
-//! and whose facts the ledger covers; journal files of dead processes whose facts the ledger
-//! covers. All of them hold copies of facts that may since have been dropped. A file that a living
-//! writer may need, or whose facts may be nowhere else, stays, and so does any stranger.
+//! *Files that crashes left.* Temporary files of processes that are gone; segments that no commit names
+//! and whose facts the ledger covers; journal files of dead processes whose facts the ledger covers. All
+//! of them hold copies of facts that may have been dropped since. A file that a live writer may need
+//! stays, and so do a file whose facts may be nowhere else and a file of another program.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, TryLockError};
@@ -36,33 +37,34 @@ use crate::segment::footer::Footer;
 use crate::segment::{AGAIN, is_imported, unconfirmed};
 use crate::takeover;
 
-/// A temporary file of a commit or of the settings, which says not whose it is, is left behind for
-/// certain after so long.
+/// The age at which a temporary file of a commit or of the settings counts as left by a crash: its name
+/// does not say who owns it.
 const A_DAY: Duration = Duration::from_hours(24);
 
-/// What a sweep did.
+/// The result of a sweep.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Swept {
     pub(super) files: u64,
     pub(super) bytes: u64,
-    /// Removed segments whose files are still there.
+    /// Removed segments whose files still exist.
     pub(super) waiting: u64,
     pub(super) waiting_bytes: u64,
-    /// The files of all segments that commits up to this one removed are gone for good.
+    /// The files of all segments that commits up to this one removed are deleted.
     pub(super) through: CommitNumber,
 }
 
-/// Removes what may be removed. That something cannot be is no error: it waits.
+/// Removes the files that may be removed. A file that cannot be removed is not an error: it waits for the
+/// next sweep.
 pub(super) fn sweep(context: &Context) -> Swept {
     let mut swept = Swept::default();
     if let Err(error) = removed_segments(context, &mut swept) {
-        tracing::warn!(%error, "removed segments stay for the next maintenance");
+        tracing::warn!(%error, "removed segments stay until the next maintenance");
         let removed = &context.ledger.known().removed;
         swept.waiting = removed.len() as u64;
         swept.waiting_bytes = removed.iter().map(|tombstone| tombstone.bytes).sum();
     }
     if let Err(error) = leftovers(context, &mut swept) {
-        tracing::warn!(%error, "what crashes have left behind stays for the next maintenance");
+        tracing::warn!(%error, "files that crashes left stay until the next maintenance");
     }
     swept
 }
@@ -78,7 +80,7 @@ fn removed_segments(context: &Context, swept: &mut Swept) -> Result<()> {
     context.ledger.sync().map_err(|error| Error::io("sync the ledger", ledger, error))?;
     let pinned = oldest_pinned(ledger, state.root, last);
     let live: BTreeSet<&str> = state.segments.iter().flatten().map(|segment| segment.path.as_str()).collect();
-    // What was merged into a segment that is gone is the only place of its facts.
+    // If a segment is missing, the segments that it was merged from are the only place of its facts.
     let whole = is_whole(context, &state);
     let mut soundness = Soundness::new(context, &state);
     let mut folders = BTreeSet::new();
@@ -106,13 +108,14 @@ fn removed_segments(context: &Context, swept: &mut Swept) -> Result<()> {
     Ok(())
 }
 
-/// Whether the file of every live segment is there, as long as the ledger says.
+/// Whether the file of every live segment exists, with the length that the ledger says.
 fn is_whole(context: &Context, state: &State) -> bool {
     state.segments.iter().flatten().all(|segment| {
         let found = std::fs::metadata(context.root.join(&segment.path));
         let whole = found.is_ok_and(|found| found.is_file() && found.len() == segment.bytes);
         if !whole {
-            tracing::warn!(segment = %segment.path, "a segment is missing or damaged; what it was merged from is kept for `ostracon recover`");
+            tracing::warn!(segment = %segment.path, "a segment is missing or damaged; the segments that it \
+                                                     was merged from are kept for `ostracon recover`");
         }
         whole
     })
@@ -122,7 +125,7 @@ fn is_gone(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
 }
 
-/// Whether the file is gone; also if it was before.
+/// Removes a file. Returns whether it is gone; also if it did not exist before.
 fn remove(context: &Context, path: &Path, swept: &mut Swept) -> bool {
     let bytes = match std::fs::symlink_metadata(path) {
         Ok(metadata) => metadata.len(),
@@ -137,27 +140,28 @@ fn remove(context: &Context, path: &Path, swept: &mut Swept) -> bool {
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => true,
         Err(error) => {
-            tracing::warn!(%error, "a file that nobody needs any more stays behind");
+            tracing::warn!(%error, "cannot remove a file that is no longer needed");
             false
         }
     }
 }
 
-/// The oldest commit before this one that a snapshot holds. One that cannot be asked is taken for
-/// held.
+/// The oldest commit before this one that a snapshot has locked. A commit whose lock cannot be tried
+/// counts as locked.
 pub(in crate::maintain) fn oldest_pinned(
     ledger: &Path,
     root: CommitNumber,
     end: CommitNumber,
 ) -> Option<CommitNumber> {
     let is_held = |number: &CommitNumber| {
-        // Where the commit's own file was missing, its copy was locked.
+        // If the commit's own file was missing, its copy was locked.
         let held = Side::BOTH.map(|side| is_locked(&side.path(ledger, *number)));
         match held {
             [Ok(None), Ok(None)] => true,
             [Ok(own), Ok(copy)] => own == Some(true) || copy == Some(true),
             [Err(error), _] | [_, Err(error)] => {
-                tracing::warn!(%error, commit = number.0, "it cannot be told whether a query reads this commit");
+                tracing::warn!(%error, commit = number.0, "cannot find out whether a query reads this \
+                                                           commit");
                 true
             }
         }
@@ -165,7 +169,8 @@ pub(in crate::maintain) fn oldest_pinned(
     (root.0..end.0).map(CommitNumber).find(is_held)
 }
 
-/// Whether another process, or a snapshot of this one, has a lock on the file; `None` if there is no file.
+/// Whether another process, or a snapshot of this one, has a lock on the file; `None` if the file does
+/// not exist.
 fn is_locked(path: &Path) -> std::io::Result<Option<bool>> {
     match std::fs::metadata(path) {
         Ok(found) if found.is_file() => {}
@@ -181,12 +186,12 @@ fn is_locked(path: &Path) -> std::io::Result<Option<bool>> {
     }
 }
 
-/// Removes what crashes left.
+/// Removes files that crashes left.
 fn leftovers(context: &Context, swept: &mut Swept) -> Result<()> {
-    // A commit that a power failure could take back must not have cost a journal.
+    // If a power failure can undo a commit, the journal with its facts must still be there.
     let ledger = context.ledger.folder();
     context.ledger.sync().map_err(|error| Error::io("sync the ledger", ledger, error))?;
-    // In this order: what was listed and is in no later commit is in no commit.
+    // This order is needed: a file that was listed and is in no later commit is in no commit.
     let entries = inventory::list(&context.root)?;
     let state = context.ledger.refresh()?;
     let sizes: BTreeMap<String, u64> = entries
@@ -194,7 +199,7 @@ fn leftovers(context: &Context, swept: &mut Swept) -> Result<()> {
         .filter(|entry| entry.form == Form::File)
         .map(|entry| (entry.name(), entry.bytes))
         .collect();
-    // Where facts are missing, what is not part of the store may be the only place of them.
+    // If facts are missing, files that are not part of the store may be the only place of them.
     let whole = !state.has_losses()
         && state.segments.iter().flatten().all(|segment| sizes.get(&segment.path) == Some(&segment.bytes));
     let mut journals: BTreeSet<StreamId> = BTreeSet::new();
@@ -230,8 +235,8 @@ fn leftovers(context: &Context, swept: &mut Swept) -> Result<()> {
     Ok(())
 }
 
-/// The facts of a segment that no commit names, if it is one of this store's, and all its facts are
-/// covered. Its name tells of one stream only.
+/// The facts of a segment that no commit names, if it belongs to this store and all its facts are
+/// covered. Its name has the range of one stream only.
 fn covered(path: &Path, state: &State) -> Option<Vec<StreamRange>> {
     let read = || {
         let file = File::open(path).ok()?;
@@ -239,8 +244,8 @@ fn covered(path: &Path, state: &State) -> Option<Vec<StreamRange>> {
         Footer::read(&file, size).ok()?.ok()
     };
     let Footer { store, streams, import: part, .. } = read()?;
-    // Other facts may have the numbers of an import's whose commit is lost. Where it is not said what
-    // came before, neither is whether it was imported again.
+    // Other facts may have the numbers of an import whose commit is lost. If the footer does not say
+    // which part comes before, it is unknown whether the part was imported again.
     let imported_since = || {
         let part = part.as_ref().filter(|part| part.before.is_some());
         part.is_some_and(|part| part.is_imported(&state.imports))
@@ -253,11 +258,11 @@ fn covered(path: &Path, state: &State) -> Option<Vec<StreamRange>> {
     is_covered.then_some(streams)
 }
 
-/// Whether a temporary file is nobody's any more.
+/// Whether no process needs a temporary file any more.
 fn is_left(context: &Context, state: &State, entry: &Entry, stream: Option<StreamId>) -> Result<bool> {
     let parent = entry.path.parent().and_then(Path::to_str).unwrap_or_default();
     let stem = entry.path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-    // As long as no commit names its segment, it tells that none ever did.
+    // As long as no commit names its segment, the file shows that none ever did.
     let segment = entry.path.with_extension("parquet");
     let is_live = |name: &str| state.segments.iter().flatten().any(|live| live.path == name);
     if is_imported(&segment) && context.root.join(&segment).exists() && !is_live(&inventory::name(&segment)) {
@@ -269,10 +274,10 @@ fn is_left(context: &Context, state: &State, entry: &Entry, stream: Option<Strea
         return Ok(age.is_some_and(|age| age > A_DAY));
     }
     match (stream, range_of(stem)) {
-        // A flush follows on from what is covered: this one's is over.
+        // A flush continues after the covered facts: the flush of this file is over.
         (Some(stream), Some(range)) if range.last_seq <= state.committed(stream) => Ok(true),
         (Some(stream), Some(_)) => Ok(!is_owned(&context.root, stream)?),
-        // One of a compaction: there is no other than this one.
+        // It belongs to a compaction: there is no other compaction than this one.
         _ => Ok(stem.starts_with(AGAIN)),
     }
 }

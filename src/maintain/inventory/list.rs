@@ -1,4 +1,4 @@
-//! What is there, without opening anything.
+//! Lists all entries, without opening anything.
 
 use std::fs::Metadata;
 use std::io;
@@ -11,12 +11,12 @@ use crate::journal::claim::{JournalName, stream_of};
 use crate::ledger::COPY_FOLDER;
 use crate::place::CONSUMERS;
 
-/// What kind of thing stands under a name.
+/// The form of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
     File,
     Folder,
-    /// Named by these words.
+    /// Another form; the text names it.
     Other(&'static str),
 }
 
@@ -36,7 +36,7 @@ impl Form {
         }
     }
 
-    /// For people.
+    /// The form as text for people.
     pub(crate) const fn words(self) -> &'static str {
         match self {
             Self::File => "a file",
@@ -63,32 +63,33 @@ fn special(_: std::fs::FileType) -> &'static str {
     "neither a file nor a folder"
 }
 
-/// Something that has a name in a store's folders.
+/// An entry in a store's folders.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
-    /// Below the store's root.
+    /// The path relative to the store's root.
     pub(crate) path: PathBuf,
     pub(crate) form: Form,
-    /// Of a file.
+    /// The size of a file.
     pub(crate) bytes: u64,
 }
 
 impl Entry {
-    /// The path as the ledger and reports write it.
+    /// The path in the form of the ledger and of reports.
     pub(crate) fn name(&self) -> String {
         name(&self.path)
     }
 }
 
-/// A path below the root, as the ledger and reports write it.
+/// A path relative to the root, in the form of the ledger and of reports.
 pub(crate) fn name(path: &Path) -> String {
     let parts: Vec<_> = path.iter().map(|part| part.to_string_lossy()).collect();
     parts.join("/")
 }
 
-/// Everything in a store's folders, in the order of the names. Nothing is opened, and folders that are not a
-/// store's are not looked into, nor is `quarantine`. What a link in one of the folders leads to is listed in its
-/// place, as readers and writers follow it; a link in the place of such a folder is listed as itself.
+/// Lists everything in a store's folders, in the order of the names. It opens nothing, and does not list
+/// folders that are not the store's, nor `quarantine`. A link inside one of the folders is listed as its
+/// target, because readers and writers follow it; a link in the place of such a folder is listed as a
+/// link.
 pub(crate) fn list(root: &Path) -> Result<Vec<Entry>> {
     let mut entries = Vec::new();
     let mut folders = vec![(PathBuf::new(), false)];
@@ -97,13 +98,13 @@ pub(crate) fn list(root: &Path) -> Result<Vec<Entry>> {
         let attempt = |error| Error::io("list the folder", &path, error);
         let listed = match std::fs::read_dir(&path) {
             Ok(listed) => listed,
-            // Gone since it was listed itself.
+            // It was removed since it was listed itself.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && folder != Path::new("") => continue,
             Err(error) => return Err(attempt(error)),
         };
         for entry in listed {
             let entry = entry.map_err(attempt)?;
-            // What else is where a link leads to is none of the store's: it is neither reported nor moved.
+            // Other files that a link leads to are not the store's: they are neither reported nor moved.
             if is_linked && entry.file_name().to_str().and_then(JournalName::parse).is_none() {
                 continue;
             }
@@ -139,23 +140,24 @@ fn is_looked_into(path: &Path) -> bool {
     }
 }
 
-/// What a path leads to. A link that leads nowhere is itself; `None` if nothing has the name. That it may not be
-/// looked at is an error: it does not mean that there is nothing.
+/// The metadata of a path's target. For a link that leads nowhere, of the link itself; `None` if the name
+/// does not exist. If access is denied, that is an error: it does not mean that nothing is there.
 pub(in crate::maintain) fn look_at(path: &Path) -> Result<Option<Metadata>> {
     let found = if is_broken_link(path) { std::fs::symlink_metadata(path) } else { std::fs::metadata(path) };
     match found {
         Ok(found) => Ok(Some(found)),
         Err(error) if is_absent(&error) => Ok(None),
-        Err(error) => Err(Error::io("look at", path, error)),
+        Err(error) => Err(Error::io("access", path, error)),
     }
 }
 
-/// Whether a path leads to a file. That it may not be looked at is an error: it does not mean that there is none.
+/// Whether a path leads to a file. If access is denied, that is an error: it does not mean that there is
+/// no file.
 pub(in crate::maintain) fn is_file(path: &Path) -> Result<bool> {
     Ok(look_at(path)?.is_some_and(|found| found.is_file()))
 }
 
-/// Whether an error says that nothing has a name, and not that it may not be looked at.
+/// Whether an error says that a name does not exist, and not that access is denied.
 pub(in crate::maintain) fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }

@@ -1,4 +1,4 @@
-//! Names of every sort, and what they are taken for.
+//! Names of every sort, and their classes.
 
 use std::fs;
 
@@ -12,7 +12,7 @@ fn folder(path: &str) -> Entry {
     Entry { path: path.into(), form: Form::Folder, bytes: 0 }
 }
 
-fn told(entry: Entry, known: &ExpectedFiles<'_>) -> What {
+fn classify(entry: Entry, known: &ExpectedFiles<'_>) -> What {
     Inventory::of(vec![entry], known).items.remove(0).what
 }
 
@@ -32,51 +32,54 @@ fn known() -> ExpectedFiles<'static> {
 fn names_of_a_store() {
     let known = ExpectedFiles::default();
     for name in ["ledger", "ledger-copy", "journal", "events", "audits", "dead_letters"] {
-        assert_eq!(told(folder(name), &known), What::Folder);
-        assert!(matches!(told(file(name), &known), What::Stranger(_)), "{name} as a file");
+        assert_eq!(classify(folder(name), &known), What::Folder);
+        assert!(matches!(classify(file(name), &known), What::Stranger(_)), "{name} as a file");
         let link = Entry { path: name.into(), form: LINK, bytes: 0 };
-        assert_eq!(told(link, &known), What::LinkedFolder);
+        assert_eq!(classify(link, &known), What::LinkedFolder);
     }
-    assert_eq!(told(folder("quarantine"), &known), What::Quarantine);
-    assert_eq!(told(file("ostracon.toml"), &known), What::Settings);
-    assert_eq!(told(file("ostracon.toml~"), &known), What::Settings);
-    assert_eq!(told(file("ostracon.toml.0f.tmp"), &known), What::Temporary { stream: None });
-    assert_eq!(told(file("ledger/00000000000000000042.json"), &known), What::Commit(CommitNumber(42)));
+    assert_eq!(classify(folder("quarantine"), &known), What::Quarantine);
+    assert_eq!(classify(file("ostracon.toml"), &known), What::Settings);
+    assert_eq!(classify(file("ostracon.toml~"), &known), What::Settings);
+    assert_eq!(classify(file("ostracon.toml.0f.tmp"), &known), What::Temporary { stream: None });
+    assert_eq!(classify(file("ledger/00000000000000000042.json"), &known), What::Commit(CommitNumber(42)));
     assert_eq!(
-        told(file("ledger/00000000000000000128.checkpoint"), &known),
+        classify(file("ledger/00000000000000000128.checkpoint"), &known),
         What::Checkpoint(CommitNumber(128))
     );
-    assert_eq!(told(file("ledger/maintenance.lock"), &known), What::MaintenanceLock);
+    assert_eq!(classify(file("ledger/maintenance.lock"), &known), What::MaintenanceLock);
     let copy = What::CommitCopy(CommitNumber(42));
-    assert_eq!(told(file("ledger-copy/00000000000000000042.json"), &known), copy);
-    assert_eq!(told(file("ledger-copy/0f0f.tmp"), &known), What::Temporary { stream: None });
+    assert_eq!(classify(file("ledger-copy/00000000000000000042.json"), &known), copy);
+    assert_eq!(classify(file("ledger-copy/0f0f.tmp"), &known), What::Temporary { stream: None });
     for name in ["00000000000000000128.checkpoint", "maintenance.lock", "7.json"] {
-        assert!(matches!(told(file(&format!("ledger-copy/{name}")), &known), What::Stranger(_)), "{name}");
+        assert!(
+            matches!(classify(file(&format!("ledger-copy/{name}")), &known), What::Stranger(_)),
+            "{name}"
+        );
     }
     let begun = What::Temporary { stream: Some(StreamId(3)) };
-    assert_eq!(told(file("journal/3/0f0f.tmp"), &known), begun);
-    assert_eq!(told(file("ledger/0f0f.tmp"), &known), What::Temporary { stream: None });
+    assert_eq!(classify(file("journal/3/0f0f.tmp"), &known), begun);
+    assert_eq!(classify(file("ledger/0f0f.tmp"), &known), What::Temporary { stream: None });
     let group = StateName { kind: Kind::Event, group: "a.b".to_owned(), number: 7 };
     assert_eq!(
-        told(file("consumers/events.a%2Eb.00000000000000000007.json"), &known),
+        classify(file("consumers/events.a%2Eb.00000000000000000007.json"), &known),
         What::ConsumerGroup(group)
     );
-    assert_eq!(told(file("consumers/events.a%2Eb.lock"), &known), What::ConsumerGroupLock);
-    assert!(matches!(told(file("consumers/facts.a.lock"), &known), What::Stranger(_)));
-    assert_eq!(told(file("consumers/0f0f.tmp"), &known), What::Temporary { stream: None });
-    assert!(matches!(told(file("consumers/notes.txt"), &known), What::Stranger(_)));
-    assert_eq!(told(folder("journal/3"), &known), What::StreamFolder(StreamId(3)));
-    assert_eq!(told(file("journal/3/lock"), &known), What::StreamLock(StreamId(3)));
+    assert_eq!(classify(file("consumers/events.a%2Eb.lock"), &known), What::ConsumerGroupLock);
+    assert!(matches!(classify(file("consumers/facts.a.lock"), &known), What::Stranger(_)));
+    assert_eq!(classify(file("consumers/0f0f.tmp"), &known), What::Temporary { stream: None });
+    assert!(matches!(classify(file("consumers/notes.txt"), &known), What::Stranger(_)));
+    assert_eq!(classify(folder("journal/3"), &known), What::StreamFolder(StreamId(3)));
+    assert_eq!(classify(file("journal/3/lock"), &known), What::StreamLock(StreamId(3)));
     let name = JournalName { number: 7, tag: "1b2c".to_owned(), buffered: true };
     assert_eq!(
-        told(file("journal/3/00000007-1b2c-buffered.journal"), &known),
+        classify(file("journal/3/00000007-1b2c-buffered.journal"), &known),
         What::Journal(StreamId(3), name)
     );
     assert_eq!(
-        told(file("events/1-5-9-0a0b0c0d.tmp"), &known),
+        classify(file("events/1-5-9-0a0b0c0d.tmp"), &known),
         What::Temporary { stream: Some(StreamId(1)) }
     );
-    assert_eq!(told(file("audits/x.tmp"), &known), What::Temporary { stream: None });
+    assert_eq!(classify(file("audits/x.tmp"), &known), What::Temporary { stream: None });
 }
 
 #[test]
@@ -91,23 +94,23 @@ fn strangers_and_what_is_harmless_of_them() {
         "journal/1/notes",
         "journal/07/lock",
     ] {
-        assert!(matches!(told(file(name), &known), What::Stranger(_)), "{name}");
+        assert!(matches!(classify(file(name), &known), What::Stranger(_)), "{name}");
     }
     for name in ["events/1-1-2-aa.parquet", "ledger/00000000000000000000.json", "journal/1/lock"] {
-        assert!(matches!(told(folder(name), &known), What::Stranger(_)), "{name} as a folder");
+        assert!(matches!(classify(folder(name), &known), What::Stranger(_)), "{name} as a folder");
         let link = Entry { path: name.into(), form: Form::Other("a symbolic link"), bytes: 0 };
-        assert!(matches!(told(link, &known), What::Stranger(_)), "{name} as a link");
+        assert!(matches!(classify(link, &known), What::Stranger(_)), "{name} as a link");
     }
     let everywhere = ["", "events/", "ledger/", "ledger-copy/", "journal/", "journal/1/", "consumers/"];
     for name in [".DS_Store", ".nfs0001", "lost+found", "@eaDir", "desktop.ini", "Thumbs.db", "$RECYCLE.BIN"]
     {
         for name in everywhere.map(|folder| format!("{folder}{name}")) {
-            assert_eq!(told(file(&name), &known), What::Hidden, "{name}");
-            assert_eq!(told(folder(&name), &known), What::Hidden, "{name}");
+            assert_eq!(classify(file(&name), &known), What::Hidden, "{name}");
+            assert_eq!(classify(folder(&name), &known), What::Hidden, "{name}");
         }
     }
     for entry in [file("README.txt"), folder("notes"), file("segments.parquet")] {
-        assert_eq!(told(entry, &known), What::Foreign);
+        assert_eq!(classify(entry, &known), What::Foreign);
     }
 }
 
@@ -129,9 +132,9 @@ fn a_segment_that_no_commit_names_is_judged_by_its_facts() {
     ] {
         assert_eq!(known.standing(&ranges), standing, "{ranges:?}");
     }
-    let told = told(file("events/1-11-20-0a0b0c0d.parquet"), &known);
+    let what = classify(file("events/1-11-20-0a0b0c0d.parquet"), &known);
     let ranges = vec![range(1, 11, 20)];
-    assert_eq!(told, What::Uncommitted { kind: Kind::Event, ranges, standing: Standing::Journaled });
+    assert_eq!(what, What::Uncommitted { kind: Kind::Event, ranges, standing: Standing::Journaled });
 }
 
 #[test]

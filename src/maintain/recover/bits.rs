@@ -1,20 +1,20 @@
-//! Putting a flipped bit right, with proof.
+//! Corrects a flipped bit, with proof.
 //!
-//! What a disk or a memory does to a file at rest is most often one flipped bit. The ledger has the
-//! file's BLAKE3 digest: flip each bit in turn, and the one file that has the digest is the file
-//! that was written. BLAKE3 hashes a tree of chunks of 1024 bytes, so that a try costs one chunk
-//! and the way up to the root, not the whole file. For small files that is affordable:
-//! [`MOST_BYTES`] take some ten seconds.
+//! The most frequent damage of a file at rest, by a disk or memory, is one flipped bit. The ledger has
+//! the file's BLAKE3 digest. So each bit is flipped in turn, and the file that has the digest is the one
+//! that was written. BLAKE3 hashes a tree of chunks of 1024 bytes, so one try costs one chunk and the
+//! path to the root, not the whole file. For small files this is fast enough: [`MOST_BYTES`] take some
+//! ten seconds.
 
 use blake3::hazmat::{
     ChainingValue, HasherExt, Mode, left_subtree_len, merge_subtrees_non_root, merge_subtrees_root,
 };
 use blake3::{CHUNK_LEN, Hash, Hasher};
 
-/// Larger files are not tried.
+/// The largest file that is tried.
 pub(super) const MOST_BYTES: u64 = 1 << 20;
 
-/// The file with the one bit put right that keeps it from having this digest.
+/// The file with one bit corrected, so that it has this digest; `None` if no single bit does it.
 pub(super) fn put_right(bytes: &[u8], digest: &str) -> Option<Vec<u8>> {
     let mut search =
         Search { wanted: Hash::from_hex(digest).ok()?, bytes: bytes.to_vec(), above: Vec::new() };
@@ -25,12 +25,13 @@ pub(super) fn put_right(bytes: &[u8], digest: &str) -> Option<Vec<u8>> {
 struct Search {
     wanted: Hash,
     bytes: Vec<u8>,
-    /// The values beside the way down from the root, and whether they are on its left.
+    /// The values beside the path down from the root, and whether they are on its left.
     above: Vec<(ChainingValue, bool)>,
 }
 
 impl Search {
-    /// Whether a bit of this part of the file was the one; it stays put right then.
+    /// Searches this part of the file for the flipped bit. Returns whether it was found; then it stays
+    /// corrected.
     fn within(&mut self, begin: usize, end: usize) -> bool {
         if end - begin <= CHUNK_LEN {
             return (begin..end).any(|at| (0..8).any(|bit| self.is_it(begin, end, at, bit)));
@@ -64,7 +65,7 @@ impl Search {
         }
     }
 
-    /// The digest of the whole file, of which only this chunk has changed.
+    /// The digest of the whole file, if only this chunk has changed.
     fn digest(&self, begin: usize, end: usize) -> Hash {
         let Some((top, way)) = self.above.split_first() else {
             return blake3::hash(&self.bytes);

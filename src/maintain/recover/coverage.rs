@@ -1,12 +1,12 @@
-//! Which facts are somewhere, by their places: for each stream, ranges that do not touch.
+//! A set of facts by their places: for each stream, ranges that do not touch.
 
 use std::collections::BTreeMap;
 
 use crate::fact::{Seq, StreamId};
 use crate::ledger::StreamRange;
 
-/// A set of places. A flush covers every number of a range over its kinds together, so that the
-/// set of a whole store is small.
+/// A set of places. A flush covers every number of a range over all its kinds together, so the set for a
+/// whole store is small.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Coverage(BTreeMap<StreamId, BTreeMap<u64, u64>>);
 
@@ -18,7 +18,7 @@ impl Coverage {
         }
         let ranges = self.0.entry(stream).or_default();
         let (mut first, mut last) = (first.0, last.0);
-        // Whatever touches the new range becomes part of it.
+        // Ranges that touch the new range become part of it.
         while let Some((begin, end)) = ranges
             .range(..=last.saturating_add(1))
             .next_back()
@@ -49,7 +49,7 @@ impl Coverage {
         before.is_some_and(|(_, end)| *end >= seq.0)
     }
 
-    /// What is in both of the range and the set.
+    /// The parts of the range that are in the set.
     pub(super) fn within(&self, range: StreamRange) -> Vec<StreamRange> {
         let Some(ranges) = self.0.get(&range.stream) else { return Vec::new() };
         let (first, last) = (range.first_seq.0, range.last_seq.0);
@@ -66,7 +66,7 @@ impl Coverage {
         .collect()
     }
 
-    /// What of the range is not in it.
+    /// The parts of the range that are not in the set.
     pub(super) fn gaps(&self, range: StreamRange) -> Vec<StreamRange> {
         let mut gaps = Vec::new();
         let mut next = range.first_seq;
@@ -82,7 +82,7 @@ impl Coverage {
         gaps
     }
 
-    /// All of it.
+    /// All ranges of the set.
     pub(super) fn ranges(&self) -> Vec<StreamRange> {
         let each = self.0.iter().flat_map(|(stream, ranges)| {
             ranges.iter().map(|(first, last)| StreamRange {
@@ -94,7 +94,7 @@ impl Coverage {
         each.collect()
     }
 
-    /// How many facts are in it.
+    /// The number of facts in the set.
     pub(super) fn facts(&self) -> u64 {
         self.ranges().iter().filter_map(|range| range.facts()).sum()
     }

@@ -1,10 +1,10 @@
-//! Reading a damaged segment as far as it goes.
+//! Reads a damaged segment as far as possible.
 //!
-//! Rows around a page that does not decode are read (`SegmentFile::read_undamaged`). Where the footer cannot be
-//! used, one is made up from the pages ([`walk`](crate::segment::walk)).
+//! Rows around a page that does not decode are read (`SegmentFile::read_undamaged`). If the footer cannot
+//! be used, one is made from the pages ([`walk`](crate::segment::walk)).
 //!
-//! Only damage is passed over here. A file that cannot be read for another reason, such as a process
-//! without descriptors, ends the recovery: its rows are not lost.
+//! Only damage is skipped here. If a file cannot be read for another reason, such as a process without
+//! file descriptors, the recovery ends: the rows are not lost.
 
 use std::path::Path;
 
@@ -20,20 +20,20 @@ use crate::segment::{ImportPart, SegmentFile, unless_damaged};
 /// Rows that are in memory at once.
 const BATCH_ROWS: usize = 8192;
 
-/// A file of a kind, and what is known of where its rows are.
+/// A file of a kind, and the known places of its rows.
 pub(super) struct DamagedSegment {
     file: SegmentFile,
 }
 
-/// What a footer says of itself.
+/// The description in a footer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Label {
     pub(super) store: Option<String>,
     pub(super) kind: Option<String>,
     pub(super) rows: u64,
-    /// The facts that it holds are among these.
+    /// The ranges that contain its facts.
     pub(super) streams: Vec<StreamRange>,
-    /// The part of an input that was imported, if that is what it holds.
+    /// The part of an input, if its facts were imported.
     pub(super) import: Option<ImportPart>,
 }
 
@@ -52,7 +52,7 @@ impl DamagedSegment {
         Ok(file.map(|file| Self { file }))
     }
 
-    /// Reads it by its pages, as many as are whole.
+    /// Reads it by its pages, as far as they are whole.
     fn by_pages(path: &Path, segment: &Segment) -> Result<Option<Self>> {
         let file = unless_damaged(SegmentFile::open_without_footer(path, segment))?;
         Ok(file.map(|file| Self { file }))
@@ -66,7 +66,7 @@ impl DamagedSegment {
         self.file.group_rows()
     }
 
-    /// Rows that should be there.
+    /// The number of rows that should be there.
     pub(super) fn rows(&self) -> u64 {
         self.groups().into_iter().map(|rows| rows as u64).sum()
     }
@@ -82,7 +82,7 @@ impl DamagedSegment {
         }
     }
 
-    /// How many rows can be read.
+    /// The number of rows that can be read.
     pub(super) fn count(&self) -> Result<u64> {
         let mut rows = 0;
         self.read(&mut |batch| {
@@ -98,7 +98,7 @@ impl DamagedSegment {
         groups.try_for_each(|(group, rows)| self.file.read_undamaged(group, rows, visit))
     }
 
-    /// Visits the place of every row, reading nothing else.
+    /// Visits the place of every row, and reads nothing else.
     pub(super) fn read_places(&self, visit: &mut dyn FnMut(Position)) -> Result<()> {
         let schema = self.file.metadata().file_metadata().schema_descr();
         let columns = ProjectionMask::columns(schema, ["stream", "seq", "recorded_at"]);
@@ -274,7 +274,7 @@ mod tests {
         let mut builder = RowsBuilder::new(Kind::Event);
         let text = "x".repeat(3 << 19);
         for n in 1..=12 {
-            // One is larger than a row group should be.
+            // One text is larger than a row group should be.
             let text = text.repeat(if n == 7 { 7 } else { 1 });
             let fact =
                 Event::new("s", "s:1", "Filed", Json::parse(format!("\"{text}\"")).unwrap(), 1.0).into();

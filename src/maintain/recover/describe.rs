@@ -1,4 +1,4 @@
-//! What the ledger must know of a segment, read from its file alone.
+//! Makes the ledger's description of a segment from its file alone.
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::{max, min};

@@ -1,9 +1,9 @@
-//! What the readable parts of a broken ledger say, put together as well as it goes.
+//! Combines the readable parts of a broken ledger, as far as possible.
 //!
-//! The longest state that is known for certain is the beginning: the chain of commits from the
-//! first one up to the damage, or a sound checkpoint, whichever reaches further. Every readable
-//! commit behind it is then taken at its word, though what it stands on is missing. Each has its
-//! own digest, so it says what was written; what is missing in between is named as unknown.
+//! The longest certain state is at the beginning: the chain of commits from the first one up to the
+//! damage, or a sound checkpoint, whichever reaches further. Every later commit that can be read is then
+//! trusted alone, though commits before it are missing. Each has its own digest, so its content is what
+//! was written; the missing commits are listed as unknown.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -17,11 +17,11 @@ use crate::ledger::{
     list_commits, read_commit, read_lone_checkpoint,
 };
 
-/// What is known of a store whose ledger is broken.
+/// The known data of a store whose ledger is broken.
 #[derive(Debug, Default)]
 pub(super) struct Evidence {
     pub(super) store: Option<StoreId>,
-    /// The highest number that a commit or a checkpoint has.
+    /// The highest number of a commit or a checkpoint.
     pub(super) highest: Option<CommitNumber>,
     /// Segments that should be live, the oldest first.
     pub(super) live: Vec<Segment>,
@@ -36,7 +36,7 @@ pub(super) struct Evidence {
     pub(super) lossy_repairs: Vec<LossyRepair>,
     pub(super) lost_numbers: LostNumbers,
     pub(super) unknown: Vec<String>,
-    /// Numbers of which was known before that they are of no recorded fact.
+    /// Numbers that were known before to belong to no recorded fact.
     pub(super) unaccounted: u64,
     /// Facts whose flush or salvage is known.
     pub(super) flushed: Coverage,
@@ -79,8 +79,8 @@ impl Files {
     }
 }
 
-/// A commit's file as it is: readable, or why not. That a newer program wrote it is an error: such
-/// a ledger is not this program's to rebuild.
+/// Reads a commit's file; the inner error says why it cannot be used. If a newer program wrote it, that
+/// is an error: this program must not rebuild such a ledger.
 fn read(folder: &Path, number: CommitNumber) -> Result<Result<(Commit, String), String>> {
     match read_commit(folder, number) {
         Ok(Some((commit, _))) if commit.number != number => {
@@ -93,8 +93,8 @@ fn read(folder: &Path, number: CommitNumber) -> Result<Result<(Commit, String), 
     }
 }
 
-/// The number of a commit with which the ledger began again, if the commits from there on are
-/// sound, and commits before it are still there: a rebuilding that was not finished.
+/// The number of a commit with which the ledger began again, if the commits from there on are sound, and
+/// commits before it are still there: a rebuild that was not finished.
 pub(super) fn unfinished_rebuild(folder: &Path, files: &Files) -> Result<Option<CommitNumber>> {
     let mut later = Vec::new();
     for number in files.commits.iter().rev() {
@@ -114,7 +114,7 @@ pub(super) fn unfinished_rebuild(folder: &Path, files: &Files) -> Result<Option<
 }
 
 impl Evidence {
-    /// Gathers what the ledger in this folder still says.
+    /// Collects the data that the ledger in this folder still has.
     pub(super) fn gather(folder: &Path) -> Result<Self> {
         let files = Files::list(folder)?;
         let mut evidence = Self { highest: files.highest(), ..Self::default() };
@@ -148,7 +148,7 @@ impl Evidence {
             if evidence.store.is_some_and(|store| store != commit.store) {
                 evidence
                     .unknown
-                    .push(format!("what commit {number} did: a commit of another store stands there"));
+                    .push(format!("what commit {number} did: its file is a commit of another store"));
                 continue;
             }
             LossyRepair::add_commit(&mut evidence.lossy_repairs, commit);
@@ -159,7 +159,7 @@ impl Evidence {
                 evidence.note_removed(commit);
             }
         }
-        // Facts that a salvage lost may have been restored by a commit that cannot be read.
+        // A commit that cannot be read may have restored facts that a salvage lost.
         let mut lost = Coverage::default();
         lost.add_all(&evidence.lost_numbers.ranges());
         let flushed = std::mem::take(&mut evidence.flushed).ranges();
@@ -196,24 +196,25 @@ impl Evidence {
         self.imports.clone_from(&state.imports);
     }
 
-    /// What a commit has removed, and, if the ledger began again with it, what others had before.
+    /// Notes the segments that a commit removed, and, if the ledger began again with it, those that
+    /// earlier commits had removed.
     fn note_removed(&mut self, commit: &Commit) {
         let own = commit.action.removed().iter().map(|segment| Removed::of(segment, commit.number));
         let taken_over = match &commit.action {
             Action::Rebuild(rebuilt) => rebuilt.removed.as_slice(),
             _ => &[],
         };
-        // Commits that nothing vouches for are among them, and what they name is deleted some day.
+        // Commits that nothing confirms are among them, and the files that they name are deleted later.
         let in_place = |removed: &Removed| is_segment_path(&removed.path);
         for removed in own.chain(taken_over.iter().cloned()).filter(in_place) {
             self.removed.insert(removed.path.clone(), removed);
         }
     }
 
-    /// Takes facts that a repair restored from the lost ones.
+    /// Removes facts that a repair restored from the lost ones.
     fn restore(&mut self, found: &Lost) {
         let mut rest = found.total;
-        // What a state tells of losses is a sum.
+        // A state has only the sum of the losses.
         for lost in self.lost.iter_mut().filter(|lost| lost.kind == found.kind) {
             let facts = lost.total.facts.min(rest.facts);
             let bytes = lost.total.bytes.min(rest.bytes);
@@ -223,7 +224,7 @@ impl Evidence {
         self.lost.retain(|lost| lost.total != Total::default());
     }
 
-    /// Takes a commit at its word.
+    /// Adds a commit without a check of the commits before it.
     fn add(&mut self, commit: &Commit) {
         if let Some(range) = commit.action.range() {
             let known = self.streams.get(&range.stream);
@@ -243,7 +244,8 @@ impl Evidence {
         }
         let removed: BTreeSet<_> =
             commit.action.removed().iter().map(|segment| segment.path.clone()).collect();
-        // A file that was put back has its facts under a new name, also if the repair that lost them cannot be read.
+        // A file that was put back has its facts under a new name, also if the repair that lost them
+        // cannot be read.
         let is_restored = |segment: &Segment| {
             let found = matches!(&commit.action, Action::Repair { found, .. } if !found.is_empty());
             found && commit.action.added().iter().any(|added| added.blake3 == segment.blake3)
@@ -291,12 +293,12 @@ impl Evidence {
     }
 }
 
-/// The state up to which all is certain: by the chain, or by a checkpoint.
+/// The last certain state: by the chain, or by a checkpoint.
 fn certain(folder: &Path, files: &Files) -> Result<Option<State>> {
     let numbers: Vec<_> = files.commits.iter().copied().collect();
     let (mut state, followed) = follow(folder, &numbers)?;
     if followed < numbers.len() {
-        // The last one was tried on the state, which is of no use since.
+        // The last commit was tried on the state, which cannot be used since then.
         state = follow(folder, numbers.get(..followed).unwrap_or_default())?.0;
     }
     for number in files.checkpoints.iter().rev() {
@@ -314,7 +316,7 @@ fn certain(folder: &Path, files: &Files) -> Result<Option<State>> {
     Ok(state)
 }
 
-/// Follows the chain, and says how many of these commits are of it.
+/// Follows the chain, and returns how many of the commits belong to it.
 fn follow(folder: &Path, numbers: &[CommitNumber]) -> Result<(Option<State>, usize)> {
     let mut state: Option<State> = None;
     for (followed, number) in numbers.iter().enumerate() {

@@ -1,5 +1,5 @@
-//! A damaged segment exactly as it was: another file with its digest, or the file itself with one bit
-//! put right.
+//! Restores a damaged segment exactly: from another file with its digest, or by correcting one bit of the
+//! file itself.
 
 use std::path::{Path, PathBuf};
 
@@ -11,12 +11,12 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::Segment;
 use crate::segment;
 
-/// Another file of the store, or of its quarantine, that is what this one should be.
+/// Finds another file in the store, or in its quarantine, with the digest of this segment.
 pub(super) fn elsewhere(work: &Work<'_>, segment: &Segment) -> Result<Option<PathBuf>> {
     FilesBySize::list(work)?.find(&work.root.join(&segment.path), segment.bytes, &segment.blake3)
 }
 
-/// A name that nothing has yet, for facts of this segment.
+/// A new name for facts of this segment.
 fn heir_path(segment: &Segment) -> String {
     let unique = uuid::Uuid::new_v4().simple().to_string();
     let name = segment.path.rsplit('/').next().unwrap_or_default();
@@ -25,13 +25,13 @@ fn heir_path(segment: &Segment) -> String {
     format!("{}/{stem}-{}.parquet", segment.kind.table(), unique.get(..8).unwrap_or_default())
 }
 
-/// The same file under a new name: the old one may be taken by another file.
+/// Adds a copy of the file under a new name: another file may have the old name.
 pub(super) fn adopt_copy(work: &Work<'_>, segment: &Segment, copy: &Path) -> Result<Segment> {
     let heir = Segment { path: heir_path(segment), ..segment.clone() };
     let place = work.root.join(&heir.path);
     let parent = place.parent().unwrap_or(work.root);
-    let attempt = |error| Error::io("put a segment back as", &place, error);
-    // Whoever made the copy may not have waited for the disk.
+    let attempt = |error| Error::io("restore a segment as", &place, error);
+    // The process that made the copy may not have synced it.
     std::fs::File::open(copy).and_then(|copy| copy.sync_data()).map_err(attempt)?;
     work.aside.link_or_copy(copy, &place).map_err(attempt)?;
     work.disk.sync_dir(parent).map_err(attempt)?;
@@ -42,7 +42,7 @@ pub(super) fn adopt_copy(work: &Work<'_>, segment: &Segment, copy: &Path) -> Res
     Err(Error::new(ErrorKind::Contended, format!("{} changes while it is read; try again", copy.display())))
 }
 
-/// The file itself, with one bit put right.
+/// Corrects one bit in the file itself.
 pub(super) fn put_right(
     work: &mut Work<'_>,
     segment: &Segment,
@@ -61,7 +61,7 @@ pub(super) fn put_right(
     let temp = place.with_extension("tmp");
     work.disk
         .publish(&temp, &place, &whole)
-        .map_err(|error| Error::io("publish a segment put right as", &place, error))?;
-    work.note(format!("one flipped bit in {} was put right: the file has its digest again", segment.path));
+        .map_err(|error| Error::io("publish a corrected segment as", &place, error))?;
+    work.note(format!("one flipped bit in {} was corrected: the file has its digest again", segment.path));
     Ok(Some(heir))
 }

@@ -1,4 +1,4 @@
-//! What is at a path: whether there is a file, how long it is, and its digest.
+//! The state of a path: whether there is a file, its length, and its digest.
 
 use std::fs::Metadata;
 use std::io::{self, Read};
@@ -9,15 +9,15 @@ use crate::error::{Error, Result};
 use crate::ledger::Segment;
 use crate::maintain::inventory::{is_absent, look_at};
 
-/// What is at a path where a file should be.
+/// The state of a path where a file should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum FileState {
     Nothing,
-    /// A folder, a pipe: nothing that may be opened.
+    /// A folder or a pipe: it may not be opened.
     NoFile,
-    /// A link to where nothing is: perhaps it is not mounted.
+    /// A link that leads to nothing: perhaps the target is not mounted.
     BrokenLink,
-    /// A file of so many bytes with this digest; without one if the disk cannot read it.
+    /// A file of this number of bytes with this digest; without digest if the disk cannot read the file.
     File {
         bytes: u64,
         blake3: Option<String>,
@@ -25,10 +25,10 @@ pub(super) enum FileState {
 }
 
 impl FileState {
-    /// Looks. A file that could not be read for another reason than that the disk has lost it is
-    /// an error, and no damage.
+    /// Reads the state of a path. If a file cannot be read for another reason than that the disk has lost
+    /// it, that is an error, not damage.
     pub(super) fn at(path: &Path) -> Result<Self> {
-        let attempt = |error| Error::io("look at", path, error);
+        let attempt = |error| Error::io("access", path, error);
         let Some(metadata) = look_at(path)? else { return Ok(Self::Nothing) };
         if metadata.is_symlink() {
             return Ok(Self::BrokenLink);
@@ -36,7 +36,7 @@ impl FileState {
         if !metadata.is_file() {
             return Ok(Self::NoFile);
         }
-        // A disk that fails once may answer when it is asked again.
+        // A disk that fails once may succeed when it is read again.
         match digest(path).or_else(|_| digest(path)) {
             Ok(blake3) => Ok(Self::File { bytes: metadata.len(), blake3: Some(blake3) }),
             Err(error) if error.raw_os_error() == Some(EIO) => {
@@ -46,22 +46,22 @@ impl FileState {
         }
     }
 
-    /// Whether the disk fails to read it, or it is somewhere else, and not there now: whatever is not found is not
-    /// known to be lost.
+    /// Whether the disk cannot read the file, or its link leads to nothing now: then the facts in it are
+    /// not known to be lost.
     pub(super) const fn is_out_of_reach(&self) -> bool {
         matches!(self, Self::BrokenLink | Self::File { blake3: None, .. })
     }
 
-    /// Whether it is what the ledger says.
+    /// Whether it is the file that the ledger describes.
     pub(super) fn is(&self, segment: &Segment) -> bool {
         matches!(self, Self::File { bytes, blake3 }
             if *bytes == segment.bytes && blake3.as_deref() == Some(segment.blake3.as_str()))
     }
 }
 
-/// The entries of a folder; symbolic links are followed. Empty if there is no folder.
+/// The entries of a folder; symbolic links are followed. Empty if the folder does not exist.
 pub(super) fn entries(folder: &Path) -> Result<Vec<(PathBuf, Metadata)>> {
-    let attempt = |error| Error::io("look for copies in", folder, error);
+    let attempt = |error| Error::io("search for copies in", folder, error);
     let listed = match std::fs::read_dir(folder) {
         Ok(listed) => listed,
         Err(error) if is_absent(&error) => return Ok(Vec::new()),

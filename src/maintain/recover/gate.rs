@@ -1,15 +1,15 @@
-//! Which rows of a damaged file are let through.
+//! Decides which rows of a damaged file are accepted.
 //!
-//! Parquet has no checksums here, so a row that decodes is not yet the row that was written. A row
-//! is let through if all that can be held against it holds:
+//! Parquet has no checksums here, so a row that decodes may differ from the row that was written. A row
+//! is accepted if it passes all possible checks:
 //!
-//! - its place is one that the ledger gives to the segment, is no other fact's, and comes behind
-//!   the row before it in the store's order; its `recorded_at` is within the ledger's bounds;
-//! - its texts are JSON where they should be, and what it says twice it says alike: the columns
-//!   `error`, `error_type` and `reason` are what the payload has.
+//! - the ledger gives its place to the segment, no other fact has the place, and it comes after the row
+//!   before it in the store's order; its `recorded_at` is within the ledger's bounds;
+//! - its texts are JSON where they should be, and repeated data agrees: the columns `error`, `error_type`
+//!   and `reason` equal the payload's keys.
 //!
-//! That is necessary, and not enough: a bit that flipped in a name still gives a name. What came
-//! through is therefore *unverified*, until its own digest proves otherwise.
+//! These checks are necessary, but not sufficient: a flipped bit in a name still gives a valid name. So
+//! accepted rows are *unverified*, until their own digest proves them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,17 +24,17 @@ use crate::fact::columns::{self, Rows, error_type};
 use crate::fact::{Fact, Json, Kind, Position, Seq, StreamId, UnixNanos};
 use crate::ledger::{StreamRange, TimeRange};
 
-/// Decides about the rows of one file.
+/// Checks the rows of one file.
 pub(super) struct Gate<'a> {
     pub(super) kind: Kind,
     /// The places that rows may have.
     pub(super) places: &'a [StreamRange],
     pub(super) recorded_at: Option<TimeRange>,
-    /// Places of facts that are elsewhere.
+    /// Places of facts that are in other segments.
     pub(super) taken: &'a Coverage,
-    /// Rows that were recorded earlier count as recorded then: a stream's time never goes back.
+    /// The earliest time of recording. Earlier rows get this time: the time of a stream never goes back.
     not_before: UnixNanos,
-    /// Places that were let through.
+    /// Places of accepted rows.
     pub(super) passed: Coverage,
     last: Option<(UnixNanos, StreamId, Seq)>,
 }
@@ -50,13 +50,13 @@ impl<'a> Gate<'a> {
         Self { kind, places, recorded_at, taken, not_before, passed: Coverage::default(), last: None }
     }
 
-    /// Lets rows be recorded at this time at the earliest.
+    /// Sets the earliest time of recording.
     pub(super) const fn not_before(mut self, at: UnixNanos) -> Self {
         self.not_before = at;
         self
     }
 
-    /// The rows of a batch that are let through, by stream.
+    /// The accepted rows of a batch, by stream.
     pub(super) fn pass(&mut self, batch: &RecordBatch) -> Result<Vec<(StreamId, Rows)>> {
         let batch = &recorded_from(batch, self.not_before);
         let Some(facts) = columns::facts(self.kind, batch) else { return Ok(Vec::new()) };
@@ -99,7 +99,7 @@ impl<'a> Gate<'a> {
     }
 }
 
-/// The rows, none of them recorded before this.
+/// The rows, with times of recording of at least `from`.
 fn recorded_from(batch: &RecordBatch, from: UnixNanos) -> RecordBatch {
     let raised = || {
         let (at, field) =
@@ -116,7 +116,7 @@ fn recorded_from(batch: &RecordBatch, from: UnixNanos) -> RecordBatch {
     raised().unwrap_or_else(|| batch.clone())
 }
 
-/// Of each row, whether it has what it must have and does not contradict itself.
+/// For each row, whether it has all required values and does not contradict itself.
 fn consistent(kind: Kind, batch: &RecordBatch, facts: &[crate::fact::Recorded<Fact<'_>>]) -> Vec<bool> {
     let complete = batch.schema().fields().iter().zip(batch.columns()).fold(
         vec![true; facts.len()],
@@ -151,9 +151,9 @@ fn consistent(kind: Kind, batch: &RecordBatch, facts: &[crate::fact::Recorded<Fa
             let Some(payload) = payload.filter(|_| kind == Kind::Event) else { return true };
             let [error, class, reason] =
                 hot.map(|column| column.filter(|c| c.is_valid(row)).map(|c| c.value(row)));
-            let told = payload.text_of("error");
-            error == told.as_deref()
-                && class == told.as_deref().and_then(error_type)
+            let in_payload = payload.text_of("error");
+            error == in_payload.as_deref()
+                && class == in_payload.as_deref().and_then(error_type)
                 && reason == payload.text_of("reason").as_deref()
         })
         .collect()

@@ -1,15 +1,15 @@
-//! What takes the place of a damaged segment.
+//! The segments that replace a damaged segment.
 
 use super::coverage::Coverage;
 use super::work::Work;
 use crate::ledger::{Segment, StreamRange, Total};
 use crate::segment;
 
-/// What takes a segment's place.
+/// The segments that replace a damaged one.
 #[derive(Default)]
 pub(super) struct Heirs {
     pub(super) add: Vec<Segment>,
-    /// Of the places in `add`, those that are not exact.
+    /// The places in `add` whose facts are not exact.
     pub(super) unverified: Coverage,
     pub(super) unverified_facts: u64,
     /// All places in `add`.
@@ -24,12 +24,12 @@ impl Heirs {
         Self { add: vec![copy], ..Self::default() }
     }
 
-    /// Whether they have as much as the segment had.
+    /// Whether they have as many facts and bytes as the segment had.
     pub(super) fn is_whole(&self, segment: &Segment) -> bool {
         total_of(&self.add) == Some(Total::of(segment))
     }
 
-    /// What of the segment's facts is not here.
+    /// The segment's facts that are not here.
     pub(super) fn missing_of(&self, segment: &Segment) -> Total {
         let (all, here) = (Total::of(segment), total_of(&self.add).unwrap_or_default());
         Total { facts: all.facts.saturating_sub(here.facts), bytes: all.bytes.saturating_sub(here.bytes) }
@@ -48,7 +48,7 @@ impl Heirs {
         }
     }
 
-    /// Gives up what is not exact. Returns how many facts are left.
+    /// Removes the segments that are not exact. Returns how many facts remain.
     pub(super) fn keep_exact(&mut self, work: &Work<'_>) -> u64 {
         let (exact, places) = std::mem::take(&mut self.exact);
         let rest = self.add.split_off(exact.min(self.add.len()));
@@ -59,7 +59,7 @@ impl Heirs {
     }
 }
 
-/// How many facts are in these segments, and of how many bytes; `None` beyond 64 bits.
+/// The number of facts in these segments, and their bytes; `None` beyond 64 bits.
 pub(super) fn total_of(segments: &[Segment]) -> Option<Total> {
     segments.iter().try_fold(Total::default(), |total, segment| total.plus(Total::of(segment)))
 }

@@ -1,10 +1,11 @@
-//! How far inputs were imported, told by the segments that are left of their imports.
+//! Finds how far inputs were imported, from the segments that remain of their imports.
 //!
-//! An import's commit says how far into its input it reaches, so that the next import goes on from
-//! there. Whoever brings facts back whose commit is lost must say it, too, or importing the input
-//! again would double them; and may say it only if all facts up to there are in the store. So a part
-//! of an input of whose numbers others have some is not brought back: the input brings it whole. Files
-//! of a repair that was killed hold the very facts of a part, and take nothing from it.
+//! An import's commit says how far into its input it reaches, so that the next import continues from
+//! there. If a recovery restores facts whose commit is lost, it must write this mark, too; otherwise
+//! importing the input again would double the facts. It may write the mark only if all facts up to that
+//! point are in the store. So a part of an input is not restored if other facts have some of its numbers:
+//! a new import restores it as a whole. Files of a repair that was killed hold exactly the facts of a
+//! part, and do not count as other facts.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -17,29 +18,30 @@ use crate::fact::UnixNanos;
 use crate::ledger::{EntryId, ImportMark, StoreId, StreamRange, TimeRange};
 use crate::segment::ImportPart;
 
-/// What tells a part of an input, imported once, from any other: where it begins, the digest of the
-/// input up to its end, and the places of its facts. By this order none is before one that it follows.
+/// The identity of a part of an input that was imported once: its beginning, the digest of the input up
+/// to its end, and the places of its facts. In this order, a part comes after all parts that it follows.
 pub(super) type PartKey = (PartBegin, String, Vec<StreamRange>);
 type PartBegin = (Option<EntryId>, u64);
 
 impl Label {
-    /// The part of an input that the segment holds facts of; `None` if it was not imported.
+    /// The part of an input whose facts the segment holds; `None` if it was not imported.
     pub(super) fn part(&self) -> Option<PartKey> {
         let part = self.import.as_ref()?;
         Some((part.begins(), part.mark.blake3.clone(), self.streams.clone()))
     }
 }
 
-/// A segment that an import has left.
+/// A segment that an import left.
 #[derive(Clone, Debug)]
 pub(super) struct Imported {
     pub(super) label: Label,
-    /// That of all facts of the import. By their places alone, other facts may be theirs.
+    /// The time of recording, which all facts of the import share. Their places alone do not identify
+    /// them.
     recorded_at: UnixNanos,
 }
 
 impl Imported {
-    /// What a file says of itself; `None` if it is not of an import.
+    /// Reads the description in a file; `None` if the file is not of an import.
     pub(super) fn of(wreck: &DamagedSegment) -> Result<Option<Self>> {
         let label = wreck.label();
         if label.import.is_none() {
@@ -64,26 +66,26 @@ impl Imported {
         })
     }
 
-    /// Whether a segment of these times holds nothing but facts of its import.
+    /// Whether all facts of a segment with these times belong to this import.
     pub(super) fn made(&self, recorded_at: TimeRange) -> bool {
         recorded_at.min == self.recorded_at && recorded_at.max == self.recorded_at
     }
 
-    /// Whether other facts have numbers of its part of an input, when of those that are `taken` the
-    /// import's own have the places in `same`: it comes back whole, or not at all.
+    /// Whether facts of others have numbers of this part of an input. `taken` are the taken places, and
+    /// `same` those of the import's own facts. The part is restored as a whole, or not at all.
     pub(super) fn gives_way(&self, taken: &Coverage, same: &Coverage) -> bool {
         let mut taken = self.label.streams.iter().flat_map(|range| taken.within(*range));
         taken.any(|range| !same.gaps(range).is_empty())
     }
 }
 
-/// Where the first part of an input begins that is in these segments.
+/// The beginning of the first part of an input in these segments.
 pub(super) fn first_part(root: &Path, segments: &BTreeSet<String>, store: StoreId) -> Option<PartBegin> {
     let wrecks = segments.iter().filter_map(|path| adoptable(root, path, store).ok().flatten());
     wrecks.filter_map(|wreck| wreck.label().import).map(|part| part.begins()).min()
 }
 
-/// Parts of inputs that have come back.
+/// Parts of inputs that were restored.
 #[derive(Debug, Default)]
 pub(super) struct Inputs(Vec<Brought>);
 
@@ -103,7 +105,7 @@ impl Brought {
 }
 
 impl Inputs {
-    /// A segment's facts at these places are in the store.
+    /// Notes that a segment's facts at these places are in the store.
     pub(super) fn add(&mut self, label: &Label, saved: &[StreamRange]) {
         let Some((part, key)) = label.import.as_ref().zip(label.part()) else { return };
         if let Some(known) = self.0.iter_mut().find(|known| known.key == key) {
@@ -115,7 +117,7 @@ impl Inputs {
         self.0.push(Brought { part: part.clone(), key, saved: places });
     }
 
-    /// How far inputs are in the store, further than these marks say.
+    /// Marks for inputs that are in the store further than these marks say.
     pub(super) fn reached(&self, known: &[ImportMark]) -> Vec<ImportMark> {
         let mut parts: Vec<_> = self.0.iter().filter(|brought| brought.is_whole()).collect();
         parts.sort_by_key(|brought| (brought.part.begins().0, brought.part.mark.bytes));
@@ -134,18 +136,18 @@ impl Inputs {
         marks.split_off(known.len())
     }
 
-    /// The inputs of parts that have come back with gaps.
+    /// The inputs of parts that were restored with gaps.
     pub(super) fn with_gaps(&self) -> BTreeSet<String> {
         let gaps = self.0.iter().filter(|brought| !brought.is_whole() && !brought.saved.is_empty());
         gaps.map(|brought| brought.part.mark.name.clone()).collect()
     }
 }
 
-/// What to say of an input of which a part has come back with gaps.
+/// The note about an input of which a part was restored with gaps.
 pub(super) fn has_gaps(input: &str) -> String {
     format!(
-        "of a part of {input:?} that an import had committed, some facts came back and others did not; to import \
-         it again brings these, and doubles those"
+        "of a part of {input:?} that an import had committed, some facts were restored and others were not; \
+         importing the input again restores these, and doubles those"
     )
 }
 
@@ -154,7 +156,7 @@ mod tests {
     use super::*;
     use crate::fact::{Seq, StreamId};
 
-    /// A mark of an input that is known by its first bytes, and so many bytes of it.
+    /// A mark of an input with these first bytes and this number of bytes.
     fn mark(head: &str, bytes: u64) -> ImportMark {
         ImportMark {
             name: "papyra.ndjson".to_owned(),

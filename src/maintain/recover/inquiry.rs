@@ -1,7 +1,7 @@
-//! What, of all that is left of a store, is part of it, when the ledger does not say.
+//! Finds out which remaining files are part of the store, if the ledger does not say it.
 //!
-//! [`rebuild`](super::rebuild) asks, in this order: what of the segments that readable commits name
-//! is there, what of those that nobody names is nowhere else, and what became of those that are gone.
+//! [`rebuild`](super::rebuild) works in this order: it finds the segments that readable commits name,
+//! then facts in unnamed segments that are nowhere else, and then the fate of missing segments.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -45,25 +45,25 @@ pub(super) fn segment_files(work: &Work<'_>) -> Result<Vec<String>> {
     Ok(paths)
 }
 
-/// What is being found out.
+/// The data of the inquiry so far.
 pub(super) struct Inquiry {
     store: StoreId,
     accepted: Vec<Segment>,
-    /// Named by commits, and not there.
+    /// Segments that commits name and whose files are missing.
     gone: Vec<Segment>,
     journals: BTreeMap<StreamId, Vec<JournalRead>>,
     /// Facts in journals that no known flush covers.
     journaled: Coverage,
-    /// Facts that were taken from segments nobody names, in place of others that are gone.
+    /// Facts that were taken from unnamed segments, to replace missing ones.
     replaced: Coverage,
     replaced_bytes: [u64; 3],
     replaced_facts: [u64; 3],
-    /// What imports have left.
+    /// Segments that imports left.
     imported: Vec<Imported>,
     lost: Vec<Lost>,
     unverified: Vec<Unverified>,
-    /// The same, for the report.
-    pub(super) told: Vec<UnverifiedFacts>,
+    /// The unverified facts, for the report.
+    pub(super) unverified_facts: Vec<UnverifiedFacts>,
     unknown: Vec<String>,
 }
 
@@ -91,7 +91,7 @@ impl Inquiry {
             imported: Vec::new(),
             lost: Vec::new(),
             unverified: Vec::new(),
-            told: Vec::new(),
+            unverified_facts: Vec::new(),
             unknown: std::mem::take(&mut evidence.unknown),
         })
     }
@@ -108,7 +108,7 @@ impl Inquiry {
         Ok(own)
     }
 
-    /// Whether others that are known have numbers of this part of an input.
+    /// Whether other known facts have numbers of this part of an input.
     fn gives_way(&self, work: &Work<'_>, evidence: &Evidence, imported: &Imported) -> Result<bool> {
         let ranges = &imported.label.streams;
         let mut taken = Coverage::default();
@@ -120,14 +120,14 @@ impl Inquiry {
             taken.add_all(&self.journaled.within(*range));
         }
         let mut own = self.of_import(work, imported)?;
-        // Of a repair that had brought them back, and whose segments are gone.
+        // A segment of a repair that had restored them, and that is missing now.
         for gone in self.gone.iter().filter(|gone| imported.made(gone.recorded_at)) {
             own.add_all(&gone.streams);
         }
         Ok(imported.gives_way(&taken, &own))
     }
 
-    /// Places of accepted facts that are, perhaps, also in a segment of this kind and these ranges.
+    /// Places of accepted facts that may also be in a segment of this kind and these ranges.
     fn accepted_places(&self, work: &Work<'_>, kind: Kind, ranges: &[StreamRange]) -> Result<Coverage> {
         let mut taken = Coverage::default();
         for other in self.accepted.iter().filter(|other| other.kind == kind && touch(&other.streams, ranges))
@@ -137,8 +137,8 @@ impl Inquiry {
         Ok(taken)
     }
 
-    /// Takes the segments that readable commits name, the newest first: one that a later compaction
-    /// has merged is not live, even if the commit that says so cannot be read.
+    /// Accepts the segments that readable commits name, the newest first: a segment that a later
+    /// compaction merged is not live, even if the commit that says so cannot be read.
     pub(super) fn take_live(&mut self, work: &Work<'_>, evidence: &Evidence) -> Result<()> {
         for segment in evidence.live.iter().rev() {
             let place = work.root.join(&segment.path);
@@ -185,14 +185,15 @@ impl Inquiry {
             }
             let place = work.root.join(&path);
             if segment::is_imported(&place) && is_file(&segment::unconfirmed(&place))? {
-                // Nobody was told of its facts: the input brings them, and would double them.
+                // Its facts were never reported as imported: a new import adds them, and they would be
+                // doubled.
                 continue;
             }
             let Some(wreck) = adoptable(work.root, &path, self.store)? else { continue };
             found.push((wreck.label().part(), wreck.rows(), path, wreck));
         }
-        // The largest first: it may be what the others were merged into. What was recorded has no other
-        // source, and goes before what was imported.
+        // The largest first: the others may have been merged into it. Recorded facts have no other
+        // source, and come before imported ones.
         found.sort_by_cached_key(|(part, rows, path, _)| (part.clone(), Reverse(*rows), path.clone()));
         for (_, rows, path, wreck) in found {
             self.take_candidate(work, evidence, rows, &path, &wreck)?;
@@ -213,8 +214,8 @@ impl Inquiry {
         places(&work.root.join(path), kind, &mut own)?;
         let ranges = own.ranges();
         let imported = Imported::of(wreck)?;
-        // A flush that is known has named its segments: another one of these facts is litter, but
-        // for what a compaction that is not known has put in the place of segments that are gone.
+        // A known flush has named its segments. So another segment with these facts is debris, unless an
+        // unknown compaction made it to replace missing segments.
         let mut open: Vec<StreamRange> =
             ranges.iter().flat_map(|range| evidence.flushed.gaps(*range)).collect();
         let gone: Vec<StreamRange> = self
@@ -234,7 +235,7 @@ impl Inquiry {
             passed += gate.pass(batch)?.iter().map(|(_, rows)| rows.batch.num_rows() as u64).sum::<u64>();
             Ok(())
         })?;
-        // Also of one of which others have all facts: it tells how far its input is in the store.
+        // Also if other segments have all its facts: it shows how far its input is in the store.
         self.imported.extend(imported.clone());
         if passed == 0 {
             return Ok(());
@@ -242,10 +243,10 @@ impl Inquiry {
         match &imported {
             Some(imported) if self.gives_way(work, evidence, imported)? => return Ok(()),
             Some(_) => {}
-            // A compaction's says no more where its facts come from.
+            // A segment of a compaction does not show where its facts come from.
             None => self.note(
-                "which inputs were imported whose facts a compaction has merged, if any: to import one of these again \
-                 doubles its facts",
+                "which inputs were imported whose facts a compaction has merged, if any: importing one of \
+                 them again doubles its facts",
             ),
         }
         let whole = passed == rows;
@@ -277,14 +278,19 @@ impl Inquiry {
         }
         let facts = heirs.iter().map(|heir| heir.rows).sum();
         let within = gate.passed.ranges();
-        self.told.push(UnverifiedFacts { path: path.to_owned(), kind, facts, spans: spans(&within) });
+        self.unverified_facts.push(UnverifiedFacts {
+            path: path.to_owned(),
+            kind,
+            facts,
+            spans: spans(&within),
+        });
         self.unverified.push(Unverified { kind, facts, within });
         self.accepted.extend(heirs);
         Ok(())
     }
 
-    /// Segments that are gone, and in whose place others were found: what is in none of these was
-    /// dropped or lost. Others that are gone stay named, for the repair that follows.
+    /// For missing segments that other segments replaced: facts that are in no replacement were dropped or
+    /// lost. Other missing segments stay named, for the next repair.
     pub(super) fn settle_gone(&mut self) {
         for kind in Kind::ALL {
             let at = kind.index();
@@ -326,7 +332,7 @@ impl Inquiry {
         }
     }
 
-    /// All together.
+    /// Puts the results together.
     pub(super) fn conclude(mut self, work: &Work<'_>, evidence: Evidence) -> Result<Rebuilt> {
         let mut streams = evidence.streams.clone();
         for segment in &self.accepted {
@@ -340,7 +346,7 @@ impl Inquiry {
                 stream.last_recorded_at = stream.last_recorded_at.max(segment.recorded_at.max);
             }
         }
-        // Of facts that are gone, too, no number is given out again.
+        // The numbers of missing facts must not be given out again, either.
         let removed = evidence.removed.values().filter_map(|removed| removed.proof.as_ref());
         let lossy = evidence.lossy_repairs.iter().map(|repair| &repair.segment.streams);
         for range in removed.map(|proof| &proof.streams).chain(lossy).flatten() {
@@ -349,7 +355,7 @@ impl Inquiry {
             stream.committed = stream.committed.max(range.last_seq);
         }
         for (id, stream) in &mut streams {
-            // Commits that are gone may have given out more of its numbers.
+            // Missing commits may have given out more of its numbers.
             stream.ended = true;
             let known = evidence.streams.get(id).map_or(Seq(0), |known| known.committed);
             let heirs = self.out_of_journal(work, *id, known, stream.committed)?;
@@ -394,8 +400,8 @@ impl Inquiry {
         })
     }
 
-    /// Facts of a journal that lie before others that are in segments: the ledger will cover their
-    /// numbers, so they must be in segments, too.
+    /// Facts of a journal with lower numbers than facts in segments: the ledger will cover their numbers,
+    /// so they must be in segments, too.
     fn out_of_journal(
         &self,
         work: &Work<'_>,
@@ -410,7 +416,7 @@ impl Inquiry {
             }
         }
         if let (Some((first, _)), Some((last, _))) = (frames.first_key_value(), frames.last_key_value()) {
-            // A flush that is not known may have put some of them into segments.
+            // An unknown flush may have put some of them into segments.
             let range = [StreamRange { stream, first_seq: *first, last_seq: *last }];
             for kind in Kind::ALL {
                 let live = self.accepted_places(work, kind, &range)?;

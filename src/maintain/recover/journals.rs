@@ -1,4 +1,4 @@
-//! The journal files of a stream, read as they are.
+//! Reads the journal files of a stream, sound or damaged.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -25,7 +25,7 @@ use crate::journal::tail::TailReader;
 use crate::ledger::{StoreId, StreamRange};
 use crate::segment::{is_damage, read_exact_at};
 
-/// What a disk reads, or fails to read, at once.
+/// The unit in bytes that a disk reads, or fails to read.
 const SECTOR: usize = 512;
 
 /// A journal file, read.
@@ -36,23 +36,23 @@ pub(super) struct JournalRead {
     pub(super) ending: Ending,
     /// It belongs to another stream or store.
     pub(super) foreign: bool,
-    /// Some of it, or all, cannot be read: zeros stand for that.
+    /// Whether some or all of it cannot be read: zeros replace those bytes.
     pub(super) unread: bool,
 }
 
 impl JournalRead {
-    /// Nothing was ever appended to it, as far as it tells.
+    /// Whether no fact was ever appended to it, as far as the file shows.
     pub(super) fn is_unused(&self) -> bool {
         self.ending == Ending::Clean && self.frames().is_empty()
     }
 
-    /// Its facts, as far as their frames are sound.
+    /// Its facts with sound frames.
     pub(super) fn frames(&self) -> Vec<Frame<'_>> {
         if self.foreign { Vec::new() } else { sound(&self.bytes).facts }
     }
 }
 
-/// Reads a stream's journal files. They may go while they are read, if the stream is owned.
+/// Reads a stream's journal files. They may be removed meanwhile, if the stream has an owner.
 pub(super) fn read_journals(work: &Work<'_>, store: StoreId, stream: StreamId) -> Result<Vec<JournalRead>> {
     let expected = FileHeader { stream, store };
     let mut journals = Vec::new();
@@ -66,7 +66,7 @@ pub(super) fn read_journals(work: &Work<'_>, store: StoreId, stream: StreamId) -
                     format!("{} has format {version}; use a newer ostracon", file.path.display()),
                 ));
             }
-            // By its place it is the stream's.
+            // By its path it belongs to the stream.
             Err(HeaderError::Unsound) => false,
         };
         let same_boot = claim::same_boot(work.disk, &file);
@@ -78,17 +78,17 @@ pub(super) fn read_journals(work: &Work<'_>, store: StoreId, stream: StreamId) -
     Ok(journals)
 }
 
-/// What can be read of a journal file.
+/// The readable content of a journal file.
 #[derive(Default)]
 struct Readable {
-    /// Zeros stand for what the disk cannot read.
+    /// The bytes; zeros replace those that the disk cannot read.
     bytes: Vec<u8>,
-    /// Where it cannot be read, and why.
+    /// The place that cannot be read, and the reason.
     damage: Option<Ending>,
 }
 
 impl Readable {
-    /// Reads a file; `None` if nothing has the name.
+    /// Reads a file; `None` if the name does not exist.
     fn of(path: &Path) -> Result<Option<Self>> {
         let (file, size) = match source::open(path) {
             Ok(Some(opened)) => opened,
@@ -105,7 +105,7 @@ impl Readable {
         }
     }
 
-    /// Reads a file around what the disk cannot read.
+    /// Reads a file, and skips the bytes that the disk cannot read.
     fn around(file: &File, path: &Path, size: u64) -> Result<Self> {
         let attempt = |error| Error::io("read the journal", path, error);
         let size = usize::try_from(size).map_err(|_| attempt(io::ErrorKind::OutOfMemory.into()))?;
@@ -116,7 +116,7 @@ impl Readable {
         for sector in read.bytes.chunks_mut(SECTOR) {
             match read_exact_at(file, sector, offset as u64) {
                 Ok(()) => {}
-                // A writer that lives does not cut its files.
+                // A live writer does not shorten its files.
                 Err(error) if is_unreadable(&error) || error.kind() == io::ErrorKind::UnexpectedEof => {
                     sector.fill(0);
                     read.damage.get_or_insert_with(|| damage(offset, error.to_string()));
@@ -133,17 +133,17 @@ fn damage(offset: usize, reason: String) -> Ending {
     Ending::Damaged { offset, reason }
 }
 
-/// Whether a file has more bytes than any writer makes. Its content is unknown, and it is left alone.
+/// Whether a file has more bytes than any writer writes. Its content is unknown, and it is left alone.
 fn is_long(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|found| found.is_file() && found.len() > MAX_JOURNAL_BYTES)
 }
 
-/// Journal files of the stream that were kept aside: their frames are as good as others.
+/// Journal files of the stream that were kept aside: their frames count as those of others.
 pub(super) fn read_kept(work: &Work<'_>, store: StoreId, stream: StreamId) -> Result<Vec<JournalRead>> {
     let mut journals = Vec::new();
     let expected = FileHeader { stream, store };
     for path in kept_journals(work)? {
-        // A store's quarantine holds whatever was in its way.
+        // A store's quarantine may hold any kind of file.
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
             Err(error) if is_damage(&error) => continue,
@@ -203,7 +203,7 @@ pub(super) fn sources(work: &Work<'_>, damaged: &Damaged<'_>) -> Result<Sources>
     Ok(Sources { all, hold_everything, name: "journals" })
 }
 
-/// Visits the facts of a kind that journals of the stream have of this range, as rows.
+/// Visits the facts of a kind in this range that the stream's journals have, as rows.
 pub(super) fn read_rows(
     work: &Work<'_>,
     store: StoreId,
@@ -243,7 +243,7 @@ fn frames_of(journals: &[JournalRead], range: StreamRange) -> BTreeMap<Seq, Fram
     frames
 }
 
-/// Whether whoever opens the store next finds nothing wrong with these files.
+/// Whether the next opening of the store finds these files sound.
 pub(super) fn is_sound(journals: &[JournalRead], store: StoreId, stream: StreamId, committed: Seq) -> bool {
     let mut tail = TailReader::new(store, stream, committed);
     journals.iter().all(|journal| {

@@ -1,8 +1,9 @@
-//! The ledger's files: of each commit's two the one that is missing or damaged is published again, from
-//! the other.
+//! Repairs the ledger's files: if one of a commit's two files is missing or damaged, it is published
+//! again, from the other.
 //!
-//! A damaged file goes first, and is kept aside in mode quarantine; one that is a sound commit, though
-//! not this one, is always kept aside. Killed in between, the commit has one file, which is read.
+//! A damaged file is removed first, and in mode quarantine kept aside. A sound file of another commit is
+//! always kept aside. If the process is killed in between, the commit has one file, which is enough to
+//! read it.
 
 use std::fs::File;
 
@@ -13,26 +14,26 @@ use crate::maintain::chain::{Chain, Unlike, walk};
 use crate::maintain::inventory::is_file;
 
 impl Work<'_> {
-    /// Writes the copies that older programs did not write, or killed ones.
+    /// Writes missing copies of commits.
     pub(super) fn complete_copies(&mut self) -> Result<()> {
         complete_copies(self.disk, &self.root.join("ledger"), usize::MAX).map(drop)
     }
 
-    /// Puts the files of commits right. Returns the chain as it was found.
-    pub(super) fn mend_commits(&mut self) -> Result<Chain> {
+    /// Repairs the files of commits. Returns the chain as it was found.
+    pub(super) fn repair_commits(&mut self) -> Result<Chain> {
         let chain = walk(self.root, |_, _| {})?;
         for unlike in &chain.unlike {
             self.publish_again(unlike)?;
         }
         self.take_strays(&chain)?;
         if let Some(own) = chain.state.as_ref().map(|state| state.store) {
-            chain.strangers().iter().try_for_each(|number| self.move_foreign(*number, own))?;
+            chain.commits_of_another_store().iter().try_for_each(|number| self.move_foreign(*number, own))?;
         }
         Ok(chain)
     }
 
-    /// Moves copies aside that are no commits, where the ledger is whole without them. While it is not, one
-    /// of them may be what is left of a commit.
+    /// Moves copies aside that are not commits, if the ledger is whole without them. If it is not, one of
+    /// them may be the remainder of a commit.
     fn take_strays(&mut self, chain: &Chain) -> Result<()> {
         if !chain.adds_up {
             return Ok(());
@@ -49,7 +50,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Moves the files of a commit aside that are of another store.
+    /// Moves the files of a commit of another store aside.
     fn move_foreign(&mut self, number: CommitNumber, own: StoreId) -> Result<()> {
         let ledger = self.root.join("ledger");
         for side in Side::BOTH {
@@ -57,7 +58,7 @@ impl Work<'_> {
             {
                 let kept = self.aside.take(&side.path(&ledger, number))?;
                 self.put_aside(kept);
-                self.note(format!("{} is of another store, and was moved aside", side.name(number)));
+                self.note(format!("{} belongs to another store, and was moved aside", side.name(number)));
             }
         }
         Ok(())
@@ -71,10 +72,7 @@ impl Work<'_> {
         let attempt = |error| Error::io("publish again", &place, error);
         let bytes = std::fs::read(&source).map_err(|error| Error::io("read", &source, error))?;
         if blake3::hash(&bytes).to_hex().as_str() != digest {
-            self.note(format!(
-                "{} has changed since it was looked at; {name} was left alone",
-                source.display()
-            ));
+            self.note(format!("{} has changed since the scan; {name} was left alone", source.display()));
             return Ok(());
         }
         // Held to the end: no reader may pin the file that is removed.

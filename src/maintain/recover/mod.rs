@@ -1,38 +1,39 @@
-//! Recovering: a damaged store becomes whole again, and what is lost is accounted for.
+//! Recovery: repairs a damaged store, and accounts for the lost facts.
 //!
-//! [`recover`] scans, acts upon what the scan named, and scans again. It acts upon nothing else,
-//! and upon each file only while that is still what the scan saw. What it does, in this order:
+//! [`recover`] scans, repairs the findings of the scan, and scans again. It changes nothing else, and
+//! each file only while it is still as the scan saw it. Its steps, in this order:
 //!
-//! 1. *Ledger.* Of each commit's two files the missing or damaged one is published again, from the other
-//!    ([`ledger_files`]). A rebuilding that was cut short is finished. In mode rebuild, a ledger that does
-//!    not hold together all the same begins again ([`rebuild`]). A damaged checkpoint goes: it was a copy.
-//! 2. *Segments.* All that can be had of a damaged or missing segment goes into new ones, which take
-//!    its place ([`segments`]).
-//!    If the file of a segment that an earlier repair lost is back, its facts are restored ([`restore_lost`]).
-//! 3. *Streams.* What can be read of a damaged journal goes into segments; so do facts of segments
+//! 1. *Ledger.* If one of a commit's two files is missing or damaged, it is published again, from the
+//!    other ([`ledger_files`]). A rebuild that was cut short is finished. In mode rebuild, a ledger that
+//!    still does not hold together begins again ([`rebuild`]). A damaged checkpoint is removed: it was a
+//!    copy.
+//! 2. *Segments.* All facts that can be saved from a damaged or missing segment go into new segments,
+//!    which replace it ([`segments`]). If the file of a segment that an earlier repair lost is back, its
+//!    facts are restored ([`restore_lost`]).
+//! 3. *Streams.* The readable facts of a damaged journal go into segments, and so do facts of segments
 //!    that no commit names and that are nowhere else ([`streams`]).
-//! 4. *Strangers* are moved aside.
+//! 4. *Unknown files* are moved aside.
 //!
-//! # What an auditor wants to know
+//! # For an audit
 //!
-//! Nothing is lost in silence: the commits of a repair carry how many facts are lost and among
-//! which places, so that the sums hold. Nothing is invented in silence, either: facts that were
-//! read from a file whose digest is wrong are kept, but noted in the ledger as *unverified*, by
-//! their places, which no later compaction changes ([`segments`] says when that can be avoided).
-//! No place ever comes to name two facts.
+//! No loss is silent: the commits of a repair record how many facts are lost and in which ranges, so that
+//! the sums hold. No doubt is silent, either: facts that were read from a file with a wrong digest are
+//! kept, but noted in the ledger as *unverified*, by their places, which no later compaction changes
+//! ([`segments`] says when that can be avoided). No place ever names two facts.
 //!
-//! # What is kept aside
+//! # Files that are kept aside
 //!
-//! Mode repair lets damaged bytes go, once what was readable in them is committed; where facts are given
-//! up as lost, the file that had them is kept aside. What is not ours to delete it moves to `quarantine/` in the store, or to a folder that is named: strangers, files
-//! that no commit names, the commits of a ledger that began again. Mode quarantine keeps every damaged
-//! file there as well, before anything else is done to it.
+//! Mode repair removes damaged bytes once the readable facts in them are committed; if facts are given up
+//! as lost, the file that had them is kept aside. Files that must not be deleted are moved to
+//! `quarantine/` in the store, or to a folder that is given: unknown files, files that no commit names,
+//! and the commits of a ledger that began again. Mode quarantine also keeps every damaged file there,
+//! before anything else is done to it.
 //!
-//! # Killed in between
+//! # If the process is killed
 //!
-//! Every step is one commit, or can be taken twice. Whoever recovers again finds what is left to
-//! do, and ends with the same facts. One maintainer works at a time ([`Maintenance`]); writers and
-//! readers go on beside it, except that a ledger is rebuilt when nobody writes.
+//! Every step is one commit, or can be repeated. The next recovery finds the remaining work, and ends
+//! with equal facts. One maintainer works at a time ([`Maintenance`]). Writers and readers continue
+//! beside it, except that a ledger is rebuilt only while no process writes.
 
 mod quarantine;
 mod bits;
@@ -78,13 +79,13 @@ use inputs::Inputs;
 use quarantine::Quarantine;
 use work::Work;
 
-/// How often recovering goes on with what another scan finds.
+/// The most rounds of a recovery, each with the findings of another scan.
 const MOST_ROUNDS: usize = 5;
-/// Files of so many bytes in all are searched for a flipped bit: some minutes of work.
+/// The most bytes of files, together, that are searched for a flipped bit: some minutes of work.
 const BITS_BUDGET: u64 = 8 << 20;
 
-/// Makes the store at `root` whole again, as far as the mode allows.
-#[expect(clippy::needless_pass_by_value, reason = "how it is recovered is said once")]
+/// Repairs the store at `root`, as far as the mode allows.
+#[expect(clippy::needless_pass_by_value, reason = "the configuration of a recovery is used once")]
 pub(crate) fn recover(
     root: &Path,
     config: RecoveryConfig,
@@ -123,7 +124,7 @@ pub(crate) fn recover(
     work.complete_copies()?;
     for round in 0..MOST_ROUNDS {
         if round == 0 {
-            // The last maintainer may have changed everything until it let go.
+            // The last maintainer may have changed everything until it released the lock.
             found = look()?;
             work.report.scan = found.clone();
         }
@@ -131,7 +132,7 @@ pub(crate) fn recover(
             break;
         }
         let done = work.done();
-        work.act(&found)?;
+        work.repair_findings(&found)?;
         found = look()?;
         if work.done() == done {
             break;
@@ -142,12 +143,12 @@ pub(crate) fn recover(
 }
 
 impl Work<'_> {
-    /// Acts upon what a scan named.
-    fn act(&mut self, found: &ScanReport) -> Result<()> {
+    /// Repairs the findings of a scan.
+    fn repair_findings(&mut self, found: &ScanReport) -> Result<()> {
         self.ledger = None;
         self.removed = None;
         self.seen = unknown_files::see(self.root, found);
-        if !self.mend_ledger(found)? {
+        if !self.repair_ledger(found)? {
             return Ok(());
         }
         self.make_folders()?;
@@ -193,7 +194,8 @@ impl Work<'_> {
         }
         self.remove_repaired()?;
         let mut waiting: BTreeSet<&str> = BTreeSet::new();
-        // Parts of an input in their order: killed in between, the ledger says how far it is.
+        // Parts of an input in their order: if the process is killed in between, the ledger says how far
+        // it is imported.
         let store = self.ledger()?.refresh()?.store;
         let mut order: Vec<_> = streams.iter().collect();
         order.sort_by_cached_key(|(_, unknown)| inputs::first_part(self.root, unknown, store));
@@ -205,30 +207,30 @@ impl Work<'_> {
         for input in self.inputs.with_gaps() {
             self.note(inputs::has_gaps(&input));
         }
-        // One that has facts of several streams is looked at for each, and only then goes.
+        // A file with facts of several streams is read for each of them, and removed only then.
         for path in streams.values().flatten().filter(|path| !waiting.contains(path.as_str())) {
-            self.move_stranger(&self.root.join(path))?;
+            self.move_unknown_file(&self.root.join(path))?;
         }
         for place in unexpected.into_iter().flat_map(|path| unknown_files::places(self.root, path)) {
-            // A folder that was missing is there by now.
+            // A folder that was missing exists now.
             if self.seen.contains_key(&place) {
-                self.move_stranger(&place)?;
+                self.move_unknown_file(&place)?;
             }
         }
         let damaged = found.anomalies.iter().filter(|it| it.kind == AnomalyKind::ConsumerGroupDamaged);
         for (kind, group) in consume::lost_groups(self.root, damaged.map(|it| Path::new(&it.path)))? {
             self.note(format!(
-                "the consumer group {group:?} for {kind} is gone with its state; made again, it begins anew, and is \
-                 given again what it had dealt with"
+                "the consumer group {group:?} for {kind} is gone with its state; if it is created again, it \
+                 begins anew, and facts that it had handled are delivered again"
             ));
         }
         self.make_folders()
     }
 
-    /// Sees to the ledger. `false` if there is nothing else to do for now: because it does not hold
-    /// together, and nobody knows what else is wrong; or because it has begun again, and another
-    /// scan will tell.
-    fn mend_ledger(&mut self, found: &ScanReport) -> Result<bool> {
+    /// Repairs the ledger. Returns `false` if nothing else can be done now: because the ledger does not
+    /// hold together, so that other damage is unknown; or because it has begun again, and needs another
+    /// scan.
+    fn repair_ledger(&mut self, found: &ScanReport) -> Result<bool> {
         let folder = self.root.join("ledger");
         let of_commits = |anomaly: &Anomaly| {
             matches!(
@@ -242,8 +244,8 @@ impl Work<'_> {
         let mut broken = found.anomalies.iter().any(|anomaly| anomaly.kind == AnomalyKind::Imbalance);
         if found.anomalies.iter().any(of_commits) {
             let done = self.done();
-            let chain = self.mend_commits()?;
-            if !chain.strangers().is_empty() {
+            let chain = self.repair_commits()?;
+            if !chain.commits_of_another_store().is_empty() {
                 return Ok(false);
             }
             let one_file = |name: &str| {
@@ -272,7 +274,7 @@ impl Work<'_> {
         match Ledger::open(self.disk.clone(), self.root) {
             Ok(ledger) => self.ledger = Some(ledger),
             Err(error) if is_ledger_damage(&error) => {
-                self.note("while the ledger cannot be read, nothing else is touched");
+                self.note("while the ledger cannot be read, no other file is changed");
                 return Ok(false);
             }
             Err(error) => return Err(error),
@@ -280,15 +282,15 @@ impl Work<'_> {
         Ok(true)
     }
 
-    /// Removes the files of segments that were repaired, unless a query may still be reading them:
-    /// those go with the next compaction.
+    /// Removes the files of segments that were repaired, unless a query may still read them: the next
+    /// compaction removes those.
     fn remove_repaired(&mut self) -> Result<()> {
         let state = self.ledger()?.refresh()?;
         let repaired = |path: &String| self.report.repaired_files.contains(path);
         let gone: Vec<_> = state.removed.iter().filter(|tombstone| repaired(&tombstone.path)).collect();
         let Some(last) = gone.iter().map(|tombstone| tombstone.by).max() else { return Ok(()) };
         let ledger = self.root.join("ledger");
-        // A power failure must not take the commit back and leave the file removed.
+        // A power failure must not undo the commit after the file was removed.
         self.ledger()?.sync().map_err(|error| Error::io("sync the ledger", &ledger, error))?;
         let pinned = oldest_pinned(&ledger, state.root, last);
         for tombstone in
@@ -304,7 +306,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// A checkpoint is a copy of what the commits say.
+    /// Removes a checkpoint: it is a copy of the commits' state.
     fn drop_checkpoint(&mut self, path: &str) -> Result<()> {
         let place = self.root.join(path);
         let attempt = |error| Error::io("remove the checkpoint", &place, error);

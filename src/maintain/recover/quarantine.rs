@@ -1,9 +1,9 @@
-//! Moving files aside, so that nothing which somebody may want to look at is ever deleted.
+//! Moves files aside, so that no file is deleted that a user may need.
 //!
-//! A file gets a second name in the quarantine folder, below the same folders as in the store;
-//! the disk has that name before the first one goes. Where the folder is on another file system,
-//! the file is copied. Killed in between, a file has both names: moving it again finds the second
-//! one there, and goes on.
+//! A file gets a second name in the quarantine folder, below a folder as in the store. That name is on
+//! the disk before the first one is removed. If the folder is on another file system, the file is copied.
+//! If the process is killed in between, a file has both names: the next move finds the second one, and
+//! continues.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
@@ -12,10 +12,10 @@ use std::path::{Path, PathBuf};
 use crate::disk::Disk;
 use crate::error::{Error, ErrorKind, Result};
 
-/// How many files of the same name are kept apart.
+/// The most files with one name that are kept.
 const MOST_NAMESAKES: u32 = 1000;
 
-/// The folder for what is moved aside.
+/// The folder for files that are moved aside.
 pub(super) struct Quarantine {
     disk: Disk,
     root: PathBuf,
@@ -23,7 +23,7 @@ pub(super) struct Quarantine {
 }
 
 impl Quarantine {
-    /// Files of the store at `root` go to `folder`, or to the store's own.
+    /// A quarantine for the store at `root`: this folder, or the store's own.
     pub(super) fn new(disk: &Disk, root: &Path, folder: Option<&Path>) -> Result<Self> {
         let own = root.join("quarantine");
         let folder = folder.map_or_else(|| own.clone(), Path::to_path_buf);
@@ -36,7 +36,7 @@ impl Quarantine {
             return Err(Error::new(
                 ErrorKind::Settings,
                 format!(
-                    "{} is within the store, where only {} is for files that are moved aside",
+                    "{} is within the store, where only {} may hold files that are moved aside",
                     folder.display(),
                     own.display()
                 ),
@@ -45,21 +45,21 @@ impl Quarantine {
         Ok(Self { disk: disk.clone(), root: root.to_path_buf(), folder })
     }
 
-    /// Where files that were moved aside may be: now, or by an earlier recovery.
+    /// The folders where files that were moved aside may be, now or by an earlier recovery.
     pub(super) fn folders(&self) -> Vec<PathBuf> {
         let own = self.root.join("quarantine");
         let other = Some(&self.folder).filter(|folder| !folder.starts_with(&own));
         std::iter::once(own.clone()).chain(other.cloned()).collect()
     }
 
-    /// Gives a file of the store a further name in the folder, and has the disk keep it.
-    /// Of a link, it is what the link leads to.
+    /// Gives a file of the store a further name in the folder, and syncs it. For a link, its target is
+    /// kept.
     pub(super) fn keep(&self, path: &Path) -> Result<PathBuf> {
         let source = fs::canonicalize(path).map_err(|error| Error::io("keep aside", path, error))?;
         self.keep_as(&source, path)
     }
 
-    /// Gives `source` the name aside that belongs to `path`.
+    /// Gives `source` the name in quarantine that belongs to `path`.
     fn keep_as(&self, source: &Path, path: &Path) -> Result<PathBuf> {
         let target = self.keep_name(source, path)?;
         let parent = target.parent().unwrap_or(&self.folder);
@@ -89,11 +89,11 @@ impl Quarantine {
                 Err(error) => return Err(attempt(error)),
             }
         }
-        let many = format!("{} and {MOST_NAMESAKES} more of that name are there already", wanted.display());
+        let many = format!("{} and {MOST_NAMESAKES} more files of that name exist already", wanted.display());
         Err(Error::new(ErrorKind::Io, many))
     }
 
-    /// Moves a file, or whatever else has this name, out of the store.
+    /// Moves a file, or any other entry with this name, out of the store.
     pub(super) fn take(&self, path: &Path) -> Result<PathBuf> {
         let attempt = |error| Error::io("move aside", path, error);
         let seen = fs::symlink_metadata(path).map_err(attempt)?;
@@ -130,7 +130,7 @@ impl Quarantine {
         Ok(targets)
     }
 
-    /// Makes a folder and those above it, and has the disk keep their names.
+    /// Makes a folder and its parents, and syncs their names.
     fn make_folder(&self, folder: &Path) -> Result<()> {
         let attempt = |error| Error::io("make the folder", folder, error);
         let mut missing = Vec::new();
@@ -139,7 +139,7 @@ impl Quarantine {
             missing.push(path);
             at = path.parent();
         }
-        // Also those that are there: who made them may not have come as far as to sync them.
+        // Also folders that exist: the process that made them may not have synced them.
         let own = folder.ancestors().take_while(|path| path.starts_with(&self.folder));
         let known: Vec<_> = own.filter(|path| !missing.contains(path)).collect();
         for path in known.iter().rev().chain(missing.iter().rev()) {
@@ -183,20 +183,20 @@ impl Quarantine {
                 Err(error) => break Err(error),
             }
         };
-        // A temporary name that stays behind does no harm.
+        // A temporary name that remains does no harm.
         let _ = self.disk.remove(&temp);
         copied
     }
 }
 
-/// `name.parquet` as `name.parquet.2`.
+/// Turns `name.parquet` into `name.parquet.2`.
 fn with_number(path: &Path, n: u32) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}", n + 1));
     path.with_file_name(name)
 }
 
-/// Whether what is at the target is this very file, or a copy of it.
+/// Whether the target is this very file, or a copy of it.
 fn is_same(path: &Path, seen: &Metadata, target: &Path) -> bool {
     let Ok(found) = fs::symlink_metadata(target) else { return false };
     #[cfg(unix)]

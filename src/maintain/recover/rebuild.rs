@@ -1,23 +1,22 @@
-//! A ledger that is beyond help begins again, from all that is left.
+//! Begins a ledger again that cannot be repaired, from all remaining files.
 //!
-//! 1. Every stream is claimed, and every commit is asked for readers: a ledger is rebuilt when
-//!    nobody writes, and when no query needs what it names.
-//! 2. What the readable commits and checkpoints say is put together ([`evidence`](super::evidence)).
-//! 3. Segments that they name and that are there are live. Segments that nobody names may be what
-//!    the unreadable commits added. Their facts count if they are nowhere else: neither in a live
-//!    segment, row by row, nor in a journal, nor covered by a flush that is known. What a readable
-//!    commit has removed does not come back. A part of an input that was imported, and of whose numbers
-//!    others have some, is left to the input.
-//! 4. A commit says all this, and what readable commits had removed, under the number behind the highest one. What could not be known is
-//!    in it, in words.
-//! 5. The old commits and checkpoints are moved aside; now the ledger begins with the new commit.
+//! 1. Every stream is claimed, and every commit is checked for readers: a ledger is rebuilt only while no
+//!    process writes, and no query needs a file that the old ledger names.
+//! 2. The data of the readable commits and checkpoints is combined ([`evidence`](super::evidence)).
+//! 3. Segments that they name and that exist are live. Unnamed segments may be those that unreadable
+//!    commits added. Their facts count if they are nowhere else: neither in a live segment, row by row,
+//!    nor in a journal, nor covered by a known flush. A segment that a readable commit removed is not
+//!    restored. A part of an imported input is not restored if other facts have some of its numbers: a
+//!    new import of the input restores it.
+//! 4. A commit has all this data, and the segments that readable commits had removed. Its number is one
+//!    above the highest one. It lists the unknown data as text.
+//! 5. The old commits and checkpoints are moved aside. Now the ledger begins with the new commit.
 //!
-//! Killed before 4, nothing has happened but that some files were written, whose facts are then
-//! found twice and counted once. Killed before 5 is done, the ledger is still broken, its newest
-//! commit tells how it goes on, and recovering again does the rest of 5.
+//! If the process is killed before step 4, only some files were written, whose facts are then found twice
+//! and counted once. If it is killed before step 5 is done, the ledger is still broken, but its newest
+//! commit shows how to continue, and the next recovery does the rest of step 5.
 //!
-//! Live segments that are damaged or gone are left for the repair that follows, which knows how
-//! to account for them.
+//! Damaged or missing live segments are left to the repair that follows, which accounts for them.
 
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
@@ -47,13 +46,13 @@ pub(super) fn run(work: &mut Work<'_>) -> Result<()> {
         known => known,
     };
     let Some(store) = store else {
-        let why = format!("{} has nothing left that says whose facts they are", work.root.display());
+        let why = format!("no file in {} says which store it belongs to", work.root.display());
         return Err(Error::new(ErrorKind::Damaged, why));
     };
     let number = match evidence.highest {
         None => CommitNumber(1),
         Some(highest) => highest.0.checked_add(1).map(CommitNumber).ok_or_else(|| {
-            Error::new(ErrorKind::Damaged, format!("there is no number behind commit {highest}"))
+            Error::new(ErrorKind::Damaged, format!("there is no number after commit {highest}"))
         })?,
     };
     let unaccounted = evidence.unaccounted;
@@ -61,7 +60,7 @@ pub(super) fn run(work: &mut Work<'_>) -> Result<()> {
     inquiry.take_live(work, &evidence)?;
     inquiry.take_unknown(work, &evidence)?;
     inquiry.settle_gone();
-    work.report.unverified.append(&mut inquiry.told);
+    work.report.unverified.append(&mut inquiry.unverified_facts);
     let mut rebuilt = inquiry.conclude(work, evidence)?;
     work.report.notes.extend(rebuilt.unknown.iter().map(|what| format!("not known: {what}")));
     balance(&mut rebuilt);
@@ -74,17 +73,17 @@ pub(super) fn run(work: &mut Work<'_>) -> Result<()> {
     }
     let facts = state.unaccounted.saturating_sub(unaccounted);
     if facts > 0 {
-        // Numbers of streams that nothing readable has: not even their kinds are known.
+        // Numbers of streams that no readable file has: even their kinds are unknown.
         let path = "ledger".to_owned();
         work.report.lost.push(LostFacts { path, kind: None, facts, bytes: None, spans: Vec::new() });
     }
     finish(work, number)
 }
 
-/// Moves aside what came before the commit with which the ledger begins again.
+/// Moves the files aside from before the commit with which the ledger begins again.
 pub(super) fn finish(work: &mut Work<'_>, number: CommitNumber) -> Result<()> {
     let folder = work.root.join("ledger");
-    // The commit may have been published by somebody who did not live to sync its name.
+    // The process that published the commit may have died before it synced the commit's name.
     work.disk.sync_dir(&folder).map_err(|error| Error::io("sync", &folder, error))?;
     let files = Files::list(&folder)?;
     let is_there = |path: &PathBuf| std::fs::symlink_metadata(path).is_ok();
@@ -95,7 +94,7 @@ pub(super) fn finish(work: &mut Work<'_>, number: CommitNumber) -> Result<()> {
     let mut own = of(Side::Ledger);
     let checkpoints = files.checkpoints.range(..=number);
     own.extend(checkpoints.map(|number| folder.join(format!("{:020}.checkpoint", number.0))));
-    // The commits first: of what is left of the copies, the ledger's beginning tells that it does not count.
+    // The commits first: the ledger's beginning shows that the remaining copies do not count.
     for (folder, paths) in [(folder.clone(), own), (copy_folder(&folder), of(Side::Copy))] {
         let moved = work.aside.take_all(&folder, &paths)?;
         work.report.quarantined_files.extend(moved);
@@ -104,15 +103,15 @@ pub(super) fn finish(work: &mut Work<'_>, number: CommitNumber) -> Result<()> {
     Ok(())
 }
 
-/// Refuses while somebody reads by a commit that is going to be moved aside: whoever removes files
-/// later asks for readers at the commits of the ledger, and at no others. The newest commit, with
-/// which any reader would begin, stays locked as long as the returned file is open.
+/// Refuses while a query reads by a commit that will be moved aside. A process that deletes files later
+/// checks only the commits of the new ledger for readers. The newest commit, with which any reader would
+/// begin, stays locked as long as the returned file is open.
 fn refuse_readers(folder: &Path) -> Result<Option<File>> {
     let mut newest = None;
     let numbers = Files::list(folder)?.commits.into_iter().rev();
     for (number, side) in numbers.flat_map(|number| Side::BOTH.map(|side| (number, side))) {
         let path = side.path(folder, number);
-        let attempt = |error| Error::io("ask for readers of", &path, error);
+        let attempt = |error| Error::io("check for readers of", &path, error);
         if !is_file(&path)? {
             continue;
         }
@@ -147,7 +146,7 @@ fn claim_all(work: &Work<'_>) -> Result<Vec<Claim>> {
     })
 }
 
-/// Whose files these are, by what they say themselves.
+/// The ID of the store, from the files themselves.
 fn store_of_files(work: &Work<'_>) -> Result<Option<StoreId>> {
     let mut votes: BTreeMap<String, u64> = BTreeMap::new();
     for path in segment_files(work)? {
@@ -176,8 +175,8 @@ fn store_of_files(work: &Work<'_>) -> Result<Option<StoreId>> {
     Ok(most.and_then(|(store, _)| StoreId::try_from(store).ok()))
 }
 
-/// What was dropped or lost may be live again, since the commit that removed it is not known. No
-/// more facts are told of than there were numbers for.
+/// Dropped or lost facts may be live again, because the commit that removed them is unknown. The sums
+/// must not have more facts than there were numbers.
 fn balance(rebuilt: &mut Rebuilt) {
     let covered: u64 = rebuilt.streams.iter().map(|(_, stream)| stream.committed.0).sum();
     let live: u64 = rebuilt.add.iter().map(|segment| segment.rows).sum();

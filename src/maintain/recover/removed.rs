@@ -1,12 +1,12 @@
-//! Facts of a segment that are in segments which commits have removed since: what it was merged from,
-//! when those files are still there, or there again, as in a copy of a store that was taken while it was
-//! compacted; and what it was repaired from.
+//! Finds facts of a damaged segment in segments that commits have removed: the segments that it was
+//! merged from, if their files still exist, or exist again, as in a copy of a store that was made during
+//! a compaction; and the segment that it was repaired from.
 //!
-//! A commit that removes a segment keeps its digest for ever. So a file that has it, whatever its name
-//! and wherever in the store it is, holds facts exactly as they were recorded ([`sources`](super::sources)).
+//! A commit that removes a segment keeps its digest for ever. So a file with this digest, with any name
+//! and anywhere in the store, holds facts exactly as they were recorded ([`sources`](super::sources)).
 //!
-//! The commit that added the damaged segment says what it was made of. If each of these is there, or all
-//! that it was itself made of, then the damaged segment had no fact that is in none of the files.
+//! The commit that added the damaged segment names its inputs. If each of them exists, or all the inputs
+//! of that input, then every fact of the damaged segment is in one of the files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -21,10 +21,10 @@ use crate::fact::Kind;
 use crate::ledger::{Action, CommitNumber, Segment, State, StreamRange, read_commit};
 use crate::segment::is_damage;
 
-/// Folders in quarantine that are looked into, one in the other.
+/// The depth of folders in quarantine that are searched.
 const MOST_DEPTH: usize = 8;
 
-/// What a commit says of a segment that it removed.
+/// A commit's description of a segment that it removed.
 #[derive(Clone, Debug)]
 pub(super) struct RemovedSegment {
     path: String,
@@ -40,7 +40,7 @@ impl RemovedSegment {
         Self { path, kind, bytes, blake3, streams }
     }
 
-    /// Whether facts of it may be in this segment.
+    /// Whether this segment may have some of its facts.
     fn touches(&self, segment: &Segment) -> bool {
         self.kind == segment.kind
             && self.streams.iter().any(|one| {
@@ -57,7 +57,7 @@ impl RemovedSegment {
 #[derive(Debug, Default)]
 pub(super) struct RemovedSegments {
     all: Vec<RemovedSegment>,
-    /// Which of them a segment took the place of, by its path.
+    /// The inputs of a segment, by its path: the segments that it replaced.
     inputs: BTreeMap<String, Range<usize>>,
 }
 
@@ -71,7 +71,7 @@ impl RemovedSegments {
                 Err(error) if error.kind() == ErrorKind::NewerFormat || error.is_of_environment() => {
                     return Err(error);
                 }
-                // A checkpoint may stand for commits that are gone or damaged.
+                // A checkpoint may replace commits that are missing or damaged.
                 Ok(None) | Err(_) => {}
             }
         }
@@ -82,7 +82,7 @@ impl RemovedSegments {
         let begin = self.all.len();
         self.all.extend(action.removed().iter().map(RemovedSegment::of));
         let inputs = begin..self.all.len();
-        // What a repair has added in doubt may be of older segments than those that it removed.
+        // Facts that a repair added in doubt may come from older segments than those that it removed.
         let in_doubt = matches!(action, Action::Repair { unverified, .. } if !unverified.is_empty());
         if !inputs.is_empty() && !in_doubt {
             let added = action.added().iter();
@@ -104,14 +104,14 @@ impl RemovedSegments {
         }
     }
 
-    /// Whether every fact of this segment is in one of the removed ones that are there, by their digests.
+    /// Whether every fact of this segment is in an existing file of a removed segment, by the digests.
     fn hold_everything(&self, segment: &Segment, there: &BTreeSet<&str>) -> bool {
         let (mut pending, mut seen) = (vec![segment.path.as_str()], BTreeSet::new());
         while let Some(path) = pending.pop() {
             if !seen.insert(path) {
                 continue;
             }
-            // What a flush has made was made of nothing else.
+            // A segment of a flush has no inputs.
             let Some(inputs) = self.inputs.get(path).and_then(|inputs| self.all.get(inputs.clone())) else {
                 return false;
             };
@@ -128,7 +128,7 @@ pub(super) struct FilesBySize(BTreeMap<u64, Vec<PathBuf>>);
 
 impl FilesBySize {
     /// # Errors
-    /// Those of a folder that may not be read: a copy in it would be taken for gone.
+    /// The error of a folder that cannot be read: a copy in it would count as missing.
     pub(super) fn list(work: &Work<'_>) -> Result<Self> {
         let mut files = Self(BTreeMap::new());
         for kind in Kind::ALL {
@@ -161,7 +161,9 @@ impl FilesBySize {
         for path in paths.iter().filter(|path| *path == first).chain(paths) {
             match file::digest(path) {
                 Ok(found) if found == blake3 => return Ok(Some(path.clone())),
-                Err(error) if !is_damage(&error) => return Err(Error::io("look for a copy in", path, error)),
+                Err(error) if !is_damage(&error) => {
+                    return Err(Error::io("search for a copy in", path, error));
+                }
                 _ => {}
             }
         }
@@ -169,7 +171,7 @@ impl FilesBySize {
     }
 }
 
-/// The files of removed segments that may hold facts of this one.
+/// The files of removed segments that may hold facts of this segment.
 pub(super) fn sources(work: &mut Work<'_>, state: &State, segment: &Segment) -> Result<Sources> {
     if work.removed.is_none() {
         work.removed = Some(RemovedSegments::read(work, state)?);

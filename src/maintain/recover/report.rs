@@ -1,4 +1,4 @@
-//! How a store is recovered, and what came of it.
+//! The configuration of a recovery, and its report.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -13,25 +13,25 @@ use crate::ledger::StreamRange;
 use crate::maintain::{ScanReport, Span};
 use crate::place::absolute;
 
-/// How far recovering may go.
+/// How far a recovery may go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum RecoveryMode {
-    /// Scan, and change nothing.
+    /// Scans, and changes nothing.
     #[default]
     Ignore,
-    /// Save what can be read, account for what cannot, and let the damaged bytes go. A file of which facts are lost is
-    /// kept aside.
+    /// Saves the readable facts, accounts for the others, and removes the damaged bytes. A file is kept
+    /// aside if facts of it are lost.
     Repair,
-    /// The same, but every damaged byte is moved aside first.
+    /// Works as `Repair`, but moves every damaged file aside first.
     Quarantine,
-    /// The same, and where the ledger itself is beyond help, begin it again.
+    /// Works as `Quarantine`, and also begins the ledger again if it cannot be repaired.
     Rebuild,
 }
 
 impl RecoveryMode {
-    /// Its name on the command line.
+    /// The mode's name on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Ignore => "ignore",
@@ -58,13 +58,13 @@ impl FromStr for RecoveryMode {
             .ok_or_else(|| {
                 Error::new(
                     ErrorKind::Settings,
-                    format!("{text:?} is none of ignore, repair, quarantine, rebuild"),
+                    format!("{text:?} is not one of ignore, repair, quarantine, rebuild"),
                 )
             })
     }
 }
 
-/// What to do about a damaged store. Without a mode: look, and leave it alone.
+/// What to do about a damaged store. Without a mode, a recovery only scans.
 ///
 /// ```
 /// use ostracon::{RecoveryConfig, RecoveryMode};
@@ -83,27 +83,27 @@ pub struct RecoveryConfig {
 }
 
 impl RecoveryConfig {
-    /// Recovers in this mode.
+    /// Makes a configuration for a recovery in this mode.
     pub fn new(mode: RecoveryMode) -> Self {
         Self { mode, ..Self::default() }
     }
 
-    /// Where damaged and strange files are moved to: a folder outside of the store, or its own
-    /// `quarantine`, which is used when none is named. Mode quarantine wants it named.
+    /// Sets the folder to which damaged and unknown files are moved: a folder outside the store, or the
+    /// store's own `quarantine`, which is the default. Mode quarantine requires a folder.
     pub fn quarantine_dir(mut self, folder: impl Into<PathBuf>) -> Self {
-        // Bound now: the process may change its folder later.
+        // Made absolute now: the process may change its working directory later.
         let folder = folder.into();
         self.quarantine_dir = Some(absolute(&folder).unwrap_or(folder));
         self
     }
 
-    /// Whether nothing is changed.
+    /// Whether the recovery changes nothing.
     pub(crate) fn only_looks(&self) -> bool {
         self.mode == RecoveryMode::Ignore
     }
 
-    /// Mode quarantine moves damaged files to the store's own `quarantine`, unless a folder was named: what an
-    /// actor system expects, which names none.
+    /// Uses the store's own `quarantine` in mode quarantine, unless a folder was given: an actor system
+    /// gives none.
     pub(crate) fn own_quarantine(mut self, root: &Path) -> Self {
         if self.mode == RecoveryMode::Quarantine && self.quarantine_dir.is_none() {
             self.quarantine_dir = Some(root.join("quarantine"));
@@ -111,8 +111,7 @@ impl RecoveryConfig {
         self
     }
 
-    /// Gives facts up of which nobody can say that they are what was recorded, instead of keeping
-    /// them with a note in the ledger.
+    /// Gives up facts that cannot be proven, instead of keeping them with a note in the ledger.
     pub const fn lose_unverified(mut self, lose: bool) -> Self {
         self.lose_unverified = lose;
         self
@@ -124,100 +123,101 @@ impl RecoveryConfig {
         self
     }
 
-    /// Whether its scans are quick, if that was decided.
+    /// Whether the scans are quick, if that was set.
     pub(crate) const fn is_quick(&self) -> Option<bool> {
         self.quick
     }
 
-    /// The disk to use: a test passes one that fails.
+    /// Sets the disk: a test passes one that fails.
     pub fn disk(mut self, disk: Disk) -> Self {
         self.disk = disk;
         self
     }
 
-    /// Refuses what makes no sense.
+    /// Refuses an invalid configuration.
     pub(super) fn check(&self) -> Result<()> {
         if self.mode == RecoveryMode::Quarantine && self.quarantine_dir.is_none() {
             return Err(Error::new(
                 ErrorKind::Settings,
-                "mode quarantine needs a folder to move damaged files to; name one, such as the store's own quarantine folder",
+                "mode quarantine needs a folder for damaged files; give one, such as the store's own \
+                 quarantine folder",
             ));
         }
         Ok(())
     }
 }
 
-/// Facts that were recorded, and that nobody can read any more.
+/// Recorded facts that can no longer be read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct LostFacts {
-    /// The file that held them, below the store's folder.
+    /// The file that held the facts, relative to the store's folder.
     pub path: String,
-    /// Of this kind; of any, if nobody knows.
+    /// The kind of the lost facts; `None` if it is unknown.
     pub kind: Option<Kind>,
-    /// How many.
+    /// The number of lost facts.
     pub facts: u64,
-    /// Bytes of their JSON lines, if they were counted.
+    /// Bytes of the lost facts' JSON lines, if they were counted.
     pub bytes: Option<u64>,
-    /// They are among these.
+    /// Ranges that contain the lost facts.
     pub spans: Vec<Span>,
 }
 
-/// Facts that were saved from a damaged file, and of which nobody can say that they are what was
-/// recorded. The ledger notes it, too.
+/// Facts that were saved from a damaged file, and that may differ from the recorded ones. The ledger
+/// notes them, too.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct UnverifiedFacts {
-    /// The file that they were saved from, below the store's folder.
+    /// The file that the facts were saved from, relative to the store's folder.
     pub path: String,
-    /// Of this kind.
+    /// The kind of the unverified facts.
     pub kind: Kind,
-    /// How many.
+    /// The number of unverified facts.
     pub facts: u64,
-    /// They are among these.
+    /// Ranges that contain the unverified facts.
     pub spans: Vec<Span>,
 }
 
-/// What a recovery found, did, and could not do.
+/// The result of a recovery: what it found, did, and could not do.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct RecoveryReport {
-    /// In which mode.
+    /// The mode of the recovery.
     pub mode: RecoveryMode,
-    /// What the scan found before.
+    /// The findings of the scan before the recovery.
     pub scan: ScanReport,
-    /// Files that were repaired, replaced, salvaged or removed, below the store's folder.
+    /// Files that were repaired, replaced, salvaged or removed, relative to the store's folder.
     pub repaired_files: Vec<String>,
-    /// Files that were moved aside, by where they are now.
+    /// Files that were moved aside, with their new paths.
     pub quarantined_files: Vec<PathBuf>,
-    /// What was lost.
+    /// Facts that were lost.
     pub lost: Vec<LostFacts>,
-    /// What was saved, but may not be what was recorded.
+    /// Facts that were saved, but that may differ from the recorded ones.
     pub unverified: Vec<UnverifiedFacts>,
-    /// What was left alone, and what could not be known: sentences for people.
+    /// Files that were left alone, and facts that could not be found out, as sentences for people.
     pub notes: Vec<String>,
-    /// What a scan finds now.
+    /// The findings of the scan after the recovery.
     pub after: ScanReport,
 }
 
 impl RecoveryReport {
-    /// Whether nothing is wrong now.
+    /// Whether the store has no anomaly after the recovery.
     pub fn is_clean(&self) -> bool {
         self.after.is_clean()
     }
 
-    /// How many facts were lost.
+    /// The number of lost facts.
     pub fn facts_lost(&self) -> u64 {
         self.lost.iter().map(|lost| lost.facts).sum()
     }
 
-    /// How many facts were saved that may not be what was recorded.
+    /// The number of saved facts that may differ from the recorded ones.
     pub fn facts_unverified(&self) -> u64 {
         self.unverified.iter().map(|unverified| unverified.facts).sum()
     }
 }
 
-/// Ranges of the ledger, as reports tell them.
+/// Ranges of the ledger, in the form of reports.
 pub(super) fn spans(ranges: &[StreamRange]) -> Vec<Span> {
     ranges
         .iter()

@@ -4,11 +4,12 @@
 //!
 //! 1. As long as the segments that replaced it are live, and no other live segment has one of its facts, the segment
 //!    replaces them again.
-//! 2. After a compaction of them, only the facts that the repair lost are written into new segments. If their number
-//!    is not the number that the ledger lost, retention rules may have dropped some, and the file is moved aside.
+//! 2. If they were compacted, only the facts that the repair lost are written into new segments. If their
+//!    number is not the number that the ledger lost, retention rules may have dropped some, and the file
+//!    is moved aside.
 //!
-//! Of a journal whose facts a salvage gave up, only their numbers are known: the ledger has none for any other fact, so
-//! a sound frame with such a number is the fact.
+//! For a journal whose facts a salvage gave up, only the numbers are known. The ledger has no other fact
+//! with such a number, so a sound frame with one of them is the lost fact.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -32,7 +33,7 @@ use crate::maintain::inventory::look_at;
 use crate::maintain::lossy_repair::find_by_file;
 use crate::segment::{self, Origin};
 
-/// Restores the facts of the file at `path`; `false` if no repair lost facts of such a file.
+/// Restores the facts of the file at `path`. Returns `false` if no repair lost facts of such a file.
 pub(super) fn restore(work: &mut Work<'_>, path: &str) -> Result<bool> {
     let place = work.root.join(path);
     let mut known = Vec::new();
@@ -51,18 +52,20 @@ pub(super) fn restore(work: &mut Work<'_>, path: &str) -> Result<bool> {
         segments.iter().try_fold(Total::default(), |total, segment| total.plus(Total::of(segment)))
     };
     let lost = repair.lost.iter().try_fold(Total::default(), |sum, lost| sum.plus(lost.total));
-    // After a compaction only lost facts can be restored: facts in doubt are in other segments then, altered or not.
+    // After a compaction only lost facts can be restored: facts in doubt are then in other segments,
+    // changed or not.
     let restores = whole || repair.lost_facts() > 0;
     let found = found_of(&repair, total(&add), total(&remove), lost).filter(|_| restores);
     let Some(found) = found else {
         segment::discard(work.disk, work.root, &add);
         work.note(format!(
-            "{path} has facts that commit {} {}, but the facts that it saved were compacted after that, and which of them \
-             retention rules dropped, or damage altered, cannot be told; the file was moved aside",
+            "{path} has facts that commit {} {}, but the facts that it saved were compacted after that, and \
+             it is unknown which of them retention rules dropped or damage altered; the file was moved \
+             aside",
             repair.by,
             if repair.lost_facts() == 0 { "kept in doubt" } else { "gave up as lost" },
         ));
-        work.move_stranger(&place)?;
+        work.move_unknown_file(&place)?;
         return Ok(true);
     };
     let result = work.ledger()?.commit(|now| {
@@ -88,7 +91,7 @@ pub(super) fn restore(work: &mut Work<'_>, path: &str) -> Result<bool> {
         Ok(None) => {
             segment::discard(work.disk, work.root, &add);
             work.note(format!("the ledger does not count facts of {path} as lost; the file was moved aside"));
-            work.move_stranger(&place)?;
+            work.move_unknown_file(&place)?;
             return Ok(true);
         }
         Err(error) => {
@@ -100,20 +103,20 @@ pub(super) fn restore(work: &mut Work<'_>, path: &str) -> Result<bool> {
     let kind = repair.segment.kind;
     work.note(match repair.lost_facts() {
         0 => {
-            format!("{} {kind} that commit {} kept in doubt are as they were", repair.segment.rows, repair.by)
+            format!("{} {kind} that commit {} kept in doubt are proven again", repair.segment.rows, repair.by)
         }
         lost => {
             format!("{lost} {kind} that commit {} gave up as lost are part of the store again", repair.by)
         }
     });
-    work.move_stranger(&place)?;
+    work.move_unknown_file(&place)?;
     Ok(true)
 }
 
-/// The losses that these segments restore; `None` if they are other facts than were lost.
+/// The losses that these segments restore; `None` if their facts are not the lost ones.
 ///
-/// The bytes of a loss are those that the saved facts did not have. Where damage altered one of these, the lost facts
-/// have other bytes.
+/// The bytes of a loss are those that the saved facts did not have. If damage changed a saved fact, the
+/// lost facts have another number of bytes.
 fn found_of(
     repair: &LossyRepair,
     add: Option<Total>,
@@ -129,10 +132,11 @@ fn found_of(
     }
 }
 
-/// Restores facts of a stream whose numbers a salvage lost, and that the stream's journal files have now.
+/// Restores facts of a stream whose numbers a salvage lost, and that are in the stream's journal files
+/// now.
 pub(super) fn restore_journal(work: &mut Work<'_>, stream: StreamId) -> Result<()> {
     let Some(_claim) = claim::try_claim(work.disk, work.root, stream)? else {
-        work.note(format!("stream {stream} belongs to a process that lives, and was left alone"));
+        work.note(format!("stream {stream} belongs to a live process, and was left alone"));
         return Ok(());
     };
     let mut numbers = LostNumbers::default();
@@ -141,7 +145,7 @@ pub(super) fn restore_journal(work: &mut Work<'_>, stream: StreamId) -> Result<(
     let mut taken = Coverage::default();
     for live in state.segments.iter().flatten() {
         let place = work.root.join(&live.path);
-        // A damaged one says nothing about places.
+        // A damaged segment says nothing about places.
         if live.streams.iter().any(|range| range.stream == stream) && FileState::at(&place)?.is(live) {
             places(&place, live.kind, &mut taken)?;
         }
@@ -162,7 +166,7 @@ pub(super) fn restore_journal(work: &mut Work<'_>, stream: StreamId) -> Result<(
                 "the store has the facts of {} already; the file was moved aside",
                 work.name(file)
             ));
-            work.move_stranger(file)?;
+            work.move_unknown_file(file)?;
         }
         return Ok(());
     };
@@ -203,7 +207,8 @@ fn discard_unless_live(work: &Work<'_>, add: &[Segment]) -> Result<()> {
     Ok(())
 }
 
-/// Checks that the segments which replaced the file are live, and that no other live segment has a fact of the file.
+/// Checks that the segments which replaced the file are live, and that no other live segment has a fact
+/// of the file.
 fn can_replace_heirs(work: &Work<'_>, state: &State, repair: &LossyRepair, file: &Path) -> Result<bool> {
     let is_live = |heir: &Segment| state.segments(heir.kind).iter().any(|live| **live == *heir);
     if !repair.heirs.iter().all(is_live) {

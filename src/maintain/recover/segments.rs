@@ -1,19 +1,18 @@
-//! Damaged segments: new ones take their place, with all that can be had.
+//! Repairs damaged segments: new segments replace them, with all facts that can be saved.
 //!
-//! 1. The file is looked at again. One that is what the ledger says is left alone, whatever the
-//!    scan saw.
-//! 2. Its rows are looked for where they are *exact*: in another file of the store, or of its quarantine,
-//!    that has the digest (two files were swapped, one was renamed or copied), in the file itself with one
-//!    bit put right ([`bits`](super::bits)), in the stream's journal if that is not retired yet, in the
+//! 1. The file is checked again. If it matches the ledger, it is left alone, whatever the scan saw.
+//! 2. Its rows are searched where they are *exact*: in another file of the store, or of its quarantine,
+//!    with the digest (two files were swapped, or one was renamed or copied); in the file itself with one
+//!    bit corrected ([`bits`](super::bits)); in the stream's journal if that is not removed yet; in the
 //!    segments that it was merged from ([`removed`]).
-//! 3. What is still missing is read from the damaged file, as far as it goes (`wreck`) and as far
-//!    as it is plausible (`gate`). If writing these rows again gives a file with the ledger's
-//!    digest, they are proven. If not, they are *unverified*: nobody can tell that no bit of theirs
-//!    has flipped. They are kept, because most of them are as they were; and they are noted in the
-//!    ledger for ever, because some may not be. Who would rather lose them says so
-//!    ([`RecoveryConfig::lose_unverified`](super::RecoveryConfig::lose_unverified)).
-//! 4. One commit removes the segment, adds its heirs, and says how many facts are lost, and among
-//!    which places. The file itself is a removed segment from then on, and goes when no query can be
+//! 3. The remaining rows are read from the damaged file, as far as possible (`damaged_segment`) and as
+//!    far as they are plausible (`gate`). If writing these rows again gives a file with the ledger's
+//!    digest, they are proven. If not, they are *unverified*: bits in them may have flipped. They are
+//!    kept, because most of them are unchanged; and the ledger notes them permanently, because some may
+//!    be changed. [`RecoveryConfig::lose_unverified`](super::RecoveryConfig::lose_unverified) drops them
+//!    instead.
+//! 4. One commit removes the segment, adds the new segments, and records how many facts are lost, and in
+//!    which ranges. The file is a removed segment from then on, and is deleted when no query can be
 //!    reading it.
 
 use std::path::Path;
@@ -34,14 +33,14 @@ use crate::fact::Kind;
 use crate::ledger::{Action, Lost, Segment, State, StreamRange, Total, Unverified};
 use crate::segment;
 
-/// More ranges than these do not tell anybody anything.
+/// The most ranges that are listed: more are of no use.
 const MOST_SPANS: usize = 1000;
 
-/// A segment that heirs are looked for.
+/// A damaged segment whose facts are searched.
 pub(super) struct Damaged<'a> {
     pub(super) state: &'a State,
     pub(super) segment: &'a Segment,
-    /// Those of its places whose facts other live segments hold.
+    /// The segment's places whose facts are in other live segments.
     pub(super) others: Coverage,
 }
 
@@ -55,7 +54,7 @@ pub(super) fn repair(work: &mut Work<'_>, path: &str) -> Result<()> {
     let place = work.root.join(path);
     let found = FileState::at(&place)?;
     if found.is(&segment) {
-        work.note(format!("{path} is what was written, and was left alone"));
+        work.note(format!("{path} is undamaged, and was left alone"));
         return Ok(());
     }
     if found != FileState::Nothing {
@@ -67,7 +66,7 @@ pub(super) fn repair(work: &mut Work<'_>, path: &str) -> Result<()> {
         let moved = format!("{path} changes while it is being repaired; try again when it does not");
         return Err(Error::new(ErrorKind::Contended, moved));
     }
-    // More facts than were recorded are no facts of this store, whatever they look like.
+    // More facts than were recorded cannot be facts of this store.
     let total = Total::of(&segment);
     let mut saved = total_of(&heirs.add);
     let is_too_much =
@@ -76,7 +75,7 @@ pub(super) fn repair(work: &mut Work<'_>, path: &str) -> Result<()> {
         let exact = heirs.keep_exact(work);
         let exact = if exact == 0 { String::new() } else { format!(" but {exact} facts that are proven") };
         work.note(format!(
-            "what is readable in {path} adds up to more than was recorded; none of it is kept{exact}"
+            "the readable facts in {path} add up to more than was recorded; none of them is kept{exact}"
         ));
         saved = total_of(&heirs.add);
     }
@@ -92,30 +91,31 @@ pub(super) fn repair(work: &mut Work<'_>, path: &str) -> Result<()> {
         work.note(out_of_reach(path, &found, lost.facts));
         return Ok(());
     }
-    // What the disk cannot read today, a tool may read tomorrow.
+    // Bytes that the disk cannot read today, a tool may read tomorrow.
     if lost != Total::default() || matches!(found, FileState::File { blake3: None, .. }) {
         work.keep_lost(&place)?;
     }
     let within = missing_places(work, &state, &segment, &heirs.saved, lost.facts)?;
     commit(work, &segment, &heirs, lost, &within)?;
     if found == FileState::NoFile {
-        work.move_stranger(&place)?;
+        work.move_unknown_file(&place)?;
     }
     Ok(())
 }
 
-/// Facts are not given up as lost before all was tried to have them.
+/// The note about a file that is left alone: its facts are not given up while they may still be saved.
 fn out_of_reach(path: &str, found: &FileState, facts: u64) -> String {
     if *found == FileState::BrokenLink {
         return format!(
-            "{path} is a link, and nothing is where it leads to; it was left alone, as {facts} facts would be lost. Bring \
-             back what it leads to (is it mounted?), or, if that is gone for ever, remove the link, and recover again"
+            "{path} is a link that leads to nothing; it was left alone, because {facts} facts would be lost. \
+             Restore the target of the link (is it mounted?), or, if it is gone for ever, remove the link, \
+             and recover again"
         );
     }
     format!(
-        "the disk cannot read {path}; it was left alone, as {facts} facts would be lost. Copy the file off as far as the \
-         disk gives it (`ddrescue`, or `dd conv=noerror,sync`), put the copy in its place, and recover again: what is \
-         readable in it is kept then, and only the rest is lost"
+        "the disk cannot read {path}; it was left alone, because {facts} facts would be lost. Copy the file \
+         as far as the disk can read it (`ddrescue`, or `dd conv=noerror,sync`), put the copy in its place, \
+         and recover again: then its readable facts are kept, and only the others are lost"
     )
 }
 
@@ -160,7 +160,7 @@ fn commit(
             return Ok(());
         }
         Err(error) => {
-            // Unless the commit was published all the same, nobody knows of these files.
+            // Unless the commit was published all the same, no commit names these files.
             let known = work.ledger()?.refresh();
             if known.is_ok_and(|state| live(&state, &segment.path).is_some()) {
                 segment::discard(work.disk, work.root, &heirs.add);
@@ -189,7 +189,7 @@ fn commit(
     Ok(())
 }
 
-/// As many ranges as tell anybody anything.
+/// Limits the ranges to a useful number.
 fn few(ranges: Vec<StreamRange>, segment: &Segment) -> Vec<StreamRange> {
     if ranges.len() > MOST_SPANS { segment.streams.clone() } else { ranges }
 }
@@ -211,9 +211,9 @@ fn find_heirs(work: &mut Work<'_>, state: &State, segment: &Segment, found: &Fil
         }
     }
     if !heirs.is_whole(segment) && matches!(found, FileState::File { .. }) {
-        from_wreck(work, &damaged, &mut heirs)?;
+        from_damaged_file(work, &damaged, &mut heirs)?;
     }
-    // What is left of the file tells which facts it had. The sources also have those that were dropped.
+    // The rest of the file shows which facts it had. The sources also have facts that were dropped.
     for source in sources.iter().rev() {
         if !heirs.is_whole(segment) && !work.lose_unverified {
             source.take(work, &damaged, &mut heirs, Trust::Doubtful)?;
@@ -225,8 +225,8 @@ fn find_heirs(work: &mut Work<'_>, state: &State, segment: &Segment, found: &Fil
     Ok(heirs)
 }
 
-/// What can be read of the damaged file itself.
-fn from_wreck(work: &mut Work<'_>, damaged: &Damaged<'_>, heirs: &mut Heirs) -> Result<()> {
+/// Saves the readable facts of the damaged file itself.
+fn from_damaged_file(work: &mut Work<'_>, damaged: &Damaged<'_>, heirs: &mut Heirs) -> Result<()> {
     let Damaged { state, segment, others } = damaged;
     let path = work.root.join(&segment.path);
     let mut best: Option<(u64, DamagedSegment)> = None;
@@ -244,7 +244,7 @@ fn from_wreck(work: &mut Work<'_>, damaged: &Damaged<'_>, heirs: &mut Heirs) -> 
         && matches!(&written[..], [heir] if heir.bytes == segment.bytes && heir.blake3 == segment.blake3);
     if proven {
         work.note(format!(
-            "the facts of {} are as they were: written again, they have the digest that the ledger names",
+            "the facts of {} are unchanged: written again, they have the digest that the ledger names",
             segment.path
         ));
     } else if work.lose_unverified {
@@ -259,8 +259,8 @@ fn from_wreck(work: &mut Work<'_>, damaged: &Damaged<'_>, heirs: &mut Heirs) -> 
     Ok(())
 }
 
-/// Facts of the segment that are in segments which no commit names: a commit that is lost may have
-/// put them there. Nobody has noted the digests of these.
+/// Saves facts of the segment from segments that no commit names: a lost commit may have put them there.
+/// Their digests are unknown.
 fn from_unnamed(work: &mut Work<'_>, damaged: &Damaged<'_>, heirs: &mut Heirs) -> Result<()> {
     let Damaged { state, segment, others } = damaged;
     for path in unnamed(work, state, segment.kind)? {
@@ -273,11 +273,11 @@ fn from_unnamed(work: &mut Work<'_>, damaged: &Damaged<'_>, heirs: &mut Heirs) -
     Ok(())
 }
 
-/// The segments of a kind that no commit names and none has removed. What an import has left is
-/// not among them: its input has the facts.
+/// The segments of a kind that no commit names and none has removed, except those of an import: its input
+/// has the facts.
 fn unnamed(work: &Work<'_>, state: &State, kind: Kind) -> Result<Vec<String>> {
     let folder = work.root.join(kind.table());
-    let attempt = |error| Error::io("look for copies in", &folder, error);
+    let attempt = |error| Error::io("search for copies in", &folder, error);
     let entries = match std::fs::read_dir(&folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -297,7 +297,7 @@ fn unnamed(work: &Work<'_>, state: &State, kind: Kind) -> Result<Vec<String>> {
     Ok(paths)
 }
 
-/// The places, among those of this segment, of facts that other live segments hold.
+/// This segment's places whose facts are in other live segments.
 pub(super) fn others(work: &Work<'_>, state: &State, segment: &Segment) -> Result<Coverage> {
     let mut taken = Coverage::default();
     for other in state.segments.iter().flatten() {
@@ -309,7 +309,7 @@ pub(super) fn others(work: &Work<'_>, state: &State, segment: &Segment) -> Resul
                         && other.first_seq <= own.last_seq
                 })
             });
-        // A damaged one says nothing about places.
+        // A damaged segment says nothing about places.
         if touches && FileState::at(&work.root.join(&other.path))?.is(other) {
             places(&work.root.join(&other.path), other.kind, &mut taken)?;
         }
@@ -323,7 +323,7 @@ pub(super) fn places(path: &Path, kind: Kind, coverage: &mut Coverage) -> Result
     sound.read_places(&mut |place| coverage.insert(place.stream, place.seq))
 }
 
-/// Where the lost facts were: of the segment's places those that nobody has.
+/// The places of the lost facts: those of the segment that no other file has.
 fn missing_places(
     work: &Work<'_>,
     state: &State,

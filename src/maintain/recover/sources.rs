@@ -1,15 +1,16 @@
-//! Where facts of a damaged segment may be elsewhere, just as they were recorded: in files of removed
-//! segments, which have their digests, and in journals, whose frames have checksums.
+//! Other places with facts of a damaged segment, exactly as they were recorded: files of removed
+//! segments, which have their digests, and journals, whose frames have checksums.
 //!
-//! A fact that has a place in the damaged segment, and is in no other live one, is the damaged segment's,
-//! or was dropped by a rule, or was lost. These facts are *proven* to be the segment's
+//! A fact with a place in the damaged segment that is in no other live segment belongs to the damaged
+//! segment, or was dropped by a rule, or was lost. These facts are *proven* to belong to the segment
 //!
 //! - if rules never dropped facts of the kind, and none was lost; or
-//! - if the sources hold every fact that the segment had, and as many as it had, of as many bytes. Equal
-//!   sums alone prove nothing: a fact that was dropped makes up for one that is in no source.
+//! - if the sources hold every fact that the segment had, and their number and bytes are equal to the
+//!   segment's. Equal sums alone prove nothing: a dropped fact could replace one that is in no source.
 //!
-//! Else some of them may have been dropped. On doubt they are kept, no more than the segment had: first those that
-//! belong to a rule which never dropped any, then the newest. They are noted as unverified.
+//! Otherwise some of them may have been dropped. In doubt they are kept, but no more facts than the
+//! segment had: first those of a rule that never dropped a fact, then the newest. They are noted as
+//! unverified.
 
 use std::path::PathBuf;
 
@@ -30,12 +31,12 @@ use crate::ledger::{State, StoreId, StreamRange, Total};
 use crate::retention::{Rules, may_be_dropped};
 use crate::settings::Settings;
 
-/// One place with facts.
+/// A place with facts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Source {
     /// A file with the digest of a segment.
     File(PathBuf),
-    /// The journals of a stream, as far as these facts go.
+    /// The journals of a stream, limited to these facts.
     Journals(StreamRange),
 }
 
@@ -61,12 +62,12 @@ impl Source {
     }
 }
 
-/// Which facts are taken.
+/// The facts that are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Trust {
-    /// Only those that are proven to be the segment's.
+    /// Only facts that are proven to belong to the segment.
     Proven,
-    /// Also those that may have been dropped since.
+    /// Also facts that may have been dropped since.
     Doubtful,
 }
 
@@ -74,14 +75,15 @@ pub(super) enum Trust {
 #[derive(Debug)]
 pub(super) struct Sources {
     pub(super) all: Vec<Source>,
-    /// Every fact that the segment had is in a source, or in another live segment.
+    /// Whether every fact that the segment had is in a source, or in another live segment.
     pub(super) hold_everything: bool,
-    /// For people.
+    /// The name of the places, for people.
     pub(super) name: &'static str,
 }
 
 impl Sources {
-    /// Adds the facts of the damaged segment that are here to its heirs, as far as they are to be trusted.
+    /// Adds facts of the damaged segment from these places to the new segments, as far as they are proven
+    /// or wanted.
     pub(super) fn take(
         &self,
         work: &mut Work<'_>,
@@ -116,17 +118,17 @@ impl Sources {
         let facts = heirs.saved.facts() - before.facts();
         let (path, name) = (&segment.path, self.name);
         work.note(if proven {
-            format!("{facts} facts of {path} were brought back from {name}")
+            format!("{facts} facts of {path} were restored from {name}")
         } else {
             format!(
-                "{facts} facts were brought back for {path} from {name}; facts of its kind were dropped or lost since, and \
-                 which cannot be told"
+                "{facts} facts were restored for {path} from {name}; facts of its kind were dropped or lost \
+                 since, and it is unknown which"
             )
         });
         Ok(())
     }
 
-    /// Visits the facts that may be the segment's, each once.
+    /// Visits the facts that may belong to the segment, each once.
     fn visit(
         &self,
         work: &Work<'_>,
@@ -148,7 +150,7 @@ impl Sources {
         Ok(())
     }
 
-    /// How many facts may be the segment's, and of how many bytes.
+    /// The number of facts that may belong to the segment, and their bytes.
     fn count(&self, work: &Work<'_>, damaged: &Damaged<'_>, taken: &Coverage) -> Result<Total> {
         let mut found = Total::default();
         self.visit(work, damaged, taken, &mut |rows| {
@@ -158,8 +160,8 @@ impl Sources {
         Ok(found)
     }
 
-    /// Chooses as many facts as are missing, and returns their places: first the facts that no rule can have dropped,
-    /// then the newest.
+    /// Selects as many facts as are missing, and returns their places: first the facts that no rule can
+    /// have dropped, then the newest.
     fn newest(
         &self,
         work: &Work<'_>,
@@ -168,7 +170,7 @@ impl Sources {
         missing: Total,
     ) -> Result<Vec<StreamRange>> {
         let kind = damaged.segment.kind;
-        // Rules that are not understood drop nothing; those before them may have.
+        // A rule that cannot be parsed drops nothing; rules before it may have dropped facts.
         let rules =
             Settings::load(work.root).and_then(|settings| Rules::new(&settings.retention, work.parser)).ok();
         let mut facts: Vec<(bool, UnixNanos, StreamId, Seq, u64)> = Vec::new();

@@ -1,15 +1,15 @@
-//! A stream whose journal is damaged: what is left of it goes into segments, and the stream ends.
+//! Repairs a stream with a damaged journal: its readable facts go into segments, and the stream ends.
 //!
-//! 1. The stream's lock is claimed: the journal of a writer that lives is not touched.
-//! 2. Every sound frame is taken, before and after the damage ([`sound`](crate::journal::sound)), and every row of
-//!    segments that no commit names and whose facts are nowhere else: of a part of an input that was
-//!    imported, all or none ([`inputs`](super::inputs)).
-//! 3. What is readable is written into segments, and committed as the next range of the stream,
-//!    with the numbers in between that nobody has any more.
-//! 4. Only then the journal files go. In mode quarantine they were kept aside before.
+//! 1. The stream's lock is claimed: the journal of a live writer is not touched.
+//! 2. Every sound frame is taken, before and after the damage ([`sound`](crate::journal::sound)), and
+//!    every row of segments that no commit names and whose facts are nowhere else. For a part of an
+//!    imported input, all its facts are taken or none ([`inputs`](super::inputs)).
+//! 3. The readable facts are written into segments, and committed as the next range of the stream,
+//!    including the missing numbers in between.
+//! 4. Only then the journal files are removed. In mode quarantine they were kept aside before.
 //!
-//! The stream ends: behind the last fact that was found there may have been others, and so that no
-//! number ever names two facts, nobody goes on with its numbers.
+//! The stream ends, because there may have been more facts after the last one that was found: its numbers
+//! are not continued, so that no number ever names two facts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -36,12 +36,13 @@ use crate::ledger::{Action, Segment, State, StoreId, StreamRange, Unverified};
 use crate::maintain::inventory::is_file;
 use crate::segment::{self, Origin};
 
-/// What was found of a stream behind the ledger.
+/// The facts of a stream that were found after those in the ledger.
 #[derive(Default)]
 struct Remains<'j> {
     frames: BTreeMap<Seq, &'j [u8]>,
     last_recorded_at: UnixNanos,
-    /// Files with facts whose numbers other facts have: two processes have owned the stream at the same time.
+    /// Files with facts whose numbers other facts have: two processes have owned the stream at the same
+    /// time.
     conflicting: Vec<&'j Path>,
 }
 
@@ -60,7 +61,7 @@ impl<'j> Remains<'j> {
                 cut.push((matches!(journal.ending, Ending::Damaged { .. }), found.incomplete));
             }
         }
-        // The beginning of a batch: its facts count if it was not a crash that cut it.
+        // The beginning of a batch: its facts count unless a crash cut it.
         let newest = remains.frames.keys().next_back().copied().unwrap_or_default();
         for (damaged, incomplete) in cut {
             if damaged || incomplete.last().is_some_and(|last| newest > last.seq) {
@@ -72,7 +73,7 @@ impl<'j> Remains<'j> {
         remains
     }
 
-    /// Adds a fact; `false` if another one has its number.
+    /// Adds a fact. Returns `false` if another one has its number.
     fn add(&mut self, frame: Frame<'j>, committed: Seq) -> bool {
         if frame.seq <= committed {
             return true;
@@ -86,23 +87,23 @@ impl<'j> Remains<'j> {
     }
 }
 
-/// Salvages a stream: its journals, and what it has in these segments that no commit names. `false`
+/// Salvages a stream: its journals, and its facts in these segments that no commit names. Returns `false`
 /// if nothing was done.
 pub(super) fn salvage(work: &mut Work<'_>, stream: StreamId, unknown: &BTreeSet<String>) -> Result<bool> {
     let Some(claim) = claim::try_claim(work.disk, work.root, stream)? else {
         work.note(format!(
-            "stream {stream} belongs to a process that lives, and was left alone; recover again when it has ended"
+            "stream {stream} belongs to a live process, and was left alone; recover again when it has ended"
         ));
         return Ok(false);
     };
-    // Behind a broken link, the file may still exist on a disk that is not mounted.
+    // The target of a broken link may still exist on a disk that is not mounted.
     let files = claim::files(&claim.folder)?;
     if let Some(file) = files.iter().find(|file| is_broken_link(&file.path)) {
         let name = work.name(&file.path);
         work.note(left_alone(&name));
         return Ok(false);
     }
-    // Only now: the last owner may have committed until it let go.
+    // Not earlier: the last owner may have committed until it released the stream.
     let state = work.ledger()?.refresh()?;
     let known = state.streams.get(&stream);
     let committed = state.committed(stream);
@@ -115,7 +116,7 @@ pub(super) fn salvage(work: &mut Work<'_>, stream: StreamId, unknown: &BTreeSet<
         Err(error) => return Err(error),
     };
     if unknown.is_empty() && is_sound(&journals, state.store, stream, committed) {
-        work.note(format!("the journal of stream {stream} is sound by now, and was left alone"));
+        work.note(format!("the journal of stream {stream} is sound now, and was left alone"));
         return Ok(false);
     }
     for journal in journals.iter().filter(|journal| !journal.foreign) {
@@ -123,15 +124,16 @@ pub(super) fn salvage(work: &mut Work<'_>, stream: StreamId, unknown: &BTreeSet<
             work.keep_damaged(&journal.path)?;
         }
     }
-    // Also from files that were kept aside: a number that such a one has is not lost.
+    // Files that were kept aside count, too: a number that one of them has is not lost.
     let kept = read_kept(work, state.store, stream)?;
     let remains = Remains::of(journals.iter().chain(&kept), committed);
     for path in remains.conflicting.iter().filter(|path| path.starts_with(&claim.folder)) {
         work.keep_lost(path)?;
         let name = work.name(path);
         work.note(format!(
-            "{name} has facts whose numbers other facts of stream {stream} have, as two processes have owned the stream at \
-             the same time; the first of each number is kept in the store, and the file aside"
+            "{name} has facts whose numbers other facts of stream {stream} have, because two processes have \
+             owned the stream at the same time; the first fact of each number is kept in the store, and the \
+             file aside"
         ));
     }
     let found = UncommittedRows::look(work, &state, stream, unknown, &remains)?;
@@ -145,7 +147,7 @@ pub(super) fn salvage(work: &mut Work<'_>, stream: StreamId, unknown: &BTreeSet<
         let damaged = journals.iter().filter(|journal| !journal.foreign && journal.ending != Ending::Clean);
         damaged.map(|journal| &journal.path).try_for_each(|path| work.keep_lost(path))?;
     }
-    // With those of other streams: an input's parts may be in several.
+    // Together with those of other streams: an input's parts may be in several.
     found.parts.iter().for_each(|(label, saved)| work.inputs.add(label, saved));
     let imports = work.inputs.reached(&state.imports);
     let last_recorded_at =
@@ -153,7 +155,9 @@ pub(super) fn salvage(work: &mut Work<'_>, stream: StreamId, unknown: &BTreeSet<
     if last > committed || !known.is_some_and(|known| known.ended) {
         let result = work.ledger()?.commit(|state| {
             if state.committed(stream) != committed {
-                let why = format!("another process has flushed stream {stream}, whose lock this one holds");
+                let why = format!(
+                    "another process has flushed stream {stream}, although this process holds its lock"
+                );
                 return Err(Error::new(ErrorKind::Damaged, why));
             }
             Ok(Some(Action::Salvage {
@@ -167,7 +171,7 @@ pub(super) fn salvage(work: &mut Work<'_>, stream: StreamId, unknown: &BTreeSet<
             }))
         });
         if let Err(error) = result {
-            // Unless the commit was published all the same, nobody knows of these files.
+            // Unless the commit was published all the same, no commit names these files.
             if work.ledger()?.refresh().is_ok_and(|state| state.committed(stream) == committed) {
                 segment::discard(work.disk, work.root, &segments);
             }
@@ -178,17 +182,17 @@ pub(super) fn salvage(work: &mut Work<'_>, stream: StreamId, unknown: &BTreeSet<
     for range in found.refused.ranges() {
         let (first, last) = (range.first_seq, range.last_seq);
         work.note(format!(
-            "the ledger has facts {first} to {last} of stream {stream} already, perhaps others: those of these numbers in \
-             segments that no commit names were not brought back, but are kept aside"
+            "the ledger has facts {first} to {last} of stream {stream} already, perhaps others: facts with \
+             these numbers in segments that no commit names were not restored, but are kept aside"
         ));
     }
     for input in &found.giving_way {
         work.note(format!(
-            "what an import of {input:?} had committed, and of whose numbers other facts have some, was not brought \
-             back, but is kept aside; to import the input again brings it"
+            "a part that an import of {input:?} had committed was not restored, because other facts have \
+             some of its numbers; it is kept aside, and importing the input again restores it"
         ));
     }
-    let_go(work, &claim.folder, &journals)?;
+    remove_files(work, &claim.folder, &journals)?;
     Ok(true)
 }
 
@@ -201,11 +205,11 @@ struct UncommittedRows {
     places: [Coverage; 3],
     last: Option<Seq>,
     last_recorded_at: UnixNanos,
-    /// Of parts of inputs, what comes back.
+    /// Parts of inputs that are restored.
     parts: Vec<(Label, Vec<StreamRange>)>,
-    /// Facts in unnamed segments that are not restored: the ledger has facts of their numbers.
+    /// Facts in unnamed segments that are not restored: the ledger has facts with their numbers.
     refused: Coverage,
-    /// The inputs of parts of whose numbers other facts have some.
+    /// The inputs of parts that are not restored, because other facts have some of their numbers.
     giving_way: BTreeSet<String>,
 }
 
@@ -225,7 +229,7 @@ impl UncommittedRows {
         for path in unknown {
             wrecks.extend(adoptable(work.root, path, state.store)?);
         }
-        // What was recorded has no other source, and goes before what was imported.
+        // Recorded facts have no other source, and come before imported ones.
         wrecks.sort_by_cached_key(|wreck| wreck.label().part());
         for wreck in wrecks {
             let imported = Imported::of(&wreck)?;
@@ -250,7 +254,7 @@ impl UncommittedRows {
             found.last_recorded_at = found.last_recorded_at.max(newest);
             found.last = found.last.max(passed.last(stream));
             for range in passed.ranges() {
-                // Of what another one has as well, the first counts.
+                // If several have a fact, the first counts.
                 taken.add(stream, range.first_seq, range.last_seq);
                 found.passed.add(stream, range.first_seq, range.last_seq);
                 if let Some(places) = found.places.get_mut(kind.index()) {
@@ -272,8 +276,8 @@ impl UncommittedRows {
         Ok(found)
     }
 
-    /// Notes facts of a file whose other facts come back, and whose own numbers the ledger has given to others
-    /// by now.
+    /// Notes facts of a file whose other facts are restored, if the ledger has other facts with their
+    /// numbers now.
     fn add_refused(&mut self, wreck: &DamagedSegment, stream: StreamId, committed: Seq) -> Result<()> {
         wreck.read_places(&mut |place| {
             if place.stream == stream && place.seq <= committed {
@@ -282,15 +286,15 @@ impl UncommittedRows {
         })
     }
 
-    /// The places of an import's own facts among what was found: a recovery that was killed leaves such
-    /// files.
+    /// The places of an import's own facts among the facts that were found: a recovery that was killed
+    /// leaves such files.
     fn of_import(&self, imported: &Imported) -> Result<Coverage> {
         let mut own = Coverage::default();
         self.wrecks.iter().try_for_each(|wreck| imported.find_in(wreck, &mut own))?;
         Ok(own)
     }
 
-    /// Nobody has noted the digests of these segments.
+    /// The doubts about these facts: the digests of their segments are unknown.
     fn doubts(&self) -> Vec<Unverified> {
         let each = Kind::ALL.into_iter().zip(self.facts).zip(&self.places);
         each.filter(|((_, facts), _)| *facts > 0)
@@ -299,7 +303,7 @@ impl UncommittedRows {
     }
 }
 
-/// When the newest fact of a stream was recorded that the ledger covers.
+/// When the newest fact of a stream in the ledger was recorded.
 fn newest_known(state: &State, stream: StreamId) -> UnixNanos {
     state.streams.get(&stream).map_or_else(UnixNanos::default, |known| known.last_recorded_at)
 }
@@ -391,7 +395,8 @@ fn tell(
     let newest = journals.iter().rev().find(|journal| !journal.is_unused());
     if newest.is_some_and(|journal| journal.ending != Ending::Clean) {
         work.note(format!(
-            "whether stream {stream} had facts after {last}, nobody knows; their numbers are not given out again"
+            "it is unknown whether stream {stream} had facts after {last}; their numbers are not given out \
+             again"
         ));
     }
     for doubt in doubts {
@@ -405,21 +410,22 @@ fn tell(
     }
 }
 
-/// The ledger covers what these files hold: they go.
-fn let_go(work: &mut Work<'_>, folder: &Path, journals: &[JournalRead]) -> Result<()> {
-    // The commit that covers them may be of a recovery that did not live to sync it.
+/// Removes the files: the ledger covers their facts.
+fn remove_files(work: &mut Work<'_>, folder: &Path, journals: &[JournalRead]) -> Result<()> {
+    // The commit that covers them may be of a recovery that died before it synced it.
     let ledger = work.root.join("ledger");
     work.ledger()?.sync().map_err(|error| Error::io("sync the ledger", &ledger, error))?;
     for journal in journals {
         if journal.foreign && folder.is_symlink() {
             work.note(format!(
-                "{} is of another stream or store, and behind a link; it was left alone: remove the link",
+                "{} belongs to another stream or store, and is reached through a link; it was left alone: \
+                 remove the link",
                 work.name(&journal.path)
             ));
             continue;
         }
         if journal.foreign {
-            work.move_stranger(&journal.path)?;
+            work.move_unknown_file(&journal.path)?;
             continue;
         }
         let name = work.name(&journal.path);

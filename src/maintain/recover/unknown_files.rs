@@ -1,4 +1,5 @@
-//! What does not belong into a store is moved aside, never deleted: it is not ours.
+//! Moves files aside that do not belong into a store. They are never deleted, because they belong to the
+//! user.
 
 use std::collections::BTreeMap;
 use std::fs::{self, Metadata};
@@ -12,7 +13,7 @@ use crate::journal::claim::{JournalName, stream_of};
 use crate::maintain::ScanReport;
 use crate::maintain::inventory::list;
 
-/// What was at a path when it was looked at.
+/// The state of a path when it was checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct FileStamp {
     bytes: u64,
@@ -26,7 +27,7 @@ impl FileStamp {
     }
 }
 
-/// Looks at all that a scan named.
+/// Notes the state of all paths that a scan reported.
 pub(super) fn see(root: &Path, found: &ScanReport) -> BTreeMap<PathBuf, FileStamp> {
     let paths = found.anomalies.iter().flat_map(|anomaly| places(root, &anomaly.path));
     paths
@@ -34,7 +35,7 @@ pub(super) fn see(root: &Path, found: &ScanReport) -> BTreeMap<PathBuf, FileStam
         .collect()
 }
 
-/// What a report names so. Names that are not text are written with a mark in place of what is none.
+/// The paths for a name in a report. Reports replace characters that are not text with a mark.
 pub(super) fn places(root: &Path, name: &str) -> Vec<PathBuf> {
     if !name.contains(char::REPLACEMENT_CHARACTER) {
         return vec![root.join(name)];
@@ -44,8 +45,8 @@ pub(super) fn places(root: &Path, name: &str) -> Vec<PathBuf> {
 }
 
 impl Work<'_> {
-    /// Moves a stranger aside, if it is still what was seen.
-    pub(super) fn move_stranger(&mut self, path: &Path) -> Result<()> {
+    /// Moves an unknown file aside, if it has not changed since the scan.
+    pub(super) fn move_unknown_file(&mut self, path: &Path) -> Result<()> {
         let name = self.name(path);
         if self.ledger()?.refresh()?.segments.iter().flatten().any(|segment| segment.path == name) {
             self.note(format!("{name} has become part of the store, and was left alone"));
@@ -64,7 +65,7 @@ impl Work<'_> {
                 self.put_aside(place);
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(Error::io("look at", path, error)),
+            Err(error) => return Err(Error::io("access", path, error)),
         }
         Ok(())
     }
@@ -84,7 +85,8 @@ impl Work<'_> {
 /// The note about a broken symbolic link in a stream.
 pub(super) fn left_alone(name: &str) -> String {
     format!(
-        "{name} is a link, and nothing is where it leads to; it was left alone, as the facts of the stream may be there. \
-         Bring back what it leads to (is it mounted?), or, if that is gone for ever, remove the link"
+        "{name} is a link that leads to nothing; it was left alone, because the facts of the stream may be \
+         there. Restore the target of the link (is it mounted?), or, if it is gone for ever, remove the \
+         link"
     )
 }

@@ -15,12 +15,12 @@ use crate::maintain::inventory::is_file;
 use crate::place::FOLDERS;
 use crate::retention::ConditionParser;
 
-/// A recovery under way.
+/// The state of a running recovery.
 pub(super) struct Work<'a> {
     pub(super) root: &'a Path,
     pub(super) disk: &'a Disk,
     pub(super) parser: ConditionParser,
-    /// Damaged files are kept aside before anything is done about them.
+    /// Whether damaged files are kept aside before anything is done to them.
     pub(super) keeps_damaged: bool,
     pub(super) lose_unverified: bool,
     pub(super) aside: Quarantine,
@@ -28,24 +28,24 @@ pub(super) struct Work<'a> {
     pub(super) ledger: Option<Ledger>,
     /// Parts of inputs that streams had.
     pub(super) inputs: Inputs,
-    /// What the scan saw at the paths of strangers.
+    /// The state of unknown files' paths at the scan.
     pub(super) seen: BTreeMap<PathBuf, FileStamp>,
     pub(super) bits_budget: u64,
-    /// What commits say of the segments that they removed, once it was asked for.
+    /// The segments that commits removed, once they were needed.
     pub(super) removed: Option<RemovedSegments>,
 }
 
 impl Work<'_> {
     pub(super) fn ledger(&self) -> Result<&Ledger> {
-        self.ledger.as_ref().ok_or_else(|| Error::new(ErrorKind::Damaged, "the ledger is not readable"))
+        self.ledger.as_ref().ok_or_else(|| Error::new(ErrorKind::Damaged, "the ledger cannot be read"))
     }
 
-    /// Keeps a damaged file aside, if that is asked for.
+    /// Keeps a damaged file aside, if the mode requires it.
     pub(super) fn keep_damaged(&mut self, path: &Path) -> Result<()> {
         if self.keeps_damaged { self.keep_lost(path) } else { Ok(()) }
     }
 
-    /// Keeps a damaged file aside of which something is given up: in every mode.
+    /// Keeps a damaged file aside whose facts are given up, in every mode.
     pub(super) fn keep_lost(&mut self, path: &Path) -> Result<()> {
         if is_file(path)? {
             let kept = self.aside.keep(path)?;
@@ -73,19 +73,19 @@ impl Work<'_> {
         }
     }
 
-    /// How much was done so far.
+    /// The number of actions so far.
     pub(super) fn done(&self) -> usize {
         self.report.repaired_files.len() + self.report.quarantined_files.len()
     }
 
-    /// A path as reports write it.
+    /// A path in the form of reports.
     pub(super) fn name(&self, path: &Path) -> String {
         let below = path.strip_prefix(self.root).unwrap_or(path);
         let parts: Vec<_> = below.iter().map(|part| part.to_string_lossy()).collect();
         parts.join("/")
     }
 
-    /// A store that lost its ledger with the folder has no place for the lock.
+    /// Makes the ledger's folders: a store that lost them has no place for the lock.
     pub(super) fn make_ledger_folders(&self) -> Result<()> {
         let ledger = self.root.join("ledger");
         for folder in [copy_folder(&ledger), ledger] {

@@ -1,4 +1,4 @@
-//! Writes rows that were saved into new segments.
+//! Writes saved rows into new segments.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -15,7 +15,7 @@ use crate::fact::{FactId, Seq, StreamId, columns};
 use crate::ledger::{Segment, StoreId, StreamRange};
 use crate::segment::{self, Origin, SegmentWriter};
 
-/// Writes what the gate lets through of a file, a segment for each stream.
+/// Writes the rows of a file that the gate accepts, one segment for each stream.
 pub(super) fn write_passed(
     work: &Work<'_>,
     store: StoreId,
@@ -26,7 +26,7 @@ pub(super) fn write_passed(
     write_rows(work, store, gate, range_of, |visit| wreck.read(visit))
 }
 
-/// Writes what the gate lets through of the rows that `read` visits, a segment for each stream.
+/// Writes the rows that `read` visits and the gate accepts, one segment for each stream.
 pub(super) fn write_rows(
     work: &Work<'_>,
     store: StoreId,
@@ -81,8 +81,8 @@ pub(super) fn covered_range(segment: &Segment, stream: StreamId) -> StreamRange 
     }
 }
 
-/// Writes what can be read of a file, and of no more bytes than the other heirs have left: a flipped bit may
-/// have made a text longer. As few facts as possible are left out for that.
+/// Writes the readable rows of a file, but no more bytes than the other new segments leave: a flipped bit
+/// may have made a text longer. As few facts as possible are left out for that.
 pub(super) fn write_fitting(
     work: &mut Work<'_>,
     store: StoreId,
@@ -118,15 +118,15 @@ pub(super) fn write_fitting(
     }
     let fitting = write(taken)?;
     work.note(format!(
-        "what is readable in {} comes to more than was recorded, by {surplus} bytes; facts left out for that: {}; the file \
-         that is kept aside has them",
+        "the readable facts in {} have {surplus} bytes more than were recorded; facts that were left out for \
+         that: {}; the file that is kept aside has them",
         segment.path,
         left_out.len()
     ));
     Ok(fitting)
 }
 
-/// Chooses as few facts as possible that together have at least `bytes` bytes.
+/// Selects as few facts as possible that have at least `bytes` bytes together.
 fn fewest_of_size(mut sizes: Vec<(u64, FactId)>, mut bytes: u64) -> Vec<FactId> {
     sizes.sort_unstable();
     let mut chosen = Vec::new();

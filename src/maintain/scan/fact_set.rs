@@ -1,9 +1,8 @@
-//! Which facts were seen: a bit for each.
+//! The set of facts that a scan saw: one bit for each fact.
 //!
-//! Facts come from many segments at once and in no order, and each must come once. A stream's bits
-//! are kept in blocks, and a block that is full is no more than a mark, so that a store in which
-//! nothing was dropped takes next to no memory; and one never takes more than a bit for each number
-//! that was ever given out.
+//! Facts come from many segments at once and in no order, and each must come once. The bits of a stream
+//! are kept in blocks. A full block is only a mark, so a store in which nothing was dropped takes almost
+//! no memory. The set never takes more than one bit for each number that was ever given out.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +13,7 @@ use crate::ledger::StreamRange;
 const BLOCK: u64 = 1 << 16;
 const WORDS: usize = (BLOCK / 64) as usize;
 
-/// Facts that were seen.
+/// The facts that a scan saw.
 #[derive(Debug, Default)]
 pub(super) struct FactSet {
     streams: BTreeMap<StreamId, BTreeMap<u64, Block>>,
@@ -27,7 +26,7 @@ enum Block {
 }
 
 impl FactSet {
-    /// Notes facts of a stream, and returns those that were seen before.
+    /// Adds facts of a stream, and returns those that were in the set before.
     pub(super) fn add(&mut self, stream: StreamId, seqs: impl IntoIterator<Item = u64>) -> Vec<Seq> {
         let blocks = self.streams.entry(stream).or_default();
         let mut again = Vec::new();
@@ -45,7 +44,7 @@ impl FactSet {
         again
     }
 
-    /// Runs of facts between the first fact and this one that were not seen.
+    /// Runs of facts, from the first fact to `last`, that were not seen.
     pub(super) fn unseen(&self, stream: StreamId, last: Seq) -> Vec<StreamRange> {
         let mut gaps = Gaps { stream, from: 1, found: Vec::new() };
         for (at, block) in self.streams.get(&stream).into_iter().flatten() {
@@ -72,7 +71,7 @@ impl FactSet {
 }
 
 impl Block {
-    /// `false` if it was there.
+    /// Returns `false` if it was there before.
     fn add(&mut self, at: u64) -> bool {
         let Self::Part { words, count } = self else { return false };
         let Some(word) = words.get_mut((at / 64) as usize) else { return false };
@@ -91,7 +90,7 @@ impl Block {
 
 struct Gaps {
     stream: StreamId,
-    /// Everything before was seen, or is among the gaps.
+    /// Every fact before this one was seen, or is among the gaps.
     from: u64,
     found: Vec<StreamRange>,
 }

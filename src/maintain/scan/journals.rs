@@ -1,7 +1,9 @@
-//! Whether the journals hold what the ledger does not: frame by frame, file by file, without gaps.
+//! Checks whether the journals hold the facts that the ledger does not: each frame and each file, without
+//! gaps.
 //!
-//! What cannot be seen: that the newest files of a stream were deleted. No other file says how many facts they had,
-//! and their numbers are given out again. A file that was deleted before others of its stream leaves a gap.
+//! One damage cannot be found: the newest files of a stream were deleted. No other file says how many
+//! facts they had, and their numbers are given out again. A file that was deleted before other files of
+//! its stream leaves a gap.
 
 use std::fs::File;
 use std::io::Seek;
@@ -29,14 +31,14 @@ pub(crate) struct StreamFiles {
 }
 
 struct OpenJournal {
-    /// The file and its length, or why it cannot be read.
+    /// The file and its length, or the reason why it cannot be read.
     content: Result<(File, u64), String>,
     named: JournalFile,
     same_boot: bool,
 }
 
-/// Opens the journal files of all streams. This comes before the ledger is read: what is removed in
-/// between is still open, and the ledger covers it.
+/// Opens the journal files of all streams. Call this before reading the ledger: a file that is removed in
+/// between is still open, and the ledger covers its facts.
 pub(crate) fn open_all(disk: &Disk, root: &Path) -> Result<Vec<StreamFiles>> {
     claim::streams(root)?.into_iter().map(|stream| open(disk, root, stream)).collect()
 }
@@ -60,22 +62,22 @@ pub(crate) fn open(disk: &Disk, root: &Path, stream: StreamId) -> Result<StreamF
     Ok(StreamFiles { stream, files })
 }
 
-/// What a stream's journal files come to.
+/// The findings in a stream's journal files.
 #[derive(Debug, Default)]
 pub(crate) struct Judged {
     pub(crate) anomalies: Vec<Anomaly>,
-    /// What the stream's owner, if it is dead, has left and nobody needs.
+    /// Files that the stream's dead owner left and that are no longer needed.
     pub(crate) debris: Vec<Debris>,
-    /// Facts that can be read from the files.
+    /// Ranges of facts that can be read from the files.
     pub(crate) readable: Vec<(Seq, Seq)>,
-    /// Of these, facts that the ledger does not cover, of each kind.
+    /// The facts that can be read and that the ledger does not cover, of each kind.
     pub(crate) unflushed: [u64; 3],
     pub(crate) files: u64,
     pub(crate) bytes: u64,
 }
 
 impl StreamFiles {
-    /// Reads the files, and compares them with how far the ledger covers the stream.
+    /// Reads the files, and compares them with the facts of the stream that the ledger covers.
     pub(crate) fn judge(&mut self, store: Option<StoreId>, committed: Seq) -> Result<Judged> {
         let mut judge = Judge::new(self.stream, committed);
         let mut sums = FactSums::default();
@@ -91,7 +93,7 @@ impl StreamFiles {
                 Err(error) => return Err(error),
             };
             judge.judged.bytes += bytes.len() as u64;
-            // Where no commit can be read, the file itself says which store it belongs to.
+            // Where no commit can be read, the file itself names its store.
             let own =
                 || FileHeader::decode(&bytes).map_or(StoreId::from_bytes([0; 16]), |header| header.store);
             let header = FileHeader { stream: self.stream, store: store.unwrap_or_else(own) };
@@ -116,7 +118,7 @@ impl StreamFiles {
         Ok(judge.judged)
     }
 
-    /// Finds files with facts of numbers that a salvage lost: they were put back.
+    /// Finds files with facts that a recovery gave up as lost: the files were put back.
     pub(super) fn restored(&mut self, store: StoreId, lost: &LostNumbers) -> Result<Vec<Anomaly>> {
         let mut found = Vec::new();
         let header = FileHeader { stream: self.stream, store };
@@ -130,7 +132,7 @@ impl StreamFiles {
                 continue;
             }
             let mut spans: Vec<Span> = Vec::new();
-            // Also behind damage.
+            // Also after damage.
             for Frame { seq, .. } in sound(&bytes).facts {
                 if !lost.contains(self.stream, seq) {
                     continue;
@@ -160,27 +162,28 @@ impl OpenJournal {
     fn read(&mut self) -> Result<Vec<u8>> {
         let path = &self.named.path;
         let (file, bytes) = self.content.as_mut().map_err(|why| Error::damaged(path, why))?;
-        // It may have been judged before.
+        // The file may have been read before.
         file.rewind().map_err(|error| Error::io("read the journal", path, error))?;
         source::read(file, path, *bytes)
     }
 }
 
-/// A journal file's path below the root.
+/// A journal file's path, relative to the root.
 fn name(stream: StreamId, path: &Path) -> String {
     let file = path.file_name().unwrap_or_default().to_string_lossy();
     format!("journal/{stream}/{file}")
 }
 
-/// Puts a stream together, as `TailReader` does, and goes on behind what is wrong.
+/// Reads a stream's files in order, as `TailReader` does, but continues after damage.
 struct Judge {
     stream: StreamId,
     committed: Seq,
-    /// Up to here the ledger and the files so far have every fact, or its loss was told.
+    /// The ledger and the files so far account for every fact up to this one: it is there, or its loss is
+    /// reported.
     reached: Seq,
-    /// A power failure took what came before the files that are left.
+    /// A power failure took the facts before the remaining files.
     cut: bool,
-    /// Nothing was done to the file that is looked at since it was begun.
+    /// The current file has not changed since it was begun.
     is_unused: bool,
     judged: Judged,
 }
@@ -215,25 +218,25 @@ impl Judge {
             self.reached = *synced;
         }
         let left = |offset: usize| len.saturating_sub(offset);
-        // No frame of a fact is shorter: so many numbers, at most, are among the bytes that are left.
+        // No frame of a fact is shorter than this: the remaining bytes have at most this many numbers.
         let most =
             |offset: usize| Seq(self.reached.0.saturating_add((left(offset) / FRAME_HEADER_BYTES) as u64));
         match ending {
             Ending::Clean => {}
-            Ending::Torn { offset, sound_behind: false } => {
+            Ending::Torn { offset, sound_after: false } => {
                 let what = format!(
-                    "a journal's torn end, {} bytes from offset {offset} on: if a crash has cut it, these were not \
-                     acknowledged; the stream's numbers are not used again",
+                    "a journal's torn end, {} bytes from offset {offset} on: if a crash has cut it, its \
+                     facts were not acknowledged; the stream's numbers are not used again",
                     left(*offset)
                 );
                 self.judged.debris.push(Debris { path: name, what, bytes: len as u64 });
                 return;
             }
-            Ending::Torn { offset, sound_behind: true } => {
+            Ending::Torn { offset, sound_after: true } => {
                 let affected = self.unknown_up_to(most(*offset));
                 let found = format!(
-                    "a hole at offset {offset}, and sound frames behind it: a power failure, or the disk, took \
-                     what was not synced"
+                    "a hole at offset {offset}, and sound frames after it: a power failure, or the disk, \
+                     took bytes that were not synced"
                 );
                 let torn = Anomaly::new(AnomalyKind::JournalTorn, name, "frames without a gap", found);
                 self.judged.anomalies.push(torn.touching(affected));
@@ -249,8 +252,8 @@ impl Judge {
         let what = match facts {
             None if self.is_unused => "a journal without facts",
             None => {
-                "a journal without facts, which was changed or copied since it was begun: if it had some, they are gone; the \
-                 stream's numbers are not used again"
+                "a journal without facts, which was changed or copied since it was begun: if it had facts, \
+                 they are gone; the stream's numbers are not used again"
             }
             Some(facts) if facts.last <= self.committed => "a journal whose facts are in the ledger",
             Some(_) => return,
@@ -258,22 +261,22 @@ impl Judge {
         self.judged.debris.push(Debris { path: name, what: what.to_owned(), bytes: len as u64 });
     }
 
-    /// Some of the facts after what was reached, nobody knows how many. If not even one fits into what is left of
-    /// the file, nobody knows which.
+    /// An unknown number of the facts after `reached`. If not even one fits into the rest of the file, it
+    /// is also unknown which.
     fn unknown_up_to(&self, last: Seq) -> Affected {
         let next = self.reached.next();
         let known = if last < next { Affected::default() } else { Affected::facts(self.stream, next, last) };
         Affected { facts: None, ..known }
     }
 
-    /// Facts between what was reached and this one are nowhere.
+    /// Reports that the facts between `reached` and this one are nowhere.
     fn gap(&mut self, name: &str, first: Seq, synced: Seq, same_boot: bool) {
         let before = Seq(first.0.saturating_sub(1));
         let affected = Affected::facts(self.stream, self.reached.next(), before);
         let expected = format!("fact {} of stream {}", self.reached.next(), self.stream);
         let unsynced = !same_boot && synced <= self.reached;
         let (kind, why) = if self.cut || unsynced {
-            (AnomalyKind::JournalTorn, ": a power failure, or the disk, took what was not synced")
+            (AnomalyKind::JournalTorn, ": a power failure, or the disk, took facts that were not synced")
         } else {
             (AnomalyKind::JournalGap, "")
         };
@@ -303,7 +306,7 @@ mod tests {
         Contents { sound: 36..100, facts, synced: Seq(synced), ending }
     }
 
-    /// What is found in these files of a stream that the ledger covers up to fact 10.
+    /// Judges these files of a stream that the ledger covers up to fact 10.
     fn judge(files: &[Contents], same_boot: bool) -> Vec<(AnomalyKind, Option<(u64, u64)>)> {
         let mut judge = Judge::new(StreamId(1), Seq(10));
         for file in files {
@@ -323,10 +326,7 @@ mod tests {
             vec![file(1, 10, 0, clean())],
             vec![file(5, 20, 0, clean()), file(21, 30, 20, clean())],
             vec![file(0, 0, 10, clean())],
-            vec![
-                file(11, 12, 0, Ending::Torn { offset: 100, sound_behind: false }),
-                file(13, 14, 0, clean()),
-            ],
+            vec![file(11, 12, 0, Ending::Torn { offset: 100, sound_after: false }), file(13, 14, 0, clean())],
         ] {
             assert_eq!(judge(&files, true), [], "{files:?}");
         }
@@ -336,10 +336,10 @@ mod tests {
     fn facts_that_are_nowhere_are_a_gap() {
         let gap = [(AnomalyKind::JournalGap, Some((11, 14)))];
         assert_eq!(judge(&[file(15, 20, 0, Ending::Clean)], true), gap);
-        // After a restart of the machine too, if they were synced.
+        // Also after a restart of the machine, if the facts were synced.
         assert_eq!(judge(&[file(15, 20, 14, Ending::Clean)], false), gap);
         assert_eq!(judge(&[file(0, 0, 14, Ending::Clean)], false), gap);
-        // Told once, though files follow.
+        // Reported once, though more files follow.
         assert_eq!(judge(&[file(15, 20, 0, Ending::Clean), file(21, 22, 0, Ending::Clean)], true), gap);
     }
 
@@ -347,7 +347,7 @@ mod tests {
     fn what_a_power_failure_took_is_torn() {
         let torn = [(AnomalyKind::JournalTorn, Some((11, 14)))];
         assert_eq!(judge(&[file(15, 20, 0, Ending::Clean)], false), torn);
-        let hole = Ending::Torn { offset: 100, sound_behind: true };
+        let hole = Ending::Torn { offset: 100, sound_after: true };
         assert_eq!(judge(&[file(11, 12, 0, hole)], false), [(AnomalyKind::JournalTorn, Some((13, 49)))]);
     }
 

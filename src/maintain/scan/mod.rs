@@ -1,32 +1,34 @@
-//! Scan: whether everything that the ledger promises is there. It never changes a byte.
+//! Scan: checks whether everything that the ledger promises is there. It never changes a byte.
 //!
-//! A quick scan reads every commit and every journal in full, and of each segment its end: the
-//! ledger's chain and sums, each segment's size and footer, each journal's frames, and what lies
-//! about. A deep one also compares each segment's digest, decodes every page, and follows every
-//! fact of every stream by its number. Both may run beside writers and a compaction, and on a store
+//! A quick scan reads every commit and every journal in full, and of each segment its size and footer. It
+//! checks the ledger's chain and sums, the frames of each journal, and the other files in the store's
+//! folders. A deep scan also compares each segment's digest, decodes every page, and follows every fact
+//! of every stream by its number. Both can run beside writers and a compaction, and on a store that is
 //! too damaged to open.
 //!
 //! # Without false alarms
 //!
-//! A store in use does not stand still while it is looked at. So a scan looks in the order in
-//! which facts travel backwards, as a snapshot does:
+//! A store in use changes during a scan. So a scan reads in the reverse order of a fact's path, as a
+//! snapshot does:
 //!
 //! 1. the journals are opened ([`journals::open_all`]);
-//! 2. the ledger is read to its head, and the head pinned: nobody deletes a segment that it names
-//!    ([`chain::walk`], [`Scene::pin`]);
-//! 3. the folders are listed; what was committed in the meantime is read;
-//! 4. journals, segments and strangers are judged by that.
+//! 2. the ledger is read to its head, and the head is pinned, so that no process deletes a segment that
+//!    it names ([`chain::walk`], [`Scene::pin`]);
+//! 3. the folders are listed, and commits that were added in the meantime are read;
+//! 4. journals, segments and unknown files are judged by these commits.
 //!
-//! What still looks wrong in a part that moves (a journal, a segment that no commit names) is
-//! looked at again before it is called so, in the same order: the owner's lock, the journals, the
-//! ledger. If the owner lives, it is at work. What a live owner is making is no debris either.
+//! Some parts change in use: a journal, or a segment that no commit names. If such a part looks wrong,
+//! the scan looks again, in the same order (the owner's lock, the journals, the ledger), before it
+//! reports an anomaly. If the owner lives, it is at work. A file that a live owner is making is not
+//! debris either.
 //!
 //! # Without trust
 //!
-//! Links are not followed and pipes not opened; lengths are compared with the file's before memory is
-//! reserved; and no byte of a segment is given to a decoder before its digest was compared.
-//! Footers, which the quick scan reads without that, have a reader of their own
-//! ([`footer`](crate::segment::footer)).
+//! Symbolic links are followed, as readers and writers follow them. The exception is a link in the place
+//! of one of the store's folders: of the entries there, only segments are reported. Pipes and devices are
+//! not opened. Lengths are compared with the file's length before memory is reserved. No byte of a
+//! segment is decoded before its digest was compared. The quick scan reads footers without that
+//! comparison, so they have a reader of their own ([`footer`](crate::segment::footer)).
 
 mod journals;
 mod options;
@@ -65,12 +67,12 @@ use fact_set::FactSet;
 use segments::Checker;
 use unknown_files::UnknownFiles;
 
-/// How often a moving part that looks wrong is looked at.
+/// How often the scan looks at a changing part that looks wrong.
 const LOOKS: usize = 3;
-/// In nanoseconds.
+/// One minute in nanoseconds.
 const A_MINUTE: i64 = 60_000_000_000;
 
-/// Looks whether the store at `root` is whole, without opening it: it may be too damaged for that.
+/// Checks whether the store at `root` is whole, without opening it: it may be too damaged to open.
 pub(crate) fn scan<'a>(
     root: &Path,
     options: impl Into<ScanOptions<'a>>,
@@ -86,18 +88,18 @@ pub(crate) fn scan<'a>(
     Ok(report)
 }
 
-/// Refuses a path where no store is, nor what is left of one.
+/// Refuses a path where there is neither a store nor a remainder of one.
 pub(super) fn check_is_store(root: &Path) -> Result<()> {
     let refuse = |why: &str| {
         Err(Error::new(ErrorKind::NotAStore, format!("{} is not an Ostracon store: {why}", root.display())))
     };
     match std::fs::metadata(root) {
         Ok(metadata) if metadata.is_dir() => {}
-        Ok(_) => return refuse("a store is a folder, and that is none"),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return refuse("there is nothing"),
-        Err(error) => return Err(Error::io("look into", root, error)),
+        Ok(_) => return refuse("a store is a folder, and this is no folder"),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return refuse("nothing is there"),
+        Err(error) => return Err(Error::io("list the folder", root, error)),
     }
-    // Quarantine apart: what was moved there is not the store's any more.
+    // Without quarantine: its files are no longer part of the store.
     for folder in FOLDERS.iter().filter(|folder| **folder != "quarantine") {
         if has_files(&root.join(folder))? {
             return Ok(());
@@ -106,7 +108,7 @@ pub(super) fn check_is_store(root: &Path) -> Result<()> {
     refuse("there is no ledger, no segment and no journal in it")
 }
 
-/// What a ledger says of files and facts.
+/// The files and facts that a ledger names.
 fn known(chain: &Chain) -> ExpectedFiles<'_> {
     match &chain.state {
         Some(state) if chain.adds_up => ExpectedFiles::of(state),
@@ -115,20 +117,21 @@ fn known(chain: &Chain) -> ExpectedFiles<'_> {
     }
 }
 
-/// What one scan knows.
+/// The state of one scan.
 pub(super) struct Scene<'a> {
     root: &'a Path,
     disk: &'a Disk,
     parser: ConditionParser,
-    /// Which store it is, if any commit says so.
+    /// The store's ID, if any commit names it.
     store: Option<StoreId>,
-    /// Imported segments that some commit removed, also where the ledger no longer waits for their files to go.
+    /// Imported segments that some commit removed, even if the ledger no longer waits for their files to
+    /// be deleted.
     removed: BTreeSet<String>,
     /// Repairs that lost facts of a segment.
     lossy_repairs: Vec<LossyRepair>,
     /// Numbers of facts that salvages lost.
     lost_numbers: LostNumbers,
-    /// Streams whose locks were asked for, and whether somebody has them.
+    /// The streams whose locks were tried, and whether a process holds each lock.
     owned: BTreeMap<StreamId, bool>,
 }
 
@@ -203,8 +206,8 @@ impl<'a> Scene<'a> {
         Ok(report)
     }
 
-    /// A shared lock on the commit at the head: whoever deletes segments asks for the commits that
-    /// still name them first. A ledger that is beyond help has no head to pin.
+    /// Takes a shared lock on the commit at the head. A process that deletes segments first tries the
+    /// locks of the commits that still name them. A ledger that cannot be read has no head to pin.
     fn pin(&self, chain: &mut Chain) -> Result<Option<File>> {
         let folder = self.root.join("ledger");
         while chain.adds_up
@@ -220,7 +223,7 @@ impl<'a> Scene<'a> {
         Ok(None)
     }
 
-    /// Judges a stream's journal files; if something looks wrong, again with what is there then.
+    /// Judges a stream's journal files. If something looks wrong, opens and judges them again.
     pub(super) fn judge(&self, files: &mut StreamFiles, chain: &mut Chain) -> Result<Judged> {
         let stream = files.stream;
         let committed = |chain: &Chain| {
@@ -236,7 +239,7 @@ impl<'a> Scene<'a> {
             chain.advance(self.root, |_, _| {})?;
             judged = again.judge(store, committed(chain))?;
         }
-        // How far a damaged ledger covers a stream is a guess.
+        // A damaged ledger says only roughly how far it covers a stream.
         judged.anomalies.retain(|anomaly| chain.adds_up || anomaly.kind != AnomalyKind::JournalGap);
         Ok(judged)
     }
@@ -250,7 +253,7 @@ impl<'a> Scene<'a> {
         report: &mut ScanReport,
     ) -> Result<()> {
         let mut known = known(chain);
-        // What a later commit has removed is still what this scan looks at.
+        // A segment that a later commit removed is still part of this scan.
         let live = pinned.into_iter().flat_map(|state| state.segments.iter().flatten());
         known.add_live(live.map(|segment| segment.path.as_str()));
         for (stream, first, last) in readable {
@@ -261,7 +264,7 @@ impl<'a> Scene<'a> {
         report.bytes += bytes;
         report.anomalies.extend(anomalies);
         for unknown in unknown {
-            // A live writer's, in the making. What an import is making says so itself.
+            // The file of a live writer that is not finished. An import marks its own unfinished files.
             if !unknown.imported && self.any_owned(&unknown.ranges)? {
                 continue;
             }
@@ -283,7 +286,7 @@ impl<'a> Scene<'a> {
             }
         }
         report.debris.extend(debris);
-        // What went while this scan was looking was somebody's work.
+        // A file that is gone now was removed by another process during the scan.
         report.debris.retain(|debris| self.root.join(&debris.path).symlink_metadata().is_ok());
         let live = self::known(chain);
         report.debris.retain(|debris| !live.is_live(&debris.path));
@@ -319,7 +322,8 @@ impl<'a> Scene<'a> {
         if anomalies.iter().any(|anomaly| anomaly.kind == AnomalyKind::SegmentMissing) {
             chain.advance(self.root, |_, _| {})?;
         }
-        // Where the head could not be pinned, a segment may have been removed and deleted since.
+        // Where the head could not be pinned, a segment may have been removed and deleted in the
+        // meantime.
         let now = known(chain);
         let gone =
             |anomaly: &Anomaly| anomaly.kind == AnomalyKind::SegmentMissing && !now.is_live(&anomaly.path);
@@ -327,7 +331,7 @@ impl<'a> Scene<'a> {
         Ok(())
     }
 
-    /// Commits that have no copy. A process that lives may be writing that of the newest.
+    /// Commits without a copy. A live process may be writing the copy of the newest commit.
     fn uncopied(&self, chain: &Chain) -> Option<Debris> {
         let ledger = self.root.join("ledger");
         let before = UnixNanos::now().get().saturating_sub(A_MINUTE);
@@ -345,7 +349,7 @@ impl<'a> Scene<'a> {
         Some(Debris { path: COPY_FOLDER.to_owned(), what, bytes: 0 })
     }
 
-    /// Whether a process owns the stream. Asked once a scan.
+    /// Whether a process owns the stream. Each lock is tried once per scan.
     fn is_owned(&mut self, stream: StreamId) -> Result<bool> {
         if let Some(owned) = self.owned.get(&stream) {
             return Ok(*owned);

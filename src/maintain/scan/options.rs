@@ -1,4 +1,4 @@
-//! How a store is scanned.
+//! Options of a scan.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,24 +11,24 @@ use crate::error::{Error, ErrorKind, Result};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ScanDepth {
-    /// Every commit and journal in full, and of each segment the size and the footer.
+    /// Reads every commit and journal in full, and of each segment the size and the footer.
     #[default]
     Quick,
-    /// Also every byte of every segment, every page decoded, every fact followed.
+    /// Also reads every byte of every segment, decodes every page, and follows every fact.
     Deep,
 }
 
-/// How far a deep scan has come.
+/// The progress of a deep scan.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ScanProgress {
-    /// Bytes of segments that were read.
+    /// Bytes of segments that were read so far.
     pub bytes: u64,
     /// Bytes of all segments.
     pub of: u64,
 }
 
-/// How a store is scanned. A [`ScanDepth`] alone is one, too.
+/// Options of a scan. A [`ScanDepth`] alone converts into them.
 #[must_use]
 pub struct ScanOptions<'a> {
     pub(super) depth: ScanDepth,
@@ -39,20 +39,20 @@ pub struct ScanOptions<'a> {
 }
 
 impl<'a> ScanOptions<'a> {
-    /// Looks so closely, with as many threads as the machine has cores.
+    /// A scan of this depth, with as many threads as the machine has cores.
     pub fn new(depth: ScanDepth) -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         Self { depth, disk: Disk::new(), threads, on_progress: None, cancel: None }
     }
 
-    /// Called a few times a second with how far a deep scan has come.
+    /// Calls this a few times a second with the progress of a deep scan.
     pub fn on_progress(mut self, call: impl Fn(ScanProgress) + 'a) -> Self {
         self.on_progress = Some(Box::new(call));
         self
     }
 
-    /// Once this is true, the scan ends with [`ErrorKind::Cancelled`](crate::ErrorKind), before it looks at the next
-    /// segment.
+    /// Once this flag is true, the scan ends with [`ErrorKind::Cancelled`](crate::ErrorKind), before it
+    /// reads the next segment.
     pub fn cancel(mut self, cancel: Arc<AtomicBool>) -> Self {
         self.cancel = Some(cancel);
         self
@@ -66,13 +66,13 @@ impl<'a> ScanOptions<'a> {
         Ok(())
     }
 
-    /// With so many threads.
+    /// Scans with this number of threads.
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = threads.max(1);
         self
     }
 
-    /// The disk, which says whether the machine was restarted: a test passes another.
+    /// Uses this disk, which says whether the machine was restarted: for tests.
     pub fn disk(mut self, disk: Disk) -> Self {
         self.disk = disk;
         self

@@ -1,6 +1,6 @@
-//! Every row of a segment, decoded, and what all of them come to.
+//! Decodes every row of a segment, and sums up the rows.
 //!
-//! This is for bytes whose digest was compared: only those a decoder may be given.
+//! Only bytes whose digest was compared may be given to this decoder.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -19,14 +19,14 @@ use crate::fact::{Kind, Seq, StreamId, UnixNanos, columns, wall_time};
 use crate::ledger::{Segment, StreamRange, TimeRange};
 use crate::segment::SegmentFile;
 
-/// Rows that are decoded at once: so many, unless they are large.
+/// Rows that are decoded at once, unless they are large.
 const BATCH_ROWS: usize = 8192;
 const BATCH_BYTES: u64 = 16 << 20;
 
 /// A fact's place: stream, number, time of recording.
 pub(super) type Place = (StreamId, Seq, UnixNanos);
 
-/// What the rows of a segment come to.
+/// A summary of the rows of a segment.
 #[derive(Debug, Default)]
 pub(super) struct Described {
     rows: u64,
@@ -45,8 +45,8 @@ pub(super) struct Described {
 }
 
 impl Described {
-    /// Decodes every page, and notes the facts among those that were seen. The inner error says why
-    /// they cannot be decoded.
+    /// Decodes every page, and adds the facts to the set of seen facts. The inner error says why they
+    /// cannot be decoded.
     pub(super) fn read(
         file: &File,
         path: &Path,
@@ -66,7 +66,7 @@ impl Described {
         let mut reader = file.decode(|| file.rows().with_batch_size(batch_rows).build())?;
         let mut described = Self::default();
         while let Some(batch) = file.decode(|| reader.next().transpose())? {
-            let lacks = || Error::damaged(path, "rows lack columns that belong there");
+            let lacks = || Error::damaged(path, "the rows lack required columns");
             described.add(segment.kind, &batch, seen).ok_or_else(lacks)?;
         }
         Ok(described)
@@ -93,7 +93,7 @@ impl Described {
         Some(())
     }
 
-    /// Follows every stream through the rows.
+    /// Adds the facts of a batch to each stream.
     fn place(
         &mut self,
         stream: &PrimitiveArray<Int32Type>,
@@ -105,7 +105,7 @@ impl Described {
         let places: Vec<Place> = places
             .map(|((stream, seq), at)| (StreamId(*stream as u32), Seq(*seq as u64), UnixNanos(*at)))
             .collect();
-        // Segments that were merged have the facts of several streams among each other.
+        // A merged segment has the facts of several streams in mixed order.
         let mut by_stream: BTreeMap<StreamId, Vec<Place>> = BTreeMap::new();
         for run in places.chunk_by(|(one, ..), (next, ..)| one == next) {
             if let Some((stream, ..)) = run.first() {
@@ -122,7 +122,7 @@ impl Described {
         }
     }
 
-    /// Facts of one stream that follow each other, if all is right.
+    /// Follows the facts of one stream, and notes the first that is out of order.
     fn follow(&mut self, stream: StreamId, places: &[Place]) {
         let (Some(first), Some(last)) = (places.first(), places.last()) else { return };
         let in_order = |one: &Place, next: &Place| one.1 < next.1 && one.2 <= next.2;
@@ -144,7 +144,7 @@ impl Described {
         }
     }
 
-    /// The facts that the segment has, in the words in which the ledger's are told.
+    /// Describes the segment's facts, in the words that are used for the ledger's facts.
     pub(super) fn says(&self, kind: Kind) -> String {
         let ranges = self.streams.iter().map(|(stream, (first_seq, last_seq))| StreamRange {
             stream: *stream,
@@ -161,7 +161,7 @@ fn cover(range: &mut Option<TimeRange>, found: &PrimitiveArray<TimestampNanoseco
     }
 }
 
-/// How many rows are decoded at once, so that they take so much memory and no more.
+/// How many rows are decoded at once, so that memory stays bounded.
 fn batch_rows(metadata: &ParquetMetaData) -> usize {
     let row_bytes = metadata.row_groups().iter().map(|group| {
         let (bytes, rows) = (group.total_byte_size().max(0) as u64, group.num_rows().max(1) as u64);

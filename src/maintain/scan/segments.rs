@@ -1,4 +1,4 @@
-//! Whether a segment's file is what the ledger says.
+//! Checks whether a segment's file matches the ledger.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -15,18 +15,18 @@ use crate::ledger::{Segment, StoreId, StreamRange};
 use crate::segment::footer::Footer;
 use crate::segment::is_damage;
 
-/// So much of a file is read at once.
+/// Bytes of a file that are read at once.
 const PIECE_BYTES: usize = 1 << 20;
 
-/// Looks at one segment's file after the other.
+/// Checks segment files, one after another.
 pub(super) struct Checker<'a> {
     pub(super) root: &'a Path,
     pub(super) store: StoreId,
-    /// In a deep scan: the facts that were seen.
+    /// In a deep scan: the facts that were seen so far.
     pub(super) seen: Option<&'a Mutex<FactSet>>,
 }
 
-/// What was found of a segment.
+/// The findings in one segment.
 #[derive(Default)]
 pub(super) struct Checked {
     pub(super) anomalies: Vec<Anomaly>,
@@ -34,11 +34,11 @@ pub(super) struct Checked {
 }
 
 impl Checker<'_> {
-    /// Looks at the size and the footer; in a deep scan at every byte and every row.
+    /// Checks the size and the footer; in a deep scan every byte and every row.
     pub(super) fn check(&self, segment: &Segment, progress: &dyn Fn(u64)) -> Result<Checked> {
         let mut checked = Checked::default();
         let path = self.root.join(&segment.path);
-        let attempt = |error| Error::io("look at", &path, error);
+        let attempt = |error| Error::io("access", &path, error);
         let missing = |found: &str| {
             let expected = format!("a file of {} bytes", segment.bytes);
             found_in(segment, AnomalyKind::SegmentMissing, expected, found)
@@ -62,11 +62,12 @@ impl Checker<'_> {
         match self.check_bytes(&file, segment, progress, &mut checked.bytes) {
             Ok(None) => {}
             Ok(Some(found)) => checked.anomalies.push(found),
-            // No descriptors, no memory, a server that is away: that says nothing of the segment.
+            // No file descriptors, no memory, or a server that cannot be reached: that says nothing about
+            // the segment.
             Err(error) if is_damage(&error) => checked.anomalies.push(unreadable(segment, &error)),
             Err(error) => return Err(attempt(error)),
         }
-        // Not a byte of it is decoded before all of them are known to be what was written.
+        // No byte is decoded before all bytes are known to be the bytes that were written.
         let Some(seen) = self.seen.filter(|_| checked.anomalies.is_empty()) else { return Ok(checked) };
         checked.anomalies = match Described::read(&file, &path, segment, seen)? {
             Ok(described) => differences(segment, &described),
@@ -78,7 +79,7 @@ impl Checker<'_> {
         Ok(checked)
     }
 
-    /// Looks at the size, the footer and, in a deep scan, the digest.
+    /// Checks the size, the footer and, in a deep scan, the digest.
     fn check_bytes(
         &self,
         file: &File,
@@ -119,7 +120,7 @@ impl Checker<'_> {
         }))
     }
 
-    /// What a file with this footer is, if it is not the segment.
+    /// Describes a file with this footer, if it is not the segment.
     fn foreign(&self, footer: &Footer, segment: &Segment) -> Option<String> {
         if let Err(what) = footer.check(self.store, segment.kind) {
             return Some(what);
@@ -143,17 +144,17 @@ fn says(segment: &Segment) -> String {
     format!("a segment of {} {}, {}", segment.rows, segment.kind, spans(&segment.streams))
 }
 
-/// Ranges for people.
+/// Ranges as text for people.
 pub(super) fn spans(ranges: &[StreamRange]) -> String {
     const MOST: usize = 3;
-    let mut told: Vec<_> = ranges.iter().take(MOST).map(|range| Span::from(*range).to_string()).collect();
+    let mut texts: Vec<_> = ranges.iter().take(MOST).map(|range| Span::from(*range).to_string()).collect();
     if ranges.len() > MOST {
-        told.push(format!("and {} more ranges", ranges.len() - MOST));
+        texts.push(format!("and {} more ranges", ranges.len() - MOST));
     }
-    if told.is_empty() { "of no stream".to_owned() } else { told.join(", ") }
+    if texts.is_empty() { "of no stream".to_owned() } else { texts.join(", ") }
 }
 
-/// The rows are not those that the ledger tells of.
+/// Reports where the rows differ from the ledger's description.
 fn differences(segment: &Segment, described: &Described) -> Vec<Anomaly> {
     let mut anomalies = Vec::new();
     let mut differ = |expected: String, found: String| {
@@ -171,11 +172,11 @@ fn differences(segment: &Segment, described: &Described) -> Vec<Anomaly> {
         ("timestamps", segment.timestamp, described.timestamp),
         ("wall times", Some(segment.at), described.at),
     ] {
-        let told = |range: Option<crate::ledger::TimeRange>| match range {
+        let range_text = |range: Option<crate::ledger::TimeRange>| match range {
             Some(range) => format!("{what} from {} to {}", range.min, range.max),
             None => format!("no {what}"),
         };
-        differ(told(expected), told(found));
+        differ(range_text(expected), range_text(found));
     }
     differ(
         format!("{} timestamps without a nanosecond", segment.timestamp_nulls),
@@ -183,7 +184,7 @@ fn differences(segment: &Segment, described: &Described) -> Vec<Anomaly> {
     );
     if let Some((first, second)) = described.disorder {
         let expected = "facts of a stream in the order of their numbers and times".to_owned();
-        let found = format!("{} behind {}", place(second), place(first));
+        let found = format!("{} after {}", place(second), place(first));
         anomalies.push(found_in(segment, AnomalyKind::SegmentForeign, expected, found));
     }
     if !described.again.is_empty() {

@@ -1,4 +1,4 @@
-//! Whether the ledger's numbers fit each other: pure, over what the commits add up to.
+//! Checks whether the ledger's numbers fit each other. It reads only the sum of the commits, no files.
 
 use std::collections::BTreeMap;
 
@@ -8,8 +8,8 @@ use super::fact_set::FactSet;
 use crate::fact::{StreamId, UnixNanos};
 use crate::ledger::{Segment, State};
 
-/// Recorded facts are live, dropped or lost; segments hold what their streams gave out, and in
-/// the order of time.
+/// Checks that recorded facts are live, dropped or lost, and that segments hold facts that their streams
+/// gave out, in the order of time.
 pub(super) fn check(state: &State, path: &str) -> Vec<Anomaly> {
     let mut anomalies = Vec::new();
     if let Some(found) = state.imbalance() {
@@ -37,8 +37,8 @@ pub(super) fn check(state: &State, path: &str) -> Vec<Anomaly> {
     anomalies
 }
 
-/// Segments of one stream whose facts come later than others', and were recorded earlier. Those
-/// whose numbers are among each other's are left to the rows.
+/// Finds segments of one stream whose facts have higher numbers than others', but were recorded earlier.
+/// Segments whose ranges of numbers overlap are left to the check of the rows.
 fn disorder(segments: &[&Segment]) -> Vec<Anomaly> {
     let place = |segment: &Segment| segment.streams.first().map(|range| (range.first_seq, range.last_seq));
     let mut by_first = segments.to_vec();
@@ -65,8 +65,8 @@ fn disorder(segments: &[&Segment]) -> Vec<Anomaly> {
     anomalies
 }
 
-/// After a deep scan: numbers that the ledger covers and that are in no segment must be those of
-/// facts that were dropped or lost. `excused` tells of segments that could not be read.
+/// After a deep scan: facts that the ledger covers and that are in no segment must have been dropped or
+/// lost. `excused` are the segments that could not be read.
 pub(super) fn gaps(
     state: &State,
     path: &str,
@@ -153,7 +153,7 @@ mod tests {
     fn numbers_that_fit_each_other() {
         let sound = state(20, vec![segment(11, 20, 5, 9), segment(1, 10, 1, 5)]);
         assert_eq!(found(&sound), [""; 0]);
-        // Among each other's numbers: the rows will tell.
+        // The ranges overlap: the check of the rows decides.
         let interleaved = state(20, vec![segment(1, 9, 1, 9), segment(2, 12, 1, 9)]);
         assert!(disorder(&interleaved.segments[0].iter().map(AsRef::as_ref).collect::<Vec<_>>()).is_empty());
     }
@@ -183,19 +183,19 @@ mod tests {
         let mut state = state(20, vec![segment(1, 10, 1, 5)]);
         let mut seen = FactSet::default();
         seen.add(StreamId(1), 1..=10);
-        let told = |state: &State, within: &[StreamRange], excused: &[&Segment]| {
+        let reported = |state: &State, within: &[StreamRange], excused: &[&Segment]| {
             let mut allowed = Gaps::default();
             allowed.add(within.iter().copied());
             gaps(state, "head", &seen, &allowed, excused).len()
         };
-        assert_eq!(told(&state, &[], &[]), 1, "a gap that no commit tells of");
-        assert_eq!(told(&state, &[range(11, 20)], &[]), 1, "so many facts were not dropped");
-        assert_eq!(told(&state, &[range(11, 19)], &[]), 1);
+        assert_eq!(reported(&state, &[], &[]), 1, "a gap that no commit explains");
+        assert_eq!(reported(&state, &[range(11, 20)], &[]), 1, "fewer facts were dropped than are missing");
+        assert_eq!(reported(&state, &[range(11, 19)], &[]), 1);
         let damaged = segment(11, 20, 5, 9);
-        assert_eq!(told(&state, &[], &[&damaged]), 0, "told of already");
+        assert_eq!(reported(&state, &[], &[&damaged]), 0, "the damaged segment is reported already");
         state.unaccounted = 10;
-        assert_eq!(told(&state, &[range(15, 20), range(11, 14)], &[]), 0);
+        assert_eq!(reported(&state, &[range(15, 20), range(11, 14)], &[]), 0);
         state.unaccounted = 9;
-        assert_eq!(told(&state, &[range(1, 20)], &[]), 1);
+        assert_eq!(reported(&state, &[range(1, 20)], &[]), 1);
     }
 }

@@ -1,5 +1,5 @@
-//! What a store stands in: its settings, its users, its clock, its file system. What recording will
-//! open is opened here first.
+//! Checks the environment of a store: its settings, users, clock and file system. It opens first what
+//! recording will open.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use crate::recorder::is_ahead;
 use crate::retention::{self, ConditionParser, RetentionDoubt, Rules};
 use crate::settings::{self, Settings};
 
-/// So many paths are named of one finding.
+/// A finding names at most this many paths.
 const MOST_NAMED: usize = 3;
 
 pub(super) fn look(root: &Path, state: Option<&State>, parser: ConditionParser, report: &mut ScanReport) {
@@ -45,8 +45,8 @@ pub(super) fn look(root: &Path, state: Option<&State>, parser: ConditionParser, 
     }
 }
 
-/// Rules and holds that fail on facts. They are asked of facts as a query reads them: only a deep scan does
-/// that, and only in a store in which nothing is wrong.
+/// Finds rules and holds that fail on facts. Their conditions are evaluated as a query does it: only in a
+/// deep scan, and only in a store without anomalies.
 pub(super) fn doubts(root: &Path, parser: ConditionParser) -> Vec<Note> {
     let found = Context::open_for_reading(root, parser)
         .and_then(|context| retention::doubts(root, &context.retention, &context.snapshot()?));
@@ -58,13 +58,14 @@ pub(super) fn doubts(root: &Path, parser: ConditionParser) -> Vec<Note> {
         Err(error) => {
             vec![Note::new(
                 settings::FILE,
-                format!("rules and holds could not be asked of the facts: {error}"),
+                format!("the conditions of rules and holds could not be tried on the facts: {error}"),
             )]
         }
     }
 }
 
-/// Segments whose facts are so large that a query's smallest batch exceeds `query.memory_bytes`.
+/// Finds segments with facts that are so large that a query's smallest batch exceeds
+/// `query.memory_bytes`.
 fn beyond_memory(state: &State, memory_bytes: usize) -> Option<Note> {
     let needed = |segment: &Segment| {
         (segment.fact_bytes / segment.rows.max(1)).saturating_mul(settings::LEAST_ROWS_AT_ONCE)
@@ -84,7 +85,8 @@ fn beyond_memory(state: &State, memory_bytes: usize) -> Option<Note> {
     ))
 }
 
-/// Facts that were recorded by a clock that was ahead: "the newest" means them until the time has come.
+/// Finds facts that were recorded by a clock that was ahead: they count as the newest until that time has
+/// come.
 pub(in crate::maintain) fn ahead_of_the_clock(state: &State, now: UnixNanos) -> Option<Note> {
     let ahead: Vec<_> =
         state.streams.iter().filter(|(_, stream)| is_ahead(stream.last_recorded_at, now)).collect();
@@ -96,16 +98,16 @@ pub(in crate::maintain) fn ahead_of_the_clock(state: &State, now: UnixNanos) -> 
     Some(Note::new(
         "ledger",
         format!(
-            "facts of stream {} are recorded later than now: the clock was ahead then, or is behind now. Up to {facts} facts \
-             count as the newest until {}, also where retention keeps the newest",
+            "facts of stream {} are recorded later than now: the clock was ahead then, or is late now. Up to \
+             {facts} facts count as the newest until {}, also where retention keeps the newest",
             some(&named),
             furthest.last_recorded_at
         ),
     ))
 }
 
-/// Links in the places of the store's folders and files. They are followed; a copy of the store may not have
-/// what they lead to.
+/// Finds links in the places of the store's folders and files. They are followed; a copy of the store may
+/// lack their targets.
 fn links(root: &Path) -> Option<Note> {
     let mut links = Vec::new();
     for path in places(root) {
@@ -121,13 +123,13 @@ fn links(root: &Path) -> Option<Note> {
     links.dedup();
     let are = if links.len() == 1 { "is a symbolic link" } else { "are symbolic links" };
     let what = format!(
-        "{} {are}: what is there is part of the store, and a copy of the store needs it, too",
+        "{} {are}: the target is part of the store, and a copy of the store needs it, too",
         some(&links)
     );
     (!links.is_empty()).then(|| Note::new(".", what))
 }
 
-/// The settings, the folders of the store, and those of its streams.
+/// Lists the settings, the folders of the store, and the folders of its streams.
 fn places(root: &Path) -> Vec<PathBuf> {
     let streams = claim::streams(root).unwrap_or_default();
     let folders = FOLDERS.iter().filter(|name| **name != "quarantine").map(|name| root.join(name));
@@ -135,7 +137,7 @@ fn places(root: &Path) -> Vec<PathBuf> {
     folders.chain(streams).chain([root.join(settings::FILE)]).collect()
 }
 
-/// What belongs to another user than its folder: that user's processes may be needed for it.
+/// Finds files that belong to another user than the store's folder: that user's processes may need them.
 fn of_others(root: &Path) -> Option<Note> {
     let folder = fs::metadata(root).ok()?;
     let mut others = Vec::new();
@@ -169,17 +171,17 @@ fn of_others(root: &Path) -> Option<Note> {
     })
 }
 
-/// A segment is missing, and those are there that it was made of: a copy that was slower than a compaction
-/// has the one and not the other.
+/// Detects a copy that was made during a compaction: a segment is missing, and the segments that it was
+/// merged from are there.
 fn copied_while_in_use(root: &Path, state: &State, anomalies: &[Anomaly]) -> Option<Note> {
     let missing = anomalies.iter().find(|anomaly| anomaly.kind == AnomalyKind::SegmentMissing)?;
     let removed: Vec<_> = state.removed.iter().map(|removed| removed.path.clone()).collect();
     let there: Vec<_> = removed.into_iter().filter(|path| root.join(path).exists()).collect();
     (!there.is_empty()).then(|| {
         let what = format!(
-            "the store looks like a copy that was made while the original was in use: {} is missing, and {} is there, which a \
-             compaction had removed. Copy it again with `ostracon backup`, which needs nobody to stop; else `ostracon recover` \
-             makes the best of it",
+            "the store looks like a copy that was made while the original was in use: {} is missing, and {} \
+             is there, which a compaction had removed. Copy it again with `ostracon backup`, for which no \
+             process needs to stop; else `ostracon recover` restores as much as it can",
             missing.path,
             some(&there)
         );
@@ -187,15 +189,15 @@ fn copied_while_in_use(root: &Path, state: &State, anomalies: &[Anomaly]) -> Opt
     })
 }
 
-/// A file system without locks.
+/// Detects a file system without locks.
 fn without_locks(root: &Path, state: &State) -> Option<Note> {
     let path = commit_path(&root.join("ledger"), state.head.number);
     let error = open_regular(&path).ok()?.lock_shared().err().filter(has_no_locks)?;
     Some(Note::new(
         ".",
         format!(
-            "the file system has no locks ({error}): the store can be read, but not recorded into, and a compaction elsewhere \
-             may take a query's files away"
+            "the file system has no locks ({error}): the store can be read, but facts cannot be recorded, \
+             and a compaction in another process may delete files that a query still reads"
         ),
     ))
 }

@@ -1,4 +1,4 @@
-//! All eight bits of every byte, file by file, where a file can be looked at alone.
+//! Flips each of the eight bits of every byte, one file at a time, where a file can be checked alone.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use crate::Store;
 use crate::fact::{Audit, Kind, Seq};
 use crate::ledger::{Action, CommitNumber, Dropped, Total, commit_path};
 
-/// One flush of two facts, and one fact in a journal: what a killed process leaves.
+/// A store after one flush of two facts, with one fact in a journal, as a killed process leaves it.
 struct Small {
     folder: TempDir,
 }
@@ -32,7 +32,7 @@ impl Small {
     }
 }
 
-/// Looks at a store with each bit of a file flipped in turn; `look` says whether that is found.
+/// Checks a store with each bit of a file flipped in turn; `look` says whether the flip is found.
 fn flip_each(path: &Path, look: impl Fn(usize) -> bool) -> usize {
     let sound = fs::read(path).unwrap();
     for at in 0..sound.len() {
@@ -64,7 +64,7 @@ fn every_bit_of_every_commit() {
     let small = Small::new();
     let found = || match chain::walk(&small.root(), |_, _| {}) {
         Ok(chain) => !chain.anomalies.is_empty(),
-        // The version is read before the digest is compared: it may be one that is not known.
+        // The version is read before the digest is compared: it may be an unknown version.
         Err(error) => error.kind() == ErrorKind::NewerFormat,
     };
     assert!(!found());
@@ -104,8 +104,8 @@ fn every_bit_of_a_journal() {
     let journal = { journal }.find(|path| path.extension().is_some_and(|e| e == "journal")).unwrap();
     let flipped = flip_each(&journal, |at| {
         let judged = judge();
-        // A length that is too large looks like a frame that is cut short, if it is the last: that was
-        // never acknowledged, as far as anybody can tell, and is told as such.
+        // A length that is too large looks like a frame that is cut short, if it is the last frame. Such
+        // a fact counts as never acknowledged, and is reported as debris.
         !judged.anomalies.is_empty() || ((36..40).contains(&at) && judged.debris.len() == 1)
     });
     assert!(flipped > 60);
@@ -147,7 +147,7 @@ fn facts_that_a_commit_says_are_gone_are_no_gap() {
 fn facts_that_are_twice_in_segments_and_others_that_are_nowhere() {
     let (_folder, store, segments) = two_segments();
     let (first, second) = (&segments[0], &segments[1]);
-    assert_eq!(first.fact_bytes, second.fact_bytes, "the sums will not tell");
+    assert_eq!(first.fact_bytes, second.fact_bytes, "the sums do not show it");
     let again = Segment { path: "audits/1-1-2-0a0b0c0d.parquet".to_owned(), ..first.clone() };
     fs::copy(store.path().join(&first.path), store.path().join(&again.path)).unwrap();
     let swept = CommitNumber(0);

@@ -1,4 +1,5 @@
-//! What lies in a store's folders and is not part of it: what a crash left, and strangers.
+//! Judges the files in a store's folders that are not part of it: remainders of a crash, and unknown
+//! files.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -19,12 +20,12 @@ use crate::place::{CONSUMERS, FOLDERS};
 use crate::segment::footer::Footer;
 use crate::segment::{ImportPart, is_damage, is_imported, unconfirmed};
 
-/// What was found besides the segments, commits and journals that belong there.
+/// The files that are not segments, commits or journals of the store.
 #[derive(Default)]
 pub(super) struct UnknownFiles {
     pub(super) anomalies: Vec<Anomaly>,
     pub(super) debris: Vec<Debris>,
-    /// Segments that no commit names, with facts that may be nowhere else: to be looked at again.
+    /// Segments that no commit names, with facts that may be nowhere else: they need a second look.
     pub(super) unknown: Vec<Unknown>,
     pub(super) bytes: u64,
 }
@@ -37,20 +38,20 @@ pub(super) struct Unknown {
     pub(super) ranges: Vec<StreamRange>,
     /// Whether it is of an import, which had committed it.
     pub(super) imported: bool,
-    /// The part of an input that it holds, if it says so.
+    /// The part of an input that it holds, if its footer says so.
     import: Option<ImportPart>,
 }
 
 impl Unknown {
     /// Whether its facts may be nowhere else.
     pub(super) fn is_lost(&self, known: &ExpectedFiles<'_>) -> bool {
-        // An import has no journal: if its numbers are somewhere, they are other facts'.
+        // An import has no journal: if the ledger has its numbers, they belong to other facts.
         self.imported || known.standing(&self.ranges) == Standing::Unknown
     }
 
-    /// What to say of it: its facts are nowhere else.
+    /// The anomaly for a segment whose facts are nowhere else.
     pub(super) fn anomaly(&self, known: &ExpectedFiles<'_>) -> Anomaly {
-        // A part of an input comes back whole, or not at all.
+        // A part of an input can be restored only as a whole.
         let is_taken = self.imported && known.has_some(&self.ranges);
         let missing: Vec<_> = self
             .ranges
@@ -61,8 +62,8 @@ impl Unknown {
         let facts = format!("{} {}, {}, which no commit names", self.rows, self.kind, spans(&self.ranges));
         let why = match &self.import {
             Some(part) if is_taken => format!(
-                "; an import of {:?} had committed them, but its commit is lost, and other facts have their numbers \
-                 since, or they themselves, if a repair was cut short",
+                "; an import of {:?} had committed them, but its commit is lost, and other facts have their \
+                 numbers now, or a repair that was cut short has already restored them",
                 part.mark.name
             ),
             Some(part) => format!(
@@ -70,13 +71,13 @@ impl Unknown {
                 part.mark.name
             ),
             None if is_taken => {
-                "; an import has left them, and other facts have their numbers since; whether it was cut short, or \
-                 its commit is lost, nobody can tell"
+                "; they are left from an import, and other facts have their numbers now; it is unknown \
+                 whether the import was cut short or its commit is lost"
                     .to_owned()
             }
             None if self.imported => {
-                " and which are nowhere else in the store; whether an import was cut short, \
-                 which can be done again, or its commit is lost, nobody can tell"
+                " and which are nowhere else in the store; it is unknown whether an import was cut short, \
+                 which can be done again, or its commit is lost"
                     .to_owned()
             }
             None => " and which are nowhere else; a ledger that was rolled back leaves such files".to_owned(),
@@ -93,13 +94,13 @@ impl Unknown {
         let anomaly = anomaly.touching(affected);
         if is_taken {
             return anomaly
-                .remedy("moves the file to quarantine; to import the input again brings its facts");
+                .remedy("moves the file to quarantine; importing the input again restores its facts");
         }
         anomaly
     }
 }
 
-/// Goes through everything that is there.
+/// Judges every entry that is there.
 pub(super) fn look(
     scene: &mut Scene<'_>,
     entries: Vec<Entry>,
@@ -125,19 +126,16 @@ pub(super) fn look(
                 beside.anomalies.push(anomaly);
             }
             What::Hidden => {
-                beside
-                    .debris
-                    .push(debris("what another program or the operating system has left here".to_owned()));
+                beside.debris.push(debris("a file of another program or of the operating system".to_owned()));
             }
             What::Foreign => {
-                beside.debris.push(debris("no part of the store, and left alone".to_owned()));
+                beside.debris.push(debris("not part of the store; it is left alone".to_owned()));
             }
             What::LinkedFolder => {
-                let what =
-                    "a link in the place of a folder; what is behind it, and is no segment, is not listed";
+                let what = "a link in the place of a folder; its target is not listed, except for segments";
                 beside.debris.push(debris(what.to_owned()));
                 if let Some(kind) = Kind::ALL.into_iter().find(|kind| kind.table() == entry.name()) {
-                    beside.behind_link(scene, kind, known, state)?;
+                    beside.through_link(scene, kind, known, state)?;
                 }
             }
             What::Temporary { stream } => {
@@ -145,7 +143,8 @@ pub(super) fn look(
                     Some(stream) => scene.is_owned(stream)?,
                     None => false,
                 };
-                // Of an import, it tells that no commit names its segment, which is told of itself.
+                // The second name of an import's segment says that no commit names it; that is reported
+                // for the segment.
                 let is_second =
                     is_imported(&entry.path) && names.contains(&entry.path.with_extension("parquet"));
                 if !in_the_making && !is_second {
@@ -162,7 +161,7 @@ pub(super) fn look(
                     .map(|tombstone| tombstone.by.0)
                     .max();
                 let what = format!(
-                    "a segment that commit {} removed; it goes when no reader needs it any more",
+                    "a segment that commit {} removed; it is deleted when no reader needs it any more",
                     by.unwrap_or_default()
                 );
                 beside.debris.push(debris(what));
@@ -185,18 +184,18 @@ pub(super) fn look(
     Ok(beside)
 }
 
-/// What the name of a segment that no commit names says of it.
+/// The information in the name of a segment that no commit names.
 struct Uncommitted<'a> {
     kind: Kind,
     named: &'a [StreamRange],
-    /// Its import has not seen its commit.
+    /// Its import did not see its commit.
     is_unconfirmed: bool,
 }
 
 impl UnknownFiles {
-    /// Reports segments in the folder of a kind that is a link, if they have facts that are nowhere else. What else is
-    /// there may be of another store.
-    fn behind_link(
+    /// Reports segments in a kind's folder that is a link, if they have facts that are nowhere else.
+    /// Other files there may be of another store.
+    fn through_link(
         &mut self,
         scene: &mut Scene<'_>,
         kind: Kind,
@@ -207,7 +206,7 @@ impl UnknownFiles {
         let attempt = |error| Error::io("list the folder", &folder, error);
         let listed = match std::fs::read_dir(&folder) {
             Ok(listed) => listed,
-            // It leads nowhere: the segments that are missing are reported.
+            // The link leads nowhere: the missing segments are reported elsewhere.
             Err(error) if is_absent(&error) => return Ok(()),
             Err(error) => return Err(attempt(error)),
         };
@@ -228,7 +227,7 @@ impl UnknownFiles {
                 }
                 Ok(Err(_)) => false,
                 Err(error) if is_damage(&error) || is_absent(&error) => false,
-                Err(error) => return Err(Error::io("look at", &place, error)),
+                Err(error) => return Err(Error::io("access", &place, error)),
             };
             if is_own {
                 let is_unconfirmed = is_imported(&entry.path) && unconfirmed(&place).exists();
@@ -239,7 +238,8 @@ impl UnknownFiles {
         Ok(())
     }
 
-    /// Reports an entry that is the restored file of a segment of which a repair lost facts; `false` if it is none.
+    /// Reports an entry that is the restored file of a segment whose facts a repair gave up. Returns
+    /// `false` if it is not such a file.
     fn is_restored_segment(&mut self, scene: &Scene<'_>, entry: &Entry) -> Result<bool> {
         let place = scene.root.join(&entry.path);
         let Some(repair) = find_by_file(&scene.lossy_repairs, &place, entry.bytes)? else {
@@ -265,7 +265,7 @@ impl UnknownFiles {
         Ok(true)
     }
 
-    /// Reads the states of every consumer group: the newest, and the one before.
+    /// Reads the states of every consumer group: the newest state, and the one before.
     fn consumer_groups(&mut self, scene: &Scene<'_>, entries: &[Entry]) {
         let names = entries.iter().filter_map(|entry| {
             let folder = entry.path.parent()?.to_str()?;
@@ -273,9 +273,9 @@ impl UnknownFiles {
             StateName::parse(name).filter(|_| entry.form == Form::File)
         });
         for name in names {
-            // One that has been removed since was followed by another.
+            // A state that was removed in the meantime was followed by a newer one.
             if let Err(error) = consume::check_state(scene.root, scene.store, &name) {
-                // A newer Ostracon will read it.
+                // A newer Ostracon can read it.
                 if error.kind() == ErrorKind::NewerFormat {
                     continue;
                 }
@@ -286,7 +286,7 @@ impl UnknownFiles {
         }
     }
 
-    /// A segment that no commit names is judged by what it says of itself.
+    /// Judges a segment that no commit names by its footer and its name.
     fn uncommitted(
         &mut self,
         scene: &mut Scene<'_>,
@@ -301,10 +301,10 @@ impl UnknownFiles {
             self.anomalies.push(Anomaly::new(AnomalyKind::Unexpected, entry.name(), expected, found));
         };
         let place = scene.root.join(&entry.path);
-        let attempt = |error| Error::io("look at", &place, error);
+        let attempt = |error| Error::io("access", &place, error);
         let file = match open_regular(&place) {
             Ok(file) => file,
-            // Not even the litter of a flush that failed, any more.
+            // The file is gone: it was the remainder of a flush that failed.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
             Err(error) if is_damage(&error) => {
                 unexpected(&format!("a file that cannot be read: {error}"));
@@ -338,23 +338,24 @@ impl UnknownFiles {
                 return Ok(());
             }
             Standing::Covered if state.is_some_and(State::has_losses) && !imported => {
-                "a segment that no commit names, and whose numbers the ledger covers; it stays, as the store has lost \
-                 facts, which may be in it"
+                "a segment that no commit names, and whose numbers the ledger covers; it stays, because the \
+                 store has lost facts, which may be in this segment"
             }
             Standing::Covered if !imported || is_unconfirmed || has_input => {
-                "a segment that no commit names, and whose facts the ledger covers: of a flush, an import or a \
-                 compaction that was cut short, or is under way"
+                "a segment that no commit names, and whose facts the ledger covers; its flush, import or \
+                 compaction was cut short, or is under way"
             }
             Standing::Journaled if !imported && scene.any_owned(&footer.streams)? => return Ok(()),
             Standing::Journaled if !imported => {
                 "a segment that was never committed; its facts are still in the journal"
             }
             _ if is_unconfirmed => {
-                "a segment of an import that is under way, or was cut short before its commit: nobody was told of \
-                 its facts, and importing the same input again brings them"
+                "a segment of an import that is under way, or was cut short before its commit: its facts \
+                 were never reported as imported, and importing the same input again restores them"
             }
             _ if has_input => {
-                "a segment of an import that no commit names, and whose input was imported as far since"
+                "a segment of an import that no commit names; the same part of its input was imported again \
+                 since"
             }
             _ => {
                 self.unknown.push(Unknown {

@@ -1,4 +1,4 @@
-//! Many segments, looked at by several threads.
+//! Checks many segments in several threads.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -10,16 +10,16 @@ use super::segments::{Checked, Checker};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::Segment;
 
-/// How often progress is told.
+/// How often progress is reported.
 const EVERY: Duration = Duration::from_millis(100);
 
-/// Checks all segments; what was found is in their order.
+/// Checks all segments, and returns the findings in the segments' order.
 pub(super) fn check(
     checker: &Checker<'_>,
     segments: &[&Segment],
     options: &ScanOptions<'_>,
 ) -> Result<Vec<Checked>> {
-    // The largest first: the last thread to be done should not be alone with one of them.
+    // The largest segments first, so that no thread works alone on a large one at the end.
     let mut order: Vec<(usize, &Segment)> = segments.iter().copied().enumerate().collect();
     order.sort_by_key(|(_, segment)| std::cmp::Reverse(segment.bytes));
     let next = AtomicUsize::new(0);
@@ -29,7 +29,7 @@ pub(super) fn check(
     };
     let work = |results: &Sender<(usize, Result<Checked>)>| {
         while let Some((at, segment)) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
-            // Nobody listens any more when another thread has failed.
+            // The receiver is gone when another thread has failed.
             if results.send((*at, checker.check(segment, &progress))).is_err() {
                 break;
             }
@@ -49,9 +49,9 @@ pub(super) fn check(
             scope.spawn(move || catch_unwind(AssertUnwindSafe(|| work(&results))));
         }
         drop(results);
-        let (mut left, mut told) = (segments.len(), Instant::now());
+        let (mut left, mut reported_at) = (segments.len(), Instant::now());
         while left > 0 {
-            // Each thread ends after its current segment. Its result is not used.
+            // Each thread ends after its current segment. The result is not used.
             options.check()?;
             match received.recv_timeout(EVERY) {
                 Ok((at, result)) => {
@@ -62,12 +62,15 @@ pub(super) fn check(
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
-                    return Err(Error::new(ErrorKind::Internal, "looking at the segments failed within"));
+                    return Err(Error::new(
+                        ErrorKind::Internal,
+                        "checking the segments failed: a thread panicked",
+                    ));
                 }
             }
-            if told.elapsed() >= EVERY {
+            if reported_at.elapsed() >= EVERY {
                 tell();
-                told = Instant::now();
+                reported_at = Instant::now();
             }
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! How far a query has come, and what each of its steps has done.
+//! The progress of a query, and the work that each of its steps has done.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,23 +10,24 @@ use datafusion::physical_plan::{DisplayFormatType, ExecutionPlan};
 
 use crate::query::deadline;
 
-/// Watches a query while it is computed, from any thread, and after it.
+/// Shows the progress of a query, from any thread, during the computation and after it.
 #[derive(Clone)]
 pub struct Monitor {
     plan: Arc<dyn ExecutionPlan>,
 }
 
-/// One step of a query: what it does, and what it has done so far.
+/// One step of a query, and the work that it has done so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Step {
-    /// How many steps are between it and the answer. A step takes its rows from those after it that are one deeper.
+    /// The number of steps between this step and the answer. A step reads the rows of the steps that follow
+    /// it in the list and whose depth is larger by one.
     pub depth: usize,
-    /// What it does, in DataFusion's words.
+    /// DataFusion's description of the step.
     pub description: String,
-    /// The rows that it has given, where they are counted.
+    /// The number of rows that the step has returned; `None` if they are not counted.
     pub rows: Option<u64>,
-    /// The time for which it has computed, over all threads, where it is measured.
+    /// The computing time of the step, summed over all threads; `None` if it is not measured.
     pub busy: Option<Duration>,
 }
 
@@ -35,7 +36,7 @@ impl Monitor {
         Self { plan }
     }
 
-    /// The rows that have been read so far.
+    /// Returns the number of rows that have been read so far.
     pub fn rows_scanned(&self) -> u64 {
         let mut rows = 0;
         each_leaf(&self.plan, &mut |leaf| {
@@ -44,7 +45,7 @@ impl Monitor {
         rows
     }
 
-    /// The rows that will have been read at the end, as far as that is known before.
+    /// Returns the number of rows that the whole query will read; `None` if it is unknown.
     pub fn rows_to_scan(&self) -> Option<u64> {
         let mut rows = Some(0_u64);
         each_leaf(&self.plan, &mut |leaf| {
@@ -55,7 +56,7 @@ impl Monitor {
         rows.filter(|rows| *rows > 0)
     }
 
-    /// The steps of the query, from its answer down to the files and tails that it reads.
+    /// Returns the steps of the query, from the answer down to the files and tails that it reads.
     pub fn steps(&self) -> Vec<Step> {
         let mut steps = Vec::new();
         add_steps(&self.plan, 0, &mut steps);
@@ -80,7 +81,7 @@ fn each_leaf<'p>(plan: &'p Arc<dyn ExecutionPlan>, visit: &mut impl FnMut(&'p Ar
 }
 
 fn add_steps(plan: &Arc<dyn ExecutionPlan>, depth: usize, steps: &mut Vec<Step>) {
-    // It watches the whole, and does nothing to the rows.
+    // The root watches the query, and does not change the rows.
     if let Some(watched) = deadline::watched(plan) {
         return add_steps(watched, depth, steps);
     }

@@ -1,4 +1,4 @@
-//! Rows of an answer, as values of Rust.
+//! Rows of an answer, as Rust values.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ pub struct Row {
     row: usize,
 }
 
-/// The rows of batches, in their order.
+/// Returns the rows of the batches, in order.
 pub(super) fn rows(batches: Vec<RecordBatch>) -> Vec<Row> {
     let mut rows = Vec::with_capacity(batches.iter().map(RecordBatch::num_rows).sum());
     for batch in batches {
@@ -29,12 +29,12 @@ pub(super) fn rows(batches: Vec<RecordBatch>) -> Vec<Row> {
 }
 
 impl Row {
-    /// The names and types of the columns.
+    /// Returns the names and types of the columns.
     pub fn schema(&self) -> SchemaRef {
         self.batch.schema()
     }
 
-    /// The value of a column, which is named or counted from 0.
+    /// Returns the value of a column. The column is a name, or a number counted from 0.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidArgument`] if the answer has no such column.
@@ -43,7 +43,7 @@ impl Row {
         Value::from_array(self.batch.column(at).as_ref(), self.row)
     }
 
-    /// The value of a column, which is named or counted from 0, as a type of Rust.
+    /// Returns the value of a column as a Rust type. The column is a name, or a number counted from 0.
     ///
     /// ```
     /// # use ostracon::{Store, UnixNanos};
@@ -60,8 +60,8 @@ impl Row {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidArgument`] if the answer has no such column, or its value is no `T`: of another type,
-    /// too large for it, or NULL where `T` is no [`Option`].
+    /// [`ErrorKind::InvalidArgument`] if the answer has no such column, or if the value cannot be a `T`: it
+    /// has another type, it is too large, or it is NULL and `T` is not an [`Option`].
     pub fn get<'c, T: FromValue>(&self, column: impl Into<Column<'c>>) -> Result<T> {
         let at = self.place(column.into())?;
         let value = Value::from_array(self.batch.column(at).as_ref(), self.row)?;
@@ -72,7 +72,7 @@ impl Row {
             let why = if is_null {
                 format!("it is NULL; ask for an Option<{}>", T::NAME)
             } else {
-                format!("its type is {data_type}, or its value does not fit")
+                format!("its type is {data_type}, and the type or the value does not fit")
             };
             Error::new(
                 ErrorKind::InvalidArgument,
@@ -81,7 +81,7 @@ impl Row {
         })
     }
 
-    /// Where a column is.
+    /// Returns the index of a column.
     fn place(&self, column: Column<'_>) -> Result<usize> {
         let schema = self.batch.schema_ref();
         let at = match column {
@@ -90,19 +90,19 @@ impl Row {
         };
         at.ok_or_else(|| {
             let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
-            let message = format!("the answer has no column {column}; it has: {}", names.join(", "));
+            let message = format!("the answer has no column {column}; its columns: {}", names.join(", "));
             Error::new(ErrorKind::InvalidArgument, message)
         })
     }
 }
 
-/// What column is meant.
+/// The name or the number of a column.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Column<'c> {
-    /// The one with this name.
+    /// The name of the column.
     Named(&'c str),
-    /// The one at this place, counted from 0.
+    /// The number of the column, counted from 0.
     At(usize),
 }
 
@@ -127,8 +127,8 @@ impl fmt::Display for Column<'_> {
     }
 }
 
-/// A type of Rust that a value of SQL can be read as: [`bool`], integers, [`f64`], [`String`], [`Vec<u8>`],
-/// [`UnixNanos`], [`Value`] itself, and [`Option`]s of them for columns with NULLs.
+/// A Rust type that an SQL value can be read as: [`bool`], integers, [`f64`], [`String`], [`Vec<u8>`],
+/// [`UnixNanos`], [`Value`], and an [`Option`] of such a type for a column with NULLs.
 pub trait FromValue: Sized + sealed::Sealed {
     #[doc(hidden)]
     const NAME: &'static str;
@@ -206,7 +206,7 @@ macro_rules! from_value {
     )*};
 }
 
-/// Whether it is a type of texts, as dictionaries have them, too.
+/// Whether a type is text, or a dictionary of texts.
 fn is_text(of: &DataType) -> bool {
     match of {
         DataType::Dictionary(_, of) => of.is_string(),

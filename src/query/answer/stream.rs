@@ -1,4 +1,4 @@
-//! The rows of an answer as they are computed, and a way to stop them.
+//! The rows of an answer as they are computed, and a way to stop the computation.
 
 use std::fmt;
 use std::pin::Pin;
@@ -18,7 +18,7 @@ use crate::query::failure::query_error;
 
 /// The rows of an answer, batch by batch, in the answer's order.
 ///
-/// It is a [`Stream`]. After an error it ends. Dropping it stops the computation.
+/// This is a [`Stream`], which ends after an error. Dropping it stops the computation.
 pub struct AnswerStream {
     schema: SchemaRef,
     /// `None` after the end.
@@ -35,17 +35,17 @@ impl AnswerStream {
         Ok(Self { schema, batches: Some(batches), canceller: Canceller(handle), monitor: Monitor::new(plan) })
     }
 
-    /// The names and types of the columns, as every batch has them.
+    /// Returns the names and types of the columns of every batch.
     pub fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
     }
 
-    /// Stops the computation from elsewhere: another thread, or a handler of signals.
+    /// Returns a handle that stops the computation from another thread, or from a signal handler.
     pub fn canceller(&self) -> Canceller {
         self.canceller.clone()
     }
 
-    /// Tells from elsewhere how far the computation has come.
+    /// Returns a handle that shows the progress of the computation from another thread.
     pub fn monitor(&self) -> Monitor {
         self.monitor.clone()
     }
@@ -79,8 +79,8 @@ impl fmt::Debug for AnswerStream {
     }
 }
 
-/// Stops one query. The next batch of its stream is an error of kind [`ErrorKind::Cancelled`], and with it the
-/// computation ends; a query that has given its last row is not changed.
+/// Stops one query. The next item of its stream is an error of kind [`ErrorKind::Cancelled`], and the
+/// computation ends. A query that has returned its last row is not affected.
 #[derive(Clone, Debug)]
 pub struct Canceller(AbortHandle);
 

@@ -1,4 +1,4 @@
-//! One value: of a parameter, or of a cell of an answer.
+//! One SQL value: of a parameter, or of one column in one row of an answer.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,10 +10,10 @@ use datafusion::common::ScalarValue;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::UnixNanos;
 
-/// A value of any type that a column has: what a parameter of a query is, and what a cell of an answer holds.
+/// An SQL value of any type: the value of a parameter, or of one column in one row of an answer.
 ///
-/// Values of Rust become values of SQL with [`From`]; anything else comes from Arrow, with [`Value::from_array`].
-/// [`FromValue`](super::FromValue) is the way back.
+/// [`From`] converts Rust values into SQL values. [`Value::from_array`] reads a value of any type from an
+/// Arrow array. [`FromValue`](super::FromValue) converts SQL values into Rust values.
 ///
 /// ```
 /// use ostracon::Value;
@@ -26,37 +26,38 @@ use crate::fact::UnixNanos;
 pub struct Value(pub(in crate::query) ScalarValue);
 
 impl Value {
-    /// NULL, of no type of its own.
+    /// NULL without a type.
     pub const NULL: Self = Self(ScalarValue::Null);
 
-    /// The value in one row of an Arrow array.
+    /// Reads the value in one row of an Arrow array.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidArgument`] if the array has no such row, or is of a type that SQL does not know.
+    /// [`ErrorKind::InvalidArgument`] if the array has no such row, or if SQL does not know the type of the
+    /// array.
     pub fn from_array(array: &dyn Array, row: usize) -> Result<Self> {
         let invalid = |why: String| {
-            Error::new(ErrorKind::InvalidArgument, format!("cannot take a value from an array: {why}"))
+            Error::new(ErrorKind::InvalidArgument, format!("cannot read a value from an array: {why}"))
         };
         if row >= array.len() {
-            return Err(invalid(format!("it has {} rows, and no row {row}", array.len())));
+            return Err(invalid(format!("it has {} rows, counted from 0, and no row {row}", array.len())));
         }
         ScalarValue::try_from_array(array, row).map(Self).map_err(|error| invalid(error.strip_backtrace()))
     }
 
-    /// The value as an Arrow array of one row.
+    /// Returns the value as an Arrow array of one row.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidArgument`] if Arrow has no array of its type.
+    /// [`ErrorKind::InvalidArgument`] if Arrow has no array of the value's type.
     pub fn to_array(&self) -> Result<ArrayRef> {
         self.0.to_array().map_err(|error| Error::new(ErrorKind::InvalidArgument, error.strip_backtrace()))
     }
 
-    /// The Arrow type of the value.
+    /// Returns the Arrow type of the value.
     pub fn data_type(&self) -> DataType {
         self.0.data_type()
     }
 
-    /// Whether it is NULL, of whatever type.
+    /// Whether the value is NULL, of any type.
     pub fn is_null(&self) -> bool {
         self.0.is_null()
     }
@@ -103,14 +104,14 @@ impl From<&[u8]> for Value {
     }
 }
 
-/// An instant, as the column `at` has it.
+/// Converts an instant into a value of the type of the column `at`.
 impl From<UnixNanos> for Value {
     fn from(at: UnixNanos) -> Self {
         Self(ScalarValue::TimestampNanosecond(Some(at.get()), Some("UTC".into())))
     }
 }
 
-/// A length of time, to the nanosecond up to 292 years, and to the millisecond above.
+/// Converts a duration into a value: in nanoseconds up to 292 years, and in milliseconds above that.
 impl From<Duration> for Value {
     fn from(length: Duration) -> Self {
         Self(match i64::try_from(length.as_nanos()) {

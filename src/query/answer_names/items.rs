@@ -1,4 +1,4 @@
-//! Names for what a SELECT names twice.
+//! Renames columns of a SELECT that have one name.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -14,9 +14,9 @@ use super::super::time::call;
 use super::super::using_keys;
 use super::{folded, free, named_cast, query_of};
 
-/// Gives an alias to queries within the query that have none, join by names, and name a column of each side: the
-/// `*` around them would give one of the two, as if it stood within.
-pub(super) fn keep_apart(statement: &mut Statement) {
+/// Gives an alias to subqueries that have no alias, join by column names, and return columns of both sides.
+/// Without it, a `*` of the outer query would return only one of two columns with the same name.
+pub(super) fn name_subqueries(statement: &mut Statement) {
     if let Some(query) = query_of(statement) {
         let _ = query.visit(&mut Aliases(0));
     }
@@ -47,7 +47,7 @@ fn joins_by_names(table: &TableWithJoins) -> bool {
     table.joins.iter().any(by_names)
 }
 
-/// How two tables are joined.
+/// Returns the condition of a join; `None` for joins without a condition.
 pub(super) const fn constraint(join: &Join) -> Option<&JoinConstraint> {
     use ast::JoinOperator::{FullOuter, Inner, Join, Left, LeftOuter, Right, RightOuter};
     match &join.join_operator {
@@ -58,8 +58,8 @@ pub(super) const fn constraint(join: &Join) -> Option<&JoinConstraint> {
     }
 }
 
-/// Gives the later ones of items with one name other names: `seq_2` in the answer, and `seq:1`, as DataFusion calls
-/// them elsewhere, in queries within the query.
+/// Renames the later ones of several items with one name: to `seq_2` in the answer, and in subqueries to
+/// `seq:1`, as DataFusion does.
 pub(super) async fn name(state: &SessionState, statement: &mut Statement) {
     let known = of_wildcards(state, statement).await;
     if let Some(query) = query_of(statement) {
@@ -68,7 +68,7 @@ pub(super) async fn name(state: &SessionState, statement: &mut Statement) {
     }
 }
 
-/// The SELECTs whose rows are the answer.
+/// Visits the SELECTs whose rows are the answer.
 fn answer_selects(query: &mut Query, name: &mut impl FnMut(&mut Select, Option<&OrderBy>)) {
     let order = query.order_by.as_ref();
     parts(&mut query.body, order, name);
@@ -97,7 +97,7 @@ impl VisitorMut for Within {
     }
 }
 
-/// Gives each item an alias, and each cast outside WHERE a name with its type.
+/// Gives each item an alias, and each cast outside of WHERE a name that contains its type.
 pub(super) fn name_casts(statement: &mut Statement) {
     if let Some(query) = query_of(statement) {
         let _ = query.visit(&mut Items);
@@ -140,7 +140,7 @@ impl VisitorMut for Items {
     }
 }
 
-/// The SELECTs of a query without those of queries within it.
+/// Visits the SELECTs of a query, without the SELECTs of its subqueries.
 fn own_selects(body: &mut SetExpr, name: &mut impl FnMut(&mut Select)) {
     match body {
         SetExpr::Select(select) => name(select),
@@ -152,7 +152,7 @@ fn own_selects(body: &mut SetExpr, name: &mut impl FnMut(&mut Select)) {
     }
 }
 
-/// Names the casts of one query. Those of queries within it have their names already.
+/// Names the casts of one query. The casts of its subqueries have their names already.
 #[derive(Default)]
 struct Casts {
     queries_within: usize,
@@ -185,7 +185,8 @@ impl VisitorMut for Casts {
     }
 }
 
-/// As DataFusion numbers columns of one name; what is no column's name has none that it could number.
+/// Returns the name that DataFusion gives to a further column with this name. For a name that is not an
+/// identifier, it returns a [`free`] name.
 fn numbered(name: &str, taken: &mut HashSet<String>) -> String {
     let is_name = |name: &str| name.chars().all(|char| char.is_alphanumeric() || char == '_');
     if !is_name(name) || name.starts_with(|char: char| char.is_ascii_digit()) {
@@ -201,8 +202,8 @@ fn numbered(name: &str, taken: &mut HashSet<String>) -> String {
     }
 }
 
-/// Names the items of a SELECT whose names are taken by others. `wildcards` has the names of what `*` gives; where
-/// these are not known, a SELECT with a `*` stays as it is.
+/// Renames the items of a SELECT whose names are taken by earlier items. `wildcards` has the names of the
+/// columns that `*` stands for. If it is `None`, a SELECT with a `*` stays as it is.
 fn name_select(
     select: &mut Select,
     order: Option<&OrderBy>,
@@ -224,7 +225,7 @@ fn name_select(
         }
         let expr = match item {
             SelectItem::UnnamedExpr(expr) => expr.clone(),
-            // ORDER BY could mean either of the two, so the query stays refused.
+            // ORDER BY could refer to either of the two columns, so the query stays refused.
             SelectItem::ExprWithAlias { expr, .. } if !mentioned.contains(&name) => expr.clone(),
             _ => continue,
         };
@@ -232,7 +233,7 @@ fn name_select(
     }
 }
 
-/// Names that stand alone in the parts of a SELECT that may mean its items.
+/// Returns the unqualified names in the parts of a SELECT that may refer to its items.
 fn mentioned(select: &Select, order: Option<&OrderBy>) -> HashSet<String> {
     let mut names = HashSet::new();
     let mut add = |expr: &ast::Expr| {
@@ -253,7 +254,8 @@ const fn is_wildcard(item: &SelectItem) -> bool {
     matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..))
 }
 
-/// The names that the wildcards of the answer's SELECT stand for, if it has any and they can be planned alone.
+/// Returns the names of the columns that the wildcards of the answer's SELECT stand for. `None` if it has no
+/// wildcards, or if they cannot be planned alone.
 async fn of_wildcards(state: &SessionState, statement: &Statement) -> Option<HashSet<String>> {
     let mut statement = statement.clone();
     let query = query_of(&mut statement)?;
@@ -269,7 +271,7 @@ async fn of_wildcards(state: &SessionState, statement: &Statement) -> Option<Has
     Some(plan.schema().fields().iter().map(|field| field.name().clone()).collect())
 }
 
-/// The name that an item has by itself.
+/// Returns the name that an item has without renaming.
 fn natural_name(item: &SelectItem) -> Option<String> {
     match item {
         SelectItem::UnnamedExpr(expr) => Some(of(expr)),
@@ -282,7 +284,7 @@ fn of(expr: &ast::Expr) -> String {
     match expr {
         ast::Expr::Identifier(name) => folded(name),
         ast::Expr::CompoundIdentifier(names) => names.last().map(folded).unwrap_or_default(),
-        // A cast is named after what it is of.
+        // A cast has the name of its argument.
         ast::Expr::Cast { expr, .. } | ast::Expr::Nested(expr) => of(expr),
         ast::Expr::Subquery(query) => match query.body.as_ref() {
             SetExpr::Select(select) => select.projection.first().and_then(natural_name).unwrap_or_default(),

@@ -1,7 +1,9 @@
 //! A function that puts the type of a cast into the name of a column.
 //!
-//! DataFusion 55.2 names a cast after its argument. So `max(at::date)` and `max(at::time)` have one name, as have
-//! the keys of `GROUP BY at::date, at::time`, and the query is refused. As arguments of this function they have two.
+//! DataFusion 55.2 gives a cast the name of its argument. So `max(at::date)` and `max(at::time)` have one
+//! name, and so have the keys of `GROUP BY at::date, at::time`. DataFusion refuses such a query. As arguments
+//! of this function the casts have different names. Delete it when DataFusion's names of casts contain the
+//! type.
 
 use std::sync::{Arc, LazyLock};
 
@@ -38,12 +40,12 @@ impl ScalarUDFImpl for NamedCast {
     }
 
     fn return_type(&self, given: &[DataType]) -> Result<DataType> {
-        let [of, _] = given else { return plan_err!("{NAME} takes a cast and its type") };
+        let [of, _] = given else { return plan_err!("{NAME} takes two arguments: a cast and its type") };
         Ok(of.clone())
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let value = args.args.into_iter().next();
-        value.map_or_else(|| plan_err!("{NAME} takes a cast and its type"), Ok)
+        value.map_or_else(|| plan_err!("{NAME} takes two arguments: a cast and its type"), Ok)
     }
 }

@@ -1,4 +1,4 @@
-//! Finds mentions of a name that a subquery has twice, and that is therefore ambiguous.
+//! Finds references to a name that is ambiguous because a subquery has several columns with it.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -14,7 +14,7 @@ use super::items::constraint;
 use super::{Doubles, folded, query_of};
 use crate::error::{Error, ErrorKind};
 
-/// Refuses a statement that mentions such a name.
+/// Refuses a statement that refers to an ambiguous name.
 pub(super) fn check(statement: &mut Statement, doubles: &Doubles) -> Result<()> {
     if doubles.0.is_empty() {
         return Ok(());
@@ -28,7 +28,7 @@ pub(super) fn check(statement: &mut Statement, doubles: &Doubles) -> Result<()> 
     }
 }
 
-/// The names of the parts that WITH gives.
+/// The names of the queries in WITH clauses.
 struct Parts(HashSet<String>);
 
 impl Visitor for Parts {
@@ -41,12 +41,12 @@ impl Visitor for Parts {
     }
 }
 
-/// What a name may mean at a place in the text.
+/// The tables and columns that a name may refer to at one place in the text.
 #[derive(Default)]
 struct Scope {
-    /// Queries within the query that the FROM has, by their aliases.
+    /// The aliases of the subqueries in the FROM.
     queries: HashSet<String>,
-    /// Names that the SELECT gives its own items, which ORDER BY means first.
+    /// The aliases of the SELECT's items. ORDER BY looks for a name among them first.
     items: HashSet<String>,
 }
 
@@ -87,13 +87,13 @@ impl Mentions<'_> {
         }
     }
 
-    /// Refuses a name that a subquery has twice.
+    /// Refuses a name that several columns of a subquery have.
     fn check<'q>(&self, queries: impl IntoIterator<Item = &'q String>, name: &str) -> ControlFlow<Error> {
         for query in queries {
             if self.doubles.0.get(query).is_some_and(|names| names.contains(name)) {
                 let why = format!(
-                    "{name} is ambiguous: {query} has several columns of that name; name them apart within it, as in \
-                     {name} AS other_{name}"
+                    "{name} is ambiguous: {query} has several columns with that name; give one of them \
+                     another name in {query}, as in {name} AS other_{name}"
                 );
                 return ControlFlow::Break(Error::new(ErrorKind::Query, why));
             }
@@ -101,7 +101,7 @@ impl Mentions<'_> {
         ControlFlow::Continue(())
     }
 
-    /// A name without a table's, which is looked for in the innermost FROM.
+    /// Checks an unqualified name, which refers to the innermost FROM.
     fn check_alone(&self, name: &Ident) -> ControlFlow<Error> {
         match self.around.last() {
             Some(scope) if !scope.items.contains(&folded(name)) => self.check(&scope.queries, &folded(name)),
@@ -117,7 +117,7 @@ impl Mentions<'_> {
         }
     }
 
-    /// The names by which tables are joined, each looked for in the tables up to that join.
+    /// Checks the column names of joins. A name refers to the tables up to its join.
     fn check_joins(&self, table: &TableWithJoins) -> ControlFlow<Error> {
         let mut queries = HashSet::new();
         self.add_factor(&table.relation, &mut queries);
@@ -145,7 +145,7 @@ impl Mentions<'_> {
 impl Visitor for Mentions<'_> {
     type Break = Error;
 
-    /// What ORDER BY means.
+    /// Adds the scope of ORDER BY.
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<Error> {
         let scope = match query.body.as_ref() {
             SetExpr::Select(select) => self.scope_of(select),
@@ -183,7 +183,7 @@ impl Visitor for Mentions<'_> {
     }
 }
 
-/// A name without those before it.
+/// Returns the last part of a qualified name.
 fn last(name: &ObjectName) -> Option<&Ident> {
     name.0.last().and_then(|part| part.as_ident())
 }

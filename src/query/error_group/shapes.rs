@@ -1,24 +1,26 @@
-//! What the scan looks for, each a function of the text that lies ahead: how many bytes it takes, if it is there.
+//! The patterns of the scan. Each function gets the rest of the text, and returns the length of a match in
+//! bytes.
 //!
-//! Each looks ahead no further than what it takes, plus a bounded number of bytes; [`closing_quote`] and
-//! the runs of figures aside, whose caller sees to it that no byte is looked at more than a few times.
+//! Each function reads only the match and a bounded number of bytes after it. Exceptions are
+//! [`closing_quote`] and the runs of digits: their callers make sure that no byte is read more than a few
+//! times.
 
-/// A class name in front is no longer than this; it must fit into a shape whole.
+/// The largest length of a class name. A shape must have room for the whole name.
 const MAX_CLASS_BYTES: usize = 100;
 
-/// The limits of an e-mail address's two halves (RFC 5321). They also bound how far the scan looks ahead.
+/// The limits of the two parts of an e-mail address (RFC 5321). They also bound how far the scan reads ahead.
 const MAX_LOCAL_BYTES: usize = 64;
 const MAX_DOMAIN_BYTES: usize = 255;
 
-/// A quoted name is no longer than this.
+/// The largest length of a quoted name.
 const MAX_NAME_BYTES: usize = 64;
 
-/// Whether a word goes on over this character. `<` and `>` count: they are what a replaced number leaves.
+/// Whether a character is part of a word. `<` and `>` count, because they are the edges of placeholders.
 pub(super) fn joins(c: char) -> bool {
     c.is_alphanumeric() || matches!(c, '<' | '>')
 }
 
-/// As [`joins`], and `_`: between two of these a quote is an apostrophe.
+/// Whether a character is part of a word or `_`. A quote between two such characters is an apostrophe.
 pub(super) fn is_wordlike(c: char) -> bool {
     joins(c) || c == '_'
 }
@@ -27,7 +29,7 @@ pub(super) fn is_digit(bytes: &[u8], at: usize) -> bool {
     bytes.get(at).is_some_and(u8::is_ascii_digit)
 }
 
-/// How many bytes from `from` on are figures.
+/// Returns the number of digits from `from` on.
 pub(super) fn digits_len(bytes: &[u8], from: usize) -> usize {
     run_len(bytes, from, u8::is_ascii_digit)
 }
@@ -36,7 +38,7 @@ fn run_len(bytes: &[u8], from: usize, belongs: impl Fn(&u8) -> bool) -> usize {
     bytes.iter().skip(from).take_while(|b| belongs(b)).count()
 }
 
-/// Whether `text` goes on with something that belongs to no word after `len` bytes.
+/// Whether a word ends after `len` bytes of `text`.
 pub(super) fn ends_word(text: &str, len: usize) -> bool {
     !text.get(len..).and_then(|rest| rest.chars().next()).is_some_and(joins)
 }
@@ -49,15 +51,16 @@ pub(super) fn ends_number(text: &str, len: usize) -> bool {
         && !(bytes.get(len) == Some(&b'.') && is_digit(bytes, len + 1))
 }
 
-/// The letters that `text` ends with.
+/// Returns the letters at the end of `text`.
 pub(super) fn last_word(text: &str) -> &str {
-    // The longest word looked for has ten letters: more need not be counted.
+    // The longest word that is looked for has ten letters.
     let letters = text.bytes().rev().take(12).take_while(u8::is_ascii_alphabetic).count();
     text.get(text.len() - letters..).unwrap_or_default()
 }
 
-/// The length of the exception's class in front, as in `S3Error: …`, or 0: dotted names, the last one with a
-/// capital first and a letter last, then a colon and a blank, or nothing more.
+/// Returns the length of the exception's class at the beginning of a text, as in `S3Error: …`, or 0. A class
+/// is a dotted name whose last part begins with a capital and ends with a letter. After it comes a colon and
+/// a blank, or the end of the text.
 pub(super) fn class_name_len(text: &str) -> usize {
     let len = text
         .bytes()
@@ -75,7 +78,7 @@ pub(super) fn class_name_len(text: &str) -> usize {
     if is_class { len } else { 0 }
 }
 
-/// `someone@example.org`.
+/// Matches `someone@example.org`.
 pub(super) fn email_len(text: &str) -> Option<usize> {
     let bytes = text.as_bytes();
     let in_local = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'%' | b'+' | b'-');
@@ -92,14 +95,14 @@ pub(super) fn email_len(text: &str) -> Option<usize> {
     {
         return None;
     }
-    // A full stop behind the address is the sentence's.
+    // A full stop after the address ends the sentence.
     let domain = text.get(start..start + run)?.trim_end_matches(['.', '-']);
     let (_, top) = domain.rsplit_once('.')?;
     let is_top = top.len() >= 2 && top.bytes().all(|b| b.is_ascii_alphabetic());
     is_top.then_some(start + domain.len())
 }
 
-/// `123e4567-e89b-12d3-a456-426614174000`.
+/// Matches `123e4567-e89b-12d3-a456-426614174000`.
 pub(super) fn uuid_len(text: &str) -> Option<usize> {
     const LEN: usize = 36;
     let bytes = text.as_bytes().get(..LEN)?;
@@ -110,7 +113,7 @@ pub(super) fn uuid_len(text: &str) -> Option<usize> {
     (fits && ends_word(text, LEN)).then_some(LEN)
 }
 
-/// `2026-03-01`, `2026-03-01 10:20`, `2026-03-01T10:20:30.123456+00:00`.
+/// Matches `2026-03-01`, `2026-03-01 10:20` and `2026-03-01T10:20:30.123456+00:00`.
 pub(super) fn time_len(text: &str) -> Option<usize> {
     let bytes = text.as_bytes();
     let fits = |from: usize, pattern: &str| {
@@ -143,7 +146,7 @@ pub(super) fn time_len(text: &str) -> Option<usize> {
     })
 }
 
-/// `10.0.3.7`, `10.0.3.7:6379`.
+/// Matches `10.0.3.7` and `10.0.3.7:6379`.
 pub(super) fn ip_len(text: &str) -> Option<usize> {
     let bytes = text.as_bytes();
     let mut len = 0;
@@ -165,7 +168,8 @@ pub(super) fn ip_len(text: &str) -> Option<usize> {
     Some(if has_port { len + 1 + port } else { len })
 }
 
-/// `0x7f3a…`, or a word of 8 or more hex digits with a figure and a letter among them (figures alone are a number).
+/// Matches `0x7f3a…`, and a word of 8 or more hex digits with at least one figure and one letter. Figures
+/// alone are a number.
 pub(super) fn hex_len(text: &str) -> Option<usize> {
     let bytes = text.as_bytes();
     if let Some(len) = prefixed_hex_len(bytes) {
@@ -184,7 +188,7 @@ pub(super) fn prefixed_hex_len(bytes: &[u8]) -> Option<usize> {
     (digits > 0).then_some(2 + digits)
 }
 
-/// Where in `inside` the quote closes: within the line, not escaped, and not an apostrophe.
+/// Returns the place of the closing quote in `inside`: on the same line, not escaped, and not an apostrophe.
 pub(super) fn closing_quote(inside: &str, quote: char) -> Option<usize> {
     let mut before = None;
     let mut chars = inside.char_indices().peekable();
@@ -200,7 +204,7 @@ pub(super) fn closing_quote(inside: &str, quote: char) -> Option<usize> {
     None
 }
 
-/// A name such as a program has: `NoneType`, `on_start`, `shop.cart`.
+/// Whether a text is the name of something in a program, such as `NoneType`, `on_start` or `shop.cart`.
 pub(super) fn is_name(text: &str) -> bool {
     text.len() <= MAX_NAME_BYTES
         && text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')

@@ -1,10 +1,10 @@
-//! How large expressions become when a plan is optimized.
+//! Computes the size that expressions reach when a plan is optimized.
 //!
-//! `SELECT x - x AS x FROM (SELECT x - x AS x FROM …)` is short, and each of its expressions is
-//! small. But a filter on top is pushed down to where the rows come from, and on its way each
-//! column's name is replaced by what the column is made of: after forty such steps by more than
-//! there is memory for, all within one rule of the optimizer. So the sizes that expressions would
-//! have are computed first, bottom up, from the sizes of the columns that they name.
+//! `SELECT x - x AS x FROM (SELECT x - x AS x FROM …)` is short, and each of its expressions is small. But
+//! the optimizer moves a filter at the top down to the tables, and replaces each column by the expression
+//! that computes it. After forty such steps the expression exceeds the memory, within one rule of the
+//! optimizer. So this module computes the sizes first, bottom up, from the sizes of the columns that each
+//! expression uses.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -14,40 +14,44 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// An expression that would become larger is refused.
+/// The largest number of parts of one expression, with all columns replaced by their expressions.
 const MAX_EXPRESSION: u64 = 5_000;
-/// A plan whose expressions would all together become larger is refused.
+/// The largest total number of parts of all expressions of a plan, with all columns replaced by their
+/// expressions.
 const MAX_EXPRESSIONS: u64 = 100_000;
 
 /// Refuses a plan that would grow too large.
 pub(super) fn check(plan: &LogicalPlan) -> Result<()> {
     let grown = Growth::default().of(plan);
     let (what, size, limit) = if grown.largest > MAX_EXPRESSION {
-        ("an expression of it", grown.largest, MAX_EXPRESSION)
+        ("one of its expressions", grown.largest, MAX_EXPRESSION)
     } else if grown.total > MAX_EXPRESSIONS {
-        ("its expressions", grown.total, MAX_EXPRESSIONS)
+        ("all its expressions", grown.total, MAX_EXPRESSIONS)
     } else {
         return Ok(());
     };
     Err(Error::new(
         ErrorKind::Query,
         format!(
-            "the SQL is refused: with all columns written out, {what} would have {size} parts, and {limit} are the limit; do not use a column of a subquery twice in each of many steps"
+            "the SQL is refused: with each column of a subquery replaced by its expression, {what} would \
+             have {size} parts, and the limit is {limit}; use fewer nested subqueries that use one column \
+             several times"
         ),
     ))
 }
 
-/// What a part of a plan would grow to.
+/// The sizes that the expressions in a part of a plan would reach.
 #[derive(Clone, Default)]
 struct Grown {
-    /// The size of each column that it gives, written out.
+    /// The size of the expression for each column of the part's result.
     columns: Rc<[u64]>,
+    /// The size of the largest expression.
     largest: u64,
-    /// Of all expressions in it.
+    /// The sum of the sizes of all expressions.
     total: u64,
 }
 
-/// Every shared part is looked at once, and remembered by its address.
+/// Computes each shared part once, and remembers it by its address.
 #[derive(Default)]
 struct Growth {
     known: HashMap<*const LogicalPlan, Grown>,
@@ -84,12 +88,13 @@ impl Growth {
         grown
     }
 
-    /// The size of an expression over columns of these sizes. What its subqueries come to is added.
+    /// Returns the size of an expression, from the sizes of the columns by name. The sizes of its subqueries
+    /// are added to `grown`.
     fn size(&mut self, expr: &Expr, named: &HashMap<&str, u64>, grown: &mut Grown) -> u64 {
         let mut size = 0_u64;
         let _ = expr.apply(|expr| {
             let more = match expr {
-                // A list of values may be long.
+                // Constants do not count, because a list of values may be long.
                 Expr::Literal(..) => 0,
                 Expr::Column(column) => named.get(column.name.as_str()).copied().unwrap_or(1),
                 _ => 1,
@@ -106,8 +111,8 @@ impl Growth {
     }
 }
 
-/// The size of each column that a node gives. Where nothing is written out through a node, its
-/// columns are columns again.
+/// Returns the size of each column of a node's result. If the optimizer does not replace columns through a
+/// node, each of its columns has the size 1.
 fn columns(plan: &LogicalPlan, inputs: &[Rc<[u64]>], expressions: &[u64]) -> Vec<u64> {
     let width = plan.schema().fields().len();
     let mut sizes = match plan {
@@ -124,7 +129,7 @@ fn columns(plan: &LogicalPlan, inputs: &[Rc<[u64]>], expressions: &[u64]) -> Vec
         | LogicalPlan::Window(_) => inputs.first().map(|columns| columns.to_vec()).unwrap_or_default(),
         LogicalPlan::Join(_) => {
             let joined: Vec<u64> = inputs.iter().flat_map(|columns| columns.iter().copied()).collect();
-            // A join that keeps the rows of one side only.
+            // A semi or anti join returns the columns of one side only.
             if joined.len() > width { vec![joined.iter().copied().max().unwrap_or(1); width] } else { joined }
         }
         LogicalPlan::Union(_) => (0..width)

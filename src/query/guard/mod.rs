@@ -1,9 +1,9 @@
-//! What is turned away before it is planned.
+//! Refuses statements before they are planned.
 //!
-//! A parser that recurses has a limit of its own; what it builds by iteration has not: a hundred
-//! thousand `OR`s make a tree so deep that merely dropping it overflows the stack. Such texts are
-//! recognised by their tokens, which takes no recursion. Planning and evaluating what is left recurse, too, so
-//! chains and paths are short.
+//! A recursive parser limits its depth. But it builds chains of operators by iteration, and without a limit:
+//! a hundred thousand `OR`s make a tree so deep that dropping it overflows the stack. Such texts are
+//! recognized by their tokens, which takes no recursion. Planning and evaluation recurse as well, so the
+//! limits for chains and paths are low.
 
 mod growth;
 mod plan;

@@ -1,4 +1,4 @@
-//! Plans that are refused: those that do anything but read, and those that are too large to walk through.
+//! Refuses plans that do more than read, and plans that are too large to walk through.
 
 use std::collections::HashMap;
 
@@ -11,18 +11,18 @@ use super::growth;
 use crate::error::{Error, ErrorKind, Result};
 use crate::query::{query_error, sizes};
 
-/// Plans of more nodes are refused.
+/// The largest number of nodes in a plan, with each use of a shared part counted.
 const MAX_NODES: usize = 10_000;
 
-/// Refuses everything that is not a question, and plans that name the same part so often that
-/// nobody could walk through them.
+/// Refuses statements that do more than read, and plans that use shared parts too often to be walked through.
 pub(in crate::query) fn check_plan(plan: &LogicalPlan) -> Result<()> {
     let nodes = count_nodes(plan, &mut HashMap::new());
     if nodes > MAX_NODES {
         return Err(Error::new(
             ErrorKind::Query,
             format!(
-                "the SQL is refused: with its WITH and its views written out it has over {MAX_NODES} steps"
+                "the SQL is refused: with each use of a WITH query or a view replaced by its definition, the \
+                 plan has more than {MAX_NODES} steps, which is the limit"
             ),
         ));
     }
@@ -35,13 +35,13 @@ pub(in crate::query) fn check_plan(plan: &LogicalPlan) -> Result<()> {
         .verify_plan(plan)
         .map_err(|error| {
             let why = query_error(error);
-            Error::new(ErrorKind::Query, format!("SQL only reads this store: {why}"))
+            Error::new(ErrorKind::Query, format!("SQL can only read this store: {why}"))
         })
 }
 
-/// How many nodes a walk through the plan would meet. What a WITH names is shared, so the plan
-/// itself is small; a chain of thirty names, each twice the one before, is a walk of 2³⁰ steps.
-/// Every shared part is counted once, and remembered by its address.
+/// Returns the number of nodes that a walk through the plan would visit. The queries of a WITH are shared, so
+/// the plan itself is small. But in a chain of thirty queries that each use the query before twice, a walk
+/// has 2³⁰ steps. Each shared part is counted once, and remembered by its address.
 fn count_nodes(plan: &LogicalPlan, known: &mut HashMap<*const LogicalPlan, usize>) -> usize {
     let address = std::ptr::from_ref(plan);
     if let Some(nodes) = known.get(&address) {
@@ -63,7 +63,7 @@ fn count_nodes(plan: &LogicalPlan, known: &mut HashMap<*const LogicalPlan, usize
     nodes
 }
 
-/// The query within an expression.
+/// Returns the subquery of an expression, if it has one.
 pub(in crate::query) fn subquery_of(expr: &Expr) -> Option<&Subquery> {
     match expr {
         Expr::ScalarSubquery(subquery)

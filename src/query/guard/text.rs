@@ -1,6 +1,6 @@
-//! Texts that are refused before they are parsed: those that are too long or too deep, or chain too many operators.
+//! Refuses texts before they are parsed, if they are too long or too deep, or chain too many operators.
 //!
-//! The tokens tell, which takes no recursion.
+//! The checks use the tokens of the text, and do not recurse.
 
 use std::collections::HashMap;
 
@@ -10,93 +10,102 @@ use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// Longer statements are refused: 4 MiB.
+/// The largest length of a statement: 4 MiB.
 const MAX_SQL_BYTES: usize = 4 << 20;
-/// Deeper parentheses are refused.
+/// The largest depth of parentheses.
 const MAX_DEPTH: usize = 100;
-/// Deeper subqueries are refused: each is walked through again by each of those around it.
+/// The largest depth of subqueries. The planner walks through a subquery again for each query around it.
 const MAX_SUBQUERIES: usize = 32;
-/// More queries in one statement are refused: each may stand upon the one before, in a WITH.
+/// The largest number of queries in one statement. In a WITH, each query may use the query before it.
 const MAX_QUERIES: usize = 100;
-/// More uses of the parts of a WITH are refused, with each use written out: planning walks through all of
-/// them for each join, and parts that stand upon each other double the work.
+/// The largest number of queries, if each use of a WITH query is replaced by that query. The planner walks
+/// through all of them for each join, and queries that use each other double the work.
 const MAX_WRITTEN_OUT: u64 = 1_000;
-/// Deeper brackets are refused: planning `ARRAY[ARRAY[…]]` takes twice as long for every level.
+/// The largest depth of brackets. Planning `ARRAY[ARRAY[…]]` takes twice as long for every level.
 const MAX_BRACKETS: usize = 12;
-/// More operators are refused. Lists of values may be as long as the text may.
+/// The largest number of keywords and operators. Lists of values are limited only by the length of the text.
 const MAX_OPERATORS: usize = 2_000;
-/// Longer chains of operators such as `a + b + c` are refused: each is a level of a tree that is
-/// planned and evaluated by recursion, on threads whose stack is of 2 MiB. `AND` and `OR` are planned
-/// without.
+/// The largest number of operators in a chain such as `a + b + c`. Each operator is a level of a tree, which
+/// is planned and evaluated by recursion on threads with a stack of 2 MiB. `AND` and `OR` are planned without
+/// recursion.
 const MAX_CHAIN: usize = 100;
-/// Longer paths such as `a->'b'->'c'` are refused: planning one takes twice as long for every two steps.
+/// The largest number of steps in a path such as `a->'b'->'c'`. Planning takes twice as long for every two
+/// steps.
 const MAX_STEPS: usize = 12;
 
-/// More tables side by side or upon each other are refused: each is a level of the plan, and each step of a
-/// join has all columns of those before. A hundred `EXCEPT`s overflow a stack of 2 MiB.
+/// The largest number of tables that are joined or combined. Each is a level of the plan, and each step of a
+/// join has all columns of the steps before. A hundred `EXCEPT`s overflow a stack of 2 MiB.
 const MAX_RELATIONS: usize = 50;
 
-/// Refuses text that is too long, too deep, or chains too many operators.
+/// Refuses a text that is too long or too deep, or that chains too many operators.
 pub(crate) fn check_text(sql: &str) -> Result<()> {
     let refuse = |what: String| Err(Error::new(ErrorKind::Query, format!("the SQL is refused: {what}")));
     if sql.len() > MAX_SQL_BYTES {
-        return refuse(format!("it has {} bytes, and {MAX_SQL_BYTES} are the limit", sql.len()));
+        return refuse(format!("it has {} bytes, and the limit is {MAX_SQL_BYTES}", sql.len()));
     }
     let tokens = Tokenizer::new(&PostgreSqlDialect {}, sql)
         .tokenize()
-        .map_err(|error| Error::with_source(ErrorKind::Query, "the SQL is not understood", error))?;
+        .map_err(|error| Error::with_source(ErrorKind::Query, "failed to parse the SQL", error))?;
     let found = Measure::of(&tokens);
     if found.depth > MAX_DEPTH {
-        return refuse(format!("it nests {} deep, and {MAX_DEPTH} is the limit", found.depth));
+        return refuse(format!("it nests parentheses {} deep, and the limit is {MAX_DEPTH}", found.depth));
     }
     let parts = written_out(&tokens);
     if parts > MAX_WRITTEN_OUT {
         return refuse(format!(
-            "with each use of its WITH written out it has {parts} parts, and {MAX_WRITTEN_OUT} are the limit"
+            "with each use of a WITH query replaced by that query, it has {parts} queries, and the limit is \
+             {MAX_WRITTEN_OUT}"
         ));
     }
     if found.queries > MAX_QUERIES {
-        return refuse(format!("it consists of {} queries, and {MAX_QUERIES} are the limit", found.queries));
+        return refuse(format!("it has {} queries, and the limit is {MAX_QUERIES}", found.queries));
     }
     if found.subqueries > MAX_SUBQUERIES {
-        return refuse(format!("it nests {} queries, and {MAX_SUBQUERIES} are the limit", found.subqueries));
+        return refuse(format!(
+            "it nests queries {} deep, and the limit is {MAX_SUBQUERIES}",
+            found.subqueries
+        ));
     }
     if found.brackets > MAX_BRACKETS {
-        return refuse(format!("it nests {} brackets, and {MAX_BRACKETS} are the limit", found.brackets));
+        return refuse(format!("it nests brackets {} deep, and the limit is {MAX_BRACKETS}", found.brackets));
     }
     if found.operators > MAX_OPERATORS {
         return refuse(format!(
-            "it has {} keywords and operators, and {MAX_OPERATORS} are the limit; put values into a list: `x IN (…)`",
+            "it has {} keywords and operators, and the limit is {MAX_OPERATORS}; write many values as one \
+             list: `x IN (…)`",
             found.operators
         ));
     }
     if found.chain > MAX_CHAIN {
-        return refuse(format!("it chains {} operators, and {MAX_CHAIN} are the limit", found.chain));
+        return refuse(format!("it chains {} operators, and the limit is {MAX_CHAIN}", found.chain));
     }
     if found.steps > MAX_STEPS {
         return refuse(format!(
-            "it has a path of {} steps, and {MAX_STEPS} are the limit; `json_get(payload, 'a', 'b', …)` takes them all at once",
+            "it has a path of {} steps, and the limit is {MAX_STEPS}; write the steps as one call: \
+             `json_get(payload, 'a', 'b', …)`",
             found.steps
         ));
     }
     if found.relations > MAX_RELATIONS {
         return refuse(format!(
-            "it joins or unites {} tables, and {MAX_RELATIONS} are the limit",
+            "it joins or combines {} tables, and the limit is {MAX_RELATIONS}",
             found.relations
         ));
     }
     if found.samples {
         return refuse(
-            "TABLESAMPLE would have no effect; for about one row of a hundred write `WHERE random() < 0.01`, or `WHERE seq % 100 = 0` for the same rows each time".to_owned(),
+            "TABLESAMPLE would have no effect; write `WHERE random() < 0.01` for about one row of a hundred, \
+             or `WHERE seq % 100 = 0` to get the same rows each time"
+                .to_owned(),
         );
     }
     if found.explains > 1 {
-        return refuse("it explains an explanation".to_owned());
+        return refuse("it has several EXPLAINs; write only one".to_owned());
     }
     Ok(())
 }
 
-/// What a text has at most, or in all.
+/// The counts and the largest depths in a text.
 #[derive(Default)]
 struct Measure {
     depth: usize,
@@ -104,19 +113,19 @@ struct Measure {
     chain: usize,
     steps: usize,
     explains: usize,
-    /// Queries in all.
+    /// The number of queries.
     queries: usize,
-    /// Queries within queries.
+    /// The depth of queries within queries.
     subqueries: usize,
-    /// Brackets within brackets.
+    /// The depth of brackets within brackets.
     brackets: usize,
-    /// Tables side by side: commas in FROM clauses, joins, set operations.
+    /// The number of commas in FROM clauses, joins and set operations.
     relations: usize,
-    /// A part of a table is asked for.
+    /// Whether the text has a TABLESAMPLE.
     samples: bool,
 }
 
-/// Within one pair of parentheses: the chain that goes on, and the longest before it.
+/// The current chain within one pair of parentheses, and the longest chain before it.
 #[derive(Clone, Copy, Default)]
 struct Chain {
     operators: usize,
@@ -141,12 +150,12 @@ impl Measure {
         let mut found = Self::default();
         let mut outside = Vec::new();
         let mut chain = Chain::default();
-        // The depths at which the tokens are those of a FROM clause.
+        // The depths at which the current token is in a FROM clause.
         let mut from: Vec<usize> = Vec::new();
         // The depths at which a query has begun.
         let mut queries: Vec<usize> = Vec::new();
         let mut brackets = 0_usize;
-        // The token before, of those that are no space.
+        // The token before, without spaces.
         let mut before: Option<&Token> = None;
         let mut tokens = tokens.iter().filter(|token| !matches!(token, Token::Whitespace(_))).peekable();
         while let Some(token) = tokens.next() {
@@ -161,7 +170,7 @@ impl Measure {
                     outside.push(std::mem::take(&mut chain));
                     found.depth = found.depth.max(outside.len());
                 }
-                // What is in parentheses is an operand: its levels lie below those outside.
+                // The contents of parentheses are an operand, whose levels are below the levels outside.
                 Token::RParen | Token::RBracket | Token::RBrace => {
                     if !matches!(token, Token::RParen) {
                         brackets = brackets.saturating_sub(1);
@@ -185,7 +194,7 @@ impl Measure {
                 | Token::EscapedStringLiteral(_) => {}
                 // A word is a name, or an operator such as OR, NOT, UNION, JOIN, BETWEEN.
                 Token::Word(word) if word.quote_style.is_some() => {}
-                // A constant is made of some, and lists of constants may be long.
+                // These words are parts of constants, and lists of constants may be long.
                 Token::Word(word) if CONSTANTS.contains(&word.keyword) => {}
                 // The sign of a number.
                 Token::Minus | Token::Plus
@@ -201,11 +210,11 @@ impl Measure {
                             matches!(keyword, Keyword::UNION | Keyword::EXCEPT | Keyword::INTERSECT);
                         found.relations += usize::from(set_operation || keyword == Keyword::JOIN);
                         let in_from = from.last() == Some(&outside.len());
-                        // Not that of IS DISTINCT FROM.
+                        // The FROM of IS DISTINCT FROM does not begin a clause.
                         let clause = keyword == Keyword::FROM && !is_word(before, Keyword::DISTINCT);
                         if clause && !in_from {
                             from.push(outside.len());
-                        } else if in_from && (set_operation || BEHIND_FROM.contains(&keyword)) {
+                        } else if in_from && (set_operation || ENDS_OF_FROM.contains(&keyword)) {
                             from.pop();
                         }
                         if keyword == Keyword::SELECT && queries.last() != Some(&outside.len()) {
@@ -235,12 +244,12 @@ impl Measure {
     }
 }
 
-/// How many parts of a WITH a statement would have with each use of one written out. A part is a name that is
-/// given to a query, as in `name AS (…)`, `name (a, b) AS MATERIALIZED (…)`.
+/// Returns the number of queries that a statement would have if each use of a WITH query is replaced by that
+/// query. A WITH query is written as `name AS (…)`, or as `name (a, b) AS MATERIALIZED (…)`.
 fn written_out(tokens: &[Token]) -> u64 {
     let tokens: Vec<&Token> = tokens.iter().filter(|token| !matches!(token, Token::Whitespace(_))).collect();
     let mut known: HashMap<String, u64> = HashMap::new();
-    // Parts that have begun: their names, how deep they are, and what they come to.
+    // The WITH queries that have begun: the name, the depth, and the number of queries so far.
     let mut open: Vec<(String, usize, u64)> = vec![(String::new(), 0, 0)];
     let (mut depth, mut largest) = (0_usize, 0);
     let mut begins: Option<(usize, String)> = None;
@@ -278,7 +287,7 @@ fn written_out(tokens: &[Token]) -> u64 {
     largest
 }
 
-/// Where the query begins that is given the name here.
+/// Returns the index of the parenthesis that begins the WITH query with the name at index `name`.
 fn part_begins(tokens: &[&Token], name: usize) -> Option<usize> {
     let mut at = name + 1;
     if tokens.get(at) == Some(&&Token::LParen) {
@@ -293,7 +302,7 @@ fn part_begins(tokens: &[&Token], name: usize) -> Option<usize> {
     (tokens.get(at) == Some(&&Token::LParen)).then_some(at)
 }
 
-/// Forgets what had begun deeper than this.
+/// Removes the entries that are deeper than this.
 fn leave(begun: &mut Vec<usize>, depth: usize) {
     while begun.last().is_some_and(|at| *at > depth) {
         begun.pop();
@@ -304,7 +313,7 @@ fn is_word(token: Option<&Token>, keyword: Keyword) -> bool {
     matches!(token, Some(Token::Word(word)) if word.keyword == keyword)
 }
 
-/// Whether an operand begins after this token: a minus there is a sign.
+/// Whether an operand begins after this token. A minus there is a sign.
 fn begins_operand(before: Option<&Token>) -> bool {
     match before {
         None | Some(Token::LParen | Token::LBracket | Token::Comma) => true,
@@ -313,7 +322,7 @@ fn begins_operand(before: Option<&Token>) -> bool {
     }
 }
 
-/// Words of constants: `NULL`, `DATE '2026-11-23'`.
+/// Words that are parts of constants, as in `NULL` and `DATE '2026-11-23'`.
 const CONSTANTS: [Keyword; 7] = [
     Keyword::NULL,
     Keyword::TRUE,
@@ -325,10 +334,10 @@ const CONSTANTS: [Keyword; 7] = [
 ];
 
 /// Words that end a FROM clause.
-const BEHIND_FROM: [Keyword; 5] =
+const ENDS_OF_FROM: [Keyword; 5] =
     [Keyword::WHERE, Keyword::GROUP, Keyword::ORDER, Keyword::LIMIT, Keyword::SELECT];
 
-/// Words behind which another expression begins.
+/// Words after which another expression begins.
 const SEPARATORS: [Keyword; 15] = [
     Keyword::SELECT,
     Keyword::FROM,
@@ -351,7 +360,7 @@ const SEPARATORS: [Keyword; 15] = [
 mod tests {
     use super::*;
 
-    /// Each part of the WITH is twice the one before.
+    /// Makes a WITH in which each query uses the query before it twice.
     fn doubled(parts: usize) -> String {
         let doubled =
             |n: usize| format!(", c{n} AS (SELECT * FROM c{0} UNION ALL SELECT * FROM c{0})", n - 1);

@@ -12,7 +12,7 @@ use super::RawValue;
 use super::functions::Way;
 use super::path::{Step, find, parse};
 
-/// A text for each row; for one that is the same in all rows an array of one.
+/// Converts a value into the texts of all rows. A constant becomes an array with one text.
 pub(super) fn texts(value: &ColumnarValue, rows: usize) -> Result<Texts> {
     let repeated = matches!(value, ColumnarValue::Scalar(_));
     let array = value.clone().into_array(if repeated { 1 } else { rows })?;
@@ -33,16 +33,16 @@ impl Texts {
     }
 }
 
-/// The steps of all rows.
+/// The steps of all rows, one column for each argument.
 pub(super) struct Paths(pub(super) Vec<StepColumn>);
 
-/// One argument: a step, or a path.
+/// One argument of a function: a step, or a path.
 pub(super) enum StepColumn {
-    /// The same for all rows; `None` is NULL.
+    /// The steps of a constant; `None` is NULL.
     Same(Option<Vec<Step<'static>>>),
     Keys(Texts),
     Indices(Int64Array),
-    /// Paths as PostgreSQL writes them.
+    /// Paths in PostgreSQL's syntax.
     Written(Texts),
     Lists(ArrayRef),
 }
@@ -112,8 +112,8 @@ impl StepColumn {
 }
 
 impl Paths {
-    /// Calls with what each row's steps lead to. The outer `None` is for a row in which the text or a step
-    /// is NULL.
+    /// Calls a function for each row, with the document and the row's steps. The argument is `None` if the
+    /// document or a step is NULL.
     pub(super) fn each<'d>(
         &self,
         documents: &'d Texts,
@@ -137,7 +137,7 @@ impl Paths {
     }
 }
 
-/// The value that a row's steps lead to.
+/// Returns the value that a row's steps lead to.
 pub(super) fn inside<'d>(at: Option<(RawValue<'d>, &[Step<'_>])>) -> Option<RawValue<'d>> {
     at.and_then(|(document, steps)| find(document, steps))
 }

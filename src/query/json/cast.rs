@@ -1,8 +1,8 @@
-//! `CAST(json -> key AS type)`: a scalar of JSON as a value of SQL.
+//! `CAST(json -> key AS type)` converts a JSON scalar into an SQL value.
 //!
-//! As in PostgreSQL a JSON number becomes a number, rounded where the type has no fractions, and
-//! `true` and `false` become booleans; the JSON value `null` is NULL. Of any other value the cast
-//! fails, and `TRY_CAST` gives NULL.
+//! As in PostgreSQL, a JSON number becomes a number, and is rounded if the type has no fractions. `true` and
+//! `false` become booleans. The JSON value `null` becomes NULL. For any other value the cast fails, and
+//! `TRY_CAST` gives NULL.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use datafusion::logical_expr::expr::{Alias, ScalarFunction};
 
 use super::functions::{Answer, Way, function, is_text};
 
-/// The expression with casts of JSON that know what JSON is; `None` if it is no such cast.
+/// Rewrites a cast of a JSON value, so that it converts JSON scalars; `None` for other expressions.
 pub(in crate::query) fn typed(expr: &Expr) -> Result<Option<Expr>> {
     let (inside, to) = match expr {
         Expr::Cast(cast) => (&cast.expr, cast.field.data_type()),
@@ -22,7 +22,7 @@ pub(in crate::query) fn typed(expr: &Expr) -> Result<Option<Expr>> {
     };
     let Some(args) = call_of(inside)? else { return Ok(None) };
     let answer = match to {
-        // JSON text is text.
+        // A cast of JSON text to text changes nothing.
         text if is_text(text) => return Ok(None),
         DataType::Null => return Ok(None),
         integer if integer.is_integer() => Answer::Integer,
@@ -42,12 +42,12 @@ pub(in crate::query) fn typed(expr: &Expr) -> Result<Option<Expr>> {
     }))
 }
 
-/// Whether an expression is a value of JSON as text, as `->` gives it.
+/// Whether an expression is a JSON value as text, as `->` returns it.
 pub(in crate::query) fn is_json(expr: &Expr) -> Result<bool> {
     Ok(call_of(expr)?.is_some())
 }
 
-/// The arguments, if this is a call of the function that `->` is.
+/// Returns the arguments, if the expression is a call of the function for `->`.
 pub(super) fn call_of(expr: &Expr) -> Result<Option<&[Expr]>> {
     Ok(match expr {
         Expr::Alias(Alias { expr, .. }) => call_of(expr)?,

@@ -1,4 +1,4 @@
-//! The functions: one way to the value, and what each makes of it.
+//! The functions on JSON. All find a value in the same way, and differ in the result.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -19,10 +19,10 @@ use super::path::exists;
 use crate::fact::json::Shape;
 use crate::query::number::Number;
 
-/// The name of the function that `->>` is.
+/// The name of the function for `->>`.
 pub(in crate::query) const JSON_TEXT: &str = "json_text";
 
-/// What a function makes of the value that it finds.
+/// The result of a function for the value that it finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Answer {
     Json,
@@ -35,22 +35,22 @@ pub(super) enum Answer {
     Contains,
     Length,
     Keys,
-    /// What a cast to any type but integers reads.
+    /// The text that a cast to any type except an integer type reads.
     Scalar,
-    /// What a cast to an integer reads.
+    /// The text that a cast to an integer type reads.
     Integer,
 }
 
-/// How the way to the value is given.
+/// The form in which the steps to the value are given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Way {
     /// Each step is an argument.
     Steps,
-    /// One argument, as `#>` has it.
+    /// One argument is a path, as for `#>`.
     Path,
 }
 
-/// Each function: its answer and way, its names, what it is called with, and what it does.
+/// Each function: its result, the form of its steps, its names, its syntax and its description.
 const FUNCTIONS: [(Answer, Way, &[&str], &str, &str); 14] = [
     (
         Answer::Json,
@@ -127,7 +127,8 @@ const FUNCTIONS: [(Answer, Way, &[&str], &str, &str); 14] = [
         Way::Steps,
         &["json_length"],
         "json_length(json, step, …)",
-        "How many elements the array has that the steps lead to, or names the object; NULL for any other value",
+        "The number of elements of the array, or of names in the object, that the steps lead to; NULL for \
+         any other value",
     ),
     (
         Answer::Keys,
@@ -141,18 +142,19 @@ const FUNCTIONS: [(Answer, Way, &[&str], &str, &str); 14] = [
         Way::Steps,
         &["json_scalar"],
         "json_scalar(json, step, …)",
-        "json_get(json, step, …), but NULL for the JSON value null: what CAST(json -> step AS type) reads",
+        "json_get(json, step, …), but NULL for the JSON value null; CAST(json -> step AS type) uses it",
     ),
     (
         Answer::Integer,
         Way::Steps,
         &["json_integer"],
         "json_integer(json, step, …)",
-        "json_scalar(json, step, …) with a number rounded to an integer: what CAST(json -> step AS BIGINT) reads",
+        "json_scalar(json, step, …) with a number rounded to an integer; CAST(json -> step AS BIGINT) uses \
+         it",
     ),
 ];
 
-/// All functions on JSON.
+/// Returns all functions on JSON.
 pub(super) fn all_functions() -> &'static [Arc<ScalarUDF>] {
     static ALL: LazyLock<Vec<Arc<ScalarUDF>>> = LazyLock::new(|| {
         let named = FUNCTIONS.iter().map(|(answer, way, names, syntax, meaning)| {
@@ -172,7 +174,7 @@ pub(super) fn all_functions() -> &'static [Arc<ScalarUDF>] {
     &ALL
 }
 
-/// The function that gives this answer.
+/// Returns the function with this result and this form of steps.
 pub(super) fn function(answer: Answer, way: Way) -> Result<Arc<ScalarUDF>> {
     let at = FUNCTIONS.iter().position(|(of, by, ..)| (*of, *by) == (answer, way));
     let Some(function) = at.and_then(|at| all_functions().get(at)) else {
@@ -241,14 +243,14 @@ impl ScalarUDFImpl for JsonFunction {
     fn coerce_types(&self, given: &[DataType]) -> Result<Vec<DataType>> {
         let name = self.name;
         let Some((document, steps)) = given.split_first() else {
-            return plan_err!("{name}() needs a JSON text");
+            return plan_err!("{name}() needs a JSON text as its first argument");
         };
         if !is_text(document) && *document != DataType::Null {
-            return plan_err!("{name}() reads JSON text, and {document} is none");
+            return plan_err!("{name}() needs a JSON text as its first argument, and its type is {document}");
         }
         if self.way == Way::Path && steps.len() != 1 {
             return plan_err!(
-                "{name}() takes a JSON text and one path; json_get() takes its steps one by one"
+                "{name}() takes two arguments, a JSON text and a path; use json_get() to give several steps"
             );
         }
         let steps = steps.iter().map(|step| match step {
@@ -260,9 +262,11 @@ impl ScalarUDFImpl for JsonFunction {
                 Ok(list_of_texts())
             }
             other if self.way == Way::Path => {
-                plan_err!("a JSON path is '{{a,b}}' or ARRAY['a', 'b'], and not {other}")
+                plan_err!(
+                    "a JSON path must be a text such as '{{a,b}}' or ARRAY['a', 'b'], and its type is {other}"
+                )
             }
-            other => plan_err!("a step into JSON is a name or an integer, and not {other}"),
+            other => plan_err!("a step into JSON must be a name or an integer, and its type is {other}"),
         });
         std::iter::once(Ok(DataType::Utf8View)).chain(steps).collect()
     }
@@ -271,7 +275,7 @@ impl ScalarUDFImpl for JsonFunction {
         let scalar = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
         let rows = if scalar { 1 } else { args.number_rows };
         let Some((document, steps)) = args.args.split_first() else {
-            return exec_err!("{}() needs a JSON text", self.name);
+            return exec_err!("{}() needs a JSON text as its first argument", self.name);
         };
         let documents = texts(document, rows)?;
         let steps =
@@ -388,7 +392,7 @@ fn as_integer(value: RawValue<'_>) -> Option<i64> {
     if value.shape() == Shape::Number { Number::parse(value.text())?.integer() } else { None }
 }
 
-/// A number as the integer nearest to it, any other value as it was written, nothing for `null`.
+/// Returns a number rounded to the nearest integer, any other value as it was written, and `None` for `null`.
 fn as_rounded(value: RawValue<'_>) -> Option<Cow<'_, str>> {
     if value.is_null() {
         return None;
@@ -398,7 +402,7 @@ fn as_rounded(value: RawValue<'_>) -> Option<Cow<'_, str>> {
     Some(rounded.map_or(Cow::Borrowed(value.text()), |integer| Cow::Owned(integer.to_string())))
 }
 
-/// Beyond all floats it is an infinity, as Python reads it.
+/// Returns a number as the nearest float. A number beyond all floats becomes an infinity, as in Python.
 fn as_float(value: RawValue<'_>) -> Option<f64> {
     if value.shape() == Shape::Number { value.text().parse().ok() } else { None }
 }
@@ -419,7 +423,7 @@ fn length(value: RawValue<'_>) -> Option<usize> {
     }
 }
 
-/// The names of an object's members, each once.
+/// Returns the names of an object's members, each once.
 fn names(object: RawValue<'_>) -> impl Iterator<Item = Cow<'_, str>> {
     let mut seen = HashSet::new();
     object.members().filter_map(move |(key, _)| {

@@ -1,4 +1,4 @@
-//! Operators as calls.
+//! Turns operators on JSON into calls of functions.
 
 use datafusion::common::{DFSchema, Result, ScalarValue, plan_err};
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
@@ -26,7 +26,11 @@ impl ExprPlanner for JsonOperators {
         };
         let left = expr.left.get_type(schema)?;
         if !is_text(&left) && !left.is_null() {
-            return plan_err!("{} reads JSON text, and {} is {left}", expr.op, expr.left);
+            return plan_err!(
+                "{} needs JSON text on its left side, and {} has the type {left}",
+                expr.op,
+                expr.left
+            );
         }
         match way {
             Way::Steps => refuse_json_path(&expr)?,
@@ -39,12 +43,12 @@ impl ExprPlanner for JsonOperators {
             _ => args.push(expr.left),
         }
         args.push(expr.right);
-        // The title of the column is what the query says.
+        // The column is named after the text of the query.
         Ok(PlannerResult::Planned(function(answer, way)?.call(args).alias(name)))
     }
 }
 
-/// The parser takes `->-1` for one operator; PostgreSQL, for two.
+/// Splits `->-1`, which the parser reads as one operator and PostgreSQL as two.
 fn negative_index(mut expr: RawBinaryExpr) -> RawBinaryExpr {
     let op = match &expr.op {
         BinaryOperator::Custom(name) if name == "->-" => BinaryOperator::Arrow,
@@ -61,7 +65,7 @@ fn negative_index(mut expr: RawBinaryExpr) -> RawBinaryExpr {
     expr
 }
 
-/// A path that is written out is looked at before any row is.
+/// Checks a constant path when the query is planned.
 fn check_path(expr: &RawBinaryExpr) -> Result<()> {
     let Expr::Literal(value, _) = &expr.right else { return Ok(()) };
     match value.try_as_str().flatten().map(parse) {
@@ -70,8 +74,8 @@ fn check_path(expr: &RawBinaryExpr) -> Result<()> {
     }
 }
 
-/// `payload->>'$.a.b'` is a path in DuckDB, SQLite and MySQL, and a key of four letters in PostgreSQL:
-/// who writes it does not mean NULL.
+/// Refuses `payload->>'$.a.b'`. This is a path in DuckDB, SQLite and MySQL, but in PostgreSQL it is a key,
+/// and would give NULL.
 fn refuse_json_path(expr: &RawBinaryExpr) -> Result<()> {
     let Expr::Literal(value, _) = &expr.right else { return Ok(()) };
     let Some(Some(key)) = value.try_as_str() else { return Ok(()) };
@@ -89,11 +93,12 @@ fn refuse_json_path(expr: &RawBinaryExpr) -> Result<()> {
     let document = title(&expr.left);
     let op = if expr.op == BinaryOperator::LongArrow { "->>" } else { "->" };
     plan_err!(
-        "{op} takes one step at a time, and {key:?} is a JSON path: write {document}{before}{op}{last}, or {document} #>> '{{a,b}}'; json_text({document}, '{key}') reads a member of that very name"
+        "{op} takes one step, and {key:?} looks like a JSON path; write {document}{before}{op}{last}, or \
+         {document} #>> '{{a,b}}'; to read a member with this name, write json_text({document}, '{key}')"
     )
 }
 
-/// What an operand is called in the title of a column.
+/// Returns the text of an operand for the name of a column.
 fn title(expr: &Expr) -> String {
     match expr {
         Expr::Column(column) => column.name.clone(),

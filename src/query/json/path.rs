@@ -1,4 +1,4 @@
-//! The way to a value inside of a JSON text.
+//! Finds a value in a JSON text by steps.
 
 use std::borrow::Cow;
 
@@ -7,15 +7,15 @@ use super::RawValue;
 /// One step of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Step<'a> {
-    /// Into the member of this name.
+    /// A step into the member with this name.
     Key(Cow<'a, str>),
-    /// Into the element at this place; negative from the end.
+    /// A step into the element at this place. A negative place counts from the end.
     Index(i64),
-    /// Into the member of this name or, if this is an array and the name a number, into an element.
+    /// A step into the member with this name. In an array, the name is the number of an element.
     Either(Cow<'a, str>),
 }
 
-/// The value that the steps lead to; `None` if there is none.
+/// Returns the value that the steps lead to; `None` if there is none.
 pub(super) fn find<'a>(value: RawValue<'a>, steps: &[Step<'_>]) -> Option<RawValue<'a>> {
     steps.iter().try_fold(value, |value, step| match step {
         Step::Key(key) => value.get(key),
@@ -34,8 +34,8 @@ fn element(value: RawValue<'_>, index: i64) -> Option<RawValue<'_>> {
     value.elements().nth(from_start)
 }
 
-/// Whether the steps lead to anything. As with PostgreSQL's `?`, the last of them may also be a string
-/// among the elements of an array.
+/// Whether the steps lead to a value. As with PostgreSQL's `?`, the last step may also be a string among the
+/// elements of an array.
 pub(super) fn exists(value: RawValue<'_>, steps: &[Step<'_>]) -> bool {
     let Some((last, before)) = steps.split_last() else { return true };
     let Some(inside) = find(value, before) else { return false };
@@ -45,10 +45,10 @@ pub(super) fn exists(value: RawValue<'_>, steps: &[Step<'_>]) -> bool {
     find(inside, std::slice::from_ref(last)).is_some() || matches!(last, Step::Key(name) if named(name))
 }
 
-/// The steps of a path as PostgreSQL writes it, `{a,"b c",0}`; the reason if it is none.
+/// Parses a path in PostgreSQL's syntax, such as `{a,"b c",0}`. Returns the reason if it is not a path.
 pub(super) fn parse(path: &str) -> Result<Vec<Step<'static>>, String> {
     let wrong =
-        |why: &str| Err(format!("the JSON path {path:?} {why}; a path is '{{a,b,0}}' or ARRAY['a', 'b']"));
+        |why: &str| Err(format!("the JSON path {path:?} {why}; write it as '{{a,b,0}}' or ARRAY['a', 'b']"));
     let Some(inside) = path.trim().strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) else {
         return wrong("has no braces around it");
     };
@@ -69,26 +69,26 @@ pub(super) fn parse(path: &str) -> Result<Vec<Step<'static>>, String> {
                     closed = true;
                     break;
                 }
-                '"' | '{' | '}' if !quoted => return wrong("has a quote or a brace inside of a name"),
+                '"' | '{' | '}' if !quoted => return wrong("has a quote or a brace within a name"),
                 other => name.push(other),
             }
         }
         if !closed {
-            return wrong("has a quote that is not closed");
+            return wrong("has an opening quote without a closing one");
         }
         if quoted {
             while rest.next_if(|char| char.is_whitespace()).is_some() {}
         } else {
             name.truncate(name.trim_end().len());
             if name.is_empty() {
-                return wrong("has an empty name, which needs quotes");
+                return wrong("has an empty name without quotes");
             }
         }
         steps.push(Step::Either(Cow::Owned(name)));
         match rest.next() {
             None => return Ok(steps),
             Some(',') => {}
-            Some(_) => return wrong("has something between a quote and the comma"),
+            Some(_) => return wrong("has text between a closing quote and the next comma"),
         }
     }
 }

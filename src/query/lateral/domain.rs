@@ -1,4 +1,4 @@
-//! A query asked of all rows outside at once.
+//! Computes a correlated subquery for all outer rows at once.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,22 +19,22 @@ use super::Names;
 use crate::query::guard::subquery_of;
 use crate::query::subqueries::of_unknown_origin;
 
-/// What the rows outside have in the columns that a query names.
+/// The distinct values that the outer rows have in the columns that a subquery uses.
 pub(super) struct Domain {
     plan: LogicalPlan,
-    /// Their names in the domain, by those that they have outside.
+    /// The names of the columns in the domain, by the outer columns.
     pub(super) keys: HashMap<Column, String>,
-    /// The columns outside, in the order of the domain.
+    /// The outer columns, in the order of the domain.
     pub(super) outside: Vec<Column>,
     pub(super) name: String,
 }
 
-/// The column of a plan that holds one of the domain.
+/// Returns the column of a plan that holds the domain's column `key`.
 pub(super) fn key_column(schema: &DFSchema, key: &str) -> Result<Expr> {
     Ok(Expr::Column(Column::from(schema.qualified_field_with_unqualified_name(key)?)))
 }
 
-/// The outer columns that a query or a nested subquery uses.
+/// Returns the outer columns that a query or a nested subquery uses.
 pub(in crate::query) fn outside_of(query: &LogicalPlan) -> Result<Vec<Column>> {
     let mut outside = Vec::new();
     query.apply(|node| {
@@ -58,7 +58,7 @@ pub(in crate::query) fn outside_of(query: &LogicalPlan) -> Result<Vec<Column>> {
     Ok(outside)
 }
 
-/// The same limit over other rows.
+/// Returns the limit over another input.
 fn over(limit: &Limit, input: &Arc<LogicalPlan>) -> Limit {
     Limit { input: Arc::clone(input), ..limit.clone() }
 }
@@ -76,8 +76,8 @@ impl Domain {
         let keys: HashMap<Column, String> =
             outside.iter().enumerate().map(|(at, column)| (column.clone(), format!("{name}_{at}"))).collect();
         let columns = outside.iter().map(|column| Expr::Column(column.clone()).alias(&keys[column]));
-        // The optimizer must not know that the domain is distinct. DataFusion 55.2 assumes the same of the joined rows,
-        // and then drops columns of a DISTINCT over groups.
+        // The optimizer must not know that the domain is distinct. DataFusion 55.2 assumes the same of the
+        // joined rows, and then drops columns of a DISTINCT over groups.
         let hidden = outside.iter().map(|column| {
             let key = &keys[column];
             of_unknown_origin(Expr::Column(Column::from_name(key))).alias(key)
@@ -145,7 +145,7 @@ impl Domain {
         Ok(Subquery { subquery: Arc::new(plan.data), outer_ref_columns, spans: query.spans })
     }
 
-    /// A query's rows for all of the domain; `None` if it has a step that is not known.
+    /// Computes a query's rows for the whole domain; `None` if it has an unknown node.
     pub(super) fn ask(&self, query: &LogicalPlan) -> Result<Option<LogicalPlan>> {
         if outside_of(query)?.is_empty() {
             return LogicalPlanBuilder::from(self.plan.clone()).cross_join(query.clone())?.build().map(Some);
@@ -164,7 +164,7 @@ impl Domain {
                 let Some(rows) = self.ask(input)? else { return Ok(None) };
                 LogicalPlanBuilder::from(rows).alias(alias.clone())?.build().map(Some)
             }
-            // Without a LIMIT the order of rows means nothing.
+            // Without a LIMIT the order of rows has no effect.
             LogicalPlan::Sort(Sort { input, fetch: None, .. }) => self.ask(input),
             LogicalPlan::Limit(limit) => self.limit(limit),
             LogicalPlan::Distinct(Distinct::All(input)) => {
@@ -181,7 +181,7 @@ impl Domain {
         }
     }
 
-    /// A join of rows of the same keys.
+    /// Joins rows with the same keys.
     fn join(&self, join: &Join) -> Result<Option<LogicalPlan>> {
         let Some(left) = self.ask(&join.left)? else { return Ok(None) };
         let equal = match join.null_equality {
@@ -261,14 +261,14 @@ impl Domain {
         LogicalPlanBuilder::from(rows).project(columns)?.build()
     }
 
-    /// A LIMIT for each of the domain: rows are numbered, in the order of the query.
+    /// Applies a LIMIT per row of the domain: it numbers the rows in the order of the query.
     fn limit(&self, limit: &Limit) -> Result<Option<LogicalPlan>> {
         let (Ok(SkipType::Literal(skip)), Ok(FetchType::Literal(fetch))) =
             (limit.get_skip_type(), limit.get_fetch_type())
         else {
             return Ok(None);
         };
-        // The order is that of a sort below. What changes no row stands over the limit as well as below.
+        // The order comes from a sort below. Nodes that keep the order may be above the limit or below it.
         let sort = match limit.input.as_ref() {
             LogicalPlan::Projection(projection) => {
                 let Some(rows) = self.limit(&over(limit, &projection.input))? else { return Ok(None) };
@@ -289,7 +289,7 @@ impl Domain {
             .map(|by| Ok(SortExpr { expr: self.inside(&by.expr, rows.schema())?, ..by.clone() }));
         let mut order = order.collect::<Result<Vec<_>>>()?;
         if order.is_empty() {
-            // Any order will do, but there has to be one.
+            // The window needs an order, and any order is right.
             order.extend(self.all_keys(rows.schema())?.into_iter().map(|key| key.sort(true, false)));
         }
         let number = row_number().partition_by(self.all_keys(rows.schema())?).order_by(order).build()?;
@@ -307,7 +307,8 @@ impl Domain {
         Ok(Some(rows))
     }
 
-    /// Groups for each of the domain. Without a GROUP BY there is a row where there is nothing to count.
+    /// Groups rows per row of the domain. Without a GROUP BY, each row of the domain has a result, even for
+    /// an empty input.
     fn aggregate(&self, aggregate: &Aggregate) -> Result<Option<LogicalPlan>> {
         let mut exprs = aggregate.group_expr.iter().chain(&aggregate.aggr_expr);
         let outer = |part: &Expr| matches!(part, Expr::OuterReferenceColumn(..) | Expr::GroupingSet(_));

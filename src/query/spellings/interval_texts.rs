@@ -1,8 +1,9 @@
-//! Texts of intervals as PostgreSQL reads them: `01:30`, `3 days 04:05:06`, `1-2`, `1 day ago`, `P1DT2H`.
+//! Rewrites texts of intervals that PostgreSQL accepts: `01:30`, `3 days 04:05:06`, `1-2`, `1 day ago`,
+//! `P1DT2H`.
 //!
-//! arrow 59 reads words only: `1 hour 30 minutes`.
+//! arrow 59 accepts words only: `1 hour 30 minutes`.
 
-/// The interval in words; `None` if it is so already, or is no interval.
+/// Returns the interval in words; `None` if the text is in words already, or is not an interval.
 pub(super) fn in_words(text: &str) -> Option<String> {
     let trimmed = text.trim();
     if let Some(rest) = trimmed.strip_prefix(['P', 'p']) {
@@ -26,7 +27,7 @@ pub(super) fn in_words(text: &str) -> Option<String> {
             None => ("", token.strip_prefix('+').unwrap_or(token)),
         };
         let begins_with_digit = rest.starts_with(|first: char| first.is_ascii_digit() || first == '.');
-        // A sign stands before each number.
+        // Each number gets the sign.
         let sign = match (begins_with_digit && is_ago, sign) {
             (true, "-") => "",
             (true, _) => "-",
@@ -53,7 +54,7 @@ fn is_whole(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// `04:05`, `04:05:06.5`; `05:06.5` is of minutes and seconds.
+/// Converts `04:05` and `04:05:06.5`. In `05:06.5` the numbers are minutes and seconds.
 fn of_clock(text: &str, sign: &str) -> Option<String> {
     let parts: Vec<_> = text.split(':').collect();
     let (hours, minutes, seconds) = match *parts.as_slice() {
@@ -68,14 +69,14 @@ fn of_clock(text: &str, sign: &str) -> Option<String> {
         .then(|| format!("{sign}{hours} hours {sign}{minutes} minutes {sign}{seconds} seconds"))
 }
 
-/// `1-2`, a year and two months.
+/// Converts `1-2`, which is a year and two months.
 fn of_years(text: &str, sign: &str) -> Option<String> {
     let (years, months) = text.split_once('-')?;
     let is_year = is_whole(years) && is_whole(months) && months.parse::<u8>().is_ok_and(|months| months < 12);
     is_year.then(|| format!("{sign}{years} years {sign}{months} months"))
 }
 
-/// What follows the `P` of ISO 8601: `1Y2M3DT4H5M6.5S`.
+/// Converts the part after the `P` of ISO 8601, such as `1Y2M3DT4H5M6.5S`.
 fn of_iso(text: &str) -> Option<String> {
     let (days, clock) = text.split_once('T').map_or((text, None), |(days, clock)| (days, Some(clock)));
     if clock == Some("") {

@@ -1,11 +1,11 @@
-//! Instants and what clocks show: the arithmetic of zones.
+//! Arithmetic of time zones: converts between instants and wall times.
 //!
-//! An instant is a count since 1970 in UTC. A wall time is what a clock and a calendar show then, counted as if
-//! it were UTC. Both are `i64` nanoseconds or seconds; what leaves that range is `None`.
+//! An instant is a count since 1970 in UTC. A wall time is the date and time that a clock in a zone shows,
+//! counted as if it were UTC. Both are `i64` nanoseconds or seconds. Results outside this range are `None`.
 //!
-//! Where clocks are put forward, wall times are left out: one of them means the instant that it would have been
-//! without the change. Where clocks are put back, wall times come twice: one of them means the second. That is
-//! PostgreSQL's rule.
+//! When clocks are set forward, some wall times do not exist. Such a wall time is converted with the offset
+//! before the change. When clocks are set back, some wall times occur twice. Such a wall time is converted
+//! into the second of the two instants. These are PostgreSQL's rules.
 
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
@@ -17,10 +17,11 @@ pub(crate) const NANOS: i64 = 1_000_000_000;
 pub(crate) const DAY_SECONDS: i64 = 86_400;
 const DAY: i64 = DAY_SECONDS * NANOS;
 
-/// The clock of a zone. It remembers the last offset and how long that holds, for times mostly come in order.
+/// The clock of a zone. It remembers the last offset and its range of instants, because times usually come in
+/// order.
 pub(crate) struct Clock {
     zone: Zone,
-    /// Instants in seconds, between which `offset` holds.
+    /// The first second of the range in which `offset` applies.
     from: i64,
     until: i64,
     offset: i64,
@@ -31,7 +32,7 @@ impl Clock {
         Self { zone: zone.clone(), from: 0, until: 0, offset: 0 }
     }
 
-    /// How far the clock is ahead of UTC, in seconds, at this second.
+    /// Returns the offset of the clock from UTC at this second, in seconds.
     pub(crate) fn offset_at(&mut self, second: i64) -> Option<i64> {
         if !(self.from..self.until).contains(&second) {
             let zone = self.zone.as_jiff();
@@ -45,15 +46,15 @@ impl Clock {
         Some(self.offset)
     }
 
-    /// What the clock shows at an instant.
+    /// Returns the wall time at an instant.
     pub(crate) fn wall(&mut self, nanos: i64) -> Option<i64> {
         let offset = self.offset_at(nanos.div_euclid(NANOS))?;
         nanos.checked_add(offset * NANOS)
     }
 
-    /// The second at which the clock shows this one.
+    /// Returns the second of a wall time in seconds.
     pub(crate) fn second_of(&mut self, wall: i64) -> Option<i64> {
-        // Two days from any change, nothing is ambiguous.
+        // A wall time that is two days away from any change is not ambiguous.
         let likely = wall.checked_sub(self.offset)?;
         let near = 2 * DAY_SECONDS;
         if self.from.saturating_add(near) <= likely && likely < self.until.saturating_sub(near) {
@@ -68,36 +69,37 @@ impl Clock {
         wall.checked_sub(i64::from(offset.seconds()))
     }
 
-    /// The instant at which the clock shows this.
+    /// Returns the instant of a wall time.
     pub(crate) fn instant(&mut self, wall: i64) -> Option<i64> {
         let second = self.second_of(wall.div_euclid(NANOS))?;
         second.checked_mul(NANOS)?.checked_add(wall.rem_euclid(NANOS))
     }
 
-    /// Whether the clock shows this exactly once.
+    /// Whether the clock shows a wall time exactly once.
     pub(crate) fn shows_once(&self, wall: i64) -> bool {
         Timestamp::from_nanosecond(i128::from(wall)).is_ok_and(|at| {
             !self.zone.as_jiff().to_ambiguous_timestamp(Offset::UTC.to_datetime(at)).is_ambiguous()
         })
     }
 
-    /// The beginning of the hour, day, month … that an instant is in.
+    /// Returns the beginning of the hour, day, month … of an instant.
     pub(crate) fn truncate(&mut self, unit: Unit, nanos: i64) -> Option<i64> {
         let wall = self.wall(nanos)?;
         let begin = truncate(unit, wall)?;
         if unit.is_of_clock() {
-            // Two hours with one name are two hours.
+            // An hour that occurs twice counts as two hours.
             return nanos.checked_sub(wall - begin);
         }
         self.instant(begin)
     }
 
-    /// The beginning of the bin that an instant is in; bins are counted from 1970-01-01 00:00 on this clock.
+    /// Returns the beginning of the bin of an instant. Bins are counted from 1970-01-01 00:00 on this clock.
     pub(crate) fn bin(&mut self, stride: Stride, nanos: i64) -> Option<i64> {
         let wall = self.wall(nanos)?;
         let begin = stride.begin(wall)?;
         let likely = nanos.checked_sub(wall.checked_sub(begin)?)?;
-        // The clock has not been changed since: an hour that comes twice is two bins.
+        // The offset has not changed since the beginning of the bin. An hour that occurs twice counts as two
+        // bins.
         if self.wall(likely)? == begin { Some(likely) } else { self.instant(begin) }
     }
 
@@ -117,7 +119,7 @@ impl Clock {
     }
 }
 
-/// What a time is truncated to.
+/// The unit to which a time is truncated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unit {
     Microsecond,
@@ -154,7 +156,7 @@ impl Unit {
     }
 }
 
-/// How long a bin is.
+/// The length of a bin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stride {
     Months(i64),
@@ -162,7 +164,7 @@ pub(crate) enum Stride {
 }
 
 impl Stride {
-    /// The beginning of the bin that a wall time is in.
+    /// Returns the beginning of the bin of a wall time.
     fn begin(self, wall: i64) -> Option<i64> {
         match self {
             Self::Nanos(nanos) => wall.checked_sub(wall.checked_rem_euclid(nanos)?),
@@ -176,7 +178,7 @@ impl Stride {
     }
 }
 
-/// The beginning of the unit that a wall time is in.
+/// Returns the beginning of the unit of a wall time.
 fn truncate(unit: Unit, wall: i64) -> Option<i64> {
     let down_to = |nanos: i64| wall.checked_sub(wall.rem_euclid(nanos));
     let date = || civil(wall).map(DateTime::date);
@@ -199,20 +201,20 @@ fn truncate(unit: Unit, wall: i64) -> Option<i64> {
     }
 }
 
-/// The first day of a month, counted from the year zero.
+/// Returns the first day of a month. Months are counted from the year zero.
 fn month_begin(month: i64) -> Option<i64> {
     let year = i16::try_from(month.div_euclid(12)).ok()?;
     let date = Date::new(year, (month.rem_euclid(12) + 1) as i8, 1).ok()?;
     day_of(date).checked_mul(DAY)
 }
 
-/// Days since 1970.
+/// Returns the number of days since 1970.
 pub(crate) fn day_of(date: Date) -> i64 {
     let midnight = Offset::UTC.to_timestamp(date.to_datetime(jiff::civil::Time::midnight()));
     midnight.map_or(0, |at| at.as_second().div_euclid(DAY_SECONDS))
 }
 
-/// A wall time in years, months, days …
+/// Converts a wall time into years, months, days …
 pub(crate) fn civil(wall: i64) -> Option<DateTime> {
     Some(Offset::UTC.to_datetime(Timestamp::from_nanosecond(i128::from(wall)).ok()?))
 }

@@ -1,4 +1,5 @@
-//! Times from text, by PostgreSQL's patterns: the same fields, the same leniency, the same refusals.
+//! Parses times by PostgreSQL's patterns. The fields, the tolerated differences and the refused texts are
+//! PostgreSQL's.
 
 mod numbers;
 
@@ -7,16 +8,16 @@ use super::pattern::{Calendar, DAYS, Field, Key, MONTHS, Node, ROMAN, is_separat
 use datafusion::common::Result;
 use numbers::Numbers;
 
-/// What a text says of a time.
+/// The time in a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Read {
-    /// Nanoseconds since 1970 on a clock.
+    /// The wall time in nanoseconds since 1970.
     pub(super) wall: i64,
-    /// Seconds ahead of UTC, if the text says that.
+    /// The offset from UTC in seconds, if the text has one.
     pub(super) offset: Option<i64>,
 }
 
-/// Reads a time.
+/// Parses a time by a pattern.
 pub(super) fn read(pattern: &[Node], text: &str) -> Result<Read> {
     let mut reader = Reader { text, rest: text, exact: false, skipped: 0, numbers: Numbers::default() };
     reader.read(pattern)?;
@@ -27,9 +28,9 @@ pub(super) fn read(pattern: &[Node], text: &str) -> Result<Read> {
 struct Reader<'t> {
     text: &'t str,
     rest: &'t str,
-    /// No more and no fewer characters than the pattern has.
+    /// Whether the text must have exactly as many characters as the pattern.
     exact: bool,
-    /// Spaces that were passed over and are not in the pattern.
+    /// The number of skipped spaces that are not in the pattern.
     skipped: i64,
     numbers: Numbers,
 }
@@ -113,7 +114,7 @@ impl Reader<'_> {
             Field::MonthName(_) => self.month(&MONTHS, key)?,
             Field::MonthAbbreviated(_) => self.month(&MONTHS.map(|name| &name[..3]), key)?,
             Field::Roman(_) => {
-                // The longest first.
+                // The longest names are tried first.
                 let mut names = ROMAN;
                 names.sort_unstable_by_key(|name| std::cmp::Reverse(name.len()));
                 let found = names[self.one_of(&names, key)?];
@@ -123,7 +124,10 @@ impl Reader<'_> {
             Field::DayName(_) => self.weekday(&DAYS, key)?,
             Field::DayAbbreviated(_) => self.weekday(&DAYS.map(|name| &name[..3]), key)?,
             Field::ZoneName(_) | Field::Offset => {
-                return Err(refused(format!("{} is only for to_char, not for reading", key.name)));
+                return Err(refused(format!(
+                    "the field {} is only for to_char, and cannot be parsed",
+                    key.name
+                )));
             }
             Field::ZoneHours => {
                 self.zone_sign();
@@ -145,7 +149,7 @@ impl Reader<'_> {
         }
         match self.numbers.calendar {
             Some(calendar) if calendar != key.calendar => {
-                Err(refused("the pattern mixes ISO weeks with months and days; use one of them"))
+                Err(refused("the pattern mixes ISO weeks with months and days; use only one of them"))
             }
             _ => {
                 self.numbers.calendar = Some(key.calendar);
@@ -160,12 +164,12 @@ impl Reader<'_> {
             self.advance();
             return;
         }
-        // A minus may have been passed over as punctuation.
+        // A minus may have been skipped as punctuation.
         let before = &self.text[..self.text.len() - self.rest.len()];
         self.numbers.zone_sign = if self.skipped > 0 && before.ends_with('-') { -1 } else { 1 };
     }
 
-    /// The first of the names that the text begins with.
+    /// Returns the index of the first name that the text begins with.
     fn one_of(&mut self, names: &[&str], key: &Key) -> Result<usize> {
         let rest = self.rest;
         let begins =
@@ -189,7 +193,8 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// A whole number: of all digits that follow, or of a fixed number of characters.
+    /// Parses a whole number. If `greedy`, it takes all digits that follow, otherwise a fixed number of
+    /// characters.
     fn number(&mut self, width: usize, greedy: bool, key: &Key) -> Result<(i64, usize)> {
         let begin = self.rest;
         let after_spaces = begin.trim_start_matches(is_space);
@@ -229,7 +234,7 @@ impl Reader<'_> {
     }
 }
 
-/// Whether what follows cannot be taken for a digit of the field before.
+/// Whether the next part of the pattern cannot begin with a digit.
 fn is_delimited(following: &[Node]) -> bool {
     match following.first() {
         None => true,
@@ -253,7 +258,7 @@ const fn takes_ordinal(field: Field) -> bool {
     )
 }
 
-/// A number as C's `strtol` reads it: spaces, a sign, digits; and what comes after.
+/// Parses a number as C's `strtol` does: spaces, a sign, digits. Also returns the rest of the text.
 fn digits(text: &str) -> (Option<i64>, &str) {
     let start = text.trim_start_matches(is_space);
     let unsigned = start.strip_prefix(['+', '-']).unwrap_or(start);
@@ -267,13 +272,16 @@ fn digits(text: &str) -> (Option<i64>, &str) {
 
 fn invalid(rest: &str, key: &Key) -> datafusion::common::DataFusionError {
     let shown: String = rest.chars().take(20).collect();
-    refused(format!("{shown:?} is no value for {} of the pattern", key.name))
+    refused(format!("{shown:?} is not a value for the field {} of the pattern", key.name))
 }
 
-/// Two fields of a pattern may say the same thing, but not two things.
+/// Sets a number. Several fields of a pattern may set it, but only to one value.
 fn set(number: &mut i64, value: i64, key: &Key) -> Result<()> {
     if *number != 0 && *number != value {
-        return Err(refused(format!("the text says two things for {} of the pattern", key.name)));
+        return Err(refused(format!(
+            "the text has two different values for the field {} of the pattern",
+            key.name
+        )));
     }
     *number = value;
     Ok(())

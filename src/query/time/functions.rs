@@ -1,7 +1,7 @@
-//! Functions between instants and what clocks show.
+//! Functions that convert between instants and wall times.
 //!
-//! [`timezone_function`] is the one that SQL names. [`ZoneFunction`]s stand in plans of a session with a zone of
-//! its own: what a query says without naming a zone is said in that one, and the plan shows it.
+//! SQL can call [`timezone_function`]. A [`ZoneFunction`] is used in the plans of a session with a time zone:
+//! the parts of a query that name no zone are computed in the session's zone, and the plan shows it.
 
 use std::sync::Arc;
 
@@ -24,12 +24,12 @@ use crate::fact::UnixNanos;
 /// The name of the function that `AT TIME ZONE` calls.
 pub(super) const TIMEZONE: &str = "timezone";
 
-/// An instant: nanoseconds since 1970 in UTC.
+/// Returns the type of instants: nanoseconds since 1970 in UTC.
 pub(super) fn instant_type() -> DataType {
     DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into()))
 }
 
-/// What a clock shows.
+/// The type of wall times.
 pub(super) const WALL_TYPE: DataType = DataType::Timestamp(TimeUnit::Nanosecond, None);
 
 pub(super) fn external(error: Error) -> DataFusionError {
@@ -40,8 +40,8 @@ pub(super) fn refused(why: impl Into<String>) -> DataFusionError {
     external(Error::new(ErrorKind::Query, why))
 }
 
-/// Whether all arguments are single values; and all of them as arrays. Constants that say how, as patterns, units
-/// and intervals, stay one value.
+/// Returns whether all arguments are constants, and the arguments as arrays. Constant patterns, units and
+/// intervals stay arrays with one value.
 pub(super) fn arrays(args: &ScalarFunctionArgs) -> Result<(bool, Vec<ArrayRef>)> {
     let scalar = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
     let rows = if scalar { 1 } else { args.number_rows };
@@ -62,18 +62,20 @@ pub(super) fn answer(scalar: bool, array: ArrayRef) -> Result<ColumnarValue> {
     })
 }
 
-/// A column of texts, whatever their type.
+/// Converts a column of any type of text.
 pub(super) fn texts(array: &ArrayRef) -> Result<StringArray> {
     Ok(cast(array, &DataType::Utf8)?.as_string::<i32>().clone())
 }
 
 fn nanos(array: &ArrayRef) -> Result<&TimestampNanosecondArray> {
-    array.as_primitive_opt().ok_or_else(|| refused(format!("a time is expected, not {}", array.data_type())))
+    array.as_primitive_opt().ok_or_else(|| {
+        refused(format!("expected a time, and found a value of the type {}", array.data_type()))
+    })
 }
 
 fn beyond(nanos: i64) -> DataFusionError {
     let at = jiff::Timestamp::from_nanosecond(i128::from(nanos)).map(|at| at.to_string());
-    refused(format!("{} is too near the end of what a timestamp can hold", at.unwrap_or_default()))
+    refused(format!("{} is too close to the end of the range of timestamps", at.unwrap_or_default()))
 }
 
 fn each(
@@ -84,7 +86,8 @@ fn each(
     times.iter().map(|nanos| nanos.map(&mut row).transpose()).collect()
 }
 
-/// `timezone(zone, time)`: of an instant what the clocks of the zone show, of what they show the instant.
+/// Makes the function `timezone(zone, time)`. It converts an instant into a wall time of the zone, and a wall
+/// time into an instant.
 pub(super) fn timezone_function() -> ScalarUDF {
     ScalarUDF::new_from_impl(Timezone { signature: Signature::user_defined(Volatility::Immutable) })
 }
@@ -95,7 +98,7 @@ struct Timezone {
 }
 
 impl Timezone {
-    /// The zone that the first argument names in this row.
+    /// Returns the zone of the first argument in a row.
     fn zone(zones: &ArrayRef, row: usize) -> Result<Option<Zone>> {
         if zones.is_null(row) {
             return Ok(None);
@@ -106,7 +109,10 @@ impl Timezone {
                 .then(|| Zone::fixed(nanos / NANOS))
                 .flatten();
             return zone.map(Some).ok_or_else(|| {
-                refused("an interval that is a time zone has whole seconds, less than 26 hours, and no months or days")
+                refused(
+                    "an interval can be a time zone only if it has whole seconds, is shorter than 26 hours, \
+                     and has no months or days",
+                )
             });
         }
         let name = texts(&zones.slice(row, 1))?;
@@ -125,12 +131,14 @@ impl ScalarUDFImpl for Timezone {
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         let [zone, time] = types else {
-            return plan_err!("timezone takes a zone and a time, as in timezone('Europe/Athens', at)");
+            return plan_err!(
+                "timezone takes two arguments, a zone and a time: timezone('Europe/Athens', at)"
+            );
         };
         let zone = match zone {
             DataType::Interval(_) => DataType::Interval(IntervalUnit::MonthDayNano),
             DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Null => DataType::Utf8View,
-            other => return plan_err!("a time zone is a name or an interval, not {other}"),
+            other => return plan_err!("a time zone must be a name or an interval, and its type is {other}"),
         };
         let time = match time {
             DataType::Timestamp(_, None) => WALL_TYPE,
@@ -138,7 +146,9 @@ impl ScalarUDFImpl for Timezone {
                 instant_type()
             }
             DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => instant_type(),
-            other => return plan_err!("AT TIME ZONE takes a timestamp, not {other}"),
+            other => {
+                return plan_err!("AT TIME ZONE takes a timestamp, and its operand has the type {other}");
+            }
         };
         Ok(vec![zone, time])
     }
@@ -151,7 +161,9 @@ impl ScalarUDFImpl for Timezone {
         let to_instant = *args.return_type() == instant_type();
         let one_zone = matches!(args.args.first(), Some(ColumnarValue::Scalar(_)));
         let (scalar, arrays) = arrays(&args)?;
-        let [zones, times] = arrays.as_slice() else { return exec_err!("timezone takes a zone and a time") };
+        let [zones, times] = arrays.as_slice() else {
+            return exec_err!("timezone takes two arguments, a zone and a time");
+        };
         let times = nanos(times)?;
         let convert =
             |clock: &mut Clock, nanos| if to_instant { clock.instant(nanos) } else { clock.wall(nanos) };
@@ -179,34 +191,34 @@ impl ScalarUDFImpl for Timezone {
     }
 }
 
-/// What a session's zone decides.
+/// The operations that depend on the session's zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Task {
-    /// What the clocks show at an instant.
+    /// Convert an instant into a wall time.
     Wall,
-    /// The instant at which they show this.
+    /// Convert a wall time into an instant.
     Instant,
-    /// The instant that a text says; one that names no zone says it in the session's.
+    /// Parse a text as an instant. A text without a zone is in the session's zone.
     Parse,
-    /// The same; what says no instant is NULL.
+    /// Parse a text as an instant, and return NULL if it is not one.
     TryParse,
-    /// An instant as text, with the offset.
+    /// Convert an instant into text with its offset.
     Text,
-    /// `date_trunc`.
+    /// Compute `date_trunc`.
     Truncate,
-    /// `date_bin` without an origin.
+    /// Compute `date_bin` without an origin.
     Bin,
-    /// An instant and an interval, added.
+    /// Add an interval to an instant.
     Add,
-    /// The interval subtracted.
+    /// Subtract an interval from an instant.
     Subtract,
-    /// `to_char` of an instant.
+    /// Compute `to_char` of an instant.
     ToChar,
-    /// `to_timestamp` with a pattern.
+    /// Compute `to_timestamp` with a pattern.
     FromChar,
 }
 
-/// A function of a session's zone.
+/// A function that depends on the session's zone.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct ZoneFunction {
     task: Task,
@@ -214,13 +226,13 @@ struct ZoneFunction {
     signature: Signature,
 }
 
-/// The call of a session's function.
+/// Makes a call of a [`ZoneFunction`].
 pub(super) fn call(task: Task, zone: &Zone, args: Vec<Expr>) -> Expr {
     let signature = Signature::variadic_any(Volatility::Immutable);
     ScalarUDF::new_from_impl(ZoneFunction { task, zone: zone.clone(), signature }).call(args)
 }
 
-/// The instant of which this is what the clocks show, if it is that.
+/// Returns the instant, if the expression converts an instant into a wall time.
 pub(super) fn instant_of_wall(expr: &Expr) -> Option<&Expr> {
     let Expr::ScalarFunction(function) = expr else { return None };
     let inner = function.func.inner().as_ref() as &dyn std::any::Any;
@@ -268,8 +280,8 @@ impl ScalarUDFImpl for ZoneFunction {
             (Task::Text, [times]) => Arc::new(self.text(nanos(times)?)),
             (Task::Truncate, [units, times]) => {
                 let unit = constant(units)?;
-                let unit = Unit::named(&unit)
-                    .ok_or_else(|| refused(format!("date_trunc does not know {unit:?}")))?;
+                let unit =
+                    Unit::named(&unit).ok_or_else(|| refused(format!("date_trunc has no unit {unit:?}")))?;
                 utc(each(nanos(times)?, |at| clock.truncate(unit, at))?)
             }
             (Task::Bin, [strides, times]) => {
@@ -283,7 +295,7 @@ impl ScalarUDFImpl for ZoneFunction {
             (Task::FromChar, [said, patterns]) => {
                 utc(text_functions::to_timestamp(said, patterns, &self.zone)?)
             }
-            _ => return exec_err!("{} is called with other arguments than it takes", self.name()),
+            _ => return exec_err!("{} is called with the wrong arguments", self.name()),
         };
         answer(scalar, done)
     }
@@ -303,7 +315,7 @@ impl ZoneFunction {
     }
 }
 
-/// The instants that texts say.
+/// Parses texts as instants.
 fn parse_all(said: &ArrayRef, clock: &mut Clock, or_null: bool) -> Result<TimestampNanosecondArray> {
     let parse = |text: Option<&str>| match text.map(|text| parse(text, clock)).transpose() {
         Err(_) if or_null => Ok(None),
@@ -312,13 +324,13 @@ fn parse_all(said: &ArrayRef, clock: &mut Clock, or_null: bool) -> Result<Timest
     texts(said)?.iter().map(parse).collect()
 }
 
-/// The instant that a text says.
+/// Parses a text as an instant.
 fn parse(text: &str, clock: &mut Clock) -> Result<i64> {
-    // A text that names its zone says the same wherever it is read.
+    // A text that names its zone gives the same instant in every zone.
     let read = |zone: &str| -> Result<i64> {
         let at = string_to_datetime(&zone.parse::<Tz>()?, text)?;
         at.timestamp_nanos_opt()
-            .ok_or_else(|| refused(format!("{text:?} is beyond what a timestamp can hold")))
+            .ok_or_else(|| refused(format!("{text:?} is outside the range of timestamps")))
     };
     let at = read("+00:00")?;
     if read("+01:00")? == at {
@@ -327,13 +339,13 @@ fn parse(text: &str, clock: &mut Clock) -> Result<i64> {
     clock.instant(at).ok_or_else(|| beyond(at))
 }
 
-/// The text that all rows have.
+/// Returns the text of all rows. Fails if they differ.
 fn constant(array: &ArrayRef) -> Result<String> {
     let texts = texts(array)?;
     let mut all = texts.iter().flatten();
     let first = all.next().unwrap_or_default();
     if all.any(|text| text != first) {
-        return exec_err!("the unit of date_trunc has to be a constant");
+        return exec_err!("the unit of date_trunc must be a constant");
     }
     Ok(first.to_owned())
 }
@@ -344,15 +356,15 @@ fn stride(array: &ArrayRef) -> Result<Stride> {
     let mut all = intervals.iter().flatten();
     let Some(first) = all.next() else { return exec_err!("the stride of date_bin is NULL") };
     if all.any(|stride| stride != first) {
-        return exec_err!("the stride of date_bin has to be a constant");
+        return exec_err!("the stride of date_bin must be a constant");
     }
     let (months, days, nanos) = IntervalMonthDayNanoType::to_parts(first);
     let nanos = i64::from(days).checked_mul(86_400 * NANOS).and_then(|of_days| of_days.checked_add(nanos));
     match (months, nanos) {
         (0, Some(nanos)) if nanos > 0 => Ok(Stride::Nanos(nanos)),
         (1.., Some(0)) => Ok(Stride::Months(i64::from(months))),
-        (0, Some(_)) => exec_err!("the stride of date_bin has to be longer than nothing"),
-        _ => exec_err!("the stride of date_bin has either months, or days and shorter units"),
+        (0, Some(_)) => exec_err!("the stride of date_bin must be positive"),
+        _ => exec_err!("the stride of date_bin cannot have both months and shorter units"),
     }
 }
 

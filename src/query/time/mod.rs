@@ -1,16 +1,16 @@
 //! Time zones, clocks and calendars in SQL.
 //!
-//! An instant has the type `Timestamp(ns, "UTC")`, as the columns `at`, `timestamp` and `recorded_at`; what a clock
-//! shows has `Timestamp(ns)`. PostgreSQL calls them `timestamptz` and `timestamp`, and everything here answers as
-//! PostgreSQL does:
+//! An instant has the type `Timestamp(ns, "UTC")`, as the columns `at`, `timestamp` and `recorded_at` have. A
+//! wall time, which is the date and time that a clock shows, has the type `Timestamp(ns)`. PostgreSQL calls
+//! them `timestamptz` and `timestamp`, and this module gives the same results as PostgreSQL:
 //!
-//! - [`zone`] knows zones by their names; [`clock`] has their arithmetic.
-//! - [`syntax`] makes `x AT TIME ZONE z` a call of [`functions`]' `timezone`, which turns instants into what clocks
-//!   show, and back.
-//! - [`session_zone`] puts the zone of a session into plans. Conditions of rules and holds have no session, and so
-//!   always mean UTC.
-//! - [`text_functions`] are `to_char`, `to_timestamp` and `to_date`, by patterns of PostgreSQL ([`pattern`],
-//!   [`to_char`], [`from_char`]), or by those of strftime, which have a `%`.
+//! - [`zone`] finds zones by their names. [`clock`] has their arithmetic.
+//! - [`syntax`] turns `x AT TIME ZONE z` into a call of the function `timezone` in [`functions`], which
+//!   converts instants into wall times, and back.
+//! - [`session_zone`] puts the zone of a session into plans. Conditions of rules and holds have no session,
+//!   and always use UTC.
+//! - [`text_functions`] has `to_char`, `to_timestamp` and `to_date`. They take patterns of PostgreSQL
+//!   ([`pattern`], [`to_char`], [`from_char`]), or patterns of strftime, which have a `%`.
 
 pub(crate) mod clock;
 mod from_char;

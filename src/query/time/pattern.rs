@@ -1,7 +1,7 @@
 //! PostgreSQL's patterns of `to_char` and `to_timestamp`: `YYYY-MM-DD HH24:MI:SS`.
 //!
-//! A pattern is a row of fields and of other characters. A field may have a prefix (`FM`, `TM`) and a suffix
-//! (`TH`); what is no field stands for itself, and so does everything in double quotes.
+//! A pattern is a sequence of fields and other characters. A field may have a prefix (`FM`, `TM`) and a
+//! suffix (`TH`). Other characters, and all characters in double quotes, stand for themselves.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ pub(super) enum Node {
         translated: bool,
         ordinal: Option<Case>,
     },
-    /// Punctuation: in reading it matches other punctuation, or nothing.
+    /// Punctuation. In parsing it matches other punctuation, or nothing.
     Separator(char),
     Space(char),
     Text(char),
@@ -29,7 +29,7 @@ pub(super) enum Case {
     Lower,
 }
 
-/// A pattern that is understood.
+/// A parsed pattern.
 pub(super) type Pattern = Arc<[Node]>;
 
 /// The calendar that a field belongs to.
@@ -45,14 +45,14 @@ pub(super) enum Calendar {
 pub(super) struct Key {
     pub(super) name: &'static str,
     pub(super) field: Field,
-    /// It begins with a digit when it is read.
+    /// Whether the field begins with a digit in a text that is parsed.
     pub(super) is_digit: bool,
     pub(super) calendar: Calendar,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Field {
-    /// `A.D.` or `AD`, with and without points.
+    /// The era, with points (`A.D.`) or without (`AD`).
     Era {
         points: bool,
         case: Case,
@@ -66,15 +66,15 @@ pub(super) enum Field {
     DayAbbreviated(Case),
     DayOfYear,
     DayOfMonth,
-    /// Sunday is 1.
+    /// The day of the week. Sunday is 1.
     DayOfWeek,
-    /// Digits of a fraction of a second.
+    /// A number of digits of a fraction of a second.
     Fraction(u8),
     Exact,
     Hour24,
     Hour12,
     IsoDayOfYear,
-    /// Monday is 1.
+    /// The ISO day of the week. Monday is 1.
     IsoDayOfWeek,
     IsoWeek,
     IsoYear(u8),
@@ -95,7 +95,7 @@ pub(super) enum Field {
     Microsecond,
     WeekOfYear,
     WeekOfMonth,
-    /// `2,026`.
+    /// The year with a comma, as in `2,026`.
     YearWithComma,
     Year(u8),
 }
@@ -107,7 +107,7 @@ const fn key(name: &'static str, field: Field, is_digit: bool, calendar: Calenda
 use Calendar::{Any, Gregorian, IsoWeeks};
 use Case::{Capital, Lower, Upper};
 
-/// All fields; of two that begin alike, the one that is looked for first stands first.
+/// All fields. If two fields have a common beginning, the one that is tried first comes first.
 static KEYS: [Key; 112] = [
     key("A.D.", Field::Era { points: true, case: Upper }, false, Any),
     key("A.M.", Field::HalfDay { points: true, case: Upper }, false, Any),
@@ -223,10 +223,10 @@ static KEYS: [Key; 112] = [
     key("y", Field::Year(1), true, Gregorian),
 ];
 
-/// Understands a pattern.
+/// Parses a pattern.
 ///
 /// # Errors
-/// For what PostgreSQL takes and this does not, named in the error.
+/// Fails for a field that PostgreSQL accepts and this module does not, and for one that PostgreSQL refuses.
 pub(super) fn parse(pattern: &str) -> datafusion::common::Result<Pattern> {
     let mut nodes = Vec::new();
     let mut rest = pattern;
@@ -244,8 +244,8 @@ pub(super) fn parse(pattern: &str) -> datafusion::common::Result<Pattern> {
             let more_digits = ["FF7", "FF8", "FF9", "ff7", "ff8", "ff9"];
             if let Some(refuse) = more_digits.into_iter().find(|digits| rest.starts_with(digits)) {
                 return Err(refused(format!(
-                    "the pattern {pattern:?} is refused: {refuse} is none of PostgreSQL's, whose finest are US and \
-                     FF6; strftime's %9f gives nanoseconds"
+                    "the pattern {pattern:?} is refused: PostgreSQL has no field {refuse}; use US or FF6 for \
+                     microseconds, or the strftime field %9f for nanoseconds"
                 )));
             }
             let escaped = first == '\\' && rest[1..].starts_with('"');
@@ -263,7 +263,7 @@ pub(super) fn parse(pattern: &str) -> datafusion::common::Result<Pattern> {
     Ok(nodes.into())
 }
 
-/// `FM` and `TM`, if they stand here.
+/// Parses the prefixes `FM` and `TM`. Returns whether each is there, and the rest.
 fn prefix(rest: &str) -> (bool, bool, &str) {
     for (name, fill) in [("FM", true), ("fm", true), ("TM", false), ("tm", false)] {
         if let Some(after) = rest.strip_prefix(name) {
@@ -273,7 +273,7 @@ fn prefix(rest: &str) -> (bool, bool, &str) {
     (false, false, rest)
 }
 
-/// `TH`, if it stands here.
+/// Parses the suffix `TH`. Returns its case, and the rest.
 fn suffix(rest: &str) -> (Option<Case>, &str) {
     for (name, case) in [("TH", Some(Upper)), ("th", Some(Lower)), ("SP", None)] {
         if let Some(after) = rest.strip_prefix(name) {
@@ -283,7 +283,7 @@ fn suffix(rest: &str) -> (Option<Case>, &str) {
     (None, rest)
 }
 
-/// Takes what is in quotes, and returns what comes after.
+/// Parses a quoted text, and returns the rest.
 fn quoted_text<'t>(quoted: &'t str, nodes: &mut Vec<Node>) -> &'t str {
     let mut chars = quoted.char_indices();
     while let Some((at, char)) = chars.next() {
@@ -296,12 +296,12 @@ fn quoted_text<'t>(quoted: &'t str, nodes: &mut Vec<Node>) -> &'t str {
     ""
 }
 
-/// As C's `isspace` in ASCII.
+/// Whether a character is a space, as C's `isspace` defines it for ASCII.
 pub(super) const fn is_space(char: char) -> bool {
     matches!(char, ' ' | '\t' | '\n' | '\u{b}' | '\u{c}' | '\r')
 }
 
-/// Printable ASCII that is neither a letter nor a digit.
+/// Whether a character is printable ASCII, and neither a letter nor a digit.
 pub(super) const fn is_separator(char: char) -> bool {
     char.is_ascii_graphic() && !char.is_ascii_alphanumeric()
 }
@@ -325,7 +325,7 @@ pub(super) const DAYS: [&str; 7] =
 pub(super) const ROMAN: [&str; 12] =
     ["I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII"];
 
-/// Upper, capital, or lower case.
+/// Converts a name to upper case, capitalized, or lower case.
 pub(super) fn in_case(name: &str, case: Case) -> String {
     match case {
         Upper => name.to_ascii_uppercase(),

@@ -1,12 +1,12 @@
-//! A session's zone, written into the plan.
+//! Puts the zone of a session into plans.
 //!
-//! What SQL says of instants without naming a zone is said in the session's: the day of `at::date`, the month of
-//! `date_trunc`, the hour of `extract`, the instant of `'2026-11-23'`, a day later. Once types are coerced, all
-//! such places are casts and calls of a few functions; the rule puts functions in their place that know the zone.
-//! In UTC there is nothing to do.
+//! Parts of a query that name no zone use the session's zone: the day of `at::date`, the month of
+//! `date_trunc`, the hour of `extract`, the instant of `'2026-11-23'`, and the length of a day that is added.
+//! After types are coerced, all such parts are casts, or calls of a few functions. This rule replaces them by
+//! functions that use the zone. For UTC it does nothing.
 //!
-//! Instants themselves, their comparisons, differences and order know no zone. Columns stay as they are stored, so
-//! segments are left out by their statistics as ever.
+//! Instants, their comparisons, differences and order do not depend on a zone. Columns stay as they are
+//! stored, so segments are still pruned by their statistics.
 
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::config::ConfigOptions;
@@ -22,7 +22,7 @@ use super::clock::Clock;
 use super::functions::{Task, WALL_TYPE, call, instant_of_wall, instant_type};
 use super::zone::Zone;
 
-/// The rule for a session with this zone.
+/// The rule for a session with a zone other than UTC.
 #[derive(Debug)]
 pub(in crate::query) struct SessionZone(pub(in crate::query) Zone);
 
@@ -70,7 +70,7 @@ fn cast(expr: Expr, to: &DataType) -> Expr {
     Expr::Cast(Cast::new(Box::new(expr), to.clone()))
 }
 
-/// Where an expression stands.
+/// The schema and the zone of an expression.
 struct Place<'p> {
     zone: &'p Zone,
     schema: &'p DFSchema,
@@ -104,12 +104,12 @@ impl Place<'_> {
         call(task, self.zone, args)
     }
 
-    /// As nanoseconds in UTC, if it is an instant of another type.
+    /// Casts an instant to nanoseconds in UTC, if it has another type.
     fn instant(&self, expr: Expr) -> Result<Expr> {
         Ok(if expr.get_type(self.schema)? == instant_type() { expr } else { cast(expr, &instant_type()) })
     }
 
-    /// The same in another type: the type that the expression had before.
+    /// Casts a rewritten expression to the type that it had before.
     fn typed(expr: Expr, from: &DataType, to: &DataType) -> Expr {
         if from == to { expr } else { cast(expr, to) }
     }
@@ -118,7 +118,7 @@ impl Place<'_> {
         Ok(self.call(Task::Wall, vec![self.instant(instant)?]))
     }
 
-    /// A cast between an instant and what knows no zone.
+    /// Rewrites a cast between an instant and a type without a zone.
     fn converted(&self, expr: &Expr, from: &DataType, to: &DataType, or_null: bool) -> Option<Expr> {
         use DataType::{Date32, Date64, Time32, Time64, Timestamp};
         let instant = || self.instant(expr.clone()).ok();
@@ -168,8 +168,8 @@ impl Place<'_> {
         Ok(Transformed::no(Expr::BinaryExpr(BinaryExpr::new(left, op, right))))
     }
 
-    /// An instant compared with a date is coerced to what the clocks show; compared with the date's midnight it is
-    /// a comparison that statistics decide.
+    /// Rewrites a comparison of an instant with a date. DataFusion coerces the instant to a wall time. A
+    /// comparison of the instant with the date's midnight can be decided by statistics.
     fn comparison(&self, left: Expr, op: Operator, right: Expr) -> Transformed<Expr> {
         if let (Some(instant), Some(midnight)) = (instant_of_wall(&left), self.midnight(&right)) {
             return Transformed::yes(binary(instant.clone(), op, midnight));
@@ -180,7 +180,7 @@ impl Place<'_> {
         Transformed::no(binary(left, op, right))
     }
 
-    /// When a constant date begins, if that is one instant.
+    /// Returns the instant when a constant date begins, if it is unique.
     fn midnight(&self, expr: &Expr) -> Option<Expr> {
         let Expr::Cast(Cast { expr, field }) = expr else { return None };
         let days = match expr.as_ref() {
@@ -206,7 +206,7 @@ impl Place<'_> {
                 let binned = self.call(Task::Bin, vec![stride.clone(), self.instant(time.clone())?]);
                 Some(Self::typed(binned, &instant_type(), &of[1]))
             }
-            // Seconds since 1970 are the same everywhere.
+            // Seconds since 1970 do not depend on the zone.
             ("date_part", [part, time]) if instant_at(1) && !is_epoch(part) => {
                 Some(func.call(vec![part.clone(), self.wall(time.clone())?]))
             }
@@ -237,7 +237,7 @@ impl Place<'_> {
         })
     }
 
-    /// DataFusion's own reading of texts, in this zone.
+    /// Lets DataFusion's own function parse texts, in the session's zone.
     fn read_by(&self, func: &datafusion::logical_expr::ScalarUDF, args: Vec<Expr>) -> Result<Option<Expr>> {
         let Some(name) = self.zone.as_jiff().iana_name() else { return Ok(None) };
         let mut config = self.config.clone();
@@ -247,9 +247,9 @@ impl Place<'_> {
         Ok(Some(cast(here.call(args), &before)))
     }
 
-    /// Instants in steps of days and months on this zone's calendar.
+    /// Makes a series of instants with steps of days and months on the calendar of the session's zone.
     fn series(&self, func: &datafusion::logical_expr::ScalarUDF, args: &[Expr]) -> Result<Option<Expr>> {
-        // With a fixed offset each day is as long as in UTC.
+        // In a zone with a fixed offset, days have the same length as in UTC.
         let Some(name) = self.zone.as_jiff().iana_name() else { return Ok(None) };
         let before = func.call(args.to_vec()).get_type(self.schema)?;
         let here = DataType::Timestamp(TimeUnit::Nanosecond, Some(name.into()));

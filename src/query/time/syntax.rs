@@ -1,7 +1,8 @@
-//! `x AT TIME ZONE z` is a call of `timezone(z, x)`.
+//! Turns `x AT TIME ZONE z` into a call of `timezone(z, x)`.
 //!
-//! DataFusion plans it as a cast, which gives an instant another label; dates, bins and casts of that disagree
-//! about which time they mean. The function gives what a clock shows, and the other way round.
+//! DataFusion 55.2 plans it as a cast, which only changes the zone in an instant's type. Then dates, bins and
+//! casts of the result use different times. The function converts an instant into a wall time, and a wall
+//! time into an instant, as PostgreSQL does. Delete this rewrite when DataFusion does so, too.
 
 use std::ops::ControlFlow;
 
@@ -15,7 +16,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::functions::TIMEZONE;
-use crate::query::{chains, ignored_words, spellings};
+use crate::query::{chains, function_names, ignored_words, spellings};
 
 /// Plans a statement.
 pub(in crate::query) async fn statement_plan(
@@ -31,6 +32,7 @@ pub(in crate::query) async fn statement_plan(
 pub(in crate::query) fn logical_expr(state: &SessionState, sql: &str, schema: &DFSchema) -> Result<Expr> {
     let dialect = state.config().options().sql_parser.dialect;
     let mut expr = state.sql_to_expr_with_alias(sql, &dialect)?;
+    ignored_words::check_expr(&expr.expr)?;
     let _ = expr.expr.visit(&mut Calls);
     state.create_logical_expr_from_sql_expr(expr, schema)
 }
@@ -41,7 +43,7 @@ fn rewrite(statement: &mut Statement) {
             let _ = statement.visit(&mut Calls);
         }
         Statement::Explain(explain) => rewrite(&mut explain.statement),
-        // Other statements are not planned.
+        // Other statements are refused later.
         _ => {}
     }
 }
@@ -59,6 +61,9 @@ impl VisitorMut for Calls {
     fn pre_visit_expr(&mut self, expr: &mut ast::Expr) -> ControlFlow<()> {
         spellings::replace_escape(expr);
         spellings::replace_interval(expr);
+        spellings::replace_row_comparison(expr);
+        spellings::replace_large_integer(expr);
+        function_names::replace(expr);
         chains::balance_parsed(expr);
         ControlFlow::Continue(())
     }
@@ -74,7 +79,7 @@ impl VisitorMut for Calls {
     }
 }
 
-/// A call of a function with two arguments.
+/// Makes a call of a function with two arguments.
 pub(in crate::query) fn call(function: &str, args: [ast::Expr; 2]) -> ast::Expr {
     let args = args.map(|arg| FunctionArg::Unnamed(FunctionArgExpr::Expr(arg))).to_vec();
     ast::Expr::Function(Function {

@@ -1,7 +1,7 @@
-//! `to_char`, `to_timestamp` and `to_date`.
+//! The functions `to_char`, `to_timestamp` and `to_date`.
 //!
-//! A pattern with `%` is one of strftime, which DataFusion understands; every other is one of PostgreSQL, and
-//! answers as PostgreSQL does or is refused.
+//! A pattern with `%` is a strftime pattern, which DataFusion supports. Any other pattern is a PostgreSQL
+//! pattern. It gives the same result as in PostgreSQL, or is refused.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ use super::to_char::Shown;
 use super::zone::Zone;
 use super::{from_char, to_char as by_pattern};
 
-/// The functions that stand in the place of DataFusion's.
+/// Makes the functions that replace DataFusion's functions.
 pub(super) fn functions(inner: [Arc<ScalarUDF>; 3]) -> [ScalarUDF; 3] {
     let [to_char, to_timestamp, to_date] = inner;
     [(Text::Char, to_char), (Text::Timestamp, to_timestamp), (Text::Date, to_date)].map(|(text, inner)| {
@@ -62,7 +62,7 @@ fn is_strftime(pattern: &str) -> bool {
     pattern.contains('%')
 }
 
-/// The patterns of all rows, each understood once.
+/// The patterns of all rows. Each is parsed once.
 #[derive(Default)]
 struct Patterns {
     last: Option<(String, Pattern)>,
@@ -82,7 +82,7 @@ impl Patterns {
 }
 
 impl TextFunction {
-    /// Whether the first argument is a text and each other one a pattern of PostgreSQL.
+    /// Whether the first argument is a text, and each other argument is a PostgreSQL pattern.
     fn reads_by_pattern(args: &ScalarFunctionArgs) -> Result<bool> {
         let said = args.args.first().is_some_and(|said| is_text(&said.data_type()));
         if !said || args.args.len() < 2 {
@@ -101,7 +101,8 @@ impl TextFunction {
         }
         if ours && (theirs || args.args.len() > 2) {
             return Err(refused(
-                "several patterns at once are strftime's, such as %Y-%m-%d; one of PostgreSQL's stands alone",
+                "only strftime patterns, such as %Y-%m-%d, can be given together; give a PostgreSQL pattern \
+                 alone",
             ));
         }
         Ok(ours)
@@ -127,19 +128,19 @@ impl ScalarUDFImpl for TextFunction {
             return self.inner.inner().coerce_types(types);
         }
         let [time, pattern] = types else {
-            return plan_err!("to_char takes a time and a pattern, as in to_char(at, 'YYYY-MM-DD')");
+            return plan_err!("to_char takes two arguments, a time and a pattern: to_char(at, 'YYYY-MM-DD')");
         };
         let time = match time {
             Timestamp(unit, Some(_)) => Timestamp(*unit, Some("UTC".into())),
             Timestamp(_, None) | Date32 | Date64 | Time32(_) | Time64(_) | Duration(_) => time.clone(),
             text if is_text(text) || *text == Null => WALL_TYPE,
             other => {
-                return plan_err!("to_char takes dates, times and timestamps, and this is {other}");
+                return plan_err!("to_char takes a date, a time or a timestamp, and the argument is {other}");
             }
         };
         if !is_text(pattern) && *pattern != Null {
             return plan_err!(
-                "the pattern of to_char is a text, such as 'YYYY-MM-DD', and this is {pattern}"
+                "the pattern of to_char must be a text, such as 'YYYY-MM-DD', and the argument is {pattern}"
             );
         }
         Ok(vec![time, DataType::Utf8])
@@ -189,7 +190,7 @@ impl ScalarUDFImpl for TextFunction {
     }
 }
 
-/// Each text as an instant, read by its pattern; one that says no zone is on the clocks of this one.
+/// Parses each text by its pattern as an instant. A text without a zone is in the zone of `clock`.
 pub(super) fn to_timestamp(
     said: &ArrayRef,
     patterns: &ArrayRef,
@@ -208,12 +209,12 @@ pub(super) fn to_timestamp(
                 Some(offset) => offset.checked_mul(NANOS).and_then(|offset| read.wall.checked_sub(offset)),
                 None => clock.instant(read.wall),
             };
-            instant.map(Some).ok_or_else(|| refused(format!("{text:?} is beyond what a timestamp can hold")))
+            instant.map(Some).ok_or_else(|| refused(format!("{text:?} is outside the range of timestamps")))
         })
         .collect()
 }
 
-/// Each text with its pattern; one that stands alone goes with all others.
+/// Pairs each text with its pattern. A single text or pattern is paired with all others.
 fn pairs<'a>(
     said: &'a StringArray,
     patterns: &'a StringArray,
@@ -222,16 +223,16 @@ fn pairs<'a>(
     said.iter().cycle().zip(patterns.iter().cycle()).take(rows)
 }
 
-/// A text by a pattern of strftime.
+/// Parses a text by a strftime pattern.
 fn strftime(text: &str, pattern: &str, clock: &mut Clock) -> Result<i64> {
     let parsed = jiff::fmt::strtime::parse(pattern, text)
-        .map_err(|error| refused(format!("{text:?} does not follow the pattern {pattern:?}: {error}")))?;
-    let beyond = || refused(format!("{text:?} is beyond what a timestamp can hold"));
+        .map_err(|error| refused(format!("{text:?} does not match the pattern {pattern:?}: {error}")))?;
+    let beyond = || refused(format!("{text:?} is outside the range of timestamps"));
     if let Ok(instant) = parsed.to_timestamp() {
         return i64::try_from(instant.as_nanosecond()).map_err(|_| beyond());
     }
     let wall = parsed.to_datetime().or_else(|_| parsed.to_date().map(Into::into));
-    let wall = wall.map_err(|error| refused(format!("{text:?} says no time: {error}")))?;
+    let wall = wall.map_err(|error| refused(format!("{text:?} is not a complete time: {error}")))?;
     let wall = Offset::UTC.to_timestamp(wall).map_err(|_| beyond())?.as_nanosecond();
     i64::try_from(wall).ok().and_then(|wall| clock.instant(wall)).ok_or_else(beyond)
 }
@@ -248,7 +249,7 @@ fn to_date(said: &ArrayRef, patterns: &ArrayRef) -> Result<Date32Array> {
         .collect()
 }
 
-/// Each time as text: instants on the clocks of a zone, UTC if none is given, other times as they are.
+/// Converts each time into text. Instants are shown in a zone, or in UTC if no zone is given.
 pub(super) fn to_char(times: &ArrayRef, patterns: &ArrayRef, zone: Option<&Zone>) -> Result<ArrayRef> {
     let patterns = texts(patterns)?;
     let mut known = Patterns::default();
@@ -257,7 +258,7 @@ pub(super) fn to_char(times: &ArrayRef, patterns: &ArrayRef, zone: Option<&Zone>
     let mut text = String::new();
     for row in 0..times.len() {
         let pattern = if patterns.len() == 1 { 0 } else { row };
-        // PostgreSQL gives NULL for no pattern at all.
+        // PostgreSQL gives NULL for an empty pattern.
         if times.is_null(row) || patterns.is_null(pattern) || patterns.value(pattern).is_empty() {
             out.append_null();
             continue;
@@ -274,7 +275,7 @@ pub(super) fn to_char(times: &ArrayRef, patterns: &ArrayRef, zone: Option<&Zone>
     Ok(Arc::new(out.finish()))
 }
 
-/// A row by a pattern of strftime.
+/// Formats the time of one row by a strftime pattern.
 fn strftime_text(
     times: &ArrayRef,
     row: usize,
@@ -288,7 +289,7 @@ fn strftime_text(
     {
         one = cast(&one, &DataType::Timestamp(*unit, Some(name.into())))?;
     }
-    // Days have no clock; strftime may ask for one.
+    // A strftime pattern may contain fields of a clock, which a date does not have.
     if *one.data_type() == DataType::Date32 {
         one = cast(&one, &DataType::Date64)?;
     }
@@ -303,15 +304,15 @@ fn strftime_text(
     formatter
         .value(0)
         .write(out)
-        .map_err(|_| refused(format!("{pattern:?} is no pattern of strftime for this")))
+        .map_err(|_| refused(format!("{pattern:?} is not a strftime pattern for this type of time")))
 }
 
-/// Times of any type, as clocks show them.
+/// Times of any type, converted into wall times.
 struct Moments {
-    /// Seconds since 1970 and nanoseconds of them; by this unit.
+    /// The times as counts since 1970, in `1 / unit` seconds.
     values: ArrayRef,
     unit: i64,
-    /// The clock of instants.
+    /// The clock, if the times are instants.
     clock: Option<(Clock, Zone)>,
 }
 
@@ -332,14 +333,14 @@ impl Moments {
             DataType::Null => (cast(times, &instant_type())?, NANOS),
             other => {
                 return Err(refused(format!(
-                    "to_char takes dates, times and timestamps, and this is {other}"
+                    "to_char takes a date, a time or a timestamp, and the argument is {other}"
                 )));
             }
         };
         let is_instant = matches!(times.data_type(), DataType::Timestamp(_, Some(_)));
         let zone = zone.cloned().unwrap_or_default();
         let clock = is_instant.then(|| (Clock::of(&zone), zone));
-        // Time32 has no cast to Int64 of its own.
+        // Arrow has no direct cast from Time32 to Int64.
         let whole = match times.data_type() {
             DataType::Time32(_) => cast(&cast(&times, &DataType::Int32)?, &DataType::Int64)?,
             _ => cast(&times, &DataType::Int64)?,
@@ -351,14 +352,14 @@ impl Moments {
         let value = self.values.as_primitive::<Int64Type>().value(row);
         let second = value.div_euclid(self.unit);
         let nanos = value.rem_euclid(self.unit) * (NANOS / self.unit);
-        let beyond = || refused("a time is beyond the years that to_char knows");
+        let beyond = || refused("a time is outside the range of to_char");
         let (mut offset, mut abbreviation) = (0, Cow::Borrowed(""));
         if let Some((clock, zone)) = &mut self.clock {
             offset = clock.offset_at(second).ok_or_else(beyond)?;
             let at = Timestamp::from_second(second).map_err(|_| beyond())?;
             abbreviation = Cow::Owned(zone.as_jiff().to_offset_info(at).abbreviation().to_owned());
         }
-        // Clocks show a day more than there are instants.
+        // Wall times have a range that is a day longer than the range of instants.
         let since = SignedDuration::new(second + offset, nanos as i32);
         let at = date(1970, 1, 1).at(0, 0, 0, 0).checked_add(since).map_err(|_| beyond())?;
         Ok(Shown { at, offset, abbreviation })

@@ -1,4 +1,4 @@
-//! Times as text, by PostgreSQL's patterns.
+//! Formats times by PostgreSQL's patterns.
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -8,15 +8,15 @@ use jiff::civil::DateTime;
 use super::clock::day_of;
 use super::pattern::{Case, DAYS, Field, MONTHS, Node, ROMAN, in_case};
 
-/// What a clock shows, and whose clock it is.
+/// A wall time, and the offset and zone of its clock.
 pub(super) struct Shown {
     pub(super) at: DateTime,
-    /// Seconds ahead of UTC, and the zone's abbreviation; neither for a wall time of no zone.
+    /// The offset from UTC in seconds; 0 for a wall time without a zone.
     pub(super) offset: i64,
     pub(super) abbreviation: Cow<'static, str>,
 }
 
-/// The time as the pattern shows it.
+/// Formats a time by a pattern.
 pub(super) fn format(pattern: &[Node], shown: &Shown, out: &mut String) {
     for node in pattern {
         match *node {
@@ -33,7 +33,7 @@ pub(super) fn format(pattern: &[Node], shown: &Shown, out: &mut String) {
     }
 }
 
-/// `st`, `nd`, `rd` or `th`.
+/// Returns `st`, `nd`, `rd` or `th`.
 fn ordinal_suffix(number: &str) -> &'static str {
     let mut digits = number.bytes().rev();
     let (last, before) = (digits.next(), digits.next());
@@ -47,9 +47,9 @@ fn ordinal_suffix(number: &str) -> &'static str {
 }
 
 impl Shown {
-    /// Appends a field; whether it is a number that may be an ordinal.
+    /// Appends a field. Returns whether it is a number that may be an ordinal.
     fn field(&self, field: Field, fill: bool, translated: bool, out: &mut String) -> bool {
-        // Signed widths count the sign, as C's do.
+        // The width includes the sign, as in C.
         let mut number = |value: i64, width: usize| {
             let width = if fill { 0 } else { width + usize::from(value < 0) };
             let _ = write!(out, "{value:0width$}");
@@ -94,7 +94,7 @@ impl Shown {
     fn text(&self, field: Field, fill: bool, translated: bool, out: &mut String) -> bool {
         let at = self.at;
         let micros = at.subsec_nanosecond() / 1_000;
-        // Names take the room of the longest.
+        // Names are padded to the length of the longest name.
         let width = |width: usize| if fill || translated { 0 } else { width };
         let month = usize::from(at.month().unsigned_abs()) - 1;
         let day = usize::from(at.date().weekday().to_sunday_zero_offset().unsigned_abs());
@@ -157,7 +157,7 @@ impl Shown {
     }
 }
 
-/// A year's last digits; those before the first are counted back from it.
+/// Returns the last digits of a year. Years before the year 1 are counted back from it.
 fn last_digits(year: i16, digits: u8) -> i64 {
     let year = i64::from(year);
     let year = if year <= 0 { 1 - year } else { year };

@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fact::UnixNanos;
 use crate::query::nearest;
 
-/// A time zone: what clocks show there, and when days begin.
+/// A time zone: it determines the wall time of an instant, and the beginning of a day.
 ///
 /// ```
 /// use ostracon::Zone;
@@ -23,21 +23,22 @@ use crate::query::nearest;
 #[derive(Clone, PartialEq, Eq)]
 pub struct Zone(TimeZone);
 
-/// Names that PostgreSQL reads as a fixed offset, and the time zone database as a place with summer time, or as
-/// a place whose offset has changed.
+/// Names with two meanings. In PostgreSQL they are a fixed offset. In the time zone database they are a place
+/// with summer time, or a place whose offset has changed.
 const TWO_MEANINGS: [&str; 7] = ["cet", "eet", "met", "wet", "est", "mst", "hst"];
-/// Names that mean whatever this machine is set to, or clocks that count leap seconds.
+/// Names of the machine's own time zone, and of clocks that count leap seconds.
 const NOT_A_PLACE: [&str; 4] = ["localtime", "posixrules", "factory", "etc/unknown"];
 
 impl Zone {
     /// Coordinated Universal Time.
     pub const UTC: Self = Self(TimeZone::UTC);
 
-    /// The zone with this name in the time zone database, in any case: `Europe/Athens`, `utc`, `Etc/GMT-2`.
+    /// Returns the zone with this name in the time zone database: `Europe/Athens`, `utc`, `Etc/GMT-2`. Upper
+    /// and lower case are equal.
     ///
     /// # Errors
-    /// [`ErrorKind::Query`] for a name that is unknown, and for offsets and abbreviations that programs read
-    /// in two ways: ISO 8601 counts `+02:00` to the east, PostgreSQL counts it to the west.
+    /// [`ErrorKind::Query`] for an unknown name, and for an offset or abbreviation with two meanings.
+    /// `+02:00` is east of UTC in ISO 8601, and west of UTC in PostgreSQL.
     pub fn named(name: &str) -> Result<Self> {
         let refuse = |why: String| Err(Error::new(ErrorKind::Query, format!("{name:?} {why}")));
         let lower = name.to_ascii_lowercase();
@@ -46,15 +47,15 @@ impl Zone {
         }
         if is_offset(&lower) {
             return refuse(
-                "is an offset, which programs count to the east or to the west of UTC; name a place, such as \
-                 Europe/Athens, or say Etc/GMT-2 for two hours east of UTC"
+                "is an offset, which some programs count to the east of UTC, and others to the west; use the \
+                 name of a place, such as Europe/Athens, or Etc/GMT-2 for two hours east of UTC"
                     .to_owned(),
             );
         }
         if TWO_MEANINGS.contains(&lower.as_str()) {
             return refuse(
-                "is an abbreviation, which programs read with and without summer time; name a place, such as \
-                 Europe/Athens"
+                "is an abbreviation, which some programs read with summer time, and others without; use the \
+                 name of a place, such as Europe/Athens"
                     .to_owned(),
             );
         }
@@ -65,40 +66,41 @@ impl Zone {
             return Ok(Self(zone));
         }
         let known: Vec<_> = jiff::tz::db().available().map(|name| name.to_string()).collect();
-        // Of a place without its continent, the place.
+        // A place without its continent gives a suggestion.
         let place =
             |known: &str| known.rsplit('/').next().is_some_and(|last| last.eq_ignore_ascii_case(name));
         let meant = known.iter().map(String::as_str).find(|known| place(known));
         let meant = meant.or_else(|| nearest(name, known.iter().map(String::as_str)));
         match meant {
-            Some(meant) => refuse(format!("is no time zone. Did you mean {meant}?")),
-            None => refuse("is no time zone; say UTC, or a name such as Europe/Athens".to_owned()),
+            Some(meant) => refuse(format!("is not a time zone. Did you mean {meant}?")),
+            None => refuse("is not a time zone; use UTC, or a name such as Europe/Athens".to_owned()),
         }
     }
 
-    /// The zone that this machine is set to.
+    /// Returns the time zone of this machine.
     #[must_use]
     pub fn system() -> Self {
         Self(TimeZone::system())
     }
 
-    /// Clocks that are always this far ahead of UTC.
+    /// Returns a zone with a fixed offset from UTC in seconds.
     pub(crate) fn fixed(seconds: i64) -> Option<Self> {
         let offset = jiff::tz::Offset::from_seconds(i32::try_from(seconds).ok()?).ok()?;
         Some(Self(TimeZone::fixed(offset)))
     }
 
-    /// Whether its clocks are those of UTC at all times.
+    /// Whether the zone has the offset 0 at all times.
     pub fn is_utc(&self) -> bool {
         self.0 == TimeZone::UTC
     }
 
-    /// The zone as the crate `jiff` has it.
+    /// Returns the zone as a type of the crate `jiff`.
     pub const fn as_jiff(&self) -> &TimeZone {
         &self.0
     }
 
-    /// An instant as text: date and time there, with the offset. `None` beyond the calendar.
+    /// Returns an instant as text: the date and the time in this zone, with the offset. `None` for an instant
+    /// outside the calendar.
     pub fn text(&self, at: UnixNanos) -> Option<String> {
         let instant = Timestamp::from_nanosecond(i128::from(at.get())).ok()?;
         Some(instant.to_zoned_datetime(self.0.clone()).strftime("%Y-%m-%dT%H:%M:%S%.f%:z").to_string())
@@ -133,7 +135,7 @@ impl fmt::Debug for Zone {
     }
 }
 
-/// `+02:00`, `-3`, `UTC+2`, `<x>-2`: an offset, whatever it is counted from.
+/// Whether a name is an offset, such as `+02:00`, `-3`, `UTC+2` or `<x>-2`.
 fn is_offset(lower: &str) -> bool {
     let rest = ["utc", "gmt"].iter().find_map(|name| lower.strip_prefix(name)).unwrap_or(lower);
     rest.starts_with(['+', '-', '<']) || rest.starts_with(|first: char| first.is_ascii_digit())
@@ -164,14 +166,14 @@ mod tests {
             ("athens", "Did you mean Europe/Athens?"),
             ("Olympus", "such as Europe/Athens"),
             ("", "such as Europe/Athens"),
-            ("+02:00", "east or to the west"),
-            ("02:00", "east or to the west"),
-            ("UTC+2", "east or to the west"),
-            ("<+02>-02", "east or to the west"),
+            ("+02:00", "to the east of UTC"),
+            ("02:00", "to the east of UTC"),
+            ("UTC+2", "to the east of UTC"),
+            ("<+02>-02", "to the east of UTC"),
             ("CET", "summer time"),
             ("EST", "summer time"),
-            ("localtime", "no time zone"),
-            ("right/Europe/Athens", "no time zone"),
+            ("localtime", "not a time zone"),
+            ("right/Europe/Athens", "not a time zone"),
         ] {
             let error = Zone::named(name).unwrap_err().to_string();
             assert!(error.contains(why), "{error}");

@@ -1,8 +1,12 @@
-//! Integers that fail where they would wrap.
+//! Makes arithmetic of integers fail on overflow.
 //!
-//! DataFusion's `+`, `-` and `*` of integers wrap around to the other end without a word, and its
-//! `fail_on_overflow` can be set by no session. Arithmetic of times, durations, intervals and decimals is
-//! checked by arrow, and a division fails where it has no answer.
+//! DataFusion's `+`, `-` and `*` of integers wrap around without an error. Example:
+//! `SELECT 9223372036854775807 + seq` returns a negative number. A session cannot set DataFusion's
+//! `fail_on_overflow`. So our rule replaces these operators by functions that check for overflow. Delete it
+//! when a session can set `fail_on_overflow`.
+//!
+//! Arrow checks arithmetic of times, durations, intervals and decimals, and a division without a result
+//! fails.
 
 use std::sync::{Arc, LazyLock};
 
@@ -25,7 +29,7 @@ const OPERATORS: [(Operator, &str, Kernel); 3] = [
     (Operator::Multiply, "checked_multiply", numeric::mul),
 ];
 
-/// The functions that stand for the operators.
+/// Returns the functions that replace the operators.
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
     static FUNCTIONS: LazyLock<Vec<Arc<ScalarUDF>>> = LazyLock::new(|| {
         let functions = OPERATORS.iter().enumerate().map(|(at, _)| {
@@ -37,13 +41,14 @@ pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
     FUNCTIONS.clone()
 }
 
-/// Arithmetic of integers, whose types have been coerced, as a function that checks it. And products of decimals, as
-/// DataFusion 55.2 makes `x * 0` a zero of another precision, which it then cannot compare.
+/// Replaces arithmetic of integers, after their types are coerced, by a function that checks for overflow.
+/// Also replaces products of decimals: DataFusion 55.2 simplifies `x * 0` to a zero of another precision, and
+/// then cannot compare it.
 pub(super) fn checked(expr: &Expr, schema: &DFSchema) -> Option<Expr> {
     let is_integer = |expr: &Expr| expr.get_type(schema).is_ok_and(|of| of.is_integer());
     let is_decimal = |expr: &Expr| expr.get_type(schema).is_ok_and(|of| of.is_decimal());
     let position = |op: Operator| OPERATORS.iter().position(|(of, ..)| *of == op);
-    // Nothing is copied, nor looked into, that is no arithmetic: a chain of ORs may be deep.
+    // Only arithmetic is copied and examined, because a chain of ORs may be deep.
     let (at, left, right) = match expr {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
             let at = position(*op)?;
@@ -53,7 +58,7 @@ pub(super) fn checked(expr: &Expr, schema: &DFSchema) -> Option<Expr> {
             }
             (at, (**left).clone(), (**right).clone())
         }
-        // The literal of an integer is checked by who reads it.
+        // The parser checks the literal of an integer.
         Expr::Negative(inside) if !matches!(**inside, Expr::Literal(..)) && is_integer(inside) => {
             let zero = ScalarValue::new_zero(&inside.get_type(schema).ok()?).ok()?;
             (position(Operator::Minus)?, lit(zero), (**inside).clone())
@@ -65,13 +70,13 @@ pub(super) fn checked(expr: &Expr, schema: &DFSchema) -> Option<Expr> {
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Checked {
-    /// Among [`OPERATORS`].
+    /// The index of the operator in [`OPERATORS`].
     at: usize,
     signature: Signature,
 }
 
 impl Checked {
-    /// What the call stands for.
+    /// Returns the operation that a call replaces.
     fn operation(&self, args: &[Expr]) -> Result<Expr> {
         let (Some((op, ..)), [left, right]) = (OPERATORS.get(self.at), args) else {
             return plan_err!("{} takes two numbers", self.name());
@@ -101,7 +106,7 @@ impl ScalarUDFImpl for Checked {
         match given {
             [left, right] if left.is_integer() && left == right => Ok(given.to_vec()),
             [left, right] if left.is_decimal() && right.is_decimal() => Ok(given.to_vec()),
-            _ => plan_err!("{} takes two integers of one type, or decimals", self.name()),
+            _ => plan_err!("{} takes two integers of one type, or two decimals", self.name()),
         }
     }
 
@@ -138,11 +143,13 @@ impl ScalarUDFImpl for Checked {
                 let why = why.trim_start_matches("Overflow happened on: ");
                 if of.is_decimal() {
                     return exec_err!(
-                        "{why} is too large for {of}, in a {op} of decimals; cast one side: CAST(x AS DOUBLE)"
+                        "{why} is too large for {of}; cast one side of {op} to a larger type: CAST(x AS \
+                         DOUBLE)"
                     );
                 }
                 return exec_err!(
-                    "{why} is too large for {of}, in a {op} of integers; cast one side: CAST(x AS DECIMAL(38, 0)), or AS DOUBLE"
+                    "{why} is too large for {of}; cast one side of {op} to a larger type: \
+                     CAST(x AS DECIMAL(38, 0)), or CAST(x AS DOUBLE)"
                 );
             }
             Err(error) => return Err(error.into()),

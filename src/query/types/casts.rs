@@ -1,10 +1,13 @@
-//! Casts that do not keep the order of their values, hidden from what relies on that order.
+//! Hides casts that do not keep the order of their values.
 //!
-//! DataFusion takes for granted that a cast of the smallest and the largest value of a column is the smallest
-//! and the largest of what the column is cast to. It leaves out segments by that, answers `max`, filters the
-//! other side of a join and leaves out sorts. But the time of day of the first and of the last instant says
-//! nothing about the instants between, and `'10'` is less than `'9'`. So, as the last step of planning, a cast
-//! that keeps no order becomes a function with the same answer, of which nothing is taken for granted.
+//! DataFusion 55.2 assumes that a cast of a column's smallest and largest value gives the smallest and
+//! largest value of the cast column. It uses this to prune segments, to answer `max`, to filter the other
+//! side of a join, and to omit sorts. But the times of day of the first and the last instant are no bounds
+//! for the instants between them, as in `WHERE at::time < '06:00'`. And as texts, `'10'` is less than `'9'`.
+//!
+//! So our rule turns a cast that does not keep the order into a function with the same result, as the last
+//! step of planning. DataFusion assumes nothing about this function. Delete the rule when DataFusion uses
+//! only casts that keep the order.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -23,7 +26,7 @@ use datafusion::logical_expr::{
 use super::failing::always_casts;
 use super::{day_ranges, is_utc, rewrite_expressions};
 
-/// An expression without casts that statistics could misread.
+/// Hides the casts of an expression that statistics could misread.
 pub(super) fn hidden(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let by_instant = expr.transform_up(|expr| {
         Ok(match day_ranges::rewrite(&expr, schema)? {
@@ -41,11 +44,11 @@ pub(super) fn hidden(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>>
     })
 }
 
-/// A plan's node without such casts.
+/// Hides such casts in a node of a plan.
 pub(super) fn hide_in_node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     rewrite_expressions(plan, hidden)?.map_data(|plan| {
         let LogicalPlan::Join(mut join) = plan else { return Ok(plan) };
-        // The planner makes columns of keys, and a cast has the name of what it casts.
+        // The planner turns keys into columns, and a cast has the name of its argument.
         for key in join.on.iter_mut().flat_map(|(left, right)| [left, right]) {
             if hidden_cast(key).is_some() {
                 let name = key.to_string();
@@ -56,7 +59,7 @@ pub(super) fn hide_in_node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>
     })
 }
 
-/// What a hidden cast casts, to which type, and whether it gives NULL where that fails.
+/// Returns the argument and the type of a hidden cast, and whether it gives NULL on failure.
 pub(super) fn hidden_cast(expr: &Expr) -> Option<(&Expr, &DataType, bool)> {
     let Expr::ScalarFunction(ScalarFunction { func, args }) = expr else { return None };
     let inner: &dyn Any = func.inner().as_ref();
@@ -85,9 +88,10 @@ fn hide(expr: &Expr, schema: &DFSchema) -> Result<Option<Expr>> {
     Ok(Some(ScalarUDF::new_from_impl(function).call(vec![(**value).clone()])))
 }
 
-/// Whether a cast maps several values to one. DataFusion 55.2 estimates the rows of a filter from the column's smallest
-/// and largest value. For `t::date > x` it computes with the day's midnight. If that is before the smallest instant, the
-/// estimate exceeds all rows, and the query is refused.
+/// Whether a cast maps several values to one. DataFusion 55.2 estimates the rows of a filter from the
+/// column's smallest and largest value. For `t::date > x` it uses the midnight of the day. If the midnight is
+/// before the smallest instant, the estimate is larger than the number of rows, and DataFusion refuses the
+/// query.
 fn is_coarse(from: &DataType, to: &DataType) -> bool {
     use DataType::{Date32, Date64, Duration, Time32, Time64, Timestamp};
     match (from, to) {
@@ -99,7 +103,7 @@ fn is_coarse(from: &DataType, to: &DataType) -> bool {
     }
 }
 
-/// Whether of two values the smaller one is never cast to a larger one.
+/// Whether a cast keeps the order of values: it never casts the smaller of two values to the larger result.
 fn keeps_order(from: &DataType, to: &DataType) -> bool {
     use DataType::{Boolean, Date32, Date64, Duration, Int64, Time32, Time64, Timestamp};
     match (from, to) {
@@ -112,7 +116,7 @@ fn keeps_order(from: &DataType, to: &DataType) -> bool {
         | (Date32 | Date64, Date32 | Date64)
         | (Time32(_) | Time64(_), Time32(_) | Time64(_))
         | (Duration(_), Duration(_)) => true,
-        // A clock that is set back shows an earlier time later.
+        // A clock that is set back shows an earlier time at a later instant.
         (Timestamp(_, from), Timestamp(_, to)) => {
             from.as_deref().is_none_or(is_utc) && to.as_deref().is_none_or(is_utc)
         }
@@ -126,7 +130,7 @@ fn keeps_order(from: &DataType, to: &DataType) -> bool {
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct HiddenCast {
     to: DataType,
-    /// `TRY_CAST`: NULL where the cast fails.
+    /// Whether a failed cast gives NULL, as `TRY_CAST` does.
     or_null: bool,
     signature: Signature,
 }
@@ -136,7 +140,7 @@ impl ScalarUDFImpl for HiddenCast {
         if self.or_null { "try_cast_unordered" } else { "cast_unordered" }
     }
 
-    /// The columns of an answer have the names that casts give them.
+    /// Returns the name that the cast would give to a column of the answer.
     fn schema_name(&self, args: &[Expr]) -> Result<String> {
         Ok(args.iter().map(|arg| arg.schema_name().to_string()).collect())
     }
@@ -156,7 +160,7 @@ impl ScalarUDFImpl for HiddenCast {
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let Some(value) = args.args.into_iter().next() else {
-            return internal_err!("{} takes one value", self.name());
+            return internal_err!("{} takes one argument", self.name());
         };
         let options = CastOptions { safe: self.or_null, format_options: DEFAULT_FORMAT_OPTIONS };
         value.cast_to(&self.to, Some(&options))

@@ -1,5 +1,7 @@
-//! The sum of a date and an interval is a timestamp, as in PostgreSQL. DataFusion 55.2 returns a date, and so loses the
-//! hours of `date '2026-10-25' + interval '6 hours'`.
+//! Makes the sum of a date and an interval a timestamp, as in PostgreSQL.
+//!
+//! DataFusion 55.2 returns a date, and so loses the hours of `date '2026-10-25' + interval '6 hours'`. Our
+//! rule casts the date to a timestamp. Delete it when DataFusion returns a timestamp.
 
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::DFSchema;

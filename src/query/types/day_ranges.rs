@@ -1,7 +1,7 @@
-//! Comparisons of a UTC day with a constant become ranges of instants: `at::date = DATE '2026-11-23'` asks for the
-//! instants from one midnight to the next.
+//! Turns a comparison of a UTC day with a constant into a range of instants: `at::date = DATE '2026-11-23'`
+//! becomes the range from one midnight to the next.
 //!
-//! The segments' statistics can prune such a range, but not the cast (see [`casts`](super::casts)).
+//! The segments' statistics can decide such a range, but not the cast (see [`casts`](super::casts)).
 
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::{DFSchema, Result, ScalarValue};
@@ -59,7 +59,7 @@ impl<'a> Day<'a> {
         let Expr::Cast(Cast { expr: instant, field }) = expr else { return None };
         let DataType::Timestamp(unit, zone) = instant.get_type(schema).ok()? else { return None };
         let is_day = matches!(field.data_type(), DataType::Date32) && zone.as_deref().is_none_or(is_utc);
-        // The expression may be computed twice.
+        // The range uses the expression twice.
         (is_day && !instant.is_volatile()).then_some(Self { instant, unit, zone })
     }
 
@@ -87,7 +87,8 @@ impl<'a> Day<'a> {
         if beyond { self.instant.clone().lt_eq(least) } else { self.instant.clone().lt(least) }
     }
 
-    /// The first instant of a day, limited to the type's range, and whether the day begins after that range.
+    /// Returns the first instant of a day, limited to the type's range, and whether the day begins after that
+    /// range.
     fn midnight(&self, day: i64) -> (Expr, bool) {
         let unit = match self.unit {
             TimeUnit::Second => 1_000_000_000,
@@ -108,7 +109,7 @@ impl<'a> Day<'a> {
     }
 }
 
-/// The number of days since 1970.
+/// Returns a constant date as the number of days since 1970.
 fn day(expr: &Expr) -> Option<i32> {
     match expr.as_literal()? {
         ScalarValue::Date32(day) => *day,

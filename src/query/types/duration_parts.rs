@@ -1,8 +1,10 @@
-//! The parts of a duration: `extract(hour FROM last_seen - first_seen)` returns the hours within the last day, as in
-//! PostgreSQL.
+//! Extracts the parts of a duration as PostgreSQL does: `extract(hour FROM last_seen - first_seen)` returns
+//! the hours within the last day.
 //!
-//! DataFusion 55.2 returns the total in hours. It also loses fractions of seconds, and overflows 32 bits. And the seconds
-//! of an interval are PostgreSQL's: of a year of 365.25 days, where DataFusion has 360.
+//! DataFusion 55.2 returns the total in hours. It also loses fractions of seconds, and overflows 32 bits. For
+//! the seconds of an interval, PostgreSQL counts a year as 365.25 days, and DataFusion as 360 days. Our rule
+//! computes the parts by integer arithmetic, and the seconds as PostgreSQL does. Delete it when DataFusion
+//! returns these results.
 
 use std::sync::Arc;
 
@@ -47,15 +49,15 @@ pub(super) fn rewrite(expr: &Expr, schema: &DFSchema) -> Result<Option<Expr>> {
         "nanosecond" => within(MINUTE, 1),
         other => {
             return plan_err!(
-                "a length of time has no {other}: it consists of days, hours, minutes and seconds, or is seconds in all, \
+                "a duration has no part {other}; extract day, hour, minute or second, or all seconds with \
                  `extract(epoch FROM …)`"
             );
         }
     }))
 }
 
-/// What `extract(epoch FROM interval)` returns. The interval is made canonical, which keeps its length: this function
-/// leaves such an expression as it is.
+/// Computes `extract(epoch FROM interval)`. The result contains the canonical interval, which has the same
+/// length, so that this rule does not rewrite it again.
 fn seconds_of_interval(date_part: &Arc<ScalarUDF>, interval: &Expr) -> Expr {
     /// The seconds by which a year of 365.25 days is longer than twelve months of 30 days.
     const YEAR_BEYOND_MONTHS: f64 = 5.25 * 86_400.0;

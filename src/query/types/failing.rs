@@ -1,6 +1,7 @@
-//! Which expressions may fail on a row: a cast of a text that is no number, a division by zero.
+//! Decides which expressions may fail on a row. Examples are a cast of a text that is not a number, and a
+//! division by zero.
 //!
-//! Only what is known never to fail is taken for it; all else may.
+//! An expression counts as safe only if it is known that it never fails.
 
 use arrow::array::StringArray;
 use arrow::compute::regexp_is_match_scalar;
@@ -13,7 +14,7 @@ use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator};
 use super::casts;
 use crate::query::json;
 
-/// Functions with an answer for every row, if they are planned at all.
+/// Functions that never fail on a row after they are planned.
 const SAFE: [&str; 33] = [
     "btrim",
     "character_length",
@@ -50,7 +51,7 @@ const SAFE: [&str; 33] = [
     "upper",
 ];
 
-/// Operators with an answer for any two values of types that they take.
+/// Operators that never fail on values of the types that they accept.
 const ALWAYS: [Operator; 11] = [
     Operator::And,
     Operator::Or,
@@ -65,7 +66,7 @@ const ALWAYS: [Operator; 11] = [
     Operator::StringConcat,
 ];
 
-/// Whether there may be a row, of this schema, on which an expression with coerced types fails.
+/// Whether an expression with coerced types may fail on a row of this schema.
 pub(in crate::query) fn may_fail(expr: &Expr, schema: &DFSchema) -> bool {
     expr.exists(|expr| Ok(fails(expr, schema))).unwrap_or(true)
 }
@@ -119,7 +120,7 @@ fn cast_fails(value: &Expr, to: &DataType, schema: &DFSchema) -> bool {
     !value.get_type(schema).is_ok_and(|from| always_casts(&from, to))
 }
 
-/// Functions that have an answer for every row with some arguments, and with others for none.
+/// Whether a function never fails with these arguments, although it may fail with others.
 fn is_safe_with(function: &str, args: &[Expr]) -> bool {
     match (function, args) {
         ("split_part", [_, separator, position]) => {
@@ -134,7 +135,7 @@ fn is_safe_with(function: &str, args: &[Expr]) -> bool {
     }
 }
 
-/// A text that a condition writes out.
+/// Returns a constant text.
 fn text(expr: &Expr) -> Option<&str> {
     match expr {
         Expr::Literal(value, _) => value.try_as_str().flatten(),
@@ -152,7 +153,7 @@ fn integer(expr: &Expr) -> Option<i64> {
     }
 }
 
-/// Whether it is a regular expression that can be asked of texts.
+/// Whether a text is a valid regular expression.
 fn is_regex(pattern: &str) -> bool {
     regexp_is_match_scalar(&StringArray::from(vec![""]), pattern, None).is_ok()
 }
@@ -161,7 +162,7 @@ fn is_float(expr: &Expr, schema: &DFSchema) -> bool {
     expr.get_type(schema).is_ok_and(|of| of.is_floating())
 }
 
-/// Whether every value of a type is one of another type.
+/// Whether every value of a type can be cast to another type.
 pub(super) fn always_casts(from: &DataType, to: &DataType) -> bool {
     use DataType::{
         Binary, BinaryView, Boolean, Date32, Float32, Float64, Int8, Int16, Int32, Int64, LargeUtf8, Null,
@@ -171,7 +172,7 @@ pub(super) fn always_casts(from: &DataType, to: &DataType) -> bool {
     match (from, to) {
         (from, to) if from == to || *from == Null => true,
         (Binary | BinaryView, _) => false,
-        // A time may be too far away to be written.
+        // The text of a time may fail if the time is too far away.
         (from, to) if is_text(to) => is_text(from) || from.is_numeric() || *from == Boolean,
         (from, Float64) => from.is_numeric(),
         (Int8 | Int16 | Int32 | UInt8 | UInt16 | UInt32, Int64 | Float32)

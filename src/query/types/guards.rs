@@ -1,10 +1,12 @@
-//! Guards guard: what may fail on a row is not asked of a row that another condition rules out.
+//! Does not compute an expression that may fail on a row that another condition rules out.
 //!
-//! `payload->>'t' ~ '^[0-9]+$' AND CAST(payload->>'t' AS BIGINT) > 5` fails on `n/a` in DataFusion: the two
-//! sides of an AND are computed for all rows of a batch, a `CASE` of conditions is made an AND, and the
-//! filters of a subquery come after those above it. The keys of a join are computed before its other
-//! conditions, and an aggregate's argument before its `FILTER`. So, as the planner's last step, conditions that
-//! may fail come after all others and are computed where those are not false:
+//! `payload->>'t' ~ '^[0-9]+$' AND CAST(payload->>'t' AS BIGINT) > 5` fails on the text `n/a` in DataFusion
+//! 55.2: it computes both sides of an AND for all rows of a batch. It also turns a `CASE` of conditions into
+//! an AND, and applies the filters of a subquery after the filters above it. It computes the keys of a join
+//! before its other conditions, and an aggregate's argument before its `FILTER`.
+//!
+//! So, as the planner's last step, this rule moves conditions that may fail after all others, and computes
+//! them only where the others are not false:
 //!
 //! ```text
 //! a AND f   =   a AND CASE WHEN a IS NOT FALSE THEN f ELSE false END
@@ -28,11 +30,12 @@ use super::failing::always_casts;
 use super::{casts, rewrite_expressions};
 use crate::query::{chains, sizes};
 
-/// More conditions that may fail do not guard each other: each guard is a level of the expression.
+/// The largest number of conditions that guard each other. Each guard is a level of the expression.
 const MAX_CHAIN: usize = 16;
 
-/// Plans physically what the optimizer made, with guards. An optimizer's rule would come too early: the
-/// optimizer goes over its rules again and again, and would find no join in a guarded `a.seq = b.seq + 1`.
+/// A physical planner that adds guards to the optimized plan. A rule of the optimizer would run too early:
+/// the optimizer applies its rules several times, and would not find the join in a guarded
+/// `a.seq = b.seq + 1`.
 #[derive(Debug)]
 pub(in crate::query) struct GuardedPlanner;
 
@@ -55,7 +58,7 @@ fn guard_node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
         LogicalPlan::Join(join) => LogicalPlan::Join(guard_keys(join)),
         other => other,
     };
-    // The filters of a scan only leave out what cannot match.
+    // The filters of a scan are only used to prune segments.
     if matches!(plan, LogicalPlan::TableScan(_)) {
         return Ok(Transformed::no(plan));
     }
@@ -72,8 +75,9 @@ fn guard_node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     Ok(Transformed::new(guarded.data, guarded.transformed, TreeNodeRecursion::Continue))
 }
 
-/// A join's keys are computed for all rows of its sides: those that may fail, only for rows that the other
-/// conditions of the join leave. A row that they rule out matches nothing, and nor does a key that is NULL.
+/// Guards the keys of a join that may fail. They are computed only for rows that the other conditions of the
+/// join do not rule out, and are NULL for other rows. Such rows match nothing, and neither does a key that is
+/// NULL.
 fn guard_keys(mut join: Join) -> Join {
     let Some(filter) = &join.filter else { return join };
     if join.null_aware || join.null_equality != NullEquality::NullEqualsNothing {
@@ -104,7 +108,7 @@ fn guard_keys(mut join: Join) -> Join {
     join
 }
 
-/// Whether there is an AND or an OR in it.
+/// Whether an expression contains an AND or an OR.
 fn is_condition(expr: &Expr) -> bool {
     expr.exists(|expr| {
         Ok(matches!(expr, Expr::BinaryExpr(BinaryExpr { op: Operator::And | Operator::Or, .. })))
@@ -112,10 +116,10 @@ fn is_condition(expr: &Expr) -> bool {
     .unwrap_or(false)
 }
 
-/// Whether an expression holds a cast, a division or checked arithmetic: what fails on some rows.
-/// Without a schema each cast may.
+/// Whether an expression contains a cast, a division or checked arithmetic, which fail on some rows. Without
+/// a schema, every cast counts.
 fn may_fail(expr: &Expr, schema: Option<&DFSchema>) -> bool {
-    // What must stay where the planner put it.
+    // These expressions must stay where the planner put them.
     let stays = |expr: &Expr| {
         matches!(
             expr,
@@ -131,7 +135,7 @@ fn may_fail(expr: &Expr, schema: Option<&DFSchema>) -> bool {
     holds_failing(expr, schema) && !expr.exists(|expr| Ok(stays(expr))).unwrap_or(true)
 }
 
-/// Whether a part of an expression may fail, whatever is around it.
+/// Whether a part of an expression may fail.
 fn holds_failing(expr: &Expr, schema: Option<&DFSchema>) -> bool {
     let fails = |expr: &Expr| match expr {
         Expr::Cast(cast) => {
@@ -154,7 +158,7 @@ fn holds_failing(expr: &Expr, schema: Option<&DFSchema>) -> bool {
     expr.exists(|expr| Ok(fails(expr))).unwrap_or(false)
 }
 
-/// A condition whose parts guard each other.
+/// Makes the parts of a condition guard each other.
 fn guard(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
     let Expr::BinaryExpr(BinaryExpr { op: op @ (Operator::And | Operator::Or), .. }) = &expr else {
         return Transformed::no(expr);
@@ -167,11 +171,11 @@ fn guard(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
         return Transformed::no(expr);
     }
     let joined = |parts: Vec<Expr>| chains::joined(parts, op);
-    // From the last to the first: each guards those after it.
+    // From the last part to the first: each guards the parts after it.
     let after = failing.split_off(failing.len().min(MAX_CHAIN));
     let mut rest = joined(after);
     for part in failing.into_iter().rev() {
-        // What is within a part is guarded by the other parts, and by what is beside it there.
+        // The conditions within a part are guarded by the other parts, and by each other.
         let Ok(part) = guarded(part, schema) else { return Transformed::no(expr) };
         rest = Some(match rest {
             None => part,
@@ -186,7 +190,7 @@ fn guard(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
     Transformed::new(whole, true, TreeNodeRecursion::Jump)
 }
 
-/// `first op rest`, with the rest computed where the first does not decide.
+/// Makes `first op rest`. `rest` is computed only where `first` does not decide the result.
 fn both(first: Expr, op: Operator, rest: Expr) -> Expr {
     let is_and = op == Operator::And;
     let open = if is_and {
@@ -198,12 +202,12 @@ fn both(first: Expr, op: Operator, rest: Expr) -> Expr {
     Expr::BinaryExpr(BinaryExpr::new(Box::new(first), op, Box::new(Expr::Case(rest))))
 }
 
-/// All conditions within an expression, see [`guard`].
+/// Guards all conditions within an expression; see [`guard`].
 pub(super) fn guarded(expr: Expr, schema: &DFSchema) -> Result<Expr> {
     Ok(expr.transform_down(|expr| Ok(guard(expr, schema)))?.data)
 }
 
-/// The arguments and the order of an aggregate are computed only for the rows that its `FILTER` leaves.
+/// Computes the arguments and the order of an aggregate only for the rows that its `FILTER` keeps.
 pub(super) fn filtered(expr: &Expr, schema: &DFSchema) -> Option<Expr> {
     match expr {
         Expr::AggregateFunction(AggregateFunction { func, params }) => {
@@ -234,7 +238,7 @@ fn is_open(value: &Expr, schema: &DFSchema) -> bool {
     may_fail(value, Some(schema)) && !matches!(value, Expr::Case(_))
 }
 
-/// Values that may fail become NULL where a filter does not hold.
+/// Makes values that may fail NULL where a filter is not true.
 fn close<'e>(values: impl Iterator<Item = &'e mut Expr>, filter: &Expr, schema: &DFSchema) {
     for value in values.filter(|value| is_open(value, schema)) {
         let inside = Box::new(std::mem::take(value));

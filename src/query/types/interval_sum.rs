@@ -1,4 +1,4 @@
-//! The sum and the average of intervals, part by part, without wrapping.
+//! Computes the sum and the average of intervals, part by part, without overflow.
 
 use arrow::array::{ArrayRef, AsArray};
 use arrow::datatypes::{
@@ -12,23 +12,23 @@ use super::scaled_lengths;
 const DAY: i128 = 24 * 60 * 60 * 1_000_000_000;
 const EXACT: DataType = DataType::Decimal128(38, 0);
 
-/// Months, days and nanoseconds so far; none if no interval has come.
+/// The sum of the months, days and nanoseconds so far.
 #[derive(Debug, Default)]
 pub(super) struct IntervalSum {
     parts: [i128; 3],
-    /// How many intervals it is of.
+    /// The number of intervals.
     intervals: i128,
-    /// Whether the average is asked for.
+    /// Whether the result is the average.
     averages: bool,
 }
 
 impl IntervalSum {
-    /// The sum, or the average, of no intervals yet.
+    /// Makes the sum, or the average, of no intervals.
     pub(super) fn new(averages: bool) -> Self {
         Self { averages, ..Self::default() }
     }
 
-    /// What it passes on between the phases of an aggregation.
+    /// Returns the fields of the state that is passed between the phases of an aggregation.
     pub(super) fn state_fields(name: &str) -> Vec<FieldRef> {
         let fields = ["intervals", "months", "days", "nanoseconds"].map(|part| format!("{name}[{part}]"));
         fields.into_iter().map(|part| FieldRef::new(Field::new(part, EXACT, true))).collect()
@@ -72,14 +72,14 @@ impl Accumulator for IntervalSum {
             return Ok(ScalarValue::IntervalMonthDayNano(None));
         }
         let [months, mut days, mut nanoseconds] = self.parts;
-        // More hours than fit become days.
+        // Nanoseconds that do not fit 64 bits become days.
         if i64::try_from(nanoseconds).is_err() {
             days += nanoseconds / DAY;
             nanoseconds %= DAY;
         }
         let too_long = || {
             exec_datafusion_err!(
-                "a sum of intervals, of {months} months and {days} days, is too long for an interval"
+                "the sum of intervals, {months} months and {days} days, is too long for an interval"
             )
         };
         let part = |part: i128| i32::try_from(part).map_err(|_| too_long());

@@ -1,12 +1,14 @@
-//! Intervals compared by their length.
+//! Compares intervals by their length.
 //!
-//! An interval has months, days and nanoseconds, and DataFusion compares them one after the other: one
-//! day is more than 25 hours. As in PostgreSQL an interval is compared by its length here, with months
-//! of 30 days and days of 24 hours, wherever it is compared: with operators, in lists, sorts, groups, joins
-//! and extremes. A duration, such as `last_seen - first_seen`, is an interval where it meets one.
+//! An interval has months, days and nanoseconds. DataFusion 55.2 compares them one after the other, so
+//! `interval '1 day' > interval '25 hours'` is true. This rule compares intervals by their length, as
+//! PostgreSQL does, with months of 30 days and days of 24 hours. It applies to operators, lists, sorts,
+//! groups, joins, `min` and `max`. A duration, such as `last_seen - first_seen`, is converted if it is
+//! compared with an interval.
 //!
-//! Each side becomes its canonical interval: all parts have one sign, less than 30 days and less than 24
-//! hours. Compared part by part, those are in the order of their lengths.
+//! Each side becomes its canonical interval: all parts have one sign, and there are less than 30 days and
+//! less than 24 hours. Comparing canonical intervals part by part compares their lengths. Delete this rule
+//! when DataFusion compares intervals by their length.
 
 use std::sync::{Arc, LazyLock};
 
@@ -37,7 +39,7 @@ const MONTH: i128 = 30 * DAY;
 const INTERVAL: DataType = DataType::Interval(IntervalUnit::MonthDayNano);
 const NAME: &str = "canonical_interval";
 
-/// The function that makes an interval canonical.
+/// Returns the function that makes an interval canonical.
 pub(super) fn function() -> Arc<ScalarUDF> {
     static FUNCTION: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
         let signature = Signature::user_defined(Volatility::Immutable);
@@ -63,7 +65,7 @@ fn is_interval(expr: &Expr, schema: &DFSchema) -> bool {
     matches!(expr.get_type(schema), Ok(DataType::Interval(_)))
 }
 
-/// Whether values of the expressions are compared as intervals.
+/// Whether the values of the expressions are compared as intervals.
 fn compare_as_intervals<'e>(mut exprs: impl Iterator<Item = &'e Expr>, schema: &DFSchema) -> bool {
     let mut any = false;
     let fit = exprs.all(|expr| match expr.get_type(schema) {
@@ -77,7 +79,7 @@ fn compare_as_intervals<'e>(mut exprs: impl Iterator<Item = &'e Expr>, schema: &
     any && fit
 }
 
-/// The comparison of two intervals.
+/// Compares two intervals by their length; `None` for values of other types.
 pub(super) fn compare(left: &Expr, op: Operator, right: &Expr, schema: &DFSchema) -> Option<Expr> {
     if !compare_as_intervals([left, right].into_iter(), schema) || (is_canonical(left) && is_canonical(right))
     {
@@ -87,7 +89,8 @@ pub(super) fn compare(left: &Expr, op: Operator, right: &Expr, schema: &DFSchema
     Some(Expr::BinaryExpr(BinaryExpr::new(side(left), op, side(right))))
 }
 
-/// What compares intervals, comparing their lengths; `None` if nothing does.
+/// Rewrites an expression that compares intervals, so that it compares their lengths; `None` for other
+/// expressions.
 pub(super) fn rewrite(expr: &Expr, schema: &DFSchema) -> Result<Option<Expr>> {
     Ok(match expr {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) if is_comparison(*op) => {
@@ -168,7 +171,8 @@ fn sorts(sorts: &[Sort], schema: &DFSchema) -> Option<Vec<Sort>> {
     Some(sorts.iter().map(canonical).collect())
 }
 
-/// The extremes of intervals are the first by length; of distinct ones, those of distinct lengths.
+/// Rewrites aggregates of intervals. `min` and `max` become the first and the last interval in the order of
+/// lengths. DISTINCT counts intervals with different lengths.
 fn aggregated(aggregate: &AggregateFunction, schema: &DFSchema) -> Option<Expr> {
     let AggregateFunction { func, params } = aggregate;
     let of_intervals = params.args.first().is_some_and(|arg| is_interval(arg, schema) && !is_canonical(arg));
@@ -221,8 +225,8 @@ fn windowed(window: &WindowFunction, schema: &DFSchema) -> Result<Option<Expr>> 
     Ok(Some(Expr::WindowFunction(Box::new(window))))
 }
 
-/// Turns the RANGE frame of a window that is ordered by intervals or durations into a GROUPS frame. Without an offset
-/// both have the same rows, and DataFusion 55.2 has no RANGE frames over these types.
+/// Turns the RANGE frame of a window that is ordered by intervals or durations into a GROUPS frame. Without
+/// an offset both have the same rows, and DataFusion 55.2 has no RANGE frames over these types.
 fn frame_of_peers(params: &WindowFunctionParams, schema: &DFSchema) -> Result<Option<WindowFrame>> {
     let is_length =
         |sort: &Sort| matches!(sort.expr.get_type(schema), Ok(DataType::Interval(_) | DataType::Duration(_)));
@@ -239,15 +243,15 @@ fn frame_of_peers(params: &WindowFunctionParams, schema: &DFSchema) -> Result<Op
         }
         WindowFrameBound::CurrentRow => Ok(WindowFrameBound::CurrentRow),
         _ => plan_err!(
-            "a window in the order of an interval has no RANGE by a distance; order it by seconds, \
-             `extract(epoch FROM …)`"
+            "a window that is ordered by an interval cannot have a RANGE with an offset; order it by \
+             seconds, `extract(epoch FROM …)`"
         ),
     };
     let (start, end) = (bound(&frame.start_bound)?, bound(&frame.end_bound)?);
     Ok(Some(WindowFrame::new_bounds(WindowFrameUnits::Groups, start, end)))
 }
 
-/// The node, sorting, joining and grouping by the lengths of intervals.
+/// Rewrites a node so that it sorts, joins and groups by the lengths of intervals.
 pub(super) fn rewrite_node(plan: LogicalPlan) -> Result<LogicalPlan> {
     Ok(match plan {
         LogicalPlan::Sort(sort) => match sorts(&sort.expr, sort.input.schema()) {
@@ -286,7 +290,7 @@ fn joined(mut join: Join) -> Join {
     join
 }
 
-/// Groups by canonical intervals, and shows of each group the interval that came first.
+/// Groups by canonical intervals, and returns the first interval of each group.
 fn grouped(aggregate: Aggregate) -> Result<LogicalPlan> {
     let schema = Arc::clone(aggregate.input.schema());
     let open = |expr: &Expr| {
@@ -299,7 +303,7 @@ fn grouped(aggregate: Aggregate) -> Result<LogicalPlan> {
     if let [Expr::GroupingSet(sets)] = aggregate.group_expr.as_slice() {
         if sets.distinct_expr().into_iter().any(open) {
             return plan_err!(
-                "ROLLUP, CUBE and GROUPING SETS do not group intervals by their length; group by seconds, \
+                "ROLLUP, CUBE and GROUPING SETS cannot group intervals by their length; group by seconds, \
                  `extract(epoch FROM …)`"
             );
         }
@@ -369,7 +373,7 @@ impl ScalarUDFImpl for Canonical {
             | DataType::Utf8View,
         ] = given
         else {
-            return plan_err!("{NAME} takes an interval, and not {given:?}");
+            return plan_err!("{NAME} takes an interval, and the arguments are {given:?}");
         };
         Ok(vec![INTERVAL])
     }
@@ -399,7 +403,7 @@ fn shortened(interval: IntervalMonthDayNano) -> Result<IntervalMonthDayNano> {
         + i128::from(interval.nanoseconds);
     let part = |part: i128| {
         i32::try_from(part).map_err(|_| {
-            exec_datafusion_err!("an interval of {} days is too long to be compared", length / DAY)
+            exec_datafusion_err!("failed to compare an interval of {} days: it is too long", length / DAY)
         })
     };
     let (months, rest) = (part(length / MONTH)?, length % MONTH);

@@ -1,26 +1,27 @@
-//! What expressions over several types mean, where DataFusion would answer otherwise than people expect.
+//! Rewrites expressions over several types, where DataFusion's results differ from the results that users
+//! expect.
 //!
-//! Rules of the planner rewrite every expression of a query; [`meaning`] and [`coerced`] do the same to
-//! conditions of retention and of holds, so that a condition is one thing everywhere.
+//! Rules of the planner rewrite every expression of a query. [`meaning`] and [`coerced`] rewrite the
+//! conditions of retention rules and holds in the same way, so that a condition has one meaning everywhere.
 //!
 //! Before types are coerced:
 //! - a cast of `json -> key` reads a JSON scalar ([`json`]);
-//! - a text that meets a number or a time is one where it can be read as one, and else NULL ([`texts`]);
-//! - intervals and durations are compared by their length ([`intervals`]); nested ones are refused
-//!   ([`nested_intervals`]);
-//! - the sum of a date and an interval is a timestamp ([`date_arithmetic`]), and `extract` returns parts of durations
-//!   ([`duration_parts`]);
-//! - a time without seconds, or too far away, is compared with instants ([`times`]).
+//! - a text that is compared with a number or a time is parsed, and is NULL if that fails ([`texts`]);
+//! - intervals and durations are compared by their length ([`intervals`]), and comparisons of nested
+//!   intervals are refused ([`nested_intervals`]);
+//! - the sum of a date and an interval is a timestamp ([`date_arithmetic`]), and `extract` returns parts of
+//!   durations ([`duration_parts`]);
+//! - a time without seconds, or outside the range of instants, can be compared with instants ([`times`]).
 //!
-//! After it:
-//! - `+ - *` of integers and `-x` fail where they would wrap ([`arithmetic`]).
+//! After types are coerced:
+//! - `+ - *` of integers and `-x` fail on overflow ([`arithmetic`]).
 //!
-//! And at last, when the planner has moved conditions where it wants them:
-//! - what may fail on a row is not asked of rows that another condition rules out ([`guards`]);
-//! - a comparison of a day becomes a range of instants ([`day_ranges`]), and casts that statistics would misread are
-//!   hidden from them ([`casts`]).
+//! At the end, after the planner has moved conditions:
+//! - an expression that may fail is not computed on rows that another condition rules out ([`guards`]);
+//! - a comparison of a day becomes a range of instants ([`day_ranges`]), and casts that statistics would
+//!   misread are hidden from them ([`casts`]).
 //!
-//! `sum` and `avg` do not wrap either ([`sums`]), and [`failing`] knows which expressions may fail on a row.
+//! `sum` and `avg` fail on overflow, too ([`sums`]). [`failing`] decides which expressions may fail on a row.
 
 mod arithmetic;
 mod casts;
@@ -58,7 +59,7 @@ pub(super) use guards::GuardedPlanner;
 
 use super::{chains, in_lists, json};
 
-/// DataFusion's rules, with ours around the one that coerces types.
+/// Returns DataFusion's analyzer rules, with ours before and after the rule that coerces types.
 pub(super) fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     let mut rules = Analyzer::new().rules;
     let coercion = rules.iter().position(|rule| rule.name() == "type_coercion").unwrap_or(rules.len());
@@ -67,7 +68,7 @@ pub(super) fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     rules
 }
 
-/// Has SQL know the functions.
+/// Registers the functions.
 pub(super) fn register(registry: &mut dyn FunctionRegistry) -> Result<()> {
     for function in arithmetic::functions() {
         registry.register_udf(function)?;
@@ -83,13 +84,13 @@ pub(super) fn register(registry: &mut dyn FunctionRegistry) -> Result<()> {
     sums::register(registry)
 }
 
-/// An expression over rows of this schema, as people mean it, before its types are coerced.
+/// Rewrites an expression over rows of this schema, before its types are coerced.
 pub(super) fn meaning(expr: Expr, schema: &DFSchema) -> Result<Expr> {
     Ok(chains::balanced(expr)?.data.transform_up(|expr| before_coercion(expr, schema))?.data)
 }
 
-/// An expression that [`meaning`] gave, with its types coerced and as simple as in a query, ready to be made a
-/// physical one.
+/// Coerces the types of an expression that [`meaning`] returned, and simplifies it as in a query. The result
+/// can be compiled.
 pub(super) fn coerced(state: &SessionState, expr: Expr, schema: &DFSchema) -> Result<Expr> {
     let context = SimplifyContext::builder()
         .with_schema(Arc::new(schema.clone()))
@@ -99,8 +100,8 @@ pub(super) fn coerced(state: &SessionState, expr: Expr, schema: &DFSchema) -> Re
     let coerced = simplifier.coerce(expr, schema)?;
     let coerced = coerced.transform_up(|expr| Ok(after_coercion(expr, schema)))?.data;
     let combined = in_lists::combine(coerced, schema)?.data;
-    // `coalesce` and its kin are nothing that can be computed before they are simplified. A constant that cannot be
-    // cast keeps an expression from being simplified, and fails on each row that needs it.
+    // `coalesce` and similar functions can be computed only after they are simplified. A constant that cannot
+    // be cast prevents an expression from being simplified. It fails on each row that uses it.
     let simple = simplified(&simplifier, combined);
     Ok(casts::hidden(guards::guarded(simple, schema)?, schema)?.data)
 }
@@ -123,6 +124,7 @@ fn before_coercion(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         None => expr,
     };
     nested_intervals::check(&expr, schema)?;
+    sums::check(&expr, schema)?;
     let length = match duration_parts::rewrite(&expr, schema)? {
         Some(part) => Some(part),
         None => date_arithmetic::rewrite(&expr, schema),
@@ -133,7 +135,7 @@ fn before_coercion(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     if let Some(pattern) = patterns::rewrite(&expr) {
         return Ok(Transformed::yes(pattern));
     }
-    // A text that meets an interval has become one.
+    // A text that is compared with an interval has become an interval.
     let read = match texts::rewrite(&expr, schema)? {
         Some(read) => Some(read),
         None => times::rewrite(&expr, schema)?,
@@ -170,7 +172,7 @@ fn is_comparison(op: Operator) -> bool {
     )
 }
 
-/// `left = right`, whatever their types.
+/// Makes `left = right` for any types.
 fn equal(left: &Expr, right: &Expr, schema: &DFSchema) -> Result<Expr> {
     let read = texts::compare(left, Operator::Eq, right, schema)?;
     let plain = read.unwrap_or_else(|| left.clone().eq(right.clone()));
@@ -182,15 +184,15 @@ fn equal(left: &Expr, right: &Expr, schema: &DFSchema) -> Result<Expr> {
     })
 }
 
-/// `NULLIF(value, other)`, where this is how the two are compared.
+/// Makes `NULLIF(value, other)`, with `equal` as the comparison of the two.
 fn null_if(equal: Expr, value: &Expr, schema: &DFSchema) -> Result<Expr> {
     let null = lit(ScalarValue::try_new_null(&value.get_type(schema)?)?);
     let when = (Box::new(equal), Box::new(null));
     Ok(Expr::Case(Case::new(None, vec![when], Some(Box::new(value.clone())))))
 }
 
-/// Rewrites all expressions of a plan, each with the schema of what it is computed over. The columns of
-/// the answer keep their names.
+/// Rewrites all expressions of a plan, each with the schema of its node's input. The columns of the answer
+/// keep their names.
 fn rewrite_expressions(
     plan: LogicalPlan,
     rewrite: impl Fn(Expr, &DFSchema) -> Result<Transformed<Expr>>,

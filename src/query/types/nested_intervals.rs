@@ -1,4 +1,5 @@
-//! Refuses comparisons of arrays and structs that contain intervals, because these would not be compared by length.
+//! Refuses comparisons of arrays and structs that contain intervals, because DataFusion would not compare the
+//! intervals by their length.
 
 use arrow::datatypes::DataType;
 use datafusion::common::{DFSchema, Result, plan_err};
@@ -101,7 +102,7 @@ pub(super) fn check_node(plan: &LogicalPlan) -> Result<()> {
 
 fn refuse() -> Result<()> {
     plan_err!(
-        "intervals within an array or a struct are not compared by their length; compare seconds, \
+        "intervals within an array or a struct cannot be compared by their length; compare seconds, \
          `extract(epoch FROM …)`"
     )
 }

@@ -1,4 +1,4 @@
-//! The functions that comparisons of texts and numbers become.
+//! The functions that are used in comparisons of texts and numbers.
 
 use std::sync::{Arc, LazyLock};
 
@@ -16,11 +16,12 @@ const EXACT: DataType = DataType::Decimal128(38, 0);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Function {
-    /// Of a text and an integer: -1, 0 or 1 as the text is less, equal or more; NULL if it is no number.
+    /// Compares a text with an integer. Returns -1, 0 or 1 if the text is less, equal or more, and NULL if
+    /// the text is not a number.
     Order,
-    /// Of a text or an integer: a text that is the same for equal numbers.
+    /// Converts a text or an integer into a key that is the same for equal numbers.
     Key,
-    /// Of a text: the nearest float, NULL if it is no number.
+    /// Converts a text into the nearest float, or into NULL if the text is not a number.
     Float,
 }
 
@@ -42,7 +43,7 @@ fn function(of: Function) -> Arc<ScalarUDF> {
     })
 }
 
-/// All of them.
+/// Returns all functions.
 pub(super) fn functions() -> [Arc<ScalarUDF>; 3] {
     FUNCTIONS.map(|(of, _)| function(of))
 }
@@ -97,7 +98,7 @@ impl ScalarUDFImpl for OfNumber {
             (Function::Float, [value]) => text(value).map(|of| vec![of]),
             _ => None,
         };
-        let Some(coerced) = coerced else { return plan_err!("{} is not made for {given:?}", self.name()) };
+        let Some(coerced) = coerced else { return plan_err!("{} does not take {given:?}", self.name()) };
         Ok(coerced)
     }
 
@@ -112,7 +113,9 @@ impl ScalarUDFImpl for OfNumber {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let scalar = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
         let rows = if scalar { 1 } else { args.number_rows };
-        let Some(first) = args.args.first() else { return exec_err!("{} takes an argument", self.name()) };
+        let Some(first) = args.args.first() else {
+            return exec_err!("{} takes at least one argument", self.name());
+        };
         let first = first.clone().into_array(rows)?;
         let answer = match self.function {
             Function::Order => {

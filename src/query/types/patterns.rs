@@ -1,7 +1,8 @@
-//! The pattern `.*`: `x ~ '.*'` is NULL if `x` is NULL.
+//! Keeps NULL for the pattern `.*`: `x ~ '.*'` is NULL if `x` is NULL.
 //!
-//! DataFusion 55.2 rewrites it to `x IS NOT NULL`, which is false for NULL. The empty pattern matches the same texts and
-//! is not rewritten.
+//! DataFusion 55.2 rewrites it to `x IS NOT NULL`, which is false for NULL. Our rule replaces the pattern by
+//! the empty pattern, which matches the same texts, and which DataFusion does not rewrite. Delete it when
+//! DataFusion keeps NULL.
 
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator, lit};

@@ -1,8 +1,10 @@
-//! `2 * interval '1 day'`, `(last_seen - first_seen) / 2`: intervals and durations multiplied or divided by a number.
+//! Multiplies and divides intervals and durations by a number: `2 * interval '1 day'`,
+//! `(last_seen - first_seen) / 2`.
 //!
-//! DataFusion 55.2 refuses them. Months and days are scaled as PostgreSQL's `interval_mul` and `interval_div` do, with
-//! their rounding: a fraction of a month becomes days, of which it has 30, and a fraction of a day becomes hours.
-//! Nanoseconds, and durations, are scaled exactly.
+//! DataFusion 55.2 refuses these expressions. This module scales months and days as PostgreSQL's
+//! `interval_mul` and `interval_div` do, with their rounding: a fraction of a month becomes days (a month has
+//! 30 days), and a fraction of a day becomes hours. Nanoseconds and durations are scaled exactly. Delete this
+//! module when DataFusion supports these expressions.
 
 use std::sync::{Arc, LazyLock};
 
@@ -26,7 +28,7 @@ const DURATION: DataType = DataType::Duration(TimeUnit::Nanosecond);
 /// The binary digits of a 64-bit float.
 const DIGITS: i32 = f64::MANTISSA_DIGITS.cast_signed();
 
-/// Plans these products and quotients.
+/// Plans products and quotients of a length and a number.
 #[derive(Debug)]
 pub(super) struct ScaledLengths;
 
@@ -53,7 +55,7 @@ impl ExprPlanner for ScaledLengths {
     }
 }
 
-/// An interval divided by a number of intervals.
+/// Divides an interval by an integer.
 pub(super) fn divided(interval: IntervalMonthDayNano, by: i128) -> Result<IntervalMonthDayNano> {
     let number = i64::try_from(by).map_err(|_| out_of_range())?;
     Factor::of_integer(number).inverse()?.of_interval(interval)
@@ -63,7 +65,7 @@ fn is_number(of: &DataType) -> bool {
     of.is_numeric() || of.is_null()
 }
 
-/// Multiplies, and divides.
+/// The function that multiplies, and the function that divides.
 static FUNCTIONS: LazyLock<(Arc<ScalarUDF>, Arc<ScalarUDF>)> = LazyLock::new(|| {
     let [product, quotient] = [false, true].map(|divides| {
         let signature = Signature::user_defined(Volatility::Immutable);
@@ -72,7 +74,7 @@ static FUNCTIONS: LazyLock<(Arc<ScalarUDF>, Arc<ScalarUDF>)> = LazyLock::new(|| 
     (product, quotient)
 });
 
-/// The functions that stand for the operators.
+/// Returns the functions that replace the operators.
 pub(super) fn functions() -> [Arc<ScalarUDF>; 2] {
     [Arc::clone(&FUNCTIONS.0), Arc::clone(&FUNCTIONS.1)]
 }
@@ -84,9 +86,11 @@ struct Scaled {
 }
 
 impl Scaled {
-    /// What a call stands for.
+    /// Returns the operation that a call replaces.
     fn operation(&self, args: &[Expr]) -> Result<Expr> {
-        let [length, factor] = args else { return plan_err!("{} takes a length and a number", self.name()) };
+        let [length, factor] = args else {
+            return plan_err!("{} takes a duration or an interval, and a number", self.name());
+        };
         let op = if self.divides { Operator::Divide } else { Operator::Multiply };
         Ok(Expr::BinaryExpr(BinaryExpr::new(Box::new(length.clone()), op, Box::new(factor.clone()))))
     }
@@ -115,7 +119,7 @@ impl Scaled {
     }
 }
 
-/// Numbers that are integers, or as near as binary fractions are.
+/// The factors of all rows: integers, or floats.
 enum Factors {
     Whole(ArrayRef),
     Fractions(ArrayRef),
@@ -125,7 +129,8 @@ impl Factors {
     fn of(numbers: &ArrayRef) -> Result<Self> {
         let whole = numbers.data_type().is_integer().then(|| cast(numbers, &DataType::Int64));
         Ok(match whole {
-            // Above 63 bits no length has an answer; that is found below.
+            // Integers above 63 bits are handled as floats, which are refused because the result is out of
+            // range.
             Some(whole) if whole.as_ref().is_ok_and(|whole| whole.null_count() == numbers.null_count()) => {
                 Self::Whole(whole?)
             }
@@ -133,7 +138,7 @@ impl Factors {
         })
     }
 
-    /// The factor of a row; none for NULL.
+    /// Returns the factor of a row; `None` for NULL.
     fn get(&self, row: usize) -> Option<Result<Factor>> {
         match self {
             Self::Whole(numbers) => {
@@ -169,7 +174,7 @@ impl Factor {
             return Err(out_of_range());
         }
         let size = if number == 0.0 { 0 } else { number.abs().log2().ceil() as i32 };
-        // All digits, except of numbers so small that any product with a length is zero.
+        // All digits are kept, except for numbers so small that every product is zero.
         let bits = (DIGITS - size).clamp(0, 126);
         #[expect(clippy::cast_possible_truncation, reason = "below 2^62")]
         let above = (number * 2_f64.powi(bits)).round() as i128;
@@ -182,20 +187,20 @@ impl Factor {
             return Err(out_of_range());
         }
         if sign == 0 {
-            return Err(exec_datafusion_err!("a length of time is divided by zero"));
+            return Err(exec_datafusion_err!("cannot divide a duration or an interval by zero"));
         }
         Ok(Self { divides: true, above: self.below * sign, below: self.above * sign, ..self })
     }
 
-    /// A product, rounded.
+    /// Returns the product with a value, rounded.
     fn of(self, value: i128) -> Result<i128> {
-        // Where this overflows the answer has more than 63 bits, too.
+        // If this overflows, the result would not fit 63 bits either.
         let product = value.checked_mul(self.above).ok_or_else(out_of_range)?;
         let half = self.below / 2 * product.signum();
         Ok(product.checked_add(half).ok_or_else(out_of_range)? / self.below)
     }
 
-    /// The whole part of a product, and the rest of it.
+    /// Returns the whole part and the fraction of the product with a value.
     fn split(self, value: i32) -> Result<(i32, f64)> {
         let value = f64::from(value);
         let product = if self.divides { value / self.number } else { value * self.number };
@@ -226,7 +231,7 @@ fn rounded(number: f64) -> f64 {
     (number * 1e6).round_ties_even() / 1e6
 }
 
-/// The whole part of a number of months or days.
+/// Converts a number of months or days into an integer. Fails if it does not fit.
 fn narrow_days(number: f64) -> Result<i32> {
     if !(f64::from(i32::MIN)..=f64::from(i32::MAX)).contains(&number.trunc()) {
         return Err(out_of_range());
@@ -240,7 +245,7 @@ fn narrow(nanoseconds: i128) -> Result<i64> {
 }
 
 fn out_of_range() -> DataFusionError {
-    exec_datafusion_err!("a length of time times a number is longer than can be told")
+    exec_datafusion_err!("the product of a number and a duration or an interval is out of range")
 }
 
 impl ScalarUDFImpl for Scaled {
@@ -264,7 +269,7 @@ impl ScalarUDFImpl for Scaled {
         match given {
             [DataType::Interval(_), factor] if is_number(factor) => Ok(vec![INTERVAL, factor.clone()]),
             [DataType::Duration(_), factor] if is_number(factor) => Ok(vec![DURATION, factor.clone()]),
-            _ => plan_err!("{} takes a length and a number", self.name()),
+            _ => plan_err!("{} takes a duration or an interval, and a number", self.name()),
         }
     }
 
@@ -276,7 +281,7 @@ impl ScalarUDFImpl for Scaled {
         let is_constant = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
         let arrays = ColumnarValue::values_to_arrays(&args.args)?;
         let [length, factor] = arrays.as_slice() else {
-            return plan_err!("{} takes a length and a number", self.name());
+            return plan_err!("{} takes a duration or an interval, and a number", self.name());
         };
         let scaled = self.scaled(length, factor)?;
         if is_constant {
@@ -290,7 +295,8 @@ impl ScalarUDFImpl for Scaled {
 mod tests {
     use super::*;
 
-    /// All of a table that PostgreSQL made. It has microseconds, so one more or less is no difference.
+    /// Checks a table that PostgreSQL made. PostgreSQL counts microseconds, so a difference of one
+    /// microsecond is allowed.
     #[test]
     fn the_parts_of_an_interval_are_scaled_as_by_postgresql() {
         let known = include_str!("../../../tests/data/postgresql/scaled_intervals.tsv");

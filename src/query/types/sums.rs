@@ -1,25 +1,25 @@
-//! Sums and averages that do not wrap.
+//! Makes sums and averages fail on overflow.
 //!
-//! DataFusion adds integers and durations in 64 bits, and wraps around without a word: four hundred years
-//! of uptime, in nanoseconds, are less than nothing. Here they are added as decimals of 128 bits (and
-//! those as decimals of 256), which no number of rows overflows. The answer keeps its type, for
-//! integers are what callers count with; one that does not fit is an error. PostgreSQL answers with a
-//! wider type instead, and so does `sum(CAST(x AS DECIMAL(38, 0)))`.
+//! DataFusion 55.2 adds integers and durations in 64 bits, and wraps around without an error: a sum of four
+//! hundred years in nanoseconds is negative. This module adds them as decimals of 128 bits, and decimals as
+//! decimals of 256 bits. No number of rows overflows these. The result keeps its type, because callers expect
+//! integers, and a result that does not fit is an error. PostgreSQL returns a wider type instead, and so does
+//! `sum(CAST(x AS DECIMAL(38, 0)))`. Delete this module when DataFusion's sums fail on overflow.
 
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, BooleanArray};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, FieldRef, IntervalUnit};
-use datafusion::common::{Result, ScalarValue, exec_err};
+use datafusion::common::{DFSchema, Result, ScalarValue, exec_err, plan_err};
 use datafusion::execution::FunctionRegistry;
 use datafusion::functions_aggregate::average::avg_udaf;
 use datafusion::functions_aggregate::sum::sum_udaf;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::AggregateOrderSensitivity;
 use datafusion::logical_expr::{
-    Accumulator, AggregateUDF, AggregateUDFImpl, Documentation, EmitTo, GroupsAccumulator, ReversedUDAF,
-    SetMonotonicity, Signature, StatisticsArgs, TypeSignature,
+    Accumulator, AggregateUDF, AggregateUDFImpl, Documentation, EmitTo, Expr, ExprSchemable,
+    GroupsAccumulator, ReversedUDAF, SetMonotonicity, Signature, StatisticsArgs, TypeSignature,
 };
 
 use super::interval_sum::IntervalSum;
@@ -28,7 +28,7 @@ const INTERVAL: DataType = DataType::Interval(IntervalUnit::MonthDayNano);
 /// The name of DataFusion's average.
 const AVERAGE: &str = "avg";
 
-/// Puts these in the place of DataFusion's `sum` and `avg`.
+/// Replaces DataFusion's `sum` and `avg`.
 pub(super) fn register(registry: &mut dyn FunctionRegistry) -> Result<()> {
     for inner in [sum_udaf(), avg_udaf()] {
         let signature = with_intervals(inner.signature());
@@ -37,7 +37,34 @@ pub(super) fn register(registry: &mut dyn FunctionRegistry) -> Result<()> {
     Ok(())
 }
 
-/// A sum or an average, computed over a wider type than its argument's.
+/// Fails for the sum or the average of texts, which DataFusion would read as intervals.
+pub(super) fn check(expr: &Expr, schema: &DFSchema) -> Result<()> {
+    let (name, args) = match expr {
+        Expr::AggregateFunction(call) => (call.func.name(), &call.params.args),
+        Expr::WindowFunction(call) => (call.fun.name(), &call.params.args),
+        _ => return Ok(()),
+    };
+    if !matches!(name, "sum" | AVERAGE) {
+        return Ok(());
+    }
+    let Some(argument) = args.first() else { return Ok(()) };
+    if argument.get_type(schema).is_ok_and(|of| is_text(&of)) {
+        return plan_err!(
+            "{name} adds numbers, and {argument} is a text: use {name}(CAST(x AS DOUBLE)), or TRY_CAST to leave out \
+             texts that are no numbers"
+        );
+    }
+    Ok(())
+}
+
+fn is_text(of: &DataType) -> bool {
+    match of {
+        DataType::Dictionary(_, of) => of.is_string(),
+        of => of.is_string(),
+    }
+}
+
+/// A sum or an average that is computed in a wider type than the type of its argument.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Wide {
     inner: Arc<AggregateUDF>,
@@ -53,7 +80,7 @@ fn with_intervals(signature: &Signature) -> Signature {
     signature
 }
 
-/// The type in which values of a type are added; `None` if their own is as good.
+/// Returns the type in which values of a type are added; `None` if it is the type itself.
 fn wider(of: &DataType) -> Option<DataType> {
     match of {
         DataType::Int64 | DataType::Duration(_) => Some(DataType::Decimal128(19, 0)),
@@ -66,11 +93,11 @@ fn wider(of: &DataType) -> Option<DataType> {
     }
 }
 
-/// Values in another type; an error if one does not fit.
+/// Converts values into another type. Fails if a value does not fit.
 fn convert(values: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
     let strict = CastOptions { safe: false, ..CastOptions::default() };
     let values = match (values.data_type(), to) {
-        // Durations are integers, and are cast to nothing else.
+        // Arrow can cast durations only to integers.
         (DataType::Duration(_), DataType::Decimal128(..)) => {
             cast_with_options(values, &DataType::Int64, &strict)?
         }
@@ -86,28 +113,31 @@ fn convert_answer(name: &str, answer: &ArrayRef, to: &DataType) -> Result<ArrayR
     match convert(answer, to) {
         Ok(answer) => Ok(answer),
         Err(_) if matches!(to, DataType::Duration(_)) => exec_err!(
-            "{name} is longer than 292 years, which {to} does not hold; take it in seconds: of CAST(x AS BIGINT) / 1e9, for a duration x in nanoseconds"
+            "{name} is longer than 292 years, and does not fit {to}; compute it in seconds: use \
+             CAST(x AS BIGINT) / 1e9 for a duration x in nanoseconds"
         ),
         Err(_) => exec_err!(
-            "{name} is too large for {to}; take it of CAST(x AS DECIMAL(38, 0)), or of CAST(x AS DOUBLE)"
+            "{name} is too large for {to}; cast its argument x: use CAST(x AS DECIMAL(38, 0)), or CAST(x AS \
+             DOUBLE)"
         ),
     }
 }
 
-/// Whether the parts of intervals are added, each in 128 bits.
+/// Whether an [`IntervalSum`] computes the aggregate, which adds each part of intervals in 128 bits.
 fn of_intervals(fields: &[FieldRef], distinct: bool) -> bool {
     fields.first().is_some_and(|field| *field.data_type() == INTERVAL) && !distinct
 }
 
 impl Wide {
-    /// What the inner function is asked instead: the type of its argument, and of its answer.
+    /// Returns the type of the inner function's argument, and the field of its result.
     fn types(&self, fields: &[FieldRef]) -> Result<Option<(DataType, FieldRef)>> {
         let Some(wide) = fields.first().and_then(|field| wider(field.data_type())) else { return Ok(None) };
         let answer = self.inner.return_type(std::slice::from_ref(&wide))?;
         Ok(Some((wide, Arc::new(Field::new(self.inner.name(), answer, true)))))
     }
 
-    /// What the inner function is asked instead, and how its answer is brought back.
+    /// Returns the conversion of the argument and of the result, and the field of the inner function's
+    /// result.
     fn widened(&self, args: &AccumulatorArgs<'_>) -> Result<Option<(Conversion, FieldRef)>> {
         let Some((wide, answer)) = self.types(args.expr_fields)? else { return Ok(None) };
         let conversion = Conversion { name: args.name.to_owned(), wide, answer: args.return_type().clone() };
@@ -115,7 +145,7 @@ impl Wide {
     }
 }
 
-/// The same, of another field.
+/// Returns the arguments of an accumulator with other fields.
 fn with_field<'a>(
     args: &AccumulatorArgs<'a>,
     field: FieldRef,
@@ -167,7 +197,10 @@ impl AggregateUDFImpl for Wide {
             return self.inner.create_sliding_accumulator(args);
         };
         if args.is_distinct {
-            return exec_err!("{} of distinct values cannot be taken over a frame that moves", self.name());
+            return exec_err!(
+                "{} of distinct values cannot be computed over a moving window frame",
+                self.name()
+            );
         }
         let fields = fields_of(&conversion);
         let inner = self.inner.create_sliding_accumulator(with_field(&args, field, &fields))?;
@@ -238,7 +271,7 @@ impl AggregateUDFImpl for Wide {
     }
 }
 
-/// Between the types of the query and the wide ones.
+/// Converts between the types of the query and the wide types.
 #[derive(Debug)]
 struct Conversion {
     name: String,

@@ -1,17 +1,18 @@
-//! Texts compared with numbers, and with times.
+//! Compares texts with numbers and with times.
 //!
-//! DataFusion casts the text to the other side's type, and fails on the first that is none: one `n/a`
-//! among a million payloads, and `payload->>'t' > 5` has no answer. Here such a comparison is one of
-//! numbers where the text is a number, and NULL where it is none, as with `TRY_CAST`; a cast that the
-//! query writes stays strict. The same goes for dates, times, intervals and booleans.
+//! DataFusion 55.2 casts the text to the type of the other side, and fails if a text is not a value of that
+//! type. One payload with `n/a` among a million makes `payload->>'t' > 5` fail. This rule compares numbers if
+//! the text is a number, and gives NULL if it is not, as `TRY_CAST` does. A cast in the query still fails.
+//! Dates, times, intervals and booleans are compared in the same way. Delete this rule when DataFusion gives
+//! NULL in such comparisons.
 //!
-//! - With an integer the digits count: `9007199254740993` is not 2⁵³, `5.0` and `5e0` are 5, and
-//!   `1e400` is more than every integer.
-//! - With a float the text is read as the nearest float, so `0.1` is 0.1.
+//! - In a comparison with an integer, the digits are compared: `9007199254740993` is not 2⁵³, `5.0` and `5e0`
+//!   are 5, and `1e400` is more than every integer.
+//! - In a comparison with a float, the text is read as the nearest float, so `0.1` is 0.1.
 //! - `NaN` is more than all other numbers, as in PostgreSQL.
 //!
-//! A text that the query writes out, as in `seq > '5'`, is a constant of the other side's type, and an
-//! error if it is none.
+//! A constant text in a query, as in `seq > '5'`, is converted into the type of the other side. If that
+//! fails, the query fails.
 
 use std::sync::Arc;
 
@@ -27,10 +28,10 @@ use super::{equal, is_comparison, null_if};
 use crate::fact::json::RawValue;
 use crate::query::{chains, json};
 
-/// A longer list of values of several types is left to DataFusion.
+/// The longest list of values of several types that is rewritten.
 const MAX_LIST: usize = 1_000;
 
-/// How a text meets a value of another type.
+/// The way in which a text is compared with a value of another type.
 enum Meeting {
     Integer,
     Float,
@@ -38,7 +39,8 @@ enum Meeting {
 }
 
 impl Meeting {
-    /// A text and what it meets, as values that are equal where they mean the same, and can be hashed.
+    /// Converts a text and the other value into values that can be hashed. They are equal if the text and the
+    /// value are.
     fn sides(self, text: Expr, other: Expr) -> Result<(Expr, Expr)> {
         Ok(match self {
             Self::Integer => (number_key(text), number_key(other)),
@@ -68,10 +70,11 @@ fn meeting(of: &DataType) -> Option<Meeting> {
     })
 }
 
-/// The node, with a join's keys compared as `ON` compares them: `USING` and `NATURAL` have columns for keys.
+/// Rewrites the keys of a join. `USING` and `NATURAL` have columns as keys, and must compare them as `ON`
+/// does.
 pub(super) fn rewrite_node(plan: LogicalPlan) -> Result<LogicalPlan> {
     let LogicalPlan::Join(mut join) = plan else { return Ok(plan) };
-    // `EXCEPT` and `INTERSECT` would take each text that is no number for NULL.
+    // `EXCEPT` and `INTERSECT` match NULL with NULL, and a text that is not a number would become NULL.
     if join.null_equality != NullEquality::NullEqualsNothing {
         return Ok(LogicalPlan::Join(join));
     }
@@ -83,7 +86,8 @@ pub(super) fn rewrite_node(plan: LogicalPlan) -> Result<LogicalPlan> {
     Ok(LogicalPlan::Join(join))
 }
 
-/// A comparison of a text with another type; `None` if it is none, or means what it should.
+/// Rewrites a comparison of a text with another type; `None` for other expressions, and for comparisons that
+/// are right.
 pub(super) fn rewrite(expr: &Expr, schema: &DFSchema) -> Result<Option<Expr>> {
     match expr {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) if is_comparison(*op) => {
@@ -116,7 +120,7 @@ fn is_text(of: &DataType) -> bool {
     matches!(of, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
 }
 
-/// A text that the query writes out.
+/// Whether an expression is a constant in the query.
 fn is_constant(expr: &Expr) -> bool {
     match expr {
         Expr::Literal(..) => true,
@@ -126,7 +130,8 @@ fn is_constant(expr: &Expr) -> bool {
     }
 }
 
-/// How the first meets the second, if the first is a text that rows have and the second is another type.
+/// Returns the way to compare a text with another value. `None` if the text is a constant, or if the value is
+/// a text.
 fn meets(text: &Expr, other: &Expr, schema: &DFSchema) -> Option<Meeting> {
     let text_type = text.get_type(schema).ok()?;
     if !is_text(&text_type) || is_constant(text) {
@@ -135,7 +140,7 @@ fn meets(text: &Expr, other: &Expr, schema: &DFSchema) -> Option<Meeting> {
     meeting(&other.get_type(schema).ok()?)
 }
 
-/// The comparison of two values, one of them a text and the other of another type.
+/// Compares a text with a value of another type; `None` for other types.
 pub(super) fn compare(left: &Expr, op: Operator, right: &Expr, schema: &DFSchema) -> Result<Option<Expr>> {
     refuse_no_json(left, right)?;
     refuse_no_json(right, left)?;
@@ -168,7 +173,7 @@ fn try_cast(text: Expr, to: DataType) -> Result<Expr> {
     Ok(json::typed(&cast)?.unwrap_or(cast))
 }
 
-/// `payload->'n' = 'x'` compares JSON text with what is no JSON text, and is never true.
+/// Refuses `payload->'n' = 'x'`. It compares JSON text with a text that is not JSON, and is never true.
 fn refuse_no_json(json: &Expr, constant: &Expr) -> Result<()> {
     let Expr::Literal(value, _) = constant else { return Ok(()) };
     let Some(Some(text)) = value.try_as_str() else { return Ok(()) };
@@ -176,7 +181,8 @@ fn refuse_no_json(json: &Expr, constant: &Expr) -> Result<()> {
         return Ok(());
     }
     plan_err!(
-        "-> gives JSON text, in which a text has quotes, and '{text}' is no JSON: write ->> in the place of the last ->, or compare with '\"{text}\"'"
+        "-> returns JSON text, in which a string has quotes, and '{text}' is not JSON; write ->> instead of \
+         the last ->, or compare with '\"{text}\"'"
     )
 }
 
@@ -220,7 +226,8 @@ struct Lists {
 }
 
 impl Lists {
-    /// Whether a value is in one of them. A list of constants stays one, however long it is.
+    /// Makes a condition that is true if a value is in one of the lists. A list of constants of any length
+    /// stays a list.
     fn any_equals(self, value: &Expr, schema: &DFSchema) -> Result<Option<Expr>> {
         let Self { integers, floats, texts, others } = self;
         let keys = integers.into_iter().map(number_key).collect();
@@ -253,13 +260,13 @@ fn in_subquery(asked: &InSubquery, schema: &DFSchema) -> Result<Option<Expr>> {
     })))
 }
 
-/// A value of the type of an expression, for another schema.
+/// Returns a NULL with the type of an expression. It can be used with another schema.
 fn typed(expr: &Expr, schema: &DFSchema) -> Result<Expr> {
     let null = datafusion::common::ScalarValue::try_new_null(&expr.get_type(schema)?)?;
     Ok(Expr::Literal(null, None))
 }
 
-/// The keys of a join, as they are compared where one is a text and the other is none.
+/// Rewrites the keys of a join if one is a text and the other is not; `None` for other keys.
 pub(super) fn keys(
     left: &Expr,
     of_left: &DFSchema,
@@ -274,13 +281,13 @@ pub(super) fn keys(
     Ok(Some((left, right)))
 }
 
-/// The subquery with this in the place of its column.
+/// Replaces the column of a subquery by an expression.
 pub(super) fn project(subquery: &Subquery, column: Expr) -> Result<Subquery> {
     let plan = LogicalPlanBuilder::from((*subquery.subquery).clone()).project([column])?.build()?;
     Ok(Subquery { subquery: Arc::new(plan), ..subquery.clone() })
 }
 
-/// `CASE text WHEN 5 THEN …` compares as `text = 5` does.
+/// Rewrites `CASE text WHEN 5 THEN …`, so that it compares as `text = 5` does.
 fn case_of(case: &Case, schema: &DFSchema) -> Result<Option<Expr>> {
     let Some(base) = &case.expr else { return Ok(None) };
     let meets_base = |when: &Expr| meets(base, when, schema).is_some() || meets(when, base, schema).is_some();

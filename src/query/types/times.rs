@@ -1,8 +1,10 @@
-//! Times that a query writes out and compares with instants.
+//! Compares instants with constant times that DataFusion 55.2 cannot parse or cast.
 //!
-//! - `at > '2026-11-23 10:00'` has no seconds, and means the beginning of that minute.
-//! - `at < '9999-12-31'` is beyond what nanoseconds can hold, which end in 2262. It is true of every instant, and
-//!   no cast that fails.
+//! - `at > '2026-11-23 10:00'` has no seconds. The time is the beginning of that minute.
+//! - `at < '9999-12-31'` is outside the range of nanoseconds, which ends in 2262. The condition is true for
+//!   every instant, and the cast must not fail.
+//!
+//! Delete this rule when DataFusion answers both conditions.
 
 use arrow::array::timezone::Tz;
 use arrow::compute::kernels::cast_utils::string_to_datetime;
@@ -13,7 +15,7 @@ use datafusion::logical_expr::{BinaryExpr, Cast, Expr, ExprSchemable, Operator, 
 
 use super::is_comparison;
 
-/// A comparison with such a time; `None` if it is none.
+/// Rewrites a comparison with such a time; `None` for other expressions.
 pub(super) fn rewrite(expr: &Expr, schema: &DFSchema) -> Result<Option<Expr>> {
     Ok(match expr {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) if is_comparison(*op) => {
@@ -43,7 +45,7 @@ pub(super) fn rewrite(expr: &Expr, schema: &DFSchema) -> Result<Option<Expr>> {
             }
             Some((**expr).clone().in_list(near, *negated))
         }
-        // `TIMESTAMP '2026-11-23 10:00'`, wherever it stands.
+        // `TIMESTAMP '2026-11-23 10:00'` is rewritten everywhere, also outside of comparisons.
         Expr::Cast(cast) if matches!(cast.field.data_type(), DataType::Timestamp(..)) => with_seconds(expr),
         _ => None,
     })
@@ -63,7 +65,7 @@ fn compare(left: &Expr, op: Operator, right: &Expr, schema: &DFSchema) -> Option
             Operator::IsNotDistinctFrom => return Some(lit(false)),
             _ => {}
         }
-        // Nothing is beyond the end, and everything before it.
+        // No instant is after the end of the range, and every instant is before it.
         let after = end == i64::MAX;
         let op = match op {
             Operator::Lt | Operator::LtEq | Operator::NotEq if after => Operator::LtEq,
@@ -77,8 +79,8 @@ fn compare(left: &Expr, op: Operator, right: &Expr, schema: &DFSchema) -> Option
     Some(binary(op, with_seconds(written)?))
 }
 
-/// The zone of an instant, or of what clocks show, that rows have.
-#[expect(clippy::option_option, reason = "what clocks show has no zone")]
+/// Returns the zone of a timestamp that is not a constant. The inner option is `None` for a wall time.
+#[expect(clippy::option_option, reason = "a wall time has no zone")]
 fn zone(expr: &Expr, schema: &DFSchema) -> Option<Option<std::sync::Arc<str>>> {
     match expr.get_type(schema) {
         Ok(DataType::Timestamp(TimeUnit::Nanosecond, zone)) if text(expr).is_none() => Some(zone),
@@ -86,7 +88,7 @@ fn zone(expr: &Expr, schema: &DFSchema) -> Option<Option<std::sync::Arc<str>>> {
     }
 }
 
-/// The text of a time that is written out, as `'…'`, `DATE '…'` or `TIMESTAMP '…'`.
+/// Returns the text of a constant time: `'…'`, `DATE '…'` or `TIMESTAMP '…'`.
 fn text(expr: &Expr) -> Option<&str> {
     match expr {
         Expr::Literal(value, _) => value.try_as_str().flatten(),
@@ -98,7 +100,8 @@ fn text(expr: &Expr) -> Option<&str> {
     }
 }
 
-/// The end of all instants, if a time that is written out is beyond it.
+/// Returns the end of the range of instants that a constant time is beyond; `None` for a time within the
+/// range.
 fn beyond(written: &Expr) -> Option<i64> {
     let time = string_to_datetime(&"+00:00".parse::<Tz>().ok()?, text(written)?.trim()).ok()?;
     match time.timestamp_nanos_opt() {
@@ -108,7 +111,7 @@ fn beyond(written: &Expr) -> Option<i64> {
     }
 }
 
-/// A time that is written out without seconds, with them.
+/// Adds seconds to a constant time without seconds; `None` for other times.
 fn with_seconds(written: &Expr) -> Option<Expr> {
     let text = text(written)?.trim();
     let (minutes, rest) = text.split_at_checked("2026-11-23 10:00".len())?;

@@ -1,4 +1,4 @@
-//! `[retention]` as it is written in `ostracon.toml`.
+//! The section `[retention]` in `ostracon.toml`.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fact::Kind;
 use crate::settings::duration;
 
-/// `[retention]` as it is in the file.
+/// The section `[retention]` in the file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PolicyInFile {
@@ -71,7 +71,7 @@ impl TryFrom<String> for Age {
 }
 
 impl LimitsInFile {
-    /// `age_by` of the whole store counts where a part of it says nothing.
+    /// The limits of this section. The store's `age_by` applies if the section has none.
     fn limits(&self, age_by: Option<AgeBy>) -> RetentionLimits {
         RetentionLimits {
             max_age: self.max_age.map(|age| age.0),
@@ -99,7 +99,7 @@ impl TryFrom<PolicyInFile> for RetentionPolicy {
         if store.is_unlimited() && store.keep_at_least > 0 {
             return Err(Error::new(
                 ErrorKind::Settings,
-                "keep_at_least in [retention] undercuts no limit, for there is none",
+                "keep_at_least in [retention] has no effect, because [retention] has no limit",
             ));
         }
         let kinds = [file.events, file.audits, file.dead_letters];

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use ostracon::{BackupOptions, CompactOptions, Cursor, ErrorKind, FactId, Import, Store, backup};
 
-use crate::scan::copy_tree;
+use crate::support::copy_tree;
 use crate::support::{crash, scratch};
 
 fn record(store: &Store, facts: u64) -> BTreeSet<FactId> {

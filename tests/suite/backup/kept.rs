@@ -7,7 +7,7 @@ use ostracon::{BackupOptions, ErrorKind, Kind, StartAt, Store, backup};
 
 use super::{assert_whole, ids_at};
 use crate::command::Folder;
-use crate::scan::copy_tree;
+use crate::support::copy_tree;
 use crate::support::{any_fact, crash, lines_at, scratch};
 
 fn more() -> BackupOptions {
@@ -87,7 +87,10 @@ fn a_store_that_was_put_back_to_an_older_state_takes_no_fact_from_its_backup() {
             let before = lines_at(&saved);
             let error = backup(&older, &saved, more()).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
-            assert!(error.to_string().contains("the target has facts that this store has not"), "{error}");
+            assert!(
+                error.to_string().contains("the target has facts that this store does not have"),
+                "{error}"
+            );
             assert_eq!(lines_at(&saved), before);
             assert_whole(&saved);
         }

@@ -28,8 +28,11 @@ fn bad_lines() -> Vec<(Vec<u8>, &'static str)> {
         (b"\"text\"".to_vec(), "not a JSON object: "),
         (b"null".to_vec(), "not a JSON object: "),
         (b"{}".to_vec(), "field \"kind\" is missing"),
-        (with("\"event\"", "\"gossip\""), "kind \"gossip\" is none of \"event\", \"audit\", \"dead_letter\""),
-        (with("\"event\"", "7"), "kind 7 is none of \"event\", \"audit\", \"dead_letter\""),
+        (
+            with("\"event\"", "\"gossip\""),
+            "kind \"gossip\" is not one of \"event\", \"audit\", \"dead_letter\"",
+        ),
+        (with("\"event\"", "7"), "kind 7 is not one of \"event\", \"audit\", \"dead_letter\""),
         (with(", \"timestamp\": 0.5", ""), "field \"timestamp\" is missing"),
         (not_utf8, "not UTF-8 at byte 50"),
         (sound.as_bytes()[..80].to_vec(), "not a JSON object: "),
@@ -92,7 +95,7 @@ fn import_counts_numbers_and_keeps_aside_every_bad_line() {
         folder.write("f.ndjson", text);
         let said = folder.run(&["import", "facts", "f.ndjson", "--rejects", "bad.ndjson"]).ok();
         all_told(&said, &bad, "f.ndjson:");
-        assert!(said.err.contains(&format!("; {} lines are no facts", bad.len())), "{}", said.err);
+        assert!(said.err.contains(&format!("; {} lines are not facts", bad.len())), "{}", said.err);
         assert_eq!(sound_lines(&folder), expected_lines());
         let aside: Vec<u8> =
             bad.iter().flat_map(|(_, bytes, _)| [bytes.as_slice(), line_end.as_bytes()].concat()).collect();
@@ -120,7 +123,7 @@ fn import_tells_the_first_bad_lines_and_counts_the_others() {
     assert_eq!((said.code, said.err.lines().count()), (Some(1), 23));
     assert!(said.err.ends_with("\nerror: all of 1,234 lines were refused\n"), "{}", said.err);
     assert!(said.err.contains("f.ndjson:20: "));
-    assert!(said.err.contains("\n… and 1,214 more lines that are no facts\n"), "{}", said.err);
+    assert!(said.err.contains("\n… and 1,214 more lines that are not facts\n"), "{}", said.err);
 }
 
 #[test]

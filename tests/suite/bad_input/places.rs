@@ -38,7 +38,11 @@ fn all_fail(folder: &Folder, store: &str, saying: &[&str]) {
 fn a_file_is_no_store() {
     let folder = Folder::new();
     folder.write("facts", "a file");
-    all_fail(&folder, "facts", &["facts is not an Ostracon store: a store is a folder, and that is none"]);
+    all_fail(
+        &folder,
+        "facts",
+        &["facts is not an Ostracon store: a store is a folder, and this is no folder"],
+    );
 }
 
 #[test]
@@ -52,7 +56,7 @@ fn a_folder_of_other_things_is_no_store() {
         let error = folder.run(&args).failed();
         assert_eq!(
             error,
-            "error: photos is not an Ostracon store: the folder holds other things, such as cat.jpg\n"
+            "error: photos is not an Ostracon store: the folder has other files, such as cat.jpg\n"
         );
     }
     all_fail(&folder, "photos", &["photos is not an Ostracon store"]);
@@ -134,28 +138,28 @@ fn a_setting_that_nobody_knows_is_named_with_its_file() {
         folder.run(&["metrics", "facts"]).failed()
     };
     assert_snapshot!(told("[flush]\nrowz = 5\n"), @r"
-        error: the settings in facts/ostracon.toml are not understood: TOML parse error at line 2, column 1
+        error: cannot parse the settings in facts/ostracon.toml: TOML parse error at line 2, column 1
           |
         2 | rowz = 5
           | ^^^^
         unknown field `rowz`, expected one of `rows`, `bytes`, `age_seconds`
     ");
     assert_snapshot!(told("durabilty = \"synced\"\n"), @r#"
-        error: the settings in facts/ostracon.toml are not understood: TOML parse error at line 1, column 1
+        error: cannot parse the settings in facts/ostracon.toml: TOML parse error at line 1, column 1
           |
         1 | durabilty = "synced"
           | ^^^^^^^^^
         unknown field `durabilty`, expected one of `durability`, `flush`, `buffer`, `query`, `retention`
     "#);
     assert_snapshot!(told("durability = \"eternal\"\n"), @r#"
-        error: the settings in facts/ostracon.toml are not understood: TOML parse error at line 1, column 14
+        error: cannot parse the settings in facts/ostracon.toml: TOML parse error at line 1, column 14
           |
         1 | durability = "eternal"
           |              ^^^^^^^^^
         unknown variant `eternal`, expected one of `buffered`, `journaled`, `synced`
     "#);
     assert_snapshot!(told("[flush]\nrows = \"many\"\n"), @r#"
-        error: the settings in facts/ostracon.toml are not understood: TOML parse error at line 2, column 8
+        error: cannot parse the settings in facts/ostracon.toml: TOML parse error at line 2, column 8
           |
         2 | rows = "many"
           |        ^^^^^^
@@ -164,14 +168,14 @@ fn a_setting_that_nobody_knows_is_named_with_its_file() {
     assert_snapshot!(told("[flush]\nrows = 0\n"), @"error: the settings in facts/ostracon.toml: flush.rows, flush.bytes and flush.age_seconds must be at least 1");
     assert_snapshot!(told("[buffer]\nmax_bytes = 5\n"), @"error: the settings in facts/ostracon.toml: buffer.max_bytes must not be less than flush.bytes: recording would stop before a flush");
     assert_snapshot!(told("[query]\nmemory_bytes = -1\n"), @r"
-        error: the settings in facts/ostracon.toml are not understood: TOML parse error at line 2, column 16
+        error: cannot parse the settings in facts/ostracon.toml: TOML parse error at line 2, column 16
           |
         2 | memory_bytes = -1
           |                ^^
         invalid value: integer `-1`, expected usize
     ");
     assert_snapshot!(told("not toml"), @r"
-        error: the settings in facts/ostracon.toml are not understood: TOML parse error at line 1, column 5
+        error: cannot parse the settings in facts/ostracon.toml: TOML parse error at line 1, column 5
           |
         1 | not toml
           |     ^
@@ -209,7 +213,7 @@ fn facts_without_a_ledger_are_not_taken_for_a_new_store() {
     crate::support::lose_ledger(&folder.path("facts"));
     let before = folder.tree();
     let error = folder.run(&["record", "facts"]).failed();
-    assert_snapshot!(error, @"error: facts/events has files, and the ledger in facts/ledger is gone; `ostracon scan STORE` tells more, and `ostracon recover` makes the store whole again");
+    assert_snapshot!(error, @"error: facts/events has files, but the ledger in facts/ledger is gone; `ostracon scan STORE` shows the damage, and `ostracon recover` repairs the store");
     assert!(folder.tree() == before);
 }
 

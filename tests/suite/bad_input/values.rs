@@ -86,7 +86,7 @@ fn the_command_line_says_that_a_value_fits_no_column() {
     let folder = Folder::new();
     let text = odd_lines().join("\n") + "\n";
     let said = folder.run_with(&["record", "facts"], text.as_bytes()).ok();
-    assert!(said.err.contains("no column holds a fact's value"), "{}", said.err);
+    assert!(said.err.contains("no column holds the exact value of a fact"), "{}", said.err);
     assert!(said.err.ends_with("recorded 10 facts\n"), "{}", said.err);
     folder.write("f.ndjson", &text);
     let said = folder.run(&["import", "facts", "f.ndjson"]).ok();

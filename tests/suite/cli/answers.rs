@@ -134,7 +134,7 @@ fn the_question_may_come_from_a_file_or_from_standard_input() {
     assert_snapshot!(error, @"error: cannot read none.sql: No such file or directory (os error 2)");
 }
 
-/// Writes an answer into a file, and what stdout says then: nothing.
+/// Writes an answer into a file, and checks that stdout stays empty.
 fn into_file(folder: &Folder, name: &str) {
     let sql = "SELECT seq, at, error, system_id FROM events ORDER BY seq";
     let said = folder.run(&["sql", "facts", "-c", sql, "--output", name]).ok();
@@ -191,8 +191,8 @@ fn a_file_that_cannot_be_written_is_named_and_nothing_half_written_stays() {
     let output = |name: &str, sql: &str| folder.run(&["sql", "facts", "-c", sql, "--output", name]).failed();
     assert_snapshot!(output("no/such/answer.csv", "SELECT 1"), @"error: cannot write no/such/answer.csv: No such file or directory (os error 2)");
     assert_snapshot!(output("taken.csv", "SELECT 1"), @"error: cannot write taken.csv: Is a directory (os error 21)");
-    assert_snapshot!(output("answer.txt", "SELECT 1"), @"error: answer.txt should end in .parquet, .csv, .tsv, .json, .ndjson, .md or .arrow, to say what to write");
-    assert_snapshot!(output("answer", "SELECT 1"), @"error: answer should end in .parquet, .csv, .tsv, .json, .ndjson, .md or .arrow, to say what to write");
+    assert_snapshot!(output("answer.txt", "SELECT 1"), @"error: cannot write answer.txt: its name must end in .parquet, .csv, .tsv, .json, .ndjson, .md or .arrow");
+    assert_snapshot!(output("answer", "SELECT 1"), @"error: cannot write answer: its name must end in .parquet, .csv, .tsv, .json, .ndjson, .md or .arrow");
     assert_snapshot!(output("answer.parquet", "SELECT nonsense FROM events"), @r"
         error: Schema error: No field named nonsense.
         Valid fields are events.at, events.system_id, events.actor_address, events.event_type, events.error, events.error_type, events.reason, events.payload, events.recorded_at, events.timestamp, events.stream, events.seq, events.extra.
@@ -218,7 +218,7 @@ fn a_query_that_takes_too_long_is_stopped_and_says_so() {
     let endless = "SELECT count(*) FROM events a, events b, events c, events d, events e WHERE a.seq + b.seq + c.seq + d.seq > e.seq";
     let begun = std::time::Instant::now();
     let error = folder.run(&["sql", "facts", "-c", endless, "--timeout", "200ms"]).failed();
-    assert_snapshot!(error, @"error: the query was stopped after 200ms, its timeout; ask for less, or give it more time");
+    assert_snapshot!(error, @"error: the query was stopped after 200ms, its timeout; ask for less, or set a longer timeout");
     assert!(begun.elapsed().as_secs() < 20);
 }
 
@@ -226,9 +226,9 @@ fn a_query_that_takes_too_long_is_stopped_and_says_so() {
 fn sql_that_is_wrong_is_told_why() {
     let folder = Folder::with_known_facts();
     let ask = |sql: &str| folder.run(&["sql", "facts", "-c", sql]).failed();
-    assert_snapshot!(ask("SELEC 1"), @"error: the SQL is not understood: Expected: an SQL statement, found: SELEC at Line: 1, Column: 1");
-    assert_snapshot!(ask("SELECT"), @"error: the SQL is not understood: Expected: an expression, found: EOF");
-    assert_snapshot!(ask("SELECT 'open"), @"error: the SQL is not understood: Unterminated string literal at Line: 1, Column: 8");
+    assert_snapshot!(ask("SELEC 1"), @"error: failed to parse the SQL: Expected: an SQL statement, found: SELEC at Line: 1, Column: 1");
+    assert_snapshot!(ask("SELECT"), @"error: failed to parse the SQL: Expected: an expression, found: EOF");
+    assert_snapshot!(ask("SELECT 'open"), @"error: failed to parse the SQL: Unterminated string literal at Line: 1, Column: 8");
     assert_snapshot!(ask("SELECT eror FROM events"), @r"
         error: Schema error: No field named eror. Did you mean 'events.error'?
         Valid fields are events.at, events.system_id, events.actor_address, events.event_type, events.error, events.error_type, events.reason, events.payload, events.recorded_at, events.timestamp, events.stream, events.seq, events.extra.
@@ -241,13 +241,13 @@ fn sql_that_is_wrong_is_told_why() {
         error: Error during planning: table 'ostracon.facts.commits' not found
         Did you mean store.commits?
     ");
-    assert_snapshot!(ask("SELECT 1; SELECT 2"), @"error: these are 2 statements, and one is asked at a time: give each a -c of its own, or all of them to `ostracon facts -c`");
-    assert_snapshot!(ask("\\d events"), @r"error: \d is a command of the prompt: `ostracon facts -c` does it");
+    assert_snapshot!(ask("SELECT 1; SELECT 2"), @"error: there are 2 statements, and each -c or -f takes one: give each statement its own -c, or run all of them with `ostracon facts -c`");
+    assert_snapshot!(ask("\\d events"), @r"error: \d is a command of the prompt; run it with `ostracon facts -c`");
     assert!(ask("SELECT actor FROM crashes").ends_with("Did you mean actor_address?\n"));
     assert!(
         folder.run(&["query", "facts", "top_crasher"]).failed().ends_with("Did you mean top_crashers?\n")
     );
-    assert_snapshot!(ask(""), @"error: Error during planning: No SQL statements were provided in the query string");
+    assert_snapshot!(ask(""), @"error: there is no SQL statement in the text");
 }
 
 #[test]
@@ -277,11 +277,11 @@ fn a_saved_query_takes_what_is_set() {
     assert_eq!(ask(&["limit=1", "limit=3"]).ok().out.lines().count(), 4, "the last one counts");
     // Values are values, whatever they look like.
     assert_eq!(ask(&["system=x' OR '1'='1"]).ok().out.lines().count(), 1);
-    assert_snapshot!(ask(&["limits=2"]).failed(), @r#"error: query top_crashers has no parameter "limits"; it has: since, system, limit"#);
+    assert_snapshot!(ask(&["limits=2"]).failed(), @r#"error: query top_crashers has no parameter "limits"; its parameters: since, system, limit"#);
     assert_snapshot!(ask(&["limit=two"]).failed(), @r#"error: parameter limit must be a whole number, not "two""#);
     assert_snapshot!(ask(&["since=tomorrow"]).failed(), @"error: Arrow error: Parser error: Error parsing timestamp from 'tomorrow': timestamp must contain at least 10 characters");
     assert_snapshot!(folder.run(&["query", "facts", "top"]).failed(), @r#"
-        error: there is no saved query "top"; there are: actor_growth, actor_history, audit_trend, before_the_crash, busiest_hours, crash_loops, crash_summary, crashes_by_day, dead_letter_hotspots, dead_letters_after_crash, error_groups, error_types, ingest_lag, last_crashes, mtbf, registry_problems, restart_latency, silent_actors, system_overview, top_crashers
+        error: there is no saved query "top"; the saved queries: actor_growth, actor_history, audit_trend, before_the_crash, busiest_hours, crash_loops, crash_summary, crashes_by_day, dead_letter_hotspots, dead_letters_after_crash, error_groups, error_types, ingest_lag, last_crashes, mtbf, registry_problems, restart_latency, silent_actors, system_overview, top_crashers
         Did you mean top_crashers?
     "#);
 }
@@ -291,7 +291,7 @@ fn a_file_holds_one_answer() {
     let folder = Folder::with_known_facts();
     for (option, file) in [("--output", "x.csv"), ("--plot", "x.svg")] {
         let error = folder.run(&["sql", "facts", "-c", "SELECT 1", "-c", "SELECT 2", option, file]).failed();
-        assert!(error.contains(&format!("{file} can hold one answer")), "{error}");
+        assert!(error.contains(&format!("cannot write several answers to {file}")), "{error}");
         assert!(!folder.path(file).exists());
     }
 }

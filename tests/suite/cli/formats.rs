@@ -14,14 +14,14 @@ const NAMES_AND_TEXTS: &str = r#"SELECT a.n, b.n, a.t FROM
     (VALUES (1, NULL), (2, ''), (3, E'tab\t, "quote"\nline\\back\\N'), (4, '\N')) AS a(n, t)
     JOIN (VALUES (1), (2), (3), (4)) AS b(n) ON a.n = b.n ORDER BY a.n"#;
 
-/// What not every file has a type for.
+/// Values of types that not every file has.
 const TYPES: &str = "SELECT named_struct('x', 1, 'y', '') AS s, map(make_array('k'), make_array(2)) AS m, \
     map(make_array(7), make_array(2)) AS numbered, make_array('a', NULL) AS l, INTERVAL '1 month 2 days' AS i, \
     arrow_cast(9223372036854775, 'Timestamp(Millisecond, None)') AS far, CAST('NaN' AS DOUBLE) AS nan, \
     CAST('-inf' AS DOUBLE) AS inf, arrow_cast(90, 'Duration(Second)') AS d, CAST(1.5 AS DECIMAL(10, 2)) AS dec, \
     arrow_cast(5, 'Timestamp(Second, None)') AS seconds, CAST(0.25 AS REAL) AS narrow";
 
-/// What each reader makes of the answer in a file of this kind; and what was said on stderr.
+/// The answer as each reader reads it from a file of this kind, and the messages on stderr.
 fn read(sql: &str, ending: &str) -> (Value, String) {
     let folder = Folder::with_known_facts();
     let file = format!("answer.{ending}");
@@ -138,8 +138,10 @@ fn a_files_ending_and_the_format_must_agree() {
         std::fs::remove_file(folder.path(args[1])).unwrap();
     }
     let told = write(&["-o", "x.csv", "--format", "json"]).failed();
-    assert!(told.contains("x.csv ends in .csv, and --format asks for json"), "{told}");
-    assert!(write(&["-o", "x.parquet", "--format", "csv"]).failed().contains("--format asks for csv"));
-    assert!(write(&["-o", "x.txt"]).failed().contains("x.txt should end in .parquet"));
+    assert!(told.contains("cannot write json to x.csv: the name ends in .csv"), "{told}");
+    assert!(
+        write(&["-o", "x.parquet", "--format", "csv"]).failed().contains("cannot write csv to x.parquet")
+    );
+    assert!(write(&["-o", "x.txt"]).failed().contains("cannot write x.txt: its name must end in .parquet"));
     assert_eq!(folder.names(), ["facts"]);
 }

@@ -168,7 +168,7 @@ fn timestamps_that_are_no_epoch_times_are_shown_as_they_are() {
 #[test]
 fn metrics_come_in_three_forms() {
     let folder = Folder::with_known_facts();
-    // How small a segment gets is not told here.
+    // This test does not show how small a segment gets.
     let steady = |text: &str| -> String {
         let lines = text.lines().filter(|line| !line.contains("segment_bytes"));
         lines.flat_map(|line| [line, "\n"]).collect()

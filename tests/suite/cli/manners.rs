@@ -190,7 +190,7 @@ fn reading_commands_make_no_store() {
         &["metrics", "facts"],
     ] {
         let error = folder.run(args).failed();
-        assert_eq!(error, "error: facts is not an Ostracon store: there is no store\n", "{args:?}");
+        assert_eq!(error, "error: facts is not an Ostracon store: no store is there\n", "{args:?}");
     }
     assert!(folder.tree().is_empty());
 }

@@ -56,16 +56,22 @@ fn what_was_rotated_and_packed_is_imported_in_its_order() {
     folder.write("log.1.gz", &gzip(&line(3))[..20]);
     folder.write("log.1", line(3));
     folder.write("log", line(4));
-    // What logrotate names by the day is in no order that its numbers tell.
+    // Names with a date from logrotate have no order by number.
     let others =
         ["log-20261123.gz", "log.2026-11-23", "log.old", "log.20261123", "log.261123", "log.261124.gz"];
     for other in others {
         folder.write(other, line(9));
     }
     let said = folder.run(&["import", "facts", "--rotated", "log"]).ok();
-    assert!(said.err.contains("log.1.gz is not finished; log.1 is imported instead"), "{}", said.err);
+    assert!(said.err.contains("log.1.gz is incomplete; log.1 is imported instead"), "{}", said.err);
     for other in others {
-        assert!(said.err.contains(&format!("{other} has no number of a rotated file")), "{}", said.err);
+        assert!(
+            said.err.contains(&format!(
+                "{other} is not imported, because its name has no number of a rotated file"
+            )),
+            "{}",
+            said.err
+        );
     }
     let sql = "SELECT string_agg(actor_address, ' ' ORDER BY recorded_at, stream, seq) AS told FROM events";
     let told = folder.run(&["sql", "facts", "--format", "tsv", "-c", sql]).ok().out;
@@ -96,7 +102,7 @@ fn an_archive_that_is_torn_off_gives_its_whole_lines_and_an_error() {
             let kept = if folder.path("facts").exists() { events(&folder) } else { 0 };
             if kept > 0 {
                 assert!(
-                    told.contains(&format!("after line {kept}; what is before it was imported")),
+                    told.contains(&format!("after line {kept}; the lines before were imported")),
                     "{told}"
                 );
             }
@@ -139,7 +145,7 @@ fn an_archive_that_was_made_to_fill_a_disk_is_given_up() {
     folder.write("f.zst", encoder.finish().unwrap());
     let said = folder.run(&["import", "facts", "f.zst"]);
     assert_eq!(said.code, Some(1), "{}", said.err);
-    assert!(said.err.contains("cannot unpack f.zst, and nothing of it was imported"), "{}", said.err);
+    assert!(said.err.contains("cannot unpack f.zst: nothing of it was imported"), "{}", said.err);
     assert_eq!(events(&folder), 0);
 }
 
@@ -156,15 +162,15 @@ fn of_an_archive_whose_checksum_is_wrong_no_fact_is_imported() {
     folder.write("f.gz", &packed);
     let said = folder.run(&["import", "facts", "f.gz"]);
     assert_eq!(said.code, Some(1), "{}", said.err);
-    assert!(said.err.contains("cannot unpack f.gz, and nothing of it was imported"), "{}", said.err);
+    assert!(said.err.contains("cannot unpack f.gz: nothing of it was imported"), "{}", said.err);
     assert_eq!(events(&folder), 0);
     // The end of a pipe is seen too late.
     let said = folder.run_with(&["import", "piped", "-"], &packed);
     assert_eq!(said.code, Some(1), "{}", said.err);
-    assert!(said.err.contains("what is before it was imported, and may be wrong"), "{}", said.err);
+    assert!(said.err.contains("the lines before were imported, and may be wrong"), "{}", said.err);
     let said = folder.run_with(&["record", "recorded"], &packed);
     assert_eq!(said.code, Some(1), "{}", said.err);
-    assert!(said.err.contains("what was recorded of it may be wrong"), "{}", said.err);
+    assert!(said.err.contains("the facts that were recorded from it may be wrong"), "{}", said.err);
     // The sound one is imported whole, also where zeros fill up its last block.
     folder.write("f.gz", [gzip(&text), vec![0; 512]].concat());
     folder.run(&["import", "facts", "f.gz"]).ok();
@@ -204,7 +210,7 @@ fn an_earlier_state_of_a_file_is_not_imported_twice() {
     assert_eq!(events(&folder), 8);
     // Another file that begins alike is another file.
     assert!(import(&(of(1) + &line(100))).starts_with("imported 2 facts"));
-    // What is asked for is done.
+    // An explicit request is followed.
     folder.write("f.ndjson", of(2));
     let again = folder.run(&["import", "facts", "f.ndjson", "--again"]).ok().talk();
     assert!(again.starts_with("imported 2 facts"), "{again}");
@@ -229,7 +235,7 @@ fn an_earlier_state_of_many_short_lines_is_not_imported_twice() {
     import(&compact(625)).ok();
     assert!(import(&compact(610)).ok().err.starts_with("imported 0 facts"));
     assert_eq!(events(&folder), 625);
-    // Where not each line is known, nobody can tell.
+    // If not every line is known, the state cannot be determined.
     let folder = Folder::new();
     let import = |text: &str| {
         folder.write("f.ndjson", text);
@@ -361,10 +367,10 @@ fn record_keeps_aside_what_it_refuses_byte_for_byte() {
     assert_eq!(said.out, "1:1\n-\n-\n-\n1:2\n-\n");
     let aside = [b"nonsense\r\n\xff\xfe\n".to_vec(), format!("{long}\n{{}}\n").into_bytes()].concat();
     assert!(folder.read("bad") == aside);
-    // What an earlier run kept aside stays.
+    // Refused lines of an earlier run stay.
     folder.run_with(&["record", "facts", "--rejects", "bad"], format!("{fact}\nmore\n").as_bytes()).ok();
     assert!(folder.read("bad") == [aside, b"more\n".to_vec()].concat());
     let refused = folder.run_with(&["record", "others", "--rejects", "none/bad"], b"").failed();
-    assert!(refused.contains("cannot keep malformed lines in none/bad"), "{refused}");
+    assert!(refused.contains("cannot open none/bad for refused lines"), "{refused}");
     assert!(!folder.path("others").exists());
 }

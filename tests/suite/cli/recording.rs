@@ -21,7 +21,7 @@ fn import_reads_standard_input() {
     let folder = Folder::new();
     let text = std::fs::read(KNOWN).unwrap();
     assert!(folder.run_with(&["import", "facts", "-"], &text).ok().err.starts_with("imported 84 facts ("));
-    // What comes through a pipe is known by its content, too.
+    // Input from a pipe is recognised by its content, too.
     assert!(folder.run_with(&["import", "facts", "-"], &text).ok().err.starts_with("imported 0 facts ("));
 }
 
@@ -55,10 +55,16 @@ fn import_takes_several_files_and_what_was_rotated_oldest_first() {
     for (name, n) in [("log", 4), ("log.1", 3), ("log.2", 2), ("log.10", 1), ("log.old", 9), ("more", 5)] {
         folder.write(name, line(n));
     }
-    assert!(folder.run(&["import", "alone", "log"]).ok().err.contains("log.10 lies beside it; --rotated"));
+    assert!(
+        folder
+            .run(&["import", "alone", "log"])
+            .ok()
+            .err
+            .contains("log.10 is not imported: it is a rotated file of log; --rotated")
+    );
     let said = folder.run(&["import", "facts", "--rotated", "log", "more"]).ok();
     assert_snapshot!(said.talk(), @r"
-    log.old has no number of a rotated file, and is not imported; name it, before what is newer, to import it
+    log.old is not imported, because its name has no number of a rotated file; to import it, name it before the newer files
     log.10: imported 1 fact (1 events, 0 audits, 0 dead letters) in ⏱
     log.2: imported 1 fact (1 events, 0 audits, 0 dead letters) in ⏱
     log.1: imported 1 fact (1 events, 0 audits, 0 dead letters) in ⏱
@@ -84,7 +90,7 @@ fn import_takes_several_files_and_what_was_rotated_oldest_first() {
 fn import_names_what_it_cannot_open() {
     let folder = Folder::new();
     assert_snapshot!(folder.run(&["import", "facts", "none.ndjson"]).failed(), @"error: cannot open none.ndjson: No such file or directory (os error 2)");
-    assert_snapshot!(folder.run(&["import", "facts", "."]).failed(), @"error: . is a folder; import its files one by one");
+    assert_snapshot!(folder.run(&["import", "facts", "."]).failed(), @"error: cannot import .: it is a folder; import its files one by one");
     assert!(folder.tree().is_empty(), "no store is made for nothing");
 }
 
@@ -93,15 +99,15 @@ fn rejects_never_go_into_the_file_that_is_read() {
     let folder = Folder::new();
     folder.write("f.ndjson", "nonsense\n");
     let error = folder.run(&["import", "facts", "f.ndjson", "--rejects", "./f.ndjson"]).failed();
-    assert_snapshot!(error, @"error: ./f.ndjson is the input itself; keep its malformed lines in another file");
+    assert_snapshot!(error, @"error: cannot write refused lines to ./f.ndjson: it is the input itself; name another file with --rejects");
     std::fs::hard_link(folder.path("f.ndjson"), folder.path("linked")).unwrap();
     let error = folder.run(&["import", "facts", "f.ndjson", "--rejects", "linked"]).failed();
-    assert!(error.contains("linked is the input itself"), "{error}");
-    // Each line kept aside would be one more to read: the limit ends what fills the disk.
+    assert!(error.contains("linked: it is the input itself"), "{error}");
+    // Each refused line would become one more line of input: a limit keeps the disk from filling up.
     for args in [&["record", "facts"][..], &["import", "facts", "-"]] {
         let args = [args, &["--rejects", "linked"]].concat();
         let error = folder.run_limited("ulimit -f 1000; exec < f.ndjson", &args).failed();
-        assert!(error.contains("linked is the input itself"), "{args:?}: {error}");
+        assert!(error.contains("linked: it is the input itself"), "{args:?}: {error}");
     }
     assert_eq!(folder.read("f.ndjson"), b"nonsense\n");
     assert!(!folder.path("facts").exists());
@@ -157,12 +163,12 @@ fn the_demo_does_not_mix_its_facts_with_others() {
     let folder = Folder::with_known_facts();
     let before = folder.tree();
     let error = folder.run(&["demo", "facts"]).failed();
-    assert_snapshot!(error, @"error: facts is a store already, and the demo's facts would be among its own; name a folder that is not there yet, as in: ostracon demo facts-demo");
+    assert_snapshot!(error, @"error: cannot make the demo in facts: it is already a store with other facts; name a new folder, for example: ostracon demo facts-demo");
     assert!(folder.tree() == before);
     // Nor where the ledger had to begin again, and no flush is in it any more.
     crate::support::lose_ledger(&folder.path("facts"));
     folder.run(&["recover", "facts", "--mode", "rebuild"]).ok();
-    assert!(folder.run(&["demo", "facts"]).failed().contains("is a store already"));
+    assert!(folder.run(&["demo", "facts"]).failed().contains("is already a store"));
 }
 
 #[test]
@@ -215,7 +221,7 @@ fn the_demo_tells_its_story_once_and_again() {
         imported 1,760 facts into ostracon-demo
 
         Ask more at the prompt: ostracon ostracon-demo
-        or so: ostracon query ostracon-demo last_crashes
+        or on the command line: ostracon query ostracon-demo last_crashes
     "#);
     let titles: Vec<_> =
         first.out.lines().filter(|line| line.contains(": ")).filter(|l| !l.starts_with('|')).collect();
@@ -225,10 +231,10 @@ fn the_demo_tells_its_story_once_and_again() {
     assert!(tables.count() < 60, "and is no flood:\n{}", first.out);
     let second = folder.run(&["demo"]).ok();
     assert_snapshot!(as_called(&second.err), @r#"
-        ostracon-demo has the facts already
+        ostracon-demo already has the facts of the demo
 
         Ask more at the prompt: ostracon ostracon-demo
-        or so: ostracon query ostracon-demo last_crashes
+        or on the command line: ostracon query ostracon-demo last_crashes
     "#);
     assert_eq!(first.out, second.out, "nothing was doubled");
 }
@@ -238,6 +244,6 @@ fn the_demo_does_not_go_into_a_folder_of_something_else() {
     let folder = Folder::new();
     std::fs::create_dir(folder.path("photos")).unwrap();
     folder.write("photos/cat.jpg", "a cat");
-    assert_snapshot!(folder.run(&["demo", "photos"]).failed(), @"error: photos is not an Ostracon store: the folder holds other things, such as cat.jpg");
+    assert_snapshot!(folder.run(&["demo", "photos"]).failed(), @"error: photos is not an Ostracon store: the folder has other files, such as cat.jpg");
     assert_eq!(folder.tree().len(), 2);
 }

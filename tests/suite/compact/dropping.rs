@@ -9,9 +9,10 @@ use ostracon::{
 };
 
 use super::{
-    BEGIN, assert_sorted, assert_swept, facts_at, segment_files, support, tree, tree_without_lock, written,
+    BEGIN, assert_sorted, assert_swept, facts_at, segment_files, support, tree_without_lock, written,
     written_with,
 };
+use crate::support::tree;
 
 fn newest(records: u64) -> RetentionPolicy {
     RetentionPolicy::new().store(RetentionLimits::new().max_records(records))

@@ -8,8 +8,9 @@ use std::path::Path;
 use ostracon::disk::{Disk, Fault, FaultPlan, Op, PowerFailure};
 use ostracon::{CompactOptions, CompactReport, Position, Result, RetentionLimits, RetentionPolicy, Store};
 
-use super::{assert_clean, assert_sorted, assert_swept, copy, facts_at, support, written};
+use super::{assert_clean, assert_sorted, assert_swept, facts_at, support, written};
 use crate::faults::Because;
+use crate::support::copy_tree;
 
 /// Facts that are kept, of 48.
 const KEPT: usize = 17;
@@ -36,7 +37,7 @@ impl Scene {
     /// A copy of the store, for one attempt.
     fn copy(&self) -> tempfile::TempDir {
         let folder = support::scratch();
-        copy(self.folder.path(), &folder.path().join("facts"));
+        copy_tree(self.folder.path(), &folder.path().join("facts"));
         folder
     }
 

@@ -122,47 +122,16 @@ fn segments(store: &Store, kind: Kind) -> u64 {
     store.summary().unwrap().of(kind).segments
 }
 
-/// Every file below a folder, with its content.
-fn tree(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut tree = BTreeMap::new();
-    let mut folders = vec![root.to_path_buf()];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                tree.insert(path.strip_prefix(root).unwrap().to_path_buf(), std::fs::read(&path).unwrap());
-            }
-        }
-    }
-    tree
-}
-
 /// The same but for the lock of who maintains the store, which a compaction leaves behind.
 fn tree_without_lock(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut tree = tree(root);
+    let mut tree = support::tree(root);
     tree.remove(Path::new("ledger/maintenance.lock"));
     tree
 }
 
-/// Copies a store.
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
-        }
-    }
-}
-
 /// The files in the folders of segments.
 fn segment_files(root: &Path) -> Vec<PathBuf> {
-    let tree = tree(root).into_keys();
+    let tree = support::tree(root).into_keys();
     tree.filter(|path| Kind::ALL.iter().any(|kind| path.starts_with(kind.table()))).collect()
 }
 

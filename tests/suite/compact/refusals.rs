@@ -5,8 +5,9 @@ use std::sync::atomic::AtomicBool;
 
 use ostracon::{CompactOptions, ErrorKind, RetentionLimits, RetentionPolicy, Store};
 
-use super::{facts_at, segment_files, support, tree, tree_without_lock, written};
+use super::{facts_at, segment_files, support, tree_without_lock, written};
 use crate::command::Folder;
+use crate::support::tree;
 
 #[test]
 fn a_damaged_segment_is_not_merged() {
@@ -113,7 +114,7 @@ fn the_command_reports_on_stdout_and_changes_nothing_in_a_dry_run() {
     written(&folder.path("facts"), 1, 3, 12);
     let before = folder.tree();
     let said = folder.run(&["compact", "facts", "--dry-run"]).ok();
-    assert!(said.out.contains("this is what would be done"), "{}", said.out);
+    assert!(said.out.contains("this is the result that a compaction would have"), "{}", said.out);
     assert!(said.out.contains("segments                  9 -> about 3\n"), "{}", said.out);
     assert_eq!(folder.tree(), before);
 

@@ -2,7 +2,8 @@
 
 use ostracon::{CompactOptions, Cursor, Kind, Store};
 
-use super::{assert_swept, copy, facts, facts_at, segment_files, support, tree_without_lock, written};
+use super::{assert_swept, facts, facts_at, segment_files, support, tree_without_lock, written};
+use crate::support::copy_tree;
 
 #[test]
 fn the_files_of_a_running_query_stay_until_it_has_ended() {
@@ -159,12 +160,12 @@ fn journal_stays_while(damage: impl Fn(&std::path::Path)) {
         writer.record(support::any_fact(n)).unwrap();
     }
     let expected = facts(&writer);
-    copy(&root.join("journal/1"), &aside);
+    copy_tree(&root.join("journal/1"), &aside);
     writer.close().unwrap();
     drop(writer);
     // As if it had been killed before the journal went.
     std::fs::remove_dir_all(root.join("journal/1")).unwrap();
-    copy(&aside, &root.join("journal/1"));
+    copy_tree(&aside, &root.join("journal/1"));
     let journals = || {
         let files = std::fs::read_dir(root.join("journal/1")).unwrap().map(|entry| entry.unwrap().path());
         files.filter(|path| path.extension().is_some_and(|extension| extension == "journal")).count()

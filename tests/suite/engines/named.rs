@@ -1026,3 +1026,115 @@ fn a_filter_on_a_union_with_empty_branches_is_that_of_its_own_column() {
     ];
     answers(&questions.map(|(sql, right)| (sql, json!([[right]]))));
 }
+
+/// An aggregate without GROUP BY has one row, also where no row matches: the joins that DataFusion makes have none.
+#[test]
+fn an_aggregate_of_no_rows_is_a_row_within_in_and_exists() {
+    let count = |condition: &str| format!("SELECT count(*) AS n FROM events e WHERE {condition}");
+    let within = "FROM crashes c WHERE c.seq = e.seq";
+    answers(&[
+        (count(&format!("0 IN (SELECT count(*) {within})")), json!([[6]])),
+        (count(&format!("0 NOT IN (SELECT count(*) {within})")), json!([[4]])),
+        (count(&format!("1 = ANY (SELECT count(*) {within})")), json!([[4]])),
+        (count(&format!("1 <> ALL (SELECT count(*) {within})")), json!([[6]])),
+        (count(&format!("EXISTS (SELECT count(*) {within})")), json!([[10]])),
+        (count(&format!("NOT EXISTS (SELECT max(c.seq) {within})")), json!([[0]])),
+        (count(&format!("EXISTS (SELECT 1 {within} HAVING count(*) = 0)")), json!([[6]])),
+        (count(&format!("NOT EXISTS (SELECT 1 {within} HAVING count(*) = 0)")), json!([[4]])),
+        (count(&format!("(SELECT 'none' {within} HAVING count(*) = 0) = 'none'")), json!([[6]])),
+        (count(&format!("(SELECT max(c.seq) {within} HAVING count(*) = 0) IS NULL")), json!([[10]])),
+        (count(&format!("(SELECT 7 {within} HAVING max(c.seq) IS NULL) = 7")), json!([[6]])),
+        (count(&format!("7 IN (SELECT 7 {within} HAVING count(*) = 0)")), json!([[6]])),
+        (count(&format!("7 NOT IN (SELECT 7 {within} HAVING count(*) = 0)")), json!([[4]])),
+        (count(&format!("8 = ALL (SELECT 7 {within} HAVING count(*) = 0)")), json!([[4]])),
+        (
+            count("e.seq NOT IN (SELECT max(c.seq) FROM crashes c WHERE c.actor_address = e.actor_address)"),
+            json!([[7]]),
+        ),
+        (
+            format!(
+                "SELECT DISTINCT EXISTS (SELECT count(*) {within}) AS a, 0 IN (SELECT count(*) {within}) AS b FROM events e ORDER BY b"
+            ),
+            json!([[1, 0], [1, 1]]),
+        ),
+    ]);
+}
+
+/// Such numbers were floating-point numbers, which are equal to their neighbours.
+#[test]
+fn integers_beyond_64_bits_are_exact() {
+    let (one, other) = ("12345678901234567890123", "12345678901234567890124");
+    answers(&[
+        (
+            format!("SELECT {one} = {other} AS a, {one} < {other} AS b, -{one} > -{other} AS c"),
+            json!([[0, 1, 1]]),
+        ),
+        (format!("SELECT {one}::text AS a, ({one} + 1)::text AS b"), json!([[one, other]])),
+        (format!("SELECT {one}::decimal(38, 0)::text AS a"), json!([[one]])),
+        (format!("SELECT n FROM (VALUES ('{one}'), ('{other}')) t(n) WHERE n = {one}"), json!([[one]])),
+        (
+            format!("SELECT n FROM (VALUES ('{one}'), ('{other}'), ('x')) t(n) WHERE n <> {one}"),
+            json!([[other]]),
+        ),
+        ("SELECT 18446744073709551615 = 18446744073709551614 AS a".to_owned(), json!([[0]])),
+    ]);
+}
+
+#[test]
+fn a_sum_of_texts_is_refused() {
+    let folder = scratch();
+    let store = Store::open(folder.path().join("facts")).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    for sql in [
+        "SELECT sum(payload->>'ms') FROM events",
+        "SELECT avg(payload->'ms') FROM events",
+        "SELECT avg(DISTINCT error) FROM events",
+        "SELECT sum(error) FILTER (WHERE seq > 1) FROM events",
+        "SELECT sum(seq::text) OVER (ORDER BY seq) FROM events",
+        "SELECT avg(coalesce(payload->>'ms', '0')) FROM events",
+        "SELECT sum(x) FROM (VALUES ('5'), ('7')) t(x)",
+    ] {
+        let error = ask(&store, &runtime, sql).expect_err(sql);
+        assert!(error.contains("CAST(x AS DOUBLE)"), "{sql}: {error}");
+    }
+    let sql = "SELECT sum(x::double) AS a, avg(x::int) AS b FROM (VALUES ('5'), ('7')) t(x)";
+    assert_eq!(ask(&store, &runtime, sql).unwrap(), [[json!(12.0), json!(6.0)]]);
+}
+
+/// DataFusion compares rows as structs, for which NULL equals NULL.
+#[test]
+fn rows_are_compared_value_by_value() {
+    answers(&[
+        (
+            "SELECT (1, NULL) = (1, NULL) AS a, (1, NULL) = (2, NULL) AS b, (1, NULL) <> (2, NULL) AS c".to_owned(),
+            json!([[null, 0, 1]]),
+        ),
+        (
+            "SELECT (1, 2) < (1, 3) AS a, (1, 3) <= (1, 3) AS b, (2, NULL) > (1, 5) AS c, (1, NULL) < (1, 5) AS d, \
+             (1, 2, 3) >= (1, 2, 4) AS e"
+                .to_owned(),
+            json!([[1, 1, 1, null, 0]]),
+        ),
+        ("SELECT count(*) AS n FROM events WHERE (error, seq) = (error, seq)".to_owned(), json!([[4]])),
+        (
+            "SELECT count(*) AS n FROM events a JOIN events b ON (a.error, a.seq) = (b.error, b.seq)".to_owned(),
+            json!([[4]]),
+        ),
+    ]);
+}
+
+/// A subquery without FROM gives a row without columns of its own.
+#[test]
+fn a_value_is_compared_with_a_query_without_a_table() {
+    answers(&[
+        ("SELECT count(*) AS n FROM dead_letters WHERE target NOT IN (SELECT 'shop:0')".to_owned(), json!([[2]])),
+        ("SELECT count(*) AS n FROM events WHERE error IN (SELECT 'E: a')".to_owned(), json!([[2]])),
+        ("SELECT count(*) AS n FROM events e WHERE e.error IN (SELECT e.error)".to_owned(), json!([[4]])),
+        ("SELECT count(*) AS n FROM events e WHERE EXISTS (SELECT e.error)".to_owned(), json!([[10]])),
+        (
+            "WITH x AS (SELECT 'shop:0' AS n) SELECT count(*) AS n FROM dead_letters WHERE target NOT IN (SELECT n FROM x)"
+                .to_owned(),
+            json!([[2]]),
+        ),
+    ]);
+}

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use ostracon::disk::{Disk, FaultPlan};
 use ostracon::{CompactOptions, Cursor, Import, Kind, StartAt, Store};
 
-use crate::recover::scene::copy_tree;
 use crate::support;
+use crate::support::copy_tree;
 
 /// Facts of a flush.
 const FLUSHED: u64 = 40;

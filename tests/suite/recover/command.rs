@@ -1,7 +1,8 @@
-//! `ostracon recover`, `doctor` and `startup-check`: what they say, and their exit codes.
+//! `ostracon recover`, `doctor` and `startup-check`: their output and their exit codes.
 
 use super::super::command::Folder;
-use super::scene::{change, copy_tree};
+use super::scene::change;
+use crate::support::copy_tree;
 
 fn damaged() -> Folder {
     let folder = Folder::with_known_facts();
@@ -31,12 +32,12 @@ fn recover_ends_with_0_when_the_store_is_clean_and_with_2_when_it_is_not() {
 fn recover_without_a_mode_says_that_nothing_was_done() {
     let folder = damaged();
     let said = folder.run(&["recover", "facts"]);
-    assert!(said.err.contains("nothing was done") && said.err.contains("--mode repair"), "{said:#?}");
+    assert!(said.err.contains("nothing was changed") && said.err.contains("--mode repair"), "{said:#?}");
     let sound = Folder::with_known_facts();
     assert_eq!(sound.run(&["recover", "facts"]).ok().err, "");
-    // Nor does its help say otherwise of the folder than what is refused.
+    // Its help agrees with the folders that it refuses.
     let help = folder.run(&["recover", "--help"]).ok().out;
-    assert!(help.contains("mode quarantine needs it"), "{help}");
+    assert!(help.contains("mode quarantine requires it"), "{help}");
 }
 
 #[test]
@@ -80,7 +81,7 @@ fn a_file_beside_the_stores_folders_is_told_and_left_alone() {
         assert!(folder.path("facts/notes").is_dir());
     }
     let said = folder.run(&["scan", "facts"]).ok();
-    assert!(said.out.contains("README.txt: no part of the store, and left alone"), "{said:#?}");
+    assert!(said.out.contains("README.txt: not part of the store; it is left alone"), "{said:#?}");
 }
 
 #[test]
@@ -99,8 +100,8 @@ fn recover_gives_a_summary_and_all_of_it_when_told() {
     let looked = folder.run(&["recover", "facts"]);
     assert_eq!(looked.code, Some(2));
     assert_eq!(looked.out.lines().count(), 5, "{}", looked.out);
-    assert!(looked.out.contains("segment_missing: and 27 more; --verbose has all"), "{}", looked.out);
-    assert!(looked.out.ends_with("after       the same\n"), "{}", looked.out);
+    assert!(looked.out.contains("segment_missing: and 27 more; --verbose lists all"), "{}", looked.out);
+    assert!(looked.out.ends_with("after       the same anomalies as before\n"), "{}", looked.out);
     let all = folder.run(&["recover", "facts", "--verbose"]);
     assert_eq!(all.out.matches("segment_missing").count(), 30, "{}", all.out);
     let doctor = folder.run(&["doctor", "facts"]);
@@ -108,7 +109,7 @@ fn recover_gives_a_summary_and_all_of_it_when_told() {
 
     let said = folder.run(&["recover", "facts", "--mode", "repair"]).ok();
     assert!(said.out.lines().count() < 15, "{}", said.out);
-    assert!(said.out.contains("30 facts in all, of 30 files"), "{}", said.out);
+    assert!(said.out.contains("30 facts in total, from 30 files"), "{}", said.out);
     assert!(said.out.ends_with("after       nothing is wrong\n"), "{}", said.out);
 }
 

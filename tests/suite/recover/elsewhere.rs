@@ -9,8 +9,9 @@ use ostracon::{
     RetentionPolicy, RetentionRule, ScanDepth, Store, recover, scan, verify,
 };
 
-use super::scene::{copy_tree, places};
+use super::scene::places;
 use crate::support;
+use crate::support::copy_tree;
 
 /// A store of one-event segments, and a copy of them.
 pub(super) struct Merged {
@@ -267,7 +268,7 @@ fn where_it_cannot_be_told_what_was_dropped_facts_are_kept_and_it_is_said() {
     let (copy, report) = store.recover(RecoveryMode::Repair);
     assert!(report.is_clean(), "{report:#?}");
     assert_eq!((report.facts_lost(), report.facts_unverified()), (0, 5), "{report:#?}");
-    assert!(report.notes.iter().any(|note| note.contains("which cannot be told")), "{report:#?}");
+    assert!(report.notes.iter().any(|note| note.contains("it is unknown which")), "{report:#?}");
     assert!(verify(copy.root(), None).unwrap().is_sound());
     let (_, report) = {
         let copy = Merged { folder: support::scratch(), policy: keep_all() };

@@ -10,8 +10,8 @@ use ostracon::{
 };
 use tempfile::TempDir;
 
-use super::scene::copy_tree;
 use crate::support;
+use crate::support::copy_tree;
 
 /// A store that loses its newest commits.
 struct Scene {
@@ -253,7 +253,7 @@ fn a_part_that_comes_back_with_gaps_is_told() {
     }
     let report = scene.recover(RecoveryMode::Repair);
     assert_eq!(report.facts_lost(), 2);
-    assert!(is_told(&report, "\"papyra.ndjson\"") && is_told(&report, "others did not"), "{report:#?}");
+    assert!(is_told(&report, "\"papyra.ndjson\"") && is_told(&report, "others were not"), "{report:#?}");
     scene.holds((0..8).filter(|n| n % 4 != 1));
 }
 

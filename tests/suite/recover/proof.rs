@@ -49,7 +49,7 @@ fn a_dropped_fact_does_not_make_up_for_one_whose_file_is_missing() {
         let report = recover(store.root(), RecoveryConfig::new(mode)).unwrap();
         assert!(report.is_clean(), "{report:#?}");
         assert_eq!((report.facts_lost(), report.facts_unverified()), (0, 5), "{report:#?}");
-        assert!(report.notes.iter().any(|note| note.contains("which cannot be told")), "{report:#?}");
+        assert!(report.notes.iter().any(|note| note.contains("it is unknown which")), "{report:#?}");
     }
 }
 
@@ -137,7 +137,7 @@ fn a_journal_brings_no_facts_that_other_segments_hold() {
     drop(store);
     let inputs = folder.path().join("inputs");
     fs::create_dir_all(&inputs).unwrap();
-    scene::copy_tree(&root.join("events"), &inputs);
+    crate::support::copy_tree(&root.join("events"), &inputs);
     let compact = || {
         let store = Store::builder().access(ostracon::Access::Maintain).open(&root).unwrap();
         store.compact(CompactOptions::new()).unwrap();
@@ -164,7 +164,7 @@ fn a_journal_brings_no_facts_that_other_segments_hold() {
     {
         let copy = folder.path().join("copy");
         fs::create_dir_all(copy.join("facts")).unwrap();
-        scene::copy_tree(&root, &copy.join("facts"));
+        crate::support::copy_tree(&root, &copy.join("facts"));
         let inside = copy.join("facts");
         for path in fs::read_dir(inside.join("events")).unwrap().map(|entry| entry.unwrap().path()) {
             let name = path.file_name().unwrap();
@@ -173,7 +173,7 @@ fn a_journal_brings_no_facts_that_other_segments_hold() {
             }
         }
         fs::create_dir_all(inside.join("quarantine/found")).unwrap();
-        scene::copy_tree(&journals, &inside.join("quarantine/found"));
+        crate::support::copy_tree(&journals, &inside.join("quarantine/found"));
         let report = recover(&inside, RecoveryConfig::new(RecoveryMode::Repair)).unwrap();
         assert!(report.is_clean(), "{report:#?}");
         assert_eq!((report.facts_lost(), report.facts_unverified()), (0, 0), "{report:#?}");

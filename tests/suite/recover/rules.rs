@@ -7,26 +7,10 @@ use ostracon::{
     CompactOptions, ErrorKind, Kind, RecoveryConfig, RecoveryMode, StartupMode, Store, recover, verify,
 };
 
-use super::scene::{ALL, Scene, change, copy_tree, flip, places, position};
+use super::scene::{ALL, Scene, change, flip, places, position};
 use crate::support;
-
-/// Everything below a folder: names, and what is in the files.
-fn tree(folder: &std::path::Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
-    let mut tree = Vec::new();
-    let mut folders = vec![folder.to_path_buf()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                tree.push((path.clone(), fs::read(path).unwrap()));
-            }
-        }
-    }
-    tree.sort();
-    tree
-}
+use crate::support::copy_tree;
+use crate::support::tree;
 
 #[test]
 fn without_a_mode_nothing_is_changed() {
@@ -141,7 +125,7 @@ fn the_journal_of_a_writer_that_lives_is_left_alone() {
         let before = fs::read(&journal).unwrap();
         let report = store.recover(RecoveryConfig::new(mode)).unwrap();
         assert!(!report.is_clean());
-        assert!(report.notes.iter().any(|note| note.contains("a process that lives")), "{report:#?}");
+        assert!(report.notes.iter().any(|note| note.contains("a live process")), "{report:#?}");
         assert_eq!(fs::read(&journal).unwrap(), before);
     }
     // Its facts are in memory, and go on their way.
@@ -267,7 +251,7 @@ fn a_place_never_names_two_facts_after_a_recovery() {
     let store = Store::open(scene.root()).unwrap();
     let position = store.record(support::crash(1000)).unwrap();
     assert_ne!(position.stream.get(), 1, "the stream has ended");
-    assert!(report.notes.iter().any(|note| note.contains("nobody knows")), "{report:#?}");
+    assert!(report.notes.iter().any(|note| note.contains("it is unknown whether")), "{report:#?}");
 }
 
 #[test]
@@ -280,7 +264,7 @@ fn a_journal_file_without_facts_does_not_hide_that_the_one_before_it_may_have_lo
     fs::write(&spare, &fs::read(&journal).unwrap()[..36]).unwrap();
     let report = recover(scene.root(), scene.config(RecoveryMode::Repair)).unwrap();
     assert!(report.is_clean() && !spare.exists());
-    assert!(report.notes.iter().any(|note| note.contains("nobody knows")), "{report:#?}");
+    assert!(report.notes.iter().any(|note| note.contains("it is unknown whether")), "{report:#?}");
 }
 
 /// Two writers, ten facts each in two flushes, merged by a compaction whose inputs are gone.
@@ -408,7 +392,7 @@ fn of_what_adds_up_to_too_much_as_few_facts_as_possible_are_given_up() {
     });
     let report = recover(&root, RecoveryConfig::new(RecoveryMode::Repair)).unwrap();
     assert!(report.is_clean(), "{report:#?}");
-    assert!(report.notes.iter().any(|note| note.contains("more than was recorded")), "{report:#?}");
+    assert!(report.notes.iter().any(|note| note.contains("bytes more than were recorded")), "{report:#?}");
     assert_eq!((report.facts_lost(), report.facts_unverified()), (1, 4), "{report:#?}");
     let kept = support::lines_at(&root);
     assert_eq!(kept.len(), 39);

@@ -8,6 +8,7 @@ use ostracon::{Cursor, RecoveryConfig, RecoveryMode, Store};
 use tempfile::TempDir;
 
 use crate::support;
+use crate::support::copy_tree;
 
 /// Facts of a flush, and facts that were never flushed.
 pub(crate) const FLUSHED: u64 = 12;
@@ -91,19 +92,6 @@ pub(crate) fn places(root: &Path) -> ostracon::Result<Vec<(u32, u64, String)>> {
         .after(&Cursor::start())?
         .map(|fact| fact.map(|f| (f.position.stream.get(), f.position.seq.get(), f.fact.to_line())))
         .collect()
-}
-
-pub(crate) fn copy_tree(from: &Path, to: &Path) {
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            fs::create_dir(&target).unwrap();
-            copy_tree(&entry.path(), &target);
-        } else {
-            support::copy_file(&entry.path(), &target);
-        }
-    }
 }
 
 pub(crate) fn change(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {

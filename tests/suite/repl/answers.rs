@@ -7,7 +7,7 @@ use super::terminal::Terminal;
 
 const CRASHES: &str = "SELECT at, actor_address, error_type, payload FROM crashes ORDER BY at, seq LIMIT 3;";
 
-/// The part of the screen behind the last line that was typed.
+/// The part of the screen after the last typed line.
 fn answered(screen: &str, typed: &str) -> String {
     let (_, answer) = screen.rsplit_once(typed).unwrap();
     let lines: Vec<_> = answer.trim().lines().filter(|line| !line.starts_with("facts>")).collect();
@@ -44,7 +44,7 @@ fn tables_fit_200_columns_also_after_the_terminal_grew() {
     let mut terminal = Terminal::open(&folder, 80);
     terminal.ask("SELECT 1 AS a;", "1 row in");
     terminal.resize(200);
-    // A line editor learns of it when it next reads; what was typed before lies as it lay.
+    // A line editor notices it at its next read; the text that was typed before stays in its place.
     terminal.ask("SELECT 2 AS b;", "| 2 |");
     let screen = terminal.ask(CRASHES, "3 rows in");
     assert_snapshot!(answered(&screen, "LIMIT 3;"));
@@ -54,7 +54,7 @@ fn tables_fit_200_columns_also_after_the_terminal_grew() {
 fn rows_are_blocks_when_asked_for() {
     let folder = Folder::with_known_facts();
     let mut terminal = Terminal::open(&folder, 120);
-    terminal.ask("\\x auto", "blocks where a table would be cut");
+    terminal.ask("\\x auto", "block if the table would be cut");
     let screen =
         terminal.ask("SELECT * FROM actors ORDER BY crashes DESC, actor_address LIMIT 1;", "1 row in");
     assert_snapshot!(answered(&screen, "LIMIT 1;"));

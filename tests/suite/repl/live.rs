@@ -81,6 +81,6 @@ fn the_banner_names_who_writes_and_what_a_scan_finds() {
 
     folder.write("facts/events/stranger.parquet", "no segment");
     let mut terminal = Terminal::open(&folder, 100);
-    // What takes longer is told at a later prompt.
+    // A slower scan reports at a later prompt.
     terminal.press_until("SELECT 1;\r", "A quick scan found 1 anomaly");
 }

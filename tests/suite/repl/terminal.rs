@@ -1,4 +1,4 @@
-//! A terminal for a test: what is typed goes in, and the screen comes out.
+//! A terminal for a test: the test types into it, and reads its screen.
 //!
 //! Nothing is ever slept for: a test waits until the screen shows what it should, on a loaded machine
 //! as long as it takes.
@@ -98,7 +98,7 @@ impl Terminal {
     #[track_caller]
     pub(super) fn ask(&mut self, line: &str, expected: &str) -> String {
         self.keys(line);
-        // What is typed before the editor reads is shown twice: by the terminal, and by the editor.
+        // Text that is typed before the editor reads is shown twice: by the terminal, and by the editor.
         let last = line.chars().last().unwrap();
         self.wait(line, |screen| cursor_line(screen).ends_with(last));
         self.keys("\r");
@@ -117,7 +117,7 @@ impl Terminal {
         self.wait(expected, |screen| screen.contents().contains(expected))
     }
 
-    /// Waits until the screen is so, and gives what it shows.
+    /// Waits until the screen meets a condition, and returns its text.
     #[track_caller]
     pub(super) fn wait(&mut self, what: &str, is: impl Fn(&vt100::Screen) -> bool) -> String {
         let begun = Instant::now();
@@ -148,7 +148,7 @@ impl Terminal {
         self.screen.lock().unwrap().screen().contents()
     }
 
-    /// Whether the first of these on the screen has a colour of its own.
+    /// Whether the first occurrence on the screen has a colour of its own.
     pub(super) fn is_coloured(&self, symbol: char) -> Option<bool> {
         let parser = self.screen.lock().unwrap();
         let (rows, cols) = parser.screen().size();
@@ -174,7 +174,7 @@ impl Terminal {
     #[track_caller]
     pub(super) fn bytes_at_end(mut self) -> String {
         self.wait_for_end();
-        // What it sent last may still be on its way.
+        // Its last output may still be on its way.
         std::thread::sleep(Duration::from_millis(300));
         self.bytes()
     }
@@ -210,13 +210,13 @@ impl Drop for Terminal {
     }
 }
 
-/// What stands left of the cursor.
+/// The text left of the cursor.
 fn cursor_line(screen: &vt100::Screen) -> String {
     let (row, column) = screen.cursor_position();
     screen.contents_between(row, 0, row, column)
 }
 
-/// Whether the cursor stands behind a prompt with nothing typed.
+/// Whether the cursor stands after a prompt with nothing typed.
 fn prompt_waits(screen: &vt100::Screen) -> bool {
     let line = cursor_line(screen);
     line.starts_with("facts") && line.trim_end().ends_with('>')

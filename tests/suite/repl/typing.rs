@@ -1,4 +1,4 @@
-//! What is typed: lines, pastes, completion, history, Ctrl-C and Ctrl-D.
+//! Typing at the prompt: lines, pastes, completion, history, Ctrl-C and Ctrl-D.
 
 use std::time::{Duration, Instant};
 
@@ -91,7 +91,7 @@ fn what_is_pasted_or_typed_ahead_is_asked_line_by_line() {
             terminal.wait_for(&format!("| {} |", n * 1001));
         }
     };
-    // Without the marks that most terminals put around what is pasted.
+    // Without the marks that most terminals put around pasted text.
     terminal.keys(&asked(10));
     answered(&mut terminal, 10);
     // While something else runs.
@@ -106,7 +106,7 @@ fn what_is_pasted_or_typed_ahead_is_asked_line_by_line() {
     answered(&mut terminal, 30);
     // With the marks, and its last line is typed on.
     terminal.stop();
-    // The terminal throws away what is in its queue when it takes the signal.
+    // The terminal discards its queue when it takes the signal.
     std::thread::sleep(Duration::from_millis(700));
     terminal
         .keys("\x1b[200~SELECT 40 * 1001 AS n;\nSELECT 41 * 1001 AS n;\nSELECT 42 * 1001\x1b[201~ AS n;\r");
@@ -145,7 +145,7 @@ fn a_config_with_a_mistake_or_none_that_can_be_read_does_not_keep_the_prompt_fro
         folder.write("config/ostracon/config.toml", config);
         let mut terminal = Terminal::open(&folder, 120);
         terminal.ask("SELECT 6 * 7 AS n;", "| 42 |");
-        assert!(terminal.bytes().contains("the prompt begins as if there were no such file"));
+        assert!(terminal.bytes().contains("the prompt starts without this file"));
     }
     let nowhere = [("HOME", "/dev/null"), ("XDG_CONFIG_HOME", ""), ("XDG_STATE_HOME", "")];
     let mut terminal = Terminal::open_with(&folder, 120, &nowhere);

@@ -35,7 +35,7 @@ fn a_rule_counts_at_once_in_a_prompt_that_is_open() {
     terminal.ask("SELECT count(*) + 990 AS after FROM (SELECT 1 FROM events UNION ALL SELECT 1 FROM audits UNION ALL SELECT 1 FROM dead_letters);", "1000 |");
     folder.write("facts/ostracon.toml", "[retention]\nmax_record = 10\n");
     terminal.keys("SELECT 7 AS seven;\r");
-    terminal.wait_for("stay as they were");
+    terminal.wait_for("stay in force");
     drop(terminal);
     folder.write("facts/ostracon.toml", "[retention]\nmax_records = 10\n");
     let mut again = Terminal::open(&folder, 100);

@@ -6,7 +6,7 @@ use insta::assert_snapshot;
 
 use super::super::command::{Folder, SAMPLE};
 
-/// What is said, without the times of recording.
+/// The output, without the times of recording.
 fn timeless(text: &str) -> String {
     let line = |line: &str| match line.split_once(" recorded ") {
         Some((before, after)) => {
@@ -62,7 +62,7 @@ fn explain_counts_what_becomes_of_facts_and_gives_examples() {
     let json = folder.run(&["retention", "facts", "explain", "--json"]).ok();
     let json: serde_json::Value = serde_json::from_str(&json.out).unwrap();
     assert_eq!(json["kept"].as_u64().unwrap() + json["hidden"].as_u64().unwrap(), 84);
-    // What is explained is what queries give.
+    // `explain` counts the facts that queries return.
     let count = "SELECT count(*) FROM (SELECT seq FROM events UNION ALL SELECT seq FROM audits
         UNION ALL SELECT seq FROM dead_letters)";
     let counted = folder.run(&["sql", "facts", "--format", "csv", "-c", count]).ok();
@@ -80,14 +80,14 @@ fn by_their_own_timestamps_facts_of_papyras_default_clock_are_too_old() {
         let json: serde_json::Value = serde_json::from_str(&said.out).unwrap();
         (json["kept"].as_u64().unwrap(), json["hidden"].as_u64().unwrap())
     };
-    // Half of them are of a system that was told to use the wall clock.
+    // Half of the facts are of a system that used the wall clock.
     let (all, none) = dropped("");
     assert_eq!((all, none), (1760, 0));
     assert_eq!(dropped("[retention]\nmax_age = '7y'\n"), (880, 880));
     assert_eq!(dropped("[retention]\nmax_age = '7y'\nage_by = 'recorded_at'\n"), (all, 0));
     let fresh = Folder::with_known_facts();
     let template = fs::read_to_string(fresh.path("facts/ostracon.toml")).unwrap();
-    assert!(template.contains("whoever uses it needs \"recorded_at\""), "it is said where people write it");
+    assert!(template.contains("With that clock, use \"recorded_at\""), "the template says it");
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn a_hold_is_added_listed_and_released() {
     let said = folder.run(&add).ok();
     assert_eq!(
         (said.out.as_str(), said.err.as_str()),
-        ("", "hold \"case-4711\" is in force; it covers 3 facts that are there now\n")
+        ("", "hold \"case-4711\" is in force; it now covers 3 facts\n")
     );
     assert_snapshot!(timeless(&folder.run(&["hold", "list", "facts"]).ok().out), @r"
     case-4711
@@ -130,7 +130,7 @@ fn a_hold_is_added_listed_and_released() {
     assert_eq!(folder.run(&release).ok().err, "hold \"case-4711\" is released\n");
     assert_eq!(fs::read_dir(folder.path("facts/journal")).unwrap().count(), streams);
     assert_eq!(folder.run(&count).ok().out, "held\nfalse\n");
-    assert_eq!(folder.run(&["hold", "list", "facts"]).ok().err, "nothing is held\n");
+    assert_eq!(folder.run(&["hold", "list", "facts"]).ok().err, "there are no holds\n");
     assert!(folder.run(&release).failed().contains("in force: none"));
 }
 
@@ -143,7 +143,7 @@ fn misuse_is_told_and_changes_nothing() {
         (&["hold", "add", "facts", "x", "--reason", ""], "reason"),
         (&["hold", "add", "facts", "x", "--reason", "r", "--where", "error = 'x'"], "give it one"),
         (&["hold", "add", "nowhere", "x", "--reason", "r"], "not an Ostracon store"),
-        (&["hold", "release", "facts", "x"], "there is no hold"),
+        (&["hold", "release", "facts", "x"], "it does not exist"),
         (&["retention", "facts", "explain", "--where", "nonsense"], "nonsense"),
         (&["retention", "facts", "explain", "--kind", "event"], "possible values"),
         (&["retention", "facts"], "Usage"),
@@ -181,7 +181,7 @@ fn a_hold_says_how_much_it_covers_and_the_ledger_whose_it_is() {
     let count = "SELECT count(*) AS n FROM events WHERE actor_address = 'shop:1'";
     let count = folder.run(&["sql", "facts", "--format", "csv", "-c", count]).ok().out;
     let count = count.lines().nth(1).unwrap();
-    assert_eq!(said, format!("hold \"case\" is in force; it covers {count} facts that are there now\n"));
+    assert_eq!(said, format!("hold \"case\" is in force; it now covers {count} facts\n"));
     let list = folder.run(&["hold", "list", "facts"]).ok().out;
     assert!(!list.contains("unknown") && list.contains("  by      "), "{list}");
     folder.run(&["hold", "release", "facts", "case", "--by", "legal", "--reason", "settled"]).ok();

@@ -32,7 +32,7 @@ fn rules_come_from_the_file_unless_code_gives_others() {
     );
     let code = RetentionPolicy::new().kind(Kind::Event, RetentionLimits::new().max_records(1));
     let open = |policy: &RetentionPolicy| Store::builder().retention(policy.clone()).open(&root).unwrap();
-    assert_eq!(origins(open(&code)), [said("events", "code, in place of ostracon.toml")]);
+    assert_eq!(origins(open(&code)), [said("events", "code, instead of ostracon.toml")]);
     // Also one that keeps everything.
     assert_eq!(origins(open(&RetentionPolicy::new())), []);
     fs::remove_file(root.join("ostracon.toml")).unwrap();

@@ -14,7 +14,7 @@ fn store() -> (Folder, String) {
     (folder, format!("facts/events/{}", segment.file_name().to_str().unwrap()))
 }
 
-/// Without what is different each time.
+/// The text without the parts that differ from run to run.
 fn told(text: &str, segment: &str) -> String {
     let name = segment.strip_prefix("facts/").unwrap();
     let mut out = String::new();
@@ -152,7 +152,7 @@ fn verify_tells_what_became_of_facts_since_a_head() {
     let first = head(&folder);
     let said = against(&first, &[]);
     assert_eq!(said.code, Some(0));
-    assert!(said.out.contains("since then nothing became of any fact"), "{}", said.out);
+    assert!(said.out.contains("since then: no fact was recorded, dropped or lost"), "{}", said.out);
     assert!(said.out.contains("contents of segments were not read; --deep reads them"), "{}", said.out);
 
     folder.run(&["import", "facts", super::super::command::SAMPLE]).ok();
@@ -165,7 +165,11 @@ fn verify_tells_what_became_of_facts_since_a_head() {
     let said = against(&first, &[]);
     assert_eq!(said.code, Some(3), "{}", said.out);
     assert!(said.out.contains("of events dropped by the rule "), "{}", said.out);
-    assert!(said.out.contains("; but facts went since commit 1\n"), "{}", said.out);
+    assert!(
+        said.out.contains("; but facts were dropped, lost or read from damaged files since commit 1\n"),
+        "{}",
+        said.out
+    );
     let sheet: Value = serde_json::from_str(&against(&first, &["--json"]).out).unwrap();
     assert_eq!(
         (&sheet["sound"], &sheet["took_facts"], &sheet["contents_read"]),
@@ -235,7 +239,7 @@ fn an_auditor_can_add_the_sheet_up() {
     }
     let (lost, unaccounted) = (number(&sheet["lost_from_journals"]), number(&sheet["unaccounted"]));
     assert_eq!((number(&sheet["numbers"]), lost, unaccounted), (recorded + 1, 1, 0));
-    // What is kept is what a query gives.
+    // The kept facts are the facts that a query returns.
     let count =
         folder.run(&["sql", "facts", "--format", "csv", "-c", "SELECT count(*) AS n FROM events"]).ok();
     assert_eq!((count.out.as_str(), &sheet["kinds"][0]["kept"]), ("n\n90\n", &90.into()));

@@ -7,8 +7,9 @@ use std::process::Command;
 
 use ostracon::{Kind, Store};
 
-use super::{DEPTHS, Scene, copy_tree, flip, kinds, record, tree};
+use super::{DEPTHS, Scene, flip, kinds, record, tree};
 use crate::support;
+use crate::support::copy_tree;
 
 type Damage = (&'static str, fn(&Scene));
 

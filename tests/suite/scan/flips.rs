@@ -9,8 +9,9 @@ use std::path::PathBuf;
 
 use ostracon::{Audit, ScanDepth, ScanOptions, Store, scan};
 
-use super::{Scene, copy_tree};
+use super::Scene;
 use crate::support;
+use crate::support::copy_tree;
 
 /// One flush of two facts, and one fact in a journal.
 fn small() -> Scene {

@@ -5,8 +5,9 @@ use std::fs;
 use ostracon::disk::{Disk, FaultPlan, Op};
 use ostracon::{CompactOptions, Import, Kind, RecoveryConfig, RecoveryMode, ScanDepth, Store, recover};
 
-use super::{DEPTHS, Scene, copy_tree, record, tree};
+use super::{DEPTHS, Scene, record, tree};
 use crate::support;
+use crate::support::copy_tree;
 
 /// A deep scan that finds nothing wrong, and what it calls harmless.
 #[track_caller]

@@ -7,8 +7,9 @@ use std::path::Path;
 use ostracon::disk::{Disk, FaultPlan, Op};
 use ostracon::{CompactOptions, Import, Kind, RecoveryConfig, RecoveryMode, ScanReport, Store, recover};
 
-use super::{DEPTHS, Scene, copy_tree, kinds};
+use super::{DEPTHS, Scene, kinds};
 use crate::support;
+use crate::support::copy_tree;
 
 const FACTS: u64 = 8;
 
@@ -190,7 +191,7 @@ fn what_was_never_acknowledged_is_harmless_also_after_maintenance() {
     let harmless = |scene: &Scene| {
         let report = scene.scan(DEPTHS[1]);
         assert!(report.is_clean(), "{report:#?}");
-        report.debris.iter().filter(|debris| debris.what.contains("nobody was told")).count()
+        report.debris.iter().filter(|debris| debris.what.contains("never reported as imported")).count()
     };
     assert_eq!(harmless(&scene), 3);
     repair(&scene);

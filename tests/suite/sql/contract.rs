@@ -267,7 +267,7 @@ fn a_parameter_without_a_placeholder_is_refused() {
     run(async {
         let options = QueryOptions::new().param("limit", 1_i64).param("lim", 2_i64);
         let error = store.sql_with("SELECT 1 LIMIT $limit", options).await.unwrap_err();
-        assert_eq!(error.to_string(), "the SQL has no parameter $lim; it has $limit");
+        assert_eq!(error.to_string(), "the SQL has no parameter $lim; its parameters: $limit");
         let nested = "SELECT (SELECT max(seq) FROM events WHERE seq < $1) WHERE EXISTS (SELECT 1 LIMIT $2)";
         let options = QueryOptions::new().param("1", 1_i64).param("2", 2_i64);
         store.sql_with(nested, options).await.unwrap().collect().await.unwrap();

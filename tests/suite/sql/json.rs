@@ -182,7 +182,7 @@ fn json_paths_of_other_databases_are_refused_with_the_way_to_say_it() {
     assert_eq!(column(&store, "SELECT payload->>'' FROM events"), ["3"]);
     for path in ["a,b", "{a", "{a,}", "{{a}}", "{\"a}"] {
         let error = failure(&store, &format!("SELECT payload#>>'{path}' FROM events")).to_string();
-        assert!(error.contains("a path is '{a,b,0}'"), "{path}: {error}");
+        assert!(error.contains("write it as '{a,b,0}'"), "{path}: {error}");
     }
     for sql in ["seq->'a'", "payload->1.5", "json_get(seq, 'a')", "json_get()", "payload #> 5"] {
         failure(&store, &format!("SELECT {sql} FROM events"));

@@ -178,15 +178,15 @@ fn what_is_not_understood_is_refused() {
     let (_folder, store) = store();
     for (expression, why) in [
         ("at AT TIME ZONE 'Europe/Athen'", "Did you mean Europe/Athens?"),
-        ("at AT TIME ZONE '+02:00'", "east or to the west"),
+        ("at AT TIME ZONE '+02:00'", "to the east of UTC"),
         ("at AT TIME ZONE 'CET'", "summer time"),
         ("at AT TIME ZONE INTERVAL '1 month'", "time zone"),
         ("at::time AT TIME ZONE 'UTC'", "takes a timestamp"),
         ("to_char(at, 'HH24:MI:SS.FF9')", "FF9"),
-        ("to_char(5, '999')", "dates, times and timestamps"),
-        ("to_timestamp('2026-02-30', 'YYYY-MM-DD')", "there is not"),
-        ("to_timestamp('noon', 'HH24')", "no value for HH24"),
-        ("to_timestamp('2026', 'YYYY', '%Y')", "stands alone"),
+        ("to_char(5, '999')", "a date, a time or a timestamp"),
+        ("to_timestamp('2026-02-30', 'YYYY-MM-DD')", "does not exist"),
+        ("to_timestamp('noon', 'HH24')", "not a value for the field HH24"),
+        ("to_timestamp('2026', 'YYYY', '%Y')", "give a PostgreSQL pattern alone"),
         ("to_date('2026 EET', 'YYYY TZ')", "only for to_char"),
     ] {
         let sql = format!("SELECT {expression} FROM events");

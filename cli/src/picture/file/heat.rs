@@ -9,7 +9,8 @@ use super::pen::{Frame, INK, Pen};
 use crate::picture::heat::Heat;
 use crate::picture::text;
 
-/// Nine steps from yellow over green to blue, by Cynthia Brewer, made for people who see fewer colours and for printing, too.
+/// Nine steps from yellow over green to blue, by Cynthia Brewer. They are made for people who see fewer
+/// colours, and for printing.
 const RAMP: [(u8, u8, u8); 9] = [
     (255, 255, 217),
     (237, 248, 177),
@@ -39,7 +40,7 @@ impl<B: DrawingBackend> Pen<'_, B> {
         let plot = Frame { left: frame.left + widest + 10.0, bottom: frame.bottom - 76.0, ..frame };
         let wide = plot.width() / heat.x.labels.len().max(1) as f64;
         let high = plot.height() / heat.y.labels.len().max(1) as f64;
-        // White lines between cells, unless that were all one sees.
+        // White lines between cells, unless the cells are too small for them.
         let gap = if wide.min(high) >= 8.0 { 1.0 } else { 0.0 };
         let mut free = f64::NEG_INFINITY;
         for (nth, (label, cells)) in labels.iter().zip(&heat.cells).enumerate() {
@@ -77,7 +78,7 @@ impl<B: DrawingBackend> Pen<'_, B> {
         self.key(heat, plot)
     }
 
-    /// What the shades mean.
+    /// Draws the key of the shades.
     fn key(&self, heat: &Heat, plot: Frame) -> anyhow::Result<()> {
         let y = plot.bottom + 62.0;
         let name = self.fitted(&heat.z.name, LABEL, plot.width() / 3.0);

@@ -1,10 +1,10 @@
-//! Pictures in pixels: SVG, and PNG, from the same strokes.
+//! Pictures in files: SVG, and PNG, from the same strokes.
 //!
-//! Both are drawn four times as large as they are shown. An SVG then has coordinates finer than a pixel, and a PNG
-//! is scaled down by half, which smooths its edges, so it is fit for screens with two pixels to a point.
+//! Both are drawn four times as large as they are shown. So an SVG has coordinates finer than a pixel. A PNG
+//! is scaled down by half, which smooths its edges, and fits screens with two pixels to a point.
 //!
-//! The font is part of the program: a server has none. An SVG is shown in the viewer's own sans-serif font, and
-//! there has also the characters that ours lacks.
+//! The font is a part of the program, because a server has no fonts. An SVG is shown in the sans-serif font
+//! of the viewer, which also has characters that our font lacks.
 
 mod heat;
 mod paint;
@@ -20,13 +20,13 @@ use self::pen::{Face, Pen};
 use super::compose::{Picture, Room, Shape};
 use super::request::FileKind;
 
-/// How fine a picture in a file is.
+/// The number of parts that a picture in a file has room for.
 pub(super) const ROOM: Room = Room { columns: 96, rows: 40, bins: 60 };
 
-/// Bars of a picture in a file.
+/// The number of bars in a picture in a file.
 const MOST_BARS: usize = 60;
 
-/// Strokes are so many times as large as they are shown.
+/// Strokes are drawn at this multiple of the size at which they are shown.
 const FINE: u32 = 4;
 
 /// The picture as the bytes of a file.
@@ -43,7 +43,7 @@ pub(super) fn bytes(picture: &Picture, kind: FileKind) -> anyhow::Result<Vec<u8>
     }
 }
 
-/// As wide as a page; as high as it takes.
+/// The width of a page, and the height that the picture needs.
 fn size(picture: &Picture) -> (u32, u32) {
     let height = match &picture.shape {
         Shape::Bars(bars) => 104 + 26 * bars.rows.len().min(MOST_BARS) as u32,
@@ -60,7 +60,7 @@ fn svg(picture: &Picture, width: u32, height: u32) -> anyhow::Result<Vec<u8>> {
         SVGBackend::with_string(&mut text, (width * FINE, height * FINE)),
         Face { sink: 0.05, breadth: 1.15 },
     )?;
-    // Only the size at which it is shown; the coordinates stay.
+    // Change only the size at which it is shown; the coordinates stay.
     let drawn = format!("width=\"{}\" height=\"{}\"", width * FINE, height * FINE);
     Ok(text.replacen(&drawn, &format!("width=\"{width}\" height=\"{height}\""), 1).into_bytes())
 }
@@ -84,7 +84,7 @@ fn png(picture: &Picture, width: u32, height: u32) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Half as wide and half as high: each pixel is the mean of four.
+/// Halves the width and the height: each pixel is the mean of four.
 fn halved(pixels: &[u8], row: usize) -> Vec<u8> {
     let mut out = Vec::with_capacity(pixels.len() / 4);
     for rows in pixels.chunks_exact(2 * row) {

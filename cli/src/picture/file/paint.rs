@@ -1,4 +1,4 @@
-//! Where everything is on a picture: the title above, notes below, axes at the sides.
+//! The layout of a picture in a file: the title above, notes below, axes at the sides.
 
 use plotters::prelude::DrawingBackend;
 use plotters::style::text_anchor::HPos;
@@ -14,7 +14,7 @@ use crate::picture::text;
 pub(super) const TITLE: f64 = 22.0;
 pub(super) const LABEL: f64 = 16.0;
 
-/// The white around everything.
+/// The white margin of the picture.
 pub(super) const MARGIN: f64 = 24.0;
 
 impl<B: DrawingBackend> Pen<'_, B> {
@@ -38,7 +38,7 @@ impl<B: DrawingBackend> Pen<'_, B> {
         }
     }
 
-    /// Names of series beside their colours, as many as fit into the line. Returns the place below.
+    /// Draws the names of series beside their colours, as many as fit into the line. Returns the frame below.
     fn legend<'n>(
         &self,
         names: impl ExactSizeIterator<Item = &'n String>,
@@ -73,12 +73,12 @@ impl<B: DrawingBackend> Pen<'_, B> {
         let left = frame.left + label_width + 12.0;
         let columns = frame.right - value_width - 8.0 - left;
         let zero = left + bars.axis.share(0.0) * columns;
-        let is_told = bars.series.len() > 1;
-        // The last line is for what is missing.
+        let has_series = bars.series.len() > 1;
+        // The last line is for the number of missing bars.
         let high = ((frame.height() - 24.0) / rows.len().max(1) as f64).min(26.0);
         let mut y = frame.top + high / 2.0;
         for (nth, bar) in rows.iter().enumerate() {
-            if !(is_told && nth > 0 && rows[nth - 1].label == bar.label) {
+            if !(has_series && nth > 0 && rows[nth - 1].label == bar.label) {
                 self.text((frame.left + label_width, y), &labels[nth], LABEL, INK, HPos::Right)?;
             }
             let end = bar.value.map_or(zero, |value| left + bars.axis.share(value) * columns);
@@ -132,7 +132,7 @@ impl<B: DrawingBackend> Pen<'_, B> {
         Ok(())
     }
 
-    /// Draws both axes with a grid, and returns the place between them.
+    /// Draws both axes with a grid, and returns the frame between them.
     fn axes(&self, x_axis: &Axis, y_axis: &Axis, frame: Frame) -> anyhow::Result<Frame> {
         let ticks = y_axis.ticks(6);
         let widest = ticks.iter().map(|tick| self.width(&tick.text, LABEL)).fold(0.0, f64::max);

@@ -1,4 +1,4 @@
-//! Strokes: text, rectangles and paths, at places in the units in which the picture is shown.
+//! Draws strokes: text, rectangles and paths, in the units in which the picture is shown.
 
 use anyhow::anyhow;
 use plotters::coord::Shift;
@@ -10,14 +10,14 @@ use plotters::style::{Color, FontDesc, FontFamily, FontStyle, IntoTextStyle, RGB
 
 use crate::picture::text;
 
-/// The name under which our font is known, and a viewer's is found.
+/// The name by which our font is known. A viewer finds its own font by it, too.
 pub(super) const FAMILY: &str = "sans-serif";
 
 pub(super) const INK: RGBColor = RGBColor(31, 41, 55);
 pub(super) const GREY: RGBColor = RGBColor(156, 163, 175);
 pub(super) const GRID: RGBColor = RGBColor(229, 231, 235);
 
-/// Colours that can be told apart, also by most people who see fewer of them.
+/// Colours that most people can distinguish, also people who see fewer colours.
 const COLOURS: [RGBColor; 8] = [
     RGBColor(66, 105, 208),
     RGBColor(239, 177, 24),
@@ -33,7 +33,7 @@ pub(super) const fn colour(series: usize) -> RGBColor {
     COLOURS[series % COLOURS.len()]
 }
 
-/// A place on the picture, from its upper left.
+/// A rectangle of the picture, from its upper left.
 #[derive(Clone, Copy)]
 pub(super) struct Frame {
     pub(super) left: f64,
@@ -52,12 +52,12 @@ impl Frame {
     }
 }
 
-/// What is particular about text, in SVG or in PNG.
+/// The differences of text between SVG and PNG.
 #[derive(Clone, Copy)]
 pub(super) struct Face {
-    /// By how much of a text's size what the backend takes for its middle is too high.
+    /// The middle of a text in the backend is too high by this part of the size of the text.
     pub(super) sink: f64,
-    /// How many times as wide as in our font it may be.
+    /// The text may be this many times as wide as in our font.
     pub(super) breadth: f64,
 }
 
@@ -87,7 +87,7 @@ impl<'a, B: DrawingBackend> Pen<'a, B> {
         FontDesc::new(FontFamily::Name(FAMILY), size * self.scale, FontStyle::Normal)
     }
 
-    /// How wide a text is.
+    /// The width of a text.
     pub(super) fn width(&self, text: &str, size: f64) -> f64 {
         self.font(size)
             .box_size(text)
@@ -96,7 +96,7 @@ impl<'a, B: DrawingBackend> Pen<'a, B> {
 
     /// A text cut to a width.
     pub(super) fn fitted(&self, text: &str, size: f64, width: f64) -> String {
-        // Our font has no pictures of control characters.
+        // Our font has no symbols of control characters.
         let text = &text.replace(|c| ('\u{2400}'..='\u{2421}').contains(&c), "·");
         let fits = |columns: usize| self.width(&text::shortened(text, columns), size) <= width;
         let whole = text::width(text);

@@ -1,4 +1,4 @@
-//! Bars from the left to the right, one a line: label, value, bar.
+//! Bars from left to right, one on each line: label, value, bar.
 
 use ratatui_core::layout::Rect;
 use ratatui_core::style::Style;
@@ -7,7 +7,7 @@ use super::Sheet;
 use crate::picture::compose::Bars;
 use crate::picture::text;
 
-/// Fillings that tell series apart where colours do not.
+/// Fillings that distinguish series where there are no colours.
 const FILLINGS: [char; 4] = ['█', '▒', '▓', '░'];
 /// Parts of a cell, from one eighth on.
 const EIGHTHS: [char; 7] = ['▏', '▎', '▍', '▌', '▋', '▊', '▉'];
@@ -16,15 +16,15 @@ impl Sheet {
     /// Draws the bars, and returns the line below them.
     pub(super) fn bars(&mut self, bars: &Bars, area: Rect) -> u16 {
         let mut y = area.y;
-        let is_told = bars.series.len() > 1;
-        if is_told {
+        let has_series = bars.series.len() > 1;
+        if has_series {
             let entries: Vec<_> =
                 bars.series.iter().enumerate().map(|(nth, name)| (self.filling(nth), name.clone())).collect();
             self.legend(y, entries.into_iter());
             y += 1;
         }
         let room = usize::from(area.bottom() - y);
-        // One line says how many are missing.
+        // One line is for the number of missing bars.
         let drawn = if bars.all > room { room.saturating_sub(1) } else { room }.min(bars.rows.len());
         let rows = &bars.rows[..drawn];
         let widest = |texts: &mut dyn Iterator<Item = usize>| texts.max().unwrap_or(0) as u16;
@@ -35,7 +35,7 @@ impl Sheet {
         let columns = f64::from(area.width.saturating_sub(left).max(1));
         let zero = (bars.axis.share(0.0) * columns).round();
         for (nth, bar) in rows.iter().enumerate() {
-            let is_same = nth > 0 && is_told && rows[nth - 1].label == bar.label;
+            let is_same = nth > 0 && has_series && rows[nth - 1].label == bar.label;
             if !is_same {
                 self.text(0, y, &bar.label, usize::from(labels), Style::new());
             }
@@ -43,7 +43,7 @@ impl Sheet {
             match bar.value.filter(|value| *value != 0.0) {
                 Some(value) => {
                     let end = bars.axis.share(value) * columns;
-                    // Zero is moved to the edge of a cell; a bar does not change sides for it.
+                    // Zero is moved to the edge of a cell. A bar must not change sides for that reason.
                     let end = if value > 0.0 { end.max(zero) } else { end.min(zero) };
                     self.bar(left, y, [zero, end], bar.series, value > 0.0);
                 }
@@ -75,7 +75,7 @@ impl Sheet {
                 cell.set_char(sign).set_style(style);
             }
         };
-        // Whatever is not zero can be seen.
+        // Every value that is not zero is visible.
         if is_positive {
             let eighths = (((end - zero) * 8.0).round() as usize).max(1);
             let whole = eighths / 8;

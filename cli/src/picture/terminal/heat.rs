@@ -1,4 +1,4 @@
-//! Heat maps: the darker or brighter a cell, the more.
+//! Heat maps: a darker or brighter cell has a larger value.
 
 use ratatui_core::layout::Rect;
 use ratatui_core::style::{Color, Style};
@@ -8,9 +8,10 @@ use crate::picture::axis::Axis;
 use crate::picture::heat::Heat;
 use crate::picture::text;
 
-/// Shades where there are no colours; the first is that of zero.
+/// Shades where there are no colours; the first is for zero.
 const SHADES: [char; 5] = ['·', '░', '▒', '▓', '█'];
-/// From dark violet over blue and green to yellow: legible also for those who do not tell red from green.
+/// From dark violet over blue and green to yellow: legible also for people who cannot distinguish red and
+/// green.
 const RAMP: [u8; 12] = [53, 54, 61, 25, 31, 30, 36, 71, 113, 149, 185, 227];
 
 impl Sheet {
@@ -68,7 +69,7 @@ impl Sheet {
             let x = left + nth as u16 * wide;
             let room = self.buffer.area.width.saturating_sub(x);
             let long = text::width(&label) as u16;
-            // A text may be cut to its cell; half a time says something else.
+            // A text may be cut to its cell; a cut time would be another time.
             let long = if heat.x.is_cut() { long.min(wide.saturating_sub(1).max(6)) } else { long };
             if x >= free && long <= room {
                 self.text(x, y, &label, usize::from(long), Style::new());
@@ -77,7 +78,7 @@ impl Sheet {
         }
     }
 
-    /// What the shades mean.
+    /// Draws the key of the shades.
     fn key(&mut self, heat: &Heat, left: u16, y: u16) {
         let name = format!("{} ", heat.z.name);
         let mut x = self.text(left, y, &name, usize::from(self.buffer.area.width) / 3, Style::new());

@@ -1,5 +1,5 @@
-//! Pictures in characters: shapes are drawn into a grid of cells, which is then written line by line, with colours
-//! if they are wanted. Without them, series are told apart by letters and patterns.
+//! Pictures in characters. Shapes are drawn into a grid of cells. The grid is then written line by line, with
+//! or without colours. Without colours, letters and patterns distinguish series.
 
 mod bars;
 mod heat;
@@ -14,10 +14,11 @@ use ratatui_core::style::{Color, Modifier, Style};
 use super::compose::{Picture, Room, Shape};
 use super::text;
 
-/// Colours of the terminal's own theme, which are legible on its background.
+/// Colours of the theme of the terminal, which are legible on its background.
 const COLOURS: [u8; 8] = [6, 3, 5, 2, 4, 1, 14, 11];
 
-/// A terminal's size, at least such that something can be drawn and at most such that it stays cheap.
+/// The size of a terminal. It is at least large enough to draw something, and at most so large that drawing
+/// stays cheap.
 #[derive(Clone, Copy)]
 pub(super) struct Size {
     width: u16,
@@ -29,7 +30,7 @@ impl Size {
         Self { width: width.clamp(20, 1000), height: height.clamp(8, 300) }
     }
 
-    /// How fine a picture of this size can be.
+    /// The number of parts that a picture of this size has room for.
     pub(super) fn room(self) -> Room {
         let columns = usize::from(self.width);
         Room {
@@ -40,14 +41,14 @@ impl Size {
     }
 }
 
-/// The grid, and how it is written.
+/// The grid, and whether it is written with colours.
 struct Sheet {
     buffer: Buffer,
     colour: bool,
 }
 
 pub(super) fn draw(picture: &Picture, size: Size, colour: bool) -> String {
-    // What is not drawn is said below, on lines of its own.
+    // Notes about rows that are not drawn stand below, on lines of their own.
     let notes = picture.notes.len().min(3) as u16;
     let height = size.height.saturating_sub(notes).max(8);
     let mut sheet = Sheet { buffer: Buffer::empty(Rect::new(0, 0, size.width, height + 3)), colour };
@@ -67,7 +68,7 @@ pub(super) fn draw(picture: &Picture, size: Size, colour: bool) -> String {
 }
 
 impl Sheet {
-    /// Puts a text into a line, cut to so many columns, and returns where it ends.
+    /// Writes a text into a line, cut to this number of columns, and returns its end.
     fn text(&mut self, x: u16, y: u16, text: &str, columns: usize, style: Style) -> u16 {
         let area = self.buffer.area;
         if x >= area.width || y >= area.height {
@@ -77,7 +78,7 @@ impl Sheet {
         self.buffer.set_stringn(x, y, text::shortened(text, columns), columns, style).0
     }
 
-    /// Puts a text so that it ends before a column.
+    /// Writes a text that ends before a column.
     fn text_before(&mut self, end: u16, y: u16, text: &str, style: Style) {
         let x = end.saturating_sub(text::width(text) as u16);
         self.text(x, y, text, usize::from(end - x), style);
@@ -88,7 +89,7 @@ impl Sheet {
         if self.colour { Style::new().fg(Color::Indexed(colour)) } else { Style::new() }
     }
 
-    /// Names of series with their signs, as many as fit into the line.
+    /// Writes the names of series with their signs, as many as fit into the line.
     fn legend(&mut self, y: u16, entries: impl Iterator<Item = (char, String)>) {
         let mut x = 0;
         for (nth, (sign, name)) in entries.enumerate() {
@@ -103,7 +104,7 @@ impl Sheet {
         }
     }
 
-    /// The grid's first lines, without blanks at their ends.
+    /// The first lines of the grid, without spaces at their ends.
     fn written(&self, lines: u16) -> String {
         let mut out = String::new();
         for y in 0..lines.min(self.buffer.area.height) {
@@ -113,7 +114,7 @@ impl Sheet {
             while let Some(cell) = self.buffer.cell((x, y)) {
                 let style = if self.colour { cell.style() } else { Style::new() };
                 if cell.symbol() == " " && !has_background(style) {
-                    // Written only if something follows.
+                    // Written only if text follows.
                     blanks += 1;
                 } else {
                     if style != now {
@@ -138,7 +139,7 @@ fn has_background(style: Style) -> bool {
     matches!(style.bg, Some(Color::Indexed(_)))
 }
 
-/// What a terminal is told to change from one style to another, of which one is none.
+/// The escape sequence that changes one style to another. One of the two is plain.
 fn between(from: Style, to: Style) -> String {
     let mut out = String::new();
     let is_plain = |style: Style| {

@@ -1,4 +1,4 @@
-//! Lines and histograms: what has an axis on the left and one below.
+//! Lines and histograms: pictures with an axis on the left and one below.
 
 use ratatui_core::layout::Rect;
 use ratatui_core::style::{Color, Style};
@@ -13,13 +13,13 @@ use crate::picture::compose::Histogram;
 use crate::picture::lines::Lines;
 use crate::picture::text;
 
-/// Dots of a cell: two beside, four above each other.
+/// The dots of a cell: two in each row, four in each column.
 const DOTS: (u16, u16) = (2, 4);
 
 impl Sheet {
     pub(super) fn lines(&mut self, lines: &Lines, mut area: Rect) -> u16 {
-        let is_told = lines.series.len() > 1;
-        if is_told {
+        let has_series = lines.series.len() > 1;
+        if has_series {
             let entries =
                 lines.series.iter().enumerate().map(|(nth, series)| (letter(nth), series.name.clone()));
             self.legend(area.y, entries);
@@ -49,31 +49,31 @@ impl Sheet {
                 let y = plot.height - 1 - cell(y_axis.share(*y), plot.height, DOTS.1);
                 (plot.x + x, plot.y + y)
             });
-            self.marks(nth, is_told, cells, series.points.len(), plot.width);
+            self.marks(nth, has_series, cells, series.points.len(), plot.width);
         }
         self.below(area, &lines.x)
     }
 
-    /// Marks points where there are few, and letters along lines that have to be told apart.
+    /// Marks points if there are few of them, and marks several lines with letters.
     fn marks(
         &mut self,
         series: usize,
-        is_told: bool,
+        has_series: bool,
         cells: impl Iterator<Item = (u16, u16)>,
         points: usize,
         width: u16,
     ) {
         let are_few = points * 4 <= usize::from(width);
-        if !is_told && !are_few {
+        if !has_series && !are_few {
             return;
         }
         let apart = if are_few { 1 } else { (width / 5).max(6) };
-        // Lines that run together have their letters side by side.
+        // Lines that overlap have their letters side by side.
         let mut next = if are_few { 0 } else { (series as u16) * 2 };
         for (x, y) in cells {
             if x >= next {
                 let style = self.style(series);
-                let sign = if is_told { letter(series) } else { '•' };
+                let sign = if has_series { letter(series) } else { '•' };
                 if let Some(cell) = self.buffer.cell_mut((x, y)) {
                     cell.set_char(sign).set_style(style);
                 }
@@ -85,7 +85,7 @@ impl Sheet {
     pub(super) fn histogram(&mut self, histogram: &Histogram, area: Rect) -> u16 {
         let y_axis = histogram.y.clone().rounded(usize::from(area.height.saturating_sub(3) / 3).max(2));
         let plot = self.axes(area, &histogram.x, &y_axis, Some(histogram.bins.len() as u16));
-        // As many equally wide bars as there are bins.
+        // One bar for each bin, all equally wide.
         let width = (plot.width / histogram.bins.len().max(1) as u16).max(1);
         let style = self.style(0);
         let bars: Vec<_> = histogram
@@ -98,7 +98,7 @@ impl Sheet {
             .bar_width(width)
             .max((y_axis.high as u64).max(1))
             .render(plot, &mut self.buffer);
-        // Whatever is not zero can be seen.
+        // Every bin that is not empty is visible.
         for (nth, count) in histogram.bins.iter().enumerate() {
             for x in plot.x + nth as u16 * width..plot.x + (nth as u16 + 1) * width {
                 if let Some(cell) = self.buffer.cell_mut((x, plot.bottom() - 1))
@@ -112,7 +112,8 @@ impl Sheet {
         self.below(area, &histogram.x)
     }
 
-    /// Draws both axes, and returns the place between them: as wide as a multiple of `bins`, if there are any.
+    /// Draws both axes, and returns the area between them. Its width is a multiple of `bins`, if there are
+    /// any.
     fn axes(&mut self, area: Rect, x_axis: &Axis, y_axis: &Axis, bins: Option<u16>) -> Rect {
         let height = area.height.saturating_sub(3).max(1);
         let ticks = y_axis.ticks(usize::from(height / 3).max(2));
@@ -157,7 +158,7 @@ impl Sheet {
         plot
     }
 
-    /// Writes what the lower axis is, and returns the line below that.
+    /// Writes the title of the lower axis, and returns the line below it.
     fn below(&mut self, area: Rect, axis: &Axis) -> u16 {
         let title = axis.title();
         let y = area.y + area.height.saturating_sub(3).max(1) + 2;
@@ -167,7 +168,7 @@ impl Sheet {
     }
 }
 
-/// In which of so many cells something is, if they are cut into dots.
+/// The cell of a position, if cells are cut into dots.
 fn cell(share: f64, cells: u16, dots: u16) -> u16 {
     let dot = (share * (f64::from(cells) * f64::from(dots) - 1.0)).round();
     ((dot / f64::from(dots)) as u16).min(cells.saturating_sub(1))

@@ -1,4 +1,4 @@
-//! Nothing that an answer can hold is too much: no panic, no line too wide, no byte that a terminal would obey.
+//! Every answer can be drawn: no panic, no line that is too wide, no byte that a terminal would obey.
 
 use arrow::array::{
     BinaryArray, BooleanArray, Decimal128Array, DurationMillisecondArray, IntervalMonthDayNanoArray,
@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// A column of the `kind`-th type, made of these seeds.
+/// A column of the type number `kind`, with values from these seeds.
 fn column(kind: usize, seeds: &[(Option<i64>, f64, String)]) -> ArrayRef {
     let whole = Int64Array::from_iter(seeds.iter().map(|(n, ..)| *n));
     let of = |kind: DataType| cast(&whole, &kind).unwrap();
@@ -65,7 +65,7 @@ fn tables() -> impl Strategy<Value = Vec<RecordBatch>> {
     let text = prop_oneof!["[ab]", any::<String>(), "\\PC{0,300}"];
     let seeds = proptest::collection::vec((numbers(), float, text), 0..60);
     (proptest::collection::vec(0..22usize, 2..5), seeds).prop_map(|(kinds, seeds)| {
-        // Columns that were the same would make each other's picture dull.
+        // Identical columns would make dull pictures.
         let shifted = |by: usize| [&seeds[by.min(seeds.len())..], &seeds[..by.min(seeds.len())]].concat();
         let columns: Vec<(String, ArrayRef)> = kinds
             .iter()
@@ -76,7 +76,7 @@ fn tables() -> impl Strategy<Value = Vec<RecordBatch>> {
     })
 }
 
-/// Most of them leave much open, or hardly any would fit a table.
+/// Requests. Most of them leave much open, otherwise hardly any request would fit a table.
 fn requests() -> impl Strategy<Value = String> {
     let kind = prop_oneof![6 => Just(""), 1 => Just("bar"), 1 => Just("line"), 1 => Just("histogram"), 1 => Just("heat")];
     let place = prop_oneof![

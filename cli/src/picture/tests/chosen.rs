@@ -1,4 +1,4 @@
-//! What is chosen when little is said, and what is said when nothing fits.
+//! The chosen picture for short requests, and the error if nothing fits.
 
 use arrow::array::{BooleanArray, ListArray, NullArray};
 use arrow::datatypes::Int32Type;
@@ -41,7 +41,7 @@ fn an_hour_beside_a_day_is_no_measurement() {
 #[test]
 fn a_name_and_a_number_are_bars() {
     assert_eq!(plan(&errors(), ""), bars(&[0], &[1], None));
-    // Of several names those that tell the rows apart.
+    // Of several names, those that distinguish the rows.
     let actors = table(vec![
         ("system", texts(["shop", "shop", "billing"])),
         ("actor", texts(["shop:1", "shop:2", "billing:1"])),
@@ -105,30 +105,30 @@ fn errors_say_what_was_looked_for() {
         (
             &lists,
             "",
-            "there is nothing to draw: looked for a time, a number or a text, and the answer has numbers (neither \
-             number, time nor text), nothing (neither number, time nor text)",
+            "there is nothing to draw: a picture needs a time, a number or a text, and the answer has \
+             numbers (neither a number, a time nor a text), nothing (neither a number, a time nor a text)",
         ),
         (
             &errors(),
             "line",
-            "a line needs a time or a number to go along; the answer has error_type (text), crashes (a number)",
+            "a line needs a time or a number as x; the answer has error_type (text), crashes (a number)",
         ),
         (
             &errors(),
             "x=day",
             "the answer has no column \"day\"; it has error_type (text), crashes (a number)",
         ),
-        (&errors(), "bar y=error_type", "y=error_type is text; what is measured has to be a number"),
+        (&errors(), "bar y=error_type", "y=error_type is text; it must be a number"),
         (
             &errors(),
             "histogram y=error_type",
-            "error_type is text; a histogram is of numbers or times (bars count texts)",
+            "error_type is text; a histogram needs numbers or times (bars count texts)",
         ),
         (
             &table(vec![("seq", whole([1, 2]))]),
             "histogram",
-            "a histogram needs a number or a time; the answer has seq (a number); stream and seq only tell a fact's \
-             place and are drawn where they are named, as y=seq",
+            "a histogram needs a number or a time; the answer has seq (a number); stream and seq only give \
+             the position of a fact, and are drawn only if they are named, for example y=seq",
         ),
         (&errors(), "bar z=crashes", "only a heat map has a z; for example: heat x=day y=hour z=crashes"),
     ] {

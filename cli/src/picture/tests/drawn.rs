@@ -1,4 +1,4 @@
-//! How pictures look.
+//! The look of pictures.
 
 use insta::assert_snapshot;
 

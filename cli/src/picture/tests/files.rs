@@ -1,4 +1,4 @@
-//! What is in the files.
+//! The content of pictures in files.
 
 use super::*;
 
@@ -62,7 +62,7 @@ fn an_unknown_ending_or_a_missing_folder_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let error =
         write(&errors(), &Request::default(), &TimeZone::UTC, &folder.path().join("out.gif")).unwrap_err();
-    assert!(error.to_string().ends_with("out.gif should end in .svg or .png, to say what to write"));
+    assert!(error.to_string().ends_with("out.gif: its name must end in .svg or .png"));
     let error =
         write(&errors(), &Request::default(), &TimeZone::UTC, &folder.path().join("no/out.svg")).unwrap_err();
     assert!(error.to_string().starts_with("cannot write"), "{error}");

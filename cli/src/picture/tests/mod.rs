@@ -1,4 +1,4 @@
-//! Pictures of small tables that are known, and of any table at all.
+//! Pictures of small known tables, and of arbitrary tables.
 
 #![expect(clippy::from_iter_instead_of_collect, reason = "which array it is stands in front")]
 #![expect(clippy::naive_bytecount, reason = "a picture is small")]
@@ -51,7 +51,7 @@ fn floats(values: impl IntoIterator<Item = f64>) -> ArrayRef {
     Arc::new(Float64Array::from_iter_values(values))
 }
 
-/// Times so many minutes after the beginning of 1 March 2026.
+/// Times that are these numbers of minutes after the beginning of 1 March 2026.
 fn minutes(values: impl IntoIterator<Item = i64>) -> ArrayRef {
     const START: i64 = 1_772_323_200_000_000_000;
     Arc::new(TimestampNanosecondArray::from_iter_values(
@@ -67,7 +67,7 @@ fn refused(batches: &[RecordBatch], request: &str) -> String {
     draw(batches, &Request::parse(request).unwrap(), &TimeZone::UTC, 80, 24, false).unwrap_err().to_string()
 }
 
-/// Numbers that look like measurements, the same each time.
+/// Numbers that look like measurements, and are equal in every run.
 fn noise(n: usize) -> impl Iterator<Item = f64> {
     let mut state = 7u64;
     std::iter::repeat_with(move || {

@@ -1,4 +1,5 @@
-//! Pictures of long answers, and of times around a change of clocks: nothing is left out unsaid, nothing merged.
+//! Pictures of long answers, and of times around a change of clocks: nothing is left out silently, and
+//! nothing is merged.
 
 use arrow::array::TimestampNanosecondArray;
 
@@ -22,7 +23,7 @@ fn limited(batches: &[RecordBatch], request: &str, limits: Limits) -> Rows {
     rows
 }
 
-/// Numbers that grow, in small batches, with a text that takes room.
+/// Growing numbers, in small batches, with a text that takes space.
 fn long(rows: i64) -> Vec<RecordBatch> {
     let batch = |from: i64| {
         let numbers = from..from + 100;

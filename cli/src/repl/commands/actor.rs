@@ -1,4 +1,4 @@
-//! `\actor`: one actor's whole story.
+//! `\actor`: shows the whole story of an actor.
 
 use arrow::array::RecordBatch;
 use ostracon::{QueryOptions, nearest};
@@ -19,13 +19,13 @@ const ERRORS: &str = "SELECT error_group(error) AS error, count(*) AS crashes, m
     FROM crashes WHERE actor_address = $address GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 10";
 const LOST: &str = "SELECT message_type, count(*) AS lost, min(at) AS first, max(at) AS last \
     FROM dead_letters WHERE target = $address GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 10";
-/// The crashes whose surroundings are told.
+/// The crashes of which the facts around are shown.
 const CRASHES: &str = "SELECT at, error, system_id, stream, seq, \
     CAST(arrow_cast(at, 'Timestamp(ns)') AS BIGINT) AS nanos \
     FROM crashes WHERE actor_address = $address ORDER BY at DESC, recorded_at DESC, stream DESC, seq DESC LIMIT 3";
-/// The crash itself, and what its system told right before it and behind it, within five seconds. Many facts may
-/// be of one instant; then their order in the store says which were nearest.
-const AROUND: &str = "WITH told AS (
+/// The crash itself, and the facts of its system in the five seconds before and after it. Many facts may have
+/// the same time; then their order in the store decides which are nearest.
+const AROUND: &str = "WITH nearby AS (
         SELECT *, at < to_timestamp_nanos($crash) OR at = to_timestamp_nanos($crash)
             AND (stream < $stream OR stream = $stream AND seq < $seq) AS is_before FROM (
             SELECT at, actor_address AS who, event_type AS what, coalesce(error, payload) AS more,
@@ -35,8 +35,8 @@ const AROUND: &str = "WITH told AS (
         ) WHERE at >= to_timestamp_nanos($crash - 5000000000) AND at <= to_timestamp_nanos($crash + 5000000000)
     )
     SELECT CASE WHEN stream = $stream AND seq = $seq THEN '>' ELSE '' END AS \"*\", at, who, what, more FROM (
-        (SELECT * FROM told WHERE is_before ORDER BY at DESC, stream DESC, seq DESC LIMIT 10)
-        UNION ALL (SELECT * FROM told WHERE NOT is_before ORDER BY at, stream, seq LIMIT 11)
+        (SELECT * FROM nearby WHERE is_before ORDER BY at DESC, stream DESC, seq DESC LIMIT 10)
+        UNION ALL (SELECT * FROM nearby WHERE NOT is_before ORDER BY at, stream, seq LIMIT 11)
     ) ORDER BY at, stream, seq";
 
 pub(super) fn run(session: &mut Session, address: &str) -> anyhow::Result<Next> {
@@ -47,35 +47,35 @@ fn story(session: &mut Session, address: &str) -> anyhow::Result<Next> {
     let address = unquoted(address);
     let address = address.as_ref();
     if address.is_empty() {
-        anyhow::bail!("which actor? \\actor shop:2");
+        anyhow::bail!("no actor was given; name one, for example: \\actor shop:2");
     }
     let options = session.options()?.param("address", address);
     let life = rows(session, LIFE, &options)?;
     if life.1.iter().all(|batch| batch.num_rows() == 0) {
         let known = session.names.known();
         let actors = known.values.get("actor_address").into_iter().flatten().map(String::as_str);
-        let meant = nearest(address, actors)
+        let suggestion = nearest(address, actors)
             .map(|name| format!("; did you mean {}?", visible(name)))
             .unwrap_or_default();
-        anyhow::bail!("no events of an actor {address:?} are seen{meant}");
+        anyhow::bail!("there are no events of an actor {address:?}{suggestion}");
     }
-    // One row, of many columns.
+    // A row with many columns is shown as a block.
     let expanded = std::mem::replace(&mut session.settings.expanded, Expanded::On);
-    let told = part(session, "Life", life);
+    let shown = part(session, "Life", life);
     session.settings.expanded = expanded;
-    told?;
+    shown?;
     for (title, sql) in
-        [("What happened (the last 50)", STORY), ("Errors", ERRORS), ("Messages to it that were lost", LOST)]
+        [("The last 50 events", STORY), ("Errors", ERRORS), ("Lost messages to this actor", LOST)]
     {
         let found = rows(session, sql, &options)?;
         part(session, title, found)?;
     }
     let (_, crashes) = rows(session, CRASHES, &options)?;
-    let mut told = Vec::new();
+    let mut rows_of_crashes = Vec::new();
     for batch in &crashes {
-        told.extend(texts(batch)?.into_iter().zip(session.style().rows(batch)?));
+        rows_of_crashes.extend(texts(batch)?.into_iter().zip(session.style().rows(batch)?));
     }
-    for (crash, shown) in told {
+    for (crash, shown) in rows_of_crashes {
         let [_, error, system, stream, seq, nanos] = crash.as_slice() else { continue };
         let at = shown.first().map_or("", String::as_str);
         let options = session

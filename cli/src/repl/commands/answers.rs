@@ -1,4 +1,4 @@
-//! Saved queries, and the last statement again.
+//! Commands that run saved queries, or the last statement again.
 
 use ostracon::SavedQuery;
 
@@ -17,26 +17,26 @@ pub(super) fn queries(session: &mut Session, name: &str) -> anyhow::Result<Next>
             text += &format!("    {}={}  {}\n", parameter.name, parameter.default, parameter.meaning);
         }
     }
-    text += "\\run NAME asks one of them, \\run NAME KEY=VALUE with a parameter set.\n";
+    text += "\\run NAME runs one of them; \\run NAME KEY=VALUE sets a parameter.\n";
     super::page(session, &text)
 }
 
 pub(super) fn run(session: &mut Session, arguments: &str) -> anyhow::Result<Next> {
     let mut words = words(arguments)?.into_iter();
-    let Some(name) = words.next() else { anyhow::bail!("which one? \\queries lists them") };
+    let Some(name) = words.next() else { anyhow::bail!("no saved query was given; \\queries lists them") };
     let query = SavedQuery::find(&name)?;
     let mut set = Vec::new();
     for word in words {
         let (key, value) =
-            word.split_once('=').ok_or_else(|| anyhow::anyhow!("{word:?} should look like KEY=VALUE"))?;
+            word.split_once('=').ok_or_else(|| anyhow::anyhow!("{word:?} must have the form KEY=VALUE"))?;
         set.push((key.to_owned(), value.to_owned()));
     }
     session.ask(BoundStatement { sql: query.sql.to_owned(), values: query.values(&set)? }, None)?;
     Ok(Next::Prompt)
 }
 
-/// Words between spaces. A quote at the beginning of a word, or behind its `=`, holds what is within
-/// together up to the next; `''` in it is a quote.
+/// Splits a text at spaces. A quote at the beginning of a word, or after its `=`, holds the text up to the
+/// next quote together; `''` within it is a quote.
 pub(super) fn words(text: &str) -> anyhow::Result<Vec<String>> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
@@ -64,11 +64,11 @@ pub(super) fn words(text: &str) -> anyhow::Result<Vec<String>> {
 pub(super) fn again(session: &mut Session, arguments: &str) -> anyhow::Result<Next> {
     let asked = session.current.clone();
     if asked.sql.is_empty() {
-        anyhow::bail!("there is no statement yet");
+        anyhow::bail!("there is no statement yet to run again");
     }
     let pipe = arguments.strip_prefix('|').map(str::trim).filter(|command| !command.is_empty());
     if pipe.is_none() && !arguments.is_empty() {
-        anyhow::bail!("\\g takes nothing, or | COMMAND; \\copy writes files");
+        anyhow::bail!("\\g takes no argument, or | COMMAND; to write a file, use \\copy");
     }
     session.ask(asked, pipe)?;
     Ok(Next::Prompt)

@@ -1,4 +1,4 @@
-//! `\echo`: a text between answers.
+//! `\echo`: writes a text between answers.
 
 use std::io::Write;
 
@@ -7,10 +7,10 @@ use super::super::session::Session;
 use super::Next;
 use super::answers::words;
 
-/// Words with one space between them, each without its quotes, as in psql.
+/// Writes the words with one space between them, each without its quotes, as in psql.
 pub(super) fn run(_: &mut Session, arguments: &str) -> anyhow::Result<Next> {
-    let behind = arguments.strip_prefix("-n");
-    let rest = behind.filter(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace));
+    let after_flag = arguments.strip_prefix("-n");
+    let rest = after_flag.filter(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace));
     let text = words(rest.unwrap_or(arguments))?.join(" ");
     let mut out = sanitize::stdout();
     write!(out, "{text}{}", if rest.is_some() { "" } else { "\n" })?;

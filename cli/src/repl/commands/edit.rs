@@ -1,4 +1,4 @@
-//! `\e`: the last statement, or a file, in the user's editor.
+//! `\e`: opens the last statement, or a file, in the user's editor.
 
 use std::io::Write;
 use std::path::Path;
@@ -13,7 +13,7 @@ use super::super::session::Session;
 use super::places::at_home;
 use super::{Next, unquoted};
 
-/// Gives what was edited to be typed; nothing where it was left as it was, as psql does.
+/// Returns the edited text as typed; nothing if the text was not saved, as in psql.
 pub(super) fn run(session: &mut Session, name: &str) -> anyhow::Result<Next> {
     if !session.settings.interactive {
         anyhow::bail!("\\e needs a terminal");
@@ -36,7 +36,7 @@ pub(super) fn run(session: &mut Session, name: &str) -> anyhow::Result<Next> {
     done
 }
 
-/// What is in the file when the editor has ended, if it was written.
+/// The text of the file after the editor has ended, if the file was written.
 fn edited(path: &Path) -> anyhow::Result<Next> {
     let attempt = || format!("cannot edit {}", path.display());
     let before = written(path);
@@ -44,7 +44,7 @@ fn edited(path: &Path) -> anyhow::Result<Next> {
     let editor = named("VISUAL").or_else(|| named("EDITOR")).unwrap_or_else(|| "vi".to_owned());
     let status = shell(&format!("{editor} \"$OSTRACON_EDIT\"")).env("OSTRACON_EDIT", path).status();
     if !status.with_context(attempt)?.success() {
-        anyhow::bail!("{} failed, and nothing was taken over", visible(&editor));
+        anyhow::bail!("{} failed, so the edited text is not used", visible(&editor));
     }
     let after = written(path);
     if after.is_none() || after == before {
@@ -54,7 +54,7 @@ fn edited(path: &Path) -> anyhow::Result<Next> {
     Ok(Next::Typed(text.trim_end().to_owned()))
 }
 
-/// When a file was last written, and how long it is.
+/// The time of the last write to a file, and its length.
 fn written(path: &Path) -> Option<(SystemTime, u64)> {
     let is = std::fs::metadata(path).ok()?;
     Some((is.modified().ok()?, is.len()))

@@ -1,4 +1,4 @@
-//! `\explain`: what was done to answer a statement, and how long each step took.
+//! `\explain`: shows the steps that answer a statement, and the time of each step.
 
 use ostracon::Step;
 
@@ -11,7 +11,7 @@ use super::Next;
 pub(super) fn run(session: &mut Session, sql: &str) -> anyhow::Result<Next> {
     let asked = if sql.is_empty() { session.current.clone() } else { BoundStatement::typed(sql) };
     if asked.sql.is_empty() {
-        anyhow::bail!("which statement? \\explain SELECT …");
+        anyhow::bail!("no statement was given; for example: \\explain SELECT …");
     }
     let begun = std::time::Instant::now();
     let running = session.runner.begin(&session.store, asked.sql.clone(), session.options_of(&asked)?)?;
@@ -43,7 +43,7 @@ pub(super) fn run(session: &mut Session, sql: &str) -> anyhow::Result<Next> {
     super::page(session, &text)
 }
 
-/// A step, below those that take its rows.
+/// A step; it stands below the step that takes its rows.
 fn line(step: &Step) -> String {
     let rows = step.rows.map_or_else(String::new, grouped);
     let time = step.busy.map_or_else(String::new, |time| format!("{:.2} ms", time.as_secs_f64() * 1e3));

@@ -1,4 +1,4 @@
-//! Commands that go on until Ctrl-C.
+//! Commands that run until Ctrl-C.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -37,7 +37,7 @@ pub(super) fn watch(session: &mut Session, seconds: &str) -> anyhow::Result<Next
     watched
 }
 
-/// Again and again; Ctrl-C is how this ends well.
+/// Repeats the work. Ctrl-C is the normal end.
 fn until_stopped(mut again: impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<Next> {
     loop {
         match again() {
@@ -47,7 +47,7 @@ fn until_stopped(mut again: impl FnMut() -> anyhow::Result<()>) -> anyhow::Resul
     }
 }
 
-/// Each kind's facts as lines: when, who, what, and more.
+/// The columns that show the facts of each kind as lines: time, actor, event, and details.
 const LINES: [(&str, &str); 3] = [
     ("events", "actor_address, event_type, coalesce(error, payload)"),
     (
@@ -60,16 +60,16 @@ const LINES: [(&str, &str); 3] = [
 pub(super) fn tail(session: &mut Session, condition: &str) -> anyhow::Result<Next> {
     let condition = if condition.is_empty() { "true" } else { condition };
     let mut tables = Vec::new();
-    let mut refused = None;
+    let mut first_error = None;
     for (table, columns) in LINES {
         let sql = format!("SELECT * FROM {table} WHERE ({condition}\n) LIMIT 0");
         match session.runner.collect(&session.store, &sql, session.options()?) {
             Ok(_) => tables.push((table, columns)),
             Err(error) if error.is::<Stopped>() => return Err(error),
-            Err(error) => refused = refused.or(Some(error)),
+            Err(error) => first_error = first_error.or(Some(error)),
         }
     }
-    if let Some(error) = refused.filter(|_| tables.is_empty()) {
+    if let Some(error) = first_error.filter(|_| tables.is_empty()) {
         return Err(error);
     }
     let mut seen = newest(session)?;
@@ -82,7 +82,8 @@ pub(super) fn tail(session: &mut Session, condition: &str) -> anyhow::Result<Nex
         if now == seen {
             return Ok(());
         }
-        // Behind what was seen, and up to what is known now: each once, whatever is recorded meanwhile.
+        // The facts after those that were shown, up to those that are known now. Each fact is shown once,
+        // even if others are recorded meanwhile.
         let news = now
             .iter()
             .map(|(stream, last)| {

@@ -1,4 +1,4 @@
-//! Commands that begin with a backslash, in one table: `\?`, completion and dispatch are made of it.
+//! The commands that begin with a backslash, in one table. `\?`, the completion and the dispatch use it.
 
 mod actor;
 mod answers;
@@ -23,7 +23,7 @@ use super::session::Session;
 
 /// A command.
 pub(super) struct Command {
-    /// What it is called, without the backslash; behind the first, what other shells call it.
+    /// Its names, without the backslash. The first is ours; the others are from other shells.
     pub(super) names: &'static [&'static str],
     pub(super) arguments: &'static str,
     pub(super) help: &'static str,
@@ -32,7 +32,7 @@ pub(super) struct Command {
     pub(super) run: fn(&mut Session, &str) -> anyhow::Result<Next>,
 }
 
-/// What is offered for its arguments.
+/// The completion of its arguments.
 #[derive(Clone, Copy)]
 pub(super) enum Completion {
     Nothing,
@@ -40,25 +40,25 @@ pub(super) enum Completion {
     Tables,
     /// A statement.
     Sql,
-    /// What would stand behind WHERE.
+    /// A condition, as after WHERE.
     Condition,
-    /// What is written, TO, and a file.
+    /// Rows, TO, and a file.
     Copy,
     Functions,
     Actors,
     Saved,
     Files,
     Parameters,
-    /// Of how answers look, and its values.
+    /// The settings of `\pset`, and their values.
     Settings,
 }
 
-/// What is done after a command.
+/// The next action after a command.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Next {
-    /// Ask for the next.
+    /// Read the next text.
     Prompt,
-    /// Ask with this text typed already.
+    /// Read the next text, which begins with this one.
     Typed(String),
     Quit,
 }
@@ -82,13 +82,13 @@ macro_rules! command {
     };
 }
 
-/// All of them, in the order in which help lists them.
+/// All commands, in the order in which help lists them.
 pub(super) const ALL: &[Command] = &[
-    command!(["?", "help"], "", "what can be typed here", r"\?", Completion::Nothing, schema::help),
+    command!(["?", "help"], "", "show this list", r"\?", Completion::Nothing, schema::help),
     command!(
         ["h", "df"],
         "[FUNCTION]",
-        "help on SQL, or on a function",
+        "show help on SQL, or on a function",
         r"\h date_trunc",
         Completion::Functions,
         schema::function
@@ -96,7 +96,7 @@ pub(super) const ALL: &[Command] = &[
     command!(
         ["d", "d+", "dt", "dt+", "dv"],
         "[TABLE]",
-        "tables, or a table's columns with their meaning",
+        "list the tables, or a table's columns with their meaning",
         r"\d events",
         Completion::Tables,
         schema::describe
@@ -104,7 +104,7 @@ pub(super) const ALL: &[Command] = &[
     command!(
         ["queries"],
         "[NAME]",
-        "the saved queries, or one of them with its SQL",
+        "list the saved queries, or show one with its SQL",
         r"\queries crash_loops",
         Completion::Saved,
         answers::queries
@@ -112,7 +112,7 @@ pub(super) const ALL: &[Command] = &[
     command!(
         ["run"],
         "NAME [KEY=VALUE …]",
-        "ask a saved query",
+        "run a saved query",
         r"\run top_crashers limit=5",
         Completion::Saved,
         answers::run
@@ -120,7 +120,7 @@ pub(super) const ALL: &[Command] = &[
     command!(
         ["actor"],
         "ADDRESS",
-        "an actor's story: life, crashes and what was around them, lost messages",
+        "tell an actor's story: its life, its crashes and the facts around them, its lost messages",
         r"\actor shop:2",
         Completion::Actors,
         actor::run
@@ -128,7 +128,7 @@ pub(super) const ALL: &[Command] = &[
     command!(
         ["tail"],
         "[CONDITION]",
-        "facts as they are recorded, until Ctrl-C",
+        "show facts as they are recorded, until Ctrl-C",
         r"\tail event_type = 'ActorCrashed'",
         Completion::Condition,
         live::tail
@@ -136,7 +136,7 @@ pub(super) const ALL: &[Command] = &[
     command!(
         ["watch"],
         "[SECONDS]",
-        "ask the last statement again and again, until Ctrl-C",
+        "run the last statement again and again, until Ctrl-C",
         r"\watch 2",
         Completion::Nothing,
         live::watch
@@ -144,17 +144,24 @@ pub(super) const ALL: &[Command] = &[
     command!(
         ["at"],
         "TIME|off",
-        "look at the store as it was recorded by then",
+        "look at the store as it was at this time",
         r"\at 2026-11-23T08:00:00Z",
         TIMES,
         settings::at
     ),
-    command!(["since"], "TIME|off", "leave out facts before", r"\since 2h", TIMES, settings::since),
-    command!(["until"], "TIME|off", "leave out facts from then on", r"\until 10:30", TIMES, settings::until),
+    command!(["since"], "TIME|off", "leave out facts before this time", r"\since 2h", TIMES, settings::since),
+    command!(
+        ["until"],
+        "TIME|off",
+        "leave out facts from this time on",
+        r"\until 10:30",
+        TIMES,
+        settings::until
+    ),
     command!(
         ["set"],
         "[NAME VALUE]",
-        "set a parameter, in SQL $NAME; without, list them",
+        "set a parameter, which is $NAME in SQL; without arguments, list the parameters",
         r"\set actor 'shop:2'",
         Completion::Parameters,
         settings::set
@@ -170,7 +177,7 @@ pub(super) const ALL: &[Command] = &[
     command!(
         ["stats"],
         "",
-        "the store in numbers: facts, segments, bytes, streams",
+        "show the store in numbers: facts, segments, bytes, streams",
         r"\stats",
         Completion::Nothing,
         stats::run
@@ -178,7 +185,7 @@ pub(super) const ALL: &[Command] = &[
     command!(
         ["explain"],
         "[SQL]",
-        "how a statement is answered, with the time of each step",
+        "show the steps of a statement, each with its rows and its time",
         r"\explain SELECT count(*) FROM crashes",
         Completion::Sql,
         explain::run
@@ -194,7 +201,7 @@ pub(super) const ALL: &[Command] = &[
     command!(
         ["g"],
         "[| COMMAND]",
-        "ask the last statement again",
+        "run the last statement again",
         r"\g | sort | uniq -c",
         Completion::Nothing,
         answers::again
@@ -202,7 +209,7 @@ pub(super) const ALL: &[Command] = &[
     command!(
         ["gx"],
         "[| COMMAND]",
-        "ask the last statement again, and show each row as a block",
+        "run the last statement again, and show each row as a block",
         r"SELECT * FROM actors LIMIT 1 \gx",
         Completion::Nothing,
         answers::again_in_blocks
@@ -210,7 +217,7 @@ pub(super) const ALL: &[Command] = &[
     command!(
         ["x"],
         "[on|off|auto]",
-        "a row as a block, a column a line",
+        "show each row as a block, with one line for each column",
         r"\x auto",
         Completion::Words(&["on", "off", "auto"]),
         settings::expanded
@@ -218,7 +225,7 @@ pub(super) const ALL: &[Command] = &[
     command!(
         ["format"],
         "[FORMAT]",
-        "how answers are written",
+        "choose the format of answers",
         r"\format csv",
         Completion::Words(FORMATS),
         settings::format
@@ -226,7 +233,7 @@ pub(super) const ALL: &[Command] = &[
     command!(
         ["pset"],
         "[NAME [VALUE]]",
-        "how answers look: expanded, format, null (what stands for NULL in tables), pager",
+        "choose the look of answers: expanded, format, null (the text for NULL in tables), pager",
         r"\pset null ∅",
         Completion::Settings,
         pset::run
@@ -234,7 +241,7 @@ pub(super) const ALL: &[Command] = &[
     command!(
         ["timezone"],
         "[ZONE]",
-        "the zone of times and days, in SQL, tables and pictures",
+        "choose the zone of times and days, in SQL, tables and pictures",
         r"\timezone Europe/Athens",
         ZONES,
         settings::timezone
@@ -242,7 +249,7 @@ pub(super) const ALL: &[Command] = &[
     command!(
         ["timing"],
         "[on|off]",
-        "tell how long each statement took",
+        "show how long each statement took",
         r"\timing off",
         ON_OFF,
         settings::timing
@@ -250,7 +257,7 @@ pub(super) const ALL: &[Command] = &[
     command!(
         ["pager"],
         "[on|off]",
-        "show what does not fit through a pager",
+        "show long answers through a pager",
         r"\pager off",
         ON_OFF,
         settings::pager
@@ -258,7 +265,7 @@ pub(super) const ALL: &[Command] = &[
     command!(
         ["o"],
         "[FILE]",
-        "write answers into a file; without, to the screen again",
+        "write answers into a file; without a file, to the screen again",
         r"\o answers.txt",
         Completion::Files,
         places::out
@@ -279,7 +286,14 @@ pub(super) const ALL: &[Command] = &[
         Completion::Nothing,
         echo::run
     ),
-    command!(["i"], "FILE", "do what a file says", r"\i morning.sql", Completion::Files, places::include),
+    command!(
+        ["i"],
+        "FILE",
+        "run the statements and commands of a file",
+        r"\i morning.sql",
+        Completion::Files,
+        places::include
+    ),
     command!(
         ["e"],
         "[FILE]",
@@ -288,7 +302,14 @@ pub(super) const ALL: &[Command] = &[
         Completion::Files,
         edit::run
     ),
-    command!(["q", "quit", "exit"], "", "leave; Ctrl-D does, too", r"\q", Completion::Nothing, quit),
+    command!(
+        ["q", "quit", "exit"],
+        "",
+        "leave the prompt; Ctrl-D does, too",
+        r"\q",
+        Completion::Nothing,
+        quit
+    ),
 ];
 
 #[expect(clippy::unnecessary_wraps, reason = "commands may fail")]
@@ -301,20 +322,20 @@ pub(super) fn find(name: &str) -> Option<&'static Command> {
     ALL.iter().find(|command| command.names.contains(&name))
 }
 
-/// Does what a command says.
+/// Runs a command.
 pub(super) fn run(session: &mut Session, name: &str, arguments: &str) -> anyhow::Result<Next> {
     if let Some(command) = find(name) {
         if command.arguments.is_empty() && !arguments.is_empty() {
-            anyhow::bail!("\\{name} takes nothing, and was given {}", visible(arguments));
+            anyhow::bail!("\\{name} takes no arguments, but got {}", visible(arguments));
         }
         return (command.run)(session, arguments);
     }
     let names = ALL.iter().flat_map(|command| command.names).copied();
-    let meant = nearest(name, names).map(|name| format!("; did you mean \\{name}?")).unwrap_or_default();
-    anyhow::bail!("there is no command \\{name}{meant} (\\? lists them)")
+    let suggestion = nearest(name, names).map(|name| format!("; did you mean \\{name}?")).unwrap_or_default();
+    anyhow::bail!("there is no command \\{name}{suggestion} (\\? lists them)")
 }
 
-/// A word without the quotes around it, in which two are one.
+/// A word without its quotes; a doubled quote within it is one quote.
 fn unquoted(text: &str) -> Cow<'_, str> {
     match text.strip_prefix('\'').and_then(|text| text.strip_suffix('\'')) {
         Some(within) => Cow::Owned(within.replace("''", "'")),
@@ -322,7 +343,7 @@ fn unquoted(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// What a command says, for people; through the pager if it is long.
+/// Shows the text of a command; through the pager if it is long.
 fn page(session: &Session, text: &str) -> anyhow::Result<Next> {
     use std::io::Write;
     if !session.settings.interactive {

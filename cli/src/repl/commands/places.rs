@@ -1,4 +1,4 @@
-//! Commands about files: answers into them, statements out of them.
+//! Commands about files: write answers to them, or run statements from them.
 
 use std::borrow::Cow;
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ pub(super) fn out(session: &mut Session, name: &str) -> anyhow::Result<Next> {
         None
     } else {
         if name.starts_with('|') {
-            anyhow::bail!("\\o takes a file; SELECT …; | COMMAND gives one answer to a program");
+            anyhow::bail!("\\o takes a file; to send one answer to a program, use SELECT …; | COMMAND");
         }
         Some(Out::create(&at_home(&unquoted(name)))?)
     };
@@ -25,13 +25,14 @@ pub(super) fn out(session: &mut Session, name: &str) -> anyhow::Result<Next> {
 }
 
 pub(super) fn copy(session: &mut Session, arguments: &str) -> anyhow::Result<Next> {
-    let usage = "\\copy looks like: \\copy crashes TO crashes.parquet, or \\copy (SELECT …) TO answer.csv";
+    let usage = "cannot read the arguments of \\copy; for example: \\copy crashes TO crashes.parquet, or \
+                 \\copy (SELECT …) TO answer.csv";
     let (what, file) = parts(arguments).context(usage)?;
     session.copy(&what, Target::file(&at_home(&file), None)?)?;
     Ok(Next::Prompt)
 }
 
-/// The query, and the file behind its TO.
+/// The query, and the file after TO.
 fn parts(arguments: &str) -> Option<(String, Cow<'_, str>)> {
     let tokens = tokens(arguments);
     let mut depth = 0_usize;
@@ -54,7 +55,7 @@ fn parts(arguments: &str) -> Option<(String, Cow<'_, str>)> {
     (!what.is_empty() && !file.is_empty()).then_some((sql, file))
 }
 
-/// A path, where `~/` is the user's home.
+/// A path; `~/` at its beginning is the user's home.
 pub(super) fn at_home(path: &str) -> PathBuf {
     let below = path.strip_prefix("~/").and_then(|below| Some(std::env::home_dir()?.join(below)));
     below.unwrap_or_else(|| PathBuf::from(path))

@@ -1,4 +1,4 @@
-//! The last answer as a picture.
+//! `\plot`: draws the last answer as a picture.
 
 use std::io;
 
@@ -11,21 +11,22 @@ pub(super) fn run(session: &mut Session, arguments: &str) -> anyhow::Result<Next
     let request = Request::parse(arguments)?;
     let (batches, is_whole) = session.last.rows();
     if session.last.sql.is_empty() {
-        anyhow::bail!("there is no answer yet to draw; ask something first");
+        anyhow::bail!("there is no answer yet to draw; run a query first");
     }
     if is_whole && batches.iter().all(|batch| batch.num_rows() == 0) {
         anyhow::bail!("the last answer has no rows to draw");
     }
-    let rows = if is_whole { Rows::all(&batches) } else { ask_again(session, &request)? };
+    let rows = if is_whole { Rows::all(&batches) } else { run_again(session, &request)? };
     show_picture(&rows, &request, session.settings.zone.as_jiff(), &mut io::stdout().lock())?;
     Ok(Next::Prompt)
 }
 
-/// Of an answer that is long, or was not read to its end, only the first rows are kept; a picture is of all of them.
-fn ask_again(session: &Session, request: &Request) -> anyhow::Result<Rows> {
+/// Runs the query again for a picture of all its rows: if an answer is long, or was not read to its end, only
+/// the first rows are kept.
+fn run_again(session: &Session, request: &Request) -> anyhow::Result<Rows> {
     super::settings::tell(
         session,
-        "only the first rows are kept: the answer is asked for again, to draw all of it",
+        "only the first rows were kept, so the query runs again, to draw all rows",
     );
     let last = &session.last;
     let running = session.runner.begin(&session.store, last.sql.clone(), last.options.clone())?;

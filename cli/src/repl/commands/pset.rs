@@ -1,13 +1,13 @@
-//! `\pset`: how answers look, in the words of psql as far as they mean something here.
+//! `\pset`: sets the look of answers, with those words of psql that have a meaning here.
 
 use super::super::super::sanitize::visible;
 use super::super::super::table::Expanded;
 use super::super::session::Session;
 use super::{Next, settings, unquoted};
 
-/// Something that can be set.
+/// A setting of the look of answers.
 struct Setting {
-    /// What it is called; behind the first, what psql calls it, too.
+    /// Its names. The first is ours; the others are from psql.
     names: &'static [&'static str],
     words: &'static [&'static str],
     set: fn(&mut Session, &str) -> anyhow::Result<Next>,
@@ -56,7 +56,8 @@ pub(super) fn run(session: &mut Session, arguments: &str) -> anyhow::Result<Next
     }
     let Some(setting) = find(name) else {
         anyhow::bail!(
-            "\\pset does not know {name:?}; it knows {} (times have \\timezone, how long it took has \\timing)",
+            "\\pset does not know {name:?}; it knows {} (for the zone of times use \\timezone, for the time \
+             of statements \\timing)",
             names().join(", ")
         );
     };
@@ -67,12 +68,12 @@ fn find(name: &str) -> Option<&'static Setting> {
     ALL.iter().find(|setting| setting.names.contains(&name))
 }
 
-/// What can be set.
+/// The names of the settings.
 pub(in super::super) fn names() -> Vec<&'static str> {
     ALL.iter().filter_map(|setting| setting.names.first().copied()).collect()
 }
 
-/// What it can be set to.
+/// The values of a setting.
 pub(in super::super) fn words(name: &str) -> Vec<&'static str> {
     find(name).map(|setting| setting.words.to_vec()).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! Help: commands, tables, functions.
+//! Shows help: commands, tables, functions.
 
 use std::sync::Arc;
 
@@ -14,7 +14,8 @@ use super::{ALL, Next};
 
 pub(super) fn help(session: &mut Session, _: &str) -> anyhow::Result<Next> {
     let mut text = String::from(
-        "SQL ends with ; and may go over lines. SELECT …; | COMMAND gives the answer to another program.\n\n",
+        "SQL ends with ; and may have several lines. SELECT …; | COMMAND sends the answer to another \
+         program.\n\n",
     );
     let called = |command: &super::Command| {
         let name = command.names.first().copied().unwrap_or_default();
@@ -28,7 +29,7 @@ pub(super) fn help(session: &mut Session, _: &str) -> anyhow::Result<Next> {
         text += &format!("  {}\n", command.example);
     }
     let names: Vec<_> = TABLES.iter().map(|(name, _)| *name).collect();
-    text += &format!("\nTables, of which \\d TABLE tells more:\n  {}\n", names.join(", "));
+    text += &format!("\nTables (\\d TABLE shows their columns):\n  {}\n", names.join(", "));
     text += "\nTab completes, Ctrl-R searches the history, Ctrl-C stops a query or clears the line, Ctrl-D leaves.\n";
     super::page(session, &text)
 }
@@ -45,7 +46,9 @@ pub(super) fn function(session: &mut Session, name: &str) -> anyhow::Result<Next
             names.extend(texts(batch)?.into_iter().flatten());
         }
         let text = format!(
-            "SELECT columns FROM table WHERE condition GROUP BY columns ORDER BY columns LIMIT n;\n\\d lists the tables. payload->>'key' is a value of a payload, $name a parameter (\\set).\n\nFunctions (\\h NAME tells more):\n{}\n",
+            "SELECT columns FROM table WHERE condition GROUP BY columns ORDER BY columns LIMIT n;\n\\d lists \
+             the tables. payload->>'key' is a value of a payload, $name a parameter (\\set).\n\nFunctions \
+             (\\h NAME explains one):\n{}\n",
             names.join(", ")
         );
         return super::page(session, &text);
@@ -65,47 +68,47 @@ pub(super) fn function(session: &mut Session, name: &str) -> anyhow::Result<Next
     }
     if text.is_empty() {
         let known = session.names.known();
-        let meant = nearest(&name, known.functions.iter().map(String::as_str));
-        let meant = meant.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
-        anyhow::bail!("there is no function {name:?}{meant}");
+        let suggestion = nearest(&name, known.functions.iter().map(String::as_str));
+        let suggestion = suggestion.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
+        anyhow::bail!("there is no function {name:?}{suggestion}");
     }
     super::page(session, &text)
 }
 
-/// Functions of our own.
+/// Our own functions.
 const OURS: [(&str, &str); 1] =
-    [("error_group", "error_group(text): an error without its numbers and names, to group by")];
+    [("error_group", "error_group(text): the error without its numbers and names, for grouping")];
 
-/// Rows of which a column's example is taken.
+/// The number of rows in which the example of a column is searched.
 const NEWEST: usize = 200;
 
 pub(super) fn describe(session: &mut Session, name: &str) -> anyhow::Result<Next> {
     if name.is_empty() {
         let (names, meanings) = TABLES.iter().map(|(name, meaning)| (Some(*name), Some(*meaning))).unzip();
-        return present(session, vec![("table", names), ("what a row is", meanings)]);
+        return present(session, vec![("table", names), ("meaning of a row", meanings)]);
     }
     if !name.chars().all(|char| char.is_alphanumeric() || matches!(char, '_' | '.')) {
-        anyhow::bail!("{name:?} is no table");
+        anyhow::bail!("{name:?} is not the name of a table");
     }
     let sql = match name {
         "events" | "audits" | "dead_letters" | "crashes" | "restarts" => {
             format!("SELECT * FROM {name} ORDER BY recorded_at DESC, stream DESC, seq DESC LIMIT {NEWEST}")
         }
         "actors" => format!("SELECT * FROM actors ORDER BY last_seen DESC, actor_address LIMIT {NEWEST}"),
-        // A hold, or what was dropped, may be long ago.
+        // A hold or a drop may be an old commit.
         "store.commits" => "SELECT * FROM store.commits ORDER BY number DESC".to_owned(),
         _ => format!("SELECT * FROM {name} LIMIT {NEWEST}"),
     };
     let answered = session.runner.collect(&session.store, &sql, session.options()?);
     let (schema, batches) = answered.map_err(|error| match chain(&error).split_once("\nDid you mean ") {
-        Some((_, meant)) => anyhow::anyhow!("there is no table {name:?}; did you mean {meant}"),
+        Some((_, suggestion)) => anyhow::anyhow!("there is no table {name:?}; did you mean {suggestion}"),
         None => error,
     })?;
     let mut rows = Vec::new();
     for batch in &batches {
         rows.extend(session.style().rows(batch)?);
     }
-    // The newest that says something: NULL is empty.
+    // The newest value that is not NULL: NULL is an empty text here.
     let example = |at: usize| {
         rows.iter().filter_map(|row| row.get(at)).map(String::as_str).find(|cell| !cell.is_empty())
     };
@@ -125,7 +128,7 @@ pub(super) fn describe(session: &mut Session, name: &str) -> anyhow::Result<Next
     )
 }
 
-/// A type as SQL calls it.
+/// The SQL name of a type.
 fn plain(kind: &DataType) -> String {
     match kind {
         DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8 => "text".to_owned(),

@@ -1,4 +1,4 @@
-//! Commands that change how answers look, and what they are about.
+//! Commands that change the look of answers, and the facts that statements see.
 
 use clap::ValueEnum;
 use ostracon::Value;
@@ -12,7 +12,7 @@ use super::super::session::Session;
 use super::super::window::Moment;
 use super::Next;
 
-/// Says something that nobody asked a script for.
+/// Writes a message that only a user at the prompt needs, not a script.
 pub(super) fn tell(session: &Session, line: &str) {
     if session.settings.interactive {
         say(line);
@@ -20,10 +20,11 @@ pub(super) fn tell(session: &Session, line: &str) {
 }
 
 fn choice<T: ValueEnum>(word: &str) -> anyhow::Result<T> {
-    T::from_str(word, true).map_err(|_| anyhow::anyhow!("{word:?} is none of {}", config::choices::<T>()))
+    T::from_str(word, true)
+        .map_err(|_| anyhow::anyhow!("unknown value {word:?}; use {}", config::choices::<T>()))
 }
 
-/// A value as it is typed.
+/// The name of a value, as the user types it.
 pub(super) fn named(value: &impl ValueEnum) -> String {
     value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }
@@ -33,7 +34,7 @@ fn on_off(word: &str, now: bool) -> anyhow::Result<bool> {
         "" => Ok(!now),
         "on" => Ok(true),
         "off" => Ok(false),
-        _ => anyhow::bail!("{word:?} is none of on, off"),
+        _ => anyhow::bail!("unknown value {word:?}; use on or off"),
     }
 }
 
@@ -47,12 +48,12 @@ pub(super) fn expanded(session: &mut Session, word: &str) -> anyhow::Result<Next
         "" => Expanded::Off,
         word => choice(word)?,
     };
-    let told = match session.settings.expanded {
-        Expanded::Off => "rows are lines of a table",
-        Expanded::On => "rows are blocks",
-        Expanded::Auto => "rows are blocks where a table would be cut",
+    let message = match session.settings.expanded {
+        Expanded::Off => "each row is a line of a table",
+        Expanded::On => "each row is a block",
+        Expanded::Auto => "each row is a block if the table would be cut",
     };
-    tell(session, told);
+    tell(session, message);
     Ok(Next::Prompt)
 }
 
@@ -113,27 +114,28 @@ fn moment(session: &Session, said: &str) -> anyhow::Result<Option<Moment>> {
 
 fn looking(session: &Session) {
     let window = session.window.shown(session.settings.zone.as_jiff());
-    let told = if window.is_empty() {
+    let message = if window.is_empty() {
         "every statement sees all facts".to_owned()
     } else {
         format!("every statement sees only facts {window}")
     };
-    tell(session, &told);
+    tell(session, &message);
 }
 
 pub(super) fn set(session: &mut Session, arguments: &str) -> anyhow::Result<Next> {
     if arguments.is_empty() {
         let lines = session.parameters.iter().map(|(name, value)| format!("${name} = {value}\n"));
         let text: String = lines.collect();
-        let none = "no parameters are set; \\set NAME VALUE does\n";
+        let none = "no parameters are set; \\set NAME VALUE sets one\n";
         return super::page(session, &visible_lines(if text.is_empty() { none } else { &text }));
     }
-    let (name, value) = arguments
-        .split_once(|char: char| char.is_whitespace() || char == '=')
-        .ok_or_else(|| anyhow::anyhow!("a parameter needs a name and a value: \\set actor 'shop:2'"))?;
+    let (name, value) =
+        arguments.split_once(|char: char| char.is_whitespace() || char == '=').ok_or_else(|| {
+            anyhow::anyhow!("a parameter needs a name and a value, for example: \\set actor 'shop:2'")
+        })?;
     let name = name.trim_start_matches('$');
     if name.is_empty() || !name.chars().all(|char| char.is_alphanumeric() || char == '_') {
-        anyhow::bail!("{name:?} is no name for a parameter: letters, digits and _ are");
+        anyhow::bail!("{name:?} is not a name for a parameter: use letters, digits and _");
     }
     session.parameters.insert(name.to_owned(), parameter(value.trim().trim_start_matches('=').trim()));
     session.names.known().parameters = session.parameters.keys().cloned().collect();
@@ -144,7 +146,8 @@ fn visible_lines(text: &str) -> String {
     text.lines().map(|line| visible(line).into_owned() + "\n").collect()
 }
 
-/// A number where it is written as one, else text, with or without quotes. `007` and `nan` are texts.
+/// The value of a parameter: a number if the text is written as one, else a text, with or without quotes.
+/// `007` and `nan` are texts.
 fn parameter(text: &str) -> Value {
     let quoted = text.strip_prefix('\'').and_then(|text| text.strip_suffix('\''));
     let whole = text.parse::<i64>().ok().filter(|whole| whole.to_string() == text);

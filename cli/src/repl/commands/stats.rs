@@ -1,4 +1,4 @@
-//! `\stats`: the store in numbers.
+//! `\stats`: shows the store in numbers.
 
 use ostracon::Kind;
 
@@ -13,7 +13,7 @@ pub(super) fn run(session: &mut Session, _: &str) -> anyhow::Result<Next> {
     let summary = session.store.summary()?;
     let mut text = format!(
         "{:<14}{:>14}{:>15}{:>10}{:>16}{:>18}\n",
-        "", "facts", "of them hidden", "segments", "bytes", "of JSON lines"
+        "", "facts", "hidden", "segments", "bytes", "of JSON lines"
     );
     for kind in Kind::ALL {
         let of = summary.of(kind);

@@ -1,4 +1,4 @@
-//! What may come next on the line of a command.
+//! Completions on the line of a command.
 
 use ostracon::SavedQuery;
 use rustyline::completion::Pair;
@@ -8,7 +8,7 @@ use super::super::lex::{Kind, tokens};
 use super::super::names::NameLists;
 use super::{offer, statement};
 
-/// On such a line, without its backslash.
+/// Completes a line, which has no backslash.
 pub(super) fn complete(line: &str, cursor: usize, known: &NameLists) -> (usize, Vec<Pair>) {
     let before = line.get(..cursor).unwrap_or(line);
     let Some(end) = before.find(|char: char| char.is_whitespace() || char == '(') else {
@@ -35,14 +35,14 @@ pub(super) fn complete(line: &str, cursor: usize, known: &NameLists) -> (usize, 
     (from + start, offered)
 }
 
-/// The last word of the arguments, whatever it is.
+/// The last word of the arguments, which may be empty.
 fn last(arguments: &str) -> &str {
     arguments.rsplit(char::is_whitespace).next().unwrap_or_default()
 }
 
 fn words(completion: Completion, arguments: &str, known: &NameLists) -> (usize, Vec<Pair>) {
     let word = match completion {
-        // An address may hold spaces.
+        // An address may have spaces.
         Completion::Actors => arguments,
         _ => last(arguments),
     };
@@ -72,7 +72,7 @@ fn words(completion: Completion, arguments: &str, known: &NameLists) -> (usize, 
     (arguments.len() - word.len(), offer(word, names))
 }
 
-/// `(SQL)` or a table, TO, and a file.
+/// Completes `(SQL)` or a table, then TO, then a file.
 fn copy(whole: &str, arguments: &str, known: &NameLists) -> (usize, Vec<Pair>) {
     let closed = closed_at(whole);
     if arguments.starts_with('(') && closed.is_none_or(|end| arguments.len() <= end) {
@@ -82,8 +82,8 @@ fn copy(whole: &str, arguments: &str, known: &NameLists) -> (usize, Vec<Pair>) {
     }
     let word = last(arguments);
     let before = arguments.get(closed.unwrap_or_default()..arguments.len() - word.len()).unwrap_or_default();
-    let mut said = before.split_whitespace();
-    let names = if said.any(|word| word.eq_ignore_ascii_case("to")) {
+    let mut words_before = before.split_whitespace();
+    let names = if words_before.any(|word| word.eq_ignore_ascii_case("to")) {
         files(word)
     } else if before.is_empty() {
         known.tables.keys().cloned().collect()
@@ -93,7 +93,7 @@ fn copy(whole: &str, arguments: &str, known: &NameLists) -> (usize, Vec<Pair>) {
     (arguments.len() - word.len(), offer(word, names))
 }
 
-/// Where the bracket with which a text begins is closed.
+/// The position at which the first bracket of a text is closed.
 fn closed_at(text: &str) -> Option<usize> {
     let mut depth = 0_usize;
     for token in tokens(text) {

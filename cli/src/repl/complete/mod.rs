@@ -1,4 +1,4 @@
-//! What may come next, by where the cursor is: in a [`statement`], or in a [`command`].
+//! Completions at the cursor: in a [`statement`], or in a [`command`].
 
 mod command;
 mod statement;
@@ -12,26 +12,27 @@ use super::lex::{Kind, tokens};
 use super::names::NameLists;
 use super::statement::{Split, Step, What, split};
 
-/// More are not offered.
+/// The number of completions that are offered at most.
 const MOST: usize = 200;
 
-/// Where what is completed begins, and what it may become.
+/// The start of the text that is completed, and its completions.
 pub(super) fn complete(text: &str, cursor: usize, known: &NameLists) -> (usize, Vec<Pair>) {
     let before = text.get(..cursor).unwrap_or(text);
     let Split { steps, rest, .. } = split(before);
     let command = steps.last().and_then(|step| command_at_end(before, step));
     let from = command.unwrap_or(rest);
-    let behind = text.get(from..).unwrap_or_default();
+    let text_from_step = text.get(from..).unwrap_or_default();
     let (start, offered) = if command.is_some() {
-        let line = behind.find('\n').and_then(|end| behind.get(..end)).unwrap_or(behind);
+        let line =
+            text_from_step.find('\n').and_then(|end| text_from_step.get(..end)).unwrap_or(text_from_step);
         command::complete(line, before.len() - from, known)
     } else {
-        statement::complete(behind, before.len() - from, known)
+        statement::complete(text_from_step, before.len() - from, known)
     };
     (from + start, offered)
 }
 
-/// Where the name of a command begins that may still be typed: it is complete with its line.
+/// The start of the name of a command that may still be typed: it is complete when its line ends.
 fn command_at_end(before: &str, step: &Step) -> Option<usize> {
     let is_open = matches!(step.what, What::Command { .. }) && step.at.end == before.len();
     let typed = before.get(step.at.clone()).filter(|_| is_open)?;
@@ -45,7 +46,7 @@ fn offer(word: &str, names: impl IntoIterator<Item = String>) -> Vec<Pair> {
     names
         .into_iter()
         .filter(|name| name.to_lowercase().starts_with(&lower) && seen.insert(name.clone()))
-        // Recorded by anybody, a line break in a value would be a command of its own.
+        // Values come from recorded facts: a line break in a value would begin a command of its own.
         .filter(|name| !name.contains(is_unseen))
         .take(MOST)
         .map(|name| Pair { display: name.clone(), replacement: name })
@@ -73,7 +74,7 @@ mod tests {
         known
     }
 
-    /// What is offered at the bar.
+    /// The completions at the bar.
     fn offered(text: &str) -> Vec<String> {
         let cursor = text.find('▮').unwrap();
         let (_, pairs) = complete(&text.replace('▮', ""), cursor, &known());
@@ -81,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn tables_come_behind_from() {
+    fn tables_come_after_from() {
         assert_eq!(offered("SELECT * FROM ▮"), ["dead_letters", "events", "store.commits"]);
         assert_eq!(offered("SELECT * FROM ev▮"), ["events"]);
         assert_eq!(offered("SELECT * FROM store.▮"), ["commits"]);

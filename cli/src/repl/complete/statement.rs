@@ -1,4 +1,4 @@
-//! What may come next in SQL.
+//! Completions in SQL.
 
 use rustyline::completion::Pair;
 
@@ -59,7 +59,7 @@ const KEYWORDS: [&str; 48] = [
     "WITH",
 ];
 
-/// In a text that begins with a statement.
+/// Completes a text that begins with a statement.
 pub(super) fn complete(whole: &str, cursor: usize, known: &NameLists) -> (usize, Vec<Pair>) {
     let statement = whole.get(..cursor).unwrap_or(whole);
     let tokens = tokens(statement);
@@ -77,16 +77,16 @@ pub(super) fn complete(whole: &str, cursor: usize, known: &NameLists) -> (usize,
             let names = known.parameters.iter().map(|name| format!("${name}"));
             (start, offer(word, names))
         }
-        Kind::Word => (start, offer(word, fitting(whole, statement, &tokens, word, known))),
+        Kind::Word => (start, offer(word, candidates(whole, statement, &tokens, word, known))),
         Kind::Other if word == "." => (last.at.end, offer("", qualified(whole, statement, &tokens, known))),
-        _ => (cursor, offer("", fitting(whole, statement, &tokens, "", known))),
+        _ => (cursor, offer("", candidates(whole, statement, &tokens, "", known))),
     }
 }
 
-/// In what stands behind WHERE, without the statement before it.
+/// Completes the condition after WHERE, without the statement before it.
 pub(super) fn condition(text: &str, cursor: usize, known: &NameLists) -> (usize, Vec<Pair>) {
     if text.get(..cursor).is_some_and(|before| before.trim().is_empty()) {
-        return (cursor, offer("", fitting("", "", &[], "", known)));
+        return (cursor, offer("", candidates("", "", &[], "", known)));
     }
     complete(text, cursor, known)
 }
@@ -95,20 +95,20 @@ fn keywords(first: &str) -> impl Iterator<Item = String> {
     KEYWORDS.into_iter().filter(move |word| word.starts_with(first)).map(str::to_owned)
 }
 
-/// The words of a statement that say something, the one at the cursor apart.
-fn said<'t>(statement: &'t str, tokens: &[Token], word: &str) -> Vec<&'t str> {
+/// The words of a statement, without comments and without the word at the cursor.
+fn words_before<'t>(statement: &'t str, tokens: &[Token], word: &str) -> Vec<&'t str> {
     let before = if word.is_empty() { tokens } else { tokens.split_last().map_or(tokens, |(_, rest)| rest) };
     before.iter().filter(|token| !token.is_blank()).map(|token| token.text(statement)).collect()
 }
 
-fn fitting(whole: &str, statement: &str, tokens: &[Token], word: &str, known: &NameLists) -> Vec<String> {
-    let said = said(statement, tokens, word);
-    let last = said.last().copied().unwrap_or_default();
+fn candidates(whole: &str, statement: &str, tokens: &[Token], word: &str, known: &NameLists) -> Vec<String> {
+    let words_before = words_before(statement, tokens, word);
+    let last = words_before.last().copied().unwrap_or_default();
     if last == "." {
         return qualified(whole, statement, tokens, known);
     }
     let is = |words: &[&str]| words.iter().any(|word| last.eq_ignore_ascii_case(word));
-    if is(&["from", "join"]) || in_from(&said) && last == "," {
+    if is(&["from", "join"]) || in_from(&words_before) && last == "," {
         return known.tables.keys().cloned().collect();
     }
     let mut names: Vec<String> = Vec::new();
@@ -129,15 +129,15 @@ fn fitting(whole: &str, statement: &str, tokens: &[Token], word: &str, known: &N
     names
 }
 
-fn in_from(said: &[&str]) -> bool {
+fn in_from(words_before: &[&str]) -> bool {
     let ends = ["where", "group", "order", "having", "limit", "select", "on"];
-    let last = said.iter().rev().find(|word| {
+    let last = words_before.iter().rev().find(|word| {
         word.eq_ignore_ascii_case("from") || ends.iter().any(|end| word.eq_ignore_ascii_case(end))
     });
     last.is_some_and(|word| word.eq_ignore_ascii_case("from"))
 }
 
-/// The columns behind `alias.`, or the tables behind `store.`.
+/// The columns after `alias.`, or the tables after `store.`.
 fn qualified(whole: &str, statement: &str, tokens: &[Token], known: &NameLists) -> Vec<String> {
     let dot = tokens.iter().rposition(|token| token.text(statement) == ".").unwrap_or_default();
     let owner = dot.checked_sub(1).and_then(|at| tokens.get(at)).map(|token| token.text(statement));
@@ -151,7 +151,7 @@ fn qualified(whole: &str, statement: &str, tokens: &[Token], known: &NameLists) 
     known.tables.get(table).cloned().unwrap_or_default()
 }
 
-/// The tables in FROM and JOIN, each with the name by which it goes.
+/// The tables in FROM and JOIN, each with its alias or name.
 fn used(whole: &str, known: &NameLists) -> Vec<(String, String)> {
     let tokens: Vec<_> = tokens(whole).into_iter().filter(|token| !token.is_blank()).collect();
     let word = |at: usize| tokens.get(at).map(|token| token.text(whole).to_lowercase()).unwrap_or_default();
@@ -182,7 +182,7 @@ fn used(whole: &str, known: &NameLists) -> Vec<(String, String)> {
     used
 }
 
-/// The column with which the text at the cursor is compared.
+/// The column that is compared with the text at the cursor.
 fn compared(statement: &str, tokens: &[Token]) -> Option<String> {
     let before = tokens.split_last()?.1.iter().rev().filter(|token| !token.is_blank());
     let mut words = before.map(|token| (token.kind, token.text(statement).to_lowercase()));

@@ -1,10 +1,10 @@
-//! Unit tests of the scanner of JSON.
+//! Unit tests of the JSON scanner.
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// Each is JSON to Python 3.11.
+/// Texts that Python 3.11 accepts as JSON.
 const VALID: [&str; 39] = [
     "null",
     "true",
@@ -47,7 +47,7 @@ const VALID: [&str; 39] = [
     "[{\"a\":[{\"b\":[]}]},[]]",
 ];
 
-/// None is JSON to Python 3.11; where it goes wrong, and why.
+/// Texts that Python 3.11 refuses as JSON, with the place and the reason of the error.
 const INVALID: [(&str, usize, &str); 49] = [
     ("", 0, "expected a value"),
     ("  ", 2, "expected a value"),
@@ -131,7 +131,7 @@ fn depth_costs_no_stack() {
 
 #[test]
 fn a_wrong_bracket_is_found_at_every_depth() {
-    // Around 64 and 128 the brackets move to another word.
+    // At 64 and 128 brackets, the bits continue in another word.
     for depth in 1..200 {
         let open: String = (0..depth).map(|at| ["[", "{\"a\":"][at / 3 % 2]).collect();
         let close: String = (0..depth).rev().map(|at| ["]", "}"][at / 3 % 2]).collect();
@@ -162,7 +162,7 @@ fn plain_bytes_end_at_the_first_special_one_at_every_place() {
             for special in [b'"', b'\\', 0, 0x1f] {
                 let mut bytes = vec![0xffu8; len];
                 for (at, byte) in bytes.iter_mut().enumerate() {
-                    // The neighbours of the special ones, above and below.
+                    // The neighbours of the special bytes, above and below.
                     *byte = [0x20, 0x21, 0x23, 0x5b, 0x5d, 0x7f, 0x80, 0xa2, 0xff][at % 9];
                 }
                 assert_eq!(plain_until(&bytes, 0), len);
@@ -170,7 +170,7 @@ fn plain_bytes_end_at_the_first_special_one_at_every_place() {
                 assert_eq!(plain_until(&bytes, 0), place);
                 assert_eq!(plain_until(&bytes, place), place);
                 if let Some(next) = bytes.get_mut(place + 1) {
-                    // What a borrow might mark, and a second true mark.
+                    // A byte that a borrow might mark, and a second right mark.
                     *next = special ^ 1;
                     assert_eq!(plain_until(&bytes, 0), place);
                 }

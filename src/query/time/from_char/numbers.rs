@@ -1,4 +1,4 @@
-//! The numbers that a text gives, and the time that they make.
+//! The numbers in a text, and the time that they form.
 
 use datafusion::common::Result;
 use jiff::civil::Date;
@@ -8,7 +8,7 @@ use crate::query::time::clock::{DAY_SECONDS, NANOS, day_of};
 use crate::query::time::functions::refused;
 use crate::query::time::pattern::{Calendar, Field, Key};
 
-/// Numbers as they are read; zero is nothing, as in PostgreSQL.
+/// The numbers of the parsed fields. Zero means that a number is missing, as in PostgreSQL.
 #[derive(Default)]
 pub(super) struct Numbers {
     pub(super) calendar: Option<Calendar>,
@@ -62,7 +62,7 @@ impl Numbers {
             Field::DayOfYear | Field::IsoDayOfYear => (&mut self.day_of_year, value),
             Field::DayOfWeek => (&mut self.day_of_week, value),
             Field::IsoDayOfWeek if value < 0 => {
-                return Err(refused(format!("{value} is no day of the week")));
+                return Err(refused(format!("{value} is not a day of the week")));
             }
             Field::IsoDayOfWeek => {
                 set(&mut self.day_of_week, value, key)?;
@@ -87,15 +87,15 @@ impl Numbers {
                 self.year_digits = digits;
                 return Ok(());
             }
-            // The quarter says nothing of the day.
+            // The quarter has no effect on the day.
             _ => return Ok(()),
         };
         set(number, value, key)
     }
 
-    /// The time that the numbers make.
+    /// Returns the time that the numbers form.
     pub(super) fn time(mut self, text: &str) -> Result<Read> {
-        let out_of_range = || refused(format!("{text:?} says a date or a time that there is not"));
+        let out_of_range = || refused(format!("{text:?} has a date or a time that does not exist"));
         let seconds = self.second_of_the_day().ok_or_else(out_of_range)?;
         let micros = self.millis.saturating_mul(1_000).saturating_add(self.micros);
         if !(0..1_000_000).contains(&micros) {
@@ -105,7 +105,7 @@ impl Numbers {
         let nanos = days
             .checked_mul(DAY_SECONDS)
             .and_then(|second| second.checked_add(seconds)?.checked_mul(NANOS)?.checked_add(micros * 1_000));
-        let wall = nanos.ok_or_else(|| refused(format!("{text:?} is beyond what a timestamp can hold")))?;
+        let wall = nanos.ok_or_else(|| refused(format!("{text:?} is outside the range of timestamps")))?;
         let mut offset = None;
         if self.zone_sign != 0 {
             if !(0..=15).contains(&self.zone_hours) || !(0..60).contains(&self.zone_minutes) {
@@ -134,7 +134,7 @@ impl Numbers {
         is_time.then_some(hour * 3600 + minute * 60 + second)
     }
 
-    /// The year, counted with a year zero before the first; `None` if the text says none.
+    /// Returns the year, counted with a year zero; `None` if the text has no year.
     fn full_year(&self) -> Option<i64> {
         let century = if self.before_christ { -self.century } else { self.century };
         if self.year != 0 {
@@ -153,7 +153,7 @@ impl Numbers {
         (self.century != 0).then(|| if century >= 0 { (century - 1) * 100 + 1 } else { century * 100 + 1 })
     }
 
-    /// Days since 1970; `None` for a day that there is not.
+    /// Returns the number of days since 1970; `None` for a day that does not exist.
     fn days(&mut self, text: &str) -> Result<Option<i64>> {
         let iso = self.calendar == Some(Calendar::IsoWeeks);
         let mut year = self.full_year().unwrap_or(0);
@@ -197,7 +197,7 @@ impl Numbers {
         }
         if self.day_of_year != 0 && (month <= 1 || day <= 1) {
             if year == 0 && !self.before_christ {
-                return Err(refused(format!("{text:?} says a day of the year, and no year")));
+                return Err(refused(format!("{text:?} has a day of the year, but no year")));
             }
             if iso {
                 let Some(monday) = iso_year_begin(year) else { return Ok(None) };
@@ -215,21 +215,21 @@ impl Numbers {
     }
 }
 
-/// Month and day of a day of the year.
+/// Returns the month and the day of a day of the year.
 fn in_year(year: i64, day: i64) -> Option<(i64, i64)> {
     let first = Date::new(i16::try_from(year).ok()?, 1, 1).ok()?;
     let date = first.checked_add(jiff::Span::new().try_days(day - 1).ok()?).ok()?;
     (date.year() == first.year()).then(|| (i64::from(date.month()), i64::from(date.day())))
 }
 
-/// The Monday of the first ISO week of a year, in days since 1970.
+/// Returns the Monday of the first ISO week of a year, in days since 1970.
 fn iso_year_begin(year: i64) -> Option<i64> {
-    // The fourth of January is in it.
+    // The first ISO week contains the fourth of January.
     let fourth = day_of(Date::new(i16::try_from(year).ok()?, 1, 4).ok()?);
     Some(fourth - (fourth + 3).rem_euclid(7))
 }
 
-/// A year of fewer than four digits, nearest to 2020.
+/// Completes a year with fewer than four digits to the year nearest to 2020.
 const fn near_2020(year: i64) -> i64 {
     match year {
         70..100 => year + 1900,
