@@ -58,7 +58,7 @@ enum Refusal {
     Fault(Fault),
 }
 
-#[expect(
+#[allow(
     clippy::return_self_not_must_use,
     reason = "they return one more handle of one plan, for chaining; not all tests chain"
 )]

@@ -2,15 +2,20 @@
 //!
 //! `FROM events WHERE …` is `SELECT * FROM events WHERE …`, and `SELECT * EXCLUDE (payload)` and
 //! `SELECT * REPLACE (…)` change what `*` stands for.
+//!
+//! `IS DISTINCT FROM` has its standard precedence: sqlparser 0.62 reads `a IS DISTINCT FROM b AND c` as
+//! `a IS DISTINCT FROM (b AND c)`. Delete [`Dialect::parse_infix`] here when the parser ends the right side at an AND.
 
 use std::any::TypeId;
 
 use datafusion::common::{DataFusionError, Result};
 use datafusion::execution::SessionState;
 use datafusion::sql::parser::{DFParserBuilder, Statement};
+use datafusion::sql::sqlparser::ast::{Expr, ExprWithAlias};
 use datafusion::sql::sqlparser::dialect::{Dialect, PostgreSqlDialect, Precedence};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
+use datafusion::sql::sqlparser::tokenizer::Token;
 
 use crate::error::{Error, ErrorKind};
 
@@ -25,6 +30,15 @@ pub(super) fn parse(state: &SessionState, sql: &str) -> Result<Statement> {
         return Err(refused("the text has several SQL statements: send each one by itself"));
     }
     statements.pop_front().ok_or_else(|| refused("there is no SQL statement in the text"))
+}
+
+/// Parses one expression, which may have an alias.
+pub(super) fn parse_expr(state: &SessionState, sql: &str) -> Result<ExprWithAlias> {
+    DFParserBuilder::new(sql)
+        .with_dialect(&OstraconDialect)
+        .with_recursion_limit(state.config_options().sql_parser.recursion_limit.get())
+        .build()?
+        .parse_into_expr()
 }
 
 fn refused(why: &str) -> DataFusionError {
@@ -60,6 +74,29 @@ impl Dialect for OstraconDialect {
 
     fn supports_select_wildcard_replace(&self) -> bool {
         true
+    }
+
+    fn parse_infix(
+        &self,
+        parser: &mut Parser<'_>,
+        expr: &Expr,
+        precedence: u8,
+    ) -> Option<Result<Expr, ParserError>> {
+        let is = |at: usize, keyword: Keyword| matches!(&parser.peek_nth_token_ref(at).token, Token::Word(word) if word.keyword == keyword);
+        let distinct = if is(1, Keyword::NOT) { 2 } else { 1 };
+        let is_comparison =
+            is(0, Keyword::IS) && is(distinct, Keyword::DISTINCT) && is(distinct + 1, Keyword::FROM);
+        if !is_comparison {
+            return None;
+        }
+        for _ in 0..distinct + 2 {
+            parser.next_token();
+        }
+        let left = Box::new(expr.clone());
+        Some(parser.parse_subexpr(precedence).map(|right| match distinct {
+            1 => Expr::IsDistinctFrom(left, Box::new(right)),
+            _ => Expr::IsNotDistinctFrom(left, Box::new(right)),
+        }))
     }
 
     as_postgresql! {
@@ -101,5 +138,51 @@ impl Dialect for OstraconDialect {
         supports_comma_separated_trim() -> bool;
         supports_xml_expressions() -> bool;
         supports_comment_optimizer_hint() -> bool;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The expression with brackets around each comparison of this kind.
+    fn bracketed(sql: &str) -> String {
+        let mut parser = Parser::new(&OstraconDialect).try_with_sql(sql).unwrap();
+        let mut expr = parser.parse_expr().unwrap();
+        let _ = datafusion::sql::sqlparser::ast::visit_expressions_mut(&mut expr, |expr| {
+            if matches!(expr, Expr::IsDistinctFrom(..) | Expr::IsNotDistinctFrom(..)) {
+                *expr = Expr::Nested(Box::new(expr.clone()));
+                return std::ops::ControlFlow::<()>::Continue(());
+            }
+            std::ops::ControlFlow::Continue(())
+        });
+        format!("{expr}{}", parser.peek_token().token)
+    }
+
+    #[test]
+    fn a_comparison_ends_at_an_and() {
+        for (sql, right) in [
+            ("a IS DISTINCT FROM b AND c", "(a IS DISTINCT FROM b) AND cEOF"),
+            (
+                "x OR a + 1 IS NOT DISTINCT FROM f(b, 2) OR c",
+                "x OR (a + 1 IS NOT DISTINCT FROM f(b, 2)) OR cEOF",
+            ),
+            ("NOT a IS DISTINCT FROM b, c", "NOT (a IS DISTINCT FROM b),"),
+            ("seq::double precision IS DISTINCT FROM 1", "(seq::DOUBLE PRECISION IS DISTINCT FROM 1)EOF"),
+            (
+                "a IS DISTINCT FROM b::double precision AND c",
+                "(a IS DISTINCT FROM b::DOUBLE PRECISION) AND cEOF",
+            ),
+            ("x BETWEEN 1 AND 2 IS DISTINCT FROM y AND z", "(x BETWEEN 1 AND 2 IS DISTINCT FROM y) AND zEOF"),
+            (
+                "x LIKE y IS DISTINCT FROM interval '1 day' AND z",
+                "(x LIKE y IS DISTINCT FROM INTERVAL '1 day') AND zEOF",
+            ),
+            ("a IS DISTINCT FROM b LEFT JOIN c", "(a IS DISTINCT FROM b)LEFT"),
+            ("a IS DISTINCT FROM b NULLS LAST", "(a IS DISTINCT FROM b)NULLS"),
+            ("a IS NULL AND b IS NOT TRUE", "a IS NULL AND b IS NOT TRUEEOF"),
+        ] {
+            assert_eq!(bracketed(sql), right, "{sql}");
+        }
     }
 }

@@ -53,7 +53,6 @@ mod one_row;
 mod options;
 mod outer_joins;
 mod planning;
-mod precedence;
 mod predicate;
 mod promoted;
 mod prune;
@@ -114,7 +113,7 @@ pub(crate) async fn answer(
     sql: &str,
     options: QueryOptions,
 ) -> Result<Answer> {
-    let sql = precedence::bracket_comparisons(sql).into_owned();
+    let sql = sql.to_owned();
     let session = engine.session(context, snapshot, &options)?;
     let timeout = session.copied_config().get_extension::<workers::Timeout>().and_then(|set| set.0);
     // The tree of a long text is deep, and the caller's stack may be small.

@@ -25,7 +25,7 @@ use datafusion::physical_optimizer::pruning::{PruningPredicate, PruningPredicate
 use super::prune::SegmentStatistics;
 use super::table::sql_schema;
 use super::workers::STACK_BYTES;
-use super::{guard, precedence, promoted, query_error, session, time, types, wall_time};
+use super::{guard, promoted, query_error, session, time, types, wall_time};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Kind, columns};
 use crate::ledger::Segment;
@@ -67,7 +67,6 @@ impl Predicate {
     }
 
     fn planned(kind: Kind, sql: &str) -> Result<Self> {
-        let sql = &*precedence::bracket_comparisons(sql);
         let language = language()?;
         let shown = sql_schema(kind);
         let over_shown = DFSchema::try_from(Arc::clone(&shown)).map_err(query_error)?;

@@ -137,6 +137,15 @@ impl Inquiry {
         Ok(taken)
     }
 
+    /// The number of facts of a missing segment that accepted segments have: a compaction has merged it, and the
+    /// commit that says so cannot be read.
+    fn rows_elsewhere(&self, work: &Work<'_>, gone: &Segment) -> u64 {
+        // Of a damaged segment nothing is known here; the repair that follows accounts for it.
+        let Ok(taken) = self.accepted_places(work, gone.kind, &gone.streams) else { return 0 };
+        let found = gone.streams.iter().flat_map(|range| taken.within(*range));
+        found.map(|range| range.last_seq.0 - range.first_seq.0 + 1).sum()
+    }
+
     /// Accepts the segments that readable commits name, the newest first: a segment that a later
     /// compaction merged is not live, even if the commit that says so cannot be read.
     pub(super) fn take_live(&mut self, work: &Work<'_>, evidence: &Evidence) -> Result<()> {
@@ -291,16 +300,21 @@ impl Inquiry {
 
     /// For missing segments that other segments replaced: facts that are in no replacement were dropped or
     /// lost. Other missing segments stay named, for the next repair.
-    pub(super) fn settle_gone(&mut self) {
+    pub(super) fn settle_gone(&mut self, work: &Work<'_>) {
         for kind in Kind::ALL {
             let at = kind.index();
-            let replaced = |segment: &Segment| {
-                segment.kind == kind
-                    && segment.streams.iter().any(|range| !self.replaced.within(*range).is_empty())
-            };
-            let (merged, gone): (Vec<_>, Vec<_>) =
-                std::mem::take(&mut self.gone).into_iter().partition(replaced);
-            self.gone = gone;
+            let (mut merged, mut elsewhere) = (Vec::new(), 0);
+            for segment in std::mem::take(&mut self.gone) {
+                let replaced =
+                    || segment.streams.iter().any(|range| !self.replaced.within(*range).is_empty());
+                let rows = if segment.kind == kind { self.rows_elsewhere(work, &segment) } else { 0 };
+                if segment.kind == kind && (rows > 0 || replaced()) {
+                    elsewhere += rows.min(segment.rows);
+                    merged.push(segment);
+                } else {
+                    self.gone.push(segment);
+                }
+            }
             if merged.is_empty() {
                 continue;
             }
@@ -308,11 +322,12 @@ impl Inquiry {
                 facts: total.facts + segment.rows,
                 bytes: total.bytes + segment.fact_bytes,
             });
-            let found = self.replaced_facts.get(at).copied().unwrap_or_default();
+            let found = self.replaced_facts.get(at).copied().unwrap_or_default().max(elsewhere);
             let bytes = self.replaced_bytes.get(at).copied().unwrap_or_default();
             let total = Total {
                 facts: before.facts.saturating_sub(found),
-                bytes: before.bytes.saturating_sub(bytes),
+                // How many bytes the facts have that are elsewhere in named segments, nothing says.
+                bytes: if found >= before.facts { 0 } else { before.bytes.saturating_sub(bytes) },
             };
             if total.facts > 0 {
                 self.unknown.push(format!(

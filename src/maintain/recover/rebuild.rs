@@ -59,7 +59,7 @@ pub(super) fn run(work: &mut Work<'_>) -> Result<()> {
     let mut inquiry = Inquiry::begin(work, store, &mut evidence)?;
     inquiry.take_live(work, &evidence)?;
     inquiry.take_unknown(work, &evidence)?;
-    inquiry.settle_gone();
+    inquiry.settle_gone(work);
     work.report.unverified.append(&mut inquiry.unverified_facts);
     let mut rebuilt = inquiry.conclude(work, evidence)?;
     work.report.notes.extend(rebuilt.unknown.iter().map(|what| format!("not known: {what}")));

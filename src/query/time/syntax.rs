@@ -16,7 +16,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::functions::TIMEZONE;
-use crate::query::{chains, function_names, ignored_words, spellings};
+use crate::query::{chains, dialect, function_names, ignored_words, spellings};
 
 /// Plans a statement.
 pub(in crate::query) async fn statement_plan(
@@ -30,8 +30,7 @@ pub(in crate::query) async fn statement_plan(
 
 /// Plans an expression over these columns.
 pub(in crate::query) fn logical_expr(state: &SessionState, sql: &str, schema: &DFSchema) -> Result<Expr> {
-    let dialect = state.config().options().sql_parser.dialect;
-    let mut expr = state.sql_to_expr_with_alias(sql, &dialect)?;
+    let mut expr = dialect::parse_expr(state, sql)?;
     ignored_words::check_expr(&expr.expr)?;
     let _ = expr.expr.visit(&mut Calls);
     state.create_logical_expr_from_sql_expr(expr, schema)

@@ -159,3 +159,36 @@ fn what_retention_has_dropped_stays_dropped_when_a_compacted_store_is_rebuilt() 
         "{sheet:#?}"
     );
 }
+
+/// The commits of two compactions, of which one is lost: the inputs of the first one are named by commits that can be
+/// read, and their facts are in the segment that the second one wrote.
+#[test]
+fn facts_that_were_merged_twice_are_counted_once() {
+    for lost in [&[3][..], &[4], &[3, 4], &[2, 3], &[1, 3], &[5], &[3, 5], &[6], &[3, 6], &[1, 2, 3, 4, 5]] {
+        let folder = support::scratch();
+        let root = folder.path().join("facts");
+        let mut recorded = 0;
+        for step in ["record", "record", "compact", "record", "compact", "record"] {
+            if step == "compact" {
+                assert!(compact(&root).commit.is_some());
+                continue;
+            }
+            let store = Store::open(&root).unwrap();
+            for n in recorded..recorded + 12 {
+                store.record(support::any_fact(n)).unwrap();
+            }
+            recorded += 12;
+            store.close().unwrap();
+        }
+        let before = support::lines_at(&root);
+        lost.iter().for_each(|number| support::lose_commit(&root, *number));
+        let report = rebuild(&root).unwrap_or_else(|error| panic!("without commits {lost:?}: {error}"));
+        assert_eq!(report.facts_lost(), 0, "without commits {lost:?}: {report:#?}");
+        let mut after = support::lines_at(&root);
+        let mut expected = before.clone();
+        after.sort();
+        expected.sort();
+        assert_eq!(after, expected, "without commits {lost:?}");
+        assert!(verify(&root, None).unwrap().is_sound(), "without commits {lost:?}");
+    }
+}
