@@ -29,6 +29,10 @@ use crate::ledger::{Lost, Rebuilt, Segment, StoreId, Stream, StreamRange, Total,
 use crate::maintain::inventory::is_file;
 use crate::segment::{self, Origin};
 
+/// The note about imports whose commits cannot be read, after a compaction has merged their facts.
+const MERGED_IMPORTS: &str = "which inputs were imported whose facts a compaction has merged, if any: importing one of them \
+                              again doubles its facts";
+
 /// All files that may be segments, below the root.
 pub(super) fn segment_files(work: &Work<'_>) -> Result<Vec<String>> {
     let mut paths = Vec::new();
@@ -253,10 +257,7 @@ impl Inquiry {
             Some(imported) if self.gives_way(work, evidence, imported)? => return Ok(()),
             Some(_) => {}
             // A segment of a compaction does not show where its facts come from.
-            None => self.note(
-                "which inputs were imported whose facts a compaction has merged, if any: importing one of \
-                 them again doubles its facts",
-            ),
+            None => self.note(MERGED_IMPORTS),
         }
         let whole = passed == rows;
         let heirs = match FileState::at(&work.root.join(path))? {
@@ -347,8 +348,22 @@ impl Inquiry {
         }
     }
 
+    /// Whether a compaction may have merged facts of an import into this segment whose commit cannot be read: no
+    /// readable commit covers them, and their stream has no journal file.
+    fn may_be_imported(&self, work: &Work<'_>, evidence: &Evidence, segment: &Segment) -> bool {
+        let is_unknown = |range: &StreamRange| {
+            let known = evidence.streams.get(&range.stream).map_or(Seq(0), |known| known.committed);
+            let has_journal = self.journals.get(&range.stream).is_some_and(|files| !files.is_empty());
+            known < range.last_seq && !has_journal
+        };
+        !segment::is_imported(&work.root.join(&segment.path)) && segment.streams.iter().any(is_unknown)
+    }
+
     /// Puts the results together.
     pub(super) fn conclude(mut self, work: &Work<'_>, evidence: Evidence) -> Result<Rebuilt> {
+        if self.accepted.iter().any(|segment| self.may_be_imported(work, &evidence, segment)) {
+            self.note(MERGED_IMPORTS);
+        }
         let mut streams = evidence.streams.clone();
         for segment in &self.accepted {
             for range in &segment.streams {

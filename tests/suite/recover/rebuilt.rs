@@ -192,3 +192,26 @@ fn facts_that_were_merged_twice_are_counted_once() {
         assert!(verify(&root, None).unwrap().is_sound(), "without commits {lost:?}");
     }
 }
+
+/// The commit of an import is lost, and a compaction has merged its facts: nothing says any more that the input was
+/// imported.
+#[test]
+fn a_merged_import_that_is_not_known_any_more_is_named() {
+    for (lost, is_named) in [(1, true), (0, false)] {
+        let folder = support::scratch();
+        let root = folder.path().join("facts");
+        let input: String = (0..12).map(|n| support::any_fact(n).to_line() + "\n").collect();
+        let store = Store::open(&root).unwrap();
+        store.import(input.as_bytes(), ostracon::Import::named("input")).unwrap();
+        for n in 12..24 {
+            store.record(support::any_fact(n)).unwrap();
+        }
+        store.close().unwrap();
+        drop(store);
+        assert!(compact(&root).commit.is_some());
+        support::lose_commit(&root, lost);
+        let report = rebuild(&root).unwrap();
+        let named = report.notes.iter().any(|note| note.contains("again doubles its facts"));
+        assert_eq!((named, support::lines_at(&root).len()), (is_named, 24), "commit {lost}: {report:#?}");
+    }
+}
