@@ -20,7 +20,9 @@ TESTED_WITH = maturin==1.* papyra==0.3.0 pytest trio pyarrow polars numpy pandas
 demo:
 	@mkdir -p $(dir $(DEMO))
 	@rm -rf $(DEMO)
-	$(CARGO) run --locked --quiet -- demo $(DEMO)
+	@echo 'Building Ostracon. The first build compiles DataFusion, which takes some minutes; later builds take seconds.'
+	$(CARGO) build --locked --package ostracon-cli
+	$(CARGO) run --locked --quiet --package ostracon-cli -- demo $(DEMO)
 
 check:
 	$(CARGO) fmt --all --check

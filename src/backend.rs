@@ -9,12 +9,12 @@
 use std::future::Future;
 use std::sync::Arc;
 
+use crate::counters::MetricsSnapshot;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Audit, DeadLetter, Event, Fact, Kind, Recorded};
 use crate::maintain::{
     CompactOptions, CompactionReport, RecoveryConfig, RecoveryReport, ScanDepth, ScanReport, compact,
 };
-use crate::metrics::MetricsSnapshot;
 use crate::store::Store;
 
 /// Records the observable facts of an actor system, and lists them.

@@ -8,11 +8,11 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::counters::Metrics;
 use crate::disk::Disk;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::UnixNanos;
 use crate::ledger::Ledger;
-use crate::metrics::Metrics;
 use crate::place::{self, PlaceState};
 use crate::recorder::{Clock, Recorder};
 use crate::retention::{ConditionParser, Retention, Rules, Selection};

@@ -6,6 +6,8 @@
 //! 3. Commit them, and with them a gapless range of the stream (`Ledger::commit`).
 //! 4. Release the chunks, and remove the journal files.
 //!
+//! `Recorder::due` decides when a flush begins, by the numbers in `FlushSettings` (`settings.rs`).
+//!
 //! If the process is killed between two steps, the facts are in the journal or in the ledger, or in both;
 //! a reader of the journal then skips the facts that the ledger covers. A failed flush is tried again. It
 //! first reads in the ledger how far the stream is covered, because a commit may have been published even
@@ -21,10 +23,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::context::Context;
+use crate::counters::count;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::StreamId;
 use crate::ledger::{Action, Segment, StreamRange};
-use crate::metrics::count;
 use crate::recorder::{Attempts, PENDING_AGE, Recorder, Sealed};
 use crate::segment::{self, Origin};
 

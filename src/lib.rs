@@ -89,7 +89,7 @@ pub mod disk;
 mod disk;
 mod environment;
 mod error;
-mod metrics;
+mod counters;
 mod log_limiter;
 
 mod fact;
@@ -125,6 +125,7 @@ pub use backend::PersistenceBackend;
 pub use backup::{BackupOptions, BackupReport};
 pub use consume::{ConsumerGroup, ConsumerSummary, GroupSummary, StartAt};
 pub use context::Access;
+pub use counters::MetricsSnapshot;
 pub use error::{Error, ErrorKind, Result};
 pub use fact::{
     Audit, DeadLetter, Event, Fact, FactId, Json, Kind, LineError, Position, Recorded, Seq, StreamId,
@@ -141,7 +142,6 @@ pub use maintain::{
     LostFacts, Note, RecoveryConfig, RecoveryMode, RecoveryReport, ScanDepth, ScanOptions, ScanProgress,
     ScanReport, Span, StartupMode, UnacknowledgedFacts, UnverifiedFacts,
 };
-pub use metrics::MetricsSnapshot;
 pub use place::keep_paths_as_given;
 #[cfg(feature = "sql")]
 pub use query::{

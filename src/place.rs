@@ -44,8 +44,15 @@ pub(crate) enum PlaceState {
 }
 
 /// The folders of a store.
-pub(crate) const FOLDERS: [&str; 7] =
-    ["ledger", COPY_FOLDER, "journal", "events", "audits", "dead_letters", "quarantine"];
+pub(crate) const FOLDERS: [&str; 7] = [
+    "ledger",
+    COPY_FOLDER,
+    "journal",
+    Kind::Event.folder(),
+    Kind::Audit.folder(),
+    Kind::DeadLetter.folder(),
+    "quarantine",
+];
 
 /// The folder of consumer groups, which is made with the first group.
 pub(crate) const CONSUMERS: &str = "consumers";
@@ -79,7 +86,7 @@ pub(crate) fn look(root: &Path) -> Result<PlaceState> {
         }
     }
     // A folder with facts but no ledger is a store that lost its ledger, not a new one.
-    let segments = Kind::ALL.iter().map(|kind| root.join(kind.table()));
+    let segments = Kind::ALL.iter().map(|kind| root.join(kind.folder()));
     for folder in segments.chain([root.join("journal")]) {
         if has_files(&folder)? {
             return Err(Error::new(

@@ -17,6 +17,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::buffer::{Buffer, Chunk};
+use crate::counters::{Metrics, count};
 use crate::disk::Disk;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Fact, Position, Seq, StreamId, UnixNanos};
@@ -24,7 +25,6 @@ use crate::frame::FrameBuffer;
 use crate::journal::append::{Journal, MOST_BATCH_BYTES};
 use crate::journal::claim::Claim;
 use crate::log_limiter::LogLimiter;
-use crate::metrics::{Metrics, count};
 use crate::settings::{Durability, Settings};
 
 pub(crate) use attempts::Attempts;

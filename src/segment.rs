@@ -12,7 +12,7 @@
 mod bounds;
 mod file;
 pub(crate) mod footer;
-pub(crate) mod layout;
+pub(crate) mod page_layout;
 mod origin;
 pub(crate) mod page;
 mod shapes;

@@ -1,6 +1,7 @@
 //! Settings: `ostracon.toml` and the builder.
 
 mod cgroup;
+pub(crate) mod durability;
 pub(crate) mod duration;
 pub(crate) mod retention;
 
@@ -10,6 +11,8 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use serde::Deserialize;
+
+pub use durability::Durability;
 
 use crate::disk::{is_broken_link, read_regular};
 use crate::error::{Error, ErrorKind, Result};
@@ -86,38 +89,6 @@ pub(crate) const TEMPLATE: &str = "\
 #where = \"event_type = 'ActorCrashed'\"
 #max_age = \"7y\"
 ";
-
-/// How safe a fact is when `record` returns.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Durability {
-    /// In memory. The fact reaches the journal within about a second; a crash of the process may lose it.
-    Buffered,
-    /// In the operating system: the fact survives the death of the process, also by `kill -9`, but not a
-    /// power failure.
-    #[default]
-    Journaled,
-    /// On the disk: the fact survives a power failure. Recorders that wait at the same time share one
-    /// `fdatasync`.
-    Synced,
-}
-
-impl std::str::FromStr for Durability {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        match text {
-            "buffered" => Ok(Self::Buffered),
-            "journaled" => Ok(Self::Journaled),
-            "synced" => Ok(Self::Synced),
-            _ => Err(Error::new(
-                ErrorKind::Settings,
-                format!("durability {text:?} is not one of buffered, journaled, synced"),
-            )),
-        }
-    }
-}
 
 /// All settings of a store.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]

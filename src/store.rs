@@ -18,11 +18,11 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::context::Context;
+use crate::counters::{MetricsSnapshot, count};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Fact, Position};
 use crate::flush;
 use crate::ledger::FORMAT;
-use crate::metrics::{MetricsSnapshot, count};
 #[cfg(feature = "sql")]
 use crate::query::{Engine, parse_condition};
 use crate::retention::ConditionParser;

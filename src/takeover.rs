@@ -30,6 +30,7 @@ use std::sync::atomic::AtomicU64;
 
 use crate::buffer::Chunk;
 use crate::context::Context;
+use crate::counters::count;
 use crate::disk::Disk;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Seq, StreamId, UnixNanos};
@@ -43,7 +44,6 @@ use crate::journal::sound::sound;
 use crate::journal::source;
 use crate::journal::tail::TailReader;
 use crate::ledger::{Ledger, State, StreamRange};
-use crate::metrics::count;
 use crate::recorder::{Sealed, is_ahead};
 use crate::segment;
 use crate::settings::Durability;

@@ -43,13 +43,18 @@ impl Kind {
     /// All kinds, in the order in which they are always listed.
     pub const ALL: [Self; 3] = [Self::Event, Self::Audit, Self::DeadLetter];
 
-    /// The kind's SQL table and its folder in the store: `events`, `audits`, `dead_letters`.
+    /// The kind's SQL table: `events`, `audits`, `dead_letters`.
     pub const fn table(self) -> &'static str {
         match self {
             Self::Event => "events",
             Self::Audit => "audits",
             Self::DeadLetter => "dead_letters",
         }
+    }
+
+    /// The folder of the kind's segments, below the root of the store.
+    pub(crate) const fn folder(self) -> &'static str {
+        self.table()
     }
 
     /// The `kind` of a JSON line: `event`, `audit`, `dead_letter`.

@@ -18,10 +18,10 @@ mod rotated;
 use std::io::{Read, Write};
 
 use crate::context::Context;
+use crate::counters::count;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Kind, UnixNanos};
 use crate::ledger::{EntryId, EntryRange};
-use crate::metrics::count;
 #[cfg(feature = "redis")]
 pub use redis::RedisStreams;
 #[cfg(feature = "redis")]

@@ -13,13 +13,13 @@ use super::lines::{Lines, Part, Source, cut};
 use super::resume::{self, Begin, FirstLook, Progress};
 use super::{Import, ImportReport};
 use crate::context::Context;
+use crate::counters::count;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::columns::{Rows, RowsBuilder};
 use crate::fact::{FIRST_EPOCH_NANOS, Fact, Kind, LineParser, Seq, StreamId, UnixNanos, is_blank};
 use crate::flush;
 use crate::journal::claim::Claim;
 use crate::ledger::{Action, EntryId, ImportMark, Segment, State, StreamRange};
-use crate::metrics::count;
 use crate::segment::{self, ImportPart, Origin};
 use crate::takeover;
 

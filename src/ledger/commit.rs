@@ -222,7 +222,7 @@ pub(crate) fn is_segment_path(path: &str) -> bool {
 }
 
 fn is_place_of(kind: Kind, path: &str) -> bool {
-    let name = path.strip_prefix(kind.table()).and_then(|rest| rest.strip_prefix('/'));
+    let name = path.strip_prefix(kind.folder()).and_then(|rest| rest.strip_prefix('/'));
     name.is_some_and(|name| name.ends_with(".parquet") && !name.contains(['/', '\\']))
 }
 

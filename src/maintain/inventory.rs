@@ -207,7 +207,7 @@ fn what(entry: &Entry, known: &ExpectedFiles<'_>) -> What {
         COPY_FOLDER => in_copies(name),
         "journal" => in_journal(name),
         CONSUMERS => in_consumers(name),
-        _ => match Kind::ALL.into_iter().find(|kind| kind.table() == folder) {
+        _ => match Kind::ALL.into_iter().find(|kind| kind.folder() == folder) {
             Some(kind) => in_segments(kind, name, &path, known),
             None => What::Stranger("no file of this name"),
         },

@@ -3,7 +3,7 @@
 //! Every byte that a Parquet decoder uses was checked before. [`SegmentFile::open`] compares the file
 //! with the ledger, reads the footer within bounds ([`footer`](super::footer)), and only then lets the
 //! Parquet reader decode it. The page index, the headers of pages and Bloom filters are checked before
-//! they are decoded ([`layout`](super::layout)). So damaged bytes are an error, and never an allocation
+//! they are decoded ([`page_layout`](super::page_layout)). So damaged bytes are an error, and never an allocation
 //! whose size comes from a flipped bit.
 //!
 //! A file that cannot be read for another reason is not damaged: if a process has no file descriptors
@@ -24,8 +24,8 @@ use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataR
 use parquet::file::reader::{ChunkReader, Length};
 
 use super::footer::{Footer, Tail};
-use super::layout::{Layout, Limits};
 use super::page::{HEADER_BYTES, MOST_HEADER_BYTES};
+use super::page_layout::{Layout, Limits};
 use super::reader_options;
 use super::shapes::{COLUMN_INDEX, OFFSET_INDEX};
 use super::thrift::{Shape, Value};

@@ -24,7 +24,7 @@ pub(crate) fn highest_unnamed(root: &Path, state: &State, stream: StreamId) -> R
     let named: HashSet<&str> = live.chain(removed).collect();
     let mut highest = Seq(0);
     for kind in Kind::ALL {
-        let folder = root.join(kind.table());
+        let folder = root.join(kind.folder());
         let attempt = |error| Error::io("list the segments in", &folder, error);
         let entries = match fs::read_dir(&folder) {
             Ok(entries) => entries,
@@ -34,7 +34,7 @@ pub(crate) fn highest_unnamed(root: &Path, state: &State, stream: StreamId) -> R
         for entry in entries {
             let name = entry.map_err(attempt)?.file_name();
             let Some(stem) = name.to_str().and_then(|name| name.strip_suffix(".parquet")) else { continue };
-            if named.contains(format!("{}/{stem}.parquet", kind.table()).as_str()) {
+            if named.contains(format!("{}/{stem}.parquet", kind.folder()).as_str()) {
                 continue;
             }
             let path = folder.join(&name);

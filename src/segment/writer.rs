@@ -24,7 +24,7 @@ use super::origin::name;
 use super::{AGAIN, IMPORT_KEY, Origin, SegmentFile, digest, discard, is_imported};
 
 /// Rows of a row group: the unit that a query can skip or read alone.
-const ROW_GROUP_ROWS: usize = 128 << 10;
+pub(super) const ROW_GROUP_ROWS: usize = 128 << 10;
 /// The most text of a row group, in bytes. Writers and readers hold a row group in memory.
 const ROW_GROUP_BYTES: usize = if cfg!(test) { 8 << 20 } else { 32 << 20 };
 /// The number of different values in a row group for which Bloom filters are laid out.
@@ -115,7 +115,7 @@ impl<'a> SegmentWriter<'a> {
         let unique = uuid::Uuid::new_v4().simple().to_string();
         let unique = unique.get(..8).unwrap_or_default().to_owned();
         let name = range.map_or_else(|| format!("{AGAIN}{unique}"), |range| name(range, origin, &unique));
-        let temp = root.join(kind.table()).join(format!("{name}.tmp"));
+        let temp = root.join(kind.folder()).join(format!("{name}.tmp"));
         let file = disk.create_new(&temp).map_err(|error| Error::io("begin the segment", &temp, error))?;
         let failure = Arc::new(Mutex::new(None));
         let options =
@@ -240,7 +240,7 @@ impl<'a> SegmentWriter<'a> {
         else {
             return Err(Error::damaged(temp, "it has no rows"));
         };
-        let path = format!("{}/{}.parquet", self.kind.table(), name(*first, self.origin, &self.unique));
+        let path = format!("{}/{}.parquet", self.kind.folder(), name(*first, self.origin, &self.unique));
         let ranges: Vec<_> = named
             .iter()
             .map(|range| format!("{}:{}-{}", range.stream, range.first_seq, range.last_seq))

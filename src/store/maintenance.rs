@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::{CONDITIONS, Store};
 use crate::backup::{self, BackupOptions, BackupReport};
+use crate::counters::count;
 #[cfg(doc)]
 use crate::error::ErrorKind;
 use crate::error::Result;
@@ -11,7 +12,6 @@ use crate::maintain::{
     self, BalanceSheet, CompactOptions, CompactReport, LedgerHead, RecoveryConfig, RecoveryReport, ScanDepth,
     ScanOptions, ScanReport,
 };
-use crate::metrics::count;
 use crate::place::absolute;
 
 /// Checks whether a store is whole, without opening it: it may be too damaged to open.

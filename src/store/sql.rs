@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::Store;
+use crate::counters::count;
 use crate::error::{Error, ErrorKind, Result};
-use crate::metrics::count;
 use crate::query::{self, Answer, Engine, QueryOptions, SavedQuery};
 
 impl Store {

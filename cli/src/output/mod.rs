@@ -2,6 +2,7 @@
 
 mod cells;
 mod columns;
+mod format;
 mod json;
 mod separated;
 mod target;
@@ -22,7 +23,8 @@ use super::sanitize::Sanitized;
 use super::table::Style;
 
 pub(super) use self::cells::Cells;
-pub(super) use self::target::{FileKind, Format, Target};
+pub(super) use self::format::{FileKind, Format};
+pub(super) use self::target::Target;
 
 /// The number of rows of a table on a terminal, which is for people. Further rows are not drawn.
 const MOST_TABLE_ROWS: usize = 100_000;

@@ -33,8 +33,8 @@ pub use report::{
 pub(super) use sweep::oldest_pinned;
 
 use crate::context::Context;
+use crate::counters::count;
 use crate::error::Result;
-use crate::metrics::count;
 
 /// Merges small segments into large ones, and drops for good the facts that retention does not keep.
 pub(crate) fn compact(context: &Context, options: CompactOptions<'_>) -> Result<CompactReport> {

@@ -268,7 +268,7 @@ fn is_left(context: &Context, state: &State, entry: &Entry, stream: Option<Strea
     if is_imported(&segment) && context.root.join(&segment).exists() && !is_live(&inventory::name(&segment)) {
         return Ok(false);
     }
-    if !Kind::ALL.iter().any(|kind| kind.table() == parent) {
+    if !Kind::ALL.iter().any(|kind| kind.folder() == parent) {
         let modified = std::fs::metadata(context.root.join(&entry.path)).and_then(|found| found.modified());
         let age = modified.ok().and_then(|modified| SystemTime::now().duration_since(modified).ok());
         return Ok(age.is_some_and(|age| age > A_DAY));

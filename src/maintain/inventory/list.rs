@@ -134,7 +134,7 @@ fn is_looked_into(path: &Path) -> bool {
     let mut parts = path.iter().map(|part| part.to_str().unwrap_or_default());
     match (parts.next(), parts.next(), parts.next()) {
         (Some("ledger" | COPY_FOLDER | "journal" | CONSUMERS), None, None) => true,
-        (Some(name), None, None) => Kind::ALL.iter().any(|kind| kind.table() == name),
+        (Some(name), None, None) => Kind::ALL.iter().any(|kind| kind.folder() == name),
         (Some("journal"), Some(name), None) => stream_of(name).is_some(),
         _ => false,
     }

@@ -158,7 +158,7 @@ mod tests {
     }
 
     fn segment(folder: &Path, kind: Kind, rows: u64) -> (PathBuf, Segment) {
-        std::fs::create_dir_all(folder.join(kind.table())).unwrap();
+        std::fs::create_dir_all(folder.join(kind.folder())).unwrap();
         let range = StreamRange { stream: StreamId(1), first_seq: Seq(1), last_seq: Seq(rows) };
         let disk = Disk::new();
         let mut writer =

@@ -22,7 +22,7 @@ fn heir_path(segment: &Segment) -> String {
     let name = segment.path.rsplit('/').next().unwrap_or_default();
     let stem = name.strip_suffix(".parquet").unwrap_or(name);
     let stem = stem.rsplit_once('-').map_or(stem, |(range, _)| range);
-    format!("{}/{stem}-{}.parquet", segment.kind.table(), unique.get(..8).unwrap_or_default())
+    format!("{}/{stem}-{}.parquet", segment.kind.folder(), unique.get(..8).unwrap_or_default())
 }
 
 /// Adds a copy of the file under a new name: another file may have the old name.

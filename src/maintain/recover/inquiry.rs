@@ -37,11 +37,11 @@ const MERGED_IMPORTS: &str = "which inputs were imported whose facts a compactio
 pub(super) fn segment_files(work: &Work<'_>) -> Result<Vec<String>> {
     let mut paths = Vec::new();
     for kind in Kind::ALL {
-        let folder = work.root.join(kind.table());
+        let folder = work.root.join(kind.folder());
         for (path, found) in file::entries(&folder)? {
             let name = path.file_name().and_then(|name| name.to_str());
             if let Some(name) = name.filter(|name| name.ends_with(".parquet") && found.is_file()) {
-                paths.push(format!("{}/{name}", kind.table()));
+                paths.push(format!("{}/{name}", kind.folder()));
             }
         }
     }

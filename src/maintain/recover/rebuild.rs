@@ -150,7 +150,7 @@ fn claim_all(work: &Work<'_>) -> Result<Vec<Claim>> {
 fn store_of_files(work: &Work<'_>) -> Result<Option<StoreId>> {
     let mut votes: BTreeMap<String, u64> = BTreeMap::new();
     for path in segment_files(work)? {
-        let Some(kind) = Kind::ALL.into_iter().find(|kind| path.starts_with(kind.table())) else { continue };
+        let Some(kind) = Kind::ALL.into_iter().find(|kind| path.starts_with(kind.folder())) else { continue };
         let label = DamagedSegment::by_footer(&work.root.join(&path), kind)?.map(|wreck| wreck.label());
         if let Some(store) = label.and_then(|label| label.store) {
             *votes.entry(store).or_default() += 1;

@@ -91,7 +91,7 @@ impl RemovedSegments {
         let Action::Rebuild(rebuilt) = action else { return };
         for removed in &rebuilt.removed {
             let kind =
-                Kind::ALL.into_iter().find(|kind| removed.path.starts_with(&format!("{}/", kind.table())));
+                Kind::ALL.into_iter().find(|kind| removed.path.starts_with(&format!("{}/", kind.folder())));
             if let (Some(kind), Some(proof)) = (kind, &removed.proof) {
                 self.all.push(RemovedSegment {
                     path: removed.path.clone(),
@@ -132,7 +132,7 @@ impl FilesBySize {
     pub(super) fn list(work: &Work<'_>) -> Result<Self> {
         let mut files = Self(BTreeMap::new());
         for kind in Kind::ALL {
-            files.add(&work.root.join(kind.table()), 1)?;
+            files.add(&work.root.join(kind.folder()), 1)?;
         }
         for folder in work.aside.folders() {
             files.add(&folder, MOST_DEPTH)?;

@@ -276,7 +276,7 @@ fn from_unnamed(work: &mut Work<'_>, damaged: &Damaged<'_>, heirs: &mut Heirs) -
 /// The segments of a kind that no commit names and none has removed, except those of an import: its input
 /// has the facts.
 fn unnamed(work: &Work<'_>, state: &State, kind: Kind) -> Result<Vec<String>> {
-    let folder = work.root.join(kind.table());
+    let folder = work.root.join(kind.folder());
     let attempt = |error| Error::io("search for copies in", &folder, error);
     let entries = match std::fs::read_dir(&folder) {
         Ok(entries) => entries,
@@ -287,7 +287,7 @@ fn unnamed(work: &Work<'_>, state: &State, kind: Kind) -> Result<Vec<String>> {
     for entry in entries {
         let name = entry.map_err(attempt)?.file_name();
         let Some(name) = name.to_str().filter(|name| name.ends_with(".parquet")) else { continue };
-        let path = format!("{}/{name}", kind.table());
+        let path = format!("{}/{name}", kind.folder());
         let removed = state.removed.iter().any(|tombstone| tombstone.path == path);
         if !removed && !name.starts_with(segment::IMPORTED) && live(state, &path).is_none() {
             paths.push(path);

@@ -328,7 +328,7 @@ fn beyond(stream: StreamId, committed: Seq) -> [StreamRange; 1] {
 
 /// A sound segment of this store.
 pub(super) fn adoptable(root: &Path, path: &str, store: StoreId) -> Result<Option<DamagedSegment>> {
-    let is_of = |kind: &Kind| path.starts_with(&format!("{}/", kind.table()));
+    let is_of = |kind: &Kind| path.starts_with(&format!("{}/", kind.folder()));
     let Some(kind) = Kind::ALL.into_iter().find(is_of) else { return Ok(None) };
     let place = root.join(path);
     if !is_file(&place)? {
@@ -400,7 +400,7 @@ fn tell(
         ));
     }
     for doubt in doubts {
-        let paths: Vec<_> = unknown.iter().filter(|path| path.starts_with(doubt.kind.table())).collect();
+        let paths: Vec<_> = unknown.iter().filter(|path| path.starts_with(doubt.kind.folder())).collect();
         work.report.unverified.push(UnverifiedFacts {
             path: paths.first().map(|path| (*path).clone()).unwrap_or_default(),
             kind: doubt.kind,

@@ -134,7 +134,7 @@ pub(super) fn look(
             What::LinkedFolder => {
                 let what = "a link in the place of a folder; its target is not listed, except for segments";
                 beside.debris.push(debris(what.to_owned()));
-                if let Some(kind) = Kind::ALL.into_iter().find(|kind| kind.table() == entry.name()) {
+                if let Some(kind) = Kind::ALL.into_iter().find(|kind| kind.folder() == entry.name()) {
                     beside.through_link(scene, kind, known, state)?;
                 }
             }
@@ -202,7 +202,7 @@ impl UnknownFiles {
         known: &ExpectedFiles<'_>,
         state: Option<&State>,
     ) -> Result<()> {
-        let folder = scene.root.join(kind.table());
+        let folder = scene.root.join(kind.folder());
         let attempt = |error| Error::io("list the folder", &folder, error);
         let listed = match std::fs::read_dir(&folder) {
             Ok(listed) => listed,
@@ -211,7 +211,7 @@ impl UnknownFiles {
             Err(error) => return Err(attempt(error)),
         };
         for found in listed {
-            let path = Path::new(kind.table()).join(found.map_err(attempt)?.file_name());
+            let path = Path::new(kind.folder()).join(found.map_err(attempt)?.file_name());
             let place = scene.root.join(&path);
             let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
             let Some(named) = range_of(stem) else { continue };

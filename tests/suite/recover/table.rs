@@ -26,7 +26,14 @@ const DAMAGES: &[(&str, fn(&Scene))] = &[
     ("segment: missing", |scene| fs::remove_file(scene.events(0)).unwrap()),
     ("segment: bytes behind its end", |scene| change(&scene.events(0), |bytes| bytes.extend([7; 40]))),
     ("segment: a bit flipped in the body", |scene| flip(&scene.events(0), 40)),
-    ("segment: a bit flipped in the footer", |scene| flip(&scene.events(0), 950)),
+    ("segment: a bit flipped in the footer", |scene| {
+        // At its beginning: in the store's ID, some bits make another ID.
+        change(&scene.events(0), |bytes| {
+            let end = bytes.len() - 8;
+            let footer = u32::from_le_bytes(bytes[end..end + 4].try_into().unwrap()) as usize;
+            bytes[end - footer] ^= 0x08;
+        });
+    }),
     ("segment: a bit flipped in its last four bytes", |scene| flip(&scene.events(0), 999)),
     ("segment: a letter and the footer's end changed", |scene| {
         let at = position(&scene.events(0), b"ActorCrashed");

@@ -356,3 +356,18 @@ fn page(session: &Session, text: &str) -> anyhow::Result<Next> {
     screen.finish()?;
     Ok(Next::Prompt)
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::ValueEnum;
+
+    use super::super::super::output::Format;
+    use super::FORMATS;
+
+    #[test]
+    fn every_format_is_completed() {
+        let formats = Format::value_variants().iter().filter_map(ValueEnum::to_possible_value);
+        let names: Vec<String> = formats.map(|format| format.get_name().to_owned()).collect();
+        assert_eq!(names, FORMATS);
+    }
+}

@@ -13,8 +13,9 @@ use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMeta
 use super::page::{PageHeader, PageLimits, bloom_filter_bytes};
 use crate::ledger::Segment;
 
-/// The most rows of a row group that Ostracon writes.
+/// The most rows of a row group that a reader accepts. The writer stays far below.
 const MOST_GROUP_ROWS: u64 = 4 << 20;
+const _: () = assert!(MOST_GROUP_ROWS >= super::writer::ROW_GROUP_ROWS as u64);
 /// The most bytes of a segment's facts, if their size is not known.
 const MOST_FACT_BYTES: u64 = 1 << 30;
 /// The bytes that a column of few rows may have besides its values: dictionaries, headers, levels.
