@@ -1,6 +1,6 @@
 //! The SQL that is understood: PostgreSQL's, with some forms that users bring from DuckDB.
 //!
-//! `FROM events WHERE …` is `SELECT * FROM events WHERE …`, and `SELECT * EXCLUDE (payload)` and
+//! `FROM events` is `SELECT * FROM events`, and `SELECT * EXCLUDE (payload)` and
 //! `SELECT * REPLACE (…)` change what `*` stands for.
 //!
 //! `IS DISTINCT FROM` has its standard precedence: sqlparser 0.62 reads `a IS DISTINCT FROM b AND c` as
