@@ -23,30 +23,29 @@
 //! into is recognised by its journal files: only a writer removes them, after its own stream has a
 //! folder.
 
+mod leftovers;
+mod lost_facts;
+mod retire;
+
 use std::collections::VecDeque;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use crate::buffer::Chunk;
-use crate::context::Context;
 use crate::counters::count;
 use crate::disk::Disk;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Seq, StreamId, UnixNanos};
-use crate::flush;
 use crate::frame::FileHeader;
 use crate::journal::append::Journal;
-use crate::journal::begin;
 use crate::journal::claim::{self, Claim, JournalFile};
-use crate::journal::replay::{self, Ending};
-use crate::journal::sound::sound;
-use crate::journal::source;
-use crate::journal::tail::TailReader;
-use crate::ledger::{Ledger, State, StreamRange};
+use crate::ledger::Ledger;
 use crate::recorder::{Sealed, is_ahead};
 use crate::segment;
 use crate::settings::Durability;
+use leftovers::leftovers;
+use lost_facts::{LostFacts, kept_aside};
+pub(crate) use retire::retire_covered;
 
 /// A stream to append to, and the facts that must be flushed first.
 pub(crate) struct OpenedStream {
@@ -237,7 +236,8 @@ fn is_unused_backup(root: &Path) -> Result<bool> {
 
 /// The least number of stream numbers that are left for the original of a backup.
 const LEFT_TO_THE_ORIGINAL: u32 = 1 << 16;
-/// The range of numbers for the first stream of a backup, so that two copies of it rarely choose the same
+/// The number of candidates for the first stream of a backup. There are many, so that two copies of one backup are
+/// unlikely to choose the same
 /// number.
 const CHOICES: u128 = 1 << 21;
 
@@ -247,181 +247,6 @@ fn stream_apart(newest: u32, random: u128) -> u32 {
     let apart = newest.saturating_add(LEFT_TO_THE_ORIGINAL).saturating_add(choice);
     // A stream is a 32-bit integer in SQL, and more streams may follow.
     if apart < i32::MAX.unsigned_abs() - LEFT_TO_THE_ORIGINAL { apart } else { newest }
-}
-
-/// Removes the journal files of a dead process's stream whose facts the ledger covers. Returns the number
-/// of files and of bytes.
-///
-/// If the ledger covers all facts of the stream, the stream is left as a writer leaves it that continues
-/// with another stream: it ends if numbers may have been given out that are in no file. If not, the
-/// remaining files must still show that; so a file is removed only if the files show no such loss. A
-/// backup's files stay for its first writer. A file also stays if `may_go` refuses its covered facts,
-/// because the segments that have them are damaged.
-pub(crate) fn retire_covered(
-    context: &Context,
-    stream: StreamId,
-    may_go: impl FnOnce(StreamRange) -> bool,
-) -> Result<(u64, u64)> {
-    let Some(claim) = claim::try_claim(&context.disk, &context.root, stream)? else { return Ok((0, 0)) };
-    let state = context.ledger.refresh()?;
-    let files = claim::files(&claim.folder)?;
-    if files.iter().any(JournalFile::is_of_backup) {
-        return Ok((0, 0));
-    }
-    let ended = state.streams.get(&stream).is_some_and(|stream| stream.ended);
-    let gave_up = LostFacts::in_files(&context.ledger, &state, stream, &files);
-    if gave_up == LostFacts::Known {
-        return Ok((0, 0));
-    }
-    let left = match leftovers(&context.disk, &state, stream, &files) {
-        Ok(left) => left,
-        // It is left for `recover`.
-        Err(error) if error.kind() == ErrorKind::Damaged => return Ok((0, 0)),
-        Err(error) => return Err(error),
-    };
-    let committed = state.committed(stream);
-    if covered(&files, FileHeader { stream, store: state.store }, committed)?
-        .is_some_and(|range| !may_go(range))
-    {
-        return Ok((0, 0));
-    }
-    let size = |path: &Path| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
-    let sizes: Vec<_> = files.iter().map(|file| (file.path.clone(), size(&file.path))).collect();
-    let folder = claim.folder.clone();
-    if left.chunks.is_empty() {
-        let sealed = Sealed {
-            stream,
-            chunks: Vec::new(),
-            journals: files.iter().map(|file| file.path.clone()).collect(),
-            last_recorded_at: left.last_recorded_at,
-            ends_stream: left.numbers_lost && !ended,
-            keep_aside: kept_aside(left.keep_aside, gave_up, &files),
-            claim: Some(claim),
-        };
-        flush::flush_taken_over(context, &Arc::new(sealed))?;
-    } else if !left.numbers_lost && gave_up == LostFacts::None {
-        let header = FileHeader { stream, store: state.store };
-        for file in &files {
-            let bytes = read_journal(file)?;
-            let contents = replay::read(&bytes, &header, true);
-            let covered = contents.facts.is_some_and(|facts| facts.last <= committed);
-            if covered && contents.ending == Ending::Clean {
-                context.disk.remove(&file.path).map_err(|error| Error::io("remove", &file.path, error))?;
-            }
-        }
-    }
-    let gone: Vec<u64> = sizes.into_iter().filter(|(path, _)| !path.exists()).map(|(_, size)| size).collect();
-    if !gone.is_empty() {
-        context.disk.sync_dir(&folder).map_err(|error| Error::io("sync the folder", &folder, error))?;
-    }
-    Ok((gone.len() as u64, gone.iter().sum()))
-}
-
-/// The files that are kept in `quarantine/` before they are removed.
-fn kept_aside(mut kept: Vec<PathBuf>, lost: LostFacts, files: &[JournalFile]) -> Vec<PathBuf> {
-    if lost == LostFacts::Possible {
-        kept = files.iter().map(|file| file.path.clone()).collect();
-    }
-    kept
-}
-
-/// Lost facts of an ended stream that its journal files may have, because the files were put back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum LostFacts {
-    None,
-    /// Facts that a salvage gave up as lost. `recover` restores them from these files.
-    Known,
-    /// A rebuilt ledger does not know all numbers that it lost: the files may have facts with covered
-    /// numbers.
-    Possible,
-}
-
-impl LostFacts {
-    fn in_files(ledger: &Ledger, state: &State, stream: StreamId, files: &[JournalFile]) -> Self {
-        let ended = state.streams.get(&stream).is_some_and(|stream| stream.ended);
-        if !ended || state.unaccounted == 0 || files.is_empty() {
-            return Self::None;
-        }
-        // If commits cannot be read, `recover` may need every file, so none is removed.
-        let Ok(lost) = ledger.lost_numbers(state) else { return Self::Known };
-        let has_unknown = lost.count() < state.unaccounted;
-        if !has_unknown && !lost.has_some_of(stream) {
-            return Self::None;
-        }
-        let header = FileHeader { stream, store: state.store };
-        let committed = state.committed(stream);
-        let mut found = Self::None;
-        for file in files {
-            let Ok(bytes) = read_journal(file) else { return Self::Known };
-            if FileHeader::decode(&bytes).is_ok_and(|found| found != header) {
-                continue;
-            }
-            // Also after damage.
-            let facts = sound(&bytes).facts;
-            if facts.iter().any(|frame| lost.contains(stream, frame.seq)) {
-                return Self::Known;
-            }
-            if has_unknown && facts.iter().any(|frame| frame.seq <= committed) {
-                found = Self::Possible;
-            }
-        }
-        found
-    }
-}
-
-fn read_journal(file: &JournalFile) -> Result<Vec<u8>> {
-    let gone = || Error::io("read the journal", &file.path, std::io::ErrorKind::NotFound.into());
-    let (open, size) = source::open(&file.path)?.ok_or_else(gone)?;
-    source::read(&open, &file.path, size)
-}
-
-/// The facts in these files that the ledger covers, from the first to the last.
-fn covered(files: &[JournalFile], header: FileHeader, committed: Seq) -> Result<Option<StreamRange>> {
-    let mut covered: Option<StreamRange> = None;
-    for file in files {
-        let facts = replay::read(&read_journal(file)?, &header, true).facts;
-        if let Some(facts) = facts.filter(|facts| facts.first <= committed) {
-            let first_seq = covered.map_or(facts.first, |known| known.first_seq.min(facts.first));
-            covered = Some(StreamRange { stream: header.stream, first_seq, last_seq: committed });
-        }
-    }
-    Ok(covered)
-}
-
-/// The facts of a stream's journal files that the ledger does not cover.
-struct Leftovers {
-    chunks: Vec<Arc<Chunk>>,
-    last: Seq,
-    last_recorded_at: UnixNanos,
-    /// Numbers may have been given out that are in no file.
-    numbers_lost: bool,
-    /// Files with bytes that could not be read.
-    keep_aside: Vec<PathBuf>,
-}
-
-fn leftovers(disk: &Disk, state: &State, stream: StreamId, files: &[JournalFile]) -> Result<Leftovers> {
-    let known = state.streams.get(&stream);
-    let mut tail = TailReader::new(state.store, stream, known.map_or(Seq(0), |known| known.committed));
-    for file in files {
-        let attempt = |error| Error::io("read the journal", &file.path, error);
-        let (open, size) =
-            source::open(&file.path)?.ok_or_else(|| attempt(std::io::ErrorKind::NotFound.into()))?;
-        let metadata = open.metadata().map_err(attempt)?;
-        let bytes = source::read(&open, &file.path, size)?;
-        let before = tail.may_lack_facts;
-        tail.add(&file.path, &bytes, claim::same_boot(disk, file))?;
-        if begin::is_unused(&metadata) {
-            tail.may_lack_facts = before;
-        }
-    }
-    let recorded_at = known.map_or_else(UnixNanos::default, |known| known.last_recorded_at);
-    Ok(Leftovers {
-        last: tail.last,
-        last_recorded_at: tail.last_recorded_at.max(recorded_at),
-        numbers_lost: tail.may_lack_facts || files.iter().any(|file| file.may_lack_numbers(disk)),
-        keep_aside: std::mem::take(&mut tail.keep_aside),
-        chunks: tail.finish(),
-    })
 }
 
 #[cfg(test)]

@@ -38,7 +38,7 @@ pub(super) fn check(context: &Context, disk: &Disk, target: &Path, frozen: &Froz
     let lost = if frozen.state.unaccounted == 0 {
         LostNumbers::default()
     } else {
-        context.ledger.lost_numbers(&frozen.state)?
+        context.ledger.lost_facts(&frozen.state)?.0
     };
     let mut comparison = Comparison { frozen, lost, covered: BTreeMap::new(), files: OwnFiles::default() };
     for stream in claim::streams(target)? {

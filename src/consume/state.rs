@@ -82,12 +82,7 @@ impl GroupState {
 
     /// Whether facts of this range may have been skipped.
     pub(super) fn has_passed_over_in(&self, range: StreamRange) -> bool {
-        let overlaps = |passed: &StreamRange| {
-            passed.stream == range.stream
-                && passed.first_seq <= range.last_seq
-                && range.first_seq <= passed.last_seq
-        };
-        self.passed_over.iter().any(overlaps)
+        self.passed_over.iter().any(|passed| passed.touches(&range))
     }
 
     /// Whether a fact of this range is pending.

@@ -57,6 +57,12 @@ impl Kind {
         self.table()
     }
 
+    /// The kind of the segments in the folder of this path, which is relative to the root of the store.
+    pub(crate) fn of_segment(path: &str) -> Option<Self> {
+        let (folder, _) = path.split_once('/')?;
+        Self::ALL.into_iter().find(|kind| kind.folder() == folder)
+    }
+
     /// The `kind` of a JSON line: `event`, `audit`, `dead_letter`.
     pub const fn tag(self) -> &'static str {
         match self {

@@ -60,7 +60,7 @@ impl TailReader {
                 path,
                 format_args!(
                     "{reason} (at offset {offset}); facts of stream {} after {} may be affected; repair the \
-                     store with `ostracon recover`",
+                     store with `ostracon recover STORE --mode repair`",
                     self.header.stream,
                     self.last.max(facts.map_or(Seq(0), |facts| facts.last))
                 ),

@@ -105,6 +105,16 @@ impl StreamRange {
         Self { stream: id.stream, first_seq: id.seq, last_seq: id.seq }
     }
 
+    /// Whether a fact is in both ranges.
+    pub(crate) fn touches(&self, other: &Self) -> bool {
+        self.stream == other.stream && self.first_seq <= other.last_seq && other.first_seq <= self.last_seq
+    }
+
+    /// Whether a fact is in a range of both lists.
+    pub(crate) fn any_touch(one: &[Self], other: &[Self]) -> bool {
+        one.iter().any(|one| other.iter().any(|other| one.touches(other)))
+    }
+
     /// The number of facts in the range. It is zero for a range that ends just before it begins, and
     /// `None` for an invalid range.
     pub(crate) fn facts(self) -> Option<u64> {

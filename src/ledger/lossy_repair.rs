@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::action::{Action, Lost, Unverified};
-use super::commit::{Commit, CommitNumber, Segment};
+use super::commit::{Commit, CommitNumber, Segment, StreamRange};
 
 /// A repair that lost facts of a segment, or could not prove them. The segment's file may be restored
 /// later, from a backup or from a disk that was not mounted. Then its facts can be restored, too.
@@ -40,23 +40,35 @@ impl LossyRepair {
     pub(crate) fn add_commit(known: &mut Vec<Self>, commit: &Commit) {
         match &commit.action {
             Action::Repair { add, found, .. } => {
-                let is_back = |repair: &Self| {
+                known.retain_mut(|repair| {
                     let whole = add.iter().any(|added| added.blake3 == repair.segment.blake3);
-                    // A loss is restored as a whole; its bytes may differ.
-                    let is_same = |one: &Lost, other: &Lost| {
-                        one.kind == other.kind
-                            && one.total.facts == other.total.facts
-                            && one.within == other.within
-                    };
-                    let is_found = |lost: &Lost| found.iter().any(|found| is_same(found, lost));
-                    whole || (!repair.lost.is_empty() && repair.lost.iter().all(is_found))
-                };
-                known.retain(|repair| !is_back(repair));
+                    !whole && !repair.is_restored_by(found)
+                });
                 known.extend(Self::from_commit(commit));
             }
             Action::Rebuild(rebuilt) => known.clone_from(&rebuilt.lossy_repairs),
             _ => {}
         }
+    }
+
+    /// Takes found facts from the losses. Returns whether there were losses, and none is left.
+    fn is_restored_by(&mut self, found: &[Lost]) -> bool {
+        let had_losses = !self.lost.is_empty();
+        self.lost.retain_mut(|lost| {
+            let same = found.iter().find(|found| found.kind == lost.kind && found.within == lost.within);
+            let Some(found) = same else { return true };
+            lost.total.facts = lost.total.facts.saturating_sub(found.total.facts);
+            lost.total.bytes = lost.total.bytes.saturating_sub(found.total.bytes);
+            // The bytes of a restored fact may differ from those that the damaged file had.
+            lost.total.facts > 0
+        });
+        had_losses && self.lost.is_empty()
+    }
+
+    /// The ranges of the lost facts.
+    pub(crate) fn lost_within(&self) -> Vec<StreamRange> {
+        let lost = self.lost.iter().filter(|lost| lost.total.facts > 0);
+        lost.flat_map(|lost| lost.within.iter().copied()).collect()
     }
 
     /// The number of lost facts.

@@ -150,15 +150,18 @@ impl Ledger {
         &self.folder
     }
 
-    /// The numbers of facts that salvages gave up as lost, in the commits up to a state.
-    pub(crate) fn lost_numbers(&self, state: &State) -> Result<LostNumbers> {
-        let mut lost = LostNumbers::default();
+    /// The facts that commits up to a state gave up as lost: the numbers of those that salvages lost, and the
+    /// repairs that lost facts of segments.
+    pub(crate) fn lost_facts(&self, state: &State) -> Result<(LostNumbers, Vec<LossyRepair>)> {
+        let (mut numbers, mut repairs) = (LostNumbers::default(), Vec::new());
         for number in (state.root.0..=state.head.number.0).map(CommitNumber) {
             let found = read_commit(&self.folder, number)?;
             let gone = || Error::damaged(&self.folder, format_args!("commit {number} is gone"));
-            lost.add_commit(&found.ok_or_else(gone)?.0);
+            let (commit, _) = found.ok_or_else(gone)?;
+            numbers.add_commit(&commit);
+            LossyRepair::add_commit(&mut repairs, &commit);
         }
-        Ok(lost)
+        Ok((numbers, repairs))
     }
 
     /// The state that this process knows, without reading new commits.

@@ -15,6 +15,8 @@ mod anomaly;
 mod chain;
 mod changes;
 mod compact;
+mod coverage;
+mod damaged_segment;
 mod gaps;
 mod guess;
 pub(crate) mod inventory;

@@ -11,7 +11,7 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::fact::Kind;
 use crate::ledger::{CommitNumber, LossyRepair, Segment, State, StreamRange, Tombstone, read_commit};
-use crate::maintain::lossy_repair::is_file_of;
+use crate::maintain::lossy_repair::{LostPlaces, is_file_of};
 use crate::segment::digest;
 
 /// The known results for the live segments of a state; each segment is read at most once.
@@ -22,18 +22,20 @@ pub(super) struct Soundness<'a> {
     segments: BTreeMap<&'a str, bool>,
     /// Whether the segments that replaced those of a commit are sound.
     commits: BTreeMap<CommitNumber, bool>,
-    /// Repairs that lost facts, by the commits that list them.
-    lossy_repairs: BTreeMap<CommitNumber, Vec<LossyRepair>>,
+    /// The repairs that lost facts.
+    lossy_repairs: &'a [LossyRepair],
+    lost_places: LostPlaces<'a>,
 }
 
 impl<'a> Soundness<'a> {
-    pub(super) const fn new(context: &'a Context, state: &'a State) -> Self {
+    pub(super) fn new(context: &'a Context, state: &'a State, lossy_repairs: &'a [LossyRepair]) -> Self {
         Self {
             context,
             state,
             segments: BTreeMap::new(),
             commits: BTreeMap::new(),
-            lossy_repairs: BTreeMap::new(),
+            lossy_repairs,
+            lost_places: LostPlaces::new(&context.root, state, lossy_repairs),
         }
     }
 
@@ -80,35 +82,20 @@ impl<'a> Soundness<'a> {
         true
     }
 
-    /// Whether the file of a removed segment has facts that its repair lost: then it was restored after
-    /// the repair, and `recover` needs it.
-    pub(super) fn is_wanted(&mut self, removed: &Tombstone) -> bool {
-        let folder = self.context.ledger.folder();
-        // For repairs before the ledger began again, its first commit lists them.
-        let listed_by = removed.by.max(self.state.root);
-        let repairs = self.lossy_repairs.entry(listed_by).or_insert_with(|| {
-            let mut known = Vec::new();
-            if let Ok(Some((commit, _))) = read_commit(folder, listed_by) {
-                LossyRepair::add_commit(&mut known, &commit);
-            }
-            known
-        });
-        let Some(repair) = repairs.iter().find(|it| it.segment.path == removed.path) else { return false };
-        is_file_of(repair, &self.context.root.join(&removed.path)).unwrap_or(true)
+    /// Whether the file of a removed segment has facts that a repair lost: then it was put back after the
+    /// repair, and `recover` needs it.
+    pub(super) fn is_wanted(&self, removed: &Tombstone) -> bool {
+        let path = self.context.root.join(&removed.path);
+        let mut own = self.lossy_repairs.iter().filter(|repair| repair.segment.path == removed.path);
+        let is_own = own.any(|repair| is_file_of(repair, &path).unwrap_or(true));
+        let has_lost = |kind| self.lost_places.in_segment(&path, kind).map_or(true, |found| found.is_some());
+        is_own || Kind::of_segment(&removed.path).is_some_and(has_lost)
     }
 
     /// Whether every live segment that may have these facts is sound; of all kinds, if `kind` is `None`.
     pub(super) fn hold(&mut self, kind: Option<Kind>, ranges: &[StreamRange]) -> bool {
         let state = self.state;
-        let touches = |segment: &&'a Segment| {
-            segment.streams.iter().any(|own| {
-                ranges.iter().any(|range| {
-                    own.stream == range.stream
-                        && own.first_seq <= range.last_seq
-                        && range.first_seq <= own.last_seq
-                })
-            })
-        };
+        let touches = |segment: &&'a Segment| StreamRange::any_touch(&segment.streams, ranges);
         let of_kind = |segment: &&Segment| kind.is_none_or(|kind| segment.kind == kind);
         let mut segments = state.segments.iter().flatten().map(AsRef::as_ref).filter(of_kind).filter(touches);
         segments.all(|segment| self.is_sound(segment))

@@ -50,8 +50,8 @@ fn damaged(path: &Path, what: &str) -> Error {
 fn advise(error: Error) -> Error {
     match error.kind() {
         ErrorKind::Damaged => error.hinting(Some(
-            "nothing was changed. Run `ostracon scan --deep` to see what is wrong, and `ostracon recover` to \
-             repair it"
+            "nothing was changed. Run `ostracon scan --deep STORE` to see what is wrong, and `ostracon recover STORE \
+             --mode repair` to repair it"
                 .to_owned(),
         )),
         _ => error,

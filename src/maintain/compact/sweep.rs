@@ -29,7 +29,7 @@ use super::soundness::Soundness;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::fact::{Kind, StreamId};
-use crate::ledger::{CommitNumber, Side, State, StreamRange};
+use crate::ledger::{CommitNumber, LossyRepair, Side, State, StreamRange, Total};
 use crate::maintain::inventory::{
     self, Entry, ExpectedFiles, Form, Inventory, Standing, What, is_owned, range_of,
 };
@@ -82,7 +82,8 @@ fn removed_segments(context: &Context, swept: &mut Swept) -> Result<()> {
     let live: BTreeSet<&str> = state.segments.iter().flatten().map(|segment| segment.path.as_str()).collect();
     // If a segment is missing, the segments that it was merged from are the only place of its facts.
     let whole = is_whole(context, &state);
-    let mut soundness = Soundness::new(context, &state);
+    let lossy_repairs = lossy_repairs(context, &state)?;
+    let mut soundness = Soundness::new(context, &state, &lossy_repairs);
     let mut folders = BTreeSet::new();
     let mut stays: Vec<CommitNumber> = Vec::new();
     for tombstone in &state.removed {
@@ -106,6 +107,12 @@ fn removed_segments(context: &Context, swept: &mut Swept) -> Result<()> {
     let first = stays.into_iter().min();
     swept.through = first.map_or(state.head.number, |first| CommitNumber(first.0.saturating_sub(1)));
     Ok(())
+}
+
+/// The repairs that lost facts of segments, or kept them in doubt.
+fn lossy_repairs(context: &Context, state: &State) -> Result<Vec<LossyRepair>> {
+    let has_some = !state.unverified.is_empty() || state.lost.iter().any(|lost| *lost != Total::default());
+    if has_some { Ok(context.ledger.lost_facts(state)?.1) } else { Ok(Vec::new()) }
 }
 
 /// Whether the file of every live segment exists, with the length that the ledger says.
@@ -204,7 +211,7 @@ fn leftovers(context: &Context, swept: &mut Swept) -> Result<()> {
         && state.segments.iter().flatten().all(|segment| sizes.get(&segment.path) == Some(&segment.bytes));
     let mut journals: BTreeSet<StreamId> = BTreeSet::new();
     let mut folders: BTreeSet<PathBuf> = BTreeSet::new();
-    let mut soundness = Soundness::new(context, &state);
+    let mut soundness = Soundness::new(context, &state, &[]);
     for item in Inventory::of(entries, &ExpectedFiles::of(&state)).items {
         let path = context.root.join(&item.entry.path);
         let goes = match item.what {

@@ -4,11 +4,11 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::{max, min};
 use arrow::datatypes::TimestampNanosecondType;
 
-use super::coverage::Coverage;
-use super::damaged_segment::DamagedSegment;
 use crate::error::Result;
 use crate::fact::{Seq, UnixNanos, columns, wall_time};
 use crate::ledger::{Segment, StreamRange, TimeRange};
+use crate::maintain::coverage::Coverage;
+use crate::maintain::damaged_segment::DamagedSegment;
 
 /// Reads a whole file, and describes it. `None` unless every row can be read.
 pub(super) fn describe(

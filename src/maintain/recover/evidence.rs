@@ -8,7 +8,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::coverage::Coverage;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Kind, Seq, StreamId};
 use crate::ledger::{
@@ -16,6 +15,7 @@ use crate::ledger::{
     Segment, State, StoreId, Stream, Tombstone, Total, Unverified, copy_folder, is_segment_path,
     list_commits, read_commit, read_lone_checkpoint,
 };
+use crate::maintain::coverage::Coverage;
 
 /// The known data of a store whose ledger is broken.
 #[derive(Debug, Default)]

@@ -18,11 +18,11 @@ use arrow::array::{Array, AsArray, BooleanArray, RecordBatch, TimestampNanosecon
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::TimestampNanosecondType;
 
-use super::coverage::Coverage;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::columns::{self, Rows, error_type};
 use crate::fact::{Fact, Json, Kind, Position, Seq, StreamId, UnixNanos};
 use crate::ledger::{StreamRange, TimeRange};
+use crate::maintain::coverage::Coverage;
 
 /// Checks the rows of one file.
 pub(super) struct Gate<'a> {

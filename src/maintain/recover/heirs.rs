@@ -1,8 +1,8 @@
 //! The segments that replace a damaged segment.
 
-use super::coverage::Coverage;
 use super::work::Work;
 use crate::ledger::{Segment, StreamRange, Total};
+use crate::maintain::coverage::Coverage;
 use crate::segment;
 
 /// The segments that replace a damaged one.

@@ -10,12 +10,12 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::coverage::Coverage;
-use super::damaged_segment::{DamagedSegment, Label};
 use super::streams::adoptable;
 use crate::error::Result;
 use crate::fact::UnixNanos;
 use crate::ledger::{EntryId, ImportMark, StoreId, StreamRange, TimeRange};
+use crate::maintain::coverage::Coverage;
+use crate::maintain::damaged_segment::{DamagedSegment, Label};
 use crate::segment::ImportPart;
 
 /// The identity of a part of an input that was imported once: its beginning, the digest of the input up

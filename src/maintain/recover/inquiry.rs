@@ -3,11 +3,12 @@
 //! [`rebuild`](super::rebuild) works in this order: it finds the segments that readable commits name,
 //! then facts in unnamed segments that are nowhere else, and then the fate of missing segments.
 
+mod gone;
+mod imports;
+
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use super::coverage::Coverage;
-use super::damaged_segment::DamagedSegment;
 use super::describe::describe;
 use super::evidence::Evidence;
 use super::file;
@@ -25,13 +26,12 @@ use crate::buffer::Buffer;
 use crate::error::Result;
 use crate::fact::{Kind, Seq, StreamId, UnixNanos};
 use crate::journal::claim;
-use crate::ledger::{Lost, Rebuilt, Segment, StoreId, Stream, StreamRange, Total, Unverified};
+use crate::ledger::{Lost, Rebuilt, Segment, StoreId, Stream, StreamRange, Unverified};
+use crate::maintain::coverage::Coverage;
+use crate::maintain::damaged_segment::DamagedSegment;
 use crate::maintain::inventory::is_file;
 use crate::segment::{self, Origin};
-
-/// The note about imports whose commits cannot be read, after a compaction has merged their facts.
-const MERGED_IMPORTS: &str = "which inputs were imported whose facts a compaction has merged, if any: importing one of them \
-                              again doubles its facts";
+use imports::MERGED_IMPORTS;
 
 /// All files that may be segments, below the root.
 pub(super) fn segment_files(work: &Work<'_>) -> Result<Vec<String>> {
@@ -100,54 +100,17 @@ impl Inquiry {
         })
     }
 
-    /// The places of an import's own facts in accepted segments.
-    fn of_import(&self, work: &Work<'_>, imported: &Imported) -> Result<Coverage> {
-        let mut own = Coverage::default();
-        let ranges = &imported.label.streams;
-        for other in self.accepted.iter().filter(|other| touch(&other.streams, ranges)) {
-            if let Some(wreck) = DamagedSegment::by_footer(&work.root.join(&other.path), other.kind)? {
-                imported.find_in(&wreck, &mut own)?;
-            }
-        }
-        Ok(own)
-    }
-
-    /// Whether other known facts have numbers of this part of an input.
-    fn gives_way(&self, work: &Work<'_>, evidence: &Evidence, imported: &Imported) -> Result<bool> {
-        let ranges = &imported.label.streams;
-        let mut taken = Coverage::default();
-        for kind in Kind::ALL {
-            taken.add_all(&self.accepted_places(work, kind, ranges)?.ranges());
-        }
-        for range in ranges {
-            taken.add_all(&evidence.flushed.within(*range));
-            taken.add_all(&self.journaled.within(*range));
-        }
-        let mut own = self.of_import(work, imported)?;
-        // A segment of a repair that had restored them, and that is missing now.
-        for gone in self.gone.iter().filter(|gone| imported.made(gone.recorded_at)) {
-            own.add_all(&gone.streams);
-        }
-        Ok(imported.gives_way(&taken, &own))
-    }
-
     /// Places of accepted facts that may also be in a segment of this kind and these ranges.
     fn accepted_places(&self, work: &Work<'_>, kind: Kind, ranges: &[StreamRange]) -> Result<Coverage> {
         let mut taken = Coverage::default();
-        for other in self.accepted.iter().filter(|other| other.kind == kind && touch(&other.streams, ranges))
+        for other in self
+            .accepted
+            .iter()
+            .filter(|other| other.kind == kind && StreamRange::any_touch(&other.streams, ranges))
         {
             places(&work.root.join(&other.path), kind, &mut taken)?;
         }
         Ok(taken)
-    }
-
-    /// The number of facts of a missing segment that accepted segments have: a compaction has merged it, and the
-    /// commit that says so cannot be read.
-    fn rows_elsewhere(&self, work: &Work<'_>, gone: &Segment) -> u64 {
-        // Of a damaged segment nothing is known here; the repair that follows accounts for it.
-        let Ok(taken) = self.accepted_places(work, gone.kind, &gone.streams) else { return 0 };
-        let found = gone.streams.iter().flat_map(|range| taken.within(*range));
-        found.map(|range| range.last_seq.0 - range.first_seq.0 + 1).sum()
     }
 
     /// Accepts the segments that readable commits name, the newest first: a segment that a later
@@ -299,64 +262,10 @@ impl Inquiry {
         Ok(())
     }
 
-    /// For missing segments that other segments replaced: facts that are in no replacement were dropped or
-    /// lost. Other missing segments stay named, for the next repair.
-    pub(super) fn settle_gone(&mut self, work: &Work<'_>) {
-        for kind in Kind::ALL {
-            let at = kind.index();
-            let (mut merged, mut elsewhere) = (Vec::new(), 0);
-            for segment in std::mem::take(&mut self.gone) {
-                let replaced =
-                    || segment.streams.iter().any(|range| !self.replaced.within(*range).is_empty());
-                let rows = if segment.kind == kind { self.rows_elsewhere(work, &segment) } else { 0 };
-                if segment.kind == kind && (rows > 0 || replaced()) {
-                    elsewhere += rows.min(segment.rows);
-                    merged.push(segment);
-                } else {
-                    self.gone.push(segment);
-                }
-            }
-            if merged.is_empty() {
-                continue;
-            }
-            let before = merged.iter().fold(Total::default(), |total, segment| Total {
-                facts: total.facts + segment.rows,
-                bytes: total.bytes + segment.fact_bytes,
-            });
-            let found = self.replaced_facts.get(at).copied().unwrap_or_default().max(elsewhere);
-            let bytes = self.replaced_bytes.get(at).copied().unwrap_or_default();
-            let total = Total {
-                facts: before.facts.saturating_sub(found),
-                // How many bytes the facts have that are elsewhere in named segments, nothing says.
-                bytes: if found >= before.facts { 0 } else { before.bytes.saturating_sub(bytes) },
-            };
-            if total.facts > 0 {
-                self.unknown.push(format!(
-                    "whether {} {kind} of segments that are gone were lost, or dropped by retention",
-                    total.facts
-                ));
-                let within = merged.iter().flat_map(|segment| segment.streams.iter().copied()).collect();
-                self.lost.push(Lost { kind, total, within });
-            }
-        }
-        self.accepted.append(&mut self.gone);
-    }
-
     fn note(&mut self, unknown: &str) {
         if !self.unknown.iter().any(|known| known == unknown) {
             self.unknown.push(unknown.to_owned());
         }
-    }
-
-    /// Whether a compaction may have merged facts of an import into this segment whose commit cannot be read: no
-    /// readable commit covers them, and their stream has no journal file.
-    fn may_be_imported(&self, work: &Work<'_>, evidence: &Evidence, segment: &Segment) -> bool {
-        let is_unknown = |range: &StreamRange| {
-            let known = evidence.streams.get(&range.stream).map_or(Seq(0), |known| known.committed);
-            let has_journal = self.journals.get(&range.stream).is_some_and(|files| !files.is_empty());
-            known < range.last_seq && !has_journal
-        };
-        !segment::is_imported(&work.root.join(&segment.path)) && segment.streams.iter().any(is_unknown)
     }
 
     /// Puts the results together.
@@ -463,12 +372,4 @@ impl Inquiry {
             Box::new(chunks.iter().filter_map(move |chunk| chunk.rows(kind)))
         })
     }
-}
-
-fn touch(one: &[StreamRange], other: &[StreamRange]) -> bool {
-    one.iter().any(|one| {
-        other.iter().any(|other| {
-            one.stream == other.stream && one.first_seq <= other.last_seq && other.first_seq <= one.last_seq
-        })
-    })
 }

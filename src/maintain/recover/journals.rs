@@ -186,7 +186,7 @@ fn kept_journals(work: &Work<'_>) -> Result<Vec<PathBuf>> {
 
 /// The journals that may hold facts of a segment: those of its streams, and those that were kept aside.
 pub(super) fn sources(work: &Work<'_>, damaged: &Damaged<'_>) -> Result<Sources> {
-    let Damaged { state, segment, others } = damaged;
+    let Damaged { state, segment, others, .. } = damaged;
     let mut known = others.clone();
     let mut all = Vec::new();
     for range in &segment.streams {
@@ -249,4 +249,10 @@ pub(super) fn is_sound(journals: &[JournalRead], store: StoreId, stream: StreamI
     journals.iter().all(|journal| {
         journal.ending == Ending::Clean && tail.add(&journal.path, &journal.bytes, journal.same_boot).is_ok()
     })
+}
+
+/// The stream whose journal a path is in.
+pub(super) fn stream_of(path: &str) -> Option<StreamId> {
+    let mut parts = path.strip_prefix("journal/")?.split('/');
+    parts.next()?.parse().ok().map(StreamId)
 }

@@ -9,7 +9,8 @@
 //!    copy.
 //! 2. *Segments.* All facts that can be saved from a damaged or missing segment go into new segments,
 //!    which replace it ([`segments`]). If the file of a segment that an earlier repair lost is back, its
-//!    facts are restored ([`restore_lost`]).
+//!    facts are restored ([`restore_lost`]), also from the segments that it was merged from and from journals
+//!    ([`put_back`]).
 //! 3. *Streams.* The readable facts of a damaged journal go into segments, and so do facts of segments
 //!    that no commit names and that are nowhere else ([`streams`]).
 //! 4. *Unknown files* are moved aside.
@@ -37,7 +38,6 @@
 
 mod quarantine;
 mod bits;
-mod coverage;
 mod describe;
 mod evidence;
 mod exact;
@@ -51,12 +51,12 @@ mod ledger_files;
 mod rebuild;
 mod removed;
 mod report;
+mod put_back;
 mod restore_lost;
 mod segments;
 mod sources;
 mod unknown_files;
 mod streams;
-mod damaged_segment;
 mod work;
 mod write_rows;
 
@@ -76,6 +76,8 @@ use crate::ledger::{Ledger, Side, is_ledger_damage};
 use crate::retention::ConditionParser;
 use evidence::Files;
 use inputs::Inputs;
+use journals::stream_of;
+use put_back::PutBack;
 use quarantine::Quarantine;
 use work::Work;
 
@@ -152,6 +154,7 @@ impl Work<'_> {
             return Ok(());
         }
         self.make_folders()?;
+        let put_back = PutBack::find(self, found)?;
         let mut segments: BTreeSet<&str> = BTreeSet::new();
         let mut streams: BTreeMap<StreamId, BTreeSet<String>> = BTreeMap::new();
         let mut unexpected: BTreeSet<&str> = BTreeSet::new();
@@ -175,6 +178,7 @@ impl Work<'_> {
                     }
                 }
                 AnomalyKind::SegmentUnknown if restore_lost::restore(self, path)? => {}
+                AnomalyKind::SegmentUnknown if put_back.segments.contains(path) => {}
                 AnomalyKind::SegmentUnknown => {
                     for span in &anomaly.affected.spans {
                         streams.entry(span.stream).or_default().insert(path.to_owned());
@@ -192,6 +196,7 @@ impl Work<'_> {
         for path in segments {
             segments::repair(self, path)?;
         }
+        put_back.restore(self)?;
         self.remove_repaired()?;
         let mut waiting: BTreeSet<&str> = BTreeSet::new();
         // Parts of an input in their order: if the process is killed in between, the ledger says how far
@@ -319,10 +324,4 @@ impl Work<'_> {
         self.repaired(path);
         Ok(())
     }
-}
-
-/// The stream whose journal a path is in.
-fn stream_of(path: &str) -> Option<StreamId> {
-    let mut parts = path.strip_prefix("journal/")?.split('/');
-    parts.next()?.parse().ok().map(StreamId)
 }

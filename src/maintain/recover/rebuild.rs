@@ -23,7 +23,6 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use super::LostFacts;
-use super::damaged_segment::DamagedSegment;
 use super::evidence::{Evidence, Files};
 use super::inquiry::{Inquiry, segment_files};
 use super::work::Work;
@@ -32,6 +31,7 @@ use crate::fact::Kind;
 use crate::frame::FileHeader;
 use crate::journal::claim::{self, Claim};
 use crate::ledger::{Commit, CommitNumber, Ledger, Rebuilt, Side, State, StoreId, Total, copy_folder};
+use crate::maintain::damaged_segment::DamagedSegment;
 use crate::maintain::inventory::is_file;
 use crate::segment::is_damage;
 
@@ -150,7 +150,7 @@ fn claim_all(work: &Work<'_>) -> Result<Vec<Claim>> {
 fn store_of_files(work: &Work<'_>) -> Result<Option<StoreId>> {
     let mut votes: BTreeMap<String, u64> = BTreeMap::new();
     for path in segment_files(work)? {
-        let Some(kind) = Kind::ALL.into_iter().find(|kind| path.starts_with(kind.folder())) else { continue };
+        let Some(kind) = Kind::of_segment(&path) else { continue };
         let label = DamagedSegment::by_footer(&work.root.join(&path), kind)?.map(|wreck| wreck.label());
         if let Some(store) = label.and_then(|label| label.store) {
             *votes.entry(store).or_default() += 1;

@@ -12,13 +12,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::damaged_segment::DamagedSegment;
 use super::file;
 use super::sources::{Source, Sources};
 use super::work::Work;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::Kind;
 use crate::ledger::{Action, CommitNumber, Segment, State, StreamRange, read_commit};
+use crate::maintain::damaged_segment::DamagedSegment;
 use crate::segment::is_damage;
 
 /// The depth of folders in quarantine that are searched.
@@ -42,14 +42,7 @@ impl RemovedSegment {
 
     /// Whether this segment may have some of its facts.
     fn touches(&self, segment: &Segment) -> bool {
-        self.kind == segment.kind
-            && self.streams.iter().any(|one| {
-                segment.streams.iter().any(|other| {
-                    one.stream == other.stream
-                        && one.first_seq <= other.last_seq
-                        && other.first_seq <= one.last_seq
-                })
-            })
+        self.kind == segment.kind && StreamRange::any_touch(&self.streams, &segment.streams)
     }
 }
 
@@ -90,9 +83,7 @@ impl RemovedSegments {
         }
         let Action::Rebuild(rebuilt) = action else { return };
         for removed in &rebuilt.removed {
-            let kind =
-                Kind::ALL.into_iter().find(|kind| removed.path.starts_with(&format!("{}/", kind.folder())));
-            if let (Some(kind), Some(proof)) = (kind, &removed.proof) {
+            if let (Some(kind), Some(proof)) = (Kind::of_segment(&removed.path), &removed.proof) {
                 self.all.push(RemovedSegment {
                     path: removed.path.clone(),
                     kind,

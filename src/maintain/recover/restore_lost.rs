@@ -14,8 +14,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::coverage::Coverage;
-use super::damaged_segment::DamagedSegment;
 use super::exact::adopt_copy;
 use super::file::FileState;
 use super::gate::Gate;
@@ -29,6 +27,8 @@ use crate::fact::StreamId;
 use crate::journal::claim;
 use crate::ledger::{Action, LossyRepair, Lost, LostNumbers, Segment, State, StreamRange, Total};
 use crate::maintain::chain;
+use crate::maintain::coverage::Coverage;
+use crate::maintain::damaged_segment::DamagedSegment;
 use crate::maintain::inventory::look_at;
 use crate::maintain::lossy_repair::find_by_file;
 use crate::segment::{self, Origin};
@@ -196,7 +196,7 @@ pub(super) fn restore_journal(work: &mut Work<'_>, stream: StreamId) -> Result<(
 }
 
 /// Removes files whose commit failed, unless it was published all the same.
-fn discard_unless_live(work: &Work<'_>, add: &[Segment]) -> Result<()> {
+pub(super) fn discard_unless_live(work: &Work<'_>, add: &[Segment]) -> Result<()> {
     let known = work.ledger()?.refresh();
     let is_live = |state: &State| {
         add.iter().all(|heir| state.segments(heir.kind).iter().any(|live| live.path == heir.path))

@@ -5,7 +5,7 @@
 //!    with the digest (two files were swapped, or one was renamed or copied); in the file itself with one
 //!    bit corrected ([`bits`](super::bits)); in the stream's journal if that is not removed yet; in the
 //!    segments that it was merged from ([`removed`]).
-//! 3. The remaining rows are read from the damaged file, as far as possible (`damaged_segment`) and as
+//! 3. The remaining rows are read from the damaged file, as far as possible ([`DamagedSegment`]) and as
 //!    far as they are plausible (`gate`). If writing these rows again gives a file with the ledger's
 //!    digest, they are proven. If not, they are *unverified*: bits in them may have flipped. They are
 //!    kept, because most of them are unchanged; and the ledger notes them permanently, because some may
@@ -17,20 +17,20 @@
 
 use std::path::Path;
 
-use super::coverage::Coverage;
-use super::damaged_segment::DamagedSegment;
 use super::exact::{adopt_copy, elsewhere, put_right};
 use super::file::FileState;
 use super::heirs::{Heirs, total_of};
 use super::report::spans;
 use super::report::{LostFacts, UnverifiedFacts};
-use super::sources::Trust;
+use super::sources::{Trust, none_is_gone};
 use super::work::Work;
 use super::write_rows::write_fitting;
 use super::{journals, removed, streams};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::Kind;
 use crate::ledger::{Action, Lost, Segment, State, StreamRange, Total, Unverified};
+use crate::maintain::coverage::Coverage;
+use crate::maintain::damaged_segment::DamagedSegment;
 use crate::segment;
 
 /// The most ranges that are listed: more are of no use.
@@ -42,6 +42,8 @@ pub(super) struct Damaged<'a> {
     pub(super) segment: &'a Segment,
     /// The segment's places whose facts are in other live segments.
     pub(super) others: Coverage,
+    /// Whether no other fact of its kind can be gone that had one of its numbers.
+    pub(super) none_is_gone: bool,
 }
 
 /// Repairs the live segment at this path, if it is damaged.
@@ -190,7 +192,7 @@ fn commit(
 }
 
 /// Limits the ranges to a useful number.
-fn few(ranges: Vec<StreamRange>, segment: &Segment) -> Vec<StreamRange> {
+pub(super) fn few(ranges: Vec<StreamRange>, segment: &Segment) -> Vec<StreamRange> {
     if ranges.len() > MOST_SPANS { segment.streams.clone() } else { ranges }
 }
 
@@ -202,32 +204,40 @@ fn find_heirs(work: &mut Work<'_>, state: &State, segment: &Segment, found: &Fil
     if let Some(copy) = exact {
         return Ok(Heirs::of_copy(copy));
     }
+    let none_is_gone = none_is_gone(state, segment.kind);
+    let damaged = Damaged { state, segment, others: others(work, state, segment)?, none_is_gone };
+    gather(work, &damaged, found)
+}
+
+/// Writes the facts of a segment that can be found, in the damaged file or elsewhere: first those that are
+/// proven.
+pub(super) fn gather(work: &mut Work<'_>, damaged: &Damaged<'_>, found: &FileState) -> Result<Heirs> {
+    let Damaged { state, segment, .. } = damaged;
     let mut heirs = Heirs::default();
-    let damaged = Damaged { state, segment, others: others(work, state, segment)? };
-    let sources = [journals::sources(work, &damaged)?, removed::sources(work, state, segment)?];
+    let sources = [journals::sources(work, damaged)?, removed::sources(work, state, segment)?];
     for source in &sources {
         if !heirs.is_whole(segment) {
-            source.take(work, &damaged, &mut heirs, Trust::Proven)?;
+            source.take(work, damaged, &mut heirs, Trust::Proven)?;
         }
     }
     if !heirs.is_whole(segment) && matches!(found, FileState::File { .. }) {
-        from_damaged_file(work, &damaged, &mut heirs)?;
+        from_damaged_file(work, damaged, &mut heirs)?;
     }
     // The rest of the file shows which facts it had. The sources also have facts that were dropped.
     for source in sources.iter().rev() {
         if !heirs.is_whole(segment) && !work.lose_unverified {
-            source.take(work, &damaged, &mut heirs, Trust::Doubtful)?;
+            source.take(work, damaged, &mut heirs, Trust::Doubtful)?;
         }
     }
     if !heirs.is_whole(segment) && !work.lose_unverified {
-        from_unnamed(work, &damaged, &mut heirs)?;
+        from_unnamed(work, damaged, &mut heirs)?;
     }
     Ok(heirs)
 }
 
 /// Saves the readable facts of the damaged file itself.
 fn from_damaged_file(work: &mut Work<'_>, damaged: &Damaged<'_>, heirs: &mut Heirs) -> Result<()> {
-    let Damaged { state, segment, others } = damaged;
+    let Damaged { state, segment, others, .. } = damaged;
     let path = work.root.join(&segment.path);
     let mut best: Option<(u64, DamagedSegment)> = None;
     for way in DamagedSegment::ways(&path, segment)? {
@@ -262,7 +272,7 @@ fn from_damaged_file(work: &mut Work<'_>, damaged: &Damaged<'_>, heirs: &mut Hei
 /// Saves facts of the segment from segments that no commit names: a lost commit may have put them there.
 /// Their digests are unknown.
 fn from_unnamed(work: &mut Work<'_>, damaged: &Damaged<'_>, heirs: &mut Heirs) -> Result<()> {
-    let Damaged { state, segment, others } = damaged;
+    let Damaged { state, segment, others, .. } = damaged;
     for path in unnamed(work, state, segment.kind)? {
         let Some(wreck) = streams::adoptable(work.root, &path, state.store)? else { continue };
         let mut taken = others.clone();
@@ -301,14 +311,7 @@ fn unnamed(work: &Work<'_>, state: &State, kind: Kind) -> Result<Vec<String>> {
 pub(super) fn others(work: &Work<'_>, state: &State, segment: &Segment) -> Result<Coverage> {
     let mut taken = Coverage::default();
     for other in state.segments.iter().flatten() {
-        let touches = other.path != segment.path
-            && other.streams.iter().any(|other| {
-                segment.streams.iter().any(|own| {
-                    own.stream == other.stream
-                        && own.first_seq <= other.last_seq
-                        && other.first_seq <= own.last_seq
-                })
-            });
+        let touches = other.path != segment.path && StreamRange::any_touch(&other.streams, &segment.streams);
         // A damaged segment says nothing about places.
         if touches && FileState::at(&work.root.join(&other.path))?.is(other) {
             places(&work.root.join(&other.path), other.kind, &mut taken)?;

@@ -16,8 +16,6 @@ use std::path::PathBuf;
 
 use arrow::array::RecordBatch;
 
-use super::coverage::Coverage;
-use super::damaged_segment::DamagedSegment;
 use super::gate::Gate;
 use super::heirs::Heirs;
 use super::journals;
@@ -28,6 +26,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fact::columns::{self, Rows};
 use crate::fact::{Kind, Seq, StreamId, UnixNanos};
 use crate::ledger::{State, StoreId, StreamRange, Total};
+use crate::maintain::coverage::Coverage;
+use crate::maintain::damaged_segment::DamagedSegment;
 use crate::retention::{Rules, may_be_dropped};
 use crate::settings::Settings;
 
@@ -91,13 +91,12 @@ impl Sources {
         heirs: &mut Heirs,
         trust: Trust,
     ) -> Result<()> {
-        let Damaged { state, segment, others } = damaged;
+        let Damaged { state, segment, others, .. } = damaged;
         let mut taken = others.clone();
         taken.add_all(&heirs.saved.ranges());
         let (found, missing) = (self.count(work, damaged, &taken)?, heirs.missing_of(segment));
         let fits = found.facts <= missing.facts && found.bytes <= missing.bytes;
-        let proven =
-            (none_is_gone(state, segment.kind) && fits) || (self.hold_everything && found == missing);
+        let proven = (damaged.none_is_gone && fits) || (self.hold_everything && found == missing);
         if proven != (trust == Trust::Proven) || found.facts == 0 {
             return Ok(());
         }
@@ -198,7 +197,11 @@ impl Sources {
 }
 
 /// Whether every fact of a kind that was ever recorded is still live.
-fn none_is_gone(state: &State, kind: Kind) -> bool {
-    let of_kind = |totals: &[Total; 3]| totals.get(kind.index()).is_some_and(|total| total.facts > 0);
-    !state.dropped.values().any(of_kind) && !of_kind(&state.lost)
+pub(super) fn none_is_gone(state: &State, kind: Kind) -> bool {
+    !is_dropped(state, kind) && state.lost.get(kind.index()).is_none_or(|lost| lost.facts == 0)
+}
+
+/// Whether rules ever dropped a fact of a kind.
+pub(super) fn is_dropped(state: &State, kind: Kind) -> bool {
+    state.dropped.values().any(|totals| totals.get(kind.index()).is_some_and(|total| total.facts > 0))
 }

@@ -14,8 +14,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::coverage::Coverage;
-use super::damaged_segment::{DamagedSegment, Label};
 use super::gate::Gate;
 use super::inputs::Imported;
 use super::journals::{JournalRead, is_sound, read_journals, read_kept};
@@ -33,6 +31,8 @@ use crate::journal::claim;
 use crate::journal::replay::Ending;
 use crate::journal::sound::sound;
 use crate::ledger::{Action, Segment, State, StoreId, StreamRange, Unverified};
+use crate::maintain::coverage::Coverage;
+use crate::maintain::damaged_segment::{DamagedSegment, Label};
 use crate::maintain::inventory::is_file;
 use crate::segment::{self, Origin};
 

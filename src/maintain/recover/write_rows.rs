@@ -5,14 +5,14 @@ use std::collections::btree_map::Entry;
 
 use arrow::array::RecordBatch;
 
-use super::coverage::Coverage;
-use super::damaged_segment::DamagedSegment;
 use super::gate::Gate;
 use super::heirs::{Heirs, total_of};
 use super::work::Work;
 use crate::error::Result;
 use crate::fact::{FactId, Seq, StreamId, columns};
 use crate::ledger::{Segment, StoreId, StreamRange};
+use crate::maintain::coverage::Coverage;
+use crate::maintain::damaged_segment::DamagedSegment;
 use crate::segment::{self, Origin, SegmentWriter};
 
 /// Writes the rows of a file that the gate accepts, one segment for each stream.

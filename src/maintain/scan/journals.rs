@@ -23,6 +23,7 @@ use crate::journal::tail::two_facts;
 use crate::ledger::{LostNumbers, StoreId};
 use crate::maintain::chain::reason;
 use crate::maintain::inventory::look_at;
+use crate::maintain::lossy_repair::LostPlaces;
 
 /// The journal files of one stream, as they were at one moment.
 pub(crate) struct StreamFiles {
@@ -119,7 +120,15 @@ impl StreamFiles {
     }
 
     /// Finds files with facts that a recovery gave up as lost: the files were put back.
-    pub(super) fn restored(&mut self, store: StoreId, lost: &LostNumbers) -> Result<Vec<Anomaly>> {
+    pub(super) fn restored(
+        &mut self,
+        store: StoreId,
+        numbers: &LostNumbers,
+        places: &LostPlaces<'_>,
+    ) -> Result<Vec<Anomaly>> {
+        if !numbers.has_some_of(self.stream) && places.is_empty() {
+            return Ok(Vec::new());
+        }
         let mut found = Vec::new();
         let header = FileHeader { stream: self.stream, store };
         for journal in &mut self.files {
@@ -133,8 +142,12 @@ impl StreamFiles {
             }
             let mut spans: Vec<Span> = Vec::new();
             // Also after damage.
-            for Frame { seq, .. } in sound(&bytes).facts {
-                if !lost.contains(self.stream, seq) {
+            for Frame { seq, body, .. } in sound(&bytes).facts {
+                let of_segment = || match codec::kind_of(body) {
+                    Some(kind) => places.contains(kind, self.stream, seq),
+                    None => Ok(false),
+                };
+                if !numbers.contains(self.stream, seq) && !of_segment()? {
                     continue;
                 }
                 match spans.last_mut() {

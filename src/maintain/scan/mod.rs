@@ -53,6 +53,7 @@ pub(super) use self::journals::{Judged, open_all as open_journals};
 use super::anomaly::{Anomaly, AnomalyKind, Debris, ScanReport};
 use super::chain::{self, Chain};
 use super::inventory::{self, ExpectedFiles};
+use super::lossy_repair::LostPlaces;
 use crate::disk::Disk;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{StreamId, UnixNanos};
@@ -127,8 +128,6 @@ pub(super) struct Scene<'a> {
     /// Imported segments that some commit removed, even if the ledger no longer waits for their files to
     /// be deleted.
     removed: BTreeSet<String>,
-    /// Repairs that lost facts of a segment.
-    lossy_repairs: Vec<LossyRepair>,
     /// Numbers of facts that salvages lost.
     lost_numbers: LostNumbers,
     /// The streams whose locks were tried, and whether a process holds each lock.
@@ -143,7 +142,6 @@ impl<'a> Scene<'a> {
             parser,
             store: None,
             removed: BTreeSet::new(),
-            lossy_repairs: Vec::new(),
             lost_numbers: LostNumbers::default(),
             owned: BTreeMap::new(),
         }
@@ -162,7 +160,6 @@ impl<'a> Scene<'a> {
             removed.extend(imported.filter(|path| is_imported(Path::new(path))).cloned());
         })?;
         self.removed = removed;
-        self.lossy_repairs = lossy_repairs;
         self.lost_numbers = lost_numbers;
         self.store = chain.state.as_ref().map(|state| state.store);
         let _pin = self.pin(&mut chain)?;
@@ -171,10 +168,11 @@ impl<'a> Scene<'a> {
         chain.advance(self.root, |_, _| {})?;
 
         let mut readable = Vec::new();
+        let lost = pinned.as_ref().map(|state| LostPlaces::new(self.root, state, &lossy_repairs));
         for files in &mut streams {
             let mut judged = self.judge(files, &mut chain)?;
-            if let Some(store) = self.store.filter(|_| self.lost_numbers.has_some_of(files.stream)) {
-                let restored = files.restored(store, &self.lost_numbers)?;
+            if let (Some(store), Some(lost)) = (self.store, &lost) {
+                let restored = files.restored(store, &self.lost_numbers, lost)?;
                 judged.debris.retain(|debris| restored.iter().all(|anomaly| anomaly.path != debris.path));
                 report.anomalies.extend(restored);
             }
@@ -186,7 +184,7 @@ impl<'a> Scene<'a> {
                 report.debris.extend(judged.debris);
             }
         }
-        self.look_beside(entries, pinned.as_ref(), &readable, &mut chain, &mut report)?;
+        self.look_beside(entries, pinned.as_ref(), lost.as_ref(), &readable, &mut chain, &mut report)?;
 
         if let Some(state) = &pinned {
             let path = inventory::name(&commit_path(Path::new("ledger"), state.head.number));
@@ -248,6 +246,7 @@ impl<'a> Scene<'a> {
         &mut self,
         entries: Vec<inventory::Entry>,
         pinned: Option<&State>,
+        lost: Option<&LostPlaces<'_>>,
         readable: &[(StreamId, crate::fact::Seq, crate::fact::Seq)],
         chain: &mut Chain,
         report: &mut ScanReport,
@@ -259,7 +258,7 @@ impl<'a> Scene<'a> {
         for (stream, first, last) in readable {
             known.add_journaled(*stream, *first, *last);
         }
-        let beside = unknown_files::look(self, entries, &known, chain.state.as_ref())?;
+        let beside = unknown_files::look(self, entries, &known, chain.state.as_ref(), lost)?;
         let UnknownFiles { anomalies, debris, unknown, bytes } = beside;
         report.bytes += bytes;
         report.anomalies.extend(anomalies);

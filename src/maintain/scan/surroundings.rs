@@ -181,7 +181,7 @@ fn copied_while_in_use(root: &Path, state: &State, anomalies: &[Anomaly]) -> Opt
         let what = format!(
             "the store looks like a copy that was made while the original was in use: {} is missing, and {} \
              is there, which a compaction had removed. Copy it again with `ostracon backup`, for which no \
-             process needs to stop; else `ostracon recover` restores as much as it can",
+             process needs to stop; else `ostracon recover STORE --mode repair` restores as much as it can",
             missing.path,
             some(&there)
         );

@@ -8,14 +8,14 @@ use super::super::anomaly::{Affected, Anomaly, AnomalyKind, Debris, Span};
 use super::super::inventory::{
     Entry, ExpectedFiles, Form, Inventory, Item, Standing, What, is_absent, look_at, range_of,
 };
-use super::super::lossy_repair::find_by_file;
+use super::super::lossy_repair::{LostPlaces, find_by_file};
 use super::Scene;
 use super::segments::spans;
 use crate::consume::{self, StateName};
 use crate::disk::open_regular;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::Kind;
-use crate::ledger::{COPY_FOLDER, State, StreamRange};
+use crate::ledger::{COPY_FOLDER, LossyRepair, State, StreamRange};
 use crate::place::{CONSUMERS, FOLDERS};
 use crate::segment::footer::Footer;
 use crate::segment::{ImportPart, is_damage, is_imported, unconfirmed};
@@ -100,12 +100,34 @@ impl Unknown {
     }
 }
 
+/// A file with these facts of a segment that a repair lost.
+fn with_lost_facts(entry: &Entry, repair: &LossyRepair, found: &[StreamRange]) -> Anomaly {
+    let kind = repair.segment.kind;
+    let facts = found.iter().filter_map(|range| range.facts()).fold(0, u64::saturating_add);
+    let what = format!(
+        "a segment with {facts} {kind}, {}, that are in no live segment; commit {} gave up facts with these \
+         numbers as lost",
+        spans(found),
+        repair.by
+    );
+    let affected = Affected {
+        kind: Some(kind),
+        facts: Some(facts),
+        spans: found.iter().copied().map(Span::from).collect(),
+        recorded_at: None,
+    };
+    let anomaly =
+        Anomaly::new(AnomalyKind::SegmentUnknown, entry.name(), "a segment that a commit names", what);
+    anomaly.touching(affected).remedy("makes these facts part of the store again")
+}
+
 /// Judges every entry that is there.
 pub(super) fn look(
     scene: &mut Scene<'_>,
     entries: Vec<Entry>,
     known: &ExpectedFiles<'_>,
     state: Option<&State>,
+    lost: Option<&LostPlaces<'_>>,
 ) -> Result<UnknownFiles> {
     let mut beside = UnknownFiles::default();
     // Older programs did not write copies. Missing copies are reported elsewhere.
@@ -135,7 +157,7 @@ pub(super) fn look(
                 let what = "a link in the place of a folder; its target is not listed, except for segments";
                 beside.debris.push(debris(what.to_owned()));
                 if let Some(kind) = Kind::ALL.into_iter().find(|kind| kind.folder() == entry.name()) {
-                    beside.through_link(scene, kind, known, state)?;
+                    beside.through_link(scene, kind, known, state, lost)?;
                 }
             }
             What::Temporary { stream } => {
@@ -153,7 +175,8 @@ pub(super) fn look(
                         .push(debris("a file that was not finished; nothing refers to it".to_owned()));
                 }
             }
-            What::Removed(_) | What::Uncommitted { .. } if beside.is_restored_segment(scene, &entry)? => {}
+            What::Removed(kind) | What::Uncommitted { kind, .. }
+                if beside.has_lost_facts(scene, lost, &entry, kind)? => {}
             What::Removed(_) => {
                 let by = state.into_iter().flat_map(|state| &state.removed);
                 let by = by
@@ -201,6 +224,7 @@ impl UnknownFiles {
         kind: Kind,
         known: &ExpectedFiles<'_>,
         state: Option<&State>,
+        lost: Option<&LostPlaces<'_>>,
     ) -> Result<()> {
         let folder = scene.root.join(kind.folder());
         let attempt = |error| Error::io("list the folder", &folder, error);
@@ -217,7 +241,7 @@ impl UnknownFiles {
             let Some(named) = range_of(stem) else { continue };
             let Some(metadata) = look_at(&place)?.filter(std::fs::Metadata::is_file) else { continue };
             let entry = Entry { path, form: Form::File, bytes: metadata.len() };
-            if known.is_live(&entry.name()) || self.is_restored_segment(scene, &entry)? {
+            if known.is_live(&entry.name()) || self.has_lost_facts(scene, lost, &entry, kind)? {
                 continue;
             }
             let is_own = match open_regular(&place).and_then(|file| Footer::read(&file, entry.bytes)) {
@@ -238,12 +262,21 @@ impl UnknownFiles {
         Ok(())
     }
 
-    /// Reports an entry that is the restored file of a segment whose facts a repair gave up. Returns
-    /// `false` if it is not such a file.
-    fn is_restored_segment(&mut self, scene: &Scene<'_>, entry: &Entry) -> Result<bool> {
+    /// Reports an entry that was put back and has facts which a repair gave up: the file of the damaged
+    /// segment, or a file with some of its facts. Returns `false` if it has none.
+    fn has_lost_facts(
+        &mut self,
+        scene: &Scene<'_>,
+        lost: Option<&LostPlaces<'_>>,
+        entry: &Entry,
+        kind: Kind,
+    ) -> Result<bool> {
+        let Some(lost) = lost else { return Ok(false) };
         let place = scene.root.join(&entry.path);
-        let Some(repair) = find_by_file(&scene.lossy_repairs, &place, entry.bytes)? else {
-            return Ok(false);
+        let Some(repair) = find_by_file(lost.repairs, &place, entry.bytes)? else {
+            let Some((repair, found)) = lost.in_segment(&place, kind)? else { return Ok(false) };
+            self.anomalies.push(with_lost_facts(entry, repair, &found));
+            return Ok(true);
         };
         let kind = repair.segment.kind;
         let within: Vec<StreamRange> =

@@ -337,3 +337,151 @@ fn more_inputs_than_descriptors_bring_their_facts_back() {
     assert!(output.status.success(), "{output:?}");
     assert_eq!(support::lines(&store.open()), crashes(0..80));
 }
+
+/// The merged segment is gone, and a recovery gives its facts up; the inputs are put back only then.
+fn given_up(facts: u64, policy: RetentionPolicy) -> (Merged, u64) {
+    let store = Merged::new(facts, policy);
+    store.compact();
+    store.events().iter().for_each(|path| fs::remove_file(path).unwrap());
+    let report = recover(store.root(), RecoveryConfig::new(RecoveryMode::Repair)).unwrap();
+    assert!(report.is_clean() && report.facts_lost() > 0, "{report:#?}");
+    (store, report.facts_lost())
+}
+
+/// Puts the copies whose numbers these are into the folder of events.
+fn put_back_some(store: &Merged, numbers: std::ops::Range<u64>) {
+    for entry in fs::read_dir(store.folder.path().join("aside")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let number: u64 = name.split('-').nth(1).unwrap().parse().unwrap();
+        if numbers.contains(&(number - 1)) {
+            fs::copy(&path, store.root().join("events").join(name)).unwrap();
+        }
+    }
+}
+
+#[test]
+fn facts_that_were_given_up_come_back_from_the_segments_that_were_merged() {
+    for meanwhile in ["nothing", "other facts", "a compaction", "a new ledger"] {
+        let (store, lost) = given_up(5, keep_all());
+        assert_eq!(lost, 5);
+        let mut expected = crashes(0..5);
+        for _ in 0..if meanwhile == "nothing" { 0 } else { 2 } {
+            let writer = store.open();
+            writer.record(support::crash(5)).unwrap();
+            writer.close().unwrap();
+            expected.extend(crashes(5..6));
+        }
+        match meanwhile {
+            "a compaction" => store.compact(),
+            "a new ledger" => super::restore_lost::begin_ledger_again(&store.root()),
+            _ => {}
+        }
+        put_back_some(&store, 0..5);
+        // No compaction takes them for files that nobody needs.
+        for _ in 0..2 {
+            let writer = store.open();
+            writer.record(support::crash(6)).unwrap();
+            writer.close().unwrap();
+            drop(writer);
+            expected.extend(crashes(6..7));
+            store.compact();
+        }
+        let found = scan(store.root(), ScanDepth::Quick).unwrap();
+        let named = found.anomalies.iter().map(|it| (it.kind, it.affected.facts));
+        assert_eq!(named.collect::<Vec<_>>(), [(AnomalyKind::SegmentUnknown, Some(1)); 5], "{found:#?}");
+        for mode in [RecoveryMode::Repair, RecoveryMode::Quarantine, RecoveryMode::Rebuild] {
+            let (copy, report) = store.recover(mode);
+            assert!(report.is_clean(), "{meanwhile}, {mode}: {report:#?}");
+            assert_eq!((report.facts_lost(), report.facts_unverified()), (0, 0), "{mode}: {report:#?}");
+            let mut lines = support::lines(&copy.open());
+            lines.sort();
+            expected.sort();
+            assert_eq!(lines, expected, "{meanwhile}, {mode}");
+            let sheet = verify(copy.root(), None).unwrap();
+            assert!(sheet.is_sound() && sheet.kinds[0].lost == 0, "{meanwhile}, {mode}: {sheet:#?}");
+            copy.compact();
+            copy.compact();
+            assert_eq!(support::count(&copy.open()), expected.len() as u64, "{meanwhile}, {mode}, compacted");
+            assert!(scan(copy.root(), ScanDepth::Deep).unwrap().is_clean(), "{meanwhile}, {mode}");
+        }
+    }
+}
+
+#[test]
+fn facts_that_were_given_up_come_back_part_by_part() {
+    let (store, _) = given_up(5, keep_all());
+    for (back, lost) in [(0..2, 3), (0..5, 0)] {
+        put_back_some(&store, back.clone());
+        store.compact();
+        let report = recover(store.root(), RecoveryConfig::new(RecoveryMode::Repair)).unwrap();
+        assert!(report.is_clean() && report.facts_unverified() == 0, "{report:#?}");
+        assert_eq!(support::lines(&store.open()), crashes(back), "{report:#?}");
+        let sheet = verify(store.root(), None).unwrap();
+        assert!(sheet.is_sound(), "{sheet:#?}");
+        assert_eq!(sheet.kinds[0].lost, lost, "{sheet:#?}");
+        store.compact();
+    }
+    assert_eq!(support::count(&store.open()), 5);
+    // And only once.
+    put_back_some(&store, 0..5);
+    assert!(scan(store.root(), ScanDepth::Deep).unwrap().is_clean());
+}
+
+/// A rule dropped two facts of the inputs; which facts were lost is known by their number and their bytes, or the
+/// newest are kept in doubt.
+#[test]
+fn what_a_rule_has_dropped_is_not_restored_in_place_of_lost_facts() {
+    let policy = RetentionPolicy::new().kind(Kind::Event, RetentionLimits::new().max_records(3));
+    let (store, lost) = given_up(5, policy);
+    assert_eq!(lost, 3);
+    put_back_some(&store, 0..5);
+    store.compact();
+    let report = recover(store.root(), RecoveryConfig::new(RecoveryMode::Repair)).unwrap();
+    assert!(report.is_clean(), "{report:#?}");
+    assert_eq!(support::lines(&store.open()), crashes(2..5), "{report:#?}");
+    let sheet = verify(store.root(), None).unwrap();
+    assert!(sheet.is_sound() && sheet.kinds[0].lost == 0, "{sheet:#?}");
+    assert!(scan(store.root(), ScanDepth::Deep).unwrap().is_clean());
+}
+
+/// The journal of a lost segment is put back, as from a copy of the whole folder that is older than the flush.
+#[test]
+fn facts_that_were_given_up_come_back_from_their_journal() {
+    let folder = support::scratch();
+    let root = folder.path().join("facts");
+    let store = Store::open(&root).unwrap();
+    for n in 0..4 {
+        store.record(support::crash(n)).unwrap();
+    }
+    let journals = folder.path().join("journals");
+    copy_tree(&root.join("journal"), &journals);
+    store.close().unwrap();
+    drop(store);
+    fs::remove_dir_all(root.join("events")).unwrap();
+    assert_eq!(recover(&root, RecoveryConfig::new(RecoveryMode::Repair)).unwrap().facts_lost(), 4);
+    copy_tree(&journals, &root.join("journal"));
+    // Neither a writer nor a compaction takes it for a file whose facts are in segments.
+    let store = Store::open(&root).unwrap();
+    store.record(support::crash(4)).unwrap();
+    store.flush().unwrap();
+    store.compact(CompactOptions::new()).unwrap();
+    store.close().unwrap();
+    drop(store);
+    let found = scan(&root, ScanDepth::Quick).unwrap();
+    let named = found.anomalies.iter().map(|it| (it.kind, it.affected.facts));
+    assert_eq!(named.collect::<Vec<_>>(), [(AnomalyKind::JournalUnknown, Some(4))], "{found:#?}");
+    let report = recover(&root, RecoveryConfig::new(RecoveryMode::Repair)).unwrap();
+    assert!(report.is_clean(), "{report:#?}");
+    assert_eq!((report.facts_lost(), report.facts_unverified()), (0, 0), "{report:#?}");
+    let mut lines = support::lines_at(&root);
+    lines.sort();
+    assert_eq!(lines, crashes(0..5));
+    let sheet = verify(&root, None).unwrap();
+    assert!(sheet.is_sound() && sheet.kinds[0].lost == 0, "{sheet:#?}");
+    let store = Store::open(&root).unwrap();
+    store.compact(CompactOptions::new()).unwrap();
+    store.close().unwrap();
+    assert!(scan(&root, ScanDepth::Deep).unwrap().is_clean());
+    assert_eq!(support::lines_at(&root).len(), 5);
+}

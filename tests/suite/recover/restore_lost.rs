@@ -35,7 +35,7 @@ fn facts_that_were_given_up_come_back_with_their_file() {
                 keeper.compact(CompactOptions::new()).unwrap();
             }
             "a new ledger" => {
-                begin_ledger_again(&scene);
+                begin_ledger_again(&scene.root());
             }
             _ => {}
         }
@@ -205,7 +205,7 @@ fn facts_of_a_journal_that_was_put_back_are_restored() {
         let lost = repair(&scene.root()).facts_lost();
         assert!(lost > 0 && lost < LEFT, "{lost}");
         if meanwhile == "a new ledger" {
-            begin_ledger_again(&scene);
+            begin_ledger_again(&scene.root());
         }
 
         fs::create_dir_all(journal.parent().unwrap()).unwrap();
@@ -243,17 +243,19 @@ fn facts_of_a_journal_that_was_put_back_are_restored() {
 }
 
 /// Damages the commit before the newest one, of which both files are needed, and rebuilds the ledger.
-fn begin_ledger_again(scene: &Scene) {
+pub(super) fn begin_ledger_again(root: &Path) {
     let is = |path: &Path, extension: &str| path.extension().is_some_and(|it| it == extension);
-    let files = scene.files("ledger");
+    let files = fs::read_dir(root.join("ledger")).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> = files.collect();
+    files.sort();
     let commits: Vec<_> = files.iter().filter(|path| is(path, "json")).collect();
     let damaged = commits[commits.len() - 2];
     fs::write(damaged, "").unwrap();
-    fs::write(scene.root().join("ledger-copy").join(damaged.file_name().unwrap()), "").unwrap();
+    fs::write(root.join("ledger-copy").join(damaged.file_name().unwrap()), "").unwrap();
     for checkpoint in files.iter().filter(|path| is(path, "checkpoint")) {
         fs::remove_file(checkpoint).unwrap();
     }
-    let report = recover(scene.root(), RecoveryConfig::new(RecoveryMode::Rebuild)).unwrap();
+    let report = recover(root, RecoveryConfig::new(RecoveryMode::Rebuild)).unwrap();
     assert!(report.is_clean(), "{report:#?}");
 }
 
