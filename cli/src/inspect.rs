@@ -130,7 +130,7 @@ fn list(
         say(&format!("some {kind} may be missing, because a part of the store cannot be read: {damage}"));
     }
     if !listed.damage.is_empty() {
-        say("`ostracon scan` shows the damage, and `ostracon recover` repairs the store");
+        say("`ostracon scan STORE` shows the damage, and `ostracon recover STORE --mode repair` repairs it");
     }
     Ok(listed.facts)
 }

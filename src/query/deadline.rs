@@ -238,7 +238,7 @@ pub(super) fn panicked(panic: &(dyn Any + Send)) -> DataFusionError {
     }
     let why = environment::panic_text(panic).unwrap_or("no reason given");
     let message = format!(
-        "failed to answer the query: it panicked ({why}); run `ostracon scan --deep`: if no segment is damaged, \
+        "failed to answer the query: it panicked ({why}); run `ostracon scan --deep STORE`: if no segment is damaged, \
          this is a bug in ostracon, so please report it"
     );
     DataFusionError::External(Box::new(Error::new(ErrorKind::Internal, message)))

@@ -41,6 +41,11 @@ pub(super) fn parse_expr(state: &SessionState, sql: &str) -> Result<ExprWithAlia
         .parse_into_expr()
 }
 
+/// Parses an expression that this program wrote. `None` for a text that is none.
+pub(super) fn expression(text: &str) -> Option<Expr> {
+    Parser::new(&OstraconDialect).try_with_sql(text).ok()?.parse_expr().ok()
+}
+
 fn refused(why: &str) -> DataFusionError {
     DataFusionError::External(Box::new(Error::new(ErrorKind::Query, why)))
 }
@@ -121,7 +126,6 @@ impl Dialect for OstraconDialect {
         supports_comment_on() -> bool;
         supports_load_extension() -> bool;
         supports_named_fn_args_with_colon_operator() -> bool;
-        supports_named_fn_args_with_expr_name() -> bool;
         supports_empty_projections() -> bool;
         supports_nested_comments() -> bool;
         supports_string_escape_constant() -> bool;

@@ -142,13 +142,14 @@ fn of_system(root: &DataFusionError) -> Option<Error> {
 }
 
 /// The hint for damage that a quick scan can find.
-const SCAN: &str = "`ostracon scan STORE` shows the damage, and `ostracon recover` repairs the store";
+const SCAN: &str =
+    "`ostracon scan STORE` shows the damage, and `ostracon recover STORE --mode repair` repairs it";
 /// The hint for damage that only a deep scan can find.
 const SCAN_DEEP: &str =
-    "`ostracon scan --deep STORE` shows the damage, and `ostracon recover` repairs the store";
+    "`ostracon scan --deep STORE` shows the damage, and `ostracon recover STORE --mode repair` repairs it";
 /// The hint for damage in an unknown segment.
 const SCAN_DEEP_TO_FIND: &str =
-    "`ostracon scan --deep STORE` shows which one, and `ostracon recover` repairs the store";
+    "`ostracon scan --deep STORE` shows which one, and `ostracon recover STORE --mode repair` repairs it";
 
 /// Converts the text of a Parquet error into a message, which names the segment if it is known, and a hint.
 fn damaged(why: &str) -> (String, String) {

@@ -4,11 +4,14 @@
 //! has where it comes from. If no expression has that meaning, the error says what the user can write instead
 //! ([`instead_of`]).
 
+use std::ops::ControlFlow;
+
 use datafusion::sql::sqlparser::ast::{
-    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, ObjectNamePart, Value,
+    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName,
+    ObjectNamePart, Value, visit_expressions_mut,
 };
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
-use datafusion::sql::sqlparser::parser::Parser;
+
+use super::dialect;
 
 /// Other names of functions that take the same arguments here.
 const OTHER_NAMES: [(&str, &str); 11] = [
@@ -89,7 +92,8 @@ pub(super) fn instead_of_words(sql: &str) -> Option<String> {
     words.find_map(known).map(|(word, instead)| format!("{word} is not known here: {instead}"))
 }
 
-/// Replaces a call of a function of another database by an expression that is known here.
+/// Replaces a call of a function of another database by an expression that is known here. The expression may have an
+/// argument several times.
 pub(super) fn replace(expr: &mut Expr) {
     let Expr::Function(function) = expr else { return };
     let [ObjectNamePart::Identifier(name)] = function.name.0.as_slice() else { return };
@@ -101,95 +105,122 @@ pub(super) fn replace(expr: &mut Expr) {
         function.name = ObjectName::from(vec![Ident::new(*known)]);
         return;
     }
-    if let Some(text) = expression(&name, function)
-        && let Some(written) = parsed(&text)
-    {
-        *expr = Expr::Nested(Box::new(written));
+    let found = plain_arguments(function).and_then(|arguments| template(&name, arguments));
+    let filled =
+        found.and_then(|(template, arguments)| filled(&template, &arguments, function.filter.as_deref()));
+    if let Some(filled) = filled {
+        *expr = filled;
     }
 }
 
-fn parsed(text: &str) -> Option<Expr> {
-    let mut parser = Parser::new(&PostgreSqlDialect {}).try_with_sql(text).ok()?;
-    parser.parse_expr().ok()
-}
-
-/// Writes an expression with the meaning of a call. `None` for other functions, and for forms of a call that are not
-/// known.
-fn expression(name: &str, function: &Function) -> Option<String> {
+/// The arguments of a call that has nothing but arguments, and a filter at most.
+fn plain_arguments(function: &Function) -> Option<Vec<Expr>> {
     let FunctionArguments::List(list) = &function.args else { return None };
     let is_plain = list.clauses.is_empty()
         && list.duplicate_treatment.is_none()
         && function.over.is_none()
         && function.within_group.is_empty()
         && function.null_treatment.is_none();
-    if !is_plain {
-        return None;
-    }
-    let arguments: Vec<&Expr> = list
-        .args
-        .iter()
-        .map(|argument| match argument {
-            FunctionArg::Unnamed(FunctionArgExpr::Expr(argument)) => Some(argument),
-            _ => None,
-        })
-        .collect::<Option<_>>()?;
-    let filter = |condition: String| match &function.filter {
-        Some(filter) => format!("FILTER (WHERE ({filter}) AND ({condition}))"),
-        None => format!("FILTER (WHERE {condition})"),
-    };
-    // Aggregates keep their filter.
-    match (name, arguments.as_slice()) {
-        ("arg_max" | "argmax" | "max_by", [value, by]) => {
-            let there = filter(format!("({value}) IS NOT NULL AND ({by}) IS NOT NULL"));
-            return Some(format!("first_value({value} ORDER BY {by} DESC) {there}"));
+    let arguments = list.args.iter().map(|argument| match argument {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(argument)) => Some(argument.clone()),
+        _ => None,
+    });
+    arguments.collect::<Option<_>>().filter(|_| is_plain)
+}
+
+/// The template with the meaning of a call, and the values of its placeholders. `None` for other functions, and for
+/// forms of a call that are not known.
+fn template(name: &str, mut arguments: Vec<Expr>) -> Option<(String, Vec<Expr>)> {
+    let template = match (name, arguments.as_slice()) {
+        ("arg_max" | "argmax" | "max_by", [_, _]) => {
+            "first_value($1 ORDER BY $2 DESC) FILTER (WHERE $1 IS NOT NULL AND $2 IS NOT NULL)"
         }
-        ("arg_min" | "argmin" | "min_by", [value, by]) => {
-            let there = filter(format!("({value}) IS NOT NULL AND ({by}) IS NOT NULL"));
-            return Some(format!("first_value({value} ORDER BY {by}) {there}"));
+        ("arg_min" | "argmin" | "min_by", [_, _]) => {
+            "first_value($1 ORDER BY $2) FILTER (WHERE $1 IS NOT NULL AND $2 IS NOT NULL)"
         }
-        ("count_if" | "countif", [condition]) => {
-            return Some(format!("count(*) {}", filter(condition.to_string())));
+        ("count_if" | "countif", [_]) => "count(*) FILTER (WHERE $1)",
+        ("uniq" | "uniqexact", [_]) => "count(DISTINCT $1)",
+        ("quantile_cont", [_, _]) => "percentile_cont($2) WITHIN GROUP (ORDER BY $1)",
+        ("weekday" | "dayofweek", [_]) => "date_part('dow', $1)",
+        ("dayofyear", [_]) => "date_part('doy', $1)",
+        ("weekofyear", [_]) => "date_part('week', $1)",
+        ("dayofmonth", [_]) => "date_part('day', $1)",
+        (part, [_]) if PARTS.contains(&part) => return Some((format!("date_part('{part}', $1)"), arguments)),
+        ("strftime", [pattern, _]) if text_of(pattern).is_some() => "to_char($2, $1)",
+        ("strftime", [_, _]) => "to_char($1, $2)",
+        ("todate", [_]) => "CAST($1 AS DATE)",
+        ("tostartofminute", [_]) => "date_trunc('minute', $1)",
+        ("tostartofhour", [_]) => "date_trunc('hour', $1)",
+        ("tostartofday", [_]) => "date_trunc('day', $1)",
+        ("tostartofmonth", [_]) => "date_trunc('month', $1)",
+        ("tostartofquarter", [_]) => "date_trunc('quarter', $1)",
+        ("tostartofyear", [_]) => "date_trunc('year', $1)",
+        ("time_bucket", [width, _]) => {
+            return Some((format!("date_bin($1, $2, {})", origin(width)), arguments));
         }
-        ("uniq" | "uniqexact", [value]) => {
-            let filter = function.filter.as_ref().map(|filter| format!(" FILTER (WHERE {filter})"));
-            return Some(format!("count(DISTINCT {value}){}", filter.unwrap_or_default()));
-        }
-        ("quantile_cont", [value, part]) => {
-            let filter = function.filter.as_ref().map(|filter| format!(" FILTER (WHERE {filter})"));
-            let filter = filter.unwrap_or_default();
-            return Some(format!("percentile_cont({part}) WITHIN GROUP (ORDER BY {value}){filter}"));
-        }
-        _ => {}
-    }
-    if function.filter.is_some() {
-        return None;
-    }
-    Some(match (name, arguments.as_slice()) {
-        ("weekday" | "dayofweek", [at]) => format!("date_part('dow', {at})"),
-        ("dayofyear", [at]) => format!("date_part('doy', {at})"),
-        ("weekofyear", [at]) => format!("date_part('week', {at})"),
-        ("dayofmonth", [at]) => format!("date_part('day', {at})"),
-        (part, [at]) if PARTS.contains(&part) => format!("date_part('{part}', {at})"),
-        ("strftime", [pattern, at]) if text_of(pattern).is_some() => format!("to_char({at}, {pattern})"),
-        ("strftime", [at, pattern]) => format!("to_char({at}, {pattern})"),
-        ("todate", [at]) => format!("CAST({at} AS DATE)"),
-        ("tostartofminute", [at]) => format!("date_trunc('minute', {at})"),
-        ("tostartofhour", [at]) => format!("date_trunc('hour', {at})"),
-        ("tostartofday", [at]) => format!("date_trunc('day', {at})"),
-        ("tostartofmonth", [at]) => format!("date_trunc('month', {at})"),
-        ("tostartofquarter", [at]) => format!("date_trunc('quarter', {at})"),
-        ("tostartofyear", [at]) => format!("date_trunc('year', {at})"),
-        ("time_bucket", [width, at]) => format!("date_bin({width}, {at}, {})", origin(width)),
-        ("time_bucket", [width, at, origin]) => format!("date_bin({width}, {at}, {origin})"),
-        ("date_diff" | "datediff", [unit, from, to]) => difference(&text_of(unit)?, from, to)?,
-        ("json_extract", [json, path]) => format!("({json} -> {path})"),
-        ("json_extract_string", [json, path]) => format!("({json} ->> {path})"),
-        ("regexp_extract", [text, pattern]) => extracted(text, &text_of(pattern)?, 0),
-        ("regexp_extract", [text, pattern, group]) => {
-            extracted(text, &text_of(pattern)?, group.to_string().parse().ok()?)
+        ("time_bucket", [_, _, _]) => "date_bin($1, $2, $3)",
+        ("date_diff" | "datediff", [unit, _, _]) => return Some((difference(&text_of(unit)?)?, arguments)),
+        ("json_extract", [_, _]) => "($1 -> $2)",
+        ("json_extract_string", [_, _]) => "($1 ->> $2)",
+        ("regexp_extract", [_, pattern] | [_, pattern, _]) => {
+            // One more group is the whole pattern.
+            let whole = Expr::value(Value::SingleQuotedString(format!("({})", text_of(pattern)?)));
+            let group: u32 = match arguments.get(2) {
+                None => 0,
+                Some(group) => group.to_string().parse().ok()?,
+            };
+            let group = group.checked_add(1)?;
+            if let Some(pattern) = arguments.get_mut(1) {
+                *pattern = whole;
+            }
+            return Some((
+                format!(
+                    "CASE WHEN $1 IS NULL THEN NULL ELSE coalesce((regexp_match($1, $2))[{group}], '') END"
+                ),
+                arguments,
+            ));
         }
         _ => return None,
-    })
+    };
+    Some((template.to_owned(), arguments))
+}
+
+/// Puts arguments in the places of `$1`, `$2` and `$3`, and adds a filter to the aggregate. `None` if a template without
+/// an aggregate has a filter.
+fn filled(template: &str, arguments: &[Expr], filter: Option<&Expr>) -> Option<Expr> {
+    let mut filled = dialect::expression(template)?;
+    match (&mut filled, filter) {
+        (_, None) => {}
+        (Expr::Function(function), Some(more)) if function.filter.is_some() || is_aggregate(function) => {
+            let more = Expr::Nested(Box::new(more.clone()));
+            function.filter = Some(Box::new(match function.filter.take() {
+                None => more,
+                Some(own) => {
+                    let own = Box::new(Expr::Nested(own));
+                    Expr::BinaryOp { left: Box::new(more), op: BinaryOperator::And, right: own }
+                }
+            }));
+        }
+        (_, Some(_)) => return None,
+    }
+    // What an argument has in place of a placeholder is not looked at again: it is visited before.
+    let _ = visit_expressions_mut(&mut filled, |part| {
+        if let Expr::Value(value) = part
+            && let Value::Placeholder(place) = &value.value
+            && let Some(argument) = place
+                .strip_prefix('$')
+                .and_then(|at| at.parse::<usize>().ok()?.checked_sub(1))
+                .and_then(|at| arguments.get(at))
+        {
+            *part = Expr::Nested(Box::new(argument.clone()));
+        }
+        ControlFlow::<()>::Continue(())
+    });
+    Some(Expr::Nested(Box::new(filled)))
+}
+
+fn is_aggregate(function: &Function) -> bool {
+    ["count", "percentile_cont"].contains(&function.name.to_string().as_str())
 }
 
 /// Returns the text of a constant.
@@ -214,8 +245,8 @@ fn origin(width: &Expr) -> &'static str {
     }
 }
 
-/// Writes an expression that counts the units which begin after one time, up to another time, as in DuckDB.
-fn difference(unit: &str, from: &Expr, to: &Expr) -> Option<String> {
+/// A template that counts the units which begin after the time `$2`, up to the time `$3`, as in DuckDB.
+fn difference(unit: &str) -> Option<String> {
     let unit = unit.to_lowercase();
     let unit = unit.strip_suffix('s').unwrap_or(&unit);
     let seconds = match unit {
@@ -224,31 +255,18 @@ fn difference(unit: &str, from: &Expr, to: &Expr) -> Option<String> {
         "hour" => 3600,
         "day" => 86_400,
         // Of seven days each, wherever they begin.
-        "week" => return Some(format!("({} / 7)", difference("day", from, to)?)),
-        "month" | "quarter" | "year" => {
-            let (per_year, part) = match unit {
-                "month" => (12, "month"),
-                "quarter" => (4, "quarter"),
-                _ => return Some(format!("(date_part('year', {to}) - date_part('year', {from}))")),
-            };
+        "week" => return Some(format!("({} / 7)", difference("day")?)),
+        "year" => return Some("(date_part('year', $3) - date_part('year', $2))".to_owned()),
+        "month" | "quarter" => {
+            let per_year = if unit == "month" { 12 } else { 4 };
             return Some(format!(
-                "((date_part('year', {to}) - date_part('year', {from})) * {per_year} + date_part('{part}', {to}) \
-                 - date_part('{part}', {from}))"
+                "((date_part('year', $3) - date_part('year', $2)) * {per_year} + date_part('{unit}', $3) \
+                 - date_part('{unit}', $2))"
             ));
         }
         _ => return None,
     };
     // A day with a change of clocks is a day, too.
-    let epoch = |at: &Expr| format!("date_part('epoch', date_trunc('{unit}', {at}))");
-    Some(format!("CAST(round(({} - {}) / {seconds}.0) AS BIGINT)", epoch(to), epoch(from)))
-}
-
-/// Writes an expression for the text that a group of a pattern matches, or the whole pattern for group 0. The text is
-/// empty if there is no match.
-fn extracted(text: &Expr, pattern: &str, group: u32) -> String {
-    let pattern = format!("({pattern})").replace('\'', "''");
-    format!(
-        "CASE WHEN {text} IS NULL THEN NULL ELSE coalesce((regexp_match({text}, '{pattern}'))[{}], '') END",
-        group + 1
-    )
+    let epoch = |place: &str| format!("date_part('epoch', date_trunc('{unit}', {place}))");
+    Some(format!("CAST(round(({} - {}) / {seconds}.0) AS BIGINT)", epoch("$3"), epoch("$2")))
 }

@@ -56,6 +56,7 @@ mod planning;
 mod predicate;
 mod promoted;
 mod prune;
+mod repeated;
 mod retained;
 mod saved;
 mod segment_reader;
@@ -72,7 +73,9 @@ mod time;
 mod types;
 mod ignored_words;
 mod union;
+mod union_constants;
 mod using_keys;
+mod value_or_null;
 mod views;
 mod wall_time;
 mod deadline;
@@ -95,6 +98,7 @@ use failure::query_error;
 pub(crate) use guard::check_text;
 pub use options::QueryOptions;
 pub(crate) use predicate::parse_condition;
+use repeated::Limited;
 pub use saved::{Parameter, SavedQuery};
 pub(crate) use session::Engine;
 pub use suggest::nearest;
@@ -131,7 +135,10 @@ async fn planned(context: &SessionContext, sql: &str, options: &QueryOptions) ->
     let plan = promoted::rewrite(plan)
         .and_then(|plan| joined(plan, &state))
         .and_then(|plan| answer_names::unique(plan, &doubles));
-    let plan = plan.map_err(query_error)?;
+    let Limited { plan, few_rows } = plan.and_then(repeated::limit).map_err(query_error)?;
+    if few_rows {
+        session::set_batch_rows(context, repeated::FEW_ROWS).map_err(query_error)?;
+    }
     let answer = context.execute_logical_plan(plan).await.map_err(query_error)?;
     let params: Vec<_> = options.known_values.iter().chain(&options.params).collect();
     if params.is_empty() {

@@ -19,16 +19,18 @@
 
 use std::sync::Arc;
 
-use datafusion::common::Result;
 use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::{Case, Exists, InSubquery, SetComparison, SetQuantifier};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{
-    Expr, LogicalPlan, LogicalPlanBuilder, Operator, Projection, Subquery, binary_expr, lit, not,
+    Distinct, Expr, LogicalPlan, LogicalPlanBuilder, Operator, Projection, Subquery, binary_expr, lit, not,
 };
 
+use super::guard::subquery_of;
 use super::lateral::outside_of;
-use super::subqueries::in_subquery;
+use super::subqueries::{in_subquery, is_at_least_one};
 
 /// Rewrites such subqueries in all expressions of a plan.
 pub(super) fn rewrite(plan: LogicalPlan) -> Result<LogicalPlan> {
@@ -43,12 +45,13 @@ pub(super) fn rewrite(plan: LogicalPlan) -> Result<LogicalPlan> {
     Ok(plan.data)
 }
 
-/// A subquery with an aggregate without GROUP BY.
+/// A subquery with one row at most: that of an aggregate without GROUP BY.
 struct OneRow {
     query: Subquery,
-    /// The rows below the columns of the subquery and its HAVING.
     aggregate: Arc<LogicalPlan>,
-    value: Expr,
+    /// The columns of the row, as expressions over those of the aggregate.
+    values: Vec<Expr>,
+    /// The condition under which the row is there, over the columns of the aggregate; `None` if it always is.
     having: Option<Expr>,
 }
 
@@ -58,23 +61,8 @@ impl OneRow {
         if outside_of(&query.subquery)?.is_empty() {
             return Ok(None);
         }
-        let mut plan = query.subquery.as_ref();
-        loop {
-            plan = match plan {
-                LogicalPlan::SubqueryAlias(alias) => &alias.input,
-                LogicalPlan::Sort(sort) if sort.fetch.is_none() => &sort.input,
-                _ => break,
-            };
-        }
-        let LogicalPlan::Projection(projection) = plan else { return Ok(None) };
-        let (aggregate, having) = match projection.input.as_ref() {
-            LogicalPlan::Filter(filter) => (&filter.input, Some(filter.predicate.clone())),
-            _ => (&projection.input, None),
-        };
-        let is_one = matches!(aggregate.as_ref(), LogicalPlan::Aggregate(of) if of.group_expr.is_empty());
-        let Some(value) = projection.expr.first().filter(|_| is_one) else { return Ok(None) };
-        let (value, aggregate) = (value.clone(), Arc::clone(aggregate));
-        Ok(Some(Self { query: query.clone(), aggregate, value, having }))
+        let Some((aggregate, values, having)) = row_of(&query.subquery)? else { return Ok(None) };
+        Ok(Some(Self { query: query.clone(), aggregate, values, having }))
     }
 
     /// The subquery with this value instead of its own.
@@ -88,10 +76,13 @@ impl OneRow {
 
     /// The value of the subquery; NULL if HAVING is not true.
     fn scalar(&self) -> Result<Expr> {
-        let Some(having) = &self.having else { return self.with(self.value.clone()) };
-        let name = self.value.schema_name().to_string();
-        let value = self.value.clone().unalias();
-        self.with(case(having.clone(), value, None).alias(name))
+        let name = self.query.subquery.schema().field(0).name().clone();
+        let value = self.values.first().cloned().unwrap_or_else(|| lit(ScalarValue::Null));
+        let value = match &self.having {
+            None => value,
+            Some(having) => case(having.clone(), value, None),
+        };
+        self.with(value.alias(name))
     }
 
     /// Whether the subquery has its row; `None` if it always has it.
@@ -108,6 +99,51 @@ impl OneRow {
             Some(has_row) => case(has_row, compared, Some(lit(empty))),
         })
     }
+}
+
+/// An aggregate, the columns of its row, and the condition of that row.
+type Row = (Arc<LogicalPlan>, Vec<Expr>, Option<Expr>);
+
+/// Finds the aggregate without GROUP BY that gives the only row of a plan.
+fn row_of(plan: &Arc<LogicalPlan>) -> Result<Option<Row>> {
+    let input = match plan.as_ref() {
+        LogicalPlan::Aggregate(of) if of.group_expr.is_empty() => {
+            let columns = of.schema.columns().into_iter().map(Expr::Column).collect();
+            return Ok(Some((Arc::clone(plan), columns, None)));
+        }
+        LogicalPlan::Projection(node) => &node.input,
+        LogicalPlan::Filter(node) => &node.input,
+        LogicalPlan::SubqueryAlias(node) => &node.input,
+        LogicalPlan::Sort(node) if node.fetch.is_none() => &node.input,
+        LogicalPlan::Distinct(Distinct::All(input)) => input,
+        LogicalPlan::Limit(node) if is_at_least_one(node) => &node.input,
+        _ => return Ok(None),
+    };
+    let Some((aggregate, values, having)) = row_of(input)? else { return Ok(None) };
+    let schema = input.schema();
+    Ok(match plan.as_ref() {
+        LogicalPlan::Projection(node) => {
+            let columns = node.expr.iter().map(|column| over_aggregate(column, schema, &values));
+            columns.collect::<Result<Option<Vec<_>>>>()?.map(|columns| (aggregate, columns, having))
+        }
+        LogicalPlan::Filter(node) => over_aggregate(&node.predicate, schema, &values)?
+            .map(|condition| (aggregate, values, conjunction(having.into_iter().chain([condition])))),
+        _ => Some((aggregate, values, having)),
+    })
+}
+
+/// An expression with the columns of the aggregate instead of those of `schema`. `None` if it has to be computed once
+/// only, or has a subquery, in which columns have other places.
+fn over_aggregate(expr: &Expr, schema: &DFSchema, values: &[Expr]) -> Result<Option<Expr>> {
+    if expr.is_volatile() || expr.exists(|part| Ok(subquery_of(part).is_some()))? {
+        return Ok(None);
+    }
+    let replaced = expr.clone().unalias().transform_up(|part| {
+        let Expr::Column(column) = &part else { return Ok(Transformed::no(part)) };
+        let value = schema.maybe_index_of_column(column).and_then(|at| values.get(at));
+        Ok(value.map_or_else(|| Transformed::no(part.clone()), |value| Transformed::yes(value.clone())))
+    })?;
+    Ok(Some(replaced.data))
 }
 
 fn case(when: Expr, then: Expr, otherwise: Option<Expr>) -> Expr {

@@ -43,6 +43,7 @@ use super::retained::Retained;
 use super::system::{self, SystemTable};
 use super::table::FactTable;
 use super::time::SessionZone;
+use super::union_constants::HideUnionConstants;
 use super::views;
 use super::window::Window;
 use super::window_orders::HideWindowOrders;
@@ -157,6 +158,15 @@ fn batch_rows(snapshot: &Snapshot) -> usize {
     (BYTES / largest.max(1)).clamp(LEAST_ROWS_AT_ONCE, ROWS) as usize
 }
 
+/// Sets the number of rows in a batch, unless it is smaller already.
+pub(super) fn set_batch_rows(context: &SessionContext, rows: usize) -> DfResult<()> {
+    let state = context.state_ref();
+    let mut state = state.write();
+    let execution = &mut state.config_mut().options_mut().execution;
+    execution.batch_size = ConfigNonZeroUsize::try_new(rows.min(execution.batch_size.get()))?;
+    Ok(())
+}
+
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Engine").finish_non_exhaustive()
@@ -237,6 +247,7 @@ fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let after = rules.iter().position(|rule| rule.name() == "join_selection").map_or(0, |at| at + 1);
     rules.insert(after, Arc::new(HideJoinConstants));
     rules.insert(after, Arc::new(HideWindowOrders));
+    rules.insert(after, Arc::new(HideUnionConstants));
     let before = rules.iter().position(|rule| rule.name() == "SanityCheckPlan").unwrap_or(rules.len());
     rules.insert(before, Arc::new(EnsureSorted));
     let after = rules.iter().position(|rule| rule.name() == "PushdownSort").map_or(rules.len(), |at| at + 1);

@@ -1,10 +1,17 @@
 //! Replaces PostgreSQL syntax that DataFusion 55.2 refuses or misreads by equivalent syntax that it answers.
 
 mod interval_texts;
+mod quantified;
+mod rows;
+
+pub(super) use quantified::replace_any;
+pub(super) use rows::replace_row_comparison;
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, CastKind, DataType, ExactNumberInfo, Expr, LimitClause, Query, UnaryOperator, Value,
+    CastKind, CharacterLength, DataType, ExactNumberInfo, Expr, LimitClause, Query, UnaryOperator, Value,
 };
+
+use super::time::call;
 
 /// Turns `FETCH FIRST n ROWS ONLY` into `LIMIT n`.
 pub(super) fn replace_fetch(query: &mut Query) {
@@ -20,47 +27,6 @@ pub(super) fn replace_fetch(query: &mut Query) {
         // A query with two limits stays as it is, and is refused.
         Some(_) => query.fetch = Some(fetch),
     }
-}
-
-/// Turns a comparison of rows, `(a, b) = (c, d)`, into comparisons of their values, as in PostgreSQL. DataFusion would
-/// compare structs, for which NULL equals NULL.
-pub(super) fn replace_row_comparison(expr: &mut Expr) {
-    if let Some(compared) = row_comparison(expr) {
-        *expr = compared;
-    }
-}
-
-fn row_comparison(expr: &Expr) -> Option<Expr> {
-    let Expr::BinaryOp { left, op, right } = expr else { return None };
-    let (Expr::Tuple(left), Expr::Tuple(right)) = (left.as_ref(), right.as_ref()) else { return None };
-    if left.len() != right.len() {
-        return None;
-    }
-    let pairs: Vec<(&Expr, &Expr)> = left.iter().zip(right).collect();
-    let compare = |(left, right): (&Expr, &Expr), op: BinaryOperator| binary(left.clone(), op, right.clone());
-    let each = |joined: BinaryOperator| {
-        let parts = pairs.iter().map(|pair| compare(*pair, op.clone()));
-        parts.reduce(|all, part| binary(all, joined.clone(), part))
-    };
-    let strict = match op {
-        BinaryOperator::Eq => return each(BinaryOperator::And),
-        BinaryOperator::NotEq => return each(BinaryOperator::Or),
-        BinaryOperator::Lt | BinaryOperator::LtEq => BinaryOperator::Lt,
-        BinaryOperator::Gt | BinaryOperator::GtEq => BinaryOperator::Gt,
-        _ => return None,
-    };
-    // The first values that differ decide.
-    let mut pairs = pairs.into_iter().rev();
-    let last = compare(pairs.next()?, op.clone());
-    Some(pairs.fold(last, |after, pair| {
-        let equal = binary(compare(pair, BinaryOperator::Eq), BinaryOperator::And, after);
-        binary(compare(pair, strict.clone()), BinaryOperator::Or, equal)
-    }))
-}
-
-fn binary(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
-    let operation = Expr::BinaryOp { left: Box::new(left), op, right: Box::new(right) };
-    Expr::Nested(Box::new(operation))
 }
 
 /// Digits of the largest decimal.
@@ -83,6 +49,26 @@ pub(super) fn replace_large_integer(expr: &mut Expr) {
         array: false,
         format: None,
     };
+}
+
+/// Turns `x::varchar(5)` into `left(x::text, 5)`: DataFusion ignores the length.
+pub(super) fn replace_length(expr: &mut Expr) {
+    let Expr::Cast { data_type, array: false, format: None, .. } = expr else { return };
+    let length = match data_type {
+        DataType::Varchar(length) | DataType::CharacterVarying(length) | DataType::CharVarying(length) => {
+            *length
+        }
+        // A CHAR without a length has one character.
+        DataType::Char(length) | DataType::Character(length) => {
+            Some(length.unwrap_or(CharacterLength::IntegerLength { length: 1, unit: None }))
+        }
+        _ => None,
+    };
+    let Some(CharacterLength::IntegerLength { length, .. }) = length else { return };
+    *data_type = DataType::Text;
+    let whole = std::mem::replace(expr, Expr::Tuple(Vec::new()));
+    let length = Expr::value(Value::Number(length.to_string(), false));
+    *expr = call("left", [whole, length]);
 }
 
 /// Turns `LIKE '10!%' ESCAPE '!'` into `LIKE '10\%'`, if the pattern is a constant.

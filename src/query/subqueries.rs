@@ -31,25 +31,23 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, FieldRef};
+use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, ExprSchema, Result, ScalarValue};
 use datafusion::functions_aggregate::expr_fn::count;
-use datafusion::logical_expr::expr::{
-    Case, Exists, InList, InSubquery, ScalarFunction, SetComparison, SetQuantifier,
-};
+use datafusion::logical_expr::expr::{Case, Exists, InList, InSubquery, SetComparison, SetQuantifier};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::{conjunction, merge_schema, split_conjunction_owned};
 use datafusion::logical_expr::{
-    ColumnarValue, Distinct, Expr, ExprSchemable, FetchType, Filter, Limit, LogicalPlan, LogicalPlanBuilder,
-    ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, SkipType, Sort, Subquery,
-    Union, Volatility, binary_expr, lit, not,
+    Distinct, Expr, ExprSchemable, FetchType, Filter, Limit, LogicalPlan, LogicalPlanBuilder, SkipType, Sort,
+    Subquery, Union, binary_expr, lit, not,
 };
 use datafusion::optimizer::decorrelate::PullUpCorrelatedExpr;
 
 use super::below::{Below, put_below};
 use super::lateral::{compares_with_outside, keeps_conditions_below, outside_of};
 use super::one_row;
+use super::value_or_null::of_unknown_origin;
 
 /// Rewrites the subqueries of a plan. This must happen before the names and types of the answer are used.
 pub(super) fn rewrite(plan: LogicalPlan, in_where: Where) -> Result<LogicalPlan> {
@@ -335,7 +333,7 @@ fn without_columns(mut query: &LogicalPlan) -> &LogicalPlan {
 }
 
 /// Whether a LIMIT returns at least one row if its input has rows.
-fn is_at_least_one(limit: &Limit) -> bool {
+pub(super) fn is_at_least_one(limit: &Limit) -> bool {
     matches!(
         (limit.get_skip_type(), limit.get_fetch_type()),
         (Ok(SkipType::Literal(0)), Ok(FetchType::Literal(Some(1..) | None)))
@@ -420,46 +418,4 @@ impl Membership {
 
 fn value_or_null(query: Subquery) -> Expr {
     of_unknown_origin(Expr::ScalarSubquery(query))
-}
-
-/// Hides a value's properties from the optimizer.
-pub(super) fn of_unknown_origin(value: Expr) -> Expr {
-    let func = Arc::new(ScalarUDF::new_from_impl(ValueOrNull::default()));
-    Expr::ScalarFunction(ScalarFunction { func, args: vec![value] })
-}
-
-/// A function that returns its argument. Its result may be NULL for the planner, even if its argument may
-/// not.
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct ValueOrNull {
-    signature: Signature,
-}
-
-impl Default for ValueOrNull {
-    fn default() -> Self {
-        Self { signature: Signature::any(1, Volatility::Immutable) }
-    }
-}
-
-impl ScalarUDFImpl for ValueOrNull {
-    fn name(&self) -> &'static str {
-        "value_or_null"
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, arg_types: &[DataType]) -> Result<DataType> {
-        Ok(arg_types.first().cloned().unwrap_or(DataType::Null))
-    }
-
-    fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
-        let value = args.arg_fields.first().map_or(DataType::Null, |field| field.data_type().clone());
-        Ok(Arc::new(Field::new(self.name(), value, true)))
-    }
-
-    fn invoke_with_args(&self, mut args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        Ok(args.args.pop().unwrap_or(ColumnarValue::Scalar(ScalarValue::Null)))
-    }
 }

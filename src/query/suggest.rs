@@ -11,11 +11,21 @@ use crate::error::Error;
 /// let tables = ["events", "audits", "crashes"];
 /// assert_eq!(ostracon::nearest("crashs", tables.into_iter()), Some("crashes"));
 /// assert_eq!(ostracon::nearest("weather", tables.into_iter()), None);
+/// // Half of the letters differ.
+/// assert_eq!(ostracon::nearest("round_half", ["row_number"].into_iter()), None);
 /// ```
 pub fn nearest<'n>(word: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
     let word = word.to_lowercase();
     let rated = names.map(|name| (strsim::jaro_winkler(&word, &name.to_lowercase()), name));
-    rated.filter(|(rate, _)| *rate > 0.8).max_by(|one, other| one.0.total_cmp(&other.0)).map(|(_, name)| name)
+    let is_near = |name: &str| {
+        let name = name.to_lowercase();
+        let longest = word.chars().count().max(name.chars().count());
+        name.starts_with(&word) || strsim::damerau_levenshtein(&word, &name) * 3 <= longest
+    };
+    rated
+        .filter(|(rate, name)| *rate > 0.8 && is_near(name))
+        .max_by(|one, other| one.0.total_cmp(&other.0))
+        .map(|(_, name)| name)
 }
 
 /// Adds to the planner's error what the user may have meant: a table, a column or a function that is here.

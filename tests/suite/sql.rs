@@ -97,6 +97,19 @@ fn plan(store: &Store, sql: &str) -> String {
     displayable(plan.as_ref()).indent(true).to_string()
 }
 
+/// A store with ten crashes, of which six are in a segment.
+fn ten_crashes() -> (tempfile::TempDir, Store) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path().join("facts")).unwrap();
+    for n in 0..10 {
+        store.record(event("ActorCrashed", &format!(r#"{{"error": "E: {n}"}}"#), f64::from(n))).unwrap();
+        if n == 5 {
+            store.flush().unwrap();
+        }
+    }
+    (folder, store)
+}
+
 /// An event of a type, with nothing else to it.
 fn event(event_type: &str, payload: &str, timestamp: f64) -> Event<'static> {
     let payload = Json::parse(payload.to_owned()).unwrap();

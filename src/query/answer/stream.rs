@@ -79,8 +79,8 @@ impl fmt::Debug for AnswerStream {
     }
 }
 
-/// Stops one query. The next item of its stream is an error of kind [`ErrorKind::Cancelled`], and the
-/// computation ends. A query that has returned its last row is not affected.
+/// Stops one query. The next item of its stream is an error of kind [`ErrorKind::Cancelled`], and the computation ends.
+/// A stream that has ended is not changed.
 #[derive(Clone, Debug)]
 pub struct Canceller(AbortHandle);
 

@@ -17,7 +17,7 @@ use datafusion::logical_expr::{
 
 use super::Names;
 use crate::query::guard::subquery_of;
-use crate::query::subqueries::of_unknown_origin;
+use crate::query::value_or_null::of_unknown_origin;
 
 /// The distinct values that the outer rows have in the columns that a subquery uses.
 pub(super) struct Domain {

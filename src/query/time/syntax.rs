@@ -6,16 +6,17 @@
 
 use std::ops::ControlFlow;
 
-use datafusion::common::{DFSchema, Result};
+use datafusion::common::{DFSchema, DataFusionError, Result};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{
     self, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, ObjectName,
-    VisitMut, VisitorMut,
+    Visit, VisitMut, VisitorMut,
 };
 
 use super::functions::TIMEZONE;
+use crate::error::{Error, ErrorKind};
 use crate::query::{chains, dialect, function_names, ignored_words, spellings};
 
 /// Plans a statement.
@@ -24,7 +25,7 @@ pub(in crate::query) async fn statement_plan(
     mut statement: Statement,
 ) -> Result<LogicalPlan> {
     ignored_words::check(&statement)?;
-    rewrite(&mut statement);
+    rewrite(&mut statement)?;
     state.statement_to_plan(statement).await
 }
 
@@ -32,22 +33,46 @@ pub(in crate::query) async fn statement_plan(
 pub(in crate::query) fn logical_expr(state: &SessionState, sql: &str, schema: &DFSchema) -> Result<Expr> {
     let mut expr = dialect::parse_expr(state, sql)?;
     ignored_words::check_expr(&expr.expr)?;
-    let _ = expr.expr.visit(&mut Calls);
+    expand(&mut expr.expr)?;
     state.create_logical_expr_from_sql_expr(expr, schema)
 }
 
-fn rewrite(statement: &mut Statement) {
+fn rewrite(statement: &mut Statement) -> Result<()> {
     match statement {
-        Statement::Statement(statement) => {
-            let _ = statement.visit(&mut Calls);
-        }
+        Statement::Statement(statement) => expand(statement.as_mut()),
         Statement::Explain(explain) => rewrite(&mut explain.statement),
         // Other statements are refused later.
-        _ => {}
+        _ => Ok(()),
     }
 }
 
-struct Calls;
+/// How many times more expressions a text may have after forms of other databases are written out, and so many more.
+const MOST_TIMES: usize = 16;
+const MORE_EXPRESSIONS: usize = 20_000;
+
+/// Rewrites all expressions of a parsed text.
+fn expand(parsed: &mut (impl Visit + VisitMut)) -> Result<()> {
+    let mut written = 0_usize;
+    let _ = ast::visit_expressions(parsed, |_| {
+        written += 1;
+        ControlFlow::<()>::Continue(())
+    });
+    let room = written.saturating_mul(MOST_TIMES).saturating_add(MORE_EXPRESSIONS);
+    match parsed.visit(&mut Calls { room }) {
+        ControlFlow::Continue(()) => Ok(()),
+        // A form may have its argument twice, and so on within the argument.
+        ControlFlow::Break(()) => {
+            let why = "the SQL is refused: it nests functions of other databases, or comparisons of rows, too deep; \
+                       compute a part of it in a WITH query";
+            Err(DataFusionError::External(Box::new(Error::new(ErrorKind::Query, why))))
+        }
+    }
+}
+
+struct Calls {
+    /// How many more expressions may be visited.
+    room: usize,
+}
 
 impl VisitorMut for Calls {
     type Break = ();
@@ -58,8 +83,12 @@ impl VisitorMut for Calls {
     }
 
     fn pre_visit_expr(&mut self, expr: &mut ast::Expr) -> ControlFlow<()> {
+        let Some(room) = self.room.checked_sub(1) else { return ControlFlow::Break(()) };
+        self.room = room;
         spellings::replace_escape(expr);
         spellings::replace_interval(expr);
+        spellings::replace_any(expr);
+        spellings::replace_length(expr);
         spellings::replace_row_comparison(expr);
         spellings::replace_large_integer(expr);
         function_names::replace(expr);

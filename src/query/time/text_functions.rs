@@ -12,7 +12,7 @@ use arrow::array::{
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type, TimeUnit};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use datafusion::common::{Result, plan_err};
+use datafusion::common::{Result, exec_err, plan_err};
 use datafusion::logical_expr::{
     ColumnarValue, Documentation, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
     Volatility,
@@ -109,6 +109,21 @@ impl TextFunction {
     }
 }
 
+/// Fails for a number of seconds that is no instant, which DataFusion 55.2 would read as the first or the last one, or
+/// as 1970.
+fn check_seconds(args: &ScalarFunctionArgs) -> Result<()> {
+    const MOST_SECONDS: f64 = i64::MAX as f64 / 1e9;
+    let Some(first) = args.args.first().filter(|first| first.data_type().is_floating()) else {
+        return Ok(());
+    };
+    let seconds = arrow::compute::cast(&first.to_array(args.number_rows)?, &DataType::Float64)?;
+    let seconds = seconds.as_primitive::<arrow::datatypes::Float64Type>();
+    match seconds.iter().flatten().find(|seconds| seconds.is_nan() || seconds.abs() >= MOST_SECONDS) {
+        Some(beyond) => exec_err!("to_timestamp({beyond}) is not between the years 1678 and 2262"),
+        None => Ok(()),
+    }
+}
+
 impl ScalarUDFImpl for TextFunction {
     fn name(&self) -> &str {
         self.inner.name()
@@ -184,6 +199,7 @@ impl ScalarUDFImpl for TextFunction {
                 let (scalar, arrays) = arrays(&args)?;
                 return answer(scalar, Arc::new(to_date(&arrays[0], &arrays[1])?));
             }
+            Text::Timestamp => check_seconds(&args)?,
             _ => {}
         }
         self.inner.invoke_with_args(args)

@@ -5,14 +5,15 @@
 //! `fail_on_overflow`. So our rule replaces these operators by functions that check for overflow. Delete it
 //! when a session can set `fail_on_overflow`.
 //!
-//! Arrow checks arithmetic of times, durations, intervals and decimals, and a division without a result
-//! fails.
+//! Arrow checks arithmetic of times, durations and intervals, and a division without a result fails. Of decimals it
+//! checks that 128 or 256 bits suffice, and not the number of digits: with 39 digits, the last one is not shown. So the
+//! functions check the digits of decimals, too.
 
 use std::sync::{Arc, LazyLock};
 
-use arrow::array::{ArrayRef, Datum};
+use arrow::array::{Array, ArrayRef, AsArray, Datum};
 use arrow::compute::kernels::numeric;
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Decimal128Type, Decimal256Type};
 use arrow::error::ArrowError;
 use datafusion::common::{DFSchema, Result, ScalarValue, exec_err, plan_err};
 use datafusion::logical_expr::type_coercion::binary::BinaryTypeCoercer;
@@ -42,7 +43,7 @@ pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
 }
 
 /// Replaces arithmetic of integers, after their types are coerced, by a function that checks for overflow.
-/// Also replaces products of decimals: DataFusion 55.2 simplifies `x * 0` to a zero of another precision, and
+/// Also replaces arithmetic of decimals: DataFusion 55.2 simplifies `x * 0` to a zero of another precision, and
 /// then cannot compare it.
 pub(super) fn checked(expr: &Expr, schema: &DFSchema) -> Option<Expr> {
     let is_integer = |expr: &Expr| expr.get_type(schema).is_ok_and(|of| of.is_integer());
@@ -52,8 +53,8 @@ pub(super) fn checked(expr: &Expr, schema: &DFSchema) -> Option<Expr> {
     let (at, left, right) = match expr {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
             let at = position(*op)?;
-            let is_product = *op == Operator::Multiply && is_decimal(left) && is_decimal(right);
-            if !(is_product || is_integer(left) && is_integer(right)) {
+            let are_decimals = is_decimal(left) && is_decimal(right);
+            if !(are_decimals || is_integer(left) && is_integer(right)) {
                 return None;
             }
             (at, (**left).clone(), (**right).clone())
@@ -66,6 +67,23 @@ pub(super) fn checked(expr: &Expr, schema: &DFSchema) -> Option<Expr> {
         _ => return None,
     };
     Some(functions().get(at)?.call(vec![left, right]))
+}
+
+/// Fails if a decimal has more digits than its type.
+fn with_digits(answer: ArrayRef) -> std::result::Result<ArrayRef, ArrowError> {
+    let too_long = |_| ArrowError::ArithmeticOverflow("a decimal".to_owned());
+    match answer.data_type() {
+        DataType::Decimal128(precision, _) => {
+            let decimals = answer.as_primitive::<Decimal128Type>();
+            decimals.validate_decimal_precision(*precision).map_err(too_long)?;
+        }
+        DataType::Decimal256(precision, _) => {
+            let decimals = answer.as_primitive::<Decimal256Type>();
+            decimals.validate_decimal_precision(*precision).map_err(too_long)?;
+        }
+        _ => {}
+    }
+    Ok(answer)
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -113,7 +131,8 @@ impl ScalarUDFImpl for Checked {
     fn return_type(&self, given: &[DataType]) -> Result<DataType> {
         match given {
             [left, right] if left.is_decimal() => {
-                BinaryTypeCoercer::new(left, &Operator::Multiply, right).get_result_type()
+                let (op, ..) = OPERATORS.get(self.at).unwrap_or(&OPERATORS[0]);
+                BinaryTypeCoercer::new(left, op, right).get_result_type()
             }
             [of, _] => Ok(of.clone()),
             _ => plan_err!("{} takes two numbers", self.name()),
@@ -136,7 +155,7 @@ impl ScalarUDFImpl for Checked {
                 (true, kernel(&left.to_scalar()?, &right.to_scalar()?))
             }
         };
-        let answer = match answer {
+        let answer = match answer.and_then(with_digits) {
             Ok(answer) => answer,
             Err(ArrowError::ArithmeticOverflow(why)) => {
                 let of = args.return_field.data_type();

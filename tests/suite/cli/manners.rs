@@ -248,7 +248,8 @@ fn sql_over_a_broken_segment_names_it_and_says_what_to_do() {
         let error = folder.run(&["sql", "facts", "-c", "SELECT max(payload) FROM events"]).failed();
         assert!(error.contains(&format!("{name} is damaged: ")), "{error}");
         assert!(
-            error.contains("`ostracon scan --deep STORE`") && error.contains("`ostracon recover`"),
+            error.contains("`ostracon scan --deep STORE`")
+                && error.contains("`ostracon recover STORE --mode repair`"),
             "{error}"
         );
     }

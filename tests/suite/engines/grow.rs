@@ -187,7 +187,7 @@ impl Grower {
             let names: Vec<&str> = keys.iter().map(|(name, _)| name.as_str()).collect();
             node(Place::Source, &format!(" GROUP BY {}", names.join(", ")), Vec::new())
         };
-        let having = if !keys.is_empty() && self.dice.one_in(3) {
+        let having = if self.dice.one_in(3) {
             let condition = self.aggregate(Bool, scope, depth, "");
             optional(" HAVING {}", vec![condition])
         } else {

@@ -1,6 +1,8 @@
 //! Faults that have a name: what was answered wrongly once, over segments, tails, and both.
 
-use ostracon::{DeadLetter, Event, Json, Store};
+use std::time::Duration;
+
+use ostracon::{DeadLetter, Event, Json, QueryOptions, Store};
 use serde_json::{Value, json};
 
 use super::super::support::scratch;
@@ -1047,6 +1049,26 @@ fn an_aggregate_of_no_rows_is_a_row_within_in_and_exists() {
         (count(&format!("7 IN (SELECT 7 {within} HAVING count(*) = 0)")), json!([[6]])),
         (count(&format!("7 NOT IN (SELECT 7 {within} HAVING count(*) = 0)")), json!([[4]])),
         (count(&format!("8 = ALL (SELECT 7 {within} HAVING count(*) = 0)")), json!([[4]])),
+        // The row may be that of a query within, and sorted, distinct or limited.
+        (count(&format!("EXISTS (SELECT count(*) {within} LIMIT 1)")), json!([[10]])),
+        (count(&format!("EXISTS (SELECT DISTINCT count(*) {within})")), json!([[10]])),
+        (count(&format!("EXISTS (SELECT n FROM (SELECT count(*) AS n {within}) t)")), json!([[10]])),
+        (
+            count(&format!("EXISTS (SELECT n FROM (SELECT count(*) AS n {within}) t WHERE n = 0)")),
+            json!([[6]]),
+        ),
+        (
+            count(&format!("EXISTS (WITH w AS (SELECT count(*) AS n {within}) SELECT n FROM w)")),
+            json!([[10]]),
+        ),
+        (
+            count(&format!("0 IN (SELECT n + 0 FROM (SELECT count(*) AS n {within} ORDER BY 1) t LIMIT 5)")),
+            json!([[6]]),
+        ),
+        (count(&format!("(SELECT n FROM (SELECT count(*) AS n {within}) t WHERE n = 0) = 0")), json!([[6]])),
+        (count(&format!("EXISTS (SELECT count(*) {within} LIMIT 0)")), json!([[0]])),
+        (count(&format!("EXISTS (SELECT count(*) {within} OFFSET 1)")), json!([[0]])),
+        (count(&format!("EXISTS (SELECT count(*) {within} GROUP BY c.stream)")), json!([[4]])),
         (
             count("e.seq NOT IN (SELECT max(c.seq) FROM crashes c WHERE c.actor_address = e.actor_address)"),
             json!([[7]]),
@@ -1110,6 +1132,18 @@ fn rows_are_compared_value_by_value() {
             json!([[null, 0, 1]]),
         ),
         (
+            "SELECT (1, NULL) IN ((1, NULL), (2, 3)) AS a, (1, NULL) NOT IN ((1, 2), (2, 3)) AS b, \
+             (1, 2) IN ((1, 2), (2, NULL)) AS c, (1, 2) NOT IN ((1, 3), (2, NULL)) AS d, ROW(1, NULL) = ROW(1, NULL) AS e"
+                .to_owned(),
+            json!([[null, null, 1, 1, null]]),
+        ),
+        (
+            "SELECT (1, NULL) BETWEEN (1, 2) AND (1, 3) AS a, (1, 2) BETWEEN (1, 2) AND (1, 3) AS b, \
+             (2, NULL) NOT BETWEEN (1, 2) AND (1, 3) AS c"
+                .to_owned(),
+            json!([[null, 1, 1]]),
+        ),
+        (
             "SELECT (1, 2) < (1, 3) AS a, (1, 3) <= (1, 3) AS b, (2, NULL) > (1, 5) AS c, (1, NULL) < (1, 5) AS d, \
              (1, 2, 3) >= (1, 2, 4) AS e"
                 .to_owned(),
@@ -1137,4 +1171,130 @@ fn a_value_is_compared_with_a_query_without_a_table() {
             json!([[2]]),
         ),
     ]);
+}
+
+/// Branches of a union share the limit of the rows that they have so far, by the columns by which each is sorted.
+#[test]
+fn the_first_row_of_a_union_is_the_first_by_all_columns() {
+    let ranks = "(SELECT dense_rank() OVER (ORDER BY seq) AS n FROM events)";
+    for _ in 0..5 {
+        answers(&[
+            (
+                format!(
+                    "SELECT * FROM (SELECT false AS a, t.n AS b FROM events e CROSS JOIN {ranks} t \
+                     UNION ALL SELECT true AS a, 1 AS b FROM events) q ORDER BY a, b LIMIT 1"
+                ),
+                json!([[0, 1.0]]),
+            ),
+            (
+                format!(
+                    "SELECT * FROM (SELECT 'x' AS a, 1 AS b FROM events UNION ALL \
+                     SELECT 'b', t.n FROM events e CROSS JOIN {ranks} t) q ORDER BY a DESC, b LIMIT 11"
+                ),
+                Value::Array([vec![json!(["x", 1.0]); 10], vec![json!(["b", 1.0])]].concat()),
+            ),
+        ]);
+    }
+}
+
+/// A NULL in the array is unknown, as in IN with a list.
+#[test]
+fn any_and_all_of_an_array_with_nulls_are_unknown() {
+    let list =
+        "(SELECT array_agg(nullif(seq, 3)) AS list FROM (SELECT seq FROM events ORDER BY seq LIMIT 3) t)";
+    answers(&[
+        (
+            "SELECT 2 = ANY(ARRAY[1, NULL]) AS a, 1 = ANY(ARRAY[1, NULL]) AS b, NOT (2 = ANY(ARRAY[1, NULL])) AS c, \
+             0 > ANY(ARRAY[1, NULL]) AS d, 2 > ANY(ARRAY[1, NULL]) AS e, 1 <> ANY(ARRAY[1, NULL]) AS f, \
+             2 <> ALL(ARRAY[1, NULL]) AS g, 1 = ANY(ARRAY[]::bigint[]) AS h, NULL = ANY(ARRAY[1]) AS i, \
+             2 <= ANY(ARRAY[1, 2]) AS j, 2 < ANY(ARRAY[1, 2]) AS k, 2 >= ANY(ARRAY[3, 4]) AS l"
+                .to_owned(),
+            json!([[null, 1, null, null, 1, null, null, 0, null, 1, 0, 0]]),
+        ),
+        (format!("SELECT count(*) FROM events, {list} WHERE seq = ANY(list)"), json!([[2]])),
+        (format!("SELECT count(*) FROM events, {list} WHERE NOT (seq = ANY(list))"), json!([[0]])),
+        (format!("SELECT count(*) FROM events, {list} WHERE NOT (seq > ANY(list))"), json!([[0]])),
+        (format!("SELECT count(*) FROM events, {list} WHERE (seq = ANY(list)) IS NULL"), json!([[8]])),
+    ]);
+}
+
+#[test]
+fn a_text_is_cut_to_the_length_of_its_type() {
+    answers(&[(
+        "SELECT 'abcdefgh'::varchar(5) AS a, CAST('abc' AS varchar(5)) AS b, 'äöü'::char(2) AS c, 'abc'::char AS d, \
+         123456::varchar(3) AS e, TRY_CAST('abc' AS varchar(2)) AS f, 'abc'::varchar AS g"
+            .to_owned(),
+        json!([["abcde", "abc", "äö", "a", "123", "ab", "abc"]]),
+    )]);
+}
+
+/// The parser, which knows no timeout, must not try each level of a nested text in two ways: forty levels would take
+/// years.
+#[test]
+fn nested_texts_are_read_once() {
+    let folder = scratch();
+    let store = Store::open(folder.path().join("facts")).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    for (begin, end) in [
+        ("upper(", ")"),
+        ("coalesce(", ", 'b')"),
+        ("(", ")"),
+        ("(SELECT ", ")"),
+        ("CAST(", " AS TEXT)"),
+        ("(", ")::text"),
+        ("CASE WHEN true THEN ", " END"),
+        ("CASE ", " WHEN 'a' THEN 'b' ELSE 'c' END"),
+        ("substring(", " FROM 1)"),
+        ("substring(", ", 1)"),
+        ("trim(BOTH 'x' FROM ", ")"),
+        ("trim(", ")"),
+        ("position('a' IN ", ")::text"),
+        ("overlay(", " PLACING 'c' FROM 1)"),
+        ("extract(year FROM (", ")::timestamp)::text"),
+        ("(", " IN ('a', 'b'))::text"),
+        ("('a' IN (", "))::text"),
+        ("(", " BETWEEN 'a' AND 'b')::text"),
+        ("(", " LIKE 'a')::text"),
+        ("(", " IS NULL)::text"),
+        ("(NOT ", " = 'a')::text"),
+        ("ARRAY[", "]::text"),
+        ("[", "][1]"),
+        ("ROW(", ")::text"),
+        ("{'a': ", "}::text"),
+        ("floor(length(", "))::text"),
+        ("INTERVAL (", ")"),
+        ("(EXISTS (SELECT ", "))::text"),
+        ("max(", ")"),
+        ("max(", ") OVER ()"),
+        ("date_trunc('day', (", ")::timestamp)::text"),
+        ("((", ") AT TIME ZONE 'UTC')::text"),
+        ("(", " || 'b')"),
+        ("(", " COLLATE \"C\")"),
+        ("-(", ")"),
+    ] {
+        let sql = format!("SELECT {}'ab'{} AS x", begin.repeat(40), end.repeat(40));
+        let options = QueryOptions::new().timeout(Duration::from_secs(1));
+        // Many of them are refused, each for its own reason.
+        drop(runtime.block_on(store.sql_with(&sql, options)));
+    }
+    let calls = format!("SELECT {}'ab'{} AS x", "upper(".repeat(40), ")".repeat(40));
+    assert_eq!(ask(&store, &runtime, &calls).unwrap(), [[json!("AB")]]);
+}
+
+/// A form of another database may have its argument several times, and so on within the argument.
+#[test]
+fn functions_that_are_written_out_do_not_grow_without_bound() {
+    let folder = scratch();
+    let store = Store::open(folder.path().join("facts")).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let nested = |begin: &str, end: &str, times: usize| {
+        format!("SELECT {}'ab'{} AS x", begin.repeat(times), end.repeat(times))
+    };
+    for (begin, end, times) in
+        [("regexp_extract(", ", 'a.*')", 30), ("((1, ", ", 2) < (1, '2', 3))::text", 14)]
+    {
+        let error = ask(&store, &runtime, &nested(begin, end, times)).expect_err(begin);
+        assert!(error.contains("the SQL is refused"), "{begin}: {error}");
+    }
+    assert_eq!(ask(&store, &runtime, &nested("regexp_extract(", ", 'a.*')", 5)).unwrap(), [[json!("ab")]]);
 }

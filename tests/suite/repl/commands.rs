@@ -105,7 +105,8 @@ fn what_reads_a_damaged_store_says_what_to_do() {
     for args in [&["inspect", "facts", "events"][..], &["tail", "facts"], &["sql", "facts", "-c", "SELECT 1"]]
     {
         let error = folder.run(args).failed();
-        let remedy = "`ostracon scan STORE` shows the damage, and `ostracon recover` repairs the store\n";
+        let remedy =
+            "`ostracon scan STORE` shows the damage, and `ostracon recover STORE --mode repair` repairs it\n";
         assert!(error.ends_with(remedy), "{error}");
         assert_eq!(error.matches("recover").count(), 1, "{error}");
     }

@@ -6,19 +6,7 @@ use arrow::array::{Array, ArrayRef, Decimal128Array, Int64Array, RecordBatch};
 use futures::StreamExt;
 use ostracon::{Answer, ErrorKind, FromValue, QueryOptions, Store, UnixNanos, Value};
 
-use super::{event, run};
-
-fn store() -> (tempfile::TempDir, Store) {
-    let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(folder.path().join("facts")).unwrap();
-    for n in 0..10 {
-        store.record(event("ActorCrashed", &format!(r#"{{"error": "E: {n}"}}"#), f64::from(n))).unwrap();
-        if n == 5 {
-            store.flush().unwrap();
-        }
-    }
-    (folder, store)
-}
+use super::{run, ten_crashes as store};
 
 #[track_caller]
 fn one<T: FromValue>(store: &Store, expression: &str) -> Result<T, ErrorKind> {

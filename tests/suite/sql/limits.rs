@@ -225,3 +225,63 @@ fn distinct_pairs_and_lists_are_counted_in_little_memory() {
         }
     }
 }
+
+/// The copies of one long list for every row of a batch would take 26 GB, which no operator counts.
+#[test]
+fn long_lists_are_repeated_in_small_batches_or_refused() {
+    let (_folder, store) = store();
+    let list = |length: u32| format!("(SELECT array_agg(value) AS x FROM generate_series(1, {length}))");
+    let rows = "generate_series(1, 300)";
+    for (sql, expected) in [
+        (format!("SELECT max(cardinality(x)) FROM (SELECT {} AS x FROM {rows})", list(400_000)), "400000"),
+        (format!("SELECT max(cardinality(x)), max(a.value) FROM {rows} a, {} b", list(400_000)), "400000"),
+        (
+            "SELECT max(cardinality(b.x)) FROM events a JOIN (SELECT event_type, array_agg(seq) AS x FROM events GROUP \
+             BY event_type) b USING (event_type)"
+                .to_owned(),
+            "200",
+        ),
+        // Nothing repeats it.
+        (format!("SELECT cardinality(x) FROM {}", list(1_000_000)), "1000000"),
+        (
+            "SELECT max(cardinality(x)) FROM (SELECT array_agg(value) OVER (PARTITION BY value % 900 ORDER BY value) \
+             AS x FROM generate_series(1, 9000))"
+                .to_owned(),
+            "10",
+        ),
+        (
+            "SELECT max(length(x)) FROM (SELECT string_agg('a', ',') OVER (PARTITION BY value % 900) AS x FROM \
+             generate_series(1, 9000))"
+                .to_owned(),
+            "19",
+        ),
+    ] {
+        assert_eq!(column(&store, &sql), [expected], "{sql}");
+    }
+    for sql in [
+        format!("SELECT max(cardinality(x)) FROM (SELECT {} AS x FROM {rows})", list(1_000_000)),
+        format!("SELECT max(cardinality(x)), max(a.value) FROM {rows} a, {} b", list(1_000_000)),
+        format!("SELECT max(length(x)) FROM {rows} a, (SELECT string_agg('abcd', '') AS x FROM generate_series(1, 2000000)) b"),
+        "SELECT max(cardinality(x)) FROM (SELECT array_agg(value) OVER () AS x FROM generate_series(1, 100000))".to_owned(),
+        "SELECT max(cardinality(x)) FROM (SELECT array_agg(value) OVER (ORDER BY value) AS x FROM generate_series(1, 100000))"
+            .to_owned(),
+        "SELECT max(length(x)) FROM (SELECT string_agg('abcd', '') OVER (ORDER BY value DESC) AS x FROM generate_series(1, 100000))"
+            .to_owned(),
+    ] {
+        let error = failure(&store, &sql);
+        assert_eq!(error.kind(), ErrorKind::OutOfMemory, "{sql}: {error}");
+        assert!(error.to_string().contains("would be repeated for each row"), "{sql}: {error}");
+    }
+}
+
+/// Every set of a CUBE has its own copy of the keys of a batch.
+#[test]
+fn the_cube_of_twelve_columns_is_computed_in_small_batches() {
+    let (_folder, store) = store();
+    let keys: Vec<_> = (1..=12).map(|n| format!("value % {n}")).collect();
+    let sql = format!(
+        "SELECT count(*) FROM (SELECT count(*) FROM generate_series(1, 100) GROUP BY CUBE ({}))",
+        keys.join(", ")
+    );
+    assert_eq!(column(&store, &sql).len(), 1);
+}

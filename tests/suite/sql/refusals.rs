@@ -4,19 +4,7 @@ use std::time::{Duration, Instant};
 
 use ostracon::{ErrorKind, QueryOptions, Store};
 
-use super::{column, event, failure, rows, try_rows};
-
-fn store() -> (tempfile::TempDir, Store) {
-    let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(folder.path().join("facts")).unwrap();
-    for n in 0..10 {
-        store.record(event("ActorCrashed", &format!(r#"{{"error": "E: {n}"}}"#), f64::from(n))).unwrap();
-        if n == 5 {
-            store.flush().unwrap();
-        }
-    }
-    (folder, store)
-}
+use super::{column, failure, rows, ten_crashes as store, try_rows};
 
 #[test]
 fn whatever_writes_or_sets_is_refused() {

@@ -1,5 +1,7 @@
 //! Commands that change the look of answers, and the facts that statements see.
 
+use arrow::array::Decimal128Array;
+use arrow::datatypes::DECIMAL128_MAX_PRECISION;
 use clap::ValueEnum;
 use ostracon::Value;
 
@@ -155,6 +157,10 @@ fn parameter(text: &str) -> Value {
     let is_decimal = digits.starts_with(|char: char| char.is_ascii_digit())
         && (!digits.starts_with('0') || digits.starts_with("0."))
         && whole.is_none();
+    let large = digits.bytes().all(|byte| byte.is_ascii_digit()) && is_decimal;
+    if let Some(exact) = large.then(|| decimal(text)).flatten() {
+        return exact;
+    }
     let number = text.parse::<f64>().ok().filter(|number| is_decimal && number.is_finite());
     match (quoted, whole, number) {
         (Some(quoted), ..) => quoted.replace("''", "'").into(),
@@ -163,6 +169,13 @@ fn parameter(text: &str) -> Value {
         _ if matches!(text, "true" | "false") => (text == "true").into(),
         _ => text.into(),
     }
+}
+
+/// An integer of up to 38 digits, exactly.
+fn decimal(digits: &str) -> Option<Value> {
+    let number = Decimal128Array::from(vec![digits.parse::<i128>().ok()?]);
+    let number = number.with_precision_and_scale(DECIMAL128_MAX_PRECISION, 0).ok()?;
+    Value::from_array(&number, 0).ok()
 }
 
 pub(super) fn unset(session: &mut Session, name: &str) -> anyhow::Result<Next> {
@@ -175,6 +188,8 @@ pub(super) fn unset(session: &mut Session, name: &str) -> anyhow::Result<Next> {
 
 #[cfg(test)]
 mod tests {
+    use arrow::datatypes::DataType;
+
     use super::*;
 
     #[test]
@@ -186,6 +201,10 @@ mod tests {
             assert_eq!(parameter(text), Value::from(text));
         }
         assert_eq!(parameter("'5'"), Value::from("5"));
+        for large in ["12345678901234567890123", "-12345678901234567890124"] {
+            assert_eq!(parameter(large).to_string(), large);
+            assert!(matches!(parameter(large).data_type(), DataType::Decimal128(38, 0)));
+        }
         assert_eq!(parameter("it's"), Value::from("it's"));
         assert_eq!(parameter("'it''s'"), Value::from("it's"));
     }
