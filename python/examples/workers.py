@@ -122,7 +122,8 @@ def main() -> None:
     print(
         store.sql(
             "SELECT system_id AS worker, count(*) AS facts,"
-            " count(*) FILTER (WHERE event_type = 'ActorCrashed') AS crashes FROM events GROUP BY 1 ORDER BY 1"
+            " count(*) FILTER (WHERE event_type = 'ActorCrashed') AS crashes"
+            " FROM events GROUP BY 1 ORDER BY 1"
         )
     )
     print(store.query("error_groups"))

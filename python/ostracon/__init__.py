@@ -47,7 +47,7 @@ from ._report import RecoveryReport, Report, ScanReport
 from ._store import AsyncStore, AsyncStream, Fact, ImportReport, Store
 
 
-def open(  # noqa: A001 - as `gzip.open` does
+def open(  # It has the name of a builtin function, as `gzip.open` has.
     path: str | os.PathLike[str],
     mode: str = "write",
     *,
@@ -82,11 +82,32 @@ def open(  # noqa: A001 - as `gzip.open` does
     return Store(handles, mode)
 
 
-async def open_async(path: str | os.PathLike[str], mode: str = "write", **settings: object) -> AsyncStore:
+async def open_async(
+    path: str | os.PathLike[str],
+    mode: str = "write",
+    *,
+    durability: str | None = None,
+    flush_rows: int | None = None,
+    flush_bytes: int | None = None,
+    flush_age: float | None = None,
+    max_buffer_bytes: int | None = None,
+    max_wait: float | None = None,
+) -> AsyncStore:
     """:func:`open` for an event loop, asyncio's or trio's."""
     from ._off_loop import off_loop
 
-    return AsyncStore(await off_loop(open, os.path.abspath(path), mode, **settings))
+    store = await off_loop(
+        open,
+        os.path.abspath(path),
+        mode,
+        durability=durability,
+        flush_rows=flush_rows,
+        flush_bytes=flush_bytes,
+        flush_age=flush_age,
+        max_buffer_bytes=max_buffer_bytes,
+        max_wait=max_wait,
+    )
+    return AsyncStore(store)
 
 
 class Parameter(NamedTuple):

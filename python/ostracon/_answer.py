@@ -71,7 +71,7 @@ class Answer:
     def to_dicts(self) -> list[dict[str, Any]]:
         """Returns the rows as dictionaries. If two columns have one name, the second is ``name_2``."""
         keys = self._native.keys
-        return [dict(zip(keys, row)) for row in self.rows()]
+        return [dict(zip(keys, row, strict=True)) for row in self.rows()]
 
     def one(self) -> Any:
         """Returns the only value of an answer with one row and one column."""
@@ -142,7 +142,7 @@ class Answer:
         if not columns:
             return f"{len(self)} rows without columns"
         shown = [[_shown(value) for value in row] for row in self.rows(_SHOWN)]
-        widths = [max(map(_width, cells)) for cells in zip(columns, *shown)]
+        widths = [max(map(_width, cells)) for cells in zip(columns, *shown, strict=True)]
         right = [_is_number(kind) for kind in self.types]
         lines = [_line(columns, widths, right), "  ".join("─" * width for width in widths)]
         lines += [_line(row, widths, right) for row in shown]
@@ -349,6 +349,6 @@ def _is_number(kind: str) -> bool:
 def _line(cells: list[str], widths: list[int], right: list[bool]) -> str:
     padded = (
         " " * (width - _width(cell)) + cell if numeric else cell + " " * (width - _width(cell))
-        for cell, width, numeric in zip(cells, widths, right)
+        for cell, width, numeric in zip(cells, widths, right, strict=True)
     )
     return "  ".join(padded).rstrip()

@@ -12,10 +12,13 @@ import sys
 import threading
 import time
 import weakref
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from . import _forward, _native
 from ._in_order import InOrder
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 _log = logging.getLogger("ostracon")
 # Seconds between two attempts to open the store again after a failed sync.
@@ -26,6 +29,19 @@ _FOLDERS = {"ledger", "ledger-copy", "journal", "events", "audits", "dead_letter
 _closes_in: int | None = None
 
 
+class Options(TypedDict, total=False):
+    """The arguments of :class:`_native.Settings`."""
+
+    durability: str | None
+    flush_rows: int | None
+    flush_bytes: int | None
+    flush_age: float | None
+    max_buffer_bytes: int | None
+    max_wait: float | None
+    retention: tuple[float | None, int | None, int | None] | None
+    age_by: str | None
+
+
 class Handles:
     """The writer and the reader of one store in one process.
 
@@ -34,7 +50,7 @@ class Handles:
     pickled object has the path and the settings, and another process opens its own writer and reader.
     """
 
-    def __init__(self, path: str | os.PathLike[str], **options: Any) -> None:
+    def __init__(self, path: str | os.PathLike[str], **options: Unpack[Options]) -> None:
         # The path is made absolute now, because the working directory may change before the store is opened.
         self.path = os.path.abspath(os.fsdecode(path))
         self.options = options
@@ -193,7 +209,7 @@ def _add(counted: dict[str, int], store: _native.Store) -> None:
         counted[name] = counted.get(name, 0) + value
 
 
-def _made_again(path: str, options: dict[str, Any]) -> Handles:
+def _made_again(path: str, options: Options) -> Handles:
     return Handles(path, **options)
 
 

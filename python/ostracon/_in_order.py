@@ -29,7 +29,7 @@ _PARTS = 40
 class _Waiting:
     """A fact that waits, and the result of recording it."""
 
-    __slots__ = ("line", "failed", "done", "outcome", "error")
+    __slots__ = ("done", "error", "failed", "line", "outcome")
 
     def __init__(self, line: str, failed: Callable[[Exception], None] | None) -> None:
         self.line = line
@@ -61,7 +61,7 @@ class InOrder:
     async def record(
         self, line: str, failed: Callable[[Exception], None] | None = None
     ) -> _native.Position | None:
-        """Appends a fact, or puts it in the queue, before this coroutine waits for the first time.
+        """Appends a fact, or adds it to the queue. Both happen before the first suspension of this coroutine.
 
         Then it waits, outside the event loop, until the fact is as safe as the store's durability promises.
         If the caller is cancelled, the fact is recorded all the same. An error is passed to ``failed``, also

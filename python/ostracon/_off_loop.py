@@ -9,11 +9,12 @@ import os
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any, TypeVar
+from contextlib import AbstractContextManager, nullcontext, suppress
+from typing import Any, ParamSpec, TypeVar
 
 from . import _native
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 try:
@@ -26,12 +27,12 @@ _THREADS = 40
 _pool: ThreadPoolExecutor | None = None
 
 
-async def off_loop(work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+async def off_loop(work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     """Runs the work in a thread. If the task is cancelled, it waits until the work is done."""
     return await _do(functools.partial(work, *args, **kwargs), None)
 
 
-async def stoppable(work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+async def stoppable(work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     """Runs work that changes nothing in a thread.
 
     If the task is cancelled, it stops the work, and waits for its end.
@@ -156,11 +157,9 @@ def _signal_of_trio() -> tuple[Callable[[], Awaitable[Any]], Callable[[], None]]
 
 
 def _wake(soon: Callable[[Callable[[], None]], Any], wake: Callable[[], None]) -> None:
-    try:
+    # A RuntimeError says that the event loop has ended, and its tasks with it.
+    with suppress(RuntimeError):
         soon(wake)
-    except RuntimeError:
-        # The event loop has ended, and its tasks with it.
-        pass
 
 
 def _threads() -> ThreadPoolExecutor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
@@ -108,10 +109,10 @@ class Store:
         """Answers a SQL query over all facts recorded until now, flushed or not. Ctrl-C stops it.
 
         ``params`` gives the values of the placeholders ``$name``: ``None``, bool, int, float, str, bytes,
-        ``datetime``, ``date``, ``time``, ``timedelta``, ``Decimal``, ``UUID``, and lists of values of one type,
-        for ``column = ANY($names)`` or ``array_has($names, column)``. Values are converted
-        exactly: an int beyond 64 bits becomes a decimal, an aware datetime an instant, and a naive one a
-        timestamp without a zone.
+        ``datetime``, ``date``, ``time``, ``timedelta``, ``Decimal``, ``UUID``, and lists of values of one
+        type, for ``column = ANY($names)`` or ``array_has($names, column)``. Values are converted exactly: an
+        int beyond 64 bits becomes a decimal, an aware datetime an instant, and a naive one a timestamp
+        without a zone.
 
         ``since`` and ``until`` restrict every table of facts to a window in time. ``as_of`` restricts them to
         the facts that were recorded until that instant. An instant is an aware ``datetime``, a ``date`` (its
@@ -188,7 +189,7 @@ class Store:
         """
         while True:
             facts = self._native_of_mode().after(after)
-            for taken in iter(lambda: facts.take(_AT_ONCE), []):
+            for taken in iter(functools.partial(facts.take, _AT_ONCE), []):
                 for line, cursor in taken:
                     after = cursor
                     yield Fact(from_line(line), cursor)
@@ -357,10 +358,10 @@ class AsyncStore:
         return self._store.path
 
     async def record(self, fact: Any, *, kind: str | None = None) -> _native.Position:
-        """:meth:`Store.record`. The fact is appended before this coroutine waits for the first time.
+        """:meth:`Store.record`, without blocking the event loop.
 
-        So the facts of several tasks are recorded in the order in which the tasks began, also while the
-        buffer is full.
+        The fact is appended before the first suspension. So the facts of several tasks are recorded in the
+        order in which the tasks began, also while the buffer is full.
         """
         line = to_line(fact, kind)
         self._store._check_records()
@@ -372,21 +373,59 @@ class AsyncStore:
         """:meth:`Store.flush`."""
         await off_loop(self._store.flush)
 
-    async def sql(self, *args: Any, **kwargs: Any) -> Answer:
+    async def sql(
+        self,
+        query: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        timeout: float | None = None,
+        since: Instant = None,
+        until: Instant = None,
+        as_of: Instant = None,
+    ) -> Answer:
         """:meth:`Store.sql`."""
-        return await stoppable(self._store.sql, *args, **kwargs)
+        return await stoppable(
+            self._store.sql, query, params, timeout=timeout, since=since, until=until, as_of=as_of
+        )
 
-    async def stream(self, *args: Any, **kwargs: Any) -> AsyncStream:
+    async def stream(
+        self,
+        query: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        timeout: float | None = None,
+        since: Instant = None,
+        until: Instant = None,
+        as_of: Instant = None,
+    ) -> AsyncStream:
         """:meth:`Store.stream`."""
-        return AsyncStream(await stoppable(self._store.stream, *args, **kwargs))
+        return AsyncStream(
+            await stoppable(
+                self._store.stream, query, params, timeout=timeout, since=since, until=until, as_of=as_of
+            )
+        )
 
-    async def query(self, *args: Any, **kwargs: Any) -> Answer:
+    async def query(
+        self,
+        name: str,
+        params: Mapping[str, object] | None = None,
+        *,
+        timeout: float | None = None,
+        since: Instant = None,
+        until: Instant = None,
+        as_of: Instant = None,
+        **set: object,
+    ) -> Answer:
         """:meth:`Store.query`."""
-        return await stoppable(self._store.query, *args, **kwargs)
+        return await stoppable(
+            self._store.query, name, params, timeout=timeout, since=since, until=until, as_of=as_of, **set
+        )
 
-    async def list(self, *args: Any, **kwargs: Any) -> list[dict[str, Any]]:
+    async def list(
+        self, kind: str, limit: int | None = None, since: float | None = None
+    ) -> list[dict[str, Any]]:
         """:meth:`Store.list`."""
-        return await stoppable(self._store.list, *args, **kwargs)
+        return await stoppable(self._store.list, kind, limit, since)
 
     async def tail(self, after: str = "", *, follow: bool = False) -> AsyncIterator[Fact]:
         """:meth:`Store.tail`."""
@@ -404,9 +443,9 @@ class AsyncStore:
         """:meth:`Store.consumer_group`."""
         return AsyncConsumerGroup(self._store.consumer_group(kind, name))
 
-    async def scan(self, **kwargs: Any) -> ScanReport:
+    async def scan(self, *, deep: bool = False) -> ScanReport:
         """:meth:`Store.scan`."""
-        return await stoppable(self._store.scan, **kwargs)
+        return await stoppable(self._store.scan, deep=deep)
 
     async def recover(
         self, mode: str, quarantine_dir: str | os.PathLike[str] | None = None
@@ -415,21 +454,47 @@ class AsyncStore:
         folder = None if quarantine_dir is None else os.path.abspath(quarantine_dir)
         return await off_loop(self._store.recover, mode, folder)
 
-    async def compact(self, **kwargs: Any) -> Report:
+    async def compact(
+        self,
+        *,
+        dry_run: bool = False,
+        kind: str | None = None,
+        target_bytes: int | None = None,
+        insist: bool = False,
+    ) -> Report:
         """:meth:`Store.compact`."""
-        return await stoppable(self._store.compact, **kwargs)
+        return await stoppable(
+            self._store.compact, dry_run=dry_run, kind=kind, target_bytes=target_bytes, insist=insist
+        )
 
-    async def backup(self, target: str | os.PathLike[str], **kwargs: Any) -> Report:
+    async def backup(
+        self,
+        target: str | os.PathLike[str],
+        *,
+        incremental: bool = False,
+        at_commit: int | None = None,
+        copy: bool = False,
+        verify: bool = False,
+    ) -> Report:
         """:meth:`Store.backup`."""
-        return await off_loop(self._store.backup, os.path.abspath(target), **kwargs)
+        return await off_loop(
+            self._store.backup,
+            os.path.abspath(target),
+            incremental=incremental,
+            at_commit=at_commit,
+            copy=copy,
+            verify=verify,
+        )
 
     async def verify(self, against: str | None = None) -> Report:
         """:meth:`Store.verify`."""
         return await stoppable(self._store.verify, against)
 
-    async def import_file(self, path: str | os.PathLike[str], **kwargs: Any) -> ImportReport:
+    async def import_file(
+        self, path: str | os.PathLike[str], *, epoch: Instant = None, again: bool = False
+    ) -> ImportReport:
         """:meth:`Store.import_file`."""
-        return await stoppable(self._store.import_file, os.path.abspath(path), **kwargs)
+        return await stoppable(self._store.import_file, os.path.abspath(path), epoch=epoch, again=again)
 
     def metrics(self) -> dict[str, int]:
         """:meth:`Store.metrics`."""
@@ -555,7 +620,10 @@ class ImportReport:
         self.reasons = reasons
 
     def __repr__(self) -> str:
-        return f"ImportReport(facts={self.facts}, rejected={self.rejected}, imported_before={self.imported_before})"
+        return (
+            f"ImportReport(facts={self.facts}, rejected={self.rejected}, "
+            f"imported_before={self.imported_before})"
+        )
 
 
 def _within(timeout: float | None, since: Instant, until: Instant, as_of: Instant) -> dict[str, Any]:

@@ -70,8 +70,8 @@ class OstraconPersistence(Shipping, PersistenceBackend):
     ``durability`` is the safety of a fact when ``record_*`` returns: "journaled" (safe if the process
     crashes, the default), "synced" (safe if the machine crashes), or "buffered". In each case the fact is
     appended before ``record_*`` first gives up control, and nothing else blocks the event loop. A sync blocks
-    the event loop in two cases only: for the first fact, which opens the store and begins its journal, and if
-    the disk prevented the flush from creating the journal's next file in advance.
+    the event loop in two cases only: when the first fact opens the store, and when the journal needs its next
+    file and the disk did not allow it to be created in advance.
 
     Settings that do not fit together, here or in the store's ``ostracon.toml``, are refused immediately.
 

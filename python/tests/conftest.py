@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-# A script in whose background the tests run has Ctrl-C ignored, and programs that the tests begin would inherit that.
+# A shell script starts programs in the background with Ctrl-C ignored. If the tests run in this way, the
+# programs that they start must not inherit this.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -183,7 +184,7 @@ def test_the_stores_own_settings_are_looked_at_too(path: Path) -> None:
     ostracon.open(path).close()
     for text in ("[flush]\nrowz = 1\n", 'durability = "sync"\n', "[[["):
         (path / "ostracon.toml").write_text(text)
-        with pytest.raises(ostracon.SettingsError, match="ostracon.toml"):
+        with pytest.raises(ostracon.SettingsError, match=r"ostracon\.toml"):
             OstraconPersistence(path)
     (path / "ostracon.toml").write_text("[flush]\nbytes = 1_000_000\n")
     with pytest.raises(ostracon.SettingsError):
@@ -371,8 +372,8 @@ async def test_consumers_need_no_anyio_and_cancelling_waits(path: Path) -> None:
 
         async def main():
             async with await ostracon.open_async(sys.argv[1]) as store:
-                await store.record({"kind": "event", "system_id": "s", "actor_address": "a", "event_type": "X",
-                                    "payload": {}, "timestamp": 1.0})
+                await store.record({"kind": "event", "system_id": "s", "actor_address": "a",
+                                    "event_type": "X", "payload": {}, "timestamp": 1.0})
                 group = store.consumer_group("events", "g")
                 await group.create()
                 assert len(await group.consume("c", wait=1)) == 1
@@ -381,7 +382,8 @@ async def test_consumers_need_no_anyio_and_cancelling_waits(path: Path) -> None:
                 await asyncio.sleep(0.1)
                 waiting.cancel()
                 begun = time.monotonic()
-                asked = asyncio.create_task(store.sql("SELECT count(*) FROM generate_series(1, 100000000000)"))
+                endless = "SELECT count(*) FROM generate_series(1, 100000000000)"
+                asked = asyncio.create_task(store.sql(endless))
                 await asyncio.sleep(0.3)
                 asked.cancel()
                 for task in (waiting, asked):
@@ -457,7 +459,10 @@ async def test_a_cancelled_scan_has_ended(path: Path) -> None:
 
 
 LONG = {
-    "rows": "[len(store.sql('SELECT value, value::text AS t, now() AS at FROM generate_series(1, 1000000)').rows()) for _ in range(1000)]",
+    "rows": (
+        "[len(store.sql('SELECT value, value::text AS t, now() AS at FROM generate_series(1, 1000000)')"
+        ".rows()) for _ in range(1000)]"
+    ),
     "sql": "store.sql('SELECT count(*) FROM generate_series(1, 100000000000)')",
     "stream": "store.stream('SELECT count(*) FROM generate_series(1, 100000000000)').fetchall()",
     "list": "[store.list('events') for _ in range(1000000)]",
@@ -477,8 +482,8 @@ def test_ctrl_c_is_heard(path: Path, tmp_path: Path, what: str) -> None:
         import sys, ostracon
         store = ostracon.open(sys.argv[1])
         for n in range(2000):
-            store.record({{"kind": "event", "system_id": "s", "actor_address": "a", "event_type": "X", "payload": {{}},
-                           "timestamp": 1.0}})
+            store.record({{"kind": "event", "system_id": "s", "actor_address": "a", "event_type": "X",
+                           "payload": {{}}, "timestamp": 1.0}})
         print("begun", flush=True)
         try:
             {LONG[what]}
@@ -497,10 +502,8 @@ def test_ctrl_c_is_heard(path: Path, tmp_path: Path, what: str) -> None:
             threading.Timer(2.0, os.write, (feeder, b"no fact either\n" * 100)).start()
         time.sleep(1.0)
         process.send_signal(signal.SIGINT)
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(timeout=60)
-        except subprocess.TimeoutExpired:
-            pass
         process.kill()
         out, err = process.communicate(timeout=60)
         assert out == "heard\nworks\n", err

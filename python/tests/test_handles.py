@@ -46,15 +46,16 @@ RECORDS = """
     import sys, threading, ostracon
     store = ostracon.open(sys.argv[1], durability="buffered")
     for n in range(100):
-        store.record({"kind": "event", "system_id": "s", "actor_address": "a", "event_type": "X", "payload": {},
-                      "timestamp": 1.0})
+        store.record({"kind": "event", "system_id": "s", "actor_address": "a", "event_type": "X",
+                      "payload": {}, "timestamp": 1.0})
 """
 
 
 @pytest.mark.parametrize(
     "keeps",
     [
-        "threading.Thread(target=threading.Event().wait, args=(), daemon=True).start(); keep = [store]; keep.append(keep)",
+        "threading.Thread(target=threading.Event().wait, args=(), daemon=True).start(); "
+        "keep = [store]; keep.append(keep)",
         "threading.Thread(target=lambda s: threading.Event().wait(), args=(store,), daemon=True).start()",
         "store.me = store; import gc; gc.disable(); del store",
         "sys.modules['kept'] = store; del store",

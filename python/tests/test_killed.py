@@ -35,7 +35,8 @@ backend = OstraconPersistence(path, durability=durability, flush_rows=40)
 
 class Till(Actor):
     async def receive(self, n):
-        await backend.record_event(PersistedEvent(name, str(self.context.self_ref.address), "Sold", {"n": n}, float(n)))
+        address = str(self.context.self_ref.address)
+        await backend.record_event(PersistedEvent(name, address, "Sold", {"n": n}, float(n)))
         print(n, flush=True)
         if n % 10 == 9:
             raise KeyError(n)

@@ -195,7 +195,10 @@ def test_a_setting_that_cannot_be_meant_is_told_at_once(path: Path, wrong: dict[
 
 async def test_a_fact_that_python_cannot_read_is_skipped_and_counted(path: Path, tmp_path: Path) -> None:
     deep = "[" * 100_000 + "]" * 100_000
-    line = '{"kind": "event", "system_id": "s", "actor_address": "a", "event_type": "X", "payload": %s, "timestamp": 1.0}'
+    line = (
+        '{"kind": "event", "system_id": "s", "actor_address": "a", "event_type": "X", '
+        '"payload": %s, "timestamp": 1.0}'
+    )
     (tmp_path / "facts.json").write_text(f"{line % deep}\n{line % '{}'}\n")
     backend = OstraconPersistence(path)
     assert (await backend.import_from(tmp_path / "facts.json")).facts == 2

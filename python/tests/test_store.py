@@ -83,7 +83,8 @@ def test_other_libraries_take_an_answer_as_it_is(store: ostracon.Store) -> None:
 
 def test_every_type_has_a_value(store: ostracon.Store) -> None:
     answer = store.sql(
-        "SELECT true, 1, 1.5, 'é', NULL, [1, 2], named_struct('a', 'x'), arrow_cast('y', 'Dictionary(Int8, Utf8)'), DATE '2026-11-25'"
+        "SELECT true, 1, 1.5, 'é', NULL, [1, 2], named_struct('a', 'x'), "
+        "arrow_cast('y', 'Dictionary(Int8, Utf8)'), DATE '2026-11-25'"
     )
     assert answer.rows() == [(True, 1, 1.5, "é", None, [1, 2], {"a": "x"}, "y", date(2026, 11, 25))]
 
@@ -181,6 +182,32 @@ async def test_the_same_from_an_event_loop(path: Path) -> None:
         assert (await store.scan()).is_clean
         assert len(await store.query("last_crashes")) == 1
     assert ostracon.open(path, "read").sql("SELECT count(*) FROM store.segments").one() == 1
+
+
+@pytest.mark.parametrize(
+    ("blocking", "asynchronous"),
+    [
+        (ostracon.Store, ostracon.AsyncStore),
+        (ostracon.Stream, ostracon.AsyncStream),
+        (ostracon.ConsumerGroup, ostracon.AsyncConsumerGroup),
+    ],
+)
+def test_asynchronous_methods_have_the_parameters_of_the_blocking_ones(
+    blocking: type, asynchronous: type
+) -> None:
+    def parameters(of: type) -> dict[str, Any]:
+        methods = inspect.getmembers(of, inspect.isfunction)
+        return {name: inspect.signature(method).parameters for name, method in methods if name[0] != "_"}
+
+    expected, found = parameters(blocking), parameters(asynchronous)
+    shared = expected.keys() & found.keys()
+    assert shared
+    for name in shared:
+        assert found[name] == expected[name], name
+
+
+def test_open_async_has_the_parameters_of_open() -> None:
+    assert inspect.signature(ostracon.open_async).parameters == inspect.signature(ostracon.open).parameters
 
 
 def test_the_command_line_is_the_real_one(store: ostracon.Store) -> None:

@@ -247,10 +247,10 @@ ODD = (
 @pytest.mark.parametrize("what", ODD)
 def test_every_type_goes_to_other_libraries(store: ostracon.Store, what: str) -> None:
     try:
-        answer = store.sql(f"SELECT {what} AS v FROM events")
+        with_rows = store.sql(f"SELECT {what} AS v FROM events")
     except ostracon.QueryError as error:
         pytest.skip(f"SQL has no such value: {error}")
-    for answer in (answer, store.sql(f"SELECT {what} AS v WHERE false")):
+    for answer in (with_rows, store.sql(f"SELECT {what} AS v WHERE false")):
         assert answer.to_arrow().num_rows == len(answer)
         assert answer.to_polars().height == polars.DataFrame(answer).height == len(answer)
         assert polars.DataFrame(store.stream(f"SELECT {what} AS v FROM events")).height == 3
@@ -328,7 +328,7 @@ def test_a_stream_that_failed_has_no_end(store: ostracon.Store) -> None:
     with store.stream(failing) as rows:
         reader = rows.reader()
         for _ in range(2):
-            with pytest.raises(Exception, match="(?i)divide by zero"):
+            with pytest.raises(Exception, match=r"(?i)divide by zero"):
                 while True:
                     reader.read_next_batch()
     with store.stream("SELECT count(*) FROM generate_series(1, 100000000000)", timeout=0.3) as rows:

@@ -461,7 +461,8 @@ async def main():
     for _ in range(5):
         await record()
     assert backend.metrics.write_errors >= 1
-    assert [fact.payload["n"] for fact in await backend.list_events()] == kept, "those that have room are kept"
+    listed = [fact.payload["n"] for fact in await backend.list_events()]
+    assert listed == kept, "those that have room are kept"
     if how == "tmpfs":
         os.remove(f"{folder}/ballast")
     else:
