@@ -16,7 +16,7 @@ VENV ?= target/python
 TESTED_WITH = maturin==1.* papyra==0.3.0 pytest trio pyarrow polars numpy pandas starlette redis
 # Where the tools that check the Python package are installed. The versions are exact, because a new version of a tool
 # may find more. Mypy reads the types of the libraries in this list.
-LINT ?= target/lint
+LINTERS ?= target/linters
 LINTED_WITH = ruff==0.17.6 mypy==2.4.1 papyra==0.3.0 anyio==4.16.0 trio==0.35.0
 
 .PHONY: demo test test-core test-python check check-python venv-module fuzz compare kills bench versus
@@ -38,10 +38,10 @@ check:
 
 # The virtual environment is made if there is none, or if its Python is gone.
 check-python: venv-module
-	@$(LINT)/bin/pip --version >/dev/null 2>&1 || python3 -m venv --clear $(LINT)
-	$(LINT)/bin/pip install --quiet --disable-pip-version-check $(LINTED_WITH)
-	$(LINT)/bin/ruff check --quiet --cache-dir $(LINT)/ruff-cache python
-	$(LINT)/bin/mypy --no-error-summary --config-file python/pyproject.toml --cache-dir $(LINT)/mypy-cache python/ostracon
+	@$(LINTERS)/bin/pip --version >/dev/null 2>&1 || python3 -m venv --clear $(LINTERS)
+	$(LINTERS)/bin/pip install --quiet --disable-pip-version-check $(LINTED_WITH)
+	$(LINTERS)/bin/ruff check --quiet --cache-dir $(LINTERS)/ruff-cache python
+	$(LINTERS)/bin/mypy --no-error-summary --config-file python/pyproject.toml --cache-dir $(LINTERS)/mypy-cache python/ostracon
 
 # Debian has Python's module for virtual environments in a separate package.
 venv-module:
