@@ -99,7 +99,9 @@ impl<'a> Backup<'a> {
         check_apart(&context.root, target)?;
         let place = Place::choose(target)?;
         if place == Place::There(target) && !options.incremental {
-            return Err(refused("something is there already; --incremental adds to a backup of this store"));
+            return Err(refused(
+                "something is there already; choose a new folder, or --incremental to add to a backup of this store",
+            ));
         }
         if options.incremental && options.at_commit.is_some() {
             return Err(refused(
@@ -239,7 +241,7 @@ fn check_is_backup(root: &Path, place: &Path, state: &State, parser: ConditionPa
     let theirs = Context::open_for_reading(place, parser)?.ledger.refresh()?;
     if theirs.store != state.store {
         return Err(refused(&format!(
-            "it belongs to store {}, but this is store {}",
+            "the backup there belongs to store {}, but this is store {}",
             theirs.store, state.store
         )));
     }

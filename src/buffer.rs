@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use crate::fact::columns::{Rows, RowsBuilder};
-use crate::fact::{Kind, Seq, StreamId, UnixNanos, codec};
+use crate::fact::{Kind, PerKind, Seq, StreamId, UnixNanos, codec};
 use crate::frame::verified_frames;
 
 /// The largest size of a chunk: small enough to copy the unfinished chunk for every query.
@@ -20,7 +20,7 @@ pub(crate) struct Chunk {
     pub(crate) first: Seq,
     pub(crate) last: Seq,
     frames: Vec<u8>,
-    rows: OnceLock<[Option<Rows>; 3]>,
+    rows: OnceLock<PerKind<Option<Rows>>>,
 }
 
 impl Chunk {
@@ -50,16 +50,14 @@ impl Chunk {
 
     /// Its rows of a kind; `None` if it has none.
     pub(crate) fn rows(&self, kind: Kind) -> Option<&Rows> {
-        self.rows.get_or_init(|| self.decode()).get(kind.index())?.as_ref()
+        self.rows.get_or_init(|| self.decode())[kind].as_ref()
     }
 
-    fn decode(&self) -> [Option<Rows>; 3] {
-        let mut builders = Kind::ALL.map(RowsBuilder::new);
+    fn decode(&self) -> PerKind<Option<Rows>> {
+        let mut builders = PerKind::from_fn(RowsBuilder::new);
         for frame in verified_frames(&self.frames) {
             let Some(fact) = codec::decode(frame.body) else { continue };
-            if let Some(rows) = builders.get_mut(fact.kind().index()) {
-                rows.push(frame.seq, frame.recorded_at, &fact, None);
-            }
+            builders[fact.kind()].push(frame.seq, frame.recorded_at, &fact, None);
         }
         builders.map(|mut rows| (!rows.is_empty()).then(|| rows.finish(self.stream, Seq(0))))
     }

@@ -7,7 +7,7 @@ use arrow::datatypes::TimestampNanosecondType;
 
 use crate::context::Context;
 use crate::error::Result;
-use crate::fact::{Kind, StreamId, UnixNanos, wall_time};
+use crate::fact::{Kind, PerKind, StreamId, UnixNanos, wall_time};
 use crate::journal::claim;
 use crate::maintain::inventory::is_owned;
 use crate::retention::hidden;
@@ -17,7 +17,7 @@ use crate::snapshot::Snapshot;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Summary {
-    kinds: [KindSummary; 3],
+    kinds: PerKind<KindSummary>,
     /// Facts that are not in a segment yet.
     pub unflushed: u64,
     /// Streams that ever had a fact.
@@ -57,7 +57,7 @@ impl KindSummary {
 impl Summary {
     /// The counts of one kind.
     pub fn of(&self, kind: Kind) -> KindSummary {
-        self.kinds.get(kind.index()).copied().unwrap_or_default()
+        self.kinds[kind]
     }
 
     /// Facts of all kinds that retention rules hide; `None` if that could not be found out.
@@ -82,8 +82,8 @@ pub(crate) fn summarize(context: &Context) -> Result<Summary> {
         ..Summary::default()
     };
     let hidden = hidden_now(context, &snapshot).ok();
-    for (kind, of) in Kind::ALL.into_iter().zip(&mut summary.kinds) {
-        of.hidden = hidden.and_then(|hidden| hidden.get(kind.index()).copied());
+    for (kind, of) in summary.kinds.pairs_mut() {
+        of.hidden = hidden.map(|hidden| hidden[kind]);
         for segment in snapshot.state.segments(kind) {
             of.facts += segment.rows;
             of.segments += 1;
@@ -102,7 +102,7 @@ pub(crate) fn summarize(context: &Context) -> Result<Summary> {
     Ok(summary)
 }
 
-fn hidden_now(context: &Context, snapshot: &Snapshot) -> Result<[u64; 3]> {
+fn hidden_now(context: &Context, snapshot: &Snapshot) -> Result<PerKind<u64>> {
     hidden(&context.root, &context.selection(snapshot, context.now())?, snapshot)
 }
 

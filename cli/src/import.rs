@@ -238,6 +238,11 @@ impl Input {
         let attempt = || format!("cannot open {}", path.display());
         let metadata = std::fs::metadata(path).with_context(attempt)?;
         anyhow::ensure!(
+            !path.join("ledger").is_dir(),
+            "cannot import {}: it is a store; the store comes first: ostracon import STORE FILE",
+            path.display()
+        );
+        anyhow::ensure!(
             !metadata.is_dir(),
             "cannot import {}: it is a folder; import its files one by one",
             path.display()
@@ -437,10 +442,8 @@ fn progress(size: Option<u64>) -> ProgressBar {
 /// A summary of an import, for people. The store has lost this number of facts.
 fn summary(report: &ImportReport, begun: Instant, lost: u64) -> String {
     let seconds = begun.elapsed().as_secs_f64();
-    let kinds: Vec<String> = Kind::ALL
-        .into_iter()
-        .map(|kind| format!("{} {}", grouped(report.of(kind)), kind.table().replace('_', " ")))
-        .collect();
+    let kinds: Vec<String> =
+        Kind::ALL.into_iter().map(|kind| counted(report.of(kind), &kind.tag().replace('_', " "))).collect();
     let mut text =
         format!("imported {} ({}) in {seconds:.1} s", counted(report.total(), "fact"), kinds.join(", "));
     text += &match report.resumed_after {

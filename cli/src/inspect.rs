@@ -130,7 +130,9 @@ fn list(
         say(&format!("some {kind} may be missing, because a part of the store cannot be read: {damage}"));
     }
     if !listed.damage.is_empty() {
-        say("`ostracon scan STORE` shows the damage, and `ostracon recover STORE --mode repair` repairs it");
+        say(
+            "`ostracon scan --deep STORE` shows the damage, and `ostracon recover STORE --mode repair` saves what can be saved",
+        );
     }
     Ok(listed.facts)
 }

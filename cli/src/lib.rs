@@ -147,7 +147,7 @@ fn advice(error: &anyhow::Error) -> &'static str {
             .is_some_and(|error| error.kind() == ostracon::ErrorKind::Damaged && error.hint().is_none())
     };
     if error.chain().any(is_damaged) {
-        return "; `ostracon scan STORE` shows the damage, and `ostracon recover STORE --mode repair` repairs it";
+        return "; `ostracon scan --deep STORE` shows the damage, and `ostracon recover STORE --mode repair` saves what can be saved";
     }
     ""
 }

@@ -93,11 +93,15 @@ pub(crate) fn rights(path: &Path) -> Option<String> {
         }
     }
     let (part, metadata) = found?;
-    let part = part.display();
-    Some(format!(
-        "{part} belongs to user {}, and this process is user {own}: run it as that user, or `chown -R {own} {part}`",
-        metadata.uid()
-    ))
+    let (shown, owner) = (part.display(), metadata.uid());
+    let begins = format!("{shown} belongs to user {owner}, and this process is user {own}");
+    // Nobody should change the owner of a folder of the system.
+    let is_of_store = part.ancestors().chain(path.ancestors()).any(|folder| folder.join("ledger").is_dir());
+    Some(if is_of_store {
+        format!("{begins}: run it as that user, or `chown -R {own} {shown}`")
+    } else {
+        format!("{begins}: run it as that user, or choose a folder of your own")
+    })
 }
 
 /// Whether any user may put files into this folder: then its owner says nothing about them.

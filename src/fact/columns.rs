@@ -16,7 +16,7 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
-use super::{Fact, Json, Kind, Seq, StreamId, UnixNanos};
+use super::{Fact, Json, Kind, PerKind, Seq, StreamId, UnixNanos};
 
 pub(crate) use read::{each_fact, facts, ids, positions};
 
@@ -27,8 +27,8 @@ pub(crate) fn instant_type() -> DataType {
 
 /// The columns of a segment of this kind, in their order.
 pub(crate) fn schema(kind: Kind) -> SchemaRef {
-    static SCHEMAS: LazyLock<[SchemaRef; 3]> = LazyLock::new(|| Kind::ALL.map(build_schema));
-    Arc::clone(&SCHEMAS[kind.index()])
+    static SCHEMAS: LazyLock<PerKind<SchemaRef>> = LazyLock::new(|| PerKind::from_fn(build_schema));
+    Arc::clone(&SCHEMAS[kind])
 }
 
 fn build_schema(kind: Kind) -> SchemaRef {

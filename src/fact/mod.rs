@@ -11,6 +11,7 @@ pub(crate) mod codec;
 pub(crate) mod columns;
 pub(crate) mod json;
 mod line;
+mod per_kind;
 mod position;
 mod timestamp;
 
@@ -20,6 +21,7 @@ use std::fmt;
 pub use line::LineError;
 pub(crate) use line::LineParser;
 pub use line::{MAX_LINE_BYTES, is_blank};
+pub(crate) use per_kind::PerKind;
 pub use position::{FactId, Position, Recorded, Seq, StreamId};
 pub(crate) use timestamp::{FIRST_EPOCH_NANOS, wall_time};
 pub use timestamp::{Timestamp, UnixNanos};
@@ -69,14 +71,6 @@ impl Kind {
             Self::Event => "event",
             Self::Audit => "audit",
             Self::DeadLetter => "dead_letter",
-        }
-    }
-
-    pub(crate) const fn index(self) -> usize {
-        match self {
-            Self::Event => 0,
-            Self::Audit => 1,
-            Self::DeadLetter => 2,
         }
     }
 }

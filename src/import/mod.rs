@@ -20,7 +20,7 @@ use std::io::{Read, Write};
 use crate::context::Context;
 use crate::counters::count;
 use crate::error::{Error, ErrorKind, Result};
-use crate::fact::{Kind, UnixNanos};
+use crate::fact::{Kind, PerKind, UnixNanos};
 use crate::ledger::{EntryId, EntryRange};
 #[cfg(feature = "redis")]
 pub use redis::RedisStreams;
@@ -82,8 +82,8 @@ pub struct ImportReport {
     pub lines: u64,
     /// Bytes of the input that were read, including those of an earlier import.
     pub bytes: u64,
-    /// Facts committed, of each kind in the order of [`Kind::ALL`].
-    pub facts: [u64; 3],
+    /// Facts committed.
+    pub(crate) facts: PerKind<u64>,
     /// Lines that are not facts.
     pub rejected: u64,
     /// Facts with a value that no column holds exactly; the exact value is in `extra`.
@@ -100,7 +100,7 @@ impl ImportReport {
 
     /// The number of committed facts of one kind.
     pub fn of(&self, kind: Kind) -> u64 {
-        self.facts.get(kind.index()).copied().unwrap_or_default()
+        self.facts[kind]
     }
 }
 

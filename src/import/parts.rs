@@ -16,7 +16,7 @@ use crate::context::Context;
 use crate::counters::count;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::columns::{Rows, RowsBuilder};
-use crate::fact::{FIRST_EPOCH_NANOS, Fact, Kind, LineParser, Seq, StreamId, UnixNanos, is_blank};
+use crate::fact::{FIRST_EPOCH_NANOS, Fact, LineParser, PerKind, Seq, StreamId, UnixNanos, is_blank};
 use crate::flush;
 use crate::journal::claim::Claim;
 use crate::ledger::{Action, EntryId, ImportMark, Segment, State, StreamRange};
@@ -175,7 +175,7 @@ fn skip_line(
 
 /// Facts of some lines, numbered from 0.
 struct Parsed {
-    rows: [RowsBuilder; 3],
+    rows: PerKind<RowsBuilder>,
     facts: u64,
     lines: u64,
     /// Facts with values that no column holds.
@@ -204,8 +204,13 @@ fn panicked(what: &str) -> Error {
 }
 
 fn parse_piece(text: &[u8], recorded_at: UnixNanos, epoch: Option<UnixNanos>) -> Parsed {
-    let mut parsed =
-        Parsed { rows: Kind::ALL.map(RowsBuilder::new), facts: 0, lines: 0, inexact: 0, rejects: Vec::new() };
+    let mut parsed = Parsed {
+        rows: PerKind::from_fn(RowsBuilder::new),
+        facts: 0,
+        lines: 0,
+        inexact: 0,
+        rejects: Vec::new(),
+    };
     let mut parser = LineParser::default();
     let mut rest = text;
     while !rest.is_empty() {
@@ -222,9 +227,7 @@ fn parse_piece(text: &[u8], recorded_at: UnixNanos, epoch: Option<UnixNanos>) ->
         match parser.parse(line) {
             Ok(fact) => {
                 let wall_time = epoch.and_then(|epoch| clock_time(epoch, &fact));
-                if let Some(rows) = parsed.rows.get_mut(fact.kind().index()) {
-                    rows.push(Seq(parsed.facts), recorded_at, &fact, wall_time);
-                }
+                parsed.rows[fact.kind()].push(Seq(parsed.facts), recorded_at, &fact, wall_time);
                 parsed.facts += 1;
                 parsed.inexact += u64::from(!fact.inexact_fields().is_empty());
             }
@@ -275,7 +278,7 @@ impl Numbering {
 
     /// The segments and the commit of a part to be written; `None` if the part has no facts.
     fn job(&mut self, parsed: Vec<Parsed>, report: &mut ImportReport, part: ImportPart) -> Option<Job> {
-        let mut rows = [Vec::new(), Vec::new(), Vec::new()];
+        let mut rows = PerKind::<Vec<Rows>>::default();
         let first_seq = self.next;
         for piece in parsed {
             for ((mut builder, rows), total) in piece.rows.into_iter().zip(&mut rows).zip(&mut report.facts) {
@@ -298,7 +301,7 @@ impl Numbering {
 /// A part to be written and committed.
 struct Job {
     range: StreamRange,
-    rows: [Vec<Rows>; 3],
+    rows: PerKind<Vec<Rows>>,
     part: ImportPart,
     recorded_at: UnixNanos,
 }
@@ -420,10 +423,7 @@ fn write(context: &Context, job: Job) -> Written {
         store,
         job.range,
         Origin::Import(&job.part),
-        |kind| {
-            let rows = rows.get(kind.index()).map(Vec::as_slice).unwrap_or_default();
-            Box::new(rows.iter())
-        },
+        |kind| Box::new(rows[kind].iter()),
     )?;
     count(&context.metrics.segments_written, add.len() as u64);
     count(&context.metrics.segment_bytes_written, add.iter().map(|segment| segment.bytes).sum());

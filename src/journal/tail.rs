@@ -59,8 +59,7 @@ impl TailReader {
             return Err(Error::damaged(
                 path,
                 format_args!(
-                    "{reason} (at offset {offset}); facts of stream {} after {} may be affected; repair the \
-                     store with `ostracon recover STORE --mode repair`",
+                    "{reason} (at offset {offset}); facts of stream {} after {} may be affected",
                     self.header.stream,
                     self.last.max(facts.map_or(Seq(0), |facts| facts.last))
                 ),

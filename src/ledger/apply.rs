@@ -17,7 +17,7 @@ use std::sync::Arc;
 use super::action::{Action, Dropped, Lost, Rebuilt};
 use super::commit::{Commit, CommitNumber, ImportMark, Segment, StreamRange};
 use super::state::{Head, State, Stream, Tombstone, Total};
-use crate::fact::{Kind, UnixNanos};
+use crate::fact::{Kind, PerKind, UnixNanos};
 
 /// The number of newest imports whose marks keep the digests of all first lines: it makes a mark ten
 /// times as long.
@@ -34,11 +34,11 @@ impl State {
             root: commit.number,
             head: Head { number: commit.number, blake3: digest },
             at: commit.at,
-            segments: Default::default(),
+            segments: PerKind::default(),
             streams: BTreeMap::new(),
-            recorded: Default::default(),
+            recorded: PerKind::default(),
             dropped: BTreeMap::new(),
-            lost: Default::default(),
+            lost: PerKind::default(),
             unaccounted: 0,
             unverified: Vec::new(),
             compacted_at: UnixNanos::default(),
@@ -95,7 +95,7 @@ impl State {
                 }
                 self.removed.retain(|tombstone| tombstone.by > *swept);
                 let gone = by_kind(dropped.iter().map(|dropped| (dropped.kind, dropped.total)))?;
-                self.replace(commit.number, remove, add, gone, Default::default())?;
+                self.replace(commit.number, remove, add, gone, PerKind::default())?;
                 self.count_dropped(dropped)?;
                 self.compacted_at = commit.at;
             }
@@ -128,12 +128,11 @@ impl State {
     /// Checks whether the numbers add up. If not, returns the difference.
     pub(crate) fn imbalance(&self) -> Option<String> {
         for kind in Kind::ALL {
-            let at = kind.index();
-            let of = |totals: &[Total; 3]| totals.get(at).copied().unwrap_or_default();
-            let (live, lost) = (self.live(kind), of(&self.lost));
-            let dropped = self.dropped.values().map(of).try_fold(Total::default(), Total::plus);
+            let (live, lost) = (self.live(kind), self.lost[kind]);
+            let dropped =
+                self.dropped.values().map(|totals| totals[kind]).try_fold(Total::default(), Total::plus);
             let accounted = dropped.and_then(|dropped| live.plus(dropped)?.plus(lost));
-            let recorded = of(&self.recorded);
+            let recorded = self.recorded[kind];
             if accounted != Some(recorded) {
                 return Some(format!(
                     "of {} {} recorded, {} are live, {} dropped and {} lost",
@@ -208,8 +207,8 @@ impl State {
         number: CommitNumber,
         remove: &[Segment],
         add: &[Segment],
-        gone: [Total; 3],
-        back: [Total; 3],
+        gone: PerKind<Total>,
+        back: PerKind<Total>,
     ) -> Result<(), String> {
         let before = remove.iter().map(|segment| (segment.kind, Total::of(segment)));
         let before = by_kind(before.chain(Kind::ALL.into_iter().zip(back)))?;
@@ -312,9 +311,7 @@ impl State {
             if !segment.is_in_place() {
                 return Err(format!("{:?} is not a valid path of a segment", segment.path));
             }
-            if let Some(live) = self.segments.get_mut(segment.kind.index()) {
-                live.push(Arc::new(segment.clone()));
-            }
+            self.segments[segment.kind].push(Arc::new(segment.clone()));
         }
         Ok(())
     }
@@ -333,7 +330,7 @@ impl State {
         lost.iter().try_for_each(|lost| add_to(&mut self.lost, lost.kind, lost.total))
     }
 
-    fn count_found(&mut self, found: [Total; 3]) -> Result<(), String> {
+    fn count_found(&mut self, found: PerKind<Total>) -> Result<(), String> {
         for (lost, found) in self.lost.iter_mut().zip(found) {
             let less = lost.facts.checked_sub(found.facts).zip(lost.bytes.checked_sub(found.bytes));
             let (facts, bytes) = less.ok_or("it restores more facts than were lost")?;
@@ -351,14 +348,14 @@ fn shorten(head_lines: &mut Option<String>) {
     }
 }
 
-fn add_to(totals: &mut [Total; 3], kind: Kind, more: Total) -> Result<(), String> {
-    let total = totals.get_mut(kind.index()).ok_or("there is no such kind")?;
+fn add_to(totals: &mut PerKind<Total>, kind: Kind, more: Total) -> Result<(), String> {
+    let total = &mut totals[kind];
     *total = total.plus(more).ok_or("it counts more facts than are possible")?;
     Ok(())
 }
 
-fn by_kind(totals: impl Iterator<Item = (Kind, Total)>) -> Result<[Total; 3], String> {
-    let mut sums = [Total::default(); 3];
+fn by_kind(totals: impl Iterator<Item = (Kind, Total)>) -> Result<PerKind<Total>, String> {
+    let mut sums = PerKind::default();
     for (kind, total) in totals {
         add_to(&mut sums, kind, total)?;
     }

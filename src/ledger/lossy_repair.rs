@@ -40,9 +40,10 @@ impl LossyRepair {
     pub(crate) fn add_commit(known: &mut Vec<Self>, commit: &Commit) {
         match &commit.action {
             Action::Repair { add, found, .. } => {
+                let mut found = found.clone();
                 known.retain_mut(|repair| {
                     let whole = add.iter().any(|added| added.blake3 == repair.segment.blake3);
-                    !whole && !repair.is_restored_by(found)
+                    !(repair.is_restored_by(&mut found) || whole)
                 });
                 known.extend(Self::from_commit(commit));
             }
@@ -51,13 +52,18 @@ impl LossyRepair {
         }
     }
 
-    /// Takes found facts from the losses. Returns whether there were losses, and none is left.
-    fn is_restored_by(&mut self, found: &[Lost]) -> bool {
+    /// Takes found facts from the losses: each is found for one loss, the oldest of its ranges. Returns whether there
+    /// were losses, and none is left.
+    fn is_restored_by(&mut self, found: &mut Vec<Lost>) -> bool {
         let had_losses = !self.lost.is_empty();
         self.lost.retain_mut(|lost| {
-            let same = found.iter().find(|found| found.kind == lost.kind && found.within == lost.within);
-            let Some(found) = same else { return true };
-            lost.total.facts = lost.total.facts.saturating_sub(found.total.facts);
+            let is_same = |found: &Lost| {
+                let enough = found.total.facts <= lost.total.facts;
+                found.kind == lost.kind && found.within == lost.within && enough
+            };
+            let Some(at) = found.iter().position(is_same) else { return true };
+            let found = found.remove(at);
+            lost.total.facts -= found.total.facts;
             lost.total.bytes = lost.total.bytes.saturating_sub(found.total.bytes);
             // The bytes of a restored fact may differ from those that the damaged file had.
             lost.total.facts > 0

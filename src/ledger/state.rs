@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::action::{Hold, Removed, Unverified};
 use super::commit::{CommitNumber, ImportMark, Segment, StoreId, is_segment_path};
 use super::entry::EntryId;
-use crate::fact::{Kind, Seq, StreamId, UnixNanos};
+use crate::fact::{Kind, PerKind, Seq, StreamId, UnixNanos};
 
 /// The newest commit, by number and digest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,16 +28,16 @@ pub(crate) struct State {
     /// When the newest commit was made.
     pub(crate) at: UnixNanos,
     /// The live segments of each kind, in the order in which they were committed.
-    pub(crate) segments: [Vec<Arc<Segment>>; 3],
+    pub(crate) segments: PerKind<Vec<Arc<Segment>>>,
     pub(crate) streams: BTreeMap<StreamId, Stream>,
     /// All facts that were ever recorded, of each kind, and the sum of their sizes.
-    pub(crate) recorded: [Total; 3],
+    pub(crate) recorded: PerKind<Total>,
     /// Facts that retention rules did not keep and that were dropped, by the rule's name.
     #[serde(default)]
-    pub(crate) dropped: BTreeMap<String, [Total; 3]>,
+    pub(crate) dropped: BTreeMap<String, PerKind<Total>>,
     /// Facts that could not be read when their segment was repaired, of each kind.
     #[serde(default)]
-    pub(crate) lost: [Total; 3],
+    pub(crate) lost: PerKind<Total>,
     /// Numbers of facts that are not among the recorded ones: lost from a journal, or from before the
     /// ledger was rebuilt.
     #[serde(default)]
@@ -143,6 +143,6 @@ impl State {
 
     /// The live segments of a kind.
     pub(crate) fn segments(&self, kind: Kind) -> &[Arc<Segment>] {
-        self.segments.get(kind.index()).map_or(&[], Vec::as_slice)
+        &self.segments[kind]
     }
 }

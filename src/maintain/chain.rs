@@ -24,7 +24,7 @@ use super::anomaly::{Anomaly, AnomalyKind};
 use super::gaps::Gaps;
 use super::inventory::{self, What};
 use crate::error::{Error, Result};
-use crate::fact::UnixNanos;
+use crate::fact::{PerKind, UnixNanos};
 use crate::ledger::{
     Action, Commit, CommitNumber, Head, Side, State, Stream, copy_folder, list_commits, read_checkpoint,
     read_commit_file,
@@ -353,11 +353,11 @@ impl Chain {
             root: commit.number,
             head: head.clone(),
             at: commit.at,
-            segments: Default::default(),
+            segments: PerKind::default(),
             streams: BTreeMap::new(),
-            recorded: Default::default(),
+            recorded: PerKind::default(),
             dropped: BTreeMap::new(),
-            lost: Default::default(),
+            lost: PerKind::default(),
             unaccounted: 0,
             unverified: Vec::new(),
             compacted_at: UnixNanos::default(),
@@ -378,9 +378,8 @@ impl Chain {
             });
         }
         for added in commit.action.added() {
-            if let Some(live) = state.segments.get_mut(added.kind.index())
-                && !live.iter().any(|segment| segment.path == added.path)
-            {
+            let live = &mut state.segments[added.kind];
+            if !live.iter().any(|segment| segment.path == added.path) {
                 live.push(std::sync::Arc::new(added.clone()));
             }
         }

@@ -106,7 +106,7 @@ impl Changes {
             Action::Compact { dropped, .. } => {
                 self.compactions += 1;
                 for dropped in dropped {
-                    if let Some(of) = self.kinds.get_mut(dropped.kind.index()) {
+                    if let Some(of) = self.of(dropped.kind) {
                         let facts = of.dropped.entry(dropped.rule.clone()).or_default();
                         *facts = facts.saturating_add(dropped.total.facts);
                     }
@@ -115,12 +115,12 @@ impl Changes {
             Action::Repair { lost, found, unverified, .. } => {
                 self.repairs += 1;
                 for lost in lost {
-                    if let Some(of) = self.kinds.get_mut(lost.kind.index()) {
+                    if let Some(of) = self.of(lost.kind) {
                         of.lost = of.lost.saturating_add(lost.total.facts);
                     }
                 }
                 for found in found {
-                    if let Some(of) = self.kinds.get_mut(found.kind.index()) {
+                    if let Some(of) = self.of(found.kind) {
                         of.found = of.found.saturating_add(found.total.facts);
                     }
                 }
@@ -129,7 +129,7 @@ impl Changes {
             Action::Restore { add, .. } => {
                 self.repairs += 1;
                 for segment in add {
-                    if let Some(of) = self.kinds.get_mut(segment.kind.index()) {
+                    if let Some(of) = self.of(segment.kind) {
                         of.found = of.found.saturating_add(segment.rows);
                     }
                 }
@@ -141,9 +141,13 @@ impl Changes {
         }
     }
 
+    fn of(&mut self, kind: Kind) -> Option<&mut KindChanges> {
+        self.kinds.iter_mut().find(|of| of.kind == kind)
+    }
+
     fn add_recorded(&mut self, added: impl Iterator<Item = (Kind, u64)>) {
         for (kind, rows) in added {
-            if let Some(of) = self.kinds.get_mut(kind.index()) {
+            if let Some(of) = self.of(kind) {
                 of.recorded = of.recorded.saturating_add(rows);
             }
         }

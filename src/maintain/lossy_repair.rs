@@ -81,6 +81,15 @@ impl<'a> LostPlaces<'a> {
         Ok(false)
     }
 
+    /// Whether the file of a removed segment may have lost facts: it has some, or is damaged.
+    pub(crate) fn may_be_in(&self, path: &Path, kind: Kind) -> Result<bool> {
+        let is_of_kind = |loss: &Loss<'_>| loss.repair.segment.kind == kind;
+        if !self.losses.iter().any(is_of_kind) || path.symlink_metadata().is_err() {
+            return Ok(false);
+        }
+        Ok(open(path, kind)?.is_none() || self.in_segment(path, kind)?.is_some())
+    }
+
     /// The lost facts in the file of a segment, with the repair that lost them.
     pub(crate) fn in_segment(
         &self,

@@ -27,7 +27,7 @@ use super::scan::{ScanDepth, Scene, check_is_store, open_journals, scan};
 use crate::context::Context;
 use crate::disk::Disk;
 use crate::error::{Error, ErrorKind, Result};
-use crate::fact::{Kind, UnixNanos};
+use crate::fact::{Kind, PerKind, UnixNanos};
 use crate::ledger::{Ledger, Segment, State};
 use crate::retention::{ConditionParser, hidden_in_segments};
 
@@ -197,7 +197,7 @@ pub(crate) fn verify(
 }
 
 /// The number of facts in the segments of each kind that the rules hide.
-fn hidden(context: &Context) -> Result<[u64; 3]> {
+fn hidden(context: &Context) -> Result<PerKind<u64>> {
     let snapshot = context.snapshot()?;
     let selection = context.selection(&snapshot, context.now())?;
     hidden_in_segments(&context.root, &selection, &snapshot)
@@ -220,7 +220,7 @@ fn add_up(root: &Path, against: Option<&LedgerHead>, parser: ConditionParser) ->
     let scene = Scene::new(root, &disk, parser);
     // The sheet is of one moment: commits that are added while the journals are read do not count.
     let state = chain.state.clone();
-    let mut unflushed = [0_u64; 3];
+    let mut unflushed = PerKind::<u64>::default();
     let mut anomalies = Vec::new();
     for files in &mut streams {
         let committed = state.as_ref().map_or_else(Default::default, |state| state.committed(files.stream));
@@ -324,9 +324,13 @@ fn not_there(root: &Path, state: &State) -> Result<Vec<Anomaly>> {
     Ok(found)
 }
 
-fn balance(kind: Kind, state: Option<&State>, unflushed: [u64; 3], hidden: Option<[u64; 3]>) -> KindBalance {
-    let at = kind.index();
-    let unflushed = unflushed.get(at).copied().unwrap_or_default();
+fn balance(
+    kind: Kind,
+    state: Option<&State>,
+    unflushed: PerKind<u64>,
+    hidden: Option<PerKind<u64>>,
+) -> KindBalance {
+    let unflushed = unflushed[kind];
     let mut balance = KindBalance {
         kind,
         recorded: 0,
@@ -338,14 +342,13 @@ fn balance(kind: Kind, state: Option<&State>, unflushed: [u64; 3], hidden: Optio
         unflushed,
     };
     if let Some(state) = state {
-        balance.recorded = state.recorded.get(at).map_or(0, |total| total.facts);
+        balance.recorded = state.recorded[kind].facts;
         balance.live = state.live(kind).facts;
         // The number was found at a later moment.
-        balance.hidden = hidden.and_then(|hidden| hidden.get(at).copied()).map(|n| n.min(balance.live));
+        balance.hidden = hidden.map(|hidden| hidden[kind].min(balance.live));
         balance.kept = balance.hidden.map(|hidden| balance.live - hidden);
-        balance.lost = state.lost.get(at).map_or(0, |total| total.facts);
-        let dropped =
-            state.dropped.iter().filter_map(|(rule, totals)| Some((rule.clone(), totals.get(at)?.facts)));
+        balance.lost = state.lost[kind].facts;
+        let dropped = state.dropped.iter().map(|(rule, totals)| (rule.clone(), totals[kind].facts));
         balance.dropped = dropped.filter(|(_, facts)| *facts > 0).collect();
     }
     balance

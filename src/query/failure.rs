@@ -8,6 +8,7 @@ use datafusion::error::DataFusionError;
 use datafusion::sql::sqlparser::parser::ParserError;
 use parquet::errors::ParquetError;
 
+use super::plain_words;
 use crate::environment;
 use crate::error::{Error, ErrorKind};
 
@@ -101,7 +102,7 @@ pub(super) fn query_error(error: DataFusionError) -> Error {
         let less = "ask for less, or increase query.memory_bytes or query.spill_bytes in ostracon.toml";
         hint = Some(less.to_owned());
     }
-    Error::new(kind, message).hinting(hint)
+    Error::new(kind, plain_words::reason(&message)).hinting(hint)
 }
 
 /// Whether the planner failed because it could not turn a subquery into a join.
@@ -142,14 +143,11 @@ fn of_system(root: &DataFusionError) -> Option<Error> {
 }
 
 /// The hint for damage that a quick scan can find.
-const SCAN: &str =
-    "`ostracon scan STORE` shows the damage, and `ostracon recover STORE --mode repair` repairs it";
+const SCAN: &str = "`ostracon scan --deep STORE` shows the damage, and `ostracon recover STORE --mode repair` saves what can be saved";
 /// The hint for damage that only a deep scan can find.
-const SCAN_DEEP: &str =
-    "`ostracon scan --deep STORE` shows the damage, and `ostracon recover STORE --mode repair` repairs it";
+const SCAN_DEEP: &str = "`ostracon scan --deep STORE` shows the damage, and `ostracon recover STORE --mode repair` saves what can be saved";
 /// The hint for damage in an unknown segment.
-const SCAN_DEEP_TO_FIND: &str =
-    "`ostracon scan --deep STORE` shows which one, and `ostracon recover STORE --mode repair` repairs it";
+const SCAN_DEEP_TO_FIND: &str = "`ostracon scan --deep STORE` shows which one, and `ostracon recover STORE --mode repair` saves what can be saved";
 
 /// Converts the text of a Parquet error into a message, which names the segment if it is known, and a hint.
 fn damaged(why: &str) -> (String, String) {

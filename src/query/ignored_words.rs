@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 use datafusion::common::{DataFusionError, Result};
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{
-    Expr, JoinConstraint, JoinOperator, Query, Select, SetExpr, SetOperator, SetQuantifier, TableFactor,
-    Visit, Visitor,
+    self, Expr, JoinConstraint, JoinOperator, Query, Select, SetExpr, SetOperator, SetQuantifier,
+    TableFactor, Visit, Visitor,
 };
 
 use crate::error::{Error, ErrorKind};
@@ -19,6 +19,38 @@ pub(super) fn check(statement: &Statement) -> Result<()> {
         _ => return Ok(()),
     };
     refuse(found)
+}
+
+/// Fails for a statement that would write.
+pub(super) fn check_reads(statement: &Statement) -> Result<()> {
+    use ast::Statement::{
+        AlterTable, Copy, CreateIndex, CreateTable, CreateView, Delete, Drop, Insert, Truncate, Update,
+    };
+    let writes = match statement {
+        Statement::Statement(statement) => matches!(
+            **statement,
+            AlterTable(_)
+                | Copy { .. }
+                | CreateIndex(_)
+                | CreateTable(_)
+                | CreateView(_)
+                | Delete(_)
+                | Drop { .. }
+                | Insert(_)
+                | Truncate(_)
+                | Update(_)
+        ),
+        Statement::CreateExternalTable(_) | Statement::CopyTo(_) => true,
+        _ => false,
+    };
+    if !writes {
+        return Ok(());
+    }
+    let text = statement.to_string();
+    let word = text.split_whitespace().next().unwrap_or_default();
+    let error = Error::new(ErrorKind::Query, format!("{word} is refused: SQL can only read this store"));
+    let instead = "`ostracon record` and `ostracon import` add facts, and nothing changes a fact".to_owned();
+    Err(DataFusionError::External(Box::new(error.hinting(Some(instead)))))
 }
 
 /// Fails if a part of a condition would have no effect, or another one than in PostgreSQL.

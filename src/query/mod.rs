@@ -52,6 +52,7 @@ mod number;
 mod one_row;
 mod options;
 mod outer_joins;
+mod plain_words;
 mod planning;
 mod predicate;
 mod promoted;

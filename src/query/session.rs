@@ -181,10 +181,28 @@ pub(super) fn table_names(context: &SessionContext) -> Vec<String> {
     named(FACTS).into_iter().chain(system).collect()
 }
 
-/// Returns the names of all functions of a session.
+/// Functions that this program writes into plans, and nobody calls.
+const INTERNAL: [&str; 9] = [
+    "canonical_interval",
+    "checked_add",
+    "checked_multiply",
+    "checked_subtract",
+    "divided_length",
+    "limited_value",
+    "named_cast",
+    "number_key",
+    "number_order",
+];
+
+/// Whether a session has a window function of this name.
+pub(super) fn is_window_function(context: &SessionContext, name: &str) -> bool {
+    context.state().window_functions().contains_key(name)
+}
+
+/// Returns the names of all functions of a session that a user may call.
 pub(super) fn function_names(context: &SessionContext) -> Vec<String> {
     let state = context.state();
-    let scalar = state.scalar_functions().keys();
+    let scalar = state.scalar_functions().keys().filter(|name| !INTERNAL.contains(&name.as_str()));
     scalar.chain(state.aggregate_functions().keys()).chain(state.window_functions().keys()).cloned().collect()
 }
 

@@ -2,7 +2,7 @@
 
 use datafusion::prelude::SessionContext;
 
-use super::{function_names, session};
+use super::{function_names, plain_words, session};
 use crate::error::Error;
 
 /// Returns the name that is most similar to an unknown word; `None` if no name is similar enough.
@@ -36,15 +36,24 @@ pub(super) fn explained(error: Error, sql: &str, context: &SessionContext) -> Er
         if let Some(instead) = function_names::instead_of(&function) {
             return Error::new(error.kind(), message).hinting(Some(instead.to_owned()));
         }
+        if session::is_window_function(context, &function) {
+            let over = format!("write {function}(…) OVER (ORDER BY at)");
+            return Error::new(error.kind(), format!("{function} needs OVER")).hinting(Some(over));
+        }
         let near = session::function_names(context);
         let near = nearest(&function, near.iter().map(String::as_str));
         let meant = near.map(|near| format!("\nDid you mean {near}?")).unwrap_or_default();
         return Error::new(error.kind(), message + &meant);
     }
-    if let Some(meant) = suggestion(&text, &session::table_names(context)) {
+    if let Some((what, instead)) = plain_words::explained(&text, sql) {
+        return Error::new(error.kind(), what).hinting(Some(instead));
+    }
+    let tables = session::table_names(context);
+    let text = unknown_table(&text).map_or_else(|| text.clone(), |name| format!("there is no table {name}"));
+    if let Some(meant) = suggestion(&text, &tables) {
         return Error::new(error.kind(), format!("{text}\nDid you mean {meant}?"));
     }
-    if text.starts_with("failed to parse the SQL") || text.contains("not implemented") {
+    if text.starts_with("failed to parse the SQL") || text.starts_with("not supported: ") {
         return error.hinting(function_names::instead_of_words(sql));
     }
     error
@@ -66,15 +75,20 @@ fn suggestion<'t>(error: &'t str, tables: &'t [String]) -> Option<&'t str> {
         let fields = fields.trim_end().trim_end_matches('.').split(", ").map(last_part);
         return nearest(last_part(name.trim_end().trim_end_matches('.')), fields);
     }
-    let (_, rest) = error.split_once("table 'ostracon.")?;
-    let (name, _) = rest.split_once("' not found")?;
-    let name = name.strip_prefix("facts.").unwrap_or(name);
+    let name = error.strip_prefix("there is no table ")?;
     let tables = || tables.iter().map(String::as_str);
     tables().find(|table| table.strip_prefix("store.") == Some(name)).or_else(|| nearest(name, tables()))
 }
 
+/// The table that the planner does not know.
+fn unknown_table(error: &str) -> Option<&str> {
+    let (_, rest) = error.split_once("table 'ostracon.")?;
+    let (name, _) = rest.split_once("' not found")?;
+    Some(name.strip_prefix("facts.").unwrap_or(name))
+}
+
 /// Returns the name of a column, without its table and without quotes.
-fn last_part(name: &str) -> &str {
+pub(super) fn last_part(name: &str) -> &str {
     name.rsplit('.').next().unwrap_or(name).trim_matches('"')
 }
 
@@ -91,14 +105,14 @@ mod tests {
         assert_eq!(meant(unknown), Some("actor_address"));
         let unknown = "Schema error: No field named eror. Did you mean 'events.error'?.";
         assert_eq!(meant(unknown), None, "it is said");
-        for (name, table) in [
-            ("facts.crashs", "crashes"),
-            ("store.comits", "store.commits"),
-            ("facts.commits", "store.commits"),
-        ] {
-            let error = format!("Error during planning: table 'ostracon.{name}' not found");
+        for (name, table) in
+            [("crashs", "crashes"), ("store.comits", "store.commits"), ("commits", "store.commits")]
+        {
+            let error = format!("there is no table {name}");
             assert_eq!(super::suggestion(&error, &tables), Some(table));
         }
+        assert_eq!(unknown_table("table 'ostracon.facts.crashs' not found"), Some("crashs"));
+        assert_eq!(unknown_table("table 'ostracon.store.comits' not found"), Some("store.comits"));
         assert_eq!(meant("No field named zzz"), None);
     }
 }

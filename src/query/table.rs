@@ -27,8 +27,8 @@ use super::tail::TailExec;
 use super::union::FactsUnionExec;
 use super::wall_time::{self, AT};
 use super::window::Window;
-use crate::fact::Kind;
 use crate::fact::columns;
+use crate::fact::{Kind, PerKind};
 use crate::ledger::Segment;
 use crate::retention::{Selection, Verdict};
 use crate::snapshot::Snapshot;
@@ -46,8 +46,8 @@ pub(super) struct FactTable {
 
 /// Returns the columns that SQL shows: `at` first, then the contents of a fact, then its position.
 pub(super) fn sql_schema(kind: Kind) -> SchemaRef {
-    static SCHEMAS: LazyLock<[SchemaRef; 3]> = LazyLock::new(|| Kind::ALL.map(build_schema));
-    Arc::clone(&SCHEMAS[kind.index()])
+    static SCHEMAS: LazyLock<PerKind<SchemaRef>> = LazyLock::new(|| PerKind::from_fn(build_schema));
+    Arc::clone(&SCHEMAS[kind])
 }
 
 fn build_schema(kind: Kind) -> SchemaRef {

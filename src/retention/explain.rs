@@ -13,7 +13,7 @@ use super::rules::{Limit, RuleIndex, condition};
 use super::selection::{Selection, Verdict};
 use super::tally::{all_columns, indices, needed_columns};
 use crate::error::{Error, ErrorKind, Result};
-use crate::fact::{Fact, Kind, Recorded, UnixNanos, columns};
+use crate::fact::{Fact, Kind, PerKind, Recorded, UnixNanos, columns};
 use crate::ledger::Segment;
 use crate::settings::retention::RetentionLimits;
 use crate::snapshot::Snapshot;
@@ -176,13 +176,13 @@ pub(crate) fn explain(
 }
 
 /// The number of facts of each kind, flushed and unflushed, that the rules hide from reads of a snapshot.
-pub(crate) fn hidden(root: &Path, selection: &Selection, snapshot: &Snapshot) -> Result<[u64; 3]> {
+pub(crate) fn hidden(root: &Path, selection: &Selection, snapshot: &Snapshot) -> Result<PerKind<u64>> {
     if selection.keeps_everything() {
-        return Ok([0; 3]);
+        return Ok(PerKind::default());
     }
     let mut hidden = hidden_in_segments(root, selection, snapshot)?;
     for chunk in snapshot.tail()? {
-        for (kind, hidden) in Kind::ALL.into_iter().zip(&mut hidden) {
+        for (kind, hidden) in hidden.pairs_mut() {
             if let Some(rows) = chunk.rows(kind) {
                 let dropped = selection.dropped(kind, &rows.batch)?;
                 *hidden += dropped.iter().filter(|dropped| dropped.is_some()).count() as u64;
@@ -198,9 +198,9 @@ pub(crate) fn hidden_in_segments(
     root: &Path,
     selection: &Selection,
     snapshot: &Snapshot,
-) -> Result<[u64; 3]> {
-    let mut hidden = [0; 3];
-    for (kind, hidden) in Kind::ALL.into_iter().zip(&mut hidden) {
+) -> Result<PerKind<u64>> {
+    let mut hidden = PerKind::default();
+    for (kind, hidden) in hidden.pairs_mut() {
         if selection.rules().candidates(kind).is_empty() {
             continue;
         }

@@ -14,7 +14,7 @@ use super::Retention;
 use super::condition::{Condition, ConditionParser};
 use super::rules::condition;
 use crate::error::{Error, ErrorKind, Result};
-use crate::fact::{Kind, UnixNanos};
+use crate::fact::{Kind, PerKind, UnixNanos};
 use crate::ledger::{self, Action, CommitNumber, Ledger, Segment, read_commit};
 
 /// The most bytes of a hold's name.
@@ -206,8 +206,8 @@ impl HoldCondition {
 
 impl Retention {
     /// The conditions of the holds of a ledger, by kind.
-    pub(super) fn holds(&self, holds: &BTreeMap<String, ledger::Hold>) -> [Vec<Arc<HoldCondition>>; 3] {
-        Kind::ALL.map(|kind| {
+    pub(super) fn holds(&self, holds: &BTreeMap<String, ledger::Hold>) -> PerKind<Vec<Arc<HoldCondition>>> {
+        PerKind::from_fn(|kind| {
             let of_kind = holds.iter().filter(|(_, hold)| hold.kind.is_none_or(|of| of == kind));
             of_kind.map(|(name, hold)| self.held(kind, name, hold)).collect()
         })
@@ -254,8 +254,9 @@ mod tests {
             by: "legal".to_owned(),
         };
         let holds = BTreeMap::from([("a".to_owned(), hold("seq = 1"))]);
-        let [events, audits, letters] = retention.holds(&holds);
+        let of = retention.holds(&holds);
+        let events = &of[Kind::Event];
         assert!(events.iter().all(|held| held.is_everything()) && events.len() == 1);
-        assert!(audits.is_empty() && letters.is_empty());
+        assert!(of[Kind::Audit].is_empty() && of[Kind::DeadLetter].is_empty());
     }
 }

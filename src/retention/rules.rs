@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::condition::{Condition, ConditionParser};
 use crate::error::{Error, ErrorKind, Result};
-use crate::fact::Kind;
+use crate::fact::{Kind, PerKind};
 use crate::settings::retention::{AgeBy, MAX_CLOCK_LEAD, PolicySource, RetentionLimits, RetentionPolicy};
 
 /// The names of rules without a name of their own.
@@ -83,7 +83,7 @@ impl Candidate {
 pub(crate) struct Rules {
     rules: Vec<Rule>,
     /// The candidates for the facts of each kind, in the order in which they are tried.
-    candidates: [Vec<Candidate>; 3],
+    candidates: PerKind<Vec<Candidate>>,
     pub(super) max_clock_lead: Duration,
 }
 
@@ -110,7 +110,7 @@ impl Rules {
                 rules.add_candidate(kind, Candidate::new(index, condition));
             }
         }
-        for (kind, limits) in Kind::ALL.into_iter().zip(&policy.kinds) {
+        for (kind, limits) in policy.kinds.pairs() {
             if let Some(limits) = limits {
                 let table = kind.table();
                 let origin = origin(policy.source, format_args!("[retention.{table}]"));
@@ -166,16 +166,15 @@ impl Rules {
 
     /// Adds a rule to the candidates of a kind, unless an earlier rule takes all facts.
     fn add_candidate(&mut self, kind: Kind, candidate: Candidate) {
-        if let Some(known) = self.candidates.get_mut(kind.index())
-            && known.last().is_none_or(|last| last.condition.is_some())
-        {
+        let known = &mut self.candidates[kind];
+        if known.last().is_none_or(|last| last.condition.is_some()) {
             known.push(candidate);
         }
     }
 
     /// The rules that are tried on facts of a kind, in their order.
     pub(super) fn candidates(&self, kind: Kind) -> &[Candidate] {
-        self.candidates.get(kind.index()).map_or(&[], Vec::as_slice)
+        &self.candidates[kind]
     }
 
     /// Logs once that a rule's condition fails on facts.

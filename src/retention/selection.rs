@@ -20,7 +20,7 @@ use super::rows::{Extent, PLACE, Places};
 use super::rules::{Candidate, Limit, RuleId, RuleIndex, Rules};
 use super::tally::{Belonging, Tallies, belonging, indices};
 use crate::error::{Error, ErrorKind, Result};
-use crate::fact::{Kind, UnixNanos};
+use crate::fact::{Kind, PerKind, UnixNanos};
 use crate::ledger::{self, Segment, State};
 use crate::settings::duration;
 use crate::settings::retention::AgeBy;
@@ -48,10 +48,10 @@ pub(crate) struct Selection {
     /// The holds, as in the ledger.
     names: BTreeMap<String, ledger::Hold>,
     /// The conditions of the holds, by kind.
-    holds: [Vec<Arc<HoldCondition>>; 3],
+    holds: PerKind<Vec<Arc<HoldCondition>>>,
     /// Paths of segments in which no hold covers a fact.
     free: HashSet<String>,
-    columns: [Vec<usize>; 3],
+    columns: PerKind<Vec<usize>>,
     now: UnixNanos,
     /// Times at which facts were recorded, in order: the ends of known ranges.
     instants: Vec<UnixNanos>,
@@ -86,9 +86,9 @@ impl Selection {
             tallies,
             bounds: Vec::new(),
             names: snapshot.state.holds.clone(),
-            holds: Default::default(),
+            holds: PerKind::default(),
             free: HashSet::new(),
-            columns: Default::default(),
+            columns: PerKind::default(),
             now,
             instants: Vec::new(),
             compacted_at: snapshot.state.compacted_at,
@@ -112,7 +112,7 @@ impl Selection {
         selection.bounds = bounds.collect::<Result<_>>()?;
         selection.holds = retention.holds(&state.holds);
         selection.free = selection.free(state);
-        selection.columns = Kind::ALL.map(|kind| selection.needed(kind));
+        selection.columns = PerKind::from_fn(|kind| selection.needed(kind));
         selection.instants = instants(snapshot)?;
         Ok(selection)
     }
@@ -208,7 +208,7 @@ impl Selection {
 
     /// The stored columns that [`Self::dropped`] reads, by their index in the schema of the kind.
     pub(crate) fn columns(&self, kind: Kind) -> &[usize] {
-        self.columns.get(kind.index()).map_or(&[], Vec::as_slice)
+        &self.columns[kind]
     }
 
     /// The rule and its limit as the ledger and reports name them: `starts.max_age`, `store.max_records`.
@@ -266,7 +266,7 @@ impl Selection {
     }
 
     fn holds(&self, kind: Kind) -> &[Arc<HoldCondition>] {
-        self.holds.get(kind.index()).map_or(&[], Vec::as_slice)
+        &self.holds[kind]
     }
 
     /// The segments in which no hold covers a fact, among the kinds that have holds.

@@ -100,8 +100,7 @@ pub(crate) fn may_be_dropped(
     kind: Kind,
     batch: &RecordBatch,
 ) -> Result<Vec<bool>> {
-    let of_kind = |totals: &[Total; 3]| totals.get(kind.index()).is_some_and(|total| total.facts > 0);
-    let dropping = state.dropped.iter().filter(|(_, totals)| of_kind(totals));
+    let dropping = state.dropped.iter().filter(|(_, totals)| totals[kind].facts > 0);
     // `crashes.max_age`: the rule, and its limit.
     let dropping: Vec<&str> =
         dropping.map(|(name, _)| name.rsplit_once('.').map_or(name.as_str(), |(rule, _)| rule)).collect();

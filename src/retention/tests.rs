@@ -18,7 +18,7 @@ use super::cut::Place;
 use super::rows::{Places, read};
 use super::tally::all_columns;
 use super::*;
-use crate::fact::{Audit, DeadLetter, Event, Fact, Json, Kind, Timestamp, UnixNanos};
+use crate::fact::{Audit, DeadLetter, Event, Fact, Json, Kind, PerKind, Timestamp, UnixNanos};
 use crate::settings::retention::{AgeBy, RetentionLimits, RetentionPolicy, RetentionRule};
 use crate::{Cursor, Store};
 
@@ -61,7 +61,7 @@ struct RuleOf {
 struct Case {
     steps: Vec<Step>,
     store: Option<RetentionLimits>,
-    kinds: [Option<RetentionLimits>; 3],
+    kinds: PerKind<Option<RetentionLimits>>,
     rules: Vec<RuleOf>,
     holds: Vec<(Option<Kind>, Option<usize>)>,
 }
@@ -117,7 +117,8 @@ fn case() -> impl Strategy<Value = Case> {
     (
         prop::collection::vec(step(), 1..70),
         prop::option::weighted(0.7, limits()),
-        [of_kind(), of_kind(), of_kind()],
+        [of_kind(), of_kind(), of_kind()]
+            .prop_map(|[events, audits, letters]| PerKind::of(events, audits, letters)),
         prop::collection::vec(rule, 0..3),
         prop_oneof![2 => Just(Vec::new()), 1 => prop::collection::vec(hold, 1..3)],
     )
@@ -145,7 +146,7 @@ fn dense_case() -> impl Strategy<Value = Case> {
     (prop::collection::vec(step, 20..80), limits).prop_map(|(steps, limits)| Case {
         steps,
         store: Some(limits),
-        kinds: [None, None, None],
+        kinds: PerKind::default(),
         rules: Vec::new(),
         holds: Vec::new(),
     })
@@ -214,7 +215,7 @@ impl Case {
             });
             let rule = named
                 .map(|(at, rule)| (format!("r{at}"), rule.limits.clone()))
-                .or_else(|| Some((fact.kind.table().to_owned(), self.kinds[fact.kind.index()].clone()?)))
+                .or_else(|| Some((fact.kind.table().to_owned(), self.kinds[fact.kind].clone()?)))
                 .or_else(|| Some(("store".to_owned(), self.store.clone()?)));
             fates.insert(key(fact.place), None);
             if let Some((name, limits)) = rule {

@@ -21,7 +21,7 @@ use super::shapes;
 use super::thrift::Value;
 use super::{IMPORT_KEY, ImportPart};
 use crate::fact::columns::schema;
-use crate::fact::{Kind, Seq, StreamId};
+use crate::fact::{Kind, PerKind, Seq, StreamId};
 use crate::ledger::{FORMAT, StoreId, StreamRange};
 
 /// The bytes that are read first: most footers are shorter.
@@ -208,8 +208,8 @@ pub(crate) fn ranges(text: &str) -> Option<Vec<StreamRange>> {
 
 /// The columns of a segment of this kind, as this program writes them.
 fn columns(kind: Kind) -> &'static [Column] {
-    static COLUMNS: LazyLock<[Vec<Column>; 3]> = LazyLock::new(|| {
-        Kind::ALL.map(|kind| {
+    static COLUMNS: LazyLock<PerKind<Vec<Column>>> = LazyLock::new(|| {
+        PerKind::from_fn(|kind| {
             let options = ArrowWriterOptions::new().with_skip_arrow_metadata(true);
             let empty = ArrowWriter::try_new_with_options(Vec::new(), schema(kind), options)
                 .and_then(ArrowWriter::into_inner);
@@ -219,7 +219,7 @@ fn columns(kind: Kind) -> &'static [Column] {
                 .map_or_else(Vec::new, |footer| footer.columns)
         })
     });
-    COLUMNS.get(kind.index()).map_or(&[], Vec::as_slice)
+    &COLUMNS[kind]
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::duration;
-use crate::fact::Kind;
+use crate::fact::{Kind, PerKind};
 
 /// If the clock is further ahead of the newest fact than this, facts are not dropped for their age: 400
 /// days.
@@ -46,7 +46,7 @@ pub(crate) const MAX_CLOCK_LEAD: Duration = Duration::from_hours(400 * 24);
 #[must_use]
 pub struct RetentionPolicy {
     pub(crate) store: Option<RetentionLimits>,
-    pub(crate) kinds: [Option<RetentionLimits>; 3],
+    pub(crate) kinds: PerKind<Option<RetentionLimits>>,
     pub(crate) rules: Vec<RetentionRule>,
     pub(crate) max_clock_lead: Option<Duration>,
     pub(crate) source: PolicySource,
@@ -79,9 +79,7 @@ impl RetentionPolicy {
     /// Sets limits for the facts of one kind that belong to no named rule. They replace the limits of the
     /// store for this kind.
     pub fn kind(mut self, kind: Kind, limits: RetentionLimits) -> Self {
-        if let Some(of_kind) = self.kinds.get_mut(kind.index()) {
-            *of_kind = Some(limits);
-        }
+        self.kinds[kind] = Some(limits);
         self
     }
 

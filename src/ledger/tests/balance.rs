@@ -39,8 +39,8 @@ fn refusal(ledger: &Ledger, action: impl Fn(&State) -> Action) -> String {
 }
 
 fn count(state: &State) -> (u64, u64, u64, u64) {
-    let dropped = state.dropped.values().map(|of| of[0].facts).sum();
-    (state.recorded[0].facts, state.live(Kind::Event).facts, dropped, state.lost[0].facts)
+    let dropped = state.dropped.values().map(|of| of[Kind::Event].facts).sum();
+    (state.recorded[Kind::Event].facts, state.live(Kind::Event).facts, dropped, state.lost[Kind::Event].facts)
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn a_compaction_accounts_for_what_it_drops_and_leaves_tombstones() {
 
     assert_eq!(count(&after), (3, 2, 1, 0));
     assert_eq!(after.imbalance(), None);
-    assert_eq!(after.dropped["old"][0], Total { facts: 1, bytes: 100 });
+    assert_eq!(after.dropped["old"][Kind::Event], Total { facts: 1, bytes: 100 });
     let gone: Vec<_> = after.removed.iter().map(|tombstone| (tombstone.path.clone(), tombstone.by)).collect();
     let were: Vec<_> = live(&before).into_iter().map(|segment| (segment.path, CommitNumber(4))).collect();
     assert_eq!(gone, were);
@@ -262,10 +262,10 @@ fn sums_that_do_not_hold_are_noticed() {
     let sound = (*ledger.known()).clone();
     assert_eq!(sound.imbalance(), None);
     let mut more = sound.clone();
-    more.recorded[0].facts += 1;
+    more.recorded[Kind::Event].facts += 1;
     assert_eq!(more.imbalance().unwrap(), "of 4 events recorded, 3 are live, 0 dropped and 0 lost");
     let mut bytes = sound.clone();
-    bytes.recorded[0].bytes += 1;
+    bytes.recorded[Kind::Event].bytes += 1;
     assert!(bytes.imbalance().is_some());
     let mut numbers = sound;
     numbers.unaccounted = 1;

@@ -88,7 +88,7 @@ impl<'a> Soundness<'a> {
         let path = self.context.root.join(&removed.path);
         let mut own = self.lossy_repairs.iter().filter(|repair| repair.segment.path == removed.path);
         let is_own = own.any(|repair| is_file_of(repair, &path).unwrap_or(true));
-        let has_lost = |kind| self.lost_places.in_segment(&path, kind).map_or(true, |found| found.is_some());
+        let has_lost = |kind| self.lost_places.may_be_in(&path, kind).unwrap_or(true);
         is_own || Kind::of_segment(&removed.path).is_some_and(has_lost)
     }
 

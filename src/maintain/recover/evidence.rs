@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::fact::{Kind, Seq, StreamId};
+use crate::fact::{Kind, PerKind, Seq, StreamId};
 use crate::ledger::{
     Action, Commit, CommitNumber, Dropped, Hold, ImportMark, LossyRepair, Lost, LostNumbers, Removed,
     Segment, State, StoreId, Stream, Tombstone, Total, Unverified, copy_folder, is_segment_path,
@@ -343,6 +343,6 @@ fn most_common(commits: &BTreeMap<CommitNumber, Commit>) -> Option<StoreId> {
     counts.into_iter().max_by_key(|(_, count)| *count).map(|(store, _)| store)
 }
 
-fn nonzero(totals: &[Total; 3]) -> impl Iterator<Item = (Kind, Total)> {
+fn nonzero(totals: &PerKind<Total>) -> impl Iterator<Item = (Kind, Total)> {
     Kind::ALL.into_iter().zip(*totals).filter(|(_, total)| *total != Total::default())
 }

@@ -24,7 +24,7 @@ use super::work::Work;
 use super::write_rows::{covered_range, write_passed};
 use crate::buffer::Buffer;
 use crate::error::Result;
-use crate::fact::{Kind, Seq, StreamId, UnixNanos};
+use crate::fact::{Kind, PerKind, Seq, StreamId, UnixNanos};
 use crate::journal::claim;
 use crate::ledger::{Lost, Rebuilt, Segment, StoreId, Stream, StreamRange, Unverified};
 use crate::maintain::coverage::Coverage;
@@ -60,8 +60,8 @@ pub(super) struct Inquiry {
     journaled: Coverage,
     /// Facts that were taken from unnamed segments, to replace missing ones.
     replaced: Coverage,
-    replaced_bytes: [u64; 3],
-    replaced_facts: [u64; 3],
+    replaced_bytes: PerKind<u64>,
+    replaced_facts: PerKind<u64>,
     /// Segments that imports left.
     imported: Vec<Imported>,
     lost: Vec<Lost>,
@@ -90,8 +90,8 @@ impl Inquiry {
             journals,
             journaled,
             replaced: Coverage::default(),
-            replaced_bytes: [0; 3],
-            replaced_facts: [0; 3],
+            replaced_bytes: PerKind::default(),
+            replaced_facts: PerKind::default(),
             imported: Vec::new(),
             lost: Vec::new(),
             unverified: Vec::new(),
@@ -241,14 +241,12 @@ impl Inquiry {
             for part in gone.iter().filter(|gone| gone.stream == range.stream) {
                 let (first, last) = (range.first_seq.max(part.first_seq), range.last_seq.min(part.last_seq));
                 self.replaced.add(range.stream, first, last);
-                if let Some(facts) = self.replaced_facts.get_mut(kind.index()).filter(|_| first <= last) {
-                    *facts += last.0 + 1 - first.0;
+                if first <= last {
+                    self.replaced_facts[kind] += last.0 + 1 - first.0;
                 }
             }
         }
-        if let Some(bytes) = self.replaced_bytes.get_mut(kind.index()) {
-            *bytes += heirs.iter().map(|heir: &Segment| heir.fact_bytes).sum::<u64>();
-        }
+        self.replaced_bytes[kind] += heirs.iter().map(|heir: &Segment| heir.fact_bytes).sum::<u64>();
         let facts = heirs.iter().map(|heir| heir.rows).sum();
         let within = gate.passed.ranges();
         self.unverified_facts.push(UnverifiedFacts {

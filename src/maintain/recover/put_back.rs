@@ -17,7 +17,8 @@ use super::work::Work;
 use crate::error::Result;
 use crate::fact::{Kind, StreamId, codec};
 use crate::journal::claim::{self, Claim};
-use crate::ledger::{Action, LossyRepair, Lost, Segment, State, StreamRange, Total, Unverified};
+use crate::ledger::{Action, LossyRepair, Lost, Segment, StreamRange, TimeRange, Total, Unverified};
+use crate::maintain::coverage::Coverage;
 use crate::maintain::lossy_repair::LostPlaces;
 use crate::maintain::{AnomalyKind, ScanReport, chain};
 use crate::segment;
@@ -67,11 +68,8 @@ impl PutBack {
             claims.extend(claim::try_claim(work.disk, work.root, *stream)?);
         }
         let mut restored = 0;
-        let known = lossy_repairs(work)?;
-        for repair in &known {
-            for lost in repair.lost.iter().filter(|lost| lost.total.facts > 0) {
-                restored += restore(work, &known, repair, lost)?;
-            }
+        for losses in together(&lossy_repairs(work)?) {
+            restored += restore(work, &losses)?;
         }
         for path in &self.segments {
             if restored > 0 {
@@ -115,40 +113,73 @@ fn lossy_repairs(work: &Work<'_>) -> Result<Vec<LossyRepair>> {
     Ok(known)
 }
 
-/// Restores facts of a loss. Returns how many.
-fn restore(work: &mut Work<'_>, known: &[LossyRepair], repair: &LossyRepair, lost: &Lost) -> Result<u64> {
-    let state = work.ledger()?.refresh()?;
-    let kind = lost.kind;
-    // What is left of the segment.
+/// A loss, and the repair that made it.
+type Loss = (LossyRepair, Lost);
+
+/// The losses. Those with facts of the same numbers are together: a fact may have been restored once and lost again, and
+/// it is unknown which of them lost it.
+fn together(known: &[LossyRepair]) -> Vec<Vec<Loss>> {
+    let mut groups: Vec<Vec<Loss>> = Vec::new();
+    for repair in known {
+        for lost in repair.lost.iter().filter(|lost| lost.total.facts > 0) {
+            let touches = |(_, other): &Loss| {
+                other.kind == lost.kind && StreamRange::any_touch(&other.within, &lost.within)
+            };
+            let (mut same, others): (Vec<_>, Vec<_>) =
+                groups.into_iter().partition(|group| group.iter().any(touches));
+            groups = others;
+            same.push(vec![(repair.clone(), lost.clone())]);
+            groups.push(same.into_iter().flatten().collect());
+        }
+    }
+    groups
+}
+
+/// Restores facts of losses with the same numbers. Returns how many.
+fn restore(work: &mut Work<'_>, losses: &[Loss]) -> Result<u64> {
+    let Some((repair, first)) = losses.first() else { return Ok(0) };
+    let (state, kind) = (work.ledger()?.refresh()?, first.kind);
+    let lost = losses.iter().try_fold(Total::default(), |sum, (_, lost)| sum.plus(lost.total));
+    let lost = lost.unwrap_or_default();
+    let (mut within, mut recorded_at) = (Coverage::default(), None);
+    for (repair, lost) in losses {
+        within.add_all(&lost.within);
+        TimeRange::cover(&mut recorded_at, repair.segment.recorded_at);
+    }
+    // What is left of the segments. The inputs of one of them do not hold everything that several lost.
+    let path = if losses.len() == 1 { repair.segment.path.clone() } else { String::new() };
     let wanted = Segment {
-        rows: lost.total.facts,
-        fact_bytes: lost.total.bytes,
-        streams: lost.within.clone(),
+        path,
+        rows: lost.facts,
+        fact_bytes: lost.bytes,
+        streams: within.ranges(),
+        recorded_at: recorded_at.unwrap_or(repair.segment.recorded_at),
         ..repair.segment.clone()
     };
-    let none_is_gone = is_only_loss(&state, known, repair, lost);
-    let damaged =
-        Damaged { state: &state, segment: &wanted, others: others(work, &state, &wanted)?, none_is_gone };
+    // Rules dropped none of the kind, and no other repair lost one.
+    let none_is_gone = !is_dropped(&state, kind) && state.lost[kind].facts == lost.facts;
+    let others = others(work, &state, &wanted)?;
+    let damaged = Damaged { state: &state, segment: &wanted, others, none_is_gone, is_given_up: true };
     let heirs = segments::gather(work, &damaged, &FileState::Nothing)?;
     let total = total_of(&heirs.add).unwrap_or_default();
-    if heirs.add.is_empty() || total.facts > lost.total.facts || total.bytes > lost.total.bytes {
+    let found = shares(losses, total).filter(|_| !heirs.add.is_empty());
+    let Some(found) = found else {
         segment::discard(work.disk, work.root, &heirs.add);
         return Ok(0);
-    }
-    let found = Lost { total, ..lost.clone() };
+    };
     let places = few(heirs.unverified.ranges(), &wanted);
     let doubts = match heirs.unverified_facts {
         0 => Vec::new(),
         facts => vec![Unverified { kind, facts, within: places.clone() }],
     };
     let result = work.ledger()?.commit(|now| {
-        let known = now.lost.get(kind.index()).copied().unwrap_or_default();
+        let known = now.lost[kind];
         let is_lost = known.facts >= total.facts && known.bytes >= total.bytes;
         Ok(is_lost.then(|| Action::Repair {
             remove: Vec::new(),
             add: heirs.add.clone(),
             lost: Vec::new(),
-            found: vec![found.clone()],
+            found: found.clone(),
             proven: Vec::new(),
             unverified: doubts.clone(),
         }))
@@ -166,7 +197,7 @@ fn restore(work: &mut Work<'_>, known: &[LossyRepair], repair: &LossyRepair, los
     }
     if heirs.unverified_facts > 0 {
         work.report.unverified.push(UnverifiedFacts {
-            path: wanted.path.clone(),
+            path: repair.segment.path.clone(),
             kind,
             facts: heirs.unverified_facts,
             spans: spans(&places),
@@ -179,17 +210,17 @@ fn restore(work: &mut Work<'_>, known: &[LossyRepair], repair: &LossyRepair, los
     Ok(total.facts)
 }
 
-/// Whether no other fact of the kind with one of these numbers can be gone: rules dropped none, and no other
-/// repair lost one.
-fn is_only_loss(state: &State, known: &[LossyRepair], repair: &LossyRepair, lost: &Lost) -> bool {
-    let of_kind = |lost: &&Lost| lost.kind == repair.segment.kind;
-    let sum = known.iter().flat_map(|repair| &repair.lost).filter(of_kind);
-    let sum = sum.fold(Total::default(), |sum, lost| sum.plus(lost.total).unwrap_or_default());
-    let overlaps = |other: &LossyRepair| {
-        other.by != repair.by
-            && other.segment.kind == lost.kind
-            && StreamRange::any_touch(&other.lost_within(), &lost.within)
-    };
-    let is_known = state.lost.get(lost.kind.index()).is_some_and(|all| all.facts == sum.facts);
-    is_known && !is_dropped(state, lost.kind) && !known.iter().any(overlaps)
+/// The part of found facts that each loss gets, the oldest first; `None` if they are more than were lost.
+fn shares(losses: &[Loss], found: Total) -> Option<Vec<Lost>> {
+    let mut rest = found;
+    let mut shares = Vec::new();
+    for (_, lost) in losses {
+        let total =
+            Total { facts: rest.facts.min(lost.total.facts), bytes: rest.bytes.min(lost.total.bytes) };
+        rest = Total { facts: rest.facts - total.facts, bytes: rest.bytes - total.bytes };
+        if total != Total::default() {
+            shares.push(Lost { total, ..lost.clone() });
+        }
+    }
+    (rest == Total::default()).then_some(shares)
 }

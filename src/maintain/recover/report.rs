@@ -139,8 +139,8 @@ impl RecoveryConfig {
         if self.mode == RecoveryMode::Quarantine && self.quarantine_dir.is_none() {
             return Err(Error::new(
                 ErrorKind::Settings,
-                "mode quarantine needs a folder for damaged files; give one, such as the store's own \
-                 quarantine folder",
+                "mode quarantine needs a folder for damaged files, such as the quarantine folder of the store: add \
+                 --quarantine-dir STORE/quarantine",
             ));
         }
         Ok(())

@@ -71,7 +71,7 @@ pub(super) fn restore(work: &mut Work<'_>, path: &str) -> Result<bool> {
     let result = work.ledger()?.commit(|now| {
         let is_live = |heir: &Segment| now.segments(heir.kind).iter().any(|live| **live == *heir);
         let is_lost = repair.lost.iter().all(|lost| {
-            let known = now.lost.get(lost.kind.index()).copied().unwrap_or_default();
+            let known = now.lost[lost.kind];
             known.facts >= lost.total.facts && known.bytes >= lost.total.bytes
         });
         if !is_lost || !remove.iter().all(is_live) {

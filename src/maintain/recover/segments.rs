@@ -44,6 +44,9 @@ pub(super) struct Damaged<'a> {
     pub(super) others: Coverage,
     /// Whether no other fact of its kind can be gone that had one of its numbers.
     pub(super) none_is_gone: bool,
+    /// Whether the facts were given up before. Then a fact that a rule may have dropped does not take the place of a
+    /// fact whose file may be put back later.
+    pub(super) is_given_up: bool,
 }
 
 /// Repairs the live segment at this path, if it is damaged.
@@ -205,7 +208,8 @@ fn find_heirs(work: &mut Work<'_>, state: &State, segment: &Segment, found: &Fil
         return Ok(Heirs::of_copy(copy));
     }
     let none_is_gone = none_is_gone(state, segment.kind);
-    let damaged = Damaged { state, segment, others: others(work, state, segment)?, none_is_gone };
+    let others = others(work, state, segment)?;
+    let damaged = Damaged { state, segment, others, none_is_gone, is_given_up: false };
     gather(work, &damaged, found)
 }
 

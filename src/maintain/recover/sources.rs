@@ -100,8 +100,12 @@ impl Sources {
         if proven != (trust == Trust::Proven) || found.facts == 0 {
             return Ok(());
         }
-        let places =
-            if fits { segment.streams.clone() } else { self.newest(work, damaged, &taken, missing)? };
+        let only_kept = damaged.is_given_up && !proven && !self.hold_everything;
+        let places = if fits && !only_kept {
+            segment.streams.clone()
+        } else {
+            self.newest(work, damaged, &taken, missing, only_kept)?
+        };
         let before = heirs.saved.clone();
         for source in &self.all {
             let mut gate = Gate::new(segment.kind, &places, Some(segment.recorded_at), &taken);
@@ -160,13 +164,14 @@ impl Sources {
     }
 
     /// Selects as many facts as are missing, and returns their places: first the facts that no rule can
-    /// have dropped, then the newest.
+    /// have dropped, then the newest. With `only_kept`, only the facts that no rule can have dropped.
     fn newest(
         &self,
         work: &Work<'_>,
         damaged: &Damaged<'_>,
         taken: &Coverage,
         missing: Total,
+        only_kept: bool,
     ) -> Result<Vec<StreamRange>> {
         let kind = damaged.segment.kind;
         // A rule that cannot be parsed drops nothing; rules before it may have dropped facts.
@@ -183,6 +188,7 @@ impl Sources {
                 (kept, place.recorded_at, place.stream, place.seq, found.fact.line_len())
             }));
         })?;
+        facts.retain(|(kept, ..)| *kept || !only_kept);
         facts.sort_unstable_by(|one, other| other.cmp(one));
         let (mut chosen, mut total) = (Coverage::default(), Total::default());
         for (_, _, stream, seq, bytes) in facts {
@@ -198,10 +204,10 @@ impl Sources {
 
 /// Whether every fact of a kind that was ever recorded is still live.
 pub(super) fn none_is_gone(state: &State, kind: Kind) -> bool {
-    !is_dropped(state, kind) && state.lost.get(kind.index()).is_none_or(|lost| lost.facts == 0)
+    !is_dropped(state, kind) && state.lost[kind].facts == 0
 }
 
 /// Whether rules ever dropped a fact of a kind.
 pub(super) fn is_dropped(state: &State, kind: Kind) -> bool {
-    state.dropped.values().any(|totals| totals.get(kind.index()).is_some_and(|total| total.facts > 0))
+    state.dropped.values().any(|totals| totals[kind].facts > 0)
 }

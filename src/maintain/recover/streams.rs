@@ -25,7 +25,7 @@ use super::write_rows::write_passed;
 use crate::buffer::Buffer;
 use crate::disk::is_broken_link;
 use crate::error::{Error, ErrorKind, Result};
-use crate::fact::{Kind, Seq, StreamId, UnixNanos};
+use crate::fact::{Kind, PerKind, Seq, StreamId, UnixNanos};
 use crate::frame::Frame;
 use crate::journal::claim;
 use crate::journal::replay::Ending;
@@ -201,8 +201,8 @@ pub(super) fn salvage(work: &mut Work<'_>, stream: StreamId, unknown: &BTreeSet<
 struct UncommittedRows {
     wrecks: Vec<DamagedSegment>,
     passed: Coverage,
-    facts: [u64; 3],
-    places: [Coverage; 3],
+    facts: PerKind<u64>,
+    places: PerKind<Coverage>,
     last: Option<Seq>,
     last_recorded_at: UnixNanos,
     /// Parts of inputs that are restored.
@@ -257,13 +257,9 @@ impl UncommittedRows {
                 // If several have a fact, the first counts.
                 taken.add(stream, range.first_seq, range.last_seq);
                 found.passed.add(stream, range.first_seq, range.last_seq);
-                if let Some(places) = found.places.get_mut(kind.index()) {
-                    places.add(stream, range.first_seq, range.last_seq);
-                }
+                found.places[kind].add(stream, range.first_seq, range.last_seq);
             }
-            if let Some(facts) = found.facts.get_mut(kind.index()) {
-                *facts += rows;
-            }
+            found.facts[kind] += rows;
             if let Some(Imported { label, .. }) = imported {
                 let saved = label.streams.iter().flat_map(|range| found.passed.within(*range)).collect();
                 found.parts.push((label, saved));

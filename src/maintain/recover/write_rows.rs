@@ -71,12 +71,18 @@ pub(super) fn covered_range(segment: &Segment, stream: StreamId) -> StreamRange 
     let name = segment.path.rsplit('/').next().unwrap_or_default();
     let mut parts = name.split('-').map(|part| part.parse::<u64>().ok());
     let named = (parts.next().flatten(), parts.next().flatten(), parts.next().flatten());
-    let own = segment.streams.iter().find(|range| range.stream == stream);
+    // Of a loss, only parts of the stream are known.
+    let own = segment.streams.iter().filter(|range| range.stream == stream).copied();
+    let own = own.reduce(|all, range| StreamRange {
+        stream,
+        first_seq: all.first_seq.min(range.first_seq),
+        last_seq: all.last_seq.max(range.last_seq),
+    });
     match (named, own) {
         ((Some(n), Some(first), Some(last)), _) if n == u64::from(stream.0) && first <= last => {
             StreamRange { stream, first_seq: Seq(first), last_seq: Seq(last) }
         }
-        (_, Some(range)) => *range,
+        (_, Some(range)) => range,
         _ => StreamRange { stream, first_seq: Seq(1), last_seq: Seq(1) },
     }
 }

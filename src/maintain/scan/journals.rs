@@ -12,7 +12,7 @@ use std::path::Path;
 use super::super::anomaly::{Affected, Anomaly, AnomalyKind, Debris, Span};
 use crate::disk::Disk;
 use crate::error::{Error, ErrorKind, Result};
-use crate::fact::{Seq, StreamId, codec};
+use crate::fact::{PerKind, Seq, StreamId, codec};
 use crate::frame::{FRAME_HEADER_BYTES, FileHeader, Frame, verified_frames};
 use crate::journal::begin::is_unused;
 use crate::journal::claim::{self, JournalFile};
@@ -72,7 +72,7 @@ pub(crate) struct Judged {
     /// Ranges of facts that can be read from the files.
     pub(crate) readable: Vec<(Seq, Seq)>,
     /// The facts that can be read and that the ledger does not cover, of each kind.
-    pub(crate) unflushed: [u64; 3],
+    pub(crate) unflushed: PerKind<u64>,
     pub(crate) files: u64,
     pub(crate) bytes: u64,
 }
@@ -102,9 +102,8 @@ impl StreamFiles {
             for frame in verified_frames(bytes.get(contents.sound.clone()).unwrap_or_default()) {
                 if frame.seq > judge.reached
                     && let Some(kind) = codec::kind_of(frame.body)
-                    && let Some(unflushed) = judge.judged.unflushed.get_mut(kind.index())
                 {
-                    *unflushed += 1;
+                    judge.judged.unflushed[kind] += 1;
                 }
             }
             let mut frames = verified_frames(bytes.get(contents.sound.clone()).unwrap_or_default());

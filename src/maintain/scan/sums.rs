@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::super::anomaly::{Affected, Anomaly, AnomalyKind, Span};
 use super::super::gaps::Gaps;
 use super::fact_set::FactSet;
-use crate::fact::{StreamId, UnixNanos};
+use crate::fact::{PerKind, StreamId, UnixNanos};
 use crate::ledger::{Segment, State};
 
 /// Checks that recorded facts are live, dropped or lost, and that segments hold facts that their streams
@@ -91,7 +91,7 @@ pub(super) fn gaps(
             }
         }
     }
-    let gone = |totals: &[crate::ledger::Total; 3]| totals.iter().map(|total| total.facts).sum::<u64>();
+    let gone = |totals: &PerKind<crate::ledger::Total>| totals.iter().map(|total| total.facts).sum::<u64>();
     let accounted = state.dropped.values().map(gone).sum::<u64>() + gone(&state.lost) + state.unaccounted;
     if anomalies.is_empty() && excused.is_empty() && missing != accounted {
         let expected = format!("{accounted} facts that are in no segment: dropped, lost or unaccounted for");
@@ -137,8 +137,8 @@ mod tests {
         let stream = Stream { committed: Seq(committed), last_recorded_at: UnixNanos(0), ended: false };
         state.streams.insert(StreamId(1), stream);
         let (facts, bytes) = segments.iter().fold((0, 0), |(f, b), s| (f + s.rows, b + s.fact_bytes));
-        state.recorded[0] = Total { facts, bytes };
-        state.segments[0] = segments;
+        state.recorded[Kind::Event] = Total { facts, bytes };
+        state.segments[Kind::Event] = segments;
         state
     }
 
@@ -155,13 +155,16 @@ mod tests {
         assert_eq!(found(&sound), [""; 0]);
         // The ranges overlap: the check of the rows decides.
         let interleaved = state(20, vec![segment(1, 9, 1, 9), segment(2, 12, 1, 9)]);
-        assert!(disorder(&interleaved.segments[0].iter().map(AsRef::as_ref).collect::<Vec<_>>()).is_empty());
+        assert!(
+            disorder(&interleaved.segments[Kind::Event].iter().map(AsRef::as_ref).collect::<Vec<_>>())
+                .is_empty()
+        );
     }
 
     #[test]
     fn recorded_facts_that_are_nowhere_on_the_sheet() {
         let mut state = state(20, vec![segment(1, 20, 1, 5)]);
-        state.recorded[0].facts = 21;
+        state.recorded[Kind::Event].facts = 21;
         assert_eq!(found(&state), ["head: of 21 events recorded, 20 are live, 0 dropped and 0 lost"]);
     }
 

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::Store;
-use crate::fact::{Audit, Kind, Seq};
+use crate::fact::{Audit, Kind, PerKind, Seq};
 use crate::ledger::{Action, CommitNumber, Dropped, Total, commit_path};
 
 /// A store after one flush of two facts, with one fact in a journal, as a killed process leaves it.
@@ -99,7 +99,10 @@ fn every_bit_of_a_journal() {
         let mut files = journals::open(&disk, &small.root(), StreamId(1)).unwrap();
         files.judge(store, Seq(2)).unwrap()
     };
-    assert_eq!((judge().anomalies.len(), judge().debris.len(), judge().unflushed), (0, 0, [0, 1, 0]));
+    assert_eq!(
+        (judge().anomalies.len(), judge().debris.len(), judge().unflushed),
+        (0, 0, PerKind::of(0, 1, 0))
+    );
     let journal = fs::read_dir(small.root().join("journal/1")).unwrap().map(|entry| entry.unwrap().path());
     let journal = { journal }.find(|path| path.extension().is_some_and(|e| e == "journal")).unwrap();
     let flipped = flip_each(&journal, |at| {

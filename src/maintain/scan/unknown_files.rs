@@ -175,8 +175,8 @@ pub(super) fn look(
                         .push(debris("a file that was not finished; nothing refers to it".to_owned()));
                 }
             }
-            What::Removed(kind) | What::Uncommitted { kind, .. }
-                if beside.has_lost_facts(scene, lost, &entry, kind)? => {}
+            What::Removed(kind) if beside.has_lost_facts(scene, lost, &entry, kind, true)? => {}
+            What::Uncommitted { kind, .. } if beside.has_lost_facts(scene, lost, &entry, kind, false)? => {}
             What::Removed(_) => {
                 let by = state.into_iter().flat_map(|state| &state.removed);
                 let by = by
@@ -241,7 +241,7 @@ impl UnknownFiles {
             let Some(named) = range_of(stem) else { continue };
             let Some(metadata) = look_at(&place)?.filter(std::fs::Metadata::is_file) else { continue };
             let entry = Entry { path, form: Form::File, bytes: metadata.len() };
-            if known.is_live(&entry.name()) || self.has_lost_facts(scene, lost, &entry, kind)? {
+            if known.is_live(&entry.name()) || self.has_lost_facts(scene, lost, &entry, kind, false)? {
                 continue;
             }
             let is_own = match open_regular(&place).and_then(|file| Footer::read(&file, entry.bytes)) {
@@ -270,13 +270,23 @@ impl UnknownFiles {
         lost: Option<&LostPlaces<'_>>,
         entry: &Entry,
         kind: Kind,
+        is_removed: bool,
     ) -> Result<bool> {
         let Some(lost) = lost else { return Ok(false) };
         let place = scene.root.join(&entry.path);
         let Some(repair) = find_by_file(lost.repairs, &place, entry.bytes)? else {
-            let Some((repair, found)) = lost.in_segment(&place, kind)? else { return Ok(false) };
-            self.anomalies.push(with_lost_facts(entry, repair, &found));
-            return Ok(true);
+            if let Some((repair, found)) = lost.in_segment(&place, kind)? {
+                self.anomalies.push(with_lost_facts(entry, repair, &found));
+                return Ok(true);
+            }
+            if is_removed && lost.may_be_in(&place, kind)? {
+                let found = "a damaged file of a segment that a commit removed; it may have facts that were given up \
+                             as lost";
+                let expected = "a segment that a commit names";
+                self.anomalies.push(Anomaly::new(AnomalyKind::Unexpected, entry.name(), expected, found));
+                return Ok(true);
+            }
+            return Ok(false);
         };
         let kind = repair.segment.kind;
         let within: Vec<StreamRange> =

@@ -24,6 +24,7 @@ pub(in crate::query) async fn statement_plan(
     state: &SessionState,
     mut statement: Statement,
 ) -> Result<LogicalPlan> {
+    ignored_words::check_reads(&statement)?;
     ignored_words::check(&statement)?;
     rewrite(&mut statement)?;
     state.statement_to_plan(statement).await

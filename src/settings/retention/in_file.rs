@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::{AgeBy, PolicySource, RetentionLimits, RetentionPolicy, RetentionRule};
 use crate::error::{Error, ErrorKind, Result};
-use crate::fact::Kind;
+use crate::fact::{Kind, PerKind};
 use crate::settings::duration;
 
 /// The section `[retention]` in the file.
@@ -102,7 +102,7 @@ impl TryFrom<PolicyInFile> for RetentionPolicy {
                 "keep_at_least in [retention] has no effect, because [retention] has no limit",
             ));
         }
-        let kinds = [file.events, file.audits, file.dead_letters];
+        let kinds = PerKind::of(file.events, file.audits, file.dead_letters);
         let rules = file.rule.into_iter().map(|rule| RetentionRule {
             name: rule.name,
             kind: rule.kind.map(|kind| match kind {
@@ -173,7 +173,7 @@ mod tests {
              [retention.audits]\nmax_age = '1d'\nage_by = 'timestamp'\n\
              [[retention.rule]]\nname = 'r'\nmax_age = '2d'\n",
         );
-        let of = |kind: Kind| policy.kinds[kind.index()].as_ref().unwrap().age_by;
+        let of = |kind: Kind| policy.kinds[kind].as_ref().unwrap().age_by;
         assert_eq!((of(Kind::Event), of(Kind::Audit)), (AgeBy::RecordedAt, AgeBy::Timestamp));
         assert_eq!(policy.rules[0].limits.age_by, AgeBy::RecordedAt);
         assert!(policy.store.is_none());

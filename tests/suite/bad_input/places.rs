@@ -213,7 +213,7 @@ fn facts_without_a_ledger_are_not_taken_for_a_new_store() {
     crate::support::lose_ledger(&folder.path("facts"));
     let before = folder.tree();
     let error = folder.run(&["record", "facts"]).failed();
-    assert_snapshot!(error, @"error: facts/events has files, but the ledger in facts/ledger is gone; `ostracon scan STORE` shows the damage, and `ostracon recover STORE --mode repair` repairs it");
+    assert_snapshot!(error, @"error: facts/events has files, but the ledger in facts/ledger is gone; `ostracon scan --deep STORE` shows the damage, and `ostracon recover STORE --mode repair` saves what can be saved");
     assert!(folder.tree() == before);
 }
 

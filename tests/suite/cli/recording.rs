@@ -65,11 +65,11 @@ fn import_takes_several_files_and_what_was_rotated_oldest_first() {
     let said = folder.run(&["import", "facts", "--rotated", "log", "more"]).ok();
     assert_snapshot!(said.talk(), @r"
     log.old is not imported, because its name has no number of a rotated file; to import it, name it before the newer files
-    log.10: imported 1 fact (1 events, 0 audits, 0 dead letters) in ⏱
-    log.2: imported 1 fact (1 events, 0 audits, 0 dead letters) in ⏱
-    log.1: imported 1 fact (1 events, 0 audits, 0 dead letters) in ⏱
-    log: imported 1 fact (1 events, 0 audits, 0 dead letters) in ⏱
-    more: imported 1 fact (1 events, 0 audits, 0 dead letters) in ⏱
+    log.10: imported 1 fact (1 event, 0 audits, 0 dead letters) in ⏱
+    log.2: imported 1 fact (1 event, 0 audits, 0 dead letters) in ⏱
+    log.1: imported 1 fact (1 event, 0 audits, 0 dead letters) in ⏱
+    log: imported 1 fact (1 event, 0 audits, 0 dead letters) in ⏱
+    more: imported 1 fact (1 event, 0 audits, 0 dead letters) in ⏱
     ");
     let sql = "SELECT string_agg(actor_address, ' ' ORDER BY recorded_at, stream, seq) AS told FROM events";
     let told = folder.run(&["sql", "facts", "--format", "tsv", "-c", sql]).ok().out;

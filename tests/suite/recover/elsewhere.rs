@@ -485,3 +485,132 @@ fn facts_that_were_given_up_come_back_from_their_journal() {
     assert!(scan(&root, ScanDepth::Deep).unwrap().is_clean());
     assert_eq!(support::lines_at(&root).len(), 5);
 }
+
+/// Two writers' facts are in the merged segment; its name has the range of one stream only.
+#[test]
+fn facts_of_several_streams_that_were_given_up_come_back() {
+    for part in [false, true] {
+        let folder = support::scratch();
+        let root = folder.path().join("facts");
+        let (one, other) = (Store::open(&root).unwrap(), Store::open(&root).unwrap());
+        for n in 0..12 {
+            one.record(support::any_fact(n)).unwrap();
+            other.record(support::any_fact(100 + n)).unwrap();
+            if n % 4 == 3 {
+                one.flush().unwrap();
+                other.flush().unwrap();
+            }
+        }
+        one.close().unwrap();
+        other.close().unwrap();
+        drop((one, other));
+        let expected = places(&root).unwrap().len();
+        let aside = folder.path().join("aside");
+        copy_tree(&root.join("events"), &aside);
+        let compact = || {
+            let store = Store::builder().access(ostracon::Access::Maintain).open(&root).unwrap();
+            store.compact(CompactOptions::new()).unwrap();
+        };
+        compact();
+        for entry in fs::read_dir(root.join("events")).unwrap() {
+            fs::remove_file(entry.unwrap().path()).unwrap();
+        }
+        let repair = || {
+            let report = recover(&root, RecoveryConfig::new(RecoveryMode::Repair)).unwrap();
+            assert!(report.is_clean(), "{report:#?}");
+            report
+        };
+        assert!(repair().facts_lost() > 0);
+        for stream in if part { vec!["2-", "1-"] } else { vec![""] } {
+            for entry in fs::read_dir(&aside).unwrap() {
+                let path = entry.unwrap().path();
+                let name = path.file_name().unwrap().to_str().unwrap();
+                if name.starts_with(stream) {
+                    fs::copy(&path, root.join("events").join(name)).unwrap();
+                }
+            }
+            assert_eq!(repair().facts_unverified(), 0);
+        }
+        assert_eq!(places(&root).unwrap().len(), expected, "{part}");
+        let sheet = verify(&root, None).unwrap();
+        assert!(sheet.is_sound() && sheet.kinds[0].lost == 0, "{sheet:#?}");
+        assert!(scan(&root, ScanDepth::Deep).unwrap().is_clean());
+        compact();
+        assert_eq!(places(&root).unwrap().len(), expected, "{part}");
+    }
+}
+
+/// Facts are restored, lost again and restored: two losses have the same numbers.
+#[test]
+fn facts_that_were_given_up_twice_come_back_once() {
+    let (store, _) = given_up(5, keep_all());
+    let repair = |store: &Merged| {
+        let report = recover(store.root(), RecoveryConfig::new(RecoveryMode::Repair)).unwrap();
+        assert!(report.is_clean(), "{report:#?}");
+        report
+    };
+    put_back_some(&store, 0..3);
+    repair(&store);
+    store.compact();
+    fs::remove_dir_all(store.root().join("quarantine")).unwrap();
+    store.events().iter().for_each(|path| fs::remove_file(path).unwrap());
+    assert_eq!(repair(&store).facts_lost(), 3);
+    for (back, there) in [(3..5, 2), (0..3, 5)] {
+        put_back_some(&store, back);
+        repair(&store);
+        assert_eq!(support::count(&store.open()), there);
+        store.compact();
+    }
+    assert_eq!(support::lines(&store.open()).len(), 5);
+    let sheet = verify(store.root(), None).unwrap();
+    assert!(sheet.is_sound() && sheet.kinds[0].lost == 0, "{sheet:#?}");
+    assert!(scan(store.root(), ScanDepth::Deep).unwrap().is_clean());
+}
+
+/// A part of the inputs also has facts that the rule had dropped: they do not take the place of lost facts.
+#[test]
+fn a_part_of_the_inputs_restores_no_fact_that_a_rule_drops() {
+    let rule = RetentionRule::new("threes", RetentionLimits::new().max_records(0))
+        .kind(Kind::Event)
+        .predicate("actor_address = 'shop:1'");
+    let store = Merged::new(6, RetentionPolicy::new().rule(rule));
+    fs::write(
+        store.root().join("ostracon.toml"),
+        "[[retention.rule]]\nname = 'threes'\nkind = 'events'\nwhere = \"actor_address = 'shop:1'\"\nmax_records = 0\n",
+    )
+    .unwrap();
+    store.compact();
+    let kept = support::lines(&store.open());
+    assert!(!kept.is_empty() && kept.len() < 6, "{kept:?}");
+    store.events().iter().for_each(|path| fs::remove_file(path).unwrap());
+    let report = recover(store.root(), RecoveryConfig::new(RecoveryMode::Repair)).unwrap();
+    assert_eq!(report.facts_lost(), kept.len() as u64);
+    for back in [0..2, 2..4, 4..6] {
+        put_back_some(&store, back);
+        let report = recover(store.root(), RecoveryConfig::new(RecoveryMode::Repair)).unwrap();
+        assert!(report.is_clean(), "{report:#?}");
+    }
+    assert_eq!(support::lines(&store.open()), kept);
+    assert_eq!(verify(store.root(), None).unwrap().kinds[0].lost, 0);
+}
+
+/// Nothing can be read from its footer, and it may be the only place of lost facts.
+#[test]
+fn compaction_keeps_a_damaged_file_that_was_put_back() {
+    let (store, _) = given_up(3, keep_all());
+    put_back_some(&store, 0..3);
+    let damaged = store.events().remove(0);
+    let bytes = fs::read(&damaged).unwrap();
+    fs::write(&damaged, &bytes[..bytes.len() - 20]).unwrap();
+    store.compact();
+    assert!(damaged.exists());
+    let found = scan(store.root(), ScanDepth::Quick).unwrap();
+    assert_eq!(found.anomalies.len(), 3, "{found:#?}");
+    let report = recover(store.root(), RecoveryConfig::new(RecoveryMode::Repair)).unwrap();
+    assert!(report.is_clean(), "{report:#?}");
+    assert_eq!(support::count(&store.open()), 2);
+    assert!(
+        !damaged.exists()
+            && report.quarantined_files.iter().any(|path| path.ends_with(damaged.file_name().unwrap()))
+    );
+}

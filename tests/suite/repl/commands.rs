@@ -106,7 +106,7 @@ fn what_reads_a_damaged_store_says_what_to_do() {
     {
         let error = folder.run(args).failed();
         let remedy =
-            "`ostracon scan STORE` shows the damage, and `ostracon recover STORE --mode repair` repairs it\n";
+            "`ostracon scan --deep STORE` shows the damage, and `ostracon recover STORE --mode repair` saves what can be saved\n";
         assert!(error.ends_with(remedy), "{error}");
         assert_eq!(error.matches("recover").count(), 1, "{error}");
     }

@@ -19,7 +19,7 @@ fn the_first_error_ends_it_with_its_line() {
     let script = b"SELECT 1 AS a;\n\nSELECT nothing\n  FROM events;\nSELECT 2 AS b;\n\\nonsense\n";
     let said = folder.run_with(&["repl", "facts", "--format", "csv"], script);
     assert_eq!((said.out.as_str(), said.code), ("a\n1\n", Some(1)));
-    assert!(said.err.starts_with("error: line 3: Schema error: No field named nothing."), "{}", said.err);
+    assert!(said.err.starts_with("error: line 3: No field named nothing."), "{}", said.err);
     let said = folder.run_with(&["repl", "facts", "--format", "csv", "--keep-going"], script);
     assert_eq!((said.out.as_str(), said.code), ("a\n1\nb\n2\n", Some(1)));
     assert!(said.err.contains("error: line 6: there is no command \\nonsense"), "{}", said.err);

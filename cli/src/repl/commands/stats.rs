@@ -3,6 +3,7 @@
 use ostracon::Kind;
 
 use super::super::super::print::grouped;
+use super::super::super::scan::counted;
 use super::super::session::Session;
 use super::Next;
 
@@ -32,10 +33,10 @@ pub(super) fn run(session: &mut Session, _: &str) -> anyhow::Result<Next> {
         );
     }
     text += &format!(
-        "{} facts are in no segment yet; {} commits, {} streams:\n",
-        grouped(summary.unflushed),
-        grouped(summary.commits),
-        grouped(summary.streams)
+        "{} in no segment yet; {}, {}:\n",
+        counted(summary.unflushed, "fact"),
+        counted(summary.commits, "commit"),
+        counted(summary.streams, "stream")
     );
     super::page(session, &text)?;
     let (schema, batches) = session.runner.collect(&session.store, STREAMS, ostracon::QueryOptions::new())?;

@@ -12,7 +12,6 @@ impl Inquiry {
     /// lost. Other missing segments stay named, for the next repair.
     pub(in super::super) fn settle_gone(&mut self, work: &Work<'_>) {
         for kind in Kind::ALL {
-            let at = kind.index();
             let (mut merged, mut elsewhere) = (Vec::new(), 0);
             for segment in std::mem::take(&mut self.gone) {
                 let replaced =
@@ -32,8 +31,8 @@ impl Inquiry {
                 facts: total.facts.saturating_add(segment.rows),
                 bytes: total.bytes.saturating_add(segment.fact_bytes),
             });
-            let found = self.replaced_facts.get(at).copied().unwrap_or_default().max(elsewhere);
-            let bytes = self.replaced_bytes.get(at).copied().unwrap_or_default();
+            let found = self.replaced_facts[kind].max(elsewhere);
+            let bytes = self.replaced_bytes[kind];
             let total = Total {
                 facts: before.facts.saturating_sub(found),
                 // The ledger does not say how many bytes the facts have that are in named segments.

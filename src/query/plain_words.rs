@@ -1,0 +1,109 @@
+//! Says the commonest mistakes in plain words, with what to write instead.
+
+use super::suggest::last_part;
+
+/// The names of DataFusion's and Arrow's kinds of errors, which they write before the reason.
+const KINDS: [&str; 8] = [
+    "Error during planning: ",
+    "Execution error: ",
+    "Schema error: ",
+    "External error: ",
+    "Arrow error: ",
+    "Compute error: ",
+    "Cast error: ",
+    "Parser error: ",
+];
+
+/// The reason of an error, without the names of its kinds.
+pub(super) fn reason(text: &str) -> String {
+    let mut rest = text;
+    while let Some(shorter) = KINDS.iter().find_map(|kind| rest.strip_prefix(kind)) {
+        rest = shorter;
+    }
+    rest.strip_prefix("This feature is not implemented: ")
+        .map_or_else(|| rest.to_owned(), |what| format!("not supported: {what}"))
+}
+
+/// The planner's error about a statement, in other words, and what to write instead.
+pub(super) fn explained(error: &str, sql: &str) -> Option<(String, String)> {
+    let between = |begin: &str, end: &str| error.split_once(begin)?.1.split_once(end).map(|(name, _)| name);
+    if error.contains("must appear in the GROUP BY clause") {
+        let column = last_part(between("column \"", "\" must appear")?);
+        return Some((
+            format!("{column} is neither in GROUP BY nor in an aggregate"),
+            format!("write GROUP BY {column}, or an aggregate such as max({column})"),
+        ));
+    }
+    if let Some(name) = between("No field named \"", "\"")
+        && sql.contains(&format!("\"{name}\""))
+    {
+        return Some((
+            format!("there is no column \"{name}\""),
+            format!("a text has single quotes: '{name}'"),
+        ));
+    }
+    let is_time = |side: &str| ["Timestamp(", "Date32"].iter().any(|of| side.contains(of));
+    if let Some((_, types)) = error.split_once("Cannot infer common argument type for comparison operation ")
+        && is_time(types)
+    {
+        let why = "a time is compared with a value that is no time";
+        return Some((
+            why.to_owned(),
+            "write the time in quotes, '2026-11-23 10:00', or to_timestamp(1795404290) for seconds since 1970"
+                .to_owned(),
+        ));
+    }
+    if let Some((_, types)) = error.split_once("Cannot coerce arithmetic expression ")
+        && is_time(types)
+    {
+        return Some((
+            "a number or a text cannot be added to a time or subtracted from it".to_owned(),
+            "write an interval: now() - INTERVAL '1 hour'".to_owned(),
+        ));
+    }
+    if error.contains("Cannot access field at argument 1: type Utf8") {
+        return Some((
+            "a text has no fields".to_owned(),
+            "payload is JSON text: write payload->>'error'".to_owned(),
+        ));
+    }
+    if let Some(name) = between("Placeholder '", "' was not provided a value") {
+        return Some((
+            format!("the parameter {name} has no value"),
+            format!("at the prompt, `\\set {} VALUE` gives it one", name.trim_start_matches('$')),
+        ));
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_names_of_kinds_are_left_out() {
+        assert_eq!(reason("Arrow error: Compute error: Divide by zero"), "Divide by zero");
+        assert_eq!(reason("This feature is not implemented: x"), "not supported: x");
+        assert_eq!(reason("there is no table"), "there is no table");
+    }
+
+    #[test]
+    fn mistakes_are_said_with_what_to_write_instead() {
+        let grouped = "Column in SELECT must be in GROUP BY or an aggregate function: While expanding wildcard, column \
+                       \"events.seq\" must appear in the GROUP BY clause or must be part of an aggregate function";
+        let (what, instead) = explained(grouped, "SELECT seq, count(*) FROM events").unwrap();
+        assert_eq!(what, "seq is neither in GROUP BY nor in an aggregate");
+        assert_eq!(instead, "write GROUP BY seq, or an aggregate such as max(seq)");
+        let quoted = "No field named \"ActorCrashed\". Valid fields are events.at";
+        let sql = "SELECT 1 FROM events WHERE event_type = \"ActorCrashed\"";
+        assert_eq!(explained(quoted, sql).unwrap().1, "a text has single quotes: 'ActorCrashed'");
+        assert_eq!(explained(quoted, "SELECT ActorCrashed FROM events"), None);
+        let time =
+            "Cannot infer common argument type for comparison operation Timestamp(ns, \"UTC\") > Int64";
+        assert!(explained(time, "").unwrap().1.contains("to_timestamp"));
+        assert_eq!(
+            explained("Cannot infer common argument type for comparison operation Utf8 > Int64", ""),
+            None
+        );
+    }
+}
