@@ -20,7 +20,7 @@
 use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{DFSchema, Result, ScalarValue};
+use datafusion::common::{Column, DFSchema, DataFusionError, Result};
 use datafusion::logical_expr::expr::{Case, Exists, InSubquery, SetComparison, SetQuantifier};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::conjunction;
@@ -31,6 +31,7 @@ use datafusion::logical_expr::{
 use super::guard::subquery_of;
 use super::lateral::outside_of;
 use super::subqueries::{in_subquery, is_at_least_one};
+use crate::error::{Error, ErrorKind};
 
 /// Rewrites such subqueries in all expressions of a plan.
 pub(super) fn rewrite(plan: LogicalPlan) -> Result<LogicalPlan> {
@@ -49,8 +50,9 @@ pub(super) fn rewrite(plan: LogicalPlan) -> Result<LogicalPlan> {
 struct OneRow {
     query: Subquery,
     aggregate: Arc<LogicalPlan>,
-    /// The columns of the row, as expressions over those of the aggregate.
-    values: Vec<Expr>,
+    /// The columns of the row, as expressions over those of the aggregate; `None` for a column that cannot be written
+    /// so.
+    values: Vec<Option<Expr>>,
     /// The condition under which the row is there, over the columns of the aggregate; `None` if it always is.
     having: Option<Expr>,
 }
@@ -77,7 +79,7 @@ impl OneRow {
     /// The value of the subquery; NULL if HAVING is not true.
     fn scalar(&self) -> Result<Expr> {
         let name = self.query.subquery.schema().field(0).name().clone();
-        let value = self.values.first().cloned().unwrap_or_else(|| lit(ScalarValue::Null));
+        let Some(Some(value)) = self.values.first().cloned() else { return Err(refused()) };
         let value = match &self.having {
             None => value,
             Some(having) => case(having.clone(), value, None),
@@ -102,13 +104,20 @@ impl OneRow {
 }
 
 /// An aggregate, the columns of its row, and the condition of that row.
-type Row = (Arc<LogicalPlan>, Vec<Expr>, Option<Expr>);
+type Row = (Arc<LogicalPlan>, Vec<Option<Expr>>, Option<Expr>);
+
+/// DataFusion would answer wrongly.
+fn refused() -> DataFusionError {
+    let why = "the SQL is refused: a subquery that uses columns of the outer query, and has an aggregate without GROUP BY, \
+               contains another subquery or random(); compute that part in a WITH query";
+    DataFusionError::External(Box::new(Error::new(ErrorKind::Query, why)))
+}
 
 /// Finds the aggregate without GROUP BY that gives the only row of a plan.
 fn row_of(plan: &Arc<LogicalPlan>) -> Result<Option<Row>> {
     let input = match plan.as_ref() {
         LogicalPlan::Aggregate(of) if of.group_expr.is_empty() => {
-            let columns = of.schema.columns().into_iter().map(Expr::Column).collect();
+            let columns = of.schema.columns().into_iter().map(|column| Some(Expr::Column(column))).collect();
             return Ok(Some((Arc::clone(plan), columns, None)));
         }
         LogicalPlan::Projection(node) => &node.input,
@@ -124,23 +133,29 @@ fn row_of(plan: &Arc<LogicalPlan>) -> Result<Option<Row>> {
     Ok(match plan.as_ref() {
         LogicalPlan::Projection(node) => {
             let columns = node.expr.iter().map(|column| over_aggregate(column, schema, &values));
-            columns.collect::<Result<Option<Vec<_>>>>()?.map(|columns| (aggregate, columns, having))
+            Some((aggregate, columns.collect::<Result<_>>()?, having))
         }
-        LogicalPlan::Filter(node) => over_aggregate(&node.predicate, schema, &values)?
-            .map(|condition| (aggregate, values, conjunction(having.into_iter().chain([condition])))),
+        LogicalPlan::Filter(node) => {
+            let condition = over_aggregate(&node.predicate, schema, &values)?.ok_or_else(refused)?;
+            Some((aggregate, values, conjunction(having.into_iter().chain([condition]))))
+        }
         _ => Some((aggregate, values, having)),
     })
 }
 
 /// An expression with the columns of the aggregate instead of those of `schema`. `None` if it has to be computed once
 /// only, or has a subquery, in which columns have other places.
-fn over_aggregate(expr: &Expr, schema: &DFSchema, values: &[Expr]) -> Result<Option<Expr>> {
+fn over_aggregate(expr: &Expr, schema: &DFSchema, values: &[Option<Expr>]) -> Result<Option<Expr>> {
     if expr.is_volatile() || expr.exists(|part| Ok(subquery_of(part).is_some()))? {
+        return Ok(None);
+    }
+    let value_of = |column: &Column| schema.maybe_index_of_column(column).and_then(|at| values.get(at));
+    if expr.column_refs().into_iter().any(|column| value_of(column).is_some_and(Option::is_none)) {
         return Ok(None);
     }
     let replaced = expr.clone().unalias().transform_up(|part| {
         let Expr::Column(column) = &part else { return Ok(Transformed::no(part)) };
-        let value = schema.maybe_index_of_column(column).and_then(|at| values.get(at));
+        let value = value_of(column).and_then(Option::as_ref);
         Ok(value.map_or_else(|| Transformed::no(part.clone()), |value| Transformed::yes(value.clone())))
     })?;
     Ok(Some(replaced.data))

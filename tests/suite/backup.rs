@@ -300,7 +300,10 @@ fn the_command_backs_up_and_restores() {
     let said = folder.run(&["backup", "facts", "copy"]).ok().out;
     assert!(said.starts_with("commit 1: ") && said.contains(" 0 facts in journals"), "{said}");
     let refused = folder.run(&["backup", "facts", "copy"]).failed();
-    assert!(refused.contains("something is there already; choose a new folder, or --incremental"), "{refused}");
+    assert!(
+        refused.contains("something is there already; choose a new folder, or --incremental"),
+        "{refused}"
+    );
     let json = folder.run(&["backup", "facts", "copy", "--incremental", "--json"]).ok().out;
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!((json["commit"].as_u64(), json["copied"].as_u64()), (Some(1), Some(0)));

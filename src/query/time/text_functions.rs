@@ -200,7 +200,7 @@ impl ScalarUDFImpl for TextFunction {
                 return answer(scalar, Arc::new(to_date(&arrays[0], &arrays[1])?));
             }
             Text::Timestamp => check_seconds(&args)?,
-            _ => {}
+            Text::Date => {}
         }
         self.inner.invoke_with_args(args)
     }

@@ -1197,6 +1197,30 @@ fn the_first_row_of_a_union_is_the_first_by_all_columns() {
     }
 }
 
+/// What cannot be written over the aggregate is refused where it matters, and not answered wrongly.
+#[test]
+fn an_aggregate_of_no_rows_beside_a_subquery_is_right_or_refused() {
+    let within = "FROM crashes c WHERE c.actor_address = e.actor_address";
+    let count = |condition: &str| format!("SELECT count(*) FROM events e WHERE {condition}");
+    answers(&[
+        (count(&format!("EXISTS (SELECT count(*), (SELECT 1) {within})")), json!([[10]])),
+        (count(&format!("NOT EXISTS (SELECT count(*), (SELECT 1) {within})")), json!([[0]])),
+    ]);
+    let folder = scratch();
+    let store = Store::open(folder.path().join("facts")).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    for condition in [
+        format!("0 IN (SELECT count(*) + (SELECT 0) {within})"),
+        format!("0 = ANY (SELECT count(*) + (SELECT 0) {within})"),
+        format!("EXISTS (SELECT 1 {within} HAVING count(*) = (SELECT 0))"),
+        format!("(SELECT 1 {within} HAVING count(*) = (SELECT 0)) = 1"),
+        format!("(SELECT count(*) {within} HAVING random() >= 0) = 0"),
+    ] {
+        let error = ask(&store, &runtime, &count(&condition)).expect_err(&condition);
+        assert!(error.contains("the SQL is refused"), "{condition}: {error}");
+    }
+}
+
 /// A NULL in the array is unknown, as in IN with a list.
 #[test]
 fn any_and_all_of_an_array_with_nulls_are_unknown() {

@@ -105,8 +105,7 @@ fn what_reads_a_damaged_store_says_what_to_do() {
     for args in [&["inspect", "facts", "events"][..], &["tail", "facts"], &["sql", "facts", "-c", "SELECT 1"]]
     {
         let error = folder.run(args).failed();
-        let remedy =
-            "`ostracon scan --deep STORE` shows the damage, and `ostracon recover STORE --mode repair` saves what can be saved\n";
+        let remedy = "`ostracon scan --deep STORE` shows the damage, and `ostracon recover STORE --mode repair` saves what can be saved\n";
         assert!(error.ends_with(remedy), "{error}");
         assert_eq!(error.matches("recover").count(), 1, "{error}");
     }
