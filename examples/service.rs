@@ -21,7 +21,7 @@ use ostracon::{ErrorKind, Fact, QueryOptions, Store};
 use serde_json::{Value, json};
 use tokio::task::JoinError;
 
-/// What a client is told if a request fails.
+/// The answer to a request that failed: a status, and the reason.
 struct Failure(StatusCode, String);
 
 impl From<ostracon::Error> for Failure {

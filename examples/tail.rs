@@ -16,6 +16,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let path = std::env::args().nth(1).ok_or("usage: tail PATH")?;
     let store = Store::builder().access(Access::Read).open(&path)?;
     let kept = format!("{}.cursor", path.trim_end_matches('/'));
+    let next = format!("{kept}.tmp");
     let mut cursor: Cursor = match fs::read_to_string(&kept) {
         Ok(text) => text.trim().parse()?,
         Err(error) if error.kind() == ErrorKind::NotFound => Cursor::start(),
@@ -31,7 +32,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
             cursor.advance(&fact);
         }
         // After the facts were handled: if the program is killed before this, they are printed again.
-        fs::write(&kept, cursor.to_string())?;
+        // A program that is killed while it writes leaves the cursor of before.
+        fs::write(&next, cursor.to_string())?;
+        fs::rename(&next, &kept)?;
         tokio::select! {
             () = tokio::time::sleep(Duration::from_millis(500)) => {}
             stopped = tokio::signal::ctrl_c() => return Ok(stopped?),

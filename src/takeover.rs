@@ -236,9 +236,8 @@ fn is_unused_backup(root: &Path) -> Result<bool> {
 
 /// The least number of stream numbers that are left for the original of a backup.
 const LEFT_TO_THE_ORIGINAL: u32 = 1 << 16;
-/// The number of candidates for the first stream of a backup. There are many, so that two copies of one backup are
-/// unlikely to choose the same
-/// number.
+/// The number of candidates for the first stream of a backup. It is large, so that two copies of one backup are unlikely
+/// to choose the same stream.
 const CHOICES: u128 = 1 << 21;
 
 /// A number far above this one; this one, if there is no such number.

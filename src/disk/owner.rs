@@ -95,7 +95,7 @@ pub(crate) fn rights(path: &Path) -> Option<String> {
     let (part, metadata) = found?;
     let (shown, owner) = (part.display(), metadata.uid());
     let begins = format!("{shown} belongs to user {owner}, and this process is user {own}");
-    // Nobody should change the owner of a folder of the system.
+    // The advice to change the owner is only for the files of a store, not for folders of the system.
     let is_of_store = part.ancestors().chain(path.ancestors()).any(|folder| folder.join("ledger").is_dir());
     Some(if is_of_store {
         format!("{begins}: run it as that user, or `chown -R {own} {shown}`")

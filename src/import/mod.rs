@@ -9,6 +9,7 @@
 
 pub(crate) mod encoding;
 mod lines;
+mod parse;
 mod parts;
 #[cfg(feature = "redis")]
 mod redis;

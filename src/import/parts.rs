@@ -6,17 +6,18 @@ use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread::{Scope, ScopedJoinHandle};
+use std::thread::Scope;
 
 use super::encoding;
-use super::lines::{Lines, Part, Source, cut};
+use super::lines::{Lines, Part, Source};
+use super::parse::{Parsed, panicked, parse};
 use super::resume::{self, Begin, FirstLook, Progress};
 use super::{Import, ImportReport};
 use crate::context::Context;
 use crate::counters::count;
 use crate::error::{Error, ErrorKind, Result};
-use crate::fact::columns::{Rows, RowsBuilder};
-use crate::fact::{FIRST_EPOCH_NANOS, Fact, LineParser, PerKind, Seq, StreamId, UnixNanos, is_blank};
+use crate::fact::columns::Rows;
+use crate::fact::{PerKind, Seq, StreamId, UnixNanos};
 use crate::flush;
 use crate::journal::claim::Claim;
 use crate::ledger::{Action, EntryId, ImportMark, Segment, State, StreamRange};
@@ -72,7 +73,7 @@ pub(super) fn run(
                     }
                     Err(error) => return Ok(Some(cannot_read(&import.name, progress.lines, error))),
                 };
-                let parsed = parse(&text, &numbering, import.epoch)?;
+                let parsed = parse(&text, numbering.recorded_at, import.epoch)?;
                 let rejected = parsed.iter().map(|piece| piece.rejects.len() as u64).sum();
                 let count: u64 = parsed.iter().map(|piece| piece.lines).sum();
                 let mut line = progress.lines;
@@ -171,76 +172,6 @@ fn skip_line(
     report.lines += 1;
     report.rejected += 1;
     Ok(None)
-}
-
-/// Facts of some lines, numbered from 0.
-struct Parsed {
-    rows: PerKind<RowsBuilder>,
-    facts: u64,
-    lines: u64,
-    /// Facts with values that no column holds.
-    inexact: u64,
-    /// The line within the piece, from 0; the reason; the text.
-    rejects: Vec<(u64, String, Vec<u8>)>,
-}
-
-fn parse(text: &[u8], numbering: &Numbering, epoch: Option<UnixNanos>) -> Result<Vec<Parsed>> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let recorded_at = numbering.recorded_at;
-    if text.len() < 64 << 10 {
-        return Ok(vec![parse_piece(text, recorded_at, epoch)]);
-    }
-    std::thread::scope(|scope| {
-        let pieces: Vec<ScopedJoinHandle<'_, Parsed>> = cut(text, threads)
-            .into_iter()
-            .map(|piece| scope.spawn(move || parse_piece(piece, recorded_at, epoch)))
-            .collect();
-        pieces.into_iter().map(|piece| piece.join().map_err(|_| panicked("parsing"))).collect()
-    })
-}
-
-fn panicked(what: &str) -> Error {
-    Error::new(ErrorKind::Internal, format!("{what} the lines of the import failed: a thread panicked"))
-}
-
-fn parse_piece(text: &[u8], recorded_at: UnixNanos, epoch: Option<UnixNanos>) -> Parsed {
-    let mut parsed = Parsed {
-        rows: PerKind::from_fn(RowsBuilder::new),
-        facts: 0,
-        lines: 0,
-        inexact: 0,
-        rejects: Vec::new(),
-    };
-    let mut parser = LineParser::default();
-    let mut rest = text;
-    while !rest.is_empty() {
-        let (line, after) = match memchr::memchr(b'\n', rest) {
-            Some(end) => (rest.get(..end).unwrap_or_default(), rest.get(end + 1..).unwrap_or_default()),
-            None => (rest, &[][..]),
-        };
-        rest = after;
-        let number = parsed.lines;
-        parsed.lines += 1;
-        if is_blank(line) {
-            continue;
-        }
-        match parser.parse(line) {
-            Ok(fact) => {
-                let wall_time = epoch.and_then(|epoch| clock_time(epoch, &fact));
-                parsed.rows[fact.kind()].push(Seq(parsed.facts), recorded_at, &fact, wall_time);
-                parsed.facts += 1;
-                parsed.inexact += u64::from(!fact.inexact_fields().is_empty());
-            }
-            Err(reason) => parsed.rejects.push((number, reason.to_string(), line.to_vec())),
-        }
-    }
-    parsed
-}
-
-/// The wall time of a fact whose clock started at this time; `None` if the timestamp is a date.
-fn clock_time(epoch: UnixNanos, fact: &Fact<'_>) -> Option<UnixNanos> {
-    let since = fact.timestamp().to_nanos().filter(|since| *since < FIRST_EPOCH_NANOS)?;
-    epoch.get().checked_add(since).map(UnixNanos::new)
 }
 
 /// Gives the facts of an import their places in a stream of its own.

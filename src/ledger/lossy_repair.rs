@@ -41,10 +41,12 @@ impl LossyRepair {
         match &commit.action {
             Action::Repair { add, found, .. } => {
                 let mut found = found.clone();
-                known.retain_mut(|repair| {
-                    let whole = add.iter().any(|added| added.blake3 == repair.segment.blake3);
-                    !(repair.is_restored_by(&mut found) || whole)
-                });
+                let is_whole = |repair: &Self| add.iter().any(|added| added.blake3 == repair.segment.blake3);
+                // A segment that is back as a whole has its own losses, not those of others with equal ranges.
+                for repair in known.iter_mut().filter(|repair| is_whole(repair)) {
+                    repair.is_restored_by(&mut found);
+                }
+                known.retain_mut(|repair| !is_whole(repair) && !repair.is_restored_by(&mut found));
                 known.extend(Self::from_commit(commit));
             }
             Action::Rebuild(rebuilt) => known.clone_from(&rebuilt.lossy_repairs),

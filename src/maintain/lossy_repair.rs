@@ -137,7 +137,7 @@ impl<'a> LostPlaces<'a> {
 }
 
 impl Loss<'_> {
-    /// Whether facts of this kind were lost in one of these ranges.
+    /// Returns whether this repair lost facts of this kind in one of these ranges.
     fn may_have(&self, kind: Kind, ranges: &[StreamRange]) -> bool {
         self.repair.segment.kind == kind && StreamRange::any_touch(&self.within, ranges)
     }

@@ -35,6 +35,7 @@ pub(super) fn explained(error: &str, sql: &str) -> Option<(String, String)> {
         ));
     }
     if let Some(name) = between("No field named \"", "\"")
+        && !error.contains("Did you mean")
         && sql.contains(&format!("\"{name}\""))
     {
         return Some((

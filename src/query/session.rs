@@ -181,7 +181,7 @@ pub(super) fn table_names(context: &SessionContext) -> Vec<String> {
     named(FACTS).into_iter().chain(system).collect()
 }
 
-/// Functions that this program writes into plans, and nobody calls.
+/// Functions that only this program writes into plans. Users do not call them.
 const INTERNAL: [&str; 9] = [
     "canonical_interval",
     "checked_add",

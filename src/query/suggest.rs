@@ -45,13 +45,13 @@ pub(super) fn explained(error: Error, sql: &str, context: &SessionContext) -> Er
         let meant = near.map(|near| format!("\nDid you mean {near}?")).unwrap_or_default();
         return Error::new(error.kind(), message + &meant);
     }
-    if let Some((what, instead)) = plain_words::explained(&text, sql) {
-        return Error::new(error.kind(), what).hinting(Some(instead));
-    }
     let tables = session::table_names(context);
     let text = unknown_table(&text).map_or_else(|| text.clone(), |name| format!("there is no table {name}"));
     if let Some(meant) = suggestion(&text, &tables) {
         return Error::new(error.kind(), format!("{text}\nDid you mean {meant}?"));
+    }
+    if let Some((what, instead)) = plain_words::explained(&text, sql) {
+        return Error::new(error.kind(), what).hinting(Some(instead));
     }
     if text.starts_with("failed to parse the SQL") || text.starts_with("not supported: ") {
         return error.hinting(function_names::instead_of_words(sql));

@@ -271,3 +271,29 @@ fn sums_that_do_not_hold_are_noticed() {
     numbers.unaccounted = 1;
     assert!(numbers.imbalance().unwrap().contains("Some(3) facts, and the facts to Some(4)"));
 }
+
+/// Two repairs lost facts of the same numbers; one of the two files is put back as a whole.
+#[test]
+fn a_segment_that_is_back_takes_its_own_loss_and_not_that_of_another() {
+    let older = segment(StreamId(1), Seq(1));
+    let newer = Segment { blake3: "b".repeat(64), ..older.clone() };
+    let loss = || Lost { kind: Kind::Event, total: Total::of(&older), within: older.streams.clone() };
+    let commit = |number, action| Commit { number: CommitNumber(number), action, ..Commit::first() };
+    let repair = |remove: Vec<Segment>, add: Vec<Segment>, lost, found| Action::Repair {
+        remove,
+        add,
+        lost,
+        found,
+        proven: Vec::new(),
+        unverified: Vec::new(),
+    };
+    let mut known = Vec::new();
+    for (number, lost) in [(7, &older), (8, &newer)] {
+        let action = repair(vec![lost.clone()], Vec::new(), vec![loss()], Vec::new());
+        LossyRepair::add_commit(&mut known, &commit(number, action));
+    }
+    let back = repair(Vec::new(), vec![newer], Vec::new(), vec![loss()]);
+    LossyRepair::add_commit(&mut known, &commit(9, back));
+    let left: Vec<_> = known.iter().map(|repair| (repair.by, repair.lost_facts())).collect();
+    assert_eq!(left, [(CommitNumber(7), older.rows)]);
+}

@@ -1,7 +1,8 @@
 //! The segments that replace a damaged segment.
 
 use super::work::Work;
-use crate::ledger::{Segment, StreamRange, Total};
+use crate::fact::Kind;
+use crate::ledger::{Segment, StreamRange, Total, Unverified};
 use crate::maintain::coverage::Coverage;
 use crate::segment;
 
@@ -45,6 +46,14 @@ impl Heirs {
         self.add.extend(written);
         if exact {
             self.exact = (self.add.len(), self.saved.clone());
+        }
+    }
+
+    /// What the ledger notes about the facts that are not proven. `within` are their places.
+    pub(super) fn doubts(&self, kind: Kind, within: &[StreamRange]) -> Vec<Unverified> {
+        match self.unverified_facts {
+            0 => Vec::new(),
+            facts => vec![Unverified { kind, facts, within: within.to_vec() }],
         }
     }
 

@@ -10,7 +10,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::streams::adoptable;
+use super::uncommitted_rows::adoptable;
 use crate::error::Result;
 use crate::fact::UnixNanos;
 use crate::ledger::{EntryId, ImportMark, StoreId, StreamRange, TimeRange};

@@ -19,7 +19,7 @@ use super::journals::{JournalRead, read_journals};
 use super::report::UnverifiedFacts;
 use super::report::spans;
 use super::segments::places;
-use super::streams::adoptable;
+use super::uncommitted_rows::adoptable;
 use super::work::Work;
 use super::write_rows::{covered_range, write_passed};
 use crate::buffer::Buffer;

@@ -55,6 +55,7 @@ mod put_back;
 mod restore_lost;
 mod segments;
 mod sources;
+mod uncommitted_rows;
 mod unknown_files;
 mod streams;
 mod work;

@@ -9,7 +9,6 @@ use std::collections::BTreeSet;
 use super::file::FileState;
 use super::heirs::total_of;
 use super::journals::{read_journals, stream_of};
-use super::report::{UnverifiedFacts, spans};
 use super::restore_lost::discard_unless_live;
 use super::segments::{self, Damaged, few, others};
 use super::sources::is_dropped;
@@ -17,7 +16,7 @@ use super::work::Work;
 use crate::error::Result;
 use crate::fact::{Kind, StreamId, codec};
 use crate::journal::claim::{self, Claim};
-use crate::ledger::{Action, LossyRepair, Lost, Segment, StreamRange, TimeRange, Total, Unverified};
+use crate::ledger::{Action, LossyRepair, Lost, Segment, StreamRange, TimeRange, Total};
 use crate::maintain::coverage::Coverage;
 use crate::maintain::lossy_repair::LostPlaces;
 use crate::maintain::{AnomalyKind, ScanReport, chain};
@@ -87,12 +86,19 @@ fn settle_journals(work: &mut Work<'_>, claim: &Claim, restored: bool) -> Result
     let state = work.ledger()?.refresh()?;
     let lost = LostPlaces::new(work.root, &state, &known);
     for journal in read_journals(work, state.store, claim.stream)? {
-        let mut has_lost = false;
+        let (mut has_lost, mut has_new) = (false, false);
         for frame in journal.frames() {
+            has_new |= frame.seq > state.committed(claim.stream);
             let Some(kind) = codec::kind_of(frame.body) else { continue };
             has_lost = has_lost || lost.contains(kind, claim.stream, frame.seq)?;
         }
-        if has_lost {
+        // Facts that are in no segment yet are only here.
+        if has_lost && has_new {
+            work.note(format!(
+                "{} has facts that are not flushed yet, and was left alone",
+                work.name(&journal.path)
+            ));
+        } else if has_lost {
             work.note(format!(
                 "facts in {} have the numbers of facts that were given up as lost, and cannot be proven to \
                  be these; the file was moved aside",
@@ -168,10 +174,7 @@ fn restore(work: &mut Work<'_>, losses: &[Loss]) -> Result<u64> {
         return Ok(0);
     };
     let places = few(heirs.unverified.ranges(), &wanted);
-    let doubts = match heirs.unverified_facts {
-        0 => Vec::new(),
-        facts => vec![Unverified { kind, facts, within: places.clone() }],
-    };
+    let doubts = heirs.doubts(kind, &places);
     let result = work.ledger()?.commit(|now| {
         let known = now.lost[kind];
         let is_lost = known.facts >= total.facts && known.bytes >= total.bytes;
@@ -195,14 +198,7 @@ fn restore(work: &mut Work<'_>, losses: &[Loss]) -> Result<u64> {
             return Err(error);
         }
     }
-    if heirs.unverified_facts > 0 {
-        work.report.unverified.push(UnverifiedFacts {
-            path: repair.segment.path.clone(),
-            kind,
-            facts: heirs.unverified_facts,
-            spans: spans(&places),
-        });
-    }
+    work.report_doubts(&repair.segment.path, &doubts);
     work.note(format!(
         "{} {kind} that commit {} gave up as lost are part of the store again",
         total.facts, repair.by

@@ -20,15 +20,16 @@ use std::path::Path;
 use super::exact::{adopt_copy, elsewhere, put_right};
 use super::file::FileState;
 use super::heirs::{Heirs, total_of};
+use super::report::LostFacts;
 use super::report::spans;
-use super::report::{LostFacts, UnverifiedFacts};
 use super::sources::{Trust, none_is_gone};
+use super::uncommitted_rows::adoptable;
 use super::work::Work;
 use super::write_rows::write_fitting;
-use super::{journals, removed, streams};
+use super::{journals, removed};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::Kind;
-use crate::ledger::{Action, Lost, Segment, State, StreamRange, Total, Unverified};
+use crate::ledger::{Action, Lost, Segment, State, StreamRange, Total};
 use crate::maintain::coverage::Coverage;
 use crate::maintain::damaged_segment::DamagedSegment;
 use crate::segment;
@@ -139,11 +140,7 @@ fn commit(
     let none = lost == Total::default();
     let losses = if none { Vec::new() } else { vec![Lost { kind, total: lost, within: within.to_vec() }] };
     let places = few(heirs.unverified.ranges(), segment);
-    let doubts = if heirs.unverified_facts == 0 {
-        Vec::new()
-    } else {
-        vec![Unverified { kind, facts: heirs.unverified_facts, within: places.clone() }]
-    };
+    let doubts = heirs.doubts(kind, &places);
     let result = work.ledger()?.commit(|state| {
         if live(state, &segment.path).as_ref() != Some(segment) {
             return Ok(None);
@@ -183,14 +180,7 @@ fn commit(
             spans: spans(within),
         });
     }
-    if heirs.unverified_facts > 0 {
-        work.report.unverified.push(UnverifiedFacts {
-            path: segment.path.clone(),
-            kind,
-            facts: heirs.unverified_facts,
-            spans: spans(&places),
-        });
-    }
+    work.report_doubts(&segment.path, &doubts);
     Ok(())
 }
 
@@ -278,7 +268,7 @@ fn from_damaged_file(work: &mut Work<'_>, damaged: &Damaged<'_>, heirs: &mut Hei
 fn from_unnamed(work: &mut Work<'_>, damaged: &Damaged<'_>, heirs: &mut Heirs) -> Result<()> {
     let Damaged { state, segment, others, .. } = damaged;
     for path in unnamed(work, state, segment.kind)? {
-        let Some(wreck) = streams::adoptable(work.root, &path, state.store)? else { continue };
+        let Some(wreck) = adoptable(work.root, &path, state.store)? else { continue };
         let mut taken = others.clone();
         taken.add_all(&heirs.saved.ranges());
         let (written, places) = write_fitting(work, state.store, segment, &wreck, heirs, &mut taken)?;

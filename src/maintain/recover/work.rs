@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use super::inputs::Inputs;
 use super::quarantine::Quarantine;
 use super::removed::RemovedSegments;
-use super::report::RecoveryReport;
+use super::report::{RecoveryReport, UnverifiedFacts, spans};
 use super::unknown_files::FileStamp;
 use crate::disk::Disk;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ledger::{Ledger, copy_folder};
+use crate::ledger::{Ledger, Unverified, copy_folder};
 use crate::maintain::inventory::is_file;
 use crate::place::FOLDERS;
 use crate::retention::ConditionParser;
@@ -71,6 +71,16 @@ impl Work<'_> {
         if !self.report.notes.contains(&note) {
             self.report.notes.push(note);
         }
+    }
+
+    /// Reports the facts of a segment that were kept without proof.
+    pub(super) fn report_doubts(&mut self, path: &str, doubts: &[Unverified]) {
+        self.report.unverified.extend(doubts.iter().map(|doubt| UnverifiedFacts {
+            path: path.to_owned(),
+            kind: doubt.kind,
+            facts: doubt.facts,
+            spans: spans(&doubt.within),
+        }));
     }
 
     /// The number of actions so far.

@@ -47,9 +47,12 @@ fn rewrite(statement: &mut Statement) -> Result<()> {
     }
 }
 
-/// How many times more expressions a text may have after forms of other databases are written out, and so many more.
+/// The limit on expressions after forms of other databases are written out: this many for each one in the text, and
+/// [`MORE_EXPRESSIONS`].
 const MOST_TIMES: usize = 16;
 const MORE_EXPRESSIONS: usize = 20_000;
+/// How often the planner writes the array of ANY or ALL.
+const ARRAY_COPIES: usize = 5;
 
 /// Rewrites all expressions of a parsed text.
 fn expand(parsed: &mut (impl Visit + VisitMut)) -> Result<()> {
@@ -59,11 +62,11 @@ fn expand(parsed: &mut (impl Visit + VisitMut)) -> Result<()> {
         ControlFlow::<()>::Continue(())
     });
     let room = written.saturating_mul(MOST_TIMES).saturating_add(MORE_EXPRESSIONS);
-    match parsed.visit(&mut Calls { room }) {
+    match parsed.visit(&mut Calls { room, copies: 1 }) {
         ControlFlow::Continue(()) => Ok(()),
         // A form may have its argument twice, and so on within the argument.
         ControlFlow::Break(()) => {
-            let why = "the SQL is refused: it nests functions of other databases, or comparisons of rows, too deep; \
+            let why = "the SQL is refused: it nests functions of other databases, or comparisons of rows or arrays, too deep; \
                        compute a part of it in a WITH query";
             Err(DataFusionError::External(Box::new(Error::new(ErrorKind::Query, why))))
         }
@@ -73,6 +76,18 @@ fn expand(parsed: &mut (impl Visit + VisitMut)) -> Result<()> {
 struct Calls {
     /// How many more expressions may be visited.
     room: usize,
+    /// How often the plan will have the expressions that are visited now.
+    copies: usize,
+}
+
+/// Whether an expression compares with the values of an array.
+fn is_with_array(expr: &ast::Expr) -> bool {
+    match expr {
+        ast::Expr::AnyOp { right, .. } | ast::Expr::AllOp { right, .. } => {
+            !matches!(**right, ast::Expr::Subquery(_))
+        }
+        _ => false,
+    }
 }
 
 impl VisitorMut for Calls {
@@ -84,7 +99,7 @@ impl VisitorMut for Calls {
     }
 
     fn pre_visit_expr(&mut self, expr: &mut ast::Expr) -> ControlFlow<()> {
-        let Some(room) = self.room.checked_sub(1) else { return ControlFlow::Break(()) };
+        let Some(room) = self.room.checked_sub(self.copies) else { return ControlFlow::Break(()) };
         self.room = room;
         spellings::replace_escape(expr);
         spellings::replace_interval(expr);
@@ -94,10 +109,16 @@ impl VisitorMut for Calls {
         spellings::replace_large_integer(expr);
         function_names::replace(expr);
         chains::balance_parsed(expr);
+        if is_with_array(expr) {
+            self.copies = self.copies.saturating_mul(ARRAY_COPIES);
+        }
         ControlFlow::Continue(())
     }
 
     fn post_visit_expr(&mut self, expr: &mut ast::Expr) -> ControlFlow<()> {
+        if is_with_array(expr) {
+            self.copies /= ARRAY_COPIES;
+        }
         if let ast::Expr::AtTimeZone { timestamp, time_zone } = expr {
             let nothing = || Box::new(ast::Expr::Tuple(Vec::new()));
             let timestamp = std::mem::replace(timestamp, nothing());

@@ -132,7 +132,7 @@ impl Bench {
         if DIALECT.iter().any(|(words, _)| sql.contains(words)) {
             return None;
         }
-        // Also of a question that nobody answers.
+        // Also if no engine answers the question.
         if let Err(why) = &ours
             && why.contains("panicked")
         {

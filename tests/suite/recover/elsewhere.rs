@@ -378,7 +378,7 @@ fn facts_that_were_given_up_come_back_from_the_segments_that_were_merged() {
             _ => {}
         }
         put_back_some(&store, 0..5);
-        // No compaction takes them for files that nobody needs.
+        // No compaction takes them for files that are no longer needed.
         for _ in 0..2 {
             let writer = store.open();
             writer.record(support::crash(6)).unwrap();
