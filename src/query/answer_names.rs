@@ -10,12 +10,13 @@
 //! 2. A subquery may use one name for two columns, as in `(SELECT a.seq, b.seq …) t`. DataFusion names the
 //!    second column `seq:1`, and reads `t.seq` as the first one without an error. [`references`] refuses such
 //!    a reference, as PostgreSQL does.
-//! 3. [`unique`] renames the columns of the answer: the columns of step 2, and columns that differ only in
-//!    their table.
+//! 3. [`unique`] renames the columns of the answer: the columns of step 2, columns that differ only in their
+//!    table, and computed columns, whose names show DataFusion's types and all tables ([`titles`]).
 
 mod items;
 mod named_cast;
 mod references;
+mod titles;
 
 use std::collections::{HashMap, HashSet};
 
@@ -77,8 +78,8 @@ fn has_keys_of_one_name(plan: &LogicalPlan) -> bool {
 /// Gives each column of a plan's answer a unique name.
 pub(super) fn unique(plan: LogicalPlan, doubles: &Doubles) -> Result<LogicalPlan> {
     let fields = plan.schema().fields();
-    let names: Vec<&str> = fields.iter().map(|field| doubles.name_of(field.name())).collect();
-    let mut taken: HashSet<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    let names = names(&plan, doubles);
+    let mut taken: HashSet<String> = names.iter().cloned().collect();
     if taken.len() == names.len() && names.iter().zip(fields).all(|(name, field)| name == field.name()) {
         return Ok(plan);
     }
@@ -86,13 +87,41 @@ pub(super) fn unique(plan: LogicalPlan, doubles: &Doubles) -> Result<LogicalPlan
     let mut columns: Vec<Expr> = Vec::new();
     for (name, (table, field)) in names.iter().zip(plan.schema().iter()) {
         let column = Expr::Column(Column::from((table, field)));
-        columns.push(match (seen.insert(*name), name == field.name()) {
+        columns.push(match (seen.insert(name), name == field.name()) {
             (true, true) => column,
-            (true, false) => column.alias(*name),
+            (true, false) => column.alias(name),
             (false, _) => column.alias(free(name, &mut taken)),
         });
     }
     LogicalPlanBuilder::from(plan).project(columns)?.build()
+}
+
+/// Returns the names of a plan's columns as in the text of the query. Two columns may have one name.
+fn names(plan: &LogicalPlan, doubles: &Doubles) -> Vec<String> {
+    let made = titles::are_made(plan);
+    let fields = plan.schema().fields();
+    let plain = fields.iter().enumerate().map(|(at, field)| {
+        let name = doubles.name_of(field.name());
+        let is_made = made.get(at).is_some_and(|made| *made);
+        let plain = || titles::without_usual_frames(&titles::with_plain_constants(name));
+        (if is_made { plain() } else { name.to_owned() }, is_made)
+    });
+    let plain: Vec<_> = plain.collect();
+    let shorten = |(name, is_made): &(String, bool)| {
+        if *is_made { titles::without_tables(name) } else { name.clone() }
+    };
+    let short: Vec<_> = plain.iter().map(shorten).collect();
+    let mut times: HashMap<&str, usize> = HashMap::new();
+    for name in &short {
+        *times.entry(name).or_default() += 1;
+    }
+    // `max(a.seq)` and `max(b.seq)` keep their tables.
+    let is_unique = |name: &str| times.get(name).is_some_and(|times| *times == 1);
+    let chosen = plain
+        .iter()
+        .zip(&short)
+        .map(|((name, _), short)| if is_unique(short) { short } else { name }.clone());
+    chosen.collect()
 }
 
 impl Doubles {

@@ -27,6 +27,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::decode_panics::SegmentDigests;
+use super::failure;
 use super::single_input::single_input;
 use super::stop::{Stop, Wanted, stoppable};
 use crate::environment;
@@ -55,7 +56,7 @@ impl fmt::Debug for Deadline {
 
 impl PhysicalOptimizerRule for Deadline {
     fn name(&self) -> &'static str {
-        "watch"
+        "deadline"
     }
 
     fn schema_check(&self) -> bool {
@@ -237,9 +238,5 @@ pub(super) fn panicked(panic: &(dyn Any + Send)) -> DataFusionError {
         return DataFusionError::External(Box::new(error));
     }
     let why = environment::panic_text(panic).unwrap_or("no reason given");
-    let message = format!(
-        "failed to answer the query: it panicked ({why}); run `ostracon scan --deep STORE`: if no segment is damaged, \
-         this is a bug in ostracon, so please report it"
-    );
-    DataFusionError::External(Box::new(Error::new(ErrorKind::Internal, message)))
+    DataFusionError::External(Box::new(failure::panicked(why)))
 }

@@ -33,7 +33,7 @@ pub(super) struct DynamicFilters;
 
 impl PhysicalOptimizerRule for DynamicFilters {
     fn name(&self) -> &'static str {
-        "learned"
+        "dynamic_filters"
     }
 
     fn schema_check(&self) -> bool {

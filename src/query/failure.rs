@@ -52,6 +52,15 @@ pub(super) fn query_error(error: DataFusionError) -> Error {
         };
         return Error::new(ErrorKind::Query, format!("failed to parse the SQL: {why}"));
     }
+    // A task of the query panicked.
+    if let DataFusionError::ExecutionJoin(task) = root
+        && task.is_panic()
+    {
+        let text = task.to_string();
+        let why =
+            text.split_once("panicked with message ").map_or(text.as_str(), |(_, why)| why.trim_matches('"'));
+        return panicked(why);
+    }
     // Arrow has turned the original error into text.
     let spilled_too_much = root.to_string().contains("used disk space during the spilling");
     if !spilled_too_much && let Some(error) = of_system(root) {
@@ -99,10 +108,23 @@ pub(super) fn query_error(error: DataFusionError) -> Error {
         _ => {}
     }
     if kind == ErrorKind::OutOfMemory {
+        message = plain_words::out_of_memory(&message).unwrap_or(message);
         let less = "ask for less, or increase query.memory_bytes or query.spill_bytes in ostracon.toml";
         hint = Some(less.to_owned());
     }
     Error::new(kind, plain_words::reason(&message)).hinting(hint)
+}
+
+/// Returns the error for a query that panicked.
+pub(super) fn panicked(why: &str) -> Error {
+    if let Some(too_long) = plain_words::too_long(why) {
+        return Error::new(ErrorKind::OutOfMemory, format!("failed to answer the query: {too_long}"));
+    }
+    let message = format!(
+        "failed to answer the query: it panicked ({why}); run `ostracon scan --deep STORE`: if no segment is damaged, \
+         this is a bug in ostracon, so please report it"
+    );
+    Error::new(ErrorKind::Internal, message)
 }
 
 /// Whether the planner failed because it could not turn a subquery into a join.

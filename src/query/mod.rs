@@ -81,6 +81,7 @@ mod views;
 mod wall_time;
 mod deadline;
 mod window;
+mod window_memory;
 mod window_orders;
 mod workers;
 

@@ -3,9 +3,10 @@
 use super::suggest::last_part;
 
 /// The names of DataFusion's and Arrow's kinds of errors, which they write before the reason.
-const KINDS: [&str; 8] = [
+const KINDS: [&str; 9] = [
     "Error during planning: ",
     "Execution error: ",
+    "Resources exhausted: ",
     "Schema error: ",
     "External error: ",
     "Arrow error: ",
@@ -77,9 +78,43 @@ pub(super) fn explained(error: &str, sql: &str) -> Option<(String, String)> {
     None
 }
 
+/// The error of a query that needs more than its memory, in other words.
+pub(super) fn out_of_memory(error: &str) -> Option<String> {
+    let (_, rest) = error.split_once("Failed to allocate additional ")?;
+    let (more, rest) = rest.split_once(" for ")?;
+    let (consumer, rest) = rest.split_once(" with ")?;
+    let (has, rest) = rest.split_once(" already allocated")?;
+    let all = rest.split_once("pool_size: ").and_then(|(_, rest)| rest.split_once(')')).map(|(all, _)| all);
+    let parts = [("Sort", "a sort"), ("Join", "a join"), ("Aggregate", "GROUP BY or an aggregate")];
+    let part = parts.iter().find(|(name, _)| consumer.contains(name)).map_or(consumer, |(_, part)| part);
+    let memory = all.map(|all| format!(" of {all}")).unwrap_or_default();
+    Some(format!("the query needs more than its memory{memory}: {part} has {has} and needs {more} more"))
+}
+
+/// The panic of Arrow for an array of texts that is larger than its offsets can say, in other words.
+pub(super) fn too_long(panic: &str) -> Option<&'static str> {
+    panic.contains("offset overflow").then_some(
+        "the texts of one batch of rows are larger than 2 GB; shorten them, for example by left(error, 1000)",
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_query_without_memory_says_which_part_needs_it() {
+        let pool = "Resources exhausted: Additional allocation failed for a window with top memory consumers (across reservations) as:\n  \
+                    a window#2(can spill: false) consumed 2046.3 MB, peak 2046.3 MB.\nError: Failed to allocate additional 2.0 MB for \
+                    a window with 2046.3 MB already allocated for this reservation - 1767.0 KB remain available for the total \
+                    memory pool: fair(pool_size: 2.0 GB)";
+        let plain =
+            "the query needs more than its memory of 2.0 GB: a window has 2046.3 MB and needs 2.0 MB more";
+        assert_eq!(out_of_memory(pool).as_deref(), Some(plain));
+        let join = pool.replace("for a window with 2046.3", "for NestedLoopJoinLoad[0] with 2046.3");
+        assert!(out_of_memory(&join).unwrap().contains(": a join has 2046.3 MB"));
+        assert_eq!(out_of_memory("values of 300 MB would be repeated"), None);
+    }
 
     #[test]
     fn the_names_of_kinds_are_left_out() {

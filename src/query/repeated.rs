@@ -2,27 +2,27 @@
 //!
 //! Operators count the memory of the rows that they keep, and not of the rows that they pass on. So a list of a million
 //! values that a join, a subquery or a window repeats for each of 8,192 rows takes 65 GB, and a failed allocation
-//! aborts the process. The values that grow without a bound are made by `array_agg` and `string_agg`. Where such a
-//! value may be repeated, this module makes the batches small, and refuses a value that is too large for them.
+//! aborts the process. The values that grow without a bound are made by `array_agg` and `string_agg`. Where a join or a
+//! subquery may repeat such a value, this module makes the batches small, and refuses a value that is too large for
+//! them. The values of windows are counted ([`window_memory`](super::window_memory)).
 
 use std::sync::{Arc, LazyLock};
 
 use arrow::array::{Array, ArrayRef, AsArray, OffsetSizeTrait};
-use arrow::datatypes::{DataType, FieldRef};
+use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Column, DataFusionError, Result, ScalarValue};
-use datafusion::logical_expr::expr::{WindowFunction, WindowFunctionDefinition};
-use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
-use datafusion::logical_expr::utils::AggregateOrderSensitivity;
+use datafusion::common::{Column, DataFusionError, Result};
+use datafusion::logical_expr::expr::WindowFunction;
 use datafusion::logical_expr::{
-    Accumulator, AggregateUDF, AggregateUDFImpl, ColumnarValue, Documentation, Expr, GroupingSet,
-    LogicalPlan, LogicalPlanBuilder, ReversedUDAF, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
-    Volatility,
+    ColumnarValue, Expr, GroupingSet, LogicalPlan, LogicalPlanBuilder, ScalarFunctionArgs, ScalarUDF,
+    ScalarUDFImpl, Signature, Volatility,
 };
+
+use super::window_memory::counted_function;
 
 /// The number of rows in a batch of a query that repeats large values.
 pub(super) const FEW_ROWS: usize = 64;
-/// The largest size of the repeated values of one batch, or of one window, in bytes.
+/// The largest size of the repeated values of one batch, in bytes.
 const MOST_BYTES: usize = 256 << 20;
 /// The number of grouping sets with which the keys of a usual batch are large.
 const MANY_SETS: usize = 64;
@@ -47,9 +47,7 @@ fn limited(plan: LogicalPlan, repeated: bool, few_rows: &mut bool) -> Result<Tra
     let plan = plan.map_subqueries(|subquery| limited(subquery, true, few_rows))?;
     let plan = plan.transform_data(|plan| plan.map_children(|input| limited(input, below, few_rows)))?;
     plan.transform_data(|plan| match plan {
-        LogicalPlan::Window(_) => {
-            plan.map_expressions(|expr| expr.transform_up(|expr| Ok(limited_window(expr))))
-        }
+        LogicalPlan::Window(_) => plan.map_expressions(|expr| expr.transform_up(counted_window)),
         LogicalPlan::Aggregate(aggregate) => {
             *few_rows |= sets(&aggregate.group_expr) > MANY_SETS;
             let is_large = |expr: &Expr| is_of_large(expr.clone().unalias());
@@ -98,24 +96,19 @@ fn sets(keys: &[Expr]) -> usize {
     sets.fold(1, usize::saturating_mul)
 }
 
-/// Limits the values of one window.
-fn limited_window(expr: Expr) -> Transformed<Expr> {
-    let Expr::WindowFunction(call) = expr else { return Transformed::no(expr) };
+/// Counts the values of one window.
+fn counted_window(expr: Expr) -> Result<Transformed<Expr>> {
+    let Expr::WindowFunction(call) = expr else { return Ok(Transformed::no(expr)) };
     let WindowFunction { fun, params } = *call;
-    match fun {
-        WindowFunctionDefinition::AggregateUDF(inner) if is_large(inner.name()) => {
-            let limited = Arc::new(AggregateUDF::new_from_impl(OverWindow { inner }));
-            let fun = WindowFunctionDefinition::AggregateUDF(limited);
-            Transformed::yes(Expr::WindowFunction(Box::new(WindowFunction { fun, params })))
-        }
-        fun => Transformed::no(Expr::WindowFunction(Box::new(WindowFunction { fun, params }))),
-    }
+    counted_function(fun, &params)
+        .map_data(|fun| Ok(Expr::WindowFunction(Box::new(WindowFunction { fun, params }))))
 }
 
-fn too_large(bytes: usize, by: &str) -> DataFusionError {
+fn too_large(bytes: usize) -> DataFusionError {
     let megabytes = bytes >> 20;
     DataFusionError::ResourcesExhausted(format!(
-        "values of {megabytes} MB, which array_agg or string_agg made, would be repeated for each row of {by}"
+        "values of {megabytes} MB, which array_agg or string_agg made, would be repeated for each row of a join or a \
+         subquery"
     ))
 }
 
@@ -152,7 +145,7 @@ impl ScalarUDFImpl for LimitedValue {
             ColumnarValue::Scalar(value) => largest(&value.to_array()?),
         };
         match largest.saturating_mul(FEW_ROWS) {
-            copies if copies > MOST_BYTES => Err(too_large(largest, "a join or a subquery")),
+            copies if copies > MOST_BYTES => Err(too_large(largest)),
             _ => Ok(value),
         }
     }
@@ -187,132 +180,5 @@ fn largest(values: &ArrayRef) -> usize {
             of_list(longest(lists.value_offsets()), lists.values())
         }
         _ => values.get_array_memory_size(),
-    }
-}
-
-/// `array_agg` or `string_agg` over a window: it fails if its values for all rows would be too large.
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct OverWindow {
-    inner: Arc<AggregateUDF>,
-}
-
-impl AggregateUDFImpl for OverWindow {
-    fn name(&self) -> &str {
-        self.inner.name()
-    }
-
-    fn aliases(&self) -> &[String] {
-        self.inner.aliases()
-    }
-
-    fn signature(&self) -> &Signature {
-        self.inner.signature()
-    }
-
-    fn return_type(&self, given: &[DataType]) -> Result<DataType> {
-        self.inner.return_type(given)
-    }
-
-    fn return_field(&self, given: &[FieldRef]) -> Result<FieldRef> {
-        self.inner.return_field(given)
-    }
-
-    fn is_nullable(&self) -> bool {
-        self.inner.is_nullable()
-    }
-
-    fn coerce_types(&self, given: &[DataType]) -> Result<Vec<DataType>> {
-        self.inner.coerce_types(given)
-    }
-
-    fn accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
-        let inner = self.inner.accumulator(args)?;
-        Ok(Box::new(Counted { inner, rows: 0, bytes: 0 }))
-    }
-
-    fn create_sliding_accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
-        let inner = self.inner.create_sliding_accumulator(args)?;
-        Ok(Box::new(Counted { inner, rows: 0, bytes: 0 }))
-    }
-
-    fn state_fields(&self, args: StateFieldsArgs<'_>) -> Result<Vec<FieldRef>> {
-        self.inner.state_fields(args)
-    }
-
-    fn order_sensitivity(&self) -> AggregateOrderSensitivity {
-        self.inner.order_sensitivity()
-    }
-
-    fn with_beneficial_ordering(
-        self: Arc<Self>,
-        is_ordered: bool,
-    ) -> Result<Option<Arc<dyn AggregateUDFImpl>>> {
-        let inner = AggregateUDF::clone(&self.inner).with_beneficial_ordering(is_ordered)?;
-        Ok(inner.map(|inner| Arc::new(Self { inner: Arc::new(inner) }) as _))
-    }
-
-    /// The planner would reverse the frame, too, and fail, because no value can be taken out again. So it sorts.
-    fn reverse_expr(&self) -> ReversedUDAF {
-        ReversedUDAF::NotSupported
-    }
-
-    fn supports_null_handling_clause(&self) -> bool {
-        self.inner.supports_null_handling_clause()
-    }
-
-    fn supports_within_group_clause(&self) -> bool {
-        self.inner.supports_within_group_clause()
-    }
-
-    fn default_value(&self, of: &DataType) -> Result<ScalarValue> {
-        self.inner.default_value(of)
-    }
-
-    fn documentation(&self) -> Option<&Documentation> {
-        self.inner.documentation()
-    }
-}
-
-/// Counts the values that one window makes.
-#[derive(Debug)]
-struct Counted {
-    inner: Box<dyn Accumulator>,
-    rows: usize,
-    bytes: usize,
-}
-
-impl Accumulator for Counted {
-    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        self.rows += values.first().map_or(0, Array::len);
-        self.inner.update_batch(values)
-    }
-
-    fn evaluate(&mut self) -> Result<ScalarValue> {
-        let value = self.inner.evaluate()?;
-        let bytes = largest(&value.to_array()?);
-        self.bytes = self.bytes.saturating_add(bytes);
-        // A window without an order has one value, which all its rows have.
-        let all = self.bytes.max(bytes.saturating_mul(self.rows));
-        if all > MOST_BYTES { Err(too_large(bytes, "a window")) } else { Ok(value) }
-    }
-
-    fn size(&self) -> usize {
-        size_of_val(self) + self.inner.size()
-    }
-
-    fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        self.inner.state()
-    }
-
-    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        self.inner.merge_batch(states)
-    }
-
-    fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        self.inner.retract_batch(values)
-    }
-
-    fn supports_retract_batch(&self) -> bool {
-        self.inner.supports_retract_batch()
     }
 }

@@ -46,6 +46,7 @@ use super::time::SessionZone;
 use super::union_constants::HideUnionConstants;
 use super::views;
 use super::window::Window;
+use super::window_memory::CountWindows;
 use super::window_orders::HideWindowOrders;
 use super::workers::Timeout;
 use super::{QueryOptions, answer_names, functions, json, query_error, time, types};
@@ -270,6 +271,7 @@ fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     rules.insert(before, Arc::new(EnsureSorted));
     let after = rules.iter().position(|rule| rule.name() == "PushdownSort").map_or(rules.len(), |at| at + 1);
     rules.insert(after, Arc::new(NewestFirst));
+    rules.push(Arc::new(CountWindows));
     rules.push(Arc::new(DynamicFilters));
     rules
 }

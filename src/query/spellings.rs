@@ -1,14 +1,17 @@
 //! Replaces PostgreSQL syntax that DataFusion 55.2 refuses or misreads by equivalent syntax that it answers.
 
+mod array_texts;
 mod interval_texts;
 mod quantified;
 mod rows;
 
+pub(super) use array_texts::replace_array_text;
 pub(super) use quantified::replace_any;
 pub(super) use rows::replace_row_comparison;
 
 use datafusion::sql::sqlparser::ast::{
-    CastKind, CharacterLength, DataType, ExactNumberInfo, Expr, LimitClause, Query, UnaryOperator, Value,
+    BinaryOperator, CastKind, CharacterLength, DataType, ExactNumberInfo, Expr, LimitClause, Query,
+    UnaryOperator, Value,
 };
 
 use super::time::call;
@@ -49,6 +52,22 @@ pub(super) fn replace_large_integer(expr: &mut Expr) {
         array: false,
         format: None,
     };
+}
+
+/// Turns `-(2 ^ 2)`, as which DataFusion reads `-2 ^ 2`, into `(-2) ^ 2`, as which PostgreSQL reads it.
+pub(super) fn replace_negative_power(expr: &mut Expr) {
+    let Expr::UnaryOp { op: UnaryOperator::Minus, expr: power } = expr else { return };
+    let mut base = power.as_mut();
+    if !matches!(base, Expr::BinaryOp { op: BinaryOperator::PGExp, .. }) {
+        return;
+    }
+    while let Expr::BinaryOp { left, op: BinaryOperator::PGExp, .. } = base {
+        base = left.as_mut();
+    }
+    let positive = std::mem::replace(base, Expr::Tuple(Vec::new()));
+    let negative = Expr::UnaryOp { op: UnaryOperator::Minus, expr: Box::new(positive) };
+    *base = Expr::Nested(Box::new(negative));
+    *expr = std::mem::replace(power.as_mut(), Expr::Tuple(Vec::new()));
 }
 
 /// Turns `x::varchar(5)` into `left(x::text, 5)`: DataFusion ignores the length.

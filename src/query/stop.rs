@@ -44,6 +44,7 @@ use super::hide_properties::HidePropertiesExec;
 use super::retained::RetainedExec;
 use super::single_input::{same_rows, single_input};
 use super::union::FactsUnionExec;
+use super::window_memory::{WindowInputExec, WindowMemoryExec};
 use super::workers::{Part, Work, workers};
 use crate::error::{Error, ErrorKind};
 
@@ -138,6 +139,8 @@ fn passes_on(node: &Arc<dyn ExecutionPlan>) -> bool {
         || node.is::<FilterExec>()
         || node.is::<RetainedExec>()
         || node.is::<HidePropertiesExec>()
+        || node.is::<WindowInputExec>()
+        || node.is::<WindowMemoryExec>()
         || node.is::<CooperativeExec>()
         || node.is::<CoalescePartitionsExec>()
         || node.is::<RepartitionExec>()

@@ -1,7 +1,7 @@
 //! Comparisons of rows, value by value as in PostgreSQL.
 //!
 //! DataFusion 55.2 compares `(a, b) = (c, d)` as structs, for which NULL equals NULL. So this module writes
-//! `a = c AND b = d`, and accordingly `<>`, `<`, BETWEEN and IN with a list. Delete it when DataFusion compares rows as
+//! `a = c AND b = d`, and accordingly `<>`, `<`, BETWEEN, IN with a list and IS NULL. Delete it when DataFusion compares rows as
 //! SQL does.
 
 use datafusion::sql::sqlparser::ast::{
@@ -23,6 +23,8 @@ pub(in crate::query) fn replace_row_comparison(expr: &mut Expr) {
             let any = equal.collect::<Option<Vec<_>>>().and_then(any_of);
             any.map(|any| if *negated { not(any) } else { any })
         }
+        Expr::IsNull(row) => each_value(row, Expr::IsNull),
+        Expr::IsNotNull(row) => each_value(row, Expr::IsNotNull),
         _ => None,
     };
     if let Some(compared) = compared {
@@ -46,6 +48,12 @@ fn row(expr: &Expr) -> Option<Vec<&Expr>> {
         }
         _ => None,
     }
+}
+
+/// Returns whether each value of a row has a property.
+fn each_value(expr: &Expr, is: fn(Box<Expr>) -> Expr) -> Option<Expr> {
+    let each = row(expr)?.into_iter().map(|value| Expr::Nested(Box::new(is(Box::new(value.clone())))));
+    each.reduce(|all, value| binary(all, BinaryOperator::And, value))
 }
 
 fn compared(left: &Expr, op: &BinaryOperator, right: &Expr) -> Option<Expr> {

@@ -103,6 +103,8 @@ impl VisitorMut for Calls {
         self.room = room;
         spellings::replace_escape(expr);
         spellings::replace_interval(expr);
+        spellings::replace_negative_power(expr);
+        spellings::replace_array_text(expr);
         spellings::replace_any(expr);
         spellings::replace_length(expr);
         spellings::replace_row_comparison(expr);

@@ -9,6 +9,7 @@
 //! - a text that is compared with a number or a time is parsed, and is NULL if that fails ([`texts`]);
 //! - intervals and durations are compared by their length ([`intervals`]), and comparisons of nested
 //!   intervals are refused ([`nested_intervals`]);
+//! - the length of a list is the number of its values ([`lists`]);
 //! - the sum of a date and an interval is a timestamp ([`date_arithmetic`]), and `extract` returns parts of
 //!   durations ([`duration_parts`]);
 //! - a time without seconds, or outside the range of instants, can be compared with instants ([`times`]).
@@ -32,6 +33,7 @@ mod failing;
 mod guards;
 mod interval_sum;
 mod intervals;
+mod lists;
 mod nested_intervals;
 mod number_functions;
 mod patterns;
@@ -125,6 +127,9 @@ fn before_coercion(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     };
     nested_intervals::check(&expr, schema)?;
     sums::check(&expr, schema)?;
+    if let Some(length) = lists::rewrite(&expr, schema)? {
+        return Ok(Transformed::yes(length));
+    }
     let length = match duration_parts::rewrite(&expr, schema)? {
         Some(part) => Some(part),
         None => date_arithmetic::rewrite(&expr, schema),

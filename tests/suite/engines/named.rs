@@ -240,7 +240,18 @@ fn each_column_of_an_answer_has_a_name() {
         ("SELECT seq AS a, stream AS a FROM events", "a a_2"),
         ("SELECT at AS t, at::date AS T, 1 AS t_2 FROM events", "t t_3 t_2"),
         ("SELECT *, seq + 1 AS seq, 5 AS five FROM (SELECT at, seq FROM events) e", "at seq seq_2 five"),
-        ("SELECT 1, 1 UNION ALL SELECT 2, 2", "Int64(1) 1_2"),
+        ("SELECT 1, 1 UNION ALL SELECT 2, 2", "1 1_2"),
+        ("SELECT left(error, 3), max(e.seq) FROM events e GROUP BY left(error, 3)", "left(error,3) max(seq)"),
+        (
+            "SELECT max(a.seq), max(b.seq), min(a.seq) FROM events a, events b",
+            "max(a.seq) max(b.seq) min(seq)",
+        ),
+        ("SELECT 'x', 2.5, true, coalesce(error, 'a.b') FROM events", "'x' 2.5 true coalesce(error,'a.b')"),
+        ("SELECT seq+1 FROM events ORDER BY seq+1 LIMIT 2", "seq + 1"),
+        ("SELECT DISTINCT seq % 3 FROM events", "seq % 3"),
+        ("SELECT count(*) FILTER (WHERE seq > 3) FROM events", "count(*) FILTER (WHERE seq > 3)"),
+        ("SELECT 1 AS \"Int64(1)\", seq AS \"max(a.b)\" FROM events", "Int64(1) max(a.b)"),
+        ("SELECT row_number() OVER (ORDER BY seq) FROM events", "row_number() ORDER BY [seq ASC NULLS LAST]"),
         // Within: the names go on to the answer, also through another query.
         ("SELECT * FROM (SELECT a.seq, b.seq FROM events a JOIN events b USING (seq)) LIMIT 1", "seq seq_2"),
         (
@@ -1155,6 +1166,58 @@ fn rows_are_compared_value_by_value() {
             json!([[4]]),
         ),
     ]);
+}
+
+#[test]
+fn a_row_is_null_if_all_its_values_are() {
+    answers(&[
+        (
+            "SELECT (NULL, NULL) IS NULL AS a, (1, NULL) IS NULL AS b, (1, NULL) IS NOT NULL AS c, ROW(1, 2) IS NOT NULL AS d, \
+             ROW(NULL) IS NULL AS e, NOT (1, NULL) IS NULL AS f"
+                .to_owned(),
+            json!([[1, 0, 0, 1, 1, 1]]),
+        ),
+        ("SELECT count(*) AS n FROM events WHERE (error, error) IS NOT NULL".to_owned(), json!([[4]])),
+    ]);
+}
+
+#[test]
+fn the_sign_of_a_number_comes_before_its_power() {
+    answers(&[
+        (
+            "SELECT -2 ^ 2 AS a, - 2 ^ 2 ^ 2 AS b, 3 - 2 ^ 2 AS c, -(2 ^ 2) AS d, 2 * -3 ^ 2 AS e, 2 ^ -1 AS f, -seq ^ 2 AS g \
+             FROM events WHERE seq = 3"
+                .to_owned(),
+            json!([[4.0, 16.0, -1.0, -4.0, 18.0, 0.5, 9.0]]),
+        ),
+    ]);
+}
+
+#[test]
+fn texts_of_arrays_and_lengths_of_lists_are_read() {
+    answers(&[
+        (
+            "SELECT array_to_string('{a,\"b c\",null}'::text[], '|', '-') AS a, cardinality('{1,2}'::int[]) AS b, \
+             2 = ANY ('{1,2}'::int[]) AS c, 'x' = ANY ('{a,b}') AS d, cardinality('{}'::text[]) AS e"
+                .to_owned(),
+            json!([["a|b c|-", 2, 1, 0, 0]]),
+        ),
+        (
+            "SELECT len([1, 2, 3]) AS a, length(ARRAY['abc']) AS b, char_length(array_agg(seq)) AS c, length('abc') AS d, \
+             len([[1, 2], [3]]) AS e, len(NULL::int[]) AS f, len('{}'::int[]) AS g FROM events"
+                .to_owned(),
+            json!([[3, 1, 10, 3, 2, null, 0]]),
+        ),
+    ]);
+    let folder = scratch();
+    let store = Store::open(folder.path().join("facts")).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    for sql in
+        ["SELECT error::text[] FROM events", "SELECT '{{1},{2}}'::int[]", "SELECT TRY_CAST('a' AS text[])"]
+    {
+        let error = ask(&store, &runtime, sql).unwrap_err().to_string();
+        assert!(error.contains("a text cannot be cast to a list"), "{sql}: {error}");
+    }
 }
 
 /// A subquery without FROM gives a row without columns of its own.

@@ -261,16 +261,68 @@ fn long_lists_are_repeated_in_small_batches_or_refused() {
     for sql in [
         format!("SELECT max(cardinality(x)) FROM (SELECT {} AS x FROM {rows})", list(1_000_000)),
         format!("SELECT max(cardinality(x)), max(a.value) FROM {rows} a, {} b", list(1_000_000)),
-        format!("SELECT max(length(x)) FROM {rows} a, (SELECT string_agg('abcd', '') AS x FROM generate_series(1, 2000000)) b"),
-        "SELECT max(cardinality(x)) FROM (SELECT array_agg(value) OVER () AS x FROM generate_series(1, 100000))".to_owned(),
-        "SELECT max(cardinality(x)) FROM (SELECT array_agg(value) OVER (ORDER BY value) AS x FROM generate_series(1, 100000))"
-            .to_owned(),
-        "SELECT max(length(x)) FROM (SELECT string_agg('abcd', '') OVER (ORDER BY value DESC) AS x FROM generate_series(1, 100000))"
-            .to_owned(),
+        format!(
+            "SELECT max(length(x)) FROM {rows} a, (SELECT string_agg('abcd', '') AS x FROM generate_series(1, 2000000)) b"
+        ),
     ] {
         let error = failure(&store, &sql);
         assert_eq!(error.kind(), ErrorKind::OutOfMemory, "{sql}: {error}");
         assert!(error.to_string().contains("would be repeated for each row"), "{sql}: {error}");
+    }
+}
+
+/// Neither the rows that a window operator keeps nor the values that it makes are counted by DataFusion.
+#[test]
+fn the_memory_of_windows_is_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::builder().query_memory_bytes(64 << 20).open(folder.path().join("facts")).unwrap();
+    let long = "x".repeat(1 << 20);
+    let event = |n: u32| {
+        let error = if n == 1 { long.as_str() } else { "short" };
+        event("ActorCrashed", &format!(r#"{{"error": "{error}"}}"#), f64::from(n))
+    };
+    store.record_all((0..3000).map(event)).unwrap();
+    store.flush().unwrap();
+    let lengths =
+        |of: &str, from: &str| format!("SELECT sum(length(x)) AS n FROM (SELECT {of} AS x FROM {from})");
+    let series = "generate_series(1, 100000)";
+    // Each would take gigabytes.
+    for sql in [
+        lengths("first_value(error) OVER (ORDER BY length(error) DESC, seq)", "events"),
+        lengths("first_value(error) OVER (PARTITION BY event_type ORDER BY length(error) DESC)", "events"),
+        lengths("nth_value(error, 2) OVER (ORDER BY seq)", "events"),
+        lengths("last_value(error) OVER (ORDER BY length(error) ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)", "events"),
+        lengths("max(error) OVER (ORDER BY seq)", "events"),
+        lengths("max(error) OVER ()", "events"),
+        lengths("max(error) OVER (ORDER BY seq ROWS BETWEEN 2999 PRECEDING AND CURRENT ROW)", "events"),
+        lengths("max(error) OVER (ORDER BY seq DESC ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING)", "events"),
+        lengths("max(error) FILTER (WHERE seq > 0) OVER (ORDER BY seq)", "events"),
+        lengths("lag(error, 1, repeat('x', 1000000)) OVER (PARTITION BY seq ORDER BY seq)", "events"),
+        lengths("array_to_string(array_agg(value) OVER (ORDER BY value), '')", series),
+        lengths("array_to_string(array_agg(value) OVER (), '')", series),
+        lengths("string_agg('abcd', '') OVER (ORDER BY value DESC)", series),
+        // The rows themselves are too large.
+        "SELECT sum(n) FROM (SELECT value, value * 2, value * 3, count(*) OVER () AS n FROM generate_series(1, 10000000))".to_owned(),
+        "SELECT sum(n) FROM (SELECT percent_rank() OVER (ORDER BY value) AS n FROM generate_series(1, 10000000))".to_owned(),
+    ] {
+        let error = failure(&store, &sql);
+        assert_eq!(error.kind(), ErrorKind::OutOfMemory, "{sql}: {error}");
+    }
+    // Rows that an operator has returned are no longer counted.
+    for (sql, expected) in [
+        (lengths("lag(error) OVER (ORDER BY seq)", "events"), (1 << 20) + 2998 * 5),
+        (lengths("first_value(error) OVER (ORDER BY seq)", "events"), 3000 * 5),
+        (lengths("max(error) OVER (PARTITION BY seq)", "events"), (1 << 20) + 2999 * 5),
+        (lengths("first_value(repeat('x', 100)) OVER (ORDER BY value)", "generate_series(1, 1000000)"), 100_000_000),
+        (lengths("max(repeat('x', 100)) OVER (ORDER BY value)", "generate_series(1, 1000000)"), 100_000_000),
+        (
+            "SELECT count(*) FROM (SELECT value, row_number() OVER (ORDER BY value) AS n FROM generate_series(1, 10000000)) \
+             WHERE value = n"
+                .to_owned(),
+            10_000_000,
+        ),
+    ] {
+        assert_eq!(column(&store, &sql), [expected.to_string()], "{sql}");
     }
 }
 
