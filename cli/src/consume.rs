@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use super::arguments::{KindArg, StoreArg};
 use super::interrupt;
+use super::moment::duration;
 use super::print::say;
-use super::sql::duration;
 use ostracon::{ConsumerGroup, Fact, Recorded, StartAt, Store};
 
 /// How long to wait before a followed store is read again.

@@ -97,8 +97,14 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
             let store = open(group)?;
             let of = store.consumer_group(group.kind.kind(), &group.group)?;
             let acknowledged = of.acknowledge(facts.iter().copied())?;
-            say(&format!("{} acknowledged", counted(acknowledged, "fact")));
             let others = facts.len() as u64 - acknowledged.min(facts.len() as u64);
+            if acknowledged == 0 {
+                anyhow::bail!(
+                    "none of these facts is pending in the group {:?}; nothing is changed",
+                    group.group
+                );
+            }
+            say(&format!("{} acknowledged", counted(acknowledged, "fact")));
             if others > 0 {
                 say(&format!("{} not pending", counted(others, "fact")));
             }

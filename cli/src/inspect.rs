@@ -27,7 +27,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
     /// Show only facts from this timestamp on, in seconds of the actor system's clock
-    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
     since: Option<f64>,
     /// Show only events of this type
     #[arg(long, value_name = "TYPE")]
@@ -51,6 +51,15 @@ enum What {
     DeadLetters,
     /// The latest counters, and the number of dead letters
     Summary,
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    text.parse().map_err(|_| {
+        format!(
+            "{text:?} is not a number of seconds of the actor system's clock; for a date or an hour, run \
+             `ostracon sql STORE -c \"SELECT * FROM events WHERE at >= '2026-11-23 10:00'\"`"
+        )
+    })
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {

@@ -5,7 +5,6 @@
 //! It is a thin layer over the library's public interface.
 
 mod arguments;
-mod sql;
 mod backup;
 mod batches;
 mod compact;
@@ -13,12 +12,13 @@ mod consume;
 mod demo;
 mod doctor;
 mod group;
-mod sanitize;
 mod hold;
 mod import;
 mod inspect;
 mod interrupt;
+mod messages;
 mod metrics;
+mod moment;
 mod open;
 mod output;
 mod partial;
@@ -30,11 +30,12 @@ mod recover;
 mod rejects;
 mod repl;
 mod retention;
+mod sanitize;
 mod scan;
 mod shell;
+mod sql;
 mod table;
 mod tail;
-mod messages;
 mod terminal;
 mod verify;
 

@@ -5,11 +5,15 @@ use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
+use jiff::Timestamp;
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use ostracon::{Answer, QueryOptions, SavedQuery};
 
 use super::arguments::StoreArg;
+use super::moment::{Moment, duration};
 use super::open::{open_to_read, runtime};
 use super::output::{AnswerWriter, Format, Target};
 use super::picture::{self, Request, Rows};
@@ -81,7 +85,8 @@ pub(super) struct QueryArgs {
     /// The name of the saved query
     #[arg(value_parser = SavedName, hide_possible_values = true)]
     name: String,
-    /// Set a parameter of the query; may be given several times
+    /// Set a parameter of the query; may be given several times. A time may be 2h (two hours ago), yesterday or
+    /// 2026-03-01
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting)]
     set: Vec<(String, String)>,
     #[command(flatten)]
@@ -121,11 +126,6 @@ impl TypedValueParser for SavedName {
     }
 }
 
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    let span: jiff::SignedDuration = text.parse().map_err(|error: jiff::Error| error.to_string())?;
-    Duration::try_from(span).map_err(|_| "a length of time cannot be negative".to_owned())
-}
-
 fn request(text: &str) -> Result<Request, String> {
     Request::parse(text).map_err(|error| error.to_string())
 }
@@ -160,7 +160,26 @@ pub(super) fn sql(args: &SqlArgs) -> anyhow::Result<()> {
 
 pub(super) fn query(args: &QueryArgs) -> anyhow::Result<()> {
     let store = open_to_read(&args.store.store)?;
-    answer(&args.answer, async |options| store.saved_query(&args.name, &args.set, options).await)
+    let set = with_times(&SavedQuery::find(&args.name)?, &args.set)?;
+    answer(&args.answer, async |options| store.saved_query(&args.name, &set, options).await)
+}
+
+/// Returns the parameters of a saved query, with an instant for each time that is written in another way.
+fn with_times(query: &SavedQuery, set: &[(String, String)]) -> anyhow::Result<Vec<(String, String)>> {
+    let now = Timestamp::now();
+    let is_time = |name: &str| {
+        let parameter = query.parameters.iter().find(|parameter| parameter.name == name);
+        parameter.is_some_and(|parameter| parameter.default.parse::<Date>().is_ok())
+    };
+    let values = set.iter().map(|(name, text)| {
+        if !is_time(name) {
+            return Ok((name.clone(), text.clone()));
+        }
+        let moment =
+            Moment::parse(text, &TimeZone::UTC, now).with_context(|| format!("cannot set {name}"))?;
+        Ok((name.clone(), moment.instant(&now.to_zoned_datetime(TimeZone::UTC))?.to_string()))
+    });
+    values.collect()
 }
 
 /// Runs a query, writes its answer, and reports how long that took.

@@ -54,6 +54,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         (None, Some(file)) => load(file)?,
         (None, None) => Cursor::start(),
     };
+    if let Some(file) = &args.cursor {
+        check_room(file)?;
+    }
     let kinds: Vec<Kind> = args.kind.iter().map(|kind| kind.kind()).collect();
     let mut out = BufWriter::new(super::sanitize::stdout());
     loop {
@@ -110,14 +113,27 @@ fn load(file: &Path) -> anyhow::Result<Cursor> {
     }
 }
 
+/// Fails if the cursor cannot be saved, before any fact is printed.
+fn check_room(file: &Path) -> anyhow::Result<()> {
+    let temp = temporary(file);
+    fs::File::create(&temp)
+        .and_then(|_| fs::remove_file(&temp))
+        .with_context(|| format!("cannot save the cursor in {}", file.display()))
+}
+
+/// The name under which a cursor is written, before it replaces the file.
+fn temporary(file: &Path) -> PathBuf {
+    let mut temp = file.as_os_str().to_owned();
+    temp.push(".tmp");
+    PathBuf::from(temp)
+}
+
 /// Saves the cursor, but only after all facts before it have left this process.
 fn save(file: Option<&Path>, cursor: &Cursor, out: &mut impl Write) -> anyhow::Result<()> {
     out.flush()?;
     let Some(file) = file else { return Ok(()) };
     let attempt = || format!("cannot save the cursor in {}", file.display());
-    let mut temp = file.as_os_str().to_owned();
-    temp.push(".tmp");
-    let temp = PathBuf::from(temp);
+    let temp = temporary(file);
     let mut written = fs::File::create(&temp).with_context(attempt)?;
     writeln!(written, "{cursor}").with_context(attempt)?;
     written.sync_data().with_context(attempt)?;

@@ -100,28 +100,26 @@ pub(super) fn unique(plan: LogicalPlan, doubles: &Doubles) -> Result<LogicalPlan
 fn names(plan: &LogicalPlan, doubles: &Doubles) -> Vec<String> {
     let made = titles::are_made(plan);
     let fields = plan.schema().fields();
-    let plain = fields.iter().enumerate().map(|(at, field)| {
+    let long = fields.iter().enumerate().map(|(at, field)| {
         let name = doubles.name_of(field.name());
         let is_made = made.get(at).is_some_and(|made| *made);
-        let plain = || titles::without_usual_frames(&titles::with_plain_constants(name));
-        (if is_made { plain() } else { name.to_owned() }, is_made)
+        let spelled = || titles::without_usual_frames(&titles::with_plain_constants(name));
+        (if is_made { spelled() } else { name.to_owned() }, is_made)
     });
-    let plain: Vec<_> = plain.collect();
+    let long: Vec<_> = long.collect();
     let shorten = |(name, is_made): &(String, bool)| {
         if *is_made { titles::without_tables(name) } else { name.clone() }
     };
-    let short: Vec<_> = plain.iter().map(shorten).collect();
+    let short: Vec<_> = long.iter().map(shorten).collect();
     let mut times: HashMap<&str, usize> = HashMap::new();
     for name in &short {
         *times.entry(name).or_default() += 1;
     }
     // `max(a.seq)` and `max(b.seq)` keep their tables.
     let is_unique = |name: &str| times.get(name).is_some_and(|times| *times == 1);
-    let chosen = plain
-        .iter()
-        .zip(&short)
-        .map(|((name, _), short)| if is_unique(short) { short } else { name }.clone());
-    chosen.collect()
+    let chosen =
+        long.iter().zip(&short).map(|((long, _), short)| if is_unique(short) { short } else { long });
+    chosen.cloned().collect()
 }
 
 impl Doubles {

@@ -5,13 +5,13 @@ use arrow::datatypes::DECIMAL128_MAX_PRECISION;
 use clap::ValueEnum;
 use ostracon::Value;
 
+use super::super::super::moment::Moment;
 use super::super::super::output::Format;
 use super::super::super::print::say;
 use super::super::super::sanitize::visible;
 use super::super::super::table::Expanded;
 use super::super::config;
 use super::super::session::Session;
-use super::super::window::Moment;
 use super::Next;
 
 /// Writes a message that only a user at the prompt needs, not a script.
