@@ -13,11 +13,11 @@ use crate::disk::Disk;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::UnixNanos;
 use crate::ledger::Ledger;
-use crate::place::{self, PlaceState};
 use crate::recorder::{Clock, Recorder};
 use crate::retention::{ConditionParser, Retention, Rules, Selection};
 use crate::settings::Settings;
 use crate::snapshot::{Frozen, Snapshot, StoreParts};
+use crate::store_folder::{self, PlaceState};
 
 /// The parts of one open store that the layers share.
 pub(crate) struct Context {
@@ -60,8 +60,8 @@ impl Context {
     /// [`ErrorKind::NotAStore`], [`ErrorKind::Settings`], [`ErrorKind::Damaged`] if the ledger cannot be read, and the
     /// operating system's errors.
     pub(crate) fn open_for_reading(root: &Path, parser: ConditionParser) -> Result<Self> {
-        if place::look(root)? != PlaceState::Store {
-            return Err(place::not_a_store(root, "no store is there"));
+        if store_folder::look(root)? != PlaceState::Store {
+            return Err(store_folder::not_a_store(root, "no store is there"));
         }
         let settings = Settings::load(root)?;
         let rules = Rules::new(&settings.retention, parser)?;

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::{fmt, io};
 
 use crate::disk::{Disk, DiskError, Misplaced};
-use crate::environment;
+use crate::system_failures;
 
 /// `Result` with Ostracon's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -111,7 +111,7 @@ impl Error {
             _ => ErrorKind::Io,
         };
         let attempt = attempt.into();
-        let hint = environment::advice(&source, path);
+        let hint = system_failures::advice(&source, path);
         Self::with_source(kind, format!("cannot {attempt} {}", path.display()), source).hinting(hint)
     }
 
@@ -119,7 +119,7 @@ impl Error {
     /// read, the error is that one.
     pub(crate) fn damaged(path: &Path, what: impl fmt::Display) -> Self {
         let what = what.to_string();
-        if let Some(error) = environment::named_in(&what) {
+        if let Some(error) = system_failures::named_in(&what) {
             return Self::io("read", path, error);
         }
         Self::new(ErrorKind::Damaged, format!("{} is damaged: {what}", path.display()))
@@ -130,8 +130,8 @@ impl Error {
     /// The async runtime panics if the operating system gives it no thread or no file descriptor: this
     /// becomes an error of kind [`ErrorKind::Io`], with a hint. Any other panic is a bug in Ostracon.
     pub fn from_panic(panic: &(dyn Any + Send)) -> Self {
-        if let Some(refused) = environment::named_in_panic(panic) {
-            let hint = environment::advice(&refused, Path::new(""));
+        if let Some(refused) = system_failures::named_in_panic(panic) {
+            let hint = system_failures::advice(&refused, Path::new(""));
             let message = "the operating system refused a resource";
             return Self::with_source(ErrorKind::Io, message, refused).hinting(hint);
         }
@@ -173,7 +173,7 @@ impl Error {
     /// Whether the cause is the environment of the process and not the data: no access rights, no file
     /// descriptors, no memory.
     pub(crate) fn is_of_environment(&self) -> bool {
-        self.io_error().is_some_and(environment::is_of_environment)
+        self.io_error().is_some_and(system_failures::is_of_environment)
     }
 
     /// Adds what the caller attempted before the text of this error.

@@ -87,7 +87,7 @@ pub mod disk;
 #[cfg(not(feature = "testing"))]
 #[allow(dead_code, unused_imports, unreachable_pub, reason = "fault plans are made by tests")]
 mod disk;
-mod environment;
+mod system_failures;
 mod error;
 mod counters;
 mod log_limiter;
@@ -95,7 +95,7 @@ mod log_limiter;
 mod fact;
 mod settings;
 mod ledger;
-mod place;
+mod store_folder;
 mod frame;
 mod buffer;
 mod journal;
@@ -109,19 +109,18 @@ mod takeover;
 mod import;
 
 mod follow;
-mod list;
+mod newest_facts;
 mod consume;
 mod maintain;
-mod summary;
+mod store_summary;
 mod backup;
 #[cfg(feature = "sql")]
 mod query;
 
 mod store;
-mod backend;
+mod persistence_backend;
 
 pub use arrow;
-pub use backend::PersistenceBackend;
 pub use backup::{BackupOptions, BackupReport};
 pub use consume::{ConsumerGroup, ConsumerSummary, GroupSummary, StartAt};
 pub use context::Access;
@@ -135,14 +134,14 @@ pub use follow::{After, Cursor};
 #[cfg(feature = "redis")]
 pub use import::RedisStreams;
 pub use import::{Import, ImportReport, Reject};
-pub use list::Listed;
 pub use maintain::{
     Affected, Against, Anomaly, AnomalyKind, BalanceSheet, Changes, CompactOptions, CompactProgress,
     CompactReport, CompactionReport, Debris, DroppedFacts, Holding, KindBalance, KindChanges, LedgerHead,
     LostFacts, Note, RecoveryConfig, RecoveryMode, RecoveryReport, ScanDepth, ScanOptions, ScanProgress,
     ScanReport, Span, StartupMode, UnacknowledgedFacts, UnverifiedFacts,
 };
-pub use place::keep_paths_as_given;
+pub use newest_facts::Listed;
+pub use persistence_backend::PersistenceBackend;
 #[cfg(feature = "sql")]
 pub use query::{
     Answer, AnswerStream, Canceller, Column, FromValue, Monitor, Parameter, QueryOptions, Row, SavedQuery,
@@ -152,7 +151,8 @@ pub use retention::{Explanation, Fate, Hold, HoldInForce, Outcome, RetentionDoub
 pub use settings::Durability;
 pub use settings::retention::{AgeBy, RetentionLimits, RetentionPolicy, RetentionRule};
 pub use store::{Store, StoreBuilder, backup, recover, scan, verify, verify_at};
-pub use summary::{KindSummary, Summary};
+pub use store_folder::keep_paths_as_given;
+pub use store_summary::{KindSummary, Summary};
 
 /// Text from outside, before it is imported: its packing, the files of a rotated log, and its lines.
 pub mod input {

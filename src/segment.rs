@@ -11,15 +11,15 @@
 
 mod bounds;
 mod file;
+pub(crate) mod find_columns;
 pub(crate) mod footer;
-pub(crate) mod page_layout;
+mod metadata_types;
 mod origin;
 pub(crate) mod page;
-mod shapes;
+pub(crate) mod page_layout;
+mod readable_rows;
 mod thrift;
-mod undamaged;
-mod unnamed;
-pub(crate) mod walk;
+mod uncommitted_numbers;
 mod writer;
 
 use std::fs::File;
@@ -41,8 +41,8 @@ pub(crate) use origin::{
     AGAIN, IMPORT_KEY, IMPORTED, ImportPart, Origin, confirm, confirm_live, is_imported, range_of,
     unconfirmed,
 };
-pub(crate) use undamaged::unless_damaged;
-pub(crate) use unnamed::highest_unnamed;
+pub(crate) use readable_rows::unless_damaged;
+pub(crate) use uncommitted_numbers::highest_unnamed;
 pub(crate) use writer::{SegmentWriter, write_all};
 
 /// The size and the BLAKE3 digest, in hex, of a file's content.

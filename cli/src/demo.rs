@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use ostracon::{Answer, Import, QueryOptions, SavedQuery, Store};
 
-use super::batches::Batches;
+use super::answer_batches::Batches;
 use super::open::{open_to_read, runtime};
 use super::output::{AnswerWriter, Format, Target};
 use super::print::{grouped, say};

@@ -172,7 +172,7 @@ fn on(signal: Signal, more: &Receiver<Signal>) {
             }
         }
     }
-    super::partial::abandon();
+    super::atomic_file::abandon();
     super::terminal::restore();
     std::process::exit(i32::from(SIGNAL_CODE + signal.number()));
 }

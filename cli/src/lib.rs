@@ -4,10 +4,12 @@
 //!
 //! It is a thin layer over the library's public interface.
 
+mod answer_batches;
 mod arguments;
+mod atomic_file;
 mod backup;
-mod batches;
 mod compact;
+mod completions;
 mod consume;
 mod demo;
 mod doctor;
@@ -21,10 +23,9 @@ mod metrics;
 mod moment;
 mod open;
 mod output;
-mod partial;
 mod picture;
 mod print;
-mod questions;
+mod query_arguments;
 mod record;
 mod recover;
 mod rejects;
@@ -32,7 +33,6 @@ mod repl;
 mod retention;
 mod sanitize;
 mod scan;
-mod shell;
 mod sql;
 mod table;
 mod tail;
@@ -88,8 +88,8 @@ enum Command {
     Head(verify::HeadArgs),
     Demo(demo::Args),
     Repl(repl::Args),
-    Completions(shell::CompletionsArgs),
-    Man(shell::ManArgs),
+    Completions(completions::CompletionsArgs),
+    Man(completions::ManArgs),
 }
 
 impl Command {
@@ -200,8 +200,8 @@ fn execute(command: Command, program: &str) -> anyhow::Result<ExitCode> {
         Command::Head(args) => verify::head(&args)?,
         Command::Demo(args) => demo::run(&args, program)?,
         Command::Repl(args) => return repl::run(&args),
-        Command::Completions(args) => shell::completions(&args, Cli::command())?,
-        Command::Man(args) => shell::man(&args, Cli::command())?,
+        Command::Completions(args) => completions::completions(&args, Cli::command())?,
+        Command::Man(args) => completions::man(&args, Cli::command())?,
         Command::Recover(args) => return recover::run(&args),
         Command::Doctor(args) => return doctor::doctor(&args),
         Command::StartupCheck(args) => return doctor::startup_check(&args),

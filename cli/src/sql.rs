@@ -18,7 +18,7 @@ use super::open::{open_to_read, runtime};
 use super::output::{AnswerWriter, Format, Target};
 use super::picture::{self, Request, Rows};
 use super::print::{grouped, say};
-use super::questions::Questions;
+use super::query_arguments::Questions;
 use super::repl;
 use super::table::Style;
 

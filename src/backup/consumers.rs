@@ -8,7 +8,7 @@ use super::files::{Files, names};
 use crate::consume::{self, StateName};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::StoreId;
-use crate::place::CONSUMERS;
+use crate::store_folder::CONSUMERS;
 
 /// How often the states are listed again because groups changed meanwhile.
 const MOST_ATTEMPTS: usize = 1000;

@@ -12,9 +12,9 @@ use super::{BackupOptions, BackupReport};
 use crate::disk::{Disk, open_regular, read_regular};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::Segment;
-use crate::place::FOLDERS;
 use crate::segment;
 use crate::settings;
+use crate::store_folder::FOLDERS;
 
 /// The bytes that are copied at once.
 const PIECE: usize = 1 << 20;

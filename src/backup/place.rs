@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use super::refused;
 use crate::disk::Disk;
 use crate::error::{Error, Result};
-use crate::place::{CONSUMERS, FOLDERS, is_foreign};
 use crate::settings;
+use crate::store_folder::{CONSUMERS, FOLDERS, is_foreign};
 
 /// The place where a backup is made.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -17,7 +17,7 @@ use crate::disk::{Disk, is_broken_link, is_unreadable, open_regular};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::Kind;
 use crate::ledger::{FORMAT, StoreId};
-use crate::place::CONSUMERS;
+use crate::store_folder::CONSUMERS;
 
 /// The extension of a group's lock file.
 pub(crate) const LOCK: &str = "lock";

@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::Op;
-use super::anchor::Moved;
+use super::folder_identity::Moved;
 
 /// The error inside every [`io::Error`] of [`Disk`](super::Disk): the operation, its path, and the
 /// operating system's reason.

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::record::FileId;
+use super::operation_record::FileId;
 use super::{DiskError, FaultPlan, Op};
 
 /// A file that is being written: one thread at a time appends to it.

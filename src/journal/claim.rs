@@ -8,9 +8,9 @@ use std::fs::{File, Metadata, TryLockError};
 use std::path::{Path, PathBuf};
 
 use crate::disk::{Disk, is_broken_link};
-use crate::environment::has_no_locks;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::StreamId;
+use crate::system_failures::has_no_locks;
 
 /// The right to append to a stream, until it is dropped.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::commit::{self, CommitNumber, commit_path, read_file};
 use super::state::State;
-use super::twice;
+use super::two_copies;
 use crate::disk::Disk;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -137,8 +137,9 @@ fn go_on(
     while state.head.number < head {
         let number = state.head.number.next();
         let is_known = |digest: &str| known.get(&number).is_none_or(|known| known == digest);
-        let found =
-            twice::read_side(folder, number, |commit, digest| state.precedes(commit) && is_known(digest))?;
+        let found = two_copies::read_side(folder, number, |commit, digest| {
+            state.precedes(commit) && is_known(digest)
+        })?;
         let Some((commit, digest, side)) = found else {
             return Err(Error::new(
                 ErrorKind::Damaged,
@@ -149,7 +150,7 @@ fn go_on(
             ));
         };
         if number > listing.own_head && are_strays(folder, &state, number, head)? {
-            let copies = twice::copy_folder(folder);
+            let copies = two_copies::copy_folder(folder);
             tracing::warn!(folder = %copies.display(), from = number.0, "commits of another store are among \
                                                                          the copies; they are ignored, and \
                                                                          `ostracon recover` moves them \
@@ -158,7 +159,7 @@ fn go_on(
         }
         if !state.precedes(&commit) && !known.contains_key(&state.head.number) {
             let is_ours = |commit: &commit::Commit, _: &str| commit.store == state.store;
-            let named = twice::read(folder, number, is_ours)?.map(|(commit, _)| commit);
+            let named = two_copies::read(folder, number, is_ours)?.map(|(commit, _)| commit);
             if let Some(next) = named.filter(|next| next.store == state.store && next.number == number) {
                 return Ok(Loaded::Wrong { number: state.head.number, digest: next.parent });
             }
@@ -171,8 +172,8 @@ fn go_on(
 /// Whether commits of which only the copies exist all belong to another store.
 fn are_strays(folder: &Path, state: &State, first: CommitNumber, last: CommitNumber) -> Result<bool> {
     // Checks only files that exist: the last number comes from a file's name and may be huge.
-    for number in twice::list(&twice::copy_folder(folder))?.range(first..=last).copied() {
-        let found = twice::read_side(folder, number, |commit, _| commit.store == state.store)?;
+    for number in two_copies::list(&two_copies::copy_folder(folder))?.range(first..=last).copied() {
+        let found = two_copies::read_side(folder, number, |commit, _| commit.store == state.store)?;
         if found.is_some_and(|(commit, _, side)| !super::is_stray(state, &commit, side)) {
             return Ok(false);
         }
@@ -184,7 +185,7 @@ fn are_strays(folder: &Path, state: &State, first: CommitNumber, last: CommitNum
 fn first(folder: &Path, root: CommitNumber, known: &Digests) -> Result<State> {
     let path = commit_path(folder, root);
     let is_known = |digest: &str| known.get(&root).is_none_or(|known| known == digest);
-    let found = twice::read(folder, root, |commit, digest| commit.begins_ledger() && is_known(digest))?;
+    let found = two_copies::read(folder, root, |commit, digest| commit.begins_ledger() && is_known(digest))?;
     let Some((commit, digest)) = found else {
         return Err(Error::new(
             ErrorKind::Damaged,
@@ -220,7 +221,7 @@ struct Listing {
 
 fn list(folder: &Path) -> Result<Listing> {
     let attempt = |error| Error::io("list the ledger", folder, error);
-    let copies = match twice::list(&twice::copy_folder(folder)) {
+    let copies = match two_copies::list(&two_copies::copy_folder(folder)) {
         Err(error) if error.is_denied() => None,
         copies => Some(copies?),
     };
@@ -232,8 +233,8 @@ fn list(folder: &Path) -> Result<Listing> {
             for entry in entries {
                 let name = entry.map_err(attempt)?.file_name();
                 let Some(name) = name.to_str() else { continue };
-                own.extend(twice::number_of(name, "json"));
-                checkpoints.extend(twice::number_of(name, "checkpoint"));
+                own.extend(two_copies::number_of(name, "json"));
+                checkpoints.extend(two_copies::number_of(name, "checkpoint"));
             }
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && !copies.is_empty() => {}
@@ -255,7 +256,7 @@ pub(crate) fn read(folder: &Path, number: CommitNumber) -> Result<State> {
     let path = checkpoint_path(folder, number);
     let state = read_alone(&path)?;
     let is_it = |_: &commit::Commit, digest: &str| digest == state.head.blake3;
-    let commit = twice::read(folder, number, is_it)?;
+    let commit = two_copies::read(folder, number, is_it)?;
     if state.head.number != number || commit.is_none_or(|(_, digest)| digest != state.head.blake3) {
         return Err(Error::damaged(&path, "it does not belong to the commit of its number"));
     }

@@ -1,7 +1,7 @@
 //! Reads a damaged segment as far as possible.
 //!
 //! Rows around a page that does not decode are read (`SegmentFile::read_undamaged`). If the footer cannot
-//! be used, one is made from the pages ([`walk`](crate::segment::walk)).
+//! be used, one is made from the pages ([`find_columns`](crate::segment::find_columns)).
 //!
 //! Only damage is skipped here. If a file cannot be read for another reason, such as a process without
 //! file descriptors, the recovery ends: the rows are not lost.
@@ -132,7 +132,7 @@ mod tests {
     use crate::fact::columns::{HOT_KEYS, RowsBuilder};
     use crate::fact::{Audit, DeadLetter, Event, Fact, Json, Seq, StreamId, UnixNanos};
     use crate::ledger::{Segment, StoreId, StreamRange};
-    use crate::segment::walk::walk;
+    use crate::segment::find_columns::walk;
     use crate::segment::{Origin, SegmentWriter};
     use arrow::array::RecordBatch;
     use std::fs::File;

@@ -26,9 +26,9 @@ use crate::error::{Error, Result};
 use crate::fact::{Kind, Seq, StreamId};
 use crate::journal::claim::{self, JournalName, stream_of};
 use crate::ledger::{COPY_FOLDER, CommitNumber, State, StreamRange};
-use crate::place::{CONSUMERS, is_foreign};
 pub(crate) use crate::segment::range_of;
 use crate::settings;
+use crate::store_folder::{CONSUMERS, is_foreign};
 
 /// The class of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -341,7 +341,7 @@ pub(crate) fn is_owned(root: &Path, stream: StreamId) -> Result<bool> {
         Ok(()) => Ok(false),
         Err(std::fs::TryLockError::WouldBlock) => Ok(true),
         // If locks do not work, the owner is unknown: then another process may own the stream.
-        Err(std::fs::TryLockError::Error(error)) if crate::environment::has_no_locks(&error) => Ok(true),
+        Err(std::fs::TryLockError::Error(error)) if crate::system_failures::has_no_locks(&error) => Ok(true),
         Err(std::fs::TryLockError::Error(error)) => Err(attempt(error)),
     }
 }

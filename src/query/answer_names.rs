@@ -29,7 +29,8 @@ use datafusion::sql::sqlparser::ast::{self, Ident, Query};
 
 pub(super) use named_cast::function as named_cast_function;
 
-use super::{dialect, using_keys};
+use super::corrections::using_keys;
+use super::dialect;
 
 /// The column names that a subquery uses more than once, by the alias of the subquery.
 #[derive(Default)]

@@ -30,9 +30,9 @@ use super::decode_panics::SegmentDigests;
 use super::failure;
 use super::single_input::single_input;
 use super::stop::{Stop, Wanted, stoppable};
-use crate::environment;
 use crate::error::{Error, ErrorKind};
 use crate::snapshot::Snapshot;
+use crate::system_failures;
 
 /// The rule that adds a [`DeadlineExec`] as the root of a plan.
 pub(super) struct Deadline {
@@ -232,11 +232,11 @@ pub(super) fn late(timeout: Duration) -> DataFusionError {
 
 /// Turns a panic into an error.
 pub(super) fn panicked(panic: &(dyn Any + Send)) -> DataFusionError {
-    if let Some(refused) = environment::named_in_panic(panic) {
-        let hint = environment::advice(&refused, Path::new(""));
+    if let Some(refused) = system_failures::named_in_panic(panic) {
+        let hint = system_failures::advice(&refused, Path::new(""));
         let error = Error::with_source(ErrorKind::Io, "failed to answer the query", refused).hinting(hint);
         return DataFusionError::External(Box::new(error));
     }
-    let why = environment::panic_text(panic).unwrap_or("no reason given");
+    let why = system_failures::panic_text(panic).unwrap_or("no reason given");
     DataFusionError::External(Box::new(failure::panicked(why)))
 }

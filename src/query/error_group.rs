@@ -44,12 +44,12 @@
 
 use std::borrow::Cow;
 
-use shapes::{
+use patterns::{
     class_name_len, closing_quote, digits_len, email_len, ends_number, hex_len, ip_len, is_digit, is_name,
     is_wordlike, joins, last_word, prefixed_hex_len, time_len, uuid_len,
 };
 
-mod shapes;
+mod patterns;
 
 /// The largest length of a shape in bytes, without the final ` …`.
 const MAX_BYTES: usize = 400;

@@ -8,9 +8,9 @@ use datafusion::error::DataFusionError;
 use datafusion::sql::sqlparser::parser::ParserError;
 use parquet::errors::ParquetError;
 
-use super::plain_words;
-use crate::environment;
+use super::error_words;
 use crate::error::{Error, ErrorKind};
+use crate::system_failures;
 
 /// Returns the [`Error`] that caused a query's failure, if there is one.
 fn ours(root: &DataFusionError) -> Option<&Error> {
@@ -108,16 +108,16 @@ pub(super) fn query_error(error: DataFusionError) -> Error {
         _ => {}
     }
     if kind == ErrorKind::OutOfMemory {
-        message = plain_words::out_of_memory(&message).unwrap_or(message);
+        message = error_words::out_of_memory(&message).unwrap_or(message);
         let less = "ask for less, or increase query.memory_bytes or query.spill_bytes in ostracon.toml";
         hint = Some(less.to_owned());
     }
-    Error::new(kind, plain_words::reason(&message)).hinting(hint)
+    Error::new(kind, error_words::reason(&message)).hinting(hint)
 }
 
 /// Returns the error for a query that panicked.
 pub(super) fn panicked(why: &str) -> Error {
-    if let Some(too_long) = plain_words::too_long(why) {
+    if let Some(too_long) = error_words::too_long(why) {
         return Error::new(ErrorKind::OutOfMemory, format!("failed to answer the query: {too_long}"));
     }
     let message = format!(
@@ -143,7 +143,7 @@ fn of_system(root: &DataFusionError) -> Option<Error> {
         DataFusionError::ArrowError(arrow, _) => matches!(**arrow, ArrowError::IoError(..)),
         _ => false,
     };
-    let system = environment::named_in(&text);
+    let system = system_failures::named_in(&text);
     let kind = match &system {
         Some(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
             ErrorKind::NoSpace
@@ -159,7 +159,7 @@ fn of_system(root: &DataFusionError) -> Option<Error> {
             std::env::temp_dir().display()
         ))
     } else {
-        system.and_then(|error| environment::advice(&error, Path::new("")))
+        system.and_then(|error| system_failures::advice(&error, Path::new("")))
     };
     Some(Error::new(kind, format!("failed to answer the query: {text}")).hinting(hint))
 }

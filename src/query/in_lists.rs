@@ -18,7 +18,7 @@ use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator, lit};
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 
-use super::chains;
+use super::operator_chains;
 
 /// Combines lists. It runs before `SimplifyExpressions`, in every round of the optimizer.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ impl OptimizerRule for CombineInLists {
 /// Rewrites a condition so that each chain of ANDs or ORs has at most one list for each operand.
 pub(super) fn combine(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let concerned = |expr: &Expr| {
-        matches!(expr, Expr::InList(_)) || is_chain(expr, Operator::Or) || chains::is_long(expr)
+        matches!(expr, Expr::InList(_)) || is_chain(expr, Operator::Or) || operator_chains::is_long(expr)
     };
     if !expr.exists(|part| Ok(concerned(part)))? {
         return Ok(Transformed::no(expr));
@@ -67,13 +67,13 @@ fn combine_parts(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         Expr::BinaryExpr(BinaryExpr { op: op @ (Operator::And | Operator::Or), .. }) => {
             let mut changed = false;
             let mut parts = Vec::new();
-            for part in chains::parts(expr, op) {
+            for part in operator_chains::parts(expr, op) {
                 let part = combine_parts(part, schema)?;
                 changed |= part.transformed;
-                parts.extend(chains::parts(part.data, op));
+                parts.extend(operator_chains::parts(part.data, op));
             }
             let (parts, grouped) = group(parts, op, schema);
-            let whole = chains::joined(parts, op).unwrap_or_else(|| lit(op == Operator::And));
+            let whole = operator_chains::joined(parts, op).unwrap_or_else(|| lit(op == Operator::And));
             Ok(Transformed::new_transformed(whole, changed || grouped))
         }
         // NOT of a list is a list, too.
@@ -88,8 +88,8 @@ fn combine_parts(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             } else {
                 (Operator::Or, Operator::And)
             };
-            let parts = chains::parts(*inner, op).into_iter().map(|part| Expr::Not(Box::new(part)));
-            let whole = chains::joined(parts.collect(), other);
+            let parts = operator_chains::parts(*inner, op).into_iter().map(|part| Expr::Not(Box::new(part)));
+            let whole = operator_chains::joined(parts.collect(), other);
             let whole = combine_parts(whole.unwrap_or_else(|| lit(true)), schema)?.data;
             Ok(Transformed::yes(whole))
         }

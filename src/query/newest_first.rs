@@ -27,8 +27,8 @@ use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::{ExecutionPlan, SortOrderPushdownResult, replace_children_if_necessary};
 
-use super::retained::RetainedExec;
-use super::union::FactsUnionExec;
+use super::facts_union::FactsUnionExec;
+use super::retained_rows::RetainedExec;
 use super::wall_time;
 
 /// Passes the order of a sort with a limit to the scans below it.

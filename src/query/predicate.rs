@@ -25,7 +25,7 @@ use datafusion::physical_optimizer::pruning::{PruningPredicate, PruningPredicate
 use super::prune::SegmentStatistics;
 use super::table::sql_schema;
 use super::workers::STACK_BYTES;
-use super::{guard, promoted, query_error, session, time, types, wall_time};
+use super::{guard, payload_columns, query_error, session, time, types, wall_time};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Kind, columns};
 use crate::ledger::Segment;
@@ -84,7 +84,7 @@ impl Predicate {
             ));
         }
         let of_segments = PruningPredicateBuilder::new().with_file_schema(shown).try_build(typed).ok();
-        let stored = promoted::of_row(kind, condition)
+        let stored = payload_columns::of_row(kind, condition)
             .and_then(wall_time::to_stored)
             .and_then(|stored| over_stored(language, kind, stored));
         let (condition, schema) = stored.map_err(query_error)?;

@@ -38,12 +38,12 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Pla
 use futures::StreamExt;
 use tokio::runtime::Handle;
 
+use super::corrections::hide_properties::HidePropertiesExec;
 use super::deadline::{late, panicked};
 use super::decode_panics::SegmentDigests;
-use super::hide_properties::HidePropertiesExec;
-use super::retained::RetainedExec;
+use super::facts_union::FactsUnionExec;
+use super::retained_rows::RetainedExec;
 use super::single_input::{same_rows, single_input};
-use super::union::FactsUnionExec;
 use super::window_memory::{WindowInputExec, WindowMemoryExec};
 use super::workers::{Part, Work, workers};
 use crate::error::{Error, ErrorKind};

@@ -44,10 +44,10 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::decorrelate::PullUpCorrelatedExpr;
 
-use super::below::{Below, put_below};
+use super::corrections::computed_columns::{Below, put_below};
+use super::corrections::one_row;
+use super::corrections::value_or_null::of_unknown_origin;
 use super::lateral::{compares_with_outside, keeps_conditions_below, outside_of};
-use super::one_row;
-use super::value_or_null::of_unknown_origin;
 
 /// Rewrites the subqueries of a plan. This must happen before the names and types of the answer are used.
 pub(super) fn rewrite(plan: LogicalPlan, in_where: Where) -> Result<LogicalPlan> {

@@ -2,7 +2,7 @@
 
 use datafusion::prelude::SessionContext;
 
-use super::{function_names, plain_words, session};
+use super::{error_words, function_names, session};
 use crate::error::Error;
 
 /// Returns the name that is most similar to an unknown word; `None` if no name is similar enough.
@@ -50,7 +50,7 @@ pub(super) fn explained(error: Error, sql: &str, context: &SessionContext) -> Er
     if let Some(meant) = suggestion(&text, &tables) {
         return Error::new(error.kind(), format!("{text}\nDid you mean {meant}?"));
     }
-    if let Some((what, instead)) = plain_words::explained(&text, sql) {
+    if let Some((what, instead)) = error_words::explained(&text, sql) {
         return Error::new(error.kind(), what).hinting(Some(instead));
     }
     if text.starts_with("failed to parse the SQL") || text.starts_with("not supported: ") {

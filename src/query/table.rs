@@ -19,14 +19,14 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::projection::ProjectionExec;
 
-use super::chains;
+use super::facts_union::FactsUnionExec;
+use super::operator_chains;
 use super::prune::{SegmentStatistics, statistics};
-use super::retained::{Retained, RetainedExec, kept};
+use super::retained_rows::{Retained, RetainedExec, kept};
 use super::segment_reader::SegmentReaders;
 use super::tail::TailExec;
-use super::union::FactsUnionExec;
+use super::time_window::Window;
 use super::wall_time::{self, AT};
-use super::window::Window;
 use crate::fact::columns;
 use crate::fact::{Kind, PerKind};
 use crate::ledger::Segment;
@@ -82,7 +82,8 @@ impl FactTable {
     /// Returns the live segments that may have rows for these filters.
     fn matching(&self, state: &dyn Session, filters: &[Expr]) -> Result<Vec<Arc<Segment>>> {
         let segments = self.snapshot.state.segments(self.kind);
-        let Some(filter) = chains::joined(filters.to_vec(), Operator::And).filter(|_| self.prune) else {
+        let Some(filter) = operator_chains::joined(filters.to_vec(), Operator::And).filter(|_| self.prune)
+        else {
             return Ok(segments.to_vec());
         };
         let schema = sql_schema(self.kind);
@@ -159,7 +160,8 @@ impl FactTable {
             .with_table_parquet_options(state.default_table_options().parquet)
             .with_parquet_file_reader_factory(Arc::new(readers))
             .with_pushdown_filters(self.prune && state.config_options().execution.parquet.pushdown_filters);
-        if let Some(filter) = chains::joined(filters.to_vec(), Operator::And).filter(|_| self.prune) {
+        if let Some(filter) = operator_chains::joined(filters.to_vec(), Operator::And).filter(|_| self.prune)
+        {
             let filter = wall_time::to_stored(filter)?;
             let filter = state.create_physical_expr(filter, &DFSchema::try_from(Arc::clone(&schema))?)?;
             source = source.with_predicate(filter);

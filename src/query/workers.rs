@@ -24,8 +24,8 @@ use datafusion::physical_plan::ExecutionPlan;
 use tokio::runtime::{Builder, Handle, Runtime};
 
 use super::deadline::late;
-use crate::environment;
 use crate::error::{Error, ErrorKind};
+use crate::system_failures;
 
 /// The stack of a worker thread. It is large because expressions are computed by recursion. Unused stack
 /// takes no memory.
@@ -160,7 +160,7 @@ fn runtime(threads: usize, options: impl Fn(&mut Builder)) -> Result<Runtime, Er
             Ok(made) => return Ok(made),
             Err(_) if threads > 1 => threads = 1,
             Err(error) => {
-                let hint = environment::advice(&error, Path::new(""));
+                let hint = system_failures::advice(&error, Path::new(""));
                 let attempt = "failed to start the threads that compute queries";
                 return Err(Error::with_source(ErrorKind::Io, attempt, error).hinting(hint));
             }
@@ -169,8 +169,9 @@ fn runtime(threads: usize, options: impl Fn(&mut Builder)) -> Result<Runtime, Er
 }
 
 fn refused(panic: &(dyn Any + Send)) -> io::Error {
-    environment::named_in_panic(panic)
-        .unwrap_or_else(|| io::Error::other(environment::panic_text(panic).unwrap_or_default().to_owned()))
+    system_failures::named_in_panic(panic).unwrap_or_else(|| {
+        io::Error::other(system_failures::panic_text(panic).unwrap_or_default().to_owned())
+    })
 }
 
 fn threads() -> Result<Runtime> {

@@ -23,13 +23,13 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData};
 use parquet::file::reader::{ChunkReader, Length};
 
+use super::find_columns::walk;
 use super::footer::{Footer, Tail};
+use super::metadata_types::{COLUMN_INDEX, OFFSET_INDEX};
 use super::page::{HEADER_BYTES, MOST_HEADER_BYTES};
 use super::page_layout::{Layout, Limits};
 use super::reader_options;
-use super::shapes::{COLUMN_INDEX, OFFSET_INDEX};
 use super::thrift::{Shape, Value};
-use super::walk::walk;
 use crate::disk::{is_unreadable, open_regular};
 use crate::error::{Error, Result};
 use crate::fact::Kind;

@@ -17,7 +17,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 
 use super::file::read_exact_at;
-use super::shapes;
+use super::metadata_types;
 use super::thrift::Value;
 use super::{IMPORT_KEY, ImportPart};
 use crate::fact::columns::schema;
@@ -105,7 +105,7 @@ impl Tail {
 fn parse(bytes: &[u8]) -> Result<(Value<'_>, Footer), &'static str> {
     let value = Value::parse(bytes).ok_or("its footer cannot be read")?;
     let footer = Footer::of(&value).ok_or("its footer lacks required values")?;
-    if !shapes::FILE_METADATA.fits(&value) {
+    if !metadata_types::FILE_METADATA.fits(&value) {
         return Err("its footer has wrong values");
     }
     Ok((value, footer))

@@ -1,6 +1,6 @@
 //! Reads the header of a page of a column from bytes that may be damaged.
 
-use super::shapes::{BLOOM_FILTER_HEADER, PAGE_HEADER};
+use super::metadata_types::{BLOOM_FILTER_HEADER, PAGE_HEADER};
 use super::thrift::Value;
 
 /// The most bytes of a page's header.

@@ -318,7 +318,7 @@ fn parquet_error(attempt: &'static str, path: &Path, error: parquet::errors::Par
             }
         },
         error => {
-            if let Some(system) = crate::environment::named_in(&error.to_string()) {
+            if let Some(system) = crate::system_failures::named_in(&error.to_string()) {
                 return Error::io(attempt, path, system);
             }
             Error::with_source(ErrorKind::Damaged, format!("cannot {attempt} {}", path.display()), error)

@@ -16,11 +16,11 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fact::UnixNanos;
 use crate::flush;
 use crate::maintain::{StartupMode, check_startup, highest_stream};
-use crate::place::{PlaceState, absolute, create, look, make_missing_folders, not_a_store};
 use crate::recorder::{Clock, Recorder};
 use crate::retention::{Retention, Rules};
 use crate::settings::retention::RetentionPolicy;
 use crate::settings::{Durability, Settings};
+use crate::store_folder::{PlaceState, absolute, create, look, make_missing_folders, not_a_store};
 use crate::takeover;
 
 /// Options for opening a store.

@@ -12,7 +12,7 @@ use crate::maintain::{
     self, BalanceSheet, CompactOptions, CompactReport, LedgerHead, RecoveryConfig, RecoveryReport, ScanDepth,
     ScanOptions, ScanReport,
 };
-use crate::place::absolute;
+use crate::store_folder::absolute;
 
 /// Checks whether a store is whole, without opening it: it may be too damaged to open.
 ///

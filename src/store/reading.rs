@@ -8,8 +8,8 @@ use crate::error::ErrorKind;
 use crate::error::Result;
 use crate::fact::{Fact, Kind, Recorded, StreamId};
 use crate::follow::{self, After, Cursor, RetentionFilter, Wanted};
-use crate::list::{self, Listed};
-use crate::summary::{self, Summary};
+use crate::newest_facts::{self, Listed};
+use crate::store_summary::{self, Summary};
 
 /// The flag for a list that cannot be stopped.
 static NEVER: AtomicBool = AtomicBool::new(false);
@@ -40,7 +40,7 @@ impl Store {
         limit: Option<usize>,
         since: Option<f64>,
     ) -> Result<Vec<Recorded<Fact<'static>>>> {
-        list::newest(self.context(), cancel, kind, limit, since)
+        newest_facts::newest(self.context(), cancel, kind, limit, since)
     }
 
     /// Lists the newest facts as [`Store::list`] does, and skips facts that cannot be read. The result
@@ -63,7 +63,7 @@ impl Store {
         limit: Option<usize>,
         since: Option<f64>,
     ) -> Result<Listed> {
-        list::newest_readable(self.context(), cancel, kind, limit, since)
+        newest_facts::newest_readable(self.context(), cancel, kind, limit, since)
     }
 
     /// Returns every fact after the cursor, in the store's order. It returns only facts that are there
@@ -99,7 +99,7 @@ impl Store {
     /// # Errors
     /// [`ErrorKind::Damaged`] and the operating system's errors.
     pub fn summary(&self) -> Result<Summary> {
-        summary::summarize(self.context())
+        store_summary::summarize(self.context())
     }
 
     /// Lists the streams that any process has open for writing now, if they have a journal.
@@ -107,6 +107,6 @@ impl Store {
     /// # Errors
     /// The operating system's errors.
     pub fn live_streams(&self) -> Result<Vec<StreamId>> {
-        summary::live_streams(self.path())
+        store_summary::live_streams(self.path())
     }
 }

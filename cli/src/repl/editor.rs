@@ -10,7 +10,7 @@ use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{ColorMode, CompletionType, Config, Context, Helper};
 
 use super::history::SavedHistory;
-use super::names::Names;
+use super::known_names::Names;
 use super::{complete, highlight, statement};
 
 /// Reads statements from a terminal.

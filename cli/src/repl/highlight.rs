@@ -5,8 +5,8 @@ use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::keywords::ALL_KEYWORDS;
 use sqlparser::parser::Parser;
 
+use super::known_names::NameLists;
 use super::lex::{Kind, Token, tokens};
-use super::names::NameLists;
 
 const KEYWORD: Style = AnsiColor::Blue.on_default().bold();
 const NAME: Style = AnsiColor::Cyan.on_default();

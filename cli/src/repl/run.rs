@@ -16,7 +16,7 @@ use ostracon::{Monitor, QueryOptions, Store};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use super::super::batches::Batches;
+use super::super::answer_batches::Batches;
 use super::super::interrupt::Interrupt;
 use super::super::output::bytes_of;
 

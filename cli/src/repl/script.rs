@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use super::super::interrupt::Interrupt;
 use super::super::print::{chain, say};
-use super::super::questions::{Question, Questions, without_mark};
+use super::super::query_arguments::{Question, Questions, without_mark};
 use super::commands::{self, Next};
 use super::incoming::Incoming;
 use super::run::Stopped;

@@ -11,13 +11,13 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use ostracon::{QueryOptions, Store, Value, Zone};
 
-use super::super::batches::Batches;
+use super::super::answer_batches::Batches;
 use super::super::output::{AnswerWriter, Format, Target};
 use super::super::print::{grouped, say};
 use super::super::sanitize::Sanitized;
 use super::super::table::{Expanded, Style};
 use super::config::Config;
-use super::names::Names;
+use super::known_names::Names;
 use super::out::Out;
 use super::pager::{Screen, failure, shell};
 use super::progress::Progress;

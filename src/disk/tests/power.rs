@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use proptest::prelude::*;
 
 use super::*;
-use crate::disk::record::FileId;
+use crate::disk::operation_record::FileId;
 
 #[test]
 fn unsynced_content_is_dropped_and_synced_content_kept() {

@@ -170,7 +170,7 @@ fn a_store_of_an_older_program_gets_its_copies() {
 fn what_is_no_sound_commit_is_not_copied() {
     let scene = Scene::with_commits(3);
     fs::copy(scene.path(1), scene.path(2)).unwrap();
-    let left = twice::complete(&Disk::new(), &scene.dir.path().join("ledger"), 100).unwrap();
+    let left = two_copies::complete(&Disk::new(), &scene.dir.path().join("ledger"), 100).unwrap();
     assert_eq!(left, 0);
     assert!(!scene.copy(2).exists() && scene.copy(1).exists() && scene.copy(3).exists());
 }

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::fact::Kind;
 use crate::journal::claim::{JournalName, stream_of};
 use crate::ledger::COPY_FOLDER;
-use crate::place::CONSUMERS;
+use crate::store_folder::CONSUMERS;
 
 /// The form of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

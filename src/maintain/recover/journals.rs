@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
 
-use super::file;
+use super::other_copies::{Source, Sources};
+use super::path_state;
+use super::recovery_state::Work;
 use super::segments::Damaged;
-use super::sources::{Source, Sources};
-use super::work::Work;
 use crate::buffer::Buffer;
 use crate::disk::is_unreadable;
 use crate::error::{Error, ErrorKind, Result};
@@ -169,7 +169,7 @@ fn kept_journals(work: &Work<'_>) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut folders = work.aside.folders();
     while let Some(folder) = folders.pop() {
-        for (path, metadata) in file::entries(&folder)? {
+        for (path, metadata) in path_state::entries(&folder)? {
             let is_journal = path.file_name().is_some_and(|name| name.to_string_lossy().contains(".journal"));
             if metadata.is_dir() {
                 if !path.is_symlink() {

@@ -6,13 +6,13 @@
 
 use std::collections::BTreeSet;
 
-use super::file::FileState;
-use super::heirs::total_of;
 use super::journals::{read_journals, stream_of};
+use super::other_copies::is_dropped;
+use super::path_state::FileState;
+use super::recovery_state::Work;
+use super::replacements::total_of;
 use super::restore_lost::discard_unless_live;
 use super::segments::{self, Damaged, few, others};
-use super::sources::is_dropped;
-use super::work::Work;
 use crate::error::Result;
 use crate::fact::{Kind, StreamId, codec};
 use crate::journal::claim::{self, Claim};

@@ -206,6 +206,6 @@ fn is_same(path: &Path, seen: &Metadata, target: &Path) -> bool {
             return true;
         }
     }
-    let digest = |path: &Path| super::file::digest(path).ok();
+    let digest = |path: &Path| super::path_state::digest(path).ok();
     seen.is_file() && found.is_file() && seen.len() == found.len() && digest(path) == digest(target)
 }

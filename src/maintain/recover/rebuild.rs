@@ -2,7 +2,7 @@
 //!
 //! 1. Every stream is claimed, and every commit is checked for readers: a ledger is rebuilt only while no
 //!    process writes, and no query needs a file that the old ledger names.
-//! 2. The data of the readable commits and checkpoints is combined ([`evidence`](super::evidence)).
+//! 2. The data of the readable commits and checkpoints is combined ([`ledger_parts`](super::ledger_parts)).
 //! 3. Segments that they name and that exist are live. Unnamed segments may be those that unreadable
 //!    commits added. Their facts count if they are nowhere else: neither in a live segment, row by row,
 //!    nor in a journal, nor covered by a known flush. A segment that a readable commit removed is not
@@ -23,9 +23,9 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use super::LostFacts;
-use super::evidence::{Evidence, Files};
-use super::inquiry::{Inquiry, segment_files};
-use super::work::Work;
+use super::ledger_parts::{Evidence, Files};
+use super::recovery_state::Work;
+use super::remaining_files::{Inquiry, segment_files};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::Kind;
 use crate::frame::FileHeader;

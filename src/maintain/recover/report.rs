@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fact::Kind;
 use crate::ledger::StreamRange;
 use crate::maintain::{ScanReport, Span};
-use crate::place::absolute;
+use crate::store_folder::absolute;
 
 /// How far a recovery may go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]

@@ -14,12 +14,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::exact::adopt_copy;
-use super::file::FileState;
-use super::gate::Gate;
+use super::accepted_rows::Gate;
+use super::exact_restore::adopt_copy;
 use super::journals::read_journals;
+use super::path_state::FileState;
+use super::recovery_state::Work;
 use super::segments::{others, places};
-use super::work::Work;
 use super::write_rows::{covered_range, write_passed};
 use crate::buffer::Buffer;
 use crate::error::Result;

@@ -3,8 +3,8 @@
 //! 1. The file is checked again. If it matches the ledger, it is left alone, whatever the scan saw.
 //! 2. Its rows are searched where they are *exact*: in another file of the store, or of its quarantine,
 //!    with the digest (two files were swapped, or one was renamed or copied); in the file itself with one
-//!    bit corrected ([`bits`](super::bits)); in the stream's journal if that is not removed yet; in the
-//!    segments that it was merged from ([`removed`]).
+//!    bit corrected ([`bit_flip`](super::bit_flip)); in the stream's journal if that is not removed yet; in the
+//!    segments that it was merged from ([`removed_segments`]).
 //! 3. The remaining rows are read from the damaged file, as far as possible ([`DamagedSegment`]) and as
 //!    far as they are plausible (`gate`). If writing these rows again gives a file with the ledger's
 //!    digest, they are proven. If not, they are *unverified*: bits in them may have flipped. They are
@@ -17,16 +17,16 @@
 
 use std::path::Path;
 
-use super::exact::{adopt_copy, elsewhere, put_right};
-use super::file::FileState;
-use super::heirs::{Heirs, total_of};
+use super::exact_restore::{adopt_copy, elsewhere, put_right};
+use super::other_copies::{Trust, none_is_gone};
+use super::path_state::FileState;
+use super::recovery_state::Work;
+use super::replacements::{Heirs, total_of};
 use super::report::LostFacts;
 use super::report::spans;
-use super::sources::{Trust, none_is_gone};
 use super::uncommitted_rows::adoptable;
-use super::work::Work;
 use super::write_rows::write_fitting;
-use super::{journals, removed};
+use super::{journals, removed_segments};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::Kind;
 use crate::ledger::{Action, Lost, Segment, State, StreamRange, Total};
@@ -208,7 +208,7 @@ fn find_heirs(work: &mut Work<'_>, state: &State, segment: &Segment, found: &Fil
 pub(super) fn gather(work: &mut Work<'_>, damaged: &Damaged<'_>, found: &FileState) -> Result<Heirs> {
     let Damaged { state, segment, .. } = damaged;
     let mut heirs = Heirs::default();
-    let sources = [journals::sources(work, damaged)?, removed::sources(work, state, segment)?];
+    let sources = [journals::sources(work, damaged)?, removed_segments::sources(work, state, segment)?];
     for source in &sources {
         if !heirs.is_whole(segment) {
             source.take(work, damaged, &mut heirs, Trust::Proven)?;

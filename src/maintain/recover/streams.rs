@@ -3,7 +3,7 @@
 //! 1. The stream's lock is claimed: the journal of a live writer is not touched.
 //! 2. Every sound frame is taken, before and after the damage ([`sound`](crate::journal::sound)), and
 //!    every row of segments that no commit names and whose facts are nowhere else. For a part of an
-//!    imported input, all its facts are taken or none ([`inputs`](super::inputs)).
+//!    imported input, all its facts are taken or none ([`import_positions`](super::import_positions)).
 //! 3. The readable facts are written into segments, and committed as the next range of the stream,
 //!    including the missing numbers in between.
 //! 4. Only then the journal files are removed. In mode quarantine they were kept aside before.
@@ -14,13 +14,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::gate::Gate;
+use super::accepted_rows::Gate;
 use super::journals::{JournalRead, is_sound, read_journals, read_kept};
+use super::recovery_state::Work;
 use super::report::spans;
 use super::report::{LostFacts, UnverifiedFacts};
 use super::uncommitted_rows::{UncommittedRows, beyond, newest_known};
 use super::unknown_files::left_alone;
-use super::work::Work;
 use super::write_rows::write_passed;
 use crate::buffer::Buffer;
 use crate::disk::is_broken_link;

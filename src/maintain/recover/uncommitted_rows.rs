@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::gate::Gate;
-use super::inputs::Imported;
-use super::work::Work;
+use super::accepted_rows::Gate;
+use super::import_positions::Imported;
+use super::recovery_state::Work;
 use crate::error::Result;
 use crate::fact::{Kind, PerKind, Seq, StreamId, UnixNanos};
 use crate::ledger::{State, StoreId, StreamRange, Unverified};

@@ -6,7 +6,7 @@ use std::fs::{self, Metadata};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::work::Work;
+use super::recovery_state::Work;
 use crate::disk::is_broken_link;
 use crate::error::{Error, Result};
 use crate::journal::claim::{JournalName, stream_of};

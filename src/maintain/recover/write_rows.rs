@@ -5,9 +5,9 @@ use std::collections::btree_map::Entry;
 
 use arrow::array::RecordBatch;
 
-use super::gate::Gate;
-use super::heirs::{Heirs, total_of};
-use super::work::Work;
+use super::accepted_rows::Gate;
+use super::recovery_state::Work;
+use super::replacements::{Heirs, total_of};
 use crate::error::Result;
 use crate::fact::{FactId, Seq, StreamId, columns};
 use crate::ledger::{Segment, StoreId, StreamRange};

@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 use super::super::anomaly::{Anomaly, AnomalyKind, Note, ScanReport};
 use crate::context::Context;
 use crate::disk::{is_of_another, open_regular, owner};
-use crate::environment::has_no_locks;
 use crate::fact::UnixNanos;
 use crate::journal::claim;
 use crate::ledger::{Segment, State, commit_path};
-use crate::place::FOLDERS;
 use crate::recorder::is_ahead;
 use crate::retention::{self, ConditionParser, RetentionDoubt, Rules};
 use crate::settings::{self, Settings};
+use crate::store_folder::FOLDERS;
+use crate::system_failures::has_no_locks;
 
 /// A finding names at most this many paths.
 const MOST_NAMED: usize = 3;

@@ -16,9 +16,9 @@ use crate::disk::open_regular;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fact::Kind;
 use crate::ledger::{COPY_FOLDER, LossyRepair, State, StreamRange};
-use crate::place::{CONSUMERS, FOLDERS};
 use crate::segment::footer::Footer;
 use crate::segment::{ImportPart, is_damage, is_imported, unconfirmed};
+use crate::store_folder::{CONSUMERS, FOLDERS};
 
 /// The files that are not segments, commits or journals of the store.
 #[derive(Default)]

@@ -10,8 +10,8 @@ use datafusion::sql::sqlparser::ast::{
     TableFactor, TableWithJoins, VisitMut, VisitorMut, visit_expressions,
 };
 
+use super::super::corrections::using_keys;
 use super::super::time::call;
-use super::super::using_keys;
 use super::{folded, free, named_cast, query_of};
 
 /// Gives an alias to subqueries that have no alias, join by column names, and return columns of both sides.

@@ -9,7 +9,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, Subquery};
 
 use super::growth;
 use crate::error::{Error, ErrorKind, Result};
-use crate::query::{query_error, sizes};
+use crate::query::{query_error, requested_sizes};
 
 /// The largest number of nodes in a plan, with each use of a shared part counted.
 const MAX_NODES: usize = 10_000;
@@ -27,7 +27,7 @@ pub(in crate::query) fn check_plan(plan: &LogicalPlan) -> Result<()> {
         ));
     }
     growth::check(plan)?;
-    sizes::check_types(plan).map_err(query_error)?;
+    requested_sizes::check_types(plan).map_err(query_error)?;
     SQLOptions::new()
         .with_allow_ddl(false)
         .with_allow_dml(false)

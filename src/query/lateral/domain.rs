@@ -16,8 +16,8 @@ use datafusion::logical_expr::{
 };
 
 use super::Names;
+use crate::query::corrections::value_or_null::of_unknown_origin;
 use crate::query::guard::subquery_of;
-use crate::query::value_or_null::of_unknown_origin;
 
 /// The distinct values that the outer rows have in the columns that a subquery uses.
 pub(super) struct Domain {

@@ -17,15 +17,15 @@ use datafusion::sql::sqlparser::ast::{
 
 use super::functions::TIMEZONE;
 use crate::error::{Error, ErrorKind};
-use crate::query::{chains, dialect, function_names, ignored_words, spellings};
+use crate::query::{dialect, function_names, ignored_syntax, operator_chains, spellings};
 
 /// Plans a statement.
 pub(in crate::query) async fn statement_plan(
     state: &SessionState,
     mut statement: Statement,
 ) -> Result<LogicalPlan> {
-    ignored_words::check_reads(&statement)?;
-    ignored_words::check(&statement)?;
+    ignored_syntax::check_reads(&statement)?;
+    ignored_syntax::check(&statement)?;
     rewrite(&mut statement)?;
     state.statement_to_plan(statement).await
 }
@@ -33,7 +33,7 @@ pub(in crate::query) async fn statement_plan(
 /// Plans an expression over these columns.
 pub(in crate::query) fn logical_expr(state: &SessionState, sql: &str, schema: &DFSchema) -> Result<Expr> {
     let mut expr = dialect::parse_expr(state, sql)?;
-    ignored_words::check_expr(&expr.expr)?;
+    ignored_syntax::check_expr(&expr.expr)?;
     expand(&mut expr.expr)?;
     state.create_logical_expr_from_sql_expr(expr, schema)
 }
@@ -110,7 +110,7 @@ impl VisitorMut for Calls {
         spellings::replace_row_comparison(expr);
         spellings::replace_large_integer(expr);
         function_names::replace(expr);
-        chains::balance_parsed(expr);
+        operator_chains::balance_parsed(expr);
         if is_with_array(expr) {
             self.copies = self.copies.saturating_mul(ARRAY_COPIES);
         }

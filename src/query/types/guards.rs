@@ -28,7 +28,7 @@ use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 
 use super::failing::always_casts;
 use super::{casts, rewrite_expressions};
-use crate::query::{chains, sizes};
+use crate::query::{operator_chains, requested_sizes};
 
 /// The largest number of conditions that guard each other. Each guard is a level of the expression.
 const MAX_CHAIN: usize = 16;
@@ -48,7 +48,7 @@ impl QueryPlanner for GuardedPlanner {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let guarded = plan.clone().transform_down_with_subqueries(guard_node)?;
         let hidden = guarded.data.transform_down_with_subqueries(casts::hide_in_node)?;
-        sizes::check_constants(&hidden.data)?;
+        requested_sizes::check_constants(&hidden.data)?;
         DefaultPhysicalPlanner::default().create_physical_plan(&hidden.data, state).await
     }
 }
@@ -93,7 +93,7 @@ fn guard_keys(mut join: Join) -> Join {
                 && !holds_failing(condition, Some(side))
                 && !condition.is_volatile()
         };
-        chains::joined(
+        operator_chains::joined(
             conditions.iter().filter(about).map(|condition| (*condition).clone()).collect(),
             Operator::And,
         )
@@ -170,7 +170,7 @@ fn guard(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
     if failing.is_empty() || (safe.is_empty() && failing.len() == 1) {
         return Transformed::no(expr);
     }
-    let joined = |parts: Vec<Expr>| chains::joined(parts, op);
+    let joined = |parts: Vec<Expr>| operator_chains::joined(parts, op);
     // From the last part to the first: each guards the parts after it.
     let after = failing.split_off(failing.len().min(MAX_CHAIN));
     let mut rest = joined(after);

@@ -26,7 +26,7 @@ use datafusion::logical_expr::{
 use super::number_functions::{number_key, number_order, text_to_float};
 use super::{equal, is_comparison, null_if};
 use crate::fact::json::RawValue;
-use crate::query::{chains, json};
+use crate::query::{json, operator_chains};
 
 /// The longest list of values of several types that is rewritten.
 const MAX_LIST: usize = 1_000;
@@ -241,7 +241,7 @@ impl Lists {
         for other in others {
             any.push(equal(value, &other, schema)?);
         }
-        Ok(chains::joined(any, Operator::Or))
+        Ok(operator_chains::joined(any, Operator::Or))
     }
 }
 

@@ -279,7 +279,12 @@ fn a_saved_query_takes_what_is_set() {
     assert_eq!(ask(&["system=x' OR '1'='1"]).ok().out.lines().count(), 1);
     assert_snapshot!(ask(&["limits=2"]).failed(), @r#"error: query top_crashers has no parameter "limits"; its parameters: since, system, limit"#);
     assert_snapshot!(ask(&["limit=two"]).failed(), @r#"error: parameter limit must be a whole number, not "two""#);
-    assert_snapshot!(ask(&["since=tomorrow"]).failed(), @"error: Error parsing timestamp from 'tomorrow': timestamp must contain at least 10 characters");
+    assert_snapshot!(ask(&["since=tomorrow"]).failed(), @r#"error: cannot set since: "tomorrow" is not a time; use 2h, 10:30, yesterday, 2026-03-01 or 2026-03-01T09:30:00Z"#);
+    let all = ask(&[]).ok().out;
+    for since in ["since=1970", "since='1970-01-02 10:00'", "since=400000h ago"] {
+        assert_eq!(ask(&[since]).ok().out, all, "{since}");
+    }
+    assert_eq!(ask(&["since=2200-01-01T00:00:00+02:00"]).ok().out.lines().count(), 1);
     assert_snapshot!(folder.run(&["query", "facts", "top"]).failed(), @r#"
         error: there is no saved query "top"; the saved queries: actor_growth, actor_history, audit_trend, before_the_crash, busiest_hours, crash_loops, crash_summary, crashes_by_day, dead_letter_hotspots, dead_letters_after_crash, error_groups, error_types, ingest_lag, last_crashes, mtbf, registry_problems, restart_latency, silent_actors, system_overview, top_crashers
         Did you mean top_crashers?

@@ -5,7 +5,7 @@ use ostracon::{QueryOptions, nearest};
 
 use super::super::super::sanitize::visible;
 use super::super::super::table::Expanded;
-use super::super::names::texts;
+use super::super::known_names::texts;
 use super::super::session::Session;
 use super::{Next, unquoted};
 

@@ -10,7 +10,7 @@ use super::super::super::sanitize::visible;
 use super::super::history::private;
 use super::super::pager::shell;
 use super::super::session::Session;
-use super::places::at_home;
+use super::files::at_home;
 use super::{Next, unquoted};
 
 /// Returns the edited text as typed; nothing if the text was not saved, as in psql.

@@ -8,7 +8,7 @@ use ostracon::QueryOptions;
 
 use super::super::super::print::say;
 use super::super::super::table::cut;
-use super::super::names::texts;
+use super::super::known_names::texts;
 use super::super::run::Stopped;
 use super::super::session::{Session, screen};
 use super::Next;

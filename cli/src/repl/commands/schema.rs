@@ -7,9 +7,9 @@ use arrow::datatypes::{DataType, Schema};
 use ostracon::{QueryOptions, nearest};
 
 use super::super::super::print::chain;
-use super::super::names::texts;
+use super::super::known_names::texts;
 use super::super::session::Session;
-use super::meanings::{TABLES, meaning};
+use super::column_meanings::{TABLES, meaning};
 use super::{ALL, Next};
 
 pub(super) fn help(session: &mut Session, _: &str) -> anyhow::Result<Next> {

@@ -4,8 +4,8 @@ use ostracon::SavedQuery;
 use rustyline::completion::Pair;
 
 use super::super::commands::{self, Completion, pset};
+use super::super::known_names::NameLists;
 use super::super::lex::{Kind, tokens};
-use super::super::names::NameLists;
 use super::{offer, statement};
 
 /// Completes a line, which has no backslash.

@@ -4,8 +4,8 @@ use rustyline::completion::Pair;
 
 use super::super::super::sanitize::is_unseen;
 use super::super::highlight::is_keyword;
+use super::super::known_names::NameLists;
 use super::super::lex::{Kind, Token, tokens};
-use super::super::names::NameLists;
 use super::{MOST, offer};
 
 const KEYWORDS: [&str; 48] = [
