@@ -80,15 +80,18 @@ fn has_keys_of_one_name(plan: &LogicalPlan) -> bool {
 pub(super) fn unique(plan: LogicalPlan, doubles: &Doubles) -> Result<LogicalPlan> {
     let fields = plan.schema().fields();
     let names = names(&plan, doubles);
-    let mut taken: HashSet<String> = names.iter().cloned().collect();
-    if taken.len() == names.len() && names.iter().zip(fields).all(|(name, field)| name == field.name()) {
+    let mut taken: HashSet<String> = names.iter().map(|(name, _)| name.clone()).collect();
+    if taken.len() == names.len() && names.iter().zip(fields).all(|((name, _), field)| name == field.name()) {
         return Ok(plan);
     }
+    // A name that the user gave comes before a name that is made.
+    let given: HashSet<&String> = names.iter().filter(|(_, made)| !made).map(|(name, _)| name).collect();
     let mut seen = HashSet::new();
     let mut columns: Vec<Expr> = Vec::new();
-    for (name, (table, field)) in names.iter().zip(plan.schema().iter()) {
+    for ((name, made), (table, field)) in names.iter().zip(plan.schema().iter()) {
         let column = Expr::Column(Column::from((table, field)));
-        columns.push(match (seen.insert(name), name == field.name()) {
+        let is_first = !(*made && given.contains(name)) && seen.insert(name);
+        columns.push(match (is_first, name == field.name()) {
             (true, true) => column,
             (true, false) => column.alias(name),
             (false, _) => column.alias(free(name, &mut taken)),
@@ -97,14 +100,13 @@ pub(super) fn unique(plan: LogicalPlan, doubles: &Doubles) -> Result<LogicalPlan
     LogicalPlanBuilder::from(plan).project(columns)?.build()
 }
 
-/// Returns the names of a plan's columns as in the text of the query. Two columns may have one name.
-fn names(plan: &LogicalPlan, doubles: &Doubles) -> Vec<String> {
-    let made = titles::are_made(plan);
-    let fields = plan.schema().fields();
-    let long = fields.iter().enumerate().map(|(at, field)| {
+/// Returns the names of a plan's columns as in the text of the query, and whether each is made from an expression. Two
+/// columns may have one name.
+fn names(plan: &LogicalPlan, doubles: &Doubles) -> Vec<(String, bool)> {
+    let long = plan.schema().fields().iter().enumerate().map(|(at, field)| {
         let name = doubles.name_of(field.name());
-        let is_made = made.get(at).is_some_and(|made| *made);
-        let spelled = || titles::without_usual_frames(&titles::with_plain_constants(name));
+        let is_made = titles::is_made(plan, at);
+        let spelled = || titles::with_plain_windows(&titles::with_plain_constants(name));
         (if is_made { spelled() } else { name.to_owned() }, is_made)
     });
     let long: Vec<_> = long.collect();
@@ -118,9 +120,10 @@ fn names(plan: &LogicalPlan, doubles: &Doubles) -> Vec<String> {
     }
     // `max(a.seq)` and `max(b.seq)` keep their tables.
     let is_unique = |name: &str| times.get(name).is_some_and(|times| *times == 1);
-    let chosen =
-        long.iter().zip(&short).map(|((long, _), short)| if is_unique(short) { short } else { long });
-    chosen.cloned().collect()
+    let chosen = long.iter().zip(&short).map(|((long, is_made), short)| {
+        (if is_unique(short) { short.clone() } else { long.clone() }, *is_made)
+    });
+    chosen.collect()
 }
 
 impl Doubles {

@@ -55,27 +55,132 @@ pub(super) fn explained(error: &str, sql: &str) -> Option<(String, String)> {
                 .to_owned(),
         ));
     }
-    if let Some((_, types)) = error.split_once("Cannot coerce arithmetic expression ")
-        && is_time(types)
-    {
-        return Some((
-            "a number or a text cannot be added to a time or subtracted from it".to_owned(),
-            "write an interval: now() - INTERVAL '1 hour'".to_owned(),
-        ));
-    }
     if error.contains("Cannot access field at argument 1: type Utf8") {
         return Some((
             "a text has no fields".to_owned(),
             "payload is JSON text: write payload->>'error'".to_owned(),
         ));
     }
-    if let Some(name) = between("Placeholder '", "' was not provided a value") {
+    None
+}
+
+/// An error of the engine, in other words, and what to do instead.
+pub(super) fn of_engine(error: &str) -> Option<(String, String)> {
+    let both = |what: &str, instead: &str| Some((what.to_owned(), instead.to_owned()));
+    if error.contains("satisfy a call to 'cardinality'")
+        || error.contains("satisfy a call to 'array_position'")
+    {
+        return both("ANY and ALL need a list or a subquery", "write a list as ARRAY['a', 'b'] or '{a,b}'");
+    }
+    if let Some((_, rest)) = error.split_once("No function matches the given name and argument types '")
+        && let Some((call, _)) = rest.split_once("'. You might")
+        && let Some((name, types)) = call.split_once('(')
+    {
+        let types = types.strip_suffix(')').unwrap_or(types);
+        return Some(no_such_call(name, types));
+    }
+    if let Some((_, rest)) = error.split_once("Function '")
+        && let Some((name, _)) = rest.split_once("' failed to match any signature")
+    {
+        return Some(no_such_call(name, ""));
+    }
+    if let Some((_, types)) = error.split_once("Cannot coerce arithmetic expression ")
+        && let Some((types, _)) = types.split_once(" to valid types")
+        && let Some((left, op, right)) = operands(types)
+    {
+        if [left, right].iter().any(|side| matches!(type_name(side), "timestamp" | "date")) {
+            return both(
+                "a number or a text cannot be added to a time or subtracted from it",
+                "write an interval: now() - INTERVAL '1 hour'",
+            );
+        }
+        return Some((
+            format!("{op} cannot be computed of a {} and a {}", type_name(left), type_name(right)),
+            "cast one of them, for example x::bigint, or join texts by ||".to_owned(),
+        ));
+    }
+    if error.contains("does not support logical expression WindowFunction") {
+        return both(
+            "a window function cannot be in WHERE, GROUP BY or HAVING",
+            "write QUALIFY row_number() OVER (…) = 1, or filter the rows of a subquery",
+        );
+    }
+    if error.contains("`retract_batch` is not implemented") {
+        return both(
+            "this aggregate cannot be computed over a window frame whose beginning moves",
+            "begin the frame at UNBOUNDED PRECEDING",
+        );
+    }
+    if error.contains("There is only support Literal types for field") {
+        return both(
+            "the offset and the default of lag, lead and nth_value must be constants",
+            "write a number, such as lag(seq, 2)",
+        );
+    }
+    if let Some((_, rest)) = error.split_once("Placeholder '")
+        && let Some((name, _)) = rest.split_once("' was not provided a value")
+    {
         return Some((
             format!("the parameter {name} has no value"),
-            format!("at the prompt, `\\set {} VALUE` gives it one", name.trim_start_matches('$')),
+            format!(
+                "at the prompt, `\\set {} VALUE` gives it one; a program passes it with the query",
+                name.trim_start_matches('$')
+            ),
         ));
     }
     None
+}
+
+/// The error for a function with arguments of wrong types.
+fn no_such_call(name: &str, types: &str) -> (String, String) {
+    let types: Vec<_> = split_types(types).into_iter().map(type_name).collect();
+    let of = if types.is_empty() { String::new() } else { format!(": ({})", types.join(", ")) };
+    (
+        format!("{name}() does not take arguments of these types{of}"),
+        "cast an argument, for example x::text or x::bigint".to_owned(),
+    )
+}
+
+/// Splits the names of types at the commas that are in no parentheses.
+fn split_types(types: &str) -> Vec<&str> {
+    let mut depth = 0_usize;
+    let parts = types.split(|character| {
+        match character {
+            '(' => depth += 1,
+            ')' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        character == ',' && depth == 0
+    });
+    parts.map(str::trim).filter(|part| !part.is_empty()).collect()
+}
+
+/// The operands and the operator of `Int64 + Utf8`.
+fn operands(types: &str) -> Option<(&str, &str, &str)> {
+    [" + ", " - ", " * ", " / ", " % "].into_iter().find_map(|op| {
+        let (left, right) = types.split_once(op)?;
+        Some((left, op.trim(), right))
+    })
+}
+
+/// The name in SQL of a type of the engine.
+fn type_name(of: &str) -> &str {
+    match of.split('(').next().unwrap_or(of) {
+        "Utf8" | "Utf8View" | "LargeUtf8" => "text",
+        "Int8" | "Int16" | "Int32" | "Int64" | "UInt8" | "UInt16" | "UInt32" | "UInt64" => "bigint",
+        "Float16" | "Float32" | "Float64" => "double",
+        "Decimal128" | "Decimal256" => "decimal",
+        "Boolean" => "boolean",
+        "Timestamp" => "timestamp",
+        "Date32" | "Date64" => "date",
+        "Time32" | "Time64" => "time",
+        "Interval" => "interval",
+        "Duration" => "duration",
+        "List" | "LargeList" | "FixedSizeList" => "list",
+        "Struct" => "struct",
+        "Null" => "NULL",
+        _ => of,
+    }
 }
 
 /// The error of a query that needs more than its memory, in other words.
@@ -85,7 +190,12 @@ pub(super) fn out_of_memory(error: &str) -> Option<String> {
     let (consumer, rest) = rest.split_once(" with ")?;
     let (has, rest) = rest.split_once(" already allocated")?;
     let all = rest.split_once("pool_size: ").and_then(|(_, rest)| rest.split_once(')')).map(|(all, _)| all);
-    let parts = [("Sort", "a sort"), ("Join", "a join"), ("Aggregate", "GROUP BY or an aggregate")];
+    let parts = [
+        ("Sort", "a sort"),
+        ("TopK", "a sort"),
+        ("Join", "a join"),
+        ("Aggregate", "GROUP BY or an aggregate"),
+    ];
     let part = parts.iter().find(|(name, _)| consumer.contains(name)).map_or(consumer, |(_, part)| part);
     let memory = all.map(|all| format!(" of {all}")).unwrap_or_default();
     Some(format!("the query needs more than its memory{memory}: {part} has {has} and needs {more} more"))
@@ -101,6 +211,22 @@ pub(super) fn too_long(panic: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn errors_of_the_engine_name_no_types_of_its_own() {
+        let said = |error: &str| of_engine(error).map(|(what, _)| what);
+        let call = "Failed to coerce … No function matches the given name and argument types 'to_char(Timestamp(ns, \"UTC\"), \
+                    Int64)'. You might need to add explicit type casts.";
+        let plain = "to_char() does not take arguments of these types: (timestamp, bigint)";
+        assert_eq!(said(call).as_deref(), Some(plain));
+        let added = "Cannot coerce arithmetic expression Int64 + Utf8View to valid types";
+        assert_eq!(said(added).as_deref(), Some("+ cannot be computed of a bigint and a text"));
+        assert_eq!(
+            said("Placeholder '$a' was not provided a value").as_deref(),
+            Some("the parameter $a has no value")
+        );
+        assert_eq!(said("there is no table x"), None);
+    }
 
     #[test]
     fn a_query_without_memory_says_which_part_needs_it() {

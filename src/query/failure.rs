@@ -107,9 +107,23 @@ pub(super) fn query_error(error: DataFusionError) -> Error {
         }
         _ => {}
     }
+    if let Some((what, instead)) = error_words::of_engine(&message) {
+        return Error::new(ErrorKind::Query, what).hinting(Some(instead));
+    }
+    if let Some(too_long) = error_words::too_long(&message) {
+        return Error::new(ErrorKind::OutOfMemory, format!("failed to answer the query: {too_long}"));
+    }
+    if spilled_too_much {
+        message = String::from("the query needs more room for temporary files than query.spill_bytes");
+    }
     if kind == ErrorKind::OutOfMemory {
         message = error_words::out_of_memory(&message).unwrap_or(message);
-        let less = "ask for less, or increase query.memory_bytes or query.spill_bytes in ostracon.toml";
+        // Other limits do not depend on settings.
+        let less = if message.contains("the limit is") {
+            "ask for less"
+        } else {
+            "ask for less, or increase query.memory_bytes or query.spill_bytes in ostracon.toml"
+        };
         hint = Some(less.to_owned());
     }
     Error::new(kind, error_words::reason(&message)).hinting(hint)

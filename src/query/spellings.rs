@@ -56,18 +56,25 @@ pub(super) fn replace_large_integer(expr: &mut Expr) {
 
 /// Turns `-(2 ^ 2)`, as which DataFusion reads `-2 ^ 2`, into `(-2) ^ 2`, as which PostgreSQL reads it.
 pub(super) fn replace_negative_power(expr: &mut Expr) {
-    let Expr::UnaryOp { op: UnaryOperator::Minus, expr: power } = expr else { return };
-    let mut base = power.as_mut();
-    if !matches!(base, Expr::BinaryOp { op: BinaryOperator::PGExp, .. }) {
+    let (mut signs, mut signed) = (0, &mut *expr);
+    while let Expr::UnaryOp { op: UnaryOperator::Minus, expr: inner } = signed {
+        signs += 1;
+        signed = inner.as_mut();
+    }
+    if signs == 0 || !matches!(signed, Expr::BinaryOp { op: BinaryOperator::PGExp, .. }) {
         return;
     }
+    let mut power = std::mem::replace(signed, Expr::Tuple(Vec::new()));
+    let mut base = &mut power;
     while let Expr::BinaryOp { left, op: BinaryOperator::PGExp, .. } = base {
         base = left.as_mut();
     }
     let positive = std::mem::replace(base, Expr::Tuple(Vec::new()));
-    let negative = Expr::UnaryOp { op: UnaryOperator::Minus, expr: Box::new(positive) };
-    *base = Expr::Nested(Box::new(negative));
-    *expr = std::mem::replace(power.as_mut(), Expr::Tuple(Vec::new()));
+    *base = (0..signs).fold(positive, |value, _| {
+        let negative = Expr::UnaryOp { op: UnaryOperator::Minus, expr: Box::new(value) };
+        Expr::Nested(Box::new(negative))
+    });
+    *expr = power;
 }
 
 /// Turns `x::varchar(5)` into `left(x::text, 5)`: DataFusion ignores the length.

@@ -22,7 +22,8 @@
 //! - a comparison of a day becomes a range of instants ([`day_ranges`]), and casts that statistics would
 //!   misread are hidden from them ([`casts`]).
 //!
-//! `sum` and `avg` fail on overflow, too ([`sums`]). [`failing`] decides which expressions may fail on a row.
+//! `sum` and `avg` fail on overflow, too ([`sums`]). A moving window frame is computed from its own values
+//! ([`moving_frames`]). [`failing`] decides which expressions may fail on a row.
 
 mod arithmetic;
 mod casts;
@@ -34,6 +35,7 @@ mod guards;
 mod interval_sum;
 mod intervals;
 mod lists;
+mod moving_frames;
 mod nested_intervals;
 mod number_functions;
 mod patterns;
@@ -58,6 +60,7 @@ use datafusion::optimizer::{Analyzer, AnalyzerRule};
 
 pub(super) use failing::may_fail;
 pub(super) use guards::GuardedPlanner;
+pub(super) use moving_frames::{Moving, MovingFrame};
 
 use super::{in_lists, json, operator_chains};
 

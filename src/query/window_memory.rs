@@ -14,12 +14,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 
-use arrow::array::{Array, ArrayRef, RecordBatch};
+use arrow::array::{Array, ArrayData, ArrayRef, AsArray, RecordBatch};
+use arrow::buffer::Buffer;
 use arrow::compute::SortOptions;
 use arrow::datatypes::{DataType, FieldRef};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Result, ScalarValue};
+use datafusion::common::{Result, ScalarValue, exec_err};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::expr::WindowFunctionParams;
@@ -31,7 +32,8 @@ use datafusion::logical_expr::utils::AggregateOrderSensitivity;
 use datafusion::logical_expr::window_state::WindowAggState;
 use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, Documentation, LimitEffect, PartitionEvaluator,
-    ReversedUDAF, ReversedUDWF, Signature, WindowFunctionDefinition, WindowUDF, WindowUDFImpl,
+    ReversedUDAF, ReversedUDWF, SetMonotonicity, Signature, WindowFrameBound, WindowFrameUnits,
+    WindowFunctionDefinition, WindowUDF, WindowUDFImpl,
 };
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
@@ -40,14 +42,19 @@ use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, replace_children_if_necessary,
 };
-use futures::StreamExt;
+use futures::{Stream, StreamExt};
 
 use super::single_input::{same_rows, single_input};
+use super::types::{Moving, MovingFrame};
 
 /// The memory of a window operator that is not counted. So a sort below the operator may fill the query's memory.
 const FREE_BYTES: usize = 8 << 20;
 /// The size of one value in the column that an operator makes.
 const VALUE_BYTES: usize = 16;
+/// The number of rows in a usual batch.
+const BATCH_ROWS: usize = 8192;
+/// The length of the longest text that a view contains itself.
+const INLINE_BYTES: usize = 12;
 
 /// The memory that a window operator holds.
 struct Held {
@@ -167,13 +174,13 @@ impl ExecutionPlan for WindowMemoryExec {
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let memory = MemoryConsumer::new("a window").register(context.memory_pool());
         let held = Arc::new(Held { memory, bytes: AtomicUsize::default(), rows: AtomicUsize::default() });
+        let most_rows = context.session_config().batch_size();
         let mut input = self.input.execute(partition, context)?;
         let (whole, schema) = (self.whole, input.schema());
         let batches = futures::stream::poll_fn(move |context| {
             let working = Working::begin(&held);
             let next = input.poll_next_unpin(context);
             drop(working);
-            // An operator that computes all rows at once returns them in one batch.
             if let Poll::Ready(Some(Ok(batch))) = &next
                 && !whole
             {
@@ -181,10 +188,35 @@ impl ExecutionPlan for WindowMemoryExec {
             }
             next
         });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches)))
+        if !whole {
+            return Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches)));
+        }
+        // The operator returns all rows in one batch. Operators above count all texts of a batch for each part of it.
+        let parts = batches.map(move |batch| parts(batch, most_rows)).flatten();
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, parts)))
     }
 
     same_rows!();
+}
+
+/// Returns the parts of a batch. Each has only its own texts.
+fn parts(batch: Result<RecordBatch>, most_rows: usize) -> impl Stream<Item = Result<RecordBatch>> + Send {
+    let (batch, failed) = match batch {
+        Ok(batch) => (Some(batch), None),
+        Err(error) => (None, Some(Err(error))),
+    };
+    let rows = batch.as_ref().map_or(0, RecordBatch::num_rows);
+    let parts = (0..rows).step_by(most_rows.max(1)).map(move |from| {
+        let Some(batch) = &batch else { return exec_err!("a window has no rows") };
+        let part = batch.slice(from, most_rows.min(rows - from));
+        let columns = part.columns().iter().map(|column| match column.data_type() {
+            DataType::Utf8View => Arc::new(column.as_string_view().gc()) as ArrayRef,
+            DataType::BinaryView => Arc::new(column.as_binary_view().gc()),
+            _ => Arc::clone(column),
+        });
+        Ok(RecordBatch::try_new(part.schema(), columns.collect())?)
+    });
+    futures::stream::iter(failed.into_iter().chain(parts))
 }
 
 /// Returns the rows of its input, and adds them to the memory of the window operator above.
@@ -228,7 +260,10 @@ impl ExecutionPlan for WindowInputExec {
             let next = input.poll_next_unpin(context);
             match &next {
                 Poll::Ready(Some(Ok(batch))) => {
-                    let bytes = size(batch)? + of_a_row * batch.num_rows();
+                    let mut bytes = of_a_row * batch.num_rows();
+                    for column in batch.columns() {
+                        bytes += size(&column.to_data())?;
+                    }
                     kept += bytes;
                     if let Some(held) = CURRENT.with_borrow(Clone::clone) {
                         held.rows.fetch_add(batch.num_rows(), Ordering::Relaxed);
@@ -247,10 +282,20 @@ impl ExecutionPlan for WindowInputExec {
     same_rows!();
 }
 
-/// The size of the rows of a batch, in bytes.
-fn size(batch: &RecordBatch) -> Result<usize> {
-    let sizes = batch.columns().iter().map(|column| column.to_data().get_slice_memory_size());
-    Ok(sizes.sum::<std::result::Result<_, _>>()?)
+/// The size of an array's values, in bytes, if each is copied.
+fn size(data: &ArrayData) -> Result<usize> {
+    let texts: usize = match data.data_type() {
+        DataType::Utf8View | DataType::BinaryView => {
+            let views = data.buffers().first().map(Buffer::typed_data::<u128>).unwrap_or_default();
+            let views = views.iter().skip(data.offset()).take(data.len());
+            views.map(|view| *view as u32 as usize).filter(|len| *len > INLINE_BYTES).sum()
+        }
+        _ => 0,
+    };
+    let within = data.child_data().iter().map(size).sum::<Result<usize>>()?;
+    let children = data.child_data().iter().map(ArrayData::get_slice_memory_size);
+    let children: usize = children.sum::<std::result::Result<_, _>>()?;
+    Ok(data.get_slice_memory_size()?.saturating_sub(children) + within + texts)
 }
 
 /// The size of a value, in bytes; 0 for a value of a fixed size.
@@ -259,13 +304,12 @@ fn value_size(value: &ScalarValue) -> Result<usize> {
         ScalarValue::Utf8(text) | ScalarValue::LargeUtf8(text) | ScalarValue::Utf8View(text) => {
             text.as_ref().map_or(0, String::len)
         }
-        ScalarValue::Binary(bytes) | ScalarValue::LargeBinary(bytes) | ScalarValue::BinaryView(bytes) => {
-            bytes.as_ref().map_or(0, Vec::len)
-        }
-        ScalarValue::List(list) => list.to_data().get_slice_memory_size()?,
-        ScalarValue::LargeList(list) => list.to_data().get_slice_memory_size()?,
-        ScalarValue::Struct(fields) => fields.to_data().get_slice_memory_size()?,
-        ScalarValue::Map(entries) => entries.to_data().get_slice_memory_size()?,
+        ScalarValue::Binary(bytes)
+        | ScalarValue::LargeBinary(bytes)
+        | ScalarValue::BinaryView(bytes)
+        | ScalarValue::FixedSizeBinary(_, bytes) => bytes.as_ref().map_or(0, Vec::len),
+        ScalarValue::Dictionary(_, value) | ScalarValue::RunEndEncoded(_, _, value) => value_size(value)?,
+        value if value.data_type().is_nested() => size(&value.to_array()?.to_data())?,
         _ => 0,
     })
 }
@@ -275,19 +319,36 @@ fn grow_by_value(value: &ScalarValue) -> Result<()> {
     grow(value_size(value)?.saturating_mul(2))
 }
 
-/// Returns a window function that counts its values, in place of a function that may return large values.
+/// Adds a value that is returned for each of many rows. Only views share one text.
+fn grow_by_copies(value: &ScalarValue, rows: usize) -> Result<()> {
+    let copies =
+        if matches!(value, ScalarValue::Utf8View(_) | ScalarValue::BinaryView(_)) { 1 } else { rows };
+    grow(value_size(value)?.saturating_mul(copies))
+}
+
+/// Returns a window function that counts its values. A function of fixed-size values stays as it is, unless its moving
+/// frames are computed by [`MovingFrame`].
 pub(super) fn counted_function(
     function: WindowFunctionDefinition,
     params: &WindowFunctionParams,
+    returns: &DataType,
 ) -> Transformed<WindowFunctionDefinition> {
+    let is_fixed = returns.is_primitive() || matches!(returns, DataType::Boolean | DataType::Null);
     match function {
-        WindowFunctionDefinition::AggregateUDF(inner) if has_large_values(inner.name()) => {
-            let (start, end) = (&params.window_frame.start_bound, &params.window_frame.end_bound);
-            let one_value = start.is_unbounded() && (end.is_unbounded() || params.order_by.is_empty());
-            let counted = AggregateUDF::new_from_impl(CountedAggregate { inner, one_value });
+        WindowFunctionDefinition::AggregateUDF(inner)
+            if !is_fixed || Moving::named(inner.name()).is_some() =>
+        {
+            let copies = has_one_frame(params).then_some(if params.filter.is_none() {
+                Copies::Frame
+            } else if params.partition_by.is_empty() {
+                Copies::All
+            } else {
+                Copies::Batch
+            });
+            let counted = AggregateUDF::new_from_impl(CountedAggregate { inner, copies });
             Transformed::yes(WindowFunctionDefinition::AggregateUDF(Arc::new(counted)))
         }
-        WindowFunctionDefinition::WindowUDF(inner) if has_large_values(inner.name()) => {
+        WindowFunctionDefinition::WindowUDF(inner) if !is_fixed => {
             let counted = WindowUDF::new_from_impl(CountedFunction { inner });
             Transformed::yes(WindowFunctionDefinition::WindowUDF(Arc::new(counted)))
         }
@@ -295,33 +356,35 @@ pub(super) fn counted_function(
     }
 }
 
-/// Whether a window function returns values of the rows, or of all rows together.
-fn has_large_values(name: &str) -> bool {
-    matches!(
-        name,
-        "array_agg"
-            | "first_value"
-            | "lag"
-            | "last_value"
-            | "lead"
-            | "max"
-            | "min"
-            | "nth_value"
-            | "string_agg"
-    )
+/// Whether all rows of a partition have one frame, and so one value.
+fn has_one_frame(params: &WindowFunctionParams) -> bool {
+    let frame = &params.window_frame;
+    let is_end = |bound: &WindowFrameBound| match bound {
+        WindowFrameBound::CurrentRow => frame.units == WindowFrameUnits::Range && params.order_by.is_empty(),
+        bound => bound.is_unbounded(),
+    };
+    is_end(&frame.start_bound) && is_end(&frame.end_bound)
+}
+
+/// The rows that have one value. An aggregate with FILTER does not see all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Copies {
+    Frame,
+    All,
+    Batch,
 }
 
 /// An aggregate over a window that counts its values.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct CountedAggregate {
     inner: Arc<AggregateUDF>,
-    /// Whether all rows of a partition have the same value.
-    one_value: bool,
+    /// The rows that have the one value of a partition; `None` if each row has its own value.
+    copies: Option<Copies>,
 }
 
 impl CountedAggregate {
     fn counted(&self, inner: Box<dyn Accumulator>) -> Box<dyn Accumulator> {
-        Box::new(CountedAccumulator { inner, rows: self.one_value.then_some(0) })
+        Box::new(CountedAccumulator { inner, copies: self.copies, rows: 0 })
     }
 }
 
@@ -359,6 +422,13 @@ impl AggregateUDFImpl for CountedAggregate {
     }
 
     fn create_sliding_accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
+        let is_float = |field: &FieldRef| field.data_type().is_floating();
+        if let Some(computes) = Moving::named(self.name())
+            && !args.is_distinct
+            && args.expr_fields.first().is_some_and(is_float)
+        {
+            return Ok(Box::new(MovingFrame::new(computes)));
+        }
         Ok(self.counted(self.inner.create_sliding_accumulator(args)?))
     }
 
@@ -375,17 +445,25 @@ impl AggregateUDFImpl for CountedAggregate {
         is_ordered: bool,
     ) -> Result<Option<Arc<dyn AggregateUDFImpl>>> {
         let inner = AggregateUDF::clone(&self.inner).with_beneficial_ordering(is_ordered)?;
-        let one_value = self.one_value;
-        Ok(inner.map(|inner| Arc::new(Self { inner: Arc::new(inner), one_value }) as _))
+        let copies = self.copies;
+        Ok(inner.map(|inner| Arc::new(Self { inner: Arc::new(inner), copies }) as _))
     }
 
-    /// Of other functions than `min` and `max` no value can be taken out again, as a reversed frame would need. So
-    /// the planner sorts the rows.
+    /// Of other functions no value can be taken out again, as a reversed frame would need. So the planner sorts the
+    /// rows.
     fn reverse_expr(&self) -> ReversedUDAF {
         match self.inner.reverse_udf() {
-            ReversedUDAF::Identical if matches!(self.name(), "max" | "min") => ReversedUDAF::Identical,
+            ReversedUDAF::Identical
+                if matches!(self.name(), "max" | "min") || Moving::named(self.name()).is_some() =>
+            {
+                ReversedUDAF::Identical
+            }
             _ => ReversedUDAF::NotSupported,
         }
+    }
+
+    fn set_monotonicity(&self, of: &DataType) -> SetMonotonicity {
+        self.inner.inner().set_monotonicity(of)
     }
 
     fn supports_null_handling_clause(&self) -> bool {
@@ -409,22 +487,25 @@ impl AggregateUDFImpl for CountedAggregate {
 #[derive(Debug)]
 struct CountedAccumulator {
     inner: Box<dyn Accumulator>,
-    /// The number of rows that have the one value of the partition; `None` if each row has its own value.
-    rows: Option<usize>,
+    copies: Option<Copies>,
+    /// The number of rows that it has seen.
+    rows: usize,
 }
 
 impl Accumulator for CountedAccumulator {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        if let Some(rows) = &mut self.rows {
-            *rows += values.first().map_or(0, Array::len);
-        }
+        self.rows += values.first().map_or(0, Array::len);
         self.inner.update_batch(values)
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
         let value = self.inner.evaluate()?;
-        match self.rows {
-            Some(rows) => grow(value_size(&value)?.saturating_mul(rows))?,
+        let all =
+            || CURRENT.with_borrow(|held| held.as_ref().map_or(0, |held| held.rows.load(Ordering::Relaxed)));
+        match self.copies {
+            Some(Copies::Frame) => grow_by_copies(&value, self.rows)?,
+            Some(Copies::All) => grow_by_copies(&value, all())?,
+            Some(Copies::Batch) => grow_by_copies(&value, self.rows.max(all().min(BATCH_ROWS)))?,
             None => grow_by_value(&value)?,
         }
         Ok(value)
@@ -534,7 +615,7 @@ impl PartitionEvaluator for CountedEvaluator {
 
     fn evaluate_all(&mut self, values: &[ArrayRef], rows: usize) -> Result<ArrayRef> {
         let column = self.inner.evaluate_all(values, rows)?;
-        grow(column.to_data().get_slice_memory_size()?)?;
+        grow(size(&column.to_data())?)?;
         Ok(column)
     }
 

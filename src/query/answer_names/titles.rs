@@ -3,27 +3,53 @@
 
 use datafusion::logical_expr::{Distinct, Expr, LogicalPlan};
 
-/// Returns for each column of an answer whether DataFusion made its name from an expression.
-pub(super) fn are_made(plan: &LogicalPlan) -> Vec<bool> {
+/// Whether DataFusion made the name of a column from an expression.
+pub(super) fn is_made(plan: &LogicalPlan, at: usize) -> bool {
     match plan {
-        LogicalPlan::Projection(projection) => projection.expr.iter().map(is_made).collect(),
-        LogicalPlan::Sort(sort) => are_made(&sort.input),
-        LogicalPlan::Limit(limit) => are_made(&limit.input),
-        LogicalPlan::Distinct(Distinct::All(input)) => are_made(input),
-        LogicalPlan::Union(union) => union.inputs.first().map(|first| are_made(first)).unwrap_or_default(),
-        _ => Vec::new(),
+        LogicalPlan::Projection(node) => node.expr.get(at).is_some_and(|expr| is_named(expr, &node.input)),
+        LogicalPlan::Aggregate(node) => {
+            let mut exprs = node.group_expr.iter().chain(&node.aggr_expr);
+            exprs.nth(at).is_some_and(|expr| is_named(expr, &node.input))
+        }
+        LogicalPlan::Window(node) => match at.checked_sub(node.input.schema().fields().len()) {
+            Some(at) => node.window_expr.get(at).is_some_and(|expr| is_named(expr, &node.input)),
+            None => is_made(&node.input, at),
+        },
+        LogicalPlan::Distinct(Distinct::On(node)) => {
+            node.select_expr.get(at).is_some_and(|expr| is_named(expr, &node.input))
+        }
+        LogicalPlan::Join(node) => match at.checked_sub(node.left.schema().fields().len()) {
+            Some(at) => is_made(&node.right, at),
+            None => is_made(&node.left, at),
+        },
+        LogicalPlan::Distinct(Distinct::All(input)) => is_made(input, at),
+        LogicalPlan::Filter(node) => is_made(&node.input, at),
+        LogicalPlan::Limit(node) => is_made(&node.input, at),
+        LogicalPlan::Sort(node) => is_made(&node.input, at),
+        LogicalPlan::Subquery(node) => is_made(&node.subquery, at),
+        LogicalPlan::SubqueryAlias(node) => is_made(&node.input, at),
+        LogicalPlan::Union(node) => node.inputs.first().is_some_and(|first| is_made(first, at)),
+        _ => false,
     }
 }
 
-/// A column without a table comes from GROUP BY or a window, and has the name of its expression. DataFusion itself
-/// gives `count(*)` an alias.
-fn is_made(expr: &Expr) -> bool {
+/// Whether DataFusion made the name of an expression over an input.
+fn is_named(expr: &Expr, input: &LogicalPlan) -> bool {
     match expr {
-        Expr::Alias(alias) => alias.name.starts_with("count(*) "),
-        Expr::Column(column) => column.relation.is_none(),
+        // DataFusion itself gives `count(*)` an alias.
+        Expr::Alias(alias) => {
+            let counts = alias.expr.schema_name().to_string();
+            counts.contains(COUNT) && counts.replacen(COUNT, "count(*)", 1) == alias.name
+        }
+        Expr::Column(column) => {
+            input.schema().maybe_index_of_column(column).is_some_and(|at| is_made(input, at))
+        }
         _ => true,
     }
 }
+
+/// DataFusion's `count(*)`.
+const COUNT: &str = "count(Int64(1))";
 
 /// Returns a name with its constants as in SQL: `3` for `Int64(3)`, `'a'` for `Utf8("a")`.
 pub(super) fn with_plain_constants(name: &str) -> String {
@@ -44,13 +70,44 @@ pub(super) fn with_plain_constants(name: &str) -> String {
 
 /// The frames that a window has unless the query has another.
 const USUAL_FRAMES: [&str; 2] = [
-    " RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW",
-    " ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING",
+    "RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW",
+    "ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING",
 ];
 
-/// Returns a name without the frames of windows that the query does not mention.
-pub(super) fn without_usual_frames(name: &str) -> String {
-    USUAL_FRAMES.iter().fold(name.to_owned(), |name, frame| name.replace(frame, ""))
+/// Returns a name with its windows as in SQL: `max(x) OVER (ORDER BY y)` for
+/// `max(x) ORDER BY [y ASC NULLS LAST] RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW`.
+pub(super) fn with_plain_windows(name: &str) -> String {
+    let mut plain = String::new();
+    let mut rest = name;
+    while let Some((begin, end)) = frame_in(rest) {
+        let (Some(mut before), Some(frame)) = (rest.get(..begin), rest.get(begin..end)) else { break };
+        let mut parts = Vec::new();
+        if !USUAL_FRAMES.contains(&frame) {
+            parts.push(frame.to_owned());
+        }
+        before = before.trim_end();
+        for (words, usual) in [(" ORDER BY [", " ASC NULLS LAST"), (" PARTITION BY [", "")] {
+            if let Some((ahead, list)) = before.strip_suffix(']').and_then(|text| text.rsplit_once(words)) {
+                let list = list.replace(usual, "").replace(" DESC NULLS FIRST", " DESC");
+                parts.push(format!("{}{list}", words.trim_start().trim_end_matches('[')));
+                before = ahead;
+            }
+        }
+        parts.reverse();
+        plain += &format!("{before} OVER ({})", parts.join(" "));
+        rest = rest.get(end..).unwrap_or_default();
+    }
+    plain + rest
+}
+
+/// The place of the first frame of a window in a name.
+fn frame_in(name: &str) -> Option<(usize, usize)> {
+    let units = ["ROWS BETWEEN ", "RANGE BETWEEN ", "GROUPS BETWEEN "];
+    let begin = units.into_iter().filter_map(|unit| name.find(unit)).min()?;
+    let (_, after) = name.get(begin..)?.split_once(" AND ")?;
+    let ends = ["CURRENT ROW", "PRECEDING", "FOLLOWING"];
+    let ends = ends.into_iter().filter_map(|end| after.find(end).map(|at| at + end.len()));
+    Some((begin, name.len() - after.len() + ends.min()?))
 }
 
 /// Returns a name without its tables: `max(seq)` for `max(events.seq)`.
@@ -104,7 +161,7 @@ fn constant(of: &str, after: &str) -> Option<(String, usize)> {
         "Boolean" | "Float32" | "Float64" | "Int16" | "Int32" | "Int64" | "Int8" | "UInt16" | "UInt32"
         | "UInt64" | "UInt8" => bare().map(|(text, len)| (text.to_owned(), len)),
         "Date32" | "LargeUtf8" | "Utf8" | "Utf8View" => match quoted() {
-            Some((text, len)) => Some((format!("'{text}'"), len)),
+            Some((text, len)) => Some((format!("'{}'", text.replace('\'', "''")), len)),
             None => bare().filter(|(text, _)| *text == "NULL").map(|(text, len)| (text.to_owned(), len)),
         },
         "IntervalDayTime" | "IntervalMonthDayNano" | "IntervalYearMonth" => {
@@ -154,8 +211,31 @@ mod tests {
             ("Int64(", "Int64("),
             ("größe(Int64(1))", "größe(1)"),
             ("Utf8(\"ü\")", "'ü'"),
+            ("Utf8(\"it's a.b\")", "'it''s a.b'"),
         ] {
             assert_eq!(with_plain_constants(name), plain);
+        }
+    }
+
+    #[test]
+    fn windows_have_the_form_of_sql() {
+        for (name, plain) in [
+            (
+                "max(x) ORDER BY [y ASC NULLS LAST, z DESC NULLS FIRST] RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW",
+                "max(x) OVER (ORDER BY y, z DESC)",
+            ),
+            ("sum(x) ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING + 1", "sum(x) OVER () + 1"),
+            (
+                "sum(x) PARTITION BY [a, b] ORDER BY [y ASC NULLS LAST] ROWS BETWEEN 2 PRECEDING AND CURRENT ROW",
+                "sum(x) OVER (PARTITION BY a, b ORDER BY y ROWS BETWEEN 2 PRECEDING AND CURRENT ROW)",
+            ),
+            (
+                "string_agg(x,',') ORDER BY [y DESC NULLS FIRST]",
+                "string_agg(x,',') ORDER BY [y DESC NULLS FIRST]",
+            ),
+            ("ROWS BETWEEN ", "ROWS BETWEEN "),
+        ] {
+            assert_eq!(with_plain_windows(name), plain);
         }
     }
 
@@ -168,6 +248,7 @@ mod tests {
             ("1.5 + e.seq", "1.5 + seq"),
             ("e.\"a.b\"", "\"a.b\""),
             ("x = 'a.b", "x = 'a.b"),
+            ("'it''s a.b' || e.x", "'it''s a.b' || x"),
         ] {
             assert_eq!(without_tables(name), short);
         }

@@ -6,6 +6,7 @@
 
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, ObjectNamePart, UnaryOperator,
+    Value,
 };
 
 /// Replaces a comparison of rows by comparisons of their values.
@@ -23,8 +24,8 @@ pub(in crate::query) fn replace_row_comparison(expr: &mut Expr) {
             let any = equal.collect::<Option<Vec<_>>>().and_then(any_of);
             any.map(|any| if *negated { not(any) } else { any })
         }
-        Expr::IsNull(row) => each_value(row, Expr::IsNull),
-        Expr::IsNotNull(row) => each_value(row, Expr::IsNotNull),
+        Expr::IsNull(row) => each_value(row, Expr::IsNull, false),
+        Expr::IsNotNull(row) => each_value(row, Expr::IsNotNull, true),
         _ => None,
     };
     if let Some(compared) = compared {
@@ -50,9 +51,12 @@ fn row(expr: &Expr) -> Option<Vec<&Expr>> {
     }
 }
 
-/// Returns whether each value of a row has a property.
-fn each_value(expr: &Expr, is: fn(Box<Expr>) -> Expr) -> Option<Expr> {
-    let each = row(expr)?.into_iter().map(|value| Expr::Nested(Box::new(is(Box::new(value.clone())))));
+/// Returns whether each value of a row has a property. A row within a row is not NULL, whatever its values are.
+fn each_value(expr: &Expr, is: fn(Box<Expr>) -> Expr, of_a_row: bool) -> Option<Expr> {
+    let each = row(expr)?.into_iter().map(|value| match row(value) {
+        Some(_) => Expr::value(Value::Boolean(of_a_row)),
+        None => Expr::Nested(Box::new(is(Box::new(value.clone())))),
+    });
     each.reduce(|all, value| binary(all, BinaryOperator::And, value))
 }
 

@@ -251,7 +251,7 @@ fn each_column_of_an_answer_has_a_name() {
         ("SELECT DISTINCT seq % 3 FROM events", "seq % 3"),
         ("SELECT count(*) FILTER (WHERE seq > 3) FROM events", "count(*) FILTER (WHERE seq > 3)"),
         ("SELECT 1 AS \"Int64(1)\", seq AS \"max(a.b)\" FROM events", "Int64(1) max(a.b)"),
-        ("SELECT row_number() OVER (ORDER BY seq) FROM events", "row_number() ORDER BY [seq ASC NULLS LAST]"),
+        ("SELECT row_number() OVER (ORDER BY seq) FROM events", "row_number() OVER (ORDER BY seq)"),
         // Within: the names go on to the answer, also through another query.
         ("SELECT * FROM (SELECT a.seq, b.seq FROM events a JOIN events b USING (seq)) LIMIT 1", "seq seq_2"),
         (
@@ -259,7 +259,25 @@ fn each_column_of_an_answer_has_a_name() {
             "seq seq_2",
         ),
         ("WITH t AS (SELECT a.seq, b.seq FROM events a, events b) SELECT x.* FROM t x", "seq seq_2"),
-        ("SELECT * FROM (SELECT seq, seq, 1, 1 FROM events) t", "seq seq_2 Int64(1) 1_2"),
+        ("SELECT * FROM (SELECT seq, seq, 1, 1 FROM events) t", "seq seq_2 1 1_2"),
+        (
+            "SELECT * FROM (SELECT error AS \"error.type\", seq AS \"Int64(5)\" FROM events)",
+            "error.type Int64(5)",
+        ),
+        (
+            "SELECT \"a.b\", count(*) FROM (SELECT error AS \"a.b\" FROM events) GROUP BY \"a.b\"",
+            "a.b count(*)",
+        ),
+        ("SELECT count(*) AS \"count(*) e.g. all\" FROM events", "count(*) e.g. all"),
+        ("SELECT 1, 'mine' AS \"1\"", "1_2 1"),
+        ("WITH t AS (SELECT left(error, 3), 1 FROM events) SELECT * FROM t", "left(error,3) 1"),
+        ("SELECT * FROM (SELECT 1) a, (SELECT 2) b", "1 2"),
+        ("SELECT left(error, 3) FROM events EXCEPT SELECT 'x'", "left(error,3)"),
+        ("SELECT 'it''s a.b'", "'it''s a.b'"),
+        (
+            "SELECT sum(seq) OVER (), max(seq) OVER (PARTITION BY error ORDER BY seq DESC) FROM events",
+            "sum(seq) OVER () max(seq) OVER (PARTITION BY error ORDER BY seq DESC)",
+        ),
         ("SELECT count(*) FROM (SELECT count(*), count(*) FROM events) t", "count(*)"),
         ("SELECT seq FROM events e WHERE EXISTS (SELECT 1, 1 FROM events a WHERE a.seq = e.seq)", "seq"),
         // A name of a part's own is no number.
@@ -1178,17 +1196,67 @@ fn a_row_is_null_if_all_its_values_are() {
             json!([[1, 0, 0, 1, 1, 1]]),
         ),
         ("SELECT count(*) AS n FROM events WHERE (error, error) IS NOT NULL".to_owned(), json!([[4]])),
+        // A row within a row is not NULL.
+        (
+            "SELECT ((NULL, 1), NULL) IS NULL AS a, (1, (2, NULL)) IS NOT NULL AS b, (NULL, ROW(NULL, NULL)) IS NULL AS c".to_owned(),
+            json!([[0, 1, 0]]),
+        ),
     ]);
+}
+
+/// What has left a frame no longer counts.
+#[test]
+fn a_moving_frame_forgets_what_has_left_it() {
+    let over = "OVER (ORDER BY i ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)";
+    let values = |values: &str| {
+        format!(
+            "SELECT sum(x) {over} AS a, avg(x) {over} AS b, stddev(x) {over} AS c, var_pop(x) {over} AS d FROM (VALUES {values}) \
+             t(i, x) ORDER BY i DESC LIMIT 1"
+        )
+    };
+    answers(&[
+        (values("(1, 1e16), (2, 1.0), (3, 1.0)"), json!([[2.0, 1.0, 0.0, 0.0]])),
+        (values("(1, 'NaN'::double), (2, 1.0), (3, 3.0)"), json!([[4.0, 2.0, 2.0_f64.sqrt(), 1.0]])),
+        (values("(1, 'inf'::double), (2, 1.0), (3, NULL)"), json!([[1.0, 1.0, null, 0.0]])),
+        (
+            values("(1, 0.1), (2, 0.7), (3, 0.3), (4, 0.3), (5, 0.3), (6, 8), (7, 5), (8, 5)"),
+            json!([[10.0, 5.0, 0.0, 0.0]]),
+        ),
+        (
+            "SELECT sum(x) OVER (ORDER BY i RANGE BETWEEN CURRENT ROW AND 1 FOLLOWING) AS a FROM (VALUES (1, 1e16), (2, 1.0), (3, 1.0)) \
+             t(i, x) ORDER BY i DESC LIMIT 2"
+                .to_owned(),
+            json!([[1.0], [2.0]]),
+        ),
+    ]);
+}
+
+#[test]
+fn the_value_after_the_next_is_not_given_as_null() {
+    let folder = scratch();
+    let store = Store::open(folder.path().join("facts")).unwrap();
+    record(&store, 0..10);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let of = |what: &str| format!("SELECT {what} OVER (ORDER BY seq) FROM events");
+    for refused in
+        ["lead(error, 2) IGNORE NULLS", "lag(error, -2) IGNORE NULLS", "lead(error, 3, 'x') IGNORE NULLS"]
+    {
+        let error = ask(&store, &runtime, &of(refused)).unwrap_err().to_string();
+        assert!(error.contains("lag(x, 2) IGNORE NULLS"), "{refused}: {error}");
+    }
+    for answered in ["lead(error) IGNORE NULLS", "lead(error, 2)", "lag(error, 2) IGNORE NULLS"] {
+        ask(&store, &runtime, &of(answered)).unwrap();
+    }
 }
 
 #[test]
 fn the_sign_of_a_number_comes_before_its_power() {
     answers(&[
         (
-            "SELECT -2 ^ 2 AS a, - 2 ^ 2 ^ 2 AS b, 3 - 2 ^ 2 AS c, -(2 ^ 2) AS d, 2 * -3 ^ 2 AS e, 2 ^ -1 AS f, -seq ^ 2 AS g \
+            "SELECT -2 ^ 2 AS a, - 2 ^ 2 ^ 2 AS b, 3 - 2 ^ 2 AS c, -(2 ^ 2) AS d, 2 * -3 ^ 2 AS e, 2 ^ -1 AS f, -seq ^ 2 AS g, - -2 ^ 2 AS h, - - -2 ^ 3 AS i \
              FROM events WHERE seq = 3"
                 .to_owned(),
-            json!([[4.0, 16.0, -1.0, -4.0, 18.0, 0.5, 9.0]]),
+            json!([[4.0, 16.0, -1.0, -4.0, 18.0, 0.5, 9.0, 4.0, -8.0]]),
         ),
     ]);
 }
@@ -1198,9 +1266,12 @@ fn texts_of_arrays_and_lengths_of_lists_are_read() {
     answers(&[
         (
             "SELECT array_to_string('{a,\"b c\",null}'::text[], '|', '-') AS a, cardinality('{1,2}'::int[]) AS b, \
-             2 = ANY ('{1,2}'::int[]) AS c, 'x' = ANY ('{a,b}') AS d, cardinality('{}'::text[]) AS e"
+             2 = ANY ('{1,2}'::int[]) AS c, 'x' = ANY ('{a,b}') AS d, cardinality('{}'::text[]) AS e, \
+             length(array_to_string(E'{a\\\\ ,b }'::text[], '|')) AS f, array_to_string('{abc,d}'::varchar(2)[], '|') AS g, \
+             true = ANY ('{t,f}'::boolean[]) AS h, array_to_string($${a}$$::text[], '') AS i, \
+             cardinality('{2020-01-01 10:00}'::timestamp[]) AS j"
                 .to_owned(),
-            json!([["a|b c|-", 2, 1, 0, 0]]),
+            json!([["a|b c|-", 2, 1, 0, 0, 4, "ab|d", 1, "a", 1]]),
         ),
         (
             "SELECT len([1, 2, 3]) AS a, length(ARRAY['abc']) AS b, char_length(array_agg(seq)) AS c, length('abc') AS d, \

@@ -293,7 +293,6 @@ fn the_memory_of_windows_is_counted() {
         lengths("nth_value(error, 2) OVER (ORDER BY seq)", "events"),
         lengths("last_value(error) OVER (ORDER BY length(error) ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)", "events"),
         lengths("max(error) OVER (ORDER BY seq)", "events"),
-        lengths("max(error) OVER ()", "events"),
         lengths("max(error) OVER (ORDER BY seq ROWS BETWEEN 2999 PRECEDING AND CURRENT ROW)", "events"),
         lengths("max(error) OVER (ORDER BY seq DESC ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING)", "events"),
         lengths("max(error) FILTER (WHERE seq > 0) OVER (ORDER BY seq)", "events"),
@@ -301,7 +300,19 @@ fn the_memory_of_windows_is_counted() {
         lengths("array_to_string(array_agg(value) OVER (ORDER BY value), '')", series),
         lengths("array_to_string(array_agg(value) OVER (), '')", series),
         lengths("string_agg('abcd', '') OVER (ORDER BY value DESC)", series),
+        lengths("array_to_string(array_agg(error) OVER (ORDER BY seq), '')", "events"),
+        lengths("any_value(arrow_cast(error, 'LargeUtf8')) OVER (ORDER BY length(error) DESC)", "events"),
+        lengths("string_agg(error, ',') FILTER (WHERE seq = 2) OVER ()", "events"),
+        lengths("string_agg(error, ',') FILTER (WHERE seq = 2) OVER (PARTITION BY event_type)", "events"),
+        lengths("max(arrow_cast(error, 'LargeUtf8')) OVER ()", "events"),
+        lengths(
+            "first_value(arrow_cast(error, 'Dictionary(Int32, Utf8)')) OVER (ORDER BY length(error) DESC)",
+            "events",
+        ),
+        lengths("array_to_string(first_value(array[error]) OVER (ORDER BY length(error) DESC), '')", "events"),
         // The rows themselves are too large.
+        "SELECT max(x), max(n) FROM (SELECT x, count(*) OVER () AS n FROM (SELECT repeat('x', 1000) || value AS x FROM \
+         generate_series(1, 100000)))".to_owned(),
         "SELECT sum(n) FROM (SELECT value, value * 2, value * 3, count(*) OVER () AS n FROM generate_series(1, 10000000))".to_owned(),
         "SELECT sum(n) FROM (SELECT percent_rank() OVER (ORDER BY value) AS n FROM generate_series(1, 10000000))".to_owned(),
     ] {
@@ -313,6 +324,15 @@ fn the_memory_of_windows_is_counted() {
         (lengths("lag(error) OVER (ORDER BY seq)", "events"), (1 << 20) + 2998 * 5),
         (lengths("first_value(error) OVER (ORDER BY seq)", "events"), 3000 * 5),
         (lengths("max(error) OVER (PARTITION BY seq)", "events"), (1 << 20) + 2999 * 5),
+        // Views share one text.
+        (lengths("max(error) OVER (ORDER BY length(error) ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)", "events WHERE seq > 2"), 2998 * 5),
+        (lengths("max(error) OVER (ROWS UNBOUNDED PRECEDING)", "events WHERE seq > 2"), 2998 * 5),
+        (
+            "SELECT max(n) FROM (SELECT x, count(*) OVER (PARTITION BY y % 7) AS n, y FROM (SELECT repeat('x', 100) || value AS x, \
+             value AS y FROM generate_series(1, 100000)) ORDER BY y % 3, x)"
+                .to_owned(),
+            14286,
+        ),
         (lengths("first_value(repeat('x', 100)) OVER (ORDER BY value)", "generate_series(1, 1000000)"), 100_000_000),
         (lengths("max(repeat('x', 100)) OVER (ORDER BY value)", "generate_series(1, 1000000)"), 100_000_000),
         (
