@@ -19,7 +19,7 @@ pub(crate) mod append;
 pub(crate) mod begin;
 pub(crate) mod claim;
 pub(crate) mod group_commit;
+pub(crate) mod intact_frames;
 pub(crate) mod replay;
-pub(crate) mod sound;
 pub(crate) mod source;
 pub(crate) mod tail;

@@ -12,7 +12,7 @@
 //! One process at a time maintains a store ([`Maintenance`]), beside any number of writers and readers.
 
 mod anomaly;
-mod chain;
+mod commit_chain;
 mod changes;
 mod compact;
 mod coverage;

@@ -12,7 +12,7 @@
 //!    does not keep, and the rows outside the query's [`time_window`].
 //! 6. [`newest_first`] lets `ORDER BY … DESC LIMIT n` begin with the newest segments.
 //! 7. [`planning`] checks the clock between the rules of the planner. [`subqueries`], [`in_lists`] and
-//!    [`corrections`] guard queries that the optimizer would answer wrongly. [`lateral`] rewrites queries
+//!    [`datafusion_corrections`] guard queries that the optimizer would answer wrongly. [`lateral`] rewrites queries
 //!    that the optimizer cannot answer.
 //! 8. [`time`] knows time zones, clocks and calendars.
 //! 9. [`deadline`] is the root of every plan. It stops the query at the deadline, and turns a panic that
@@ -24,7 +24,7 @@
 mod answer;
 mod answer_names;
 mod bounded_functions;
-mod corrections;
+mod datafusion_corrections;
 mod deadline;
 mod decode_panics;
 mod dialect;

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::intact_frames::sound;
 use super::replay::{self, Contents, Ending, FactSums};
-use super::sound::sound;
 use crate::buffer::{Buffer, Chunk};
 use crate::error::{Error, Result};
 use crate::fact::{Seq, StreamId, UnixNanos};

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::Path;
 
-use super::chain;
+use super::commit_chain;
 use super::inventory::{self, range_of};
 use crate::error::{Error, Result};
 use crate::fact::StreamId;
@@ -17,7 +17,7 @@ use crate::segment::is_damage;
 
 /// The sum of the readable commits; `None` if none can be read.
 pub(crate) fn guess_state(root: &Path) -> Result<Option<State>> {
-    Ok(chain::walk(root, |_, _| {})?.state)
+    Ok(commit_chain::walk(root, |_, _| {})?.state)
 }
 
 /// The highest number of a stream that the store may have used: only higher numbers are certain to be

@@ -13,7 +13,7 @@
 //!
 //! 1. the journals are opened ([`journals::open_all`]);
 //! 2. the ledger is read to its head, and the head is pinned, so that no process deletes a segment that
-//!    it names ([`chain::walk`], [`Scene::pin`]);
+//!    it names ([`commit_chain::walk`], [`Scene::pin`]);
 //! 3. the folders are listed, and commits that were added in the meantime are read;
 //! 4. journals, segments and unknown files are judged by these commits.
 //!
@@ -51,7 +51,7 @@ pub use options::{ScanDepth, ScanOptions, ScanProgress};
 use self::journals::StreamFiles;
 pub(super) use self::journals::{Judged, open_all as open_journals};
 use super::anomaly::{Anomaly, AnomalyKind, Debris, ScanReport};
-use super::chain::{self, Chain};
+use super::commit_chain::{self, Chain};
 use super::inventory::{self, ExpectedFiles};
 use super::lossy_repair::LostPlaces;
 use crate::disk::Disk;
@@ -153,7 +153,7 @@ impl<'a> Scene<'a> {
         let mut removed = BTreeSet::new();
         let mut lossy_repairs = Vec::new();
         let mut lost_numbers = LostNumbers::default();
-        let mut chain = chain::walk(self.root, |commit, _| {
+        let mut chain = commit_chain::walk(self.root, |commit, _| {
             LossyRepair::add_commit(&mut lossy_repairs, commit);
             lost_numbers.add_commit(commit);
             let imported = commit.action.removed().iter().map(|segment| &segment.path);

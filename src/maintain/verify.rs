@@ -19,8 +19,8 @@ use std::str::FromStr;
 use serde::{Serialize, Serializer};
 
 use super::anomaly::{Affected, Anomaly, AnomalyKind, Note, Span};
-use super::chain;
 use super::changes::Changes;
+use super::commit_chain;
 use super::inventory::is_absent;
 use super::scan::surroundings::ahead_of_the_clock;
 use super::scan::{ScanDepth, Scene, check_is_store, open_journals, scan};
@@ -209,7 +209,7 @@ fn add_up(root: &Path, against: Option<&LedgerHead>, parser: ConditionParser) ->
     let mut streams = open_journals(&disk, root)?;
     let mut kept = None;
     let mut changes = Changes::default();
-    let mut chain = chain::walk(root, |commit, digest| {
+    let mut chain = commit_chain::walk(root, |commit, digest| {
         let Some(against) = against else { return };
         match commit.number.0.cmp(&against.commit) {
             Ordering::Less => {}

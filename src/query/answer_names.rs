@@ -29,7 +29,7 @@ use datafusion::sql::sqlparser::ast::{self, Ident, Query};
 
 pub(super) use named_cast::function as named_cast_function;
 
-use super::corrections::using_keys;
+use super::datafusion_corrections::using_keys;
 use super::dialect;
 
 /// The column names that a subquery uses more than once, by the alias of the subquery.

@@ -31,7 +31,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::decorrelate::PullUpCorrelatedExpr;
 
-use super::corrections::computed_columns::{Below, put_below};
+use super::datafusion_corrections::computed_columns::{Below, put_below};
 use super::subqueries;
 pub(super) use domain::outside_of;
 use domain::{Domain, key_column};

@@ -38,7 +38,7 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Pla
 use futures::StreamExt;
 use tokio::runtime::Handle;
 
-use super::corrections::hide_properties::HidePropertiesExec;
+use super::datafusion_corrections::hide_properties::HidePropertiesExec;
 use super::deadline::{late, panicked};
 use super::decode_panics::SegmentDigests;
 use super::facts_union::FactsUnionExec;

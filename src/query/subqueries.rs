@@ -44,9 +44,9 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::decorrelate::PullUpCorrelatedExpr;
 
-use super::corrections::computed_columns::{Below, put_below};
-use super::corrections::one_row;
-use super::corrections::value_or_null::of_unknown_origin;
+use super::datafusion_corrections::computed_columns::{Below, put_below};
+use super::datafusion_corrections::one_row;
+use super::datafusion_corrections::value_or_null::of_unknown_origin;
 use super::lateral::{compares_with_outside, keeps_conditions_below, outside_of};
 
 /// Rewrites the subqueries of a plan. This must happen before the names and types of the answer are used.

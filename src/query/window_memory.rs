@@ -14,10 +14,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 
-use arrow::array::{Array, ArrayData, ArrayRef, AsArray, RecordBatch};
+use arrow::array::{Array, ArrayData, ArrayRef, AsArray, GenericByteViewArray, RecordBatch};
 use arrow::buffer::Buffer;
 use arrow::compute::SortOptions;
-use arrow::datatypes::{DataType, FieldRef};
+use arrow::datatypes::{ByteViewType, DataType, FieldRef};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Result, ScalarValue, exec_err};
@@ -210,13 +210,21 @@ fn parts(batch: Result<RecordBatch>, most_rows: usize) -> impl Stream<Item = Res
         let Some(batch) = &batch else { return exec_err!("a window has no rows") };
         let part = batch.slice(from, most_rows.min(rows - from));
         let columns = part.columns().iter().map(|column| match column.data_type() {
-            DataType::Utf8View => Arc::new(column.as_string_view().gc()) as ArrayRef,
-            DataType::BinaryView => Arc::new(column.as_binary_view().gc()),
+            DataType::Utf8View => compact(column.as_string_view()),
+            DataType::BinaryView => compact(column.as_binary_view()),
             _ => Arc::clone(column),
         });
         Ok(RecordBatch::try_new(part.schema(), columns.collect())?)
     });
     futures::stream::iter(failed.into_iter().chain(parts))
+}
+
+/// Copies the texts of a part out of the buffers of all rows, unless many rows share one text.
+fn compact<T: ByteViewType>(column: &GenericByteViewArray<T>) -> ArrayRef {
+    let lengths = column.views().iter().map(|view| *view as u32 as usize);
+    let texts: usize = lengths.filter(|len| *len > INLINE_BYTES).sum();
+    let held: usize = column.data_buffers().iter().map(Buffer::len).sum();
+    Arc::new(if texts < held / 2 { column.gc() } else { column.clone() })
 }
 
 /// Returns the rows of its input, and adds them to the memory of the window operator above.

@@ -6,7 +6,7 @@ use super::leftovers::read_journal;
 use crate::fact::{StreamId, codec};
 use crate::frame::{FileHeader, Frame};
 use crate::journal::claim::JournalFile;
-use crate::journal::sound::sound;
+use crate::journal::intact_frames::sound;
 use crate::ledger::{Ledger, LossyRepair, State, StreamRange};
 
 /// Lost facts of a stream that its journal files may have, because the files were put back.

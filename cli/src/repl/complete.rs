@@ -143,7 +143,8 @@ mod tests {
         assert_eq!(offered("\\copy (SELECT count(*), ta▮ FROM dead_letters"), ["target"]);
         assert_eq!(offered("\\copy ev▮"), ["events"]);
         assert_eq!(offered("\\copy (SELECT 1) ▮"), ["TO"]);
-        assert_eq!(offered("\\copy events TO src/p▮"), ["src/partial.rs", "src/picture/", "src/print.rs"]);
+        assert_eq!(offered("\\copy events TO data/sam▮"), ["data/sample.ndjson"]);
+        assert_eq!(offered("\\copy events TO dat▮"), ["data/"]);
         assert_eq!(offered("\\tail event_type = 'ActorS▮"), ["'ActorStarted'"]);
         assert!(offered("\\tail ▮").contains(&"event_type".to_owned()));
     }

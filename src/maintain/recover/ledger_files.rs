@@ -10,7 +10,7 @@ use std::fs::File;
 use super::recovery_state::Work;
 use crate::error::{Error, Result};
 use crate::ledger::{CommitNumber, Side, StoreId, complete_copies, read_commit_file};
-use crate::maintain::chain::{Chain, Unlike, walk};
+use crate::maintain::commit_chain::{Chain, Unlike, walk};
 use crate::maintain::inventory::is_file;
 
 impl Work<'_> {

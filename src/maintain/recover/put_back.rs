@@ -19,7 +19,7 @@ use crate::journal::claim::{self, Claim};
 use crate::ledger::{Action, LossyRepair, Lost, Segment, StreamRange, TimeRange, Total};
 use crate::maintain::coverage::Coverage;
 use crate::maintain::lossy_repair::LostPlaces;
-use crate::maintain::{AnomalyKind, ScanReport, chain};
+use crate::maintain::{AnomalyKind, ScanReport, commit_chain};
 use crate::segment;
 
 /// The files that were put back.
@@ -115,7 +115,7 @@ fn settle_journals(work: &mut Work<'_>, claim: &Claim, restored: bool) -> Result
 /// The repairs that lost facts of segments.
 fn lossy_repairs(work: &Work<'_>) -> Result<Vec<LossyRepair>> {
     let mut known = Vec::new();
-    chain::walk(work.root, |commit, _| LossyRepair::add_commit(&mut known, commit))?;
+    commit_chain::walk(work.root, |commit, _| LossyRepair::add_commit(&mut known, commit))?;
     Ok(known)
 }
 

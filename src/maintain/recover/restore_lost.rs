@@ -26,7 +26,7 @@ use crate::error::Result;
 use crate::fact::StreamId;
 use crate::journal::claim;
 use crate::ledger::{Action, LossyRepair, Lost, LostNumbers, Segment, State, StreamRange, Total};
-use crate::maintain::chain;
+use crate::maintain::commit_chain;
 use crate::maintain::coverage::Coverage;
 use crate::maintain::damaged_segment::DamagedSegment;
 use crate::maintain::inventory::look_at;
@@ -37,7 +37,7 @@ use crate::segment::{self, Origin};
 pub(super) fn restore(work: &mut Work<'_>, path: &str) -> Result<bool> {
     let place = work.root.join(path);
     let mut known = Vec::new();
-    chain::walk(work.root, |commit, _| LossyRepair::add_commit(&mut known, commit))?;
+    commit_chain::walk(work.root, |commit, _| LossyRepair::add_commit(&mut known, commit))?;
     let Some(bytes) = look_at(&place)?.map(|found| found.len()) else { return Ok(false) };
     let Some(repair) = find_by_file(&known, &place, bytes)?.cloned() else { return Ok(false) };
     let state = work.ledger()?.refresh()?;
@@ -140,7 +140,7 @@ pub(super) fn restore_journal(work: &mut Work<'_>, stream: StreamId) -> Result<(
         return Ok(());
     };
     let mut numbers = LostNumbers::default();
-    chain::walk(work.root, |commit, _| numbers.add_commit(commit))?;
+    commit_chain::walk(work.root, |commit, _| numbers.add_commit(commit))?;
     let state = work.ledger()?.refresh()?;
     let mut taken = Coverage::default();
     for live in state.segments.iter().flatten() {

@@ -1,7 +1,7 @@
 //! Repairs a stream with a damaged journal: its readable facts go into segments, and the stream ends.
 //!
 //! 1. The stream's lock is claimed: the journal of a live writer is not touched.
-//! 2. Every sound frame is taken, before and after the damage ([`sound`](crate::journal::sound)), and
+//! 2. Every sound frame is taken, before and after the damage ([`intact_frames`](crate::journal::intact_frames)), and
 //!    every row of segments that no commit names and whose facts are nowhere else. For a part of an
 //!    imported input, all its facts are taken or none ([`import_positions`](super::import_positions)).
 //! 3. The readable facts are written into segments, and committed as the next range of the stream,
@@ -28,8 +28,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fact::{Seq, StreamId, UnixNanos};
 use crate::frame::Frame;
 use crate::journal::claim;
+use crate::journal::intact_frames::sound;
 use crate::journal::replay::Ending;
-use crate::journal::sound::sound;
 use crate::ledger::{Action, Segment, State, StreamRange, Unverified};
 use crate::maintain::coverage::Coverage;
 use crate::segment::{self, Origin};

@@ -16,12 +16,12 @@ use crate::fact::{PerKind, Seq, StreamId, codec};
 use crate::frame::{FRAME_HEADER_BYTES, FileHeader, Frame, verified_frames};
 use crate::journal::begin::is_unused;
 use crate::journal::claim::{self, JournalFile};
+use crate::journal::intact_frames::sound;
 use crate::journal::replay::{self, Contents, Ending, FactSums, Facts};
-use crate::journal::sound::sound;
 use crate::journal::source;
 use crate::journal::tail::two_facts;
 use crate::ledger::{LostNumbers, StoreId};
-use crate::maintain::chain::reason;
+use crate::maintain::commit_chain::reason;
 use crate::maintain::inventory::look_at;
 use crate::maintain::lossy_repair::LostPlaces;
 

@@ -62,7 +62,7 @@ fn copy(from: &Path, to: &Path) {
 #[test]
 fn every_bit_of_every_commit() {
     let small = Small::new();
-    let found = || match chain::walk(&small.root(), |_, _| {}) {
+    let found = || match commit_chain::walk(&small.root(), |_, _| {}) {
         Ok(chain) => !chain.anomalies.is_empty(),
         // The version is read before the digest is compared: it may be an unknown version.
         Err(error) => error.kind() == ErrorKind::NewerFormat,
@@ -78,7 +78,7 @@ fn every_bit_of_every_commit() {
 #[test]
 fn every_bit_of_a_segment() {
     let small = Small::new();
-    let state = chain::walk(&small.root(), |_, _| {}).unwrap().state.unwrap();
+    let state = commit_chain::walk(&small.root(), |_, _| {}).unwrap().state.unwrap();
     let [segment] = state.segments(Kind::Audit) else { panic!("{state:?}") };
     let found = || {
         let seen = Mutex::new(FactSet::default());
@@ -94,7 +94,7 @@ fn every_bit_of_a_segment() {
 fn every_bit_of_a_journal() {
     let small = Small::new();
     let disk = Disk::new();
-    let store = chain::walk(&small.root(), |_, _| {}).unwrap().state.map(|state| state.store);
+    let store = commit_chain::walk(&small.root(), |_, _| {}).unwrap().state.map(|state| state.store);
     let judge = || {
         let mut files = journals::open(&disk, &small.root(), StreamId(1)).unwrap();
         files.judge(store, Seq(2)).unwrap()

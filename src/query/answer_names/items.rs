@@ -10,7 +10,7 @@ use datafusion::sql::sqlparser::ast::{
     TableFactor, TableWithJoins, VisitMut, VisitorMut, visit_expressions,
 };
 
-use super::super::corrections::using_keys;
+use super::super::datafusion_corrections::using_keys;
 use super::super::time::call;
 use super::{folded, free, named_cast, query_of};
 

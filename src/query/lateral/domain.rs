@@ -16,7 +16,7 @@ use datafusion::logical_expr::{
 };
 
 use super::Names;
-use crate::query::corrections::value_or_null::of_unknown_origin;
+use crate::query::datafusion_corrections::value_or_null::of_unknown_origin;
 use crate::query::guard::subquery_of;
 
 /// The distinct values that the outer rows have in the columns that a subquery uses.

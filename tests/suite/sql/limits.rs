@@ -325,6 +325,7 @@ fn the_memory_of_windows_is_counted() {
         (lengths("first_value(error) OVER (ORDER BY seq)", "events"), 3000 * 5),
         (lengths("max(error) OVER (PARTITION BY seq)", "events"), (1 << 20) + 2999 * 5),
         // Views share one text.
+        (lengths("max(error) OVER ()", "events"), 3000_u64 << 20),
         (lengths("max(error) OVER (ORDER BY length(error) ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)", "events WHERE seq > 2"), 2998 * 5),
         (lengths("max(error) OVER (ROWS UNBOUNDED PRECEDING)", "events WHERE seq > 2"), 2998 * 5),
         (

@@ -26,8 +26,8 @@ use super::inventory::{self, What};
 use crate::error::{Error, Result};
 use crate::fact::{PerKind, UnixNanos};
 use crate::ledger::{
-    Action, Commit, CommitNumber, Head, Side, State, Stream, copy_folder, list_commits, read_checkpoint,
-    read_commit_file,
+    Action, Commit, CommitNumber, Head, Side, State, Stream, copy_folder, is_checkpoint_due, list_commits,
+    read_checkpoint, read_commit_file,
 };
 
 /// The number of commits that are read ahead.
@@ -435,7 +435,13 @@ impl Chain {
             return;
         };
         if let Some(beyond) = self.checkpoints.last().filter(|number| *number > head) {
-            let found = format!("the newest commit is {head}, but there is a checkpoint of commit {beyond}");
+            let mut found =
+                format!("the newest commit is {head}, but there is a checkpoint of commit {beyond}");
+            // A backup writes the checkpoint before the commit.
+            if !is_checkpoint_due(*beyond) {
+                found +=
+                    "; a backup that was cut short leaves such a file, and its next run adds the commits";
+            }
             let path = commit_name(head.next());
             let expected = format!("commits up to {beyond}");
             self.anomalies.push(Anomaly::new(AnomalyKind::CommitMissing, path, expected, found));
