@@ -57,7 +57,7 @@ pub(crate) const TEMPLATE: &str = "\
 #timeout_seconds = 0
 
 # Which facts are kept. Facts that no rule keeps are hidden from every query at once, and the next
-# `ostracon compact` drops them for good. Without rules every fact is kept. `ostracon retention STORE explain`
+# `ostracon compact` drops them for good. Without rules every fact is kept. `ostracon retention explain STORE`
 # shows what the rules do.
 #
 # Limits of the whole store, for all kinds together. The age applies first, then the number of the

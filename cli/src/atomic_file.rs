@@ -52,6 +52,11 @@ impl<'a> Partial<'a> {
     /// Gives the file its name if all of it was written. A file with a name but without content would be
     /// worse than no file, so it is synced first.
     pub(super) fn end(mut self, written: anyhow::Result<()>) -> anyhow::Result<()> {
+        // An error of the library is about the query, and not about the file.
+        let written = match written {
+            Err(error) if error.is::<ostracon::Error>() => return Err(error),
+            written => written,
+        };
         written
             .and_then(|()| Ok(self.file.sync_all()?))
             .and_then(|()| Ok(std::fs::rename(&self.temporary, self.path)?))

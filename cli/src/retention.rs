@@ -18,11 +18,9 @@ const MOST_CHARS: usize = 160;
 /// dropped for good when the store is compacted.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Example:\n  ostracon retention facts/ explain --kind events --where \"event_type = 'ActorCrashed'\""
+    after_help = "Example:\n  ostracon retention explain facts/ --kind events --where \"event_type = 'ActorCrashed'\""
 )]
 pub(super) struct Args {
-    #[command(flatten)]
-    store: StoreArg,
     #[command(subcommand)]
     command: Command,
 }
@@ -37,6 +35,8 @@ enum Command {
 
 #[derive(clap::Args)]
 struct ShowArgs {
+    #[command(flatten)]
+    store: StoreArg,
     /// Print the rules as one JSON array
     #[arg(long)]
     json: bool,
@@ -44,6 +44,8 @@ struct ShowArgs {
 
 #[derive(clap::Args)]
 struct ExplainArgs {
+    #[command(flatten)]
+    store: StoreArg,
     /// Count only facts of this kind
     #[arg(long, value_enum)]
     kind: Option<KindArg>,
@@ -56,10 +58,9 @@ struct ExplainArgs {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
-    let store = open_to_read(&args.store.store)?;
     match &args.command {
-        Command::Show(args) => show(&store, args),
-        Command::Explain(args) => explain(&store, args),
+        Command::Show(args) => show(&open_to_read(&args.store.store)?, args),
+        Command::Explain(args) => explain(&open_to_read(&args.store.store)?, args),
     }
 }
 

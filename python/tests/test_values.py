@@ -328,7 +328,7 @@ def test_a_stream_that_failed_has_no_end(store: ostracon.Store) -> None:
     with store.stream(failing) as rows:
         reader = rows.reader()
         for _ in range(2):
-            with pytest.raises(Exception, match=r"(?i)divide by zero"):
+            with pytest.raises(Exception, match=r"(?i)divided? by zero"):
                 while True:
                     reader.read_next_batch()
     with store.stream("SELECT count(*) FROM generate_series(1, 100000000000)", timeout=0.3) as rows:

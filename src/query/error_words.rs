@@ -72,6 +72,12 @@ pub(super) fn of_engine(error: &str) -> Option<(String, String)> {
     {
         return both("ANY and ALL need a list or a subquery", "write a list as ARRAY['a', 'b'] or '{a,b}'");
     }
+    // A function of ours says itself what it takes.
+    if let Some((_, rest)) = error.split_once("user-defined coercion failed with: Error during planning: ")
+        && let Some((why, _)) = rest.split_once(" No function matches the given name")
+    {
+        return both(why.trim_end_matches('.'), "cast an argument, for example x::text or x::bigint");
+    }
     if let Some((_, rest)) = error.split_once("No function matches the given name and argument types '")
         && let Some((call, _)) = rest.split_once("'. You might")
         && let Some((name, types)) = call.split_once('(')
@@ -116,6 +122,9 @@ pub(super) fn of_engine(error: &str) -> Option<(String, String)> {
             "the offset and the default of lag, lead and nth_value must be constants",
             "write a number, such as lag(seq, 2)",
         );
+    }
+    if error.ends_with("Divide by zero error") {
+        return both("a number is divided by zero", "write x / NULLIF(y, 0), which gives NULL there");
     }
     if let Some((_, rest)) = error.split_once("Placeholder '")
         && let Some((name, _)) = rest.split_once("' was not provided a value")

@@ -188,7 +188,7 @@ impl Rules {
             rule = name,
             why,
             "the condition of a retention rule fails on some facts, which are kept; `ostracon retention \
-             STORE show` counts them"
+             show STORE` counts them"
         );
     }
 

@@ -43,7 +43,7 @@ pub(super) fn show(session: &Session, name: &str) -> anyhow::Result<Receiver<Str
         Some(0) => {}
         Some(hidden) => writeln!(
             out,
-            "Rules of retention hide {} more facts: see \\stats and `ostracon retention {name} explain`.",
+            "Rules of retention hide {} more facts: see \\stats and `ostracon retention explain {name}`.",
             grouped(hidden)
         )?,
         None => writeln!(out, "Cannot count the facts that rules of retention hide.")?,

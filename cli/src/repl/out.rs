@@ -21,7 +21,11 @@ impl Out {
 
     /// Adds the path to an error of writing.
     pub(super) fn with_path<T>(&self, done: anyhow::Result<T>) -> anyhow::Result<T> {
-        done.with_context(|| format!("cannot write {}", self.path.display()))
+        match done {
+            // An error of the library is about the statement, and not about the file.
+            Err(error) if error.is::<ostracon::Error>() => Err(error),
+            done => done.with_context(|| format!("cannot write {}", self.path.display())),
+        }
     }
 
     /// The position up to which the file is written.

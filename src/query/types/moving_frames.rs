@@ -2,20 +2,14 @@
 //!
 //! DataFusion 55.2 adds the values that enter a frame, and subtracts those that leave it. The rounding errors of values
 //! that have left remain: after `1e16`, the sum of 1 and 1 is 0, a variance becomes negative, and after one NaN every
-//! sum is NaN. So this module computes each frame from its own values. It keeps the results of whole blocks of values,
-//! so that a frame of a million rows takes a few thousand steps. Delete it when DataFusion's frames forget what has left
-//! them.
-
-use std::collections::VecDeque;
+//! sum is NaN. So this module only adds, and computes each frame from its own values. Delete it when DataFusion's frames
+//! forget what has left them.
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type};
 use datafusion::common::{DataFusionError, Result, ScalarValue, exec_err};
 use datafusion::logical_expr::Accumulator;
-
-/// The number of values in a block.
-const BLOCK: usize = 1024;
 
 /// The aggregate of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +73,9 @@ impl Moments {
         if self.count == 0.0 {
             return other;
         }
+        if other.count == 0.0 {
+            return self;
+        }
         let count = self.count + other.count;
         let off = other.mean - self.mean;
         Self {
@@ -88,61 +85,39 @@ impl Moments {
             squares: self.squares + other.squares + off * off * self.count * other.count / count,
         }
     }
-
-    fn of(values: &[f64]) -> Self {
-        values.iter().fold(Self::default(), |moments, value| moments.with(*value))
-    }
 }
 
-/// Values that entered the frame one after the other.
-#[derive(Debug, Default)]
-struct Block {
-    values: Vec<f64>,
-    /// The number of values that have left the frame.
-    left: usize,
-    /// The moments of all values, once the block is full.
-    whole: Option<Moments>,
-}
-
-impl Block {
-    fn moments(&self) -> Moments {
-        match self.whole {
-            Some(whole) if self.left == 0 => whole,
-            _ => Moments::of(self.values.get(self.left..).unwrap_or_default()),
-        }
-    }
-}
-
-/// The values of a moving frame.
+/// The values of a moving frame, as a queue of two stacks: each value is added twice, whatever the frame's length is.
 #[derive(Debug)]
 pub(in crate::query) struct MovingFrame {
     computes: Moving,
-    blocks: VecDeque<Block>,
+    /// The moments of the older values: the last is that of all of them, the one before that of all but the oldest.
+    older: Vec<Moments>,
+    newer: Vec<f64>,
+    /// The moments of the newer values.
+    of_newer: Moments,
 }
 
 impl MovingFrame {
-    pub(in crate::query) const fn new(computes: Moving) -> Self {
-        Self { computes, blocks: VecDeque::new() }
+    pub(in crate::query) fn new(computes: Moving) -> Self {
+        Self { computes, older: Vec::new(), newer: Vec::new(), of_newer: Moments::default() }
     }
 
     fn enter(&mut self, value: f64) {
-        if self.blocks.back().is_none_or(|block| block.values.len() == BLOCK) {
-            self.blocks.push_back(Block::default());
-        }
-        if let Some(block) = self.blocks.back_mut() {
-            block.values.push(value);
-            if block.values.len() == BLOCK {
-                block.whole = Some(Moments::of(&block.values));
-            }
-        }
+        self.newer.push(value);
+        self.of_newer = self.of_newer.with(value);
     }
 
     fn leave(&mut self) {
-        let Some(first) = self.blocks.front_mut() else { return };
-        first.left += 1;
-        if first.left == first.values.len() {
-            self.blocks.pop_front();
+        if self.older.is_empty() {
+            let mut all = Moments::default();
+            self.older.extend(self.newer.drain(..).rev().map(|value| {
+                all = Moments::default().with(value).and(all);
+                all
+            }));
+            self.of_newer = Moments::default();
         }
+        self.older.pop();
     }
 }
 
@@ -172,12 +147,14 @@ impl Accumulator for MovingFrame {
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
-        let all = self.blocks.iter().fold(Moments::default(), |all, block| all.and(block.moments()));
-        Ok(ScalarValue::Float64(self.computes.of(all)))
+        let older = self.older.last().copied().unwrap_or_default();
+        Ok(ScalarValue::Float64(self.computes.of(older.and(self.of_newer))))
     }
 
     fn size(&self) -> usize {
-        size_of_val(self) + self.blocks.len() * (size_of::<Block>() + BLOCK * size_of::<f64>())
+        size_of_val(self)
+            + self.older.capacity() * size_of::<Moments>()
+            + self.newer.capacity() * size_of::<f64>()
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
@@ -201,6 +178,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn moments(values: &[f64]) -> Moments {
+        values.iter().fold(Moments::default(), |moments, value| moments.with(*value))
+    }
 
     fn one(value: Option<f64>) -> [ArrayRef; 1] {
         [Arc::new(Float64Array::from(vec![value]))]
@@ -239,14 +220,14 @@ mod tests {
                     let own = &values[(at + 1).saturating_sub(width)..=at];
                     let own: Vec<f64> = own.iter().copied().flatten().collect();
                     let ScalarValue::Float64(found) = frame.evaluate().unwrap() else { panic!() };
-                    prop_assert!(close(found, computes.of(Moments::of(&own))), "{found:?} of {own:?}");
+                    prop_assert!(close(found, computes.of(moments(&own))), "{found:?} of {own:?}");
                 }
             }
         }
     }
 
     #[test]
-    fn a_frame_of_many_blocks_adds_up() {
+    fn a_long_frame_adds_up() {
         let mut frame = MovingFrame::new(Moving::Average);
         let values: Vec<f64> = (0..10_000).map(f64::from).collect();
         frame.update_batch(&[Arc::new(Float64Array::from(values.clone()))]).unwrap();

@@ -201,7 +201,7 @@ fn a_kind_may_be_spelt_as_in_sql_and_as_an_option() {
     for kind in ["dead-letters", "dead_letters"] {
         for args in [
             &["tail", "facts", "--kind", kind][..],
-            &["retention", "facts", "explain", "--kind", kind],
+            &["retention", "explain", "facts", "--kind", kind],
             &["hold", "add", "facts", kind, "--kind", kind, "--reason", "r", "--by", "me"],
             &["compact", "facts", "--dry-run", "--kind", kind],
             &["inspect", "facts", kind],

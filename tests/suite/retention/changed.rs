@@ -117,9 +117,9 @@ fn a_prompt_tells_what_rules_hide() {
     folder.write("facts/ostracon.toml", NEWEST_TEN);
     let said = folder.run_with(&["facts"], b"\\stats\nSELECT count(*) AS n FROM events;\n").ok();
     assert!(said.out.contains("         hidden"), "{}", said.out);
-    let explained = folder.run(&["retention", "facts", "explain"]).ok().out;
+    let explained = folder.run(&["retention", "explain", "facts"]).ok().out;
     assert!(explained.ends_with("10 kept, 74 hidden: the next compaction drops them\n"), "{explained}");
     folder.run(&["compact", "facts"]).ok();
-    let explained = folder.run(&["retention", "facts", "explain"]).ok().out;
+    let explained = folder.run(&["retention", "explain", "facts"]).ok().out;
     assert!(explained.ends_with("10 kept, 0 hidden\n"), "{explained}");
 }

@@ -44,22 +44,22 @@ max_bytes = 1_000
 #[test]
 fn show_tells_the_rules_and_where_each_is_written() {
     let folder = with_rules(RULES);
-    let said = folder.run(&["retention", "facts", "show"]).ok();
+    let said = folder.run(&["retention", "show", "facts"]).ok();
     assert_snapshot!(said.out);
-    let json = folder.run(&["retention", "facts", "show", "--json"]).ok();
+    let json = folder.run(&["retention", "show", "facts", "--json"]).ok();
     assert_snapshot!(json.out);
-    let none = Folder::with_known_facts().run(&["retention", "facts", "show"]).ok();
+    let none = Folder::with_known_facts().run(&["retention", "show", "facts"]).ok();
     assert_eq!((none.out.as_str(), none.err.as_str()), ("", "there are no rules: everything is kept\n"));
 }
 
 #[test]
 fn explain_counts_what_becomes_of_facts_and_gives_examples() {
     let folder = with_rules(RULES);
-    let said = folder.run(&["retention", "facts", "explain"]).ok();
+    let said = folder.run(&["retention", "explain", "facts"]).ok();
     assert_snapshot!(timeless(&said.out));
-    let some = ["retention", "facts", "explain", "--kind", "events", "--where", "actor_address = 'shop:1'"];
+    let some = ["retention", "explain", "facts", "--kind", "events", "--where", "actor_address = 'shop:1'"];
     assert_snapshot!(timeless(&folder.run(&some).ok().out));
-    let json = folder.run(&["retention", "facts", "explain", "--json"]).ok();
+    let json = folder.run(&["retention", "explain", "facts", "--json"]).ok();
     let json: serde_json::Value = serde_json::from_str(&json.out).unwrap();
     assert_eq!(json["kept"].as_u64().unwrap() + json["hidden"].as_u64().unwrap(), 84);
     // `explain` counts the facts that queries return.
@@ -76,7 +76,7 @@ fn by_their_own_timestamps_facts_of_papyras_default_clock_are_too_old() {
     folder.run(&["import", "facts", SAMPLE]).ok();
     let dropped = |rules: &str| {
         fs::write(folder.path("facts/ostracon.toml"), rules).unwrap();
-        let said = folder.run(&["retention", "facts", "explain", "--json"]).ok();
+        let said = folder.run(&["retention", "explain", "facts", "--json"]).ok();
         let json: serde_json::Value = serde_json::from_str(&said.out).unwrap();
         (json["kept"].as_u64().unwrap(), json["hidden"].as_u64().unwrap())
     };
@@ -144,10 +144,10 @@ fn misuse_is_told_and_changes_nothing() {
         (&["hold", "add", "facts", "x", "--reason", "r", "--where", "error = 'x'"], "give it one"),
         (&["hold", "add", "nowhere", "x", "--reason", "r"], "not an Ostracon store"),
         (&["hold", "release", "facts", "x"], "it does not exist"),
-        (&["retention", "facts", "explain", "--where", "nonsense"], "nonsense"),
-        (&["retention", "facts", "explain", "--kind", "event"], "possible values"),
+        (&["retention", "explain", "facts", "--where", "nonsense"], "nonsense"),
+        (&["retention", "explain", "facts", "--kind", "event"], "possible values"),
         (&["retention", "facts"], "Usage"),
-        (&["retention", "nowhere", "show"], "not an Ostracon store"),
+        (&["retention", "show", "nowhere"], "not an Ostracon store"),
     ] {
         let said = folder.run(args);
         assert_eq!(said.code, Some(1), "{args:?}: {said:?}");

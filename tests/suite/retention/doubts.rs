@@ -59,17 +59,17 @@ fn everything_goes_on_and_the_fact_is_named() {
         let said = folder.run(&command);
         assert_eq!(said.code, Some(0), "{command:?}: {}", said.err);
     }
-    let show = folder.run(&["retention", "facts", "show"]).ok();
+    let show = folder.run(&["retention", "show", "facts"]).ok();
     assert!(
         show.out.contains("the retention rule \"tries\" fails on 1 fact of events, which is kept"),
         "{}",
         show.out
     );
     assert!(show.out.contains("n/a"), "{}", show.out);
-    let json = folder.run(&["retention", "facts", "show", "--json"]).ok();
+    let json = folder.run(&["retention", "show", "facts", "--json"]).ok();
     let json: serde_json::Value = serde_json::from_str(&json.out).unwrap();
     assert_eq!(json[0]["undecided_facts"], 1, "{json}");
-    let explained = folder.run(&["retention", "facts", "explain"]).ok();
+    let explained = folder.run(&["retention", "explain", "facts"]).ok();
     assert!(explained.out.contains("undecided"), "{}", explained.out);
     let scanned = folder.run(&["scan", "facts", "--deep"]).ok();
     let notes = &scanned.out[scanned.out.find("worth knowing").unwrap()..];
@@ -92,7 +92,7 @@ fn a_rule_that_fails_on_every_fact_keeps_them_and_is_named() {
     let store = Store::open(folder.path("facts")).unwrap();
     store.record(support::any_fact(0)).unwrap();
     store.close().unwrap();
-    let show = folder.run(&["retention", "facts", "show"]).ok();
+    let show = folder.run(&["retention", "show", "facts"]).ok();
     assert!(show.out.contains("\"tries\" fails on 6 facts of events, which are kept"), "{}", show.out);
     folder.run(&["compact", "facts"]).ok();
     let count =
@@ -132,7 +132,7 @@ fn a_hold_covers_a_fact_of_which_it_cannot_be_asked_and_says_so() {
     let asked =
         ["sql", "facts", "--format", "csv", "-c", "SELECT payload->>'attempt' AS a FROM events ORDER BY seq"];
     assert_eq!(folder.run(&asked).ok().out, "a\nn/a\n7\n");
-    let show = folder.run(&["retention", "facts", "show"]).ok();
+    let show = folder.run(&["retention", "show", "facts"]).ok();
     assert!(show.out.contains("the hold \"case\" fails on 1 fact of events, which is kept"), "{}", show.out);
 }
 
