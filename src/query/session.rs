@@ -266,6 +266,8 @@ fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let after = rules.iter().position(|rule| rule.name() == "join_selection").map_or(0, |at| at + 1);
     rules.insert(after, Arc::new(HideJoinConstants));
     rules.insert(after, Arc::new(HideWindowOrders));
+    // A filter that is moved into the branches of a union makes columns constants of the branches.
+    let after = rules.iter().position(|rule| rule.name() == "FilterPushdown").map_or(after, |at| at + 1);
     rules.insert(after, Arc::new(HideUnionConstants));
     let before = rules.iter().position(|rule| rule.name() == "SanityCheckPlan").unwrap_or(rules.len());
     rules.insert(before, Arc::new(EnsureSorted));

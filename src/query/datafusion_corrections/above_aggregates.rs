@@ -26,6 +26,18 @@ fn has_row_of_none(aggregate: &Aggregate) -> bool {
     aggregate.group_expr.is_empty() || matches!(aggregate.group_expr.as_slice(), [Expr::GroupingSet(_)])
 }
 
+/// Whether a filter must stay above an aggregate. DataFusion's rule combines filters that follow each other, such as
+/// WHERE above HAVING, and moves the parts of both.
+fn must_stay(plan: &LogicalPlan) -> bool {
+    let (mut node, mut has_no_columns) = (plan, false);
+    while let LogicalPlan::Filter(filter) = node {
+        has_no_columns |=
+            split_conjunction(&filter.predicate).iter().any(|part| part.column_refs().is_empty());
+        node = filter.input.as_ref();
+    }
+    has_no_columns && matches!(node, LogicalPlan::Aggregate(aggregate) if has_row_of_none(aggregate))
+}
+
 impl OptimizerRule for AboveAggregates {
     fn name(&self) -> &str {
         self.0.name()
@@ -36,13 +48,6 @@ impl OptimizerRule for AboveAggregates {
     }
 
     fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
-        if let LogicalPlan::Filter(filter) = &plan
-            && let LogicalPlan::Aggregate(aggregate) = filter.input.as_ref()
-            && has_row_of_none(aggregate)
-            && split_conjunction(&filter.predicate).iter().any(|part| part.column_refs().is_empty())
-        {
-            return Ok(Transformed::no(plan));
-        }
-        self.0.rewrite(plan, config)
+        if must_stay(&plan) { Ok(Transformed::no(plan)) } else { self.0.rewrite(plan, config) }
     }
 }

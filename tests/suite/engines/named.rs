@@ -1332,6 +1332,62 @@ fn the_first_row_of_a_union_is_the_first_by_all_columns() {
 }
 
 /// What cannot be written over the aggregate is refused where it matters, and not answered wrongly.
+/// The stream is a constant of the segments, and another one of the tail. The first row by the error is not the first by
+/// the stream.
+#[test]
+fn the_first_row_by_stream_is_found_in_segments_and_tails() {
+    let folder = scratch();
+    let at = folder.path().join("facts");
+    let event = |error: &str, n: u32| {
+        let payload = Json::parse(format!(r#"{{"error": {error}}}"#)).unwrap();
+        Event::new("shop", "shop:1", "ActorCrashed", payload, f64::from(n))
+    };
+    let (first, second) = (Store::open(&at).unwrap(), Store::open(&at).unwrap());
+    first.record_all((0..12).map(|n| event("\"E: 1\"", n))).unwrap();
+    first.flush().unwrap();
+    second.record_all((0..12).map(|n| event(if n % 3 == 0 { "null" } else { "\"E: 2\"" }, n))).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    for condition in ["stream < seq", "seq > 1", "stream < seq AND error IS DISTINCT FROM 'x'"] {
+        for order in
+            ["1, 2, 3 DESC NULLS FIRST", "2, 3 DESC NULLS FIRST", "2, 3 DESC", "2 DESC, 3 NULLS LAST"]
+        {
+            let from = format!("(SELECT 1 AS a, stream AS b, error AS c FROM events WHERE {condition}) q");
+            let all = ask(&first, &runtime, &format!("SELECT * FROM {from} ORDER BY {order}")).unwrap();
+            for limit in [1, 3] {
+                let some = format!("SELECT * FROM {from} ORDER BY {order} LIMIT {limit}");
+                let some = ask(&first, &runtime, &some).unwrap();
+                assert_eq!(some[..], all[..limit], "{condition}, {order}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_condition_above_having_leaves_no_row() {
+    let nothing = json!([]);
+    answers(&[
+        (
+            "SELECT 'x' AS a FROM (SELECT '' AS c FROM dead_letters HAVING count('') <> 2) t WHERE 3 <> (SELECT 1 FROM dead_letters \
+             WHERE false AND true)",
+            nothing.clone(),
+        ),
+        (
+            "SELECT 1 AS a FROM (SELECT '' AS c FROM dead_letters HAVING count(*) < 9) t WHERE nullif((NOT EXISTS (SELECT 1 FROM \
+             crashes c WHERE c.reason = c.reason)), true)",
+            nothing.clone(),
+        ),
+        (
+            "SELECT 1 AS a FROM (SELECT true AS c FROM audits HAVING count(*) <> 2) t WHERE (NOT EXISTS (SELECT min(2) FILTER (WHERE \
+             false) FROM restarts r WHERE false GROUP BY r.stream)) IS FALSE",
+            nothing.clone(),
+        ),
+        (
+            "SELECT 1 AS a FROM (SELECT count(*) AS n FROM events HAVING count(*) > 3) t WHERE now() < '2000-01-01'",
+            nothing,
+        ),
+    ]);
+}
+
 #[test]
 fn an_aggregate_of_no_rows_beside_a_subquery_is_right_or_refused() {
     let within = "FROM crashes c WHERE c.actor_address = e.actor_address";
