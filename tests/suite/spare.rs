@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use ostracon::disk::{Disk, Fault, FaultPlan, Op, PowerFailure};
-use ostracon::{Durability, ErrorKind, ScanDepth, Store, scan};
+use ostracon::{Cursor, Durability, ErrorKind, ScanDepth, Store, scan};
 
 use super::kill::check::assert_no_journal_files;
 use super::support;
@@ -15,6 +15,15 @@ const ALL: [Durability; 3] = [Durability::Buffered, Durability::Journaled, Durab
 
 fn open(root: &Path, plan: &FaultPlan, durability: Durability) -> Store {
     Store::builder().disk(Disk::with_plan(plan.clone())).durability(durability).open(root).unwrap()
+}
+
+/// Waits until the background thread does nothing more on the disk. Returns the number of operations.
+fn settled(plan: &FaultPlan) -> u64 {
+    let mut before = None;
+    while before.replace(plan.operations()) != Some(plan.operations()) {
+        std::thread::sleep(Duration::from_millis(150));
+    }
+    plan.operations()
 }
 
 /// What has been asked of the disk since there were so many operations.
@@ -211,10 +220,11 @@ fn a_failed_sync_of_what_is_sealed_is_the_end_of_all_promises() {
     let store = open(&root, &plan, Durability::Synced);
     store.append(support::any_fact(0)).unwrap();
     let last = store.append(support::any_fact(1)).unwrap();
+    settled(&plan);
     plan.restrict_to(Op::SyncData);
     plan.fail_at(2, Fault::Io);
     assert_eq!(store.flush().unwrap_err().kind(), ErrorKind::Io);
-    let syncs = plan.operations();
+    let syncs = settled(&plan);
     let poisoned = [
         store.append(support::any_fact(2)).unwrap_err(),
         store.wait(last).unwrap_err(),
@@ -224,7 +234,9 @@ fn a_failed_sync_of_what_is_sealed_is_the_end_of_all_promises() {
     assert!(poisoned.iter().all(|error| error.kind() == ErrorKind::Poisoned), "{poisoned:?}");
     assert_eq!(plan.operations(), syncs, "a failed sync was tried again");
     let reader = Store::builder().access(ostracon::Access::Read).open(&root).unwrap();
-    assert_eq!(reader.summary().unwrap().unflushed, 2, "they stay in the journal");
+    // If the sync of the next journal file came first and failed, the flush had already committed them.
+    let kept = reader.after(&Cursor::start()).unwrap().map(Result::unwrap).count();
+    assert_eq!(kept, 2, "they stay in the journal, or are in a segment");
 }
 
 /// How long appending keeps an event loop. Run by hand, with `--release --run-ignored all --no-capture`
