@@ -6,7 +6,7 @@
 //! create a file, append to it, sync it, sync a directory, link, remove, remove a directory, open a lock
 //! file, and give a directory its final name. It does not overwrite, truncate or replace a file, because
 //! nothing in a store is ever modified in place. Reading is not part of it, except for opening: only
-//! regular files are opened (`regular`).
+//! regular files are opened (`regular_file`).
 //!
 //! # Guarantees
 //!
@@ -18,7 +18,7 @@
 //!   ([`DiskError`]).
 //! - Nothing is retried here, above all no sync.
 //! - A disk that is anchored to a store's folder changes no names if another folder has taken its place
-//!   (`anchor`).
+//!   (`folder_identity`).
 //!
 //! # How a name becomes durable
 //!
@@ -62,9 +62,9 @@
 //!
 //! # The modules
 //!
-//! `anchor` recognises the store's folder; `file` is the growing file; `fault` names operations and
-//! failures, and `plan` decides which operation fails; `record` remembers which bytes and names were
-//! synced; `power` makes a directory from that record as a power failure might leave it. This is not a
+//! `folder_identity` recognises the store's folder; `file` is the growing file; `fault` names operations and
+//! failures, and `fault_plan` decides which operation fails; `operation_record` remembers which bytes and names
+//! were synced; `power_failure` makes a directory from that record as a power failure might leave it. This is not a
 //! file system in memory: every operation that is allowed happens on the real disk, and tests run against
 //! real directories.
 

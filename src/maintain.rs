@@ -3,7 +3,7 @@
 //! - `compact`: merges small segments into large ones, and drops the facts that retention does not keep.
 //!   Only the user starts it.
 //! - `scan`: checks whether everything that the ledger promises is there. It never changes a byte.
-//!   `inventory` classifies every file, `footer` reads a segment's own description, and `chain` adds up
+//!   `inventory` classifies every file, `footer` reads a segment's own description, and `commit_chain` adds up
 //!   the commits.
 //! - `verify`: accounts for every fact, and checks whether the history still contains a head that was
 //!   kept elsewhere.

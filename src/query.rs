@@ -67,6 +67,7 @@ mod time_window;
 mod types;
 mod views;
 mod wall_time;
+mod window_functions;
 mod window_memory;
 mod workers;
 
@@ -122,7 +123,8 @@ async fn planned(context: &SessionContext, sql: &str, options: &QueryOptions) ->
     let plan = payload_columns::rewrite(plan)
         .and_then(|plan| joined(plan, &state))
         .and_then(|plan| answer_names::unique(plan, &doubles));
-    let Limited { plan, few_rows } = plan.and_then(repeated_values::limit).map_err(query_error)?;
+    let plan = plan.and_then(window_functions::replace).and_then(repeated_values::limit);
+    let Limited { plan, few_rows } = plan.map_err(query_error)?;
     if few_rows {
         session::set_batch_rows(context, repeated_values::FEW_ROWS).map_err(query_error)?;
     }

@@ -100,7 +100,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
             let others = facts.len() as u64 - acknowledged.min(facts.len() as u64);
             if acknowledged == 0 {
                 anyhow::bail!(
-                    "none of these facts is pending in the group {:?}; nothing is changed",
+                    "no fact was acknowledged: none of these facts is pending in the group {:?}",
                     group.group
                 );
             }

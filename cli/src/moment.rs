@@ -6,7 +6,7 @@ use anyhow::Context;
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Span, Timestamp, ZonedDateTime};
-use ostracon::UnixNanos;
+use ostracon::{SavedQuery, UnixNanos};
 
 /// Parses a length of time, such as `500ms`, `30s` or `1h 30m`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
@@ -15,6 +15,27 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         format!("{text:?} is not a length of time; write a number{unit}, such as 500ms, 30s or 5m")
     })?;
     Duration::try_from(span).map_err(|_| "a length of time cannot be negative".to_owned())
+}
+
+/// Returns the parameters of a saved query, with an instant for each time that is written in another way.
+pub(crate) fn with_instants(
+    query: &SavedQuery,
+    set: &[(String, String)],
+    zone: &TimeZone,
+) -> anyhow::Result<Vec<(String, String)>> {
+    let now = Timestamp::now();
+    let is_time = |name: &str| {
+        let parameter = query.parameters.iter().find(|parameter| parameter.name == name);
+        parameter.is_some_and(|parameter| parameter.default.parse::<Date>().is_ok())
+    };
+    let values = set.iter().map(|(name, text)| {
+        if !is_time(name) {
+            return Ok((name.clone(), text.clone()));
+        }
+        let moment = Moment::parse(text, zone, now).with_context(|| format!("cannot set {name}"))?;
+        Ok((name.clone(), moment.instant(&now.to_zoned_datetime(zone.clone()))?.to_string()))
+    });
+    values.collect()
 }
 
 /// An instant, as the user wrote it.

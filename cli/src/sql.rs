@@ -5,15 +5,12 @@ use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
 use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
-use jiff::Timestamp;
-use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use ostracon::{Answer, QueryOptions, SavedQuery};
 
 use super::arguments::StoreArg;
-use super::moment::{Moment, duration};
+use super::moment::{duration, with_instants};
 use super::open::{open_to_read, runtime};
 use super::output::{AnswerWriter, Format, Target};
 use super::picture::{self, Request, Rows};
@@ -160,26 +157,8 @@ pub(super) fn sql(args: &SqlArgs) -> anyhow::Result<()> {
 
 pub(super) fn query(args: &QueryArgs) -> anyhow::Result<()> {
     let store = open_to_read(&args.store.store)?;
-    let set = with_times(&SavedQuery::find(&args.name)?, &args.set)?;
+    let set = with_instants(&SavedQuery::find(&args.name)?, &args.set, &TimeZone::UTC)?;
     answer(&args.answer, async |options| store.saved_query(&args.name, &set, options).await)
-}
-
-/// Returns the parameters of a saved query, with an instant for each time that is written in another way.
-fn with_times(query: &SavedQuery, set: &[(String, String)]) -> anyhow::Result<Vec<(String, String)>> {
-    let now = Timestamp::now();
-    let is_time = |name: &str| {
-        let parameter = query.parameters.iter().find(|parameter| parameter.name == name);
-        parameter.is_some_and(|parameter| parameter.default.parse::<Date>().is_ok())
-    };
-    let values = set.iter().map(|(name, text)| {
-        if !is_time(name) {
-            return Ok((name.clone(), text.clone()));
-        }
-        let moment =
-            Moment::parse(text, &TimeZone::UTC, now).with_context(|| format!("cannot set {name}"))?;
-        Ok((name.clone(), moment.instant(&now.to_zoned_datetime(TimeZone::UTC))?.to_string()))
-    });
-    values.collect()
 }
 
 /// Runs a query, writes its answer, and reports how long that took.

@@ -39,6 +39,10 @@ enum Growth {
     Long,
     /// The second argument is the number of values. The third is each value.
     Filled,
+    /// The arguments are joined.
+    Joined,
+    /// The arguments are joined, with the first one between any two others.
+    Separated,
     /// Each match of the second argument in the first is replaced by the third.
     Replaced,
     /// The number of steps is the length of the first argument times the length of the second.
@@ -47,12 +51,14 @@ enum Growth {
     Range,
 }
 
-const FUNCTIONS: [(&str, Growth); 10] = [
+const FUNCTIONS: [(&str, Growth); 12] = [
     ("repeat", Growth::Times),
     ("array_repeat", Growth::Times),
     ("lpad", Growth::Long),
     ("rpad", Growth::Long),
     ("array_resize", Growth::Filled),
+    ("concat", Growth::Joined),
+    ("concat_ws", Growth::Separated),
     ("replace", Growth::Replaced),
     ("regexp_replace", Growth::Replaced),
     ("levenshtein", Growth::Product),
@@ -101,7 +107,7 @@ impl Bounded {
         let (first, second, third) = match self.growth {
             Growth::Range => (number(0), number(1), number(2)),
             Growth::Times | Growth::Long | Growth::Filled => (None, number(1), None),
-            Growth::Replaced | Growth::Product => (None, None, None),
+            Growth::Joined | Growth::Separated | Growth::Replaced | Growth::Product => (None, None, None),
         };
         // A range of instants or of days has an interval as its step.
         let steps = match (self.growth, arrays.first(), arrays.get(2)) {
@@ -111,6 +117,7 @@ impl Bounded {
             _ => None,
         };
         let size = |at: usize, row: usize| arrays.get(at).map_or(1, |array| size(array, row_of(array, row)));
+        let joined = |row: usize| (0..arrays.len()).map(|at| size(at, row)).fold(0, u64::saturating_add);
         let of_row = |row: usize| match self.growth {
             Growth::Times => {
                 let times = u64::try_from(value(&second, row, 0)).unwrap_or_default();
@@ -121,6 +128,8 @@ impl Bounded {
                 let values = u64::try_from(value(&second, row, 0)).unwrap_or_default();
                 values.saturating_mul(if arrays.len() > 2 { size(2, row).max(8) } else { 8 })
             }
+            Growth::Joined => joined(row),
+            Growth::Separated => joined(row).saturating_add(size(0, row).saturating_mul(arrays.len() as u64)),
             Growth::Replaced => size(0, row).saturating_mul(size(2, row)),
             Growth::Product => size(0, row).saturating_mul(size(1, row)),
             Growth::Range => {

@@ -9,6 +9,7 @@
 //! - Unions: [`empty_branches`], [`union_constants`].
 //! - Aggregates: [`known_aggregates`], [`nested_distinct`], [`one_row`].
 //! - Equalities: [`hide_equalities`].
+//! - Windows: [`ignored_nulls`].
 //!
 //! [`computed_columns`], [`hide_properties`] and [`value_or_null`] are the means that several of them share.
 
@@ -19,6 +20,7 @@ pub(in crate::query) mod empty_branches;
 pub(in crate::query) mod ensure_sorted;
 pub(in crate::query) mod hide_equalities;
 pub(in crate::query) mod hide_properties;
+pub(in crate::query) mod ignored_nulls;
 pub(in crate::query) mod known_aggregates;
 pub(in crate::query) mod nested_distinct;
 pub(in crate::query) mod null_keys;

@@ -132,7 +132,7 @@ pub(super) fn of_engine(error: &str) -> Option<(String, String)> {
         return Some((
             format!("the parameter {name} has no value"),
             format!(
-                "at the prompt, `\\set {} VALUE` gives it one; a program passes it with the query",
+                "at the prompt, `\\set {} VALUE` sets it; a program passes it with the query",
                 name.trim_start_matches('$')
             ),
         ));
@@ -143,9 +143,10 @@ pub(super) fn of_engine(error: &str) -> Option<(String, String)> {
 /// The error for a function with arguments of wrong types.
 fn no_such_call(name: &str, types: &str) -> (String, String) {
     let types: Vec<_> = split_types(types).into_iter().map(type_name).collect();
-    let of = if types.is_empty() { String::new() } else { format!(": ({})", types.join(", ")) };
+    let with =
+        if types.is_empty() { "these arguments".to_owned() } else { format!("({})", types.join(", ")) };
     (
-        format!("{name}() does not take arguments of these types{of}"),
+        format!("{name}() cannot be called with {with}"),
         "cast an argument, for example x::text or x::bigint".to_owned(),
     )
 }
@@ -226,7 +227,7 @@ mod tests {
         let said = |error: &str| of_engine(error).map(|(what, _)| what);
         let call = "Failed to coerce … No function matches the given name and argument types 'to_char(Timestamp(ns, \"UTC\"), \
                     Int64)'. You might need to add explicit type casts.";
-        let plain = "to_char() does not take arguments of these types: (timestamp, bigint)";
+        let plain = "to_char() cannot be called with (timestamp, bigint)";
         assert_eq!(said(call).as_deref(), Some(plain));
         let added = "Cannot coerce arithmetic expression Int64 + Utf8View to valid types";
         assert_eq!(said(added).as_deref(), Some("+ cannot be computed of a bigint and a text"));

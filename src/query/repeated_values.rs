@@ -11,14 +11,11 @@ use std::sync::{Arc, LazyLock};
 use arrow::array::{Array, ArrayRef, AsArray, OffsetSizeTrait};
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Column, DFSchema, DataFusionError, Result, ScalarValue, plan_err};
-use datafusion::logical_expr::expr::{NullTreatment, WindowFunction, WindowFunctionParams};
+use datafusion::common::{Column, DataFusionError, Result};
 use datafusion::logical_expr::{
-    ColumnarValue, Expr, ExprSchemable, GroupingSet, LogicalPlan, LogicalPlanBuilder, ScalarFunctionArgs,
-    ScalarUDF, ScalarUDFImpl, Signature, Volatility, WindowFunctionDefinition,
+    ColumnarValue, Expr, GroupingSet, LogicalPlan, LogicalPlanBuilder, ScalarFunctionArgs, ScalarUDF,
+    ScalarUDFImpl, Signature, Volatility,
 };
-
-use super::window_memory::counted_function;
 
 /// The number of rows in a batch of a query that repeats large values.
 pub(super) const FEW_ROWS: usize = 64;
@@ -47,10 +44,6 @@ fn limited(plan: LogicalPlan, repeated: bool, few_rows: &mut bool) -> Result<Tra
     let plan = plan.map_subqueries(|subquery| limited(subquery, true, few_rows))?;
     let plan = plan.transform_data(|plan| plan.map_children(|input| limited(input, below, few_rows)))?;
     plan.transform_data(|plan| match plan {
-        LogicalPlan::Window(ref window) => {
-            let schema = Arc::clone(window.input.schema());
-            plan.map_expressions(|expr| expr.transform_up(|expr| counted_window(expr, &schema)))
-        }
         LogicalPlan::Aggregate(aggregate) => {
             *few_rows |= sets(&aggregate.group_expr) > MANY_SETS;
             let is_large = |expr: &Expr| is_of_large(expr.clone().unalias());
@@ -97,42 +90,6 @@ fn sets(keys: &[Expr]) -> usize {
         _ => 1,
     });
     sets.fold(1, usize::saturating_mul)
-}
-
-/// Counts the values of one window.
-fn counted_window(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
-    if !matches!(expr, Expr::WindowFunction(_)) {
-        return Ok(Transformed::no(expr));
-    }
-    let returns = expr.get_type(schema)?;
-    let Expr::WindowFunction(call) = expr else { return Ok(Transformed::no(expr)) };
-    let WindowFunction { fun, params } = *call;
-    check_ignored_nulls(&fun, &params)?;
-    counted_function(fun, &params, &returns)
-        .map_data(|fun| Ok(Expr::WindowFunction(Box::new(WindowFunction { fun, params }))))
-}
-
-/// Refuses `lead(x, 2) IGNORE NULLS`, for which DataFusion 55.2 returns NULL although there is a value.
-fn check_ignored_nulls(fun: &WindowFunctionDefinition, params: &WindowFunctionParams) -> Result<()> {
-    let ignores = params.null_treatment == Some(NullTreatment::IgnoreNulls);
-    let offset = match params.args.get(1) {
-        Some(Expr::Literal(offset, _)) => offset.cast_to(&DataType::Int64).ok(),
-        Some(Expr::Negative(offset)) => match offset.as_ref() {
-            Expr::Literal(offset, _) => {
-                offset.cast_to(&DataType::Int64).and_then(|of| of.arithmetic_negate()).ok()
-            }
-            _ => None,
-        },
-        _ => None,
-    };
-    let Some(ScalarValue::Int64(Some(offset))) = offset else { return Ok(()) };
-    if ignores && (fun.name() == "lead" && offset > 1 || fun.name() == "lag" && offset < -1) {
-        return plan_err!(
-            "lead with IGNORE NULLS can read only the next value; for the value after it, write lag(x, 2) IGNORE NULLS \
-             OVER (ORDER BY y DESC)"
-        );
-    }
-    Ok(())
 }
 
 fn too_large(bytes: usize) -> DataFusionError {

@@ -54,7 +54,7 @@ pub(super) fn replace_large_integer(expr: &mut Expr) {
     };
 }
 
-/// Turns `-(2 ^ 2)`, as which DataFusion reads `-2 ^ 2`, into `(-2) ^ 2`, as which PostgreSQL reads it.
+/// Turns `-2 ^ 2` into `(-2) ^ 2`, as PostgreSQL reads it. The parser has read it as `-(2 ^ 2)`.
 pub(super) fn replace_negative_power(expr: &mut Expr) {
     let (mut signs, mut signed) = (0, &mut *expr);
     while let Expr::UnaryOp { op: UnaryOperator::Minus, expr: inner } = signed {

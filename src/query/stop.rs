@@ -44,7 +44,7 @@ use super::decode_panics::SegmentDigests;
 use super::facts_union::FactsUnionExec;
 use super::retained_rows::RetainedExec;
 use super::single_input::{same_rows, single_input};
-use super::window_memory::{WindowInputExec, WindowMemoryExec};
+use super::window_memory::WindowMemoryExec;
 use super::workers::{Part, Work, workers};
 use crate::error::{Error, ErrorKind};
 
@@ -139,7 +139,6 @@ fn passes_on(node: &Arc<dyn ExecutionPlan>) -> bool {
         || node.is::<FilterExec>()
         || node.is::<RetainedExec>()
         || node.is::<HidePropertiesExec>()
-        || node.is::<WindowInputExec>()
         || node.is::<WindowMemoryExec>()
         || node.is::<CooperativeExec>()
         || node.is::<CoalescePartitionsExec>()

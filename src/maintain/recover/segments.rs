@@ -6,7 +6,7 @@
 //!    bit corrected ([`bit_flip`](super::bit_flip)); in the stream's journal if that is not removed yet; in the
 //!    segments that it was merged from ([`removed_segments`]).
 //! 3. The remaining rows are read from the damaged file, as far as possible ([`DamagedSegment`]) and as
-//!    far as they are plausible (`gate`). If writing these rows again gives a file with the ledger's
+//!    far as they are plausible (`accepted_rows`). If writing these rows again gives a file with the ledger's
 //!    digest, they are proven. If not, they are *unverified*: bits in them may have flipped. They are
 //!    kept, because most of them are unchanged; and the ledger notes them permanently, because some may
 //!    be changed. [`RecoveryConfig::lose_unverified`](super::RecoveryConfig::lose_unverified) drops them

@@ -1222,6 +1222,15 @@ fn a_moving_frame_forgets_what_has_left_it() {
             values("(1, 0.1), (2, 0.7), (3, 0.3), (4, 0.3), (5, 0.3), (6, 8), (7, 5), (8, 5)"),
             json!([[10.0, 5.0, 0.0, 0.0]]),
         ),
+        // The last two points have one x.
+        (
+            "SELECT regr_slope(y, x) OVER w AS a, regr_intercept(y, x) OVER w AS b, regr_sxx(y, x) OVER w AS c, corr(x, y) OVER w AS d, \
+             covar_pop(y, x) OVER w AS e, regr_avgy(y, x) OVER w AS f FROM (VALUES (0, 2.0, 0.0), (1, 2.0, 2.0), (2, 1.0, 0.1), \
+             (3, 7.0, 1.0), (4, 8.0, 1.0)) t(i, y, x) WINDOW w AS (ORDER BY i ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) ORDER BY i \
+             DESC LIMIT 1"
+                .to_owned(),
+            json!([[null, null, 0.0, null, 0.0, 7.5]]),
+        ),
         (
             "SELECT sum(x) OVER (ORDER BY i RANGE BETWEEN CURRENT ROW AND 1 FOLLOWING) AS a FROM (VALUES (1, 1e16), (2, 1.0), (3, 1.0)) \
              t(i, x) ORDER BY i DESC LIMIT 2"
@@ -1244,7 +1253,12 @@ fn the_value_after_the_next_is_not_given_as_null() {
         let error = ask(&store, &runtime, &of(refused)).unwrap_err().to_string();
         assert!(error.contains("lag(x, 2) IGNORE NULLS"), "{refused}: {error}");
     }
-    for answered in ["lead(error) IGNORE NULLS", "lead(error, 2)", "lag(error, 2) IGNORE NULLS"] {
+    for answered in [
+        "lead(error) IGNORE NULLS",
+        "lead(error, 1) IGNORE NULLS",
+        "lead(error, 2)",
+        "lag(error, 2) IGNORE NULLS",
+    ] {
         ask(&store, &runtime, &of(answered)).unwrap();
     }
 }

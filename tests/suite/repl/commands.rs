@@ -63,6 +63,8 @@ fn help_names_every_table_about_the_store() {
 fn saved_queries_are_listed_and_asked() {
     assert!(said("\\queries").contains("top_crashers\n"));
     assert_snapshot!("run", said("\\run top_crashers limit=2 since=2026-03-02"));
+    let all = said("\\run top_crashers limit=2");
+    assert_eq!(said("\\run top_crashers limit=2 since=400000h"), all, "a time may be a length of time");
 }
 
 #[test]

@@ -380,6 +380,8 @@ fn functions_that_make_much_of_little_are_bounded() {
         "SELECT length(replace(repeat(payload, 1000), '{', repeat('b', 20000000))) FROM events",
         "SELECT array_resize([repeat('x', 1000000)], 1000000, repeat('x', 1000000))",
         "SELECT levenshtein(repeat('a', 200000), repeat('b', 200000))",
+        "SELECT length(concat(x, x)) FROM (SELECT repeat('x', value) AS x FROM generate_series(900000, 900200))",
+        "SELECT length(concat_ws(x, 1, 2, 3)) FROM (SELECT repeat('x', value) AS x FROM generate_series(900000, 900200))",
         "SELECT translate(repeat('a', 200000000), 'a', 'bb')",
     ] {
         let error = try_rows(&store, sql, QueryOptions::new()).unwrap_err();
@@ -395,6 +397,10 @@ fn functions_that_make_much_of_little_are_bounded() {
     assert_eq!(column(&store, "SELECT replace('shop:1', ':', ' ')"), ["shop 1"]);
     assert_eq!(column(&store, "SELECT regexp_replace('a1b22', '[0-9]+', '#', 'g')"), ["a#b#"]);
     assert_eq!(column(&store, "SELECT levenshtein('kitten', 'sitting')"), ["3"]);
+    assert_eq!(
+        column(&store, "SELECT concat('a', NULL, 1, true, concat_ws('-', 'b', NULL, 'c'))"),
+        ["a1trueb-c"]
+    );
     assert_eq!(column(&store, "SELECT length(repeat('xy', 1000))"), ["2000"]);
     assert_eq!(column(&store, "SELECT lpad('7', 3, '0')"), ["007"]);
     assert_eq!(column(&store, "SELECT array_length(range(1, 11, 2))"), ["5"]);

@@ -2,6 +2,7 @@
 
 use ostracon::SavedQuery;
 
+use super::super::super::moment::with_instants;
 use super::super::super::table::Expanded;
 use super::super::session::{BoundStatement, Session};
 use super::Next;
@@ -31,6 +32,7 @@ pub(super) fn run(session: &mut Session, arguments: &str) -> anyhow::Result<Next
             word.split_once('=').ok_or_else(|| anyhow::anyhow!("{word:?} must have the form KEY=VALUE"))?;
         set.push((key.to_owned(), value.to_owned()));
     }
+    let set = with_instants(&query, &set, session.settings.zone.as_jiff())?;
     session.ask(BoundStatement { sql: query.sql.to_owned(), values: query.values(&set)? }, None)?;
     Ok(Next::Prompt)
 }
